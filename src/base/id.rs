@@ -1,0 +1,72 @@
+//! The small numbers that name things: workers, partitions, accounts, sessions, traces.
+
+use std::fmt;
+
+/// A worker thread of this node, counted from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u8);
+
+impl WorkerId {
+    /// The worker's place in arrays that hold one thing per worker.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// One of [`Partition::COUNT`] slices of all bare JIDs, rooms and domains. Partitions, not hashes, are
+/// assigned to workers, so that neither stored data nor a cluster depends on the number of cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition(u16);
+
+impl Partition {
+    /// Number of partitions: fixed for ever, because a cluster assigns them by number.
+    pub const COUNT: u16 = 1024;
+
+    /// The partition of something whose keyed hash is `hash`.
+    pub fn of_hash(hash: u64) -> Partition {
+        // The remainder is below 1,024 and so fits.
+        Partition((hash % u64::from(Self::COUNT)) as u16)
+    }
+
+    /// The partition's place in arrays of [`Partition::COUNT`].
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// The immutable number of an account. A name may be removed and registered again; the number is never
+/// given twice, so nothing that belongs to the old account falls to the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub u64);
+
+/// Counts the changes of an account's password and rights. Tokens carry the generation under which they
+/// were made and are refused under any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation(pub u32);
+
+/// A bound resource, unique within its worker's lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// Given to a stanza when it enters and to everything that it causes, so that one search through the log
+/// follows a message over workers and nodes. The high byte names the worker that gave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TraceId(pub u64);
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// What an attacker can hold cheaply counts as one address: an IPv4 address, or an IPv6 /64. The shell
+/// makes it from the socket; the core only compares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AddressPrefix {
+    /// All four octets.
+    V4([u8; 4]),
+    /// The first 64 bits.
+    V6([u8; 8]),
+    /// No address at all: the simulator, a unix socket.
+    Local,
+}

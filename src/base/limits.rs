@@ -1,0 +1,115 @@
+//! Every bound on memory and time, with its reason, in one place. What an operator may want to change is an
+//! option in `config/file.rs` whose default is the constant here.
+
+// ---- Elements, as they come in (peers.md section 7.1, rows 3 and 4) ----
+
+/// Largest top-level element before authentication: the longest legitimate one is a SASL response with a
+/// client certificate's name or a Kerberos ticket, below 4 KiB.
+pub const PRE_AUTH_ELEMENT_BYTES_MAX: usize = 8 * 1024;
+/// Most elements inside one top-level element before authentication: SASL2 with Bind 2, carbons, stream
+/// management and a user agent needs about 12.
+pub const PRE_AUTH_ELEMENT_COUNT_MAX: usize = 32;
+/// Largest top-level element of an authenticated client: room for a vCard with an avatar (XEP-0153 asks for
+/// 8 KiB, common clients send 100).
+pub const ELEMENT_BYTES_MAX: usize = 256 * 1024;
+/// Most elements inside one stanza: a roster of 10,000 items is never sent by a client in one piece.
+pub const ELEMENT_COUNT_MAX: usize = 10_000;
+/// Deepest nesting: no known payload exceeds 20; ours is never recursive, but somebody's parser is.
+pub const ELEMENT_DEPTH_MAX: usize = 64;
+/// Most attributes of one element, namespace declarations not counted.
+pub const ATTRIBUTE_COUNT_MAX: usize = 64;
+/// Most namespace declarations of one element.
+pub const NAMESPACE_COUNT_MAX: usize = 32;
+/// Longest stream header or XML declaration: attributes of a header fit in 1 KiB by far.
+pub const STREAM_HEADER_BYTES_MAX: usize = 4 * 1024;
+
+// ---- Streams ----
+
+/// Bytes read from one socket in one turn: more would let one fast writer hold up its worker.
+pub const READ_PER_TURN_BYTES: usize = 64 * 1024;
+/// Bytes that were read but not yet taken by the core (a stream that waits takes nothing).
+pub const UNREAD_BYTES_MAX: usize = 64 * 1024;
+/// Time from the connection to a bound session.
+pub const NEGOTIATION_TIMEOUT_MS: u64 = 30_000;
+/// Time for the TLS handshake alone (peers.md row 20).
+pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+/// Time a closed stream waits for the peer's `</stream:stream>` (RFC 6120 section 4.4).
+pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
+/// SASL attempts on one stream; RFC 6120 section 6.4.5 recommends at least 2 and no more than 5.
+pub const SASL_ATTEMPTS_MAX: u8 = 3;
+/// Outbound queue of a client's stream: above it for [`OUTBOUND_SOFT_MS`] the connection is closed.
+pub const OUTBOUND_SOFT_BYTES: usize = 256 * 1024;
+/// How long the soft bound may be exceeded.
+pub const OUTBOUND_SOFT_MS: u64 = 30_000;
+/// Outbound queue of a client's stream: above it the connection is closed at once.
+pub const OUTBOUND_HARD_BYTES: usize = 1024 * 1024;
+/// Below this a cursor (offline messages, later archive pages) puts its next chunk into the queue.
+pub const CURSOR_REFILL_BYTES: usize = 128 * 1024;
+/// Silence after which a client is pinged (XEP-0199, or an ack request where XEP-0198 is on).
+pub const PING_AFTER_MS: u64 = 180_000;
+/// Time a pinged client has to send anything.
+pub const PING_TIMEOUT_MS: u64 = 60_000;
+
+// ---- Stream management (XEP-0198) ----
+
+/// Unacknowledged stanzas of one session.
+pub const UNACKED_COUNT_MAX: usize = 500;
+/// Bytes of unacknowledged stanzas of one session.
+pub const UNACKED_BYTES_MAX: usize = 1024 * 1024;
+/// How long a session waits for its client after the connection is lost.
+pub const RESUME_TIMEOUT_MS: u64 = 300_000;
+/// Stanzas sent before the server asks for an acknowledgement by itself.
+pub const ACK_REQUEST_AFTER: u32 = 5;
+/// An unsettled stanza is bounced after this (DESIGN section 20).
+pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
+/// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
+pub const UNSETTLED_COUNT_MAX: usize = 1_000;
+
+// ---- Accounts ----
+
+/// Stanzas that an account's own clients may have waiting in its mailbox; beyond it they are not read.
+pub const MAILBOX_OWN_COUNT_MAX: usize = 64;
+/// Stanzas from elsewhere that may wait in an account's mailbox; beyond it they bounce.
+pub const MAILBOX_COUNT_MAX: usize = 1_000;
+/// Bytes of the same.
+pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
+/// Sessions of one account (peers.md row 63).
+pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
+/// Offline messages kept for one account.
+pub const PENDING_COUNT_MAX: usize = 1_000;
+/// Bytes of offline messages kept for one account.
+pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Runs of one turn before it counts as a programming error.
+pub const TURN_RUNS_MAX: u8 = 8;
+/// Panics of one actor within [`PANIC_WINDOW_MS`] before it is closed.
+pub const PANIC_COUNT_MAX: u8 = 3;
+/// See [`PANIC_COUNT_MAX`].
+pub const PANIC_WINDOW_MS: u64 = 60_000;
+/// How long an account without sessions stays resident after its last turn.
+pub const ACCOUNT_IDLE_MS: u64 = 60_000;
+
+// ---- Workers ----
+
+/// Envelopes that may wait for one other worker.
+pub const OUTBOX_COUNT_MAX: usize = 4_096;
+/// Batches in the channel between two workers.
+pub const MESH_BATCH_COUNT_MAX: usize = 64;
+/// Requests of one worker that the store has not answered.
+pub const STORE_OUTSTANDING_MAX: usize = 8_192;
+/// Requests of one worker that the auth thread has not answered.
+pub const AUTH_OUTSTANDING_MAX: usize = 1_024;
+/// TLS handshakes in progress on one worker: each costs 25 KB until it ends (CRATES.md section 2).
+pub const HANDSHAKES_MAX: usize = 256;
+/// Rows' bytes in one answer of the store.
+pub const RANGE_BYTES_MAX: usize = 256 * 1024;
+/// How long the store's writer collects before it commits.
+pub const COMMIT_COLLECT_MS: u64 = 5;
+
+const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= ELEMENT_BYTES_MAX);
+const _: () = assert!(ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
+const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
+const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
+const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
+const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
+const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);

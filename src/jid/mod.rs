@@ -1,0 +1,1 @@
+//! Addresses and their preparation (RFC 7622). Refuses to know what lives at an address.

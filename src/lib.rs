@@ -1,0 +1,6 @@
+//! Stonechat: an XMPP server for large public services.
+
+pub mod actor;
+pub mod base;
+pub mod jid;
+pub mod xml;
