@@ -1,8 +1,19 @@
 //! The contract between the protocol and the machine: how a handler runs, what it may wait for, what it
 //! may cause. Refuses to know any protocol, and who carries the effects out.
 
+pub mod audit;
 pub mod auth;
+mod effects;
+mod envelope;
+mod feature;
 pub mod rows;
+mod stage;
 mod ticket;
+mod turn;
 
+pub use effects::{Delivery, Effects};
+pub use envelope::{Envelope, Origin};
+pub use feature::{Catalog, Feature, IqRoute, Spec, Verb};
+pub use stage::{Draft, Stage};
 pub use ticket::{Answer, Ticket};
+pub use turn::{Actor, Handler, Loaded, Need, Outcome, Stop, Turn};
