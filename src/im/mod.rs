@@ -1,0 +1,15 @@
+//! Accounts and their sessions (RFC 6121): what happens to a stanza at the bare JID to which it belongs.
+//! Refuses to know how bytes became a stanza, and on which worker anybody else lives.
+
+pub mod account;
+pub mod acks;
+pub mod credentials;
+pub mod iq;
+pub mod message;
+pub mod pending;
+pub mod presence;
+pub mod roster;
+pub mod session;
+
+pub use account::{Account, Change};
+pub use session::Session;
