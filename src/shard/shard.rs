@@ -1,0 +1,234 @@
+//! The shard: its parts, and the border between core and shell.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use slotmap::SlotMap;
+
+use crate::actor::{Catalog, Effects, Ticket};
+use crate::base::{
+    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, StreamKey, TraceId, WorkerId,
+};
+use crate::config::Config;
+use crate::features;
+use crate::im::Account;
+use crate::stream::StreamState;
+use crate::xml::Scratch;
+
+use super::cell::Cell;
+use super::input::{Input, Opened, Place};
+use super::mesh::{Batch, Outboxes};
+use super::output::Output;
+use super::route::Routes;
+use super::save::Saves;
+use super::timers::Timers;
+use super::turns::Seats;
+
+/// Everything that one worker owns.
+pub struct Shard {
+    pub(super) place: Place,
+    pub(super) config: Arc<Config>,
+    pub(super) routes: Routes,
+    pub(super) catalog: Catalog<Account>,
+    pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
+    pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
+    /// By bare JID.
+    pub(super) homes: KeyedMap<Arc<str>, ActorKey>,
+    /// Accounts with mail to be read in this turn.
+    pub(super) ready: VecDeque<ActorKey>,
+    pub(super) outboxes: Outboxes,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) seats: Seats,
+    pub(super) saves: Saves,
+    pub(super) timers: Timers,
+    /// Streams that were not read further for a reason outside their account.
+    pub(super) paused: BTreeSet<StreamKey>,
+    /// Lent to each turn and empty between them.
+    pub(super) effects: Effects<Account>,
+    pub(super) scratch: Scratch,
+    pub(super) rng: Rng,
+    pub(super) sequence: Sequence,
+    pub(super) next_session: u64,
+    next_trace: u64,
+}
+
+/// Randomness of one shard.
+pub struct Seeds {
+    /// Of its hash maps.
+    pub maps: HashSeed,
+    /// Of its generator.
+    pub rng: [u8; 32],
+}
+
+/// Whether a stream has more to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rendered {
+    /// Write this, say `Input::Written`, render again.
+    More,
+    /// That was all.
+    Done,
+}
+
+impl Shard {
+    /// A shard without streams.
+    pub fn new(place: Place, config: Arc<Config>, routes: Routes, seeds: Seeds) -> Shard {
+        let catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
+        Shard {
+            place,
+            catalog,
+            routes,
+            config,
+            streams: SlotMap::with_key(),
+            cells: SlotMap::with_key(),
+            homes: KeyedMap::with_hasher(KeyedState::new(seeds.maps)),
+            ready: VecDeque::new(),
+            outboxes: Outboxes::new(place.worker, place.worker_count),
+            outputs: VecDeque::new(),
+            seats: Seats::default(),
+            saves: Saves::default(),
+            timers: Timers::default(),
+            paused: BTreeSet::new(),
+            effects: Effects::new(),
+            scratch: Scratch::new(),
+            rng: Rng::from_seed(seeds.rng),
+            sequence: Sequence::default(),
+            next_session: 0,
+            next_trace: 0,
+        }
+    }
+
+    /// A connection was accepted on this worker; with direct TLS, after its handshake.
+    pub fn open(&mut self, now: Now, opened: Opened) -> StreamKey {
+        let state = StreamState::new(
+            now,
+            &self.config,
+            opened.listener,
+            opened.prefix,
+            opened.peer,
+            opened.secured,
+        );
+        let key = self.streams.insert(Box::new(state));
+        self.arm_stream(key);
+        key
+    }
+
+    /// The other half of a hand-over. The shell then offers the unread bytes.
+    pub fn arrive(&mut self, now: Now, mut state: Box<StreamState>) -> StreamKey {
+        state.armed_for_ms = u64::MAX;
+        state.is_dirty = false;
+        state.is_paused = false;
+        let key = self.streams.insert(state);
+        self.arm_stream(key);
+        self.complete_login(now, key);
+        self.drive(now);
+        key
+    }
+
+    /// Something happened. Returns how many of `Input::Bytes` were taken, else 0.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
+        let mut taken = 0;
+        match input {
+            Input::Bytes(key, bytes) => taken = self.read(now, key, bytes),
+            Input::Secured(key, facts) => {
+                if let Some(stream) = self.streams.get_mut(key) {
+                    stream.secured(facts);
+                }
+            }
+            Input::Written(key) => self.written(now, key),
+            Input::Closed(key, reason) => self.closed(now, key, reason),
+            Input::Mesh(batch) => {
+                for envelope in batch.envelopes {
+                    self.route(now, envelope);
+                }
+            }
+            Input::Answer(ticket, answer) => self.answered(now, ticket, answer),
+            Input::Control(control) => self.controlled(now, control),
+            Input::Tick => self.tick(now),
+        }
+        self.drive(now);
+        taken
+    }
+
+    /// What the shell shall do next; drain it to `None` after every call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Appends what the stream has to say, up to about 16 KiB. To be called only when everything rendered
+    /// before was written.
+    pub fn render(&mut self, _now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return Rendered::Done;
+        };
+        stream.is_dirty = false;
+        if stream.outbound.render(out) { Rendered::More } else { Rendered::Done }
+    }
+
+    /// The turn of the loop is over and its streams were flushed: what has to be stored goes to the store.
+    pub fn end_turn(&mut self, now: Now) {
+        self.flush_saves(now);
+        self.drive(now);
+    }
+
+    /// When something is due next, on the monotonic clock.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    /// Whether nothing waits for another worker.
+    pub fn outbox_is_empty(&self, to: WorkerId) -> bool {
+        self.outboxes.is_empty(to)
+    }
+
+    /// What waits for another worker. To be called only when the channel has room.
+    pub fn take_batch(&mut self, to: WorkerId) -> Option<Batch> {
+        let batch = self.outboxes.take(to);
+        if self.outboxes.starts_again() {
+            self.resume_paused();
+        }
+        batch
+    }
+
+    /// Number of streams, for drain and metrics.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Runs every account that has mail, until none has or all wait.
+    pub(super) fn drive(&mut self, now: Now) {
+        while let Some(actor) = self.ready.pop_front() {
+            self.run(now, actor);
+        }
+    }
+
+    /// A name for what enters now.
+    pub(super) fn trace(&mut self) -> TraceId {
+        self.next_trace += 1;
+        TraceId(u64::from(self.place.worker.0) << 56 | self.next_trace)
+    }
+
+    /// Tells the shell, once per flush, that a stream has something to say.
+    pub(super) fn flush(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            if !stream.is_dirty && !stream.outbound.is_empty() {
+                stream.is_dirty = true;
+                self.outputs.push_back(Output::Flush(key));
+            }
+        }
+    }
+
+    /// The questions that are open, for the judge of the simulator.
+    pub fn open_questions(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Accounts that are resident, for the judge and metrics.
+    pub fn resident_accounts(&self) -> usize {
+        self.cells.len()
+    }
+}
+
+/// The seat number that the shell sees.
+pub(super) fn ticket(key: impl slotmap::Key) -> Ticket {
+    Ticket(key.data().as_ffi())
+}
