@@ -2,5 +2,6 @@
 
 pub mod actor;
 pub mod base;
+pub mod config;
 pub mod jid;
 pub mod xml;
