@@ -1,5 +1,7 @@
 //! Which mechanisms there are, and which of them a host offers on a given channel. Refuses to run any.
 
+use std::sync::Arc;
+
 use super::identity;
 use crate::actor::auth::ScramHash;
 use crate::base::Secret;
@@ -116,7 +118,7 @@ impl ChannelFacts {
     }
 
     /// The accounts of `host` for which the client's certificate stands, each once.
-    pub(super) fn certified_localparts(&self, host: &str) -> Vec<std::sync::Arc<str>> {
+    pub(super) fn certified_localparts(&self, host: &str) -> Vec<Arc<str>> {
         let mut localparts: Vec<_> = self
             .certificate_addresses
             .iter()

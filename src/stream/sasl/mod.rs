@@ -12,13 +12,19 @@
 //! | RFC 4616 PLAIN; RFC 4422 appendix A EXTERNAL with XEP-0178; RFC 4505 ANONYMOUS | `exchange.rs` |
 //! | RFC 6331 DIGEST-MD5, RFC 2195 CRAM-MD5, XEP-0078 | not done: XEP-0438 section 4 forbids them |
 
+#[cfg(test)]
+mod client;
 pub mod digest;
 mod encoding;
 mod exchange;
+#[cfg(test)]
+mod exchange_tests;
 mod failure;
 mod identity;
 mod mechanism;
 mod scram;
+#[cfg(test)]
+mod scram_tests;
 
 pub use encoding::{decode_initial_response, decode_response, encode};
 pub use exchange::{Exchange, Step};

@@ -57,7 +57,7 @@ impl Terms {
 }
 
 /// XEP-0474 section 6.1: the hash by which the client sees that nobody shortened the lists on their way.
-fn lists_hash(hash: ScramHash, offered: &[Mechanism], facts: &ChannelFacts) -> String {
+pub(super) fn lists_hash(hash: ScramHash, offered: &[Mechanism], facts: &ChannelFacts) -> String {
     let mut mechanisms: Vec<_> = offered.iter().map(|mechanism| mechanism.name()).collect();
     // "All sorting operations MUST be performed using "i;octet" collation": the order of bytes.
     mechanisms.sort_unstable();
@@ -288,4 +288,4 @@ pub(super) fn keys_fit(asked: ScramHash, keys: &ScramKeys) -> bool {
         && keys.server_key.expose().len() == digest_bytes(asked)
 }
 
-const MALFORMED: SaslFailure = SaslFailure::MalformedRequest;
+pub(super) const MALFORMED: SaslFailure = SaslFailure::MalformedRequest;
