@@ -97,10 +97,34 @@ pub const PANIC_WINDOW_MS: u64 = 60_000;
 /// How long an account without sessions stays resident after its last turn.
 pub const ACCOUNT_IDLE_MS: u64 = 60_000;
 
+// ---- Authentication ----
+
+/// PBKDF2 iterations of new keys: the minimum of XEP-0438 section 7; 3 ms of CPU for three digests.
+pub const SCRAM_ITERATIONS: u32 = 10_000;
 /// Fewest iterations that an operator may choose (RFC 7677 section 4).
 pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
 /// Most iterations: clients refuse what would hold them up for seconds, and so would the auth thread.
 pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+/// Random bytes of a salt: the minimum of XEP-0438 section 6.2.
+pub const SALT_BYTES: usize = 16;
+/// Longest password: XEP-0438 section 8 allows a bound of 128 characters, which is 512 bytes of UTF-8.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+/// Delay of the first failed attempt; each further one doubles it.
+pub const PENALTY_FIRST_MS: u64 = 500;
+/// Longest delay of a failed attempt.
+pub const PENALTY_MAX_MS: u64 = 8_000;
+/// Time in which one failure is forgotten.
+pub const PENALTY_DECAY_MS: u64 = 60_000;
+/// Failures remembered, per address prefixes and per accounts: 64 bytes each.
+pub const PENALTY_COUNT_MAX: usize = 65_536;
+/// Peers that wait for the verdict on a failed attempt; beyond it they hear at once. Above any sensible
+/// number of streams in negotiation, 40 bytes each.
+pub const PENALTY_WAITING_MAX: usize = 65_536;
+/// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
+pub const DERIVATIONS_WAITING_MAX: usize = 2_048;
+/// How long a removed name is not given to anybody else: a year (peers.md row 17).
+pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
+
 // ---- Workers ----
 
 /// Envelopes that may wait for one other worker.
@@ -138,6 +162,9 @@ const _: () = assert!(ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
+// However often a peer failed before, it hears of its last permitted attempt before it is cut off.
+const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);
