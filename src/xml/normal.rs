@@ -41,6 +41,7 @@ pub fn normalise(
         tag: Tag::default(),
         tag_default: default,
         elements: 0,
+        in_tag: false,
         pending: false,
     };
     for token in Tokenizer::from_fragment(text, 0..text.len()) {
@@ -50,7 +51,8 @@ pub fn normalise(
             return Err(XmlError::TooLarge);
         }
     }
-    if pass.elements == 0 || !pass.out.open.is_empty() {
+    // The tokenizer is content with a tag that lacks its '>'.
+    if pass.elements == 0 || pass.in_tag || !pass.out.open.is_empty() {
         return Err(XmlError::NotWellFormed);
     }
     Ok(())
@@ -84,6 +86,8 @@ struct Pass<'a, 's> {
     /// The default namespace inside the tag at hand.
     tag_default: Span,
     elements: usize,
+    /// The '>' of the start tag at hand has not been read.
+    in_tag: bool,
     /// The '>' of the last start tag is not written: it may become "/>".
     pending: bool,
 }
@@ -158,6 +162,7 @@ impl<'a> Pass<'a, '_> {
         if self.out.open.len() >= self.limits.depth {
             return Err(XmlError::TooDeep);
         }
+        self.in_tag = true;
         self.tag = Tag {
             qname: qname(prefix, local),
             prefix: Span::new(prefix.start(), prefix.end()),
@@ -256,6 +261,7 @@ impl<'a> Pass<'a, '_> {
 
     /// The '>' of a start tag: all its declarations are known.
     fn finish_tag(&mut self, contents: Contents) -> Result<(), XmlError> {
+        self.in_tag = false;
         let prefix = self.tag.prefix.of(self.text);
         let is_xml = prefix == "xml";
         let inherited = match self.out.open.last() {
