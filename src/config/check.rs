@@ -14,6 +14,7 @@ use super::host::{Certificate, Config, HostConfig};
 use super::place::{self, ConfigError, Places};
 use super::reference::known_names;
 use crate::base::limits;
+use crate::jid::prepare_domainpart;
 
 /// What the configuration cannot judge itself.
 #[derive(Clone, Copy)]
@@ -159,8 +160,8 @@ fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfig>> {
         }
         let name: Arc<str> = match prepare_domainpart(&host.name) {
             Ok(name) => Arc::from(name),
-            Err(message) => {
-                sink.push(&at("name"), message);
+            Err(error) => {
+                sink.push(&at("name"), error.to_string());
                 continue;
             }
         };
@@ -403,18 +404,6 @@ fn is_language(tag: &str) -> bool {
         && parts.all(is_subtag)
 }
 
-/// RFC 7622 section 3.2.
-fn prepare_domainpart(name: &str) -> Result<String, String> {
-    let message = "is no domain name such as \"example.org\"";
-    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || "@/:<>&'\"".contains(c)) {
-        return Err(message.to_owned());
-    }
-    idna::domain_to_unicode(name.trim_end_matches('.'))
-        .1
-        .map_err(|_| message.to_owned())?;
-    Ok(idna::domain_to_unicode(name.trim_end_matches('.')).0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,7 +476,7 @@ carbon = false
             errors(text),
             [
                 "s.toml:2: server.wrokers: unknown option; did you mean `workers`?",
-                "s.toml:4: host[0].name: is no domain name such as \"example.org\"",
+                "s.toml:4: host[0].name: the domain of the address is not a valid host name",
                 "s.toml:5: host[1].key: is missing: give the file with the private key of `certificate`",
                 "s.toml:9: c2s.ping_after: invalid type: integer `180`, expected a string",
                 "s.toml:10: c2s.resource_conflict: unknown variant `fight`, expected one of `make-new`, \
