@@ -1,10 +1,20 @@
 //! Stonechat: an XMPP server for large public services.
 
-pub mod actor;
-pub mod auth;
 pub mod base;
-pub mod config;
-pub mod im;
+
 pub mod jid;
-pub mod stream;
 pub mod xml;
+
+pub mod config;
+pub mod stanza;
+
+pub mod actor;
+
+pub mod im;
+pub mod stream;
+
+pub mod features;
+
+pub mod shard;
+
+pub mod auth;

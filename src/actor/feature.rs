@@ -69,7 +69,7 @@ impl<A: Actor> IqRoute<A> {
 }
 
 /// The features that are switched on.
-pub struct Catalog<A: Actor + 'static> {
+pub struct Catalog<A: Actor> {
     features: Vec<&'static Feature<A>>,
 }
 

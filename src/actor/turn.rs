@@ -9,7 +9,7 @@ use crate::config::{Config, HostConfig};
 use crate::stanza::{Iq, StanzaError};
 
 /// Something with an address, a mailbox and state of its own: an account, later a room.
-pub trait Actor {
+pub trait Actor: 'static {
     /// A change of its state, as a value; applied after the last stage, and after the commit where one
     /// is waited for.
     type Change;

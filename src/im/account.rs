@@ -6,7 +6,7 @@ use crate::base::{AccountId, SessionId};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
-use super::credentials;
+use super::credentials::{self, AccountRow};
 use super::session::Session;
 
 /// An account while it is resident: online, or in the middle of something.
@@ -152,11 +152,13 @@ pub fn identify(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
     if let Some(identity) = turn.actor.identity {
         return Ok(identity.id);
     }
-    let key = credentials::account_key(turn.actor.jid.domainpart(), turn.actor.jid.localpart());
+    let localpart = turn.actor.jid.localpart().unwrap_or_default();
+    let key = credentials::name_key(turn.actor.jid.domainpart(), localpart);
     let row = turn.load(&credentials::ACCOUNT, &key)?;
-    let Some(identity) = row.and_then(credentials::identity) else {
+    let Some(row) = row.and_then(|row| AccountRow::decode(row).ok()) else {
         return Err(Stop::Reject(unavailable()));
     };
+    let identity = row.account;
     turn.out.change.push(Change::Identified(identity));
     Ok(identity.id)
 }

@@ -115,20 +115,15 @@ impl Acks {
         (count > self.unacked.len()).then(|| TooHigh { h, sent: self.sent_count() })
     }
 
-    /// The client has everything up to `h`: what it acknowledged leaves the queue, oldest first.
-    ///
-    /// # Errors
-    /// [`TooHigh`] when so many were never sent; nothing changes.
-    pub fn acknowledge(&mut self, h: u32) -> Result<impl Iterator<Item = Unacked> + '_, TooHigh> {
-        if let Some(too_high) = self.is_too_high(h) {
-            return Err(too_high);
-        }
-        let count = h.wrapping_sub(self.acked) as usize;
+    /// The client has everything up to `h`, which [`Acks::is_too_high`] has let pass: what it acknowledged leaves
+    /// the queue, oldest first.
+    pub fn acknowledge(&mut self, h: u32) -> impl Iterator<Item = Unacked> + '_ {
+        let count = (h.wrapping_sub(self.acked) as usize).min(self.unacked.len());
         self.acked = h;
         self.asked = None;
         let gone: usize = self.unacked.range(..count).map(|held| held.stanza.charge()).sum();
         self.unacked_bytes -= gone;
-        Ok(self.unacked.drain(..count))
+        self.unacked.drain(..count)
     }
 
     /// Number of stanzas sent since stream management was enabled, modulo 2^32.
@@ -248,10 +243,11 @@ mod tests {
     fn an_acknowledgement_of_what_was_never_sent_is_an_error_and_changes_nothing() {
         let mut acks = Acks::new(String::new(), 0, BOUNDS);
         sent(&mut acks, 2);
-        assert_eq!(acks.acknowledge(3).err(), Some(TooHigh { h: 3, sent: 2 }));
+        assert_eq!(acks.is_too_high(3), Some(TooHigh { h: 3, sent: 2 }));
         assert_eq!(acks.unacked().len(), 2);
-        assert_eq!(acks.acknowledge(2).map(Iterator::count), Ok(2));
-        assert_eq!(acks.acknowledge(1).err(), Some(TooHigh { h: 1, sent: 2 }), "h never goes back");
+        assert_eq!(acks.is_too_high(2), None);
+        assert_eq!(acks.acknowledge(2).count(), 2);
+        assert_eq!(acks.is_too_high(1), Some(TooHigh { h: 1, sent: 2 }), "h never goes back");
     }
 
     #[test]
@@ -260,7 +256,7 @@ mod tests {
         acks.acked = u32::MAX;
         acks.received = u32::MAX;
         sent(&mut acks, 2);
-        assert_eq!(acks.acknowledge(1).map(Iterator::count), Ok(2));
+        assert_eq!(acks.acknowledge(1).count(), 2);
         let number = acks.receive(0, stanza().header);
         assert_eq!(number, 0);
         assert_eq!(acks.handled(), u32::MAX);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::actor::{Loaded, Need, Origin, Ticket};
+use crate::actor::{Loaded, Origin, Ticket};
 use crate::base::{Now, SessionId, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;

@@ -3,7 +3,7 @@
 
 use crate::actor::Delivery;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
-use crate::im::acks::Unacked;
+use crate::im::acks::{TooHigh, Unacked};
 use crate::im::pending;
 use crate::stanza::{Kind, StreamCondition, StreamError, ns};
 use crate::stream::{Item, SessionRef};
@@ -122,12 +122,12 @@ impl Shard {
             return;
         };
         let was_full = acks.is_full();
-        let gone: Vec<(Option<u64>, usize)> = match acks.acknowledge(h) {
-            Ok(gone) => gone.map(|held| (held.kept, held.stanza.charge())).collect(),
-            Err(too_high) => {
-                return self.fail_stream(now, key, handled_count_too_high(too_high.h, too_high.sent));
-            }
-        };
+        if let Some(too_high) = acks.is_too_high(h) {
+            let error = handled_count_too_high(too_high);
+            return self.fail_stream(now, key, error);
+        }
+        let gone: Vec<(Option<u64>, usize)> =
+            acks.acknowledge(h).map(|held| (held.kept, held.stanza.charge())).collect();
         let asks = acks.asks(u32::MAX);
         for (kept, bytes) in gone {
             if let Some(number) = kept {
@@ -191,7 +191,7 @@ fn held(now: Now, delivery: Delivery) -> Unacked {
 }
 
 /// XEP-0198 section 4, example 7: "the server MUST ... `undefined-condition`" with this.
-pub(super) fn handled_count_too_high(h: u32, sent: u32) -> StreamError {
+pub(super) fn handled_count_too_high(TooHigh { h, sent }: TooHigh) -> StreamError {
     let mut error = StreamError::new(
         StreamCondition::UndefinedCondition,
         "You acknowledged more stanzas than you were sent",

@@ -71,7 +71,8 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        let host = Jid::domain(cell.account.jid.domainpart());
+        let account = cell.account.jid.clone();
+        let host = Jid::domain(account.domainpart());
         let Some(session) = cell.account.session_mut(id) else {
             return;
         };
@@ -83,7 +84,7 @@ impl Shard {
             Answer::Range { rows, more } => (rows, more),
             other => {
                 // What is stored stays for the next login; what came live goes out now.
-                log::error!("pending_unreadable account={} answer={other:?}", cell.account.jid);
+                log::error!("pending_unreadable account={account} answer={other:?}");
                 (Vec::new(), false)
             }
         };

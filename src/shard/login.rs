@@ -327,7 +327,7 @@ impl Shard {
             return Err(Refusal::Unknown);
         };
         if let Some(too_high) = acks.is_too_high(wish.h) {
-            return Err(Refusal::TooHigh(handled_count_too_high(too_high.h, too_high.sent)));
+            return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
         acks.detached();
         session.stream = Some(key);

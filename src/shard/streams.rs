@@ -1,12 +1,12 @@
 //! Streams in the shard: bytes in, events carried out, output announced.
 
 use crate::actor::auth::AuthAnswer;
-use crate::actor::{Answer, Delivery, Origin, Ticket};
+use crate::actor::{Delivery, Origin, Ticket};
 use crate::actor::audit::AuditEvent;
 use crate::base::{Now, Rng, StreamKey, TraceId, limits};
 use crate::config::Config;
 use crate::stanza::{Kind, Stanza, StanzaError, ns, reply_error};
-use crate::stream::{Context, Event, Phase, SessionRef};
+use crate::stream::{Context, Event, SessionRef};
 use crate::xml::Scratch;
 
 use super::Shard;

@@ -180,12 +180,14 @@ impl Shard {
         };
         // The actor is lent immutably and the effects of a broken run are dropped: nothing that a panic could
         // leave half-done is seen again.
-        let run = catch_unwind(AssertUnwindSafe(|| read_mail(&mut turn, mail)));
-        run.unwrap_or_else(|_| {
-            log::error!("turn_panicked account={}", cell.account.jid);
-            self.count_panic(now, actor);
-            Err(Stop::Reject(internal_error()))
-        })
+        match catch_unwind(AssertUnwindSafe(|| read_mail(&mut turn, mail))) {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                log::error!("turn_panicked account={}", cell.account.jid);
+                self.count_panic(now, actor);
+                Err(Stop::Reject(internal_error()))
+            }
+        }
     }
 
     /// Takes the head off the mailbox: its turn is over.
