@@ -3,4 +3,5 @@
 pub mod actor;
 pub mod base;
 pub mod jid;
+pub mod store;
 pub mod xml;
