@@ -3,6 +3,7 @@
 pub mod base;
 
 pub mod jid;
+pub mod store;
 pub mod xml;
 
 pub mod config;
