@@ -3,7 +3,6 @@
 pub mod base;
 
 pub mod jid;
-pub mod store;
 pub mod xml;
 
 pub mod config;
@@ -19,3 +18,4 @@ pub mod features;
 pub mod shard;
 
 pub mod auth;
+pub mod store;

@@ -35,6 +35,11 @@ pub(super) struct SaveRecord {
 }
 
 impl Shard {
+    /// Whether [`Shard::end_turn`] has something to store.
+    pub fn has_unsaved(&self) -> bool {
+        !self.saves.promises.is_empty() || !self.saves.writes.is_empty()
+    }
+
     /// Adds the writes of one turn, and what is promised to whom when they are durable.
     pub(super) fn save(
         &mut self,
@@ -67,7 +72,7 @@ impl Shard {
 
     /// Sends what was written to the store.
     pub(super) fn flush_saves(&mut self, now: Now) {
-        if self.saves.promises.is_empty() && self.saves.writes.is_empty() {
+        if !self.has_unsaved() {
             return;
         }
         self.saves.puts.clear();

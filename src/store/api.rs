@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::bounded;
 
-use crate::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
+use crate::actor::rows::{Fence, RowKey, RowRange, StoreError, Table, Write};
 use crate::actor::{Answer, Ticket};
 
 use super::embedded::Embedded;
@@ -74,15 +74,6 @@ pub struct PortId(pub u8);
 pub struct Reply {
     pub port: PortId,
     pub ticket: Ticket,
-}
-
-/// What a read waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fence {
-    /// Nothing: it sees what is durable now.
-    None,
-    /// It sees every write that was saved before it was asked, and, the store knowing no owners, by anybody.
-    AfterSaves,
 }
 
 /// What can be asked of a store.

@@ -26,7 +26,8 @@ mod thread;
 #[cfg(test)]
 mod testing;
 
-pub use api::{Fence, OpenError, Port, PortId, Reply, Request, Store, StoreOptions};
+pub use crate::actor::rows::Fence;
+pub use api::{OpenError, Port, PortId, Reply, Request, Store, StoreOptions};
 pub use backup::BackupError;
 pub use engine::{Engine, Page};
 pub use schema::{MIGRATIONS, Migration};

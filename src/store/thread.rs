@@ -18,7 +18,8 @@ use crate::actor::rows::{Durability, StoreError, Write};
 use crate::actor::{Answer, Ticket};
 use crate::base::limits::COMMIT_COLLECT_MS;
 
-use super::api::{Fence, Port, Reply, Request};
+use super::api::{Port, Reply, Request};
+use crate::actor::rows::Fence;
 use super::batch::Batch;
 use super::engine::{Engine, read};
 
