@@ -42,7 +42,10 @@ impl Cast {
     /// If the name has one already.
     pub fn add(&mut self, name: &str) -> Result<Account, String> {
         let localpart = format!("{}-{}", name.to_lowercase(), self.mark);
-        let account = Account { password: format!("pencil of {localpart}"), localpart };
+        let account = Account {
+            password: format!("pencil of {localpart}"),
+            localpart,
+        };
         match self.accounts.insert(name.to_string(), account.clone()) {
             None => Ok(account),
             Some(_) => Err(format!("{name} has an account already")),
@@ -51,7 +54,9 @@ impl Cast {
 
     /// The account of a name.
     pub fn account(&self, name: &str) -> Result<&Account, String> {
-        self.accounts.get(name).ok_or_else(|| format!("{name} has no account"))
+        self.accounts
+            .get(name)
+            .ok_or_else(|| format!("{name} has no account"))
     }
 
     /// Remembers what the server decided.
@@ -93,14 +98,21 @@ impl Cast {
             return Ok(escape(told));
         }
         if let Some((times, what)) = key.strip_prefix("repeat:").and_then(|k| k.split_once(':')) {
-            return Ok(what.repeat(times.parse().map_err(|_| format!("not a number: {times}"))?));
+            return Ok(what.repeat(
+                times
+                    .parse()
+                    .map_err(|_| format!("not a number: {times}"))?,
+            ));
         }
         if let Some(text) = key.strip_prefix("base64:") {
             return Ok(BASE64_STANDARD.encode(text));
         }
         let (actor, what) = key.split_once(':').unwrap_or((key, "jid"));
         let (name, resource) = actor.split_once('/').unwrap_or((actor, ""));
-        let Account { localpart, password } = self.account(name)?;
+        let Account {
+            localpart,
+            password,
+        } = self.account(name)?;
         let bare = format!("{localpart}@{}", self.host);
         Ok(match what {
             "jid" if resource.is_empty() => bare,
@@ -123,7 +135,10 @@ impl Cast {
 
 /// Escapes for text and for attributes in either quote.
 pub fn escape(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     text.replace('\'', "&apos;").replace('"', "&quot;")
 }
 
@@ -143,7 +158,11 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
             Some(b'\\') => (b'\\', 2),
             Some(b'x') => {
                 let digits = rest.get(at + 2..at + 4).unwrap_or_default();
-                (u8::from_str_radix(digits, 16).map_err(|_| format!("not two hex digits: {digits}"))?, 4)
+                (
+                    u8::from_str_radix(digits, 16)
+                        .map_err(|_| format!("not two hex digits: {digits}"))?,
+                    4,
+                )
             }
             _ => return Err(format!("not an escape: {}", &rest[at..])),
         };
@@ -166,15 +185,24 @@ pub const TESTS: &[SelfTest] = &[
         let mut cast = example();
         let text = "to='${Juliet/balcony}' from='${Juliet}'";
         let fill = |cast: &Cast| cast.fill(text, &Bindings::new()).unwrap();
-        assert_eq!(fill(&cast), "to='juliet-7f3a@localhost/balcony' from='juliet-7f3a@localhost'");
+        assert_eq!(
+            fill(&cast),
+            "to='juliet-7f3a@localhost/balcony' from='juliet-7f3a@localhost'"
+        );
         cast.tell("Juliet/balcony", "juliet-7f3a@localhost/balcony-2");
         assert!(fill(&cast).starts_with("to='juliet-7f3a@localhost/balcony-2'"));
     }),
-    ("account::an_unknown_name_is_an_error_and_an_unbound_one_stays", || {
-        assert!(example().fill("${Romeo}", &Bindings::new()).is_err());
-        let bound = Bindings::from([("id".to_string(), "a<b".to_string())]);
-        assert_eq!(example().fill("{id} {any}", &bound).unwrap(), "a&lt;b {any}");
-    }),
+    (
+        "account::an_unknown_name_is_an_error_and_an_unbound_one_stays",
+        || {
+            assert!(example().fill("${Romeo}", &Bindings::new()).is_err());
+            let bound = Bindings::from([("id".to_string(), "a<b".to_string())]);
+            assert_eq!(
+                example().fill("{id} {any}", &bound).unwrap(),
+                "a&lt;b {any}"
+            );
+        },
+    ),
     ("account::plain_credentials_have_their_nul_bytes", || {
         let filled = example().fill("${Juliet:plain}", &Bindings::new()).unwrap();
         let plain = BASE64_STANDARD.decode(filled).unwrap();

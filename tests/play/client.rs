@@ -29,19 +29,24 @@ impl Incoming {
     /// Looks at the element.
     pub fn look<R>(&self, at: impl FnOnce(Node) -> R) -> Result<R, String> {
         let whole = pattern::below(&self.header, &self.text);
-        let doc = Document::parse(&whole).map_err(|e| format!("not well-formed: {e}: {}", self.text))?;
+        let doc =
+            Document::parse(&whole).map_err(|e| format!("not well-formed: {e}: {}", self.text))?;
         let element = doc.root_element().first_element_child();
-        Ok(at(element.ok_or_else(|| format!("not an element: {}", self.text))?))
+        Ok(at(
+            element.ok_or_else(|| format!("not an element: {}", self.text))?
+        ))
     }
 
     /// Whether it is, or holds anywhere, an element of that name and namespace.
     pub fn holds(&self, namespace: &str, name: &str) -> bool {
-        self.look(|e| e.descendants().any(|n| n.has_tag_name((namespace, name)))).unwrap_or(false)
+        self.look(|e| e.descendants().any(|n| n.has_tag_name((namespace, name))))
+            .unwrap_or(false)
     }
 
     /// An attribute of the element.
     pub fn attribute(&self, name: &str) -> Option<String> {
-        self.look(|e| e.attribute(name).map(str::to_string)).unwrap_or(None)
+        self.look(|e| e.attribute(name).map(str::to_string))
+            .unwrap_or(None)
     }
 }
 
@@ -139,10 +144,16 @@ impl Client {
                     (_, true) => "nothing came, the stream is closed",
                     _ => "nothing came",
                 };
-                return Err(if rest.is_empty() { state.to_string() } else { format!("{state} after: {rest}") });
+                return Err(if rest.is_empty() {
+                    state.to_string()
+                } else {
+                    format!("{state} after: {rest}")
+                });
             }
         }
-        self.inbox.pop_front().ok_or_else(|| "nothing came".to_string())
+        self.inbox
+            .pop_front()
+            .ok_or_else(|| "nothing came".to_string())
     }
 
     /// The next stanza must be one of the patterns; says which.
@@ -166,7 +177,11 @@ impl Client {
                 }
             }
             if !incoming.is_hidden {
-                return Err(format!("came\n    {}\n  {}", incoming.text, reasons.join("\n  ")));
+                return Err(format!(
+                    "came\n    {}\n  {}",
+                    incoming.text,
+                    reasons.join("\n  ")
+                ));
             }
         }
     }
@@ -186,14 +201,22 @@ impl Client {
         } else {
             self.probes += 1;
             let ping = "<ping xmlns='urn:xmpp:ping'/>";
-            let probe = format!("<iq type='get' id='{PROBE}{}' to='{}'>{ping}</iq>", self.probes, stage.host());
+            let probe = format!(
+                "<iq type='get' id='{PROBE}{}' to='{}'>{ping}</iq>",
+                self.probes,
+                stage.host()
+            );
             self.send(stage, &probe);
         }
         self.is_unsettled = false;
         while self.answered < self.probes || self.acks < self.acks_due {
             if !self.pull(stage) {
                 let is_over = self.has_ended || stage.is_closed(self.conn);
-                return if is_over { Ok(()) } else { Err("the server answers no ping".to_string()) };
+                return if is_over {
+                    Ok(())
+                } else {
+                    Err("the server answers no ping".to_string())
+                };
             }
         }
         Ok(())
@@ -250,10 +273,18 @@ impl Client {
             Item::Header(header) => {
                 let text = format!("{}/>", header.trim_end_matches(['>', '/']));
                 self.header = header;
-                self.inbox.push_back(Incoming { header: STREAM_OPEN.to_string(), text, is_hidden: false });
+                self.inbox.push_back(Incoming {
+                    header: STREAM_OPEN.to_string(),
+                    text,
+                    is_hidden: false,
+                });
             }
             Item::Element(text) => {
-                let mut incoming = Incoming { header: self.header.clone(), text, is_hidden: false };
+                let mut incoming = Incoming {
+                    header: self.header.clone(),
+                    text,
+                    is_hidden: false,
+                };
                 if self.jid.is_some() && self.is_ours(stage, &mut incoming) {
                     return;
                 }
@@ -267,28 +298,50 @@ impl Client {
         let seen = incoming.look(|e| {
             let namespace = e.tag_name().namespace().unwrap_or_default().to_string();
             let attribute = |name: &str| e.attribute(name).unwrap_or_default().to_string();
-            let is_ping = e.children().any(|c| c.has_tag_name(("urn:xmpp:ping", "ping")));
-            (namespace, e.tag_name().name().to_string(), attribute("type"), attribute("id"), attribute("from"), is_ping)
+            let is_ping = e
+                .children()
+                .any(|c| c.has_tag_name(("urn:xmpp:ping", "ping")));
+            (
+                namespace,
+                e.tag_name().name().to_string(),
+                attribute("type"),
+                attribute("id"),
+                attribute("from"),
+                is_ping,
+            )
         });
-        let Ok((namespace, name, kind, id, from, is_ping)) = seen else { return false };
+        let Ok((namespace, name, kind, id, from, is_ping)) = seen else {
+            return false;
+        };
         if namespace == SM {
             self.acks += u32::from(name == "a");
             incoming.is_hidden = name == "a" || name == "r";
             return false;
         }
-        if let (Some(management), "message" | "presence" | "iq") = (&mut self.management, name.as_str()) {
+        if let (Some(management), "message" | "presence" | "iq") =
+            (&mut self.management, name.as_str())
+        {
             management.received += 1;
         }
-        if let (true, Some(number)) = (kind == "result" || kind == "error", id.strip_prefix(PROBE)) {
+        if let (true, Some(number)) = (kind == "result" || kind == "error", id.strip_prefix(PROBE))
+        {
             self.answered = number.parse().unwrap_or(self.answered);
             return true;
         }
         if name == "iq" && kind == "get" && is_ping && !from.contains('/') {
-            let to = if from.is_empty() { String::new() } else { format!(" to='{from}'") };
-            stage.write(self.conn, format!("<iq type='result' id='{id}'{to}/>").as_bytes());
+            let to = if from.is_empty() {
+                String::new()
+            } else {
+                format!(" to='{from}'")
+            };
+            stage.write(
+                self.conn,
+                format!("<iq type='result' id='{id}'{to}/>").as_bytes(),
+            );
             incoming.is_hidden = true;
         }
-        incoming.is_hidden |= name == "presence" && kind.is_empty() && self.jid.as_ref() == Some(&from);
+        incoming.is_hidden |=
+            name == "presence" && kind.is_empty() && self.jid.as_ref() == Some(&from);
         false
     }
 }

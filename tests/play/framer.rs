@@ -40,7 +40,11 @@ impl Framer {
     /// The next whole item.
     pub fn pop(&mut self) -> Option<Item> {
         loop {
-            let blank = self.buffer.iter().take_while(|b| b.is_ascii_whitespace()).count();
+            let blank = self
+                .buffer
+                .iter()
+                .take_while(|b| b.is_ascii_whitespace())
+                .count();
             self.buffer.drain(..blank);
             if !self.buffer.starts_with(b"<?") {
                 break;
@@ -70,7 +74,10 @@ impl Framer {
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|w| w == what).map(|at| at + what.len())
+    bytes
+        .windows(what.len())
+        .position(|w| w == what)
+        .map(|at| at + what.len())
 }
 
 /// The end of the tag that begins at the start, quotes respected.

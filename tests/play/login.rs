@@ -40,7 +40,11 @@ impl Client {
             if !features.holds(TLS, "starttls") {
                 return Err(format!("no STARTTLS is offered: {}", features.text));
             }
-            client.ask(stage, &format!("<starttls xmlns='{TLS}'/>"), (TLS, "proceed"))?;
+            client.ask(
+                stage,
+                &format!("<starttls xmlns='{TLS}'/>"),
+                (TLS, "proceed"),
+            )?;
             stage.start_tls(client.conn)?;
         }
         client.open_stream(stage)?;
@@ -83,7 +87,11 @@ impl Client {
     pub fn manage(&mut self, stage: &mut dyn Stage) -> Result<(), String> {
         // What was sent before must not be counted: settle it, then ask.
         self.settle(stage)?;
-        let enabled = self.ask(stage, &format!("<enable xmlns='{SM}' resume='true'/>"), (SM, "enabled"))?;
+        let enabled = self.ask(
+            stage,
+            &format!("<enable xmlns='{SM}' resume='true'/>"),
+            (SM, "enabled"),
+        )?;
         let id = enabled.attribute("id");
         let id = id.ok_or_else(|| format!("the session cannot be resumed: {}", enabled.text))?;
         self.management = Some(Management { id, received: 0 });
@@ -93,8 +101,14 @@ impl Client {
 
     /// Resumes the session of an older connection on this one, which is authenticated.
     pub fn resume(&mut self, stage: &mut dyn Stage, older: Client) -> Result<(), String> {
-        let management = older.management.clone().ok_or("the session was not managed")?;
-        let resume = format!("<resume xmlns='{SM}' previd='{}' h='{}'/>", management.id, management.received);
+        let management = older
+            .management
+            .clone()
+            .ok_or("the session was not managed")?;
+        let resume = format!(
+            "<resume xmlns='{SM}' previd='{}' h='{}'/>",
+            management.id, management.received
+        );
         self.send(stage, &resume);
         // What the server sends behind <resumed/> is the session's already: counted and hidden as such.
         self.inherit(&older);
@@ -118,12 +132,17 @@ impl Client {
         if answer.holds(expected.0, expected.1) {
             return Ok(answer);
         }
-        Err(format!("asked {question}\n  expected <{}/>, came {}", expected.1, answer.text))
+        Err(format!(
+            "asked {question}\n  expected <{}/>, came {}",
+            expected.1, answer.text
+        ))
     }
 }
 
 fn decoded(incoming: &Incoming) -> Result<String, String> {
     let text = incoming.look(|e| e.text().unwrap_or_default().to_string())?;
-    let bytes = BASE64_STANDARD.decode(text.trim()).map_err(|e| format!("{e}: {}", incoming.text))?;
+    let bytes = BASE64_STANDARD
+        .decode(text.trim())
+        .map_err(|e| format!("{e}: {}", incoming.text))?;
     String::from_utf8(bytes).map_err(|e| format!("{e}: {}", incoming.text))
 }

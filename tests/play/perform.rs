@@ -47,7 +47,10 @@ pub fn perform(scene: &Scene, stage: &mut dyn Stage, mark: &str) -> Result<(), F
         is_gathering: true,
     };
     for step in &scene.steps {
-        performance.step(&step.direction).map_err(|why| Failure { line: step.line, why })?;
+        performance.step(&step.direction).map_err(|why| Failure {
+            line: step.line,
+            why,
+        })?;
     }
     Ok(())
 }
@@ -55,11 +58,13 @@ pub fn perform(scene: &Scene, stage: &mut dyn Stage, mark: &str) -> Result<(), F
 impl Performance<'_> {
     fn step(&mut self, direction: &Direction) -> Result<(), String> {
         match direction {
-            Direction::OnlyOn(_) | Direction::Option { .. } => Ok(()),
+            Direction::OnlyOn(_) | Direction::Option(_) => Ok(()),
             Direction::HasAccount(who) => self.register(who),
             Direction::HasResources { who, resources } => {
                 self.register(who)?;
-                resources.iter().try_for_each(|resource| self.log_in(&format!("{who}/{resource}")))
+                resources
+                    .iter()
+                    .try_for_each(|resource| self.log_in(&format!("{who}/{resource}")))
             }
             Direction::TimePasses { ms } => {
                 self.gathered()?;
@@ -126,20 +131,26 @@ impl Performance<'_> {
                 Ok(())
             }
             Direction::BecomesAvailable { who, priority: 0 } => self.send(who, "<presence/>"),
-            Direction::BecomesAvailable { who, priority } => {
-                self.send(who, &format!("<presence><priority>{priority}</priority></presence>"))
-            }
+            Direction::BecomesAvailable { who, priority } => self.send(
+                who,
+                &format!("<presence><priority>{priority}</priority></presence>"),
+            ),
             Direction::BecomesUnavailable(who) => self.send(who, "<presence type='unavailable'/>"),
             Direction::EnablesCarbons(who) => {
-                let enable = "<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></iq>";
-                let answer = self.with(who, |c, stage| c.ask(stage, enable, ("jabber:client", "iq")))?;
+                let enable =
+                    "<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></iq>";
+                let answer = self.with(who, |c, stage| {
+                    c.ask(stage, enable, ("jabber:client", "iq"))
+                })?;
                 match answer.attribute("type").as_deref() {
                     Some("result") => Ok(()),
                     _ => Err(format!("carbons were not enabled: {}", answer.text)),
                 }
             }
             Direction::EnablesStreamManagement(who) => self.manage(who),
-            Direction::Acknowledges { who, h } => self.send(who, &format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")),
+            Direction::Acknowledges { who, h } => {
+                self.send(who, &format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"))
+            }
             Direction::IsAcknowledged { who, count } => self.is_acknowledged(who, *count),
             Direction::Sends { who, text } => self.send(who, text.trim()),
             Direction::SendsBytes { who, text } => {
@@ -150,7 +161,12 @@ impl Performance<'_> {
                     Ok(())
                 })
             }
-            Direction::Receives { who, pattern, order, scope } => self.receive(who, pattern, *order, *scope),
+            Direction::Receives {
+                who,
+                pattern,
+                order,
+                scope,
+            } => self.receive(who, pattern, *order, *scope),
             Direction::SecuresConnection(who) => self.with(who, |client, stage| {
                 stage.start_tls(client.conn)?;
                 client.restart();
@@ -162,11 +178,19 @@ impl Performance<'_> {
             }
             Direction::ClosesStream(who) => self.send(who, "</stream:stream>"),
             Direction::StreamIsClosed(who) => self.with(who, |client, stage| {
-                if client.ends(stage) { Ok(()) } else { Err(unexpected(client, "the stream was not closed")) }
+                if client.ends(stage) {
+                    Ok(())
+                } else {
+                    Err(unexpected(client, "the stream was not closed"))
+                }
             }),
             Direction::StreamFails { who, condition } => self.fails(who, condition),
             Direction::ConnectionIsClosed(who) => self.with(who, |client, stage| {
-                if client.is_closed(stage) { Ok(()) } else { Err("the connection is still open".to_string()) }
+                if client.is_closed(stage) {
+                    Ok(())
+                } else {
+                    Err("the connection is still open".to_string())
+                }
             }),
             other => Err(format!("no actor does this: {other:?}")),
         }
@@ -178,7 +202,9 @@ impl Performance<'_> {
     }
 
     fn connect(&mut self, who: &str) -> Result<(), String> {
-        let (name, resource) = who.split_once('/').ok_or("who logs in names a resource: Juliet/balcony")?;
+        let (name, resource) = who
+            .split_once('/')
+            .ok_or("who logs in names a resource: Juliet/balcony")?;
         let account = self.cast.account(name)?.clone();
         let mut client = Client::open_secure(self.stage)?;
         client.authenticate(self.stage, &account)?;
@@ -202,14 +228,23 @@ impl Performance<'_> {
         self.send(&key, "<presence type='unavailable'/></stream:stream>")?;
         let closed = self.with(&key, |client, stage| Ok(client.is_closed(stage)))?;
         self.clients.remove(&key);
-        if closed { Ok(()) } else { Err("the server did not close the connection".to_string()) }
+        if closed {
+            Ok(())
+        } else {
+            Err("the server did not close the connection".to_string())
+        }
     }
 
     fn manage(&mut self, who: &str) -> Result<(), String> {
         let key = self.key(who)?;
         self.with(&key, |client, stage| client.manage(stage))?;
-        let id = self.clients.get(&key).and_then(|c| c.management.as_ref()).map(|m| m.id.clone());
-        self.cast.tell(&format!("{key}:sm-id"), &id.unwrap_or_default());
+        let id = self
+            .clients
+            .get(&key)
+            .and_then(|c| c.management.as_ref())
+            .map(|m| m.id.clone());
+        self.cast
+            .tell(&format!("{key}:sm-id"), &id.unwrap_or_default());
         Ok(())
     }
 
@@ -218,7 +253,10 @@ impl Performance<'_> {
         let key = self.lost.keys().find(|key| is_called(key, who)).cloned();
         let key = key.ok_or_else(|| format!("{who} has lost no connection"))?;
         let older = self.lost.remove(&key).ok_or("no lost connection")?;
-        let account = self.cast.account(key.split('/').next().unwrap_or(&key))?.clone();
+        let account = self
+            .cast
+            .account(key.split('/').next().unwrap_or(&key))?
+            .clone();
         let mut client = Client::open_secure(self.stage)?;
         client.authenticate(self.stage, &account)?;
         client.resume(self.stage, older)?;
@@ -234,7 +272,13 @@ impl Performance<'_> {
         })
     }
 
-    fn receive(&mut self, who: &str, block: &str, order: Order, scope: Scope) -> Result<(), String> {
+    fn receive(
+        &mut self,
+        who: &str,
+        block: &str,
+        order: Order,
+        scope: Scope,
+    ) -> Result<(), String> {
         let filled = self.cast.fill(block, &Bindings::new())?;
         let mut wanted = pattern::elements(&filled)?;
         let mut bindings = self.bindings.clone();
@@ -242,8 +286,15 @@ impl Performance<'_> {
             let count = if order == Order::Any { wanted.len() } else { 1 };
             let choice = &wanted[..count];
             let found = self
-                .with(who, |client, stage| client.receive(stage, choice, scope, &mut bindings))
-                .map_err(|why| format!("expected\n    {}\n  {why}", choice.join("\n    ").replace("<?exactly?>", "")))?;
+                .with(who, |client, stage| {
+                    client.receive(stage, choice, scope, &mut bindings)
+                })
+                .map_err(|why| {
+                    format!(
+                        "expected\n    {}\n  {why}",
+                        choice.join("\n    ").replace("<?exactly?>", "")
+                    )
+                })?;
             wanted.remove(found);
         }
         self.bindings = bindings;
@@ -253,7 +304,9 @@ impl Performance<'_> {
     fn receives_nothing(&mut self, who: &str) -> Result<(), String> {
         let key = self.key(who)?;
         if self.clients.get(&key).is_some_and(|c| c.jid.is_none()) {
-            return Err("of a raw connection absence cannot be proved: nobody answers there".to_string());
+            return Err(
+                "of a raw connection absence cannot be proved: nobody answers there".to_string(),
+            );
         }
         // Twice: an answer may leave a worker just before what that worker has for another one.
         self.settle_all()?;
@@ -269,7 +322,9 @@ impl Performance<'_> {
         for _ in 0..ACKNOWLEDGEMENT_TRIES {
             self.send(who, "<r xmlns='urn:xmpp:sm:3'/>")?;
             let mut found = Bindings::new();
-            self.with(who, |c, stage| c.receive(stage, &wanted, Scope::Listed, &mut found))?;
+            self.with(who, |c, stage| {
+                c.receive(stage, &wanted, Scope::Listed, &mut found)
+            })?;
             match found.get("h").and_then(|h| h.parse::<u32>().ok()) {
                 Some(h) if h == count => return Ok(()),
                 Some(h) if h < count => {}
@@ -281,14 +336,23 @@ impl Performance<'_> {
 
     fn fails(&mut self, who: &str, condition: &str) -> Result<(), String> {
         let error = "stream:error";
-        let condition = format!("<{error}><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></{error}>");
+        let condition = format!(
+            "<{error}><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></{error}>"
+        );
         self.receive(who, &condition, Order::Written, Scope::Listed)?;
         self.with(who, |client, stage| {
             if !client.ends(stage) {
-                return Err(unexpected(client, "the stream was not closed behind its error"));
+                return Err(unexpected(
+                    client,
+                    "the stream was not closed behind its error",
+                ));
             }
             stage.write(client.conn, b"</stream:stream>");
-            if client.is_closed(stage) { Ok(()) } else { Err("the connection is still open".to_string()) }
+            if client.is_closed(stage) {
+                Ok(())
+            } else {
+                Err("the connection is still open".to_string())
+            }
         })
     }
 
@@ -312,13 +376,20 @@ impl Performance<'_> {
     ) -> Result<R, String> {
         let key = self.key(who)?;
         self.settle_others(&key)?;
-        let client = self.clients.get_mut(&key).ok_or_else(|| format!("{who} is not connected"))?;
+        let client = self
+            .clients
+            .get_mut(&key)
+            .ok_or_else(|| format!("{who} is not connected"))?;
         act(client, self.stage)
     }
 
     /// `Romeo` is enough for somebody with one connection.
     fn key(&self, who: &str) -> Result<String, String> {
-        let keys: Vec<&String> = self.clients.keys().filter(|key| is_called(key, who)).collect();
+        let keys: Vec<&String> = self
+            .clients
+            .keys()
+            .filter(|key| is_called(key, who))
+            .collect();
         match keys.as_slice() {
             [key] => Ok((*key).clone()),
             [] => Err(format!("{who} is not connected")),
@@ -329,7 +400,9 @@ impl Performance<'_> {
     fn settle_others(&mut self, who: &str) -> Result<(), String> {
         for (key, client) in &mut self.clients {
             if !is_called(key, who) && client.is_unsettled {
-                client.settle(self.stage).map_err(|why| format!("{key}: {why}"))?;
+                client
+                    .settle(self.stage)
+                    .map_err(|why| format!("{key}: {why}"))?;
             }
         }
         Ok(())
@@ -337,7 +410,9 @@ impl Performance<'_> {
 
     fn settle_all(&mut self) -> Result<(), String> {
         for (key, client) in &mut self.clients {
-            client.settle(self.stage).map_err(|why| format!("{key}: {why}"))?;
+            client
+                .settle(self.stage)
+                .map_err(|why| format!("{key}: {why}"))?;
         }
         Ok(())
     }

@@ -47,8 +47,12 @@ impl Scram {
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
             return Err(format!("the server's nonce does not extend ours: {nonce}"));
         }
-        let salt = BASE64_STANDARD.decode(salt).map_err(|e| format!("the salt {salt}: {e}"))?;
-        let rounds: u32 = rounds.parse().map_err(|_| format!("not a number of rounds: {rounds}"))?;
+        let salt = BASE64_STANDARD
+            .decode(salt)
+            .map_err(|e| format!("the salt {salt}: {e}"))?;
+        let rounds: u32 = rounds
+            .parse()
+            .map_err(|_| format!("not a number of rounds: {rounds}"))?;
         let mut salted = [0_u8; 32];
         pbkdf2::pbkdf2_hmac::<Sha256>(self.password.as_bytes(), &salt, rounds, &mut salted);
         let client_key = hmac(&salted, b"Client Key");
@@ -56,7 +60,11 @@ impl Scram {
         let bare = format!("c=biws,r={nonce}");
         let auth_message = format!("{},{challenge},{bare}", self.first_bare);
         let signature = hmac(&stored_key, auth_message.as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(k, s)| k ^ s).collect();
+        let proof: Vec<u8> = client_key
+            .iter()
+            .zip(&signature)
+            .map(|(k, s)| k ^ s)
+            .collect();
         self.server_signature = hmac(&hmac(&salted, b"Server Key"), auth_message.as_bytes());
         Ok(format!("{bare},p={}", BASE64_STANDARD.encode(proof)))
     }
@@ -81,12 +89,23 @@ pub const TESTS: &[SelfTest] = &[
         assert_eq!(scram.first(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let challenge = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
         let last = scram.last(challenge).unwrap();
-        assert!(last.ends_with("p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="), "{last}");
+        assert!(
+            last.ends_with("p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
+            "{last}"
+        );
         assert!(scram.is_proved_by("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
         assert!(!scram.is_proved_by("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G5="));
     }),
     ("scram::a_server_nonce_that_is_not_ours_is_refused", || {
-        assert!(Scram::new("u", "p", "abc").last("r=xyz,s=AAAA,i=4096").is_err());
-        assert!(Scram::new("u", "p", "abc").last("r=abc,s=AAAA,i=4096").is_err());
+        assert!(
+            Scram::new("u", "p", "abc")
+                .last("r=xyz,s=AAAA,i=4096")
+                .is_err()
+        );
+        assert!(
+            Scram::new("u", "p", "abc")
+                .last("r=abc,s=AAAA,i=4096")
+                .is_err()
+        );
     }),
 ];

@@ -7,7 +7,7 @@
 //! direction above them.
 
 use super::SelfTest;
-use super::vocabulary::{self, Direction};
+use super::vocabulary::{self, Direction, HostOption};
 
 /// One scene of a play: one test.
 #[derive(Debug, Clone)]
@@ -42,12 +42,12 @@ impl Scene {
     }
 
     /// The options it asks for, sorted, so that scenes with equal options share a server.
-    pub fn options(&self) -> Vec<(String, String)> {
+    pub fn options(&self) -> Vec<HostOption> {
         let mut options: Vec<_> = self
             .steps
             .iter()
             .filter_map(|step| match &step.direction {
-                Direction::Option { path, value } => Some((path.clone(), value.clone())),
+                Direction::Option(option) => Some(option.clone()),
                 _ => None,
             })
             .collect();
@@ -57,7 +57,9 @@ impl Scene {
 
     /// Whether it moves the clock, which others on the same server would notice.
     pub fn moves_time(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.direction, Direction::TimePasses { .. }))
+        self.steps
+            .iter()
+            .any(|step| matches!(step.direction, Direction::TimePasses { .. }))
     }
 }
 
@@ -92,32 +94,55 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Scene>, Vec<String>> {
                     if scenes.iter().any(|s| s.title == title) {
                         errors.push(format!("{file}:{number}: a second scene of this title"));
                     }
-                    scenes.push(Scene { file, title, quotes, steps: Vec::new() });
+                    scenes.push(Scene {
+                        file,
+                        title,
+                        quotes,
+                        steps: Vec::new(),
+                    });
                     continue;
                 }
-                None => errors.push(format!("{file}:{number}: a scene begins with `# ` and its title")),
+                None => errors.push(format!(
+                    "{file}:{number}: a scene begins with `# ` and its title"
+                )),
             }
         }
         if line.starts_with('#') {
             continue;
         }
-        let block: Vec<&str> =
-            lines[i..].iter().copied().take_while(|l| l.is_empty() || l.starts_with([' ', '\t'])).collect();
+        let block: Vec<&str> = lines[i..]
+            .iter()
+            .copied()
+            .take_while(|l| l.is_empty() || l.starts_with([' ', '\t']))
+            .collect();
         i += block.len();
         let block = block.join("\n");
         let block = Some(block.trim_end()).filter(|b| !b.trim().is_empty());
         if line.starts_with([' ', '\t']) {
-            errors.push(format!("{file}:{number}: an indented line without a direction above it"));
+            errors.push(format!(
+                "{file}:{number}: an indented line without a direction above it"
+            ));
             continue;
         }
-        let direction = line.split_once("  # ").map_or(line, |(direction, _remark)| direction);
+        let direction = line
+            .split_once("  # ")
+            .map_or(line, |(direction, _remark)| direction);
         match (vocabulary::understand(direction, block), scenes.last_mut()) {
-            (Ok(direction), Some(scene)) => scene.steps.push(Step { line: number, direction }),
-            (Ok(_), None) => errors.push(format!("{file}:{number}: a direction before the first scene")),
+            (Ok(direction), Some(scene)) => scene.steps.push(Step {
+                line: number,
+                direction,
+            }),
+            (Ok(_), None) => errors.push(format!(
+                "{file}:{number}: a direction before the first scene"
+            )),
             (Err(why), _) => errors.push(format!("{file}:{number}: {why}")),
         }
     }
-    if errors.is_empty() { Ok(scenes) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(scenes)
+    } else {
+        Err(errors)
+    }
 }
 
 /// Self-tests.
@@ -126,30 +151,53 @@ pub const TESTS: &[SelfTest] = &[
         let text = "# one\n# \"it MUST\" (1.2)\n\nRomeo has an account\n\n----\n# two\nRomeo has an account  # fresh\n";
         let scenes = read("f", text).unwrap();
         assert_eq!(scenes.len(), 2);
-        assert_eq!((scenes[0].name().as_str(), scenes[0].quotes.len()), ("f::one", 1));
+        assert_eq!(
+            (scenes[0].name().as_str(), scenes[0].quotes.len()),
+            ("f::one", 1)
+        );
         assert_eq!((scenes[1].steps.len(), scenes[1].steps[0].line), (1, 8));
     }),
-    ("script::an_indented_block_may_hold_blank_lines_and_ends_with_the_indentation", || {
-        let text = "# t\nRomeo sends:\n    <a/>\n\n    <b/>\n\n# a remark\nRomeo receives nothing\n";
-        let scenes = read("f", text).unwrap();
-        let expected = Direction::Sends { who: "Romeo".into(), text: "    <a/>\n\n    <b/>".into() };
-        assert_eq!(scenes[0].steps[0].direction, expected);
-        assert_eq!(scenes[0].steps[1].line, 8);
-    }),
-    ("script::all_errors_are_told_at_once_with_their_lines", || {
-        let errors = read("f", "# t\nRomeo dances\nRomeo sings\n").unwrap_err();
-        assert_eq!(errors.len(), 2);
-        assert!(errors[1].starts_with("f:3: "), "{errors:?}");
-    }),
+    (
+        "script::an_indented_block_may_hold_blank_lines_and_ends_with_the_indentation",
+        || {
+            let text =
+                "# t\nRomeo sends:\n    <a/>\n\n    <b/>\n\n# a remark\nRomeo receives nothing\n";
+            let scenes = read("f", text).unwrap();
+            let expected = Direction::Sends {
+                who: "Romeo".into(),
+                text: "    <a/>\n\n    <b/>".into(),
+            };
+            assert_eq!(scenes[0].steps[0].direction, expected);
+            assert_eq!(scenes[0].steps[1].line, 8);
+        },
+    ),
+    (
+        "script::all_errors_are_told_at_once_with_their_lines",
+        || {
+            let errors = read("f", "# t\nRomeo dances\nRomeo sings\n").unwrap_err();
+            assert_eq!(errors.len(), 2);
+            assert!(errors[1].starts_with("f:3: "), "{errors:?}");
+        },
+    ),
     ("script::a_scene_without_a_title_is_refused", || {
         assert!(read("f", "Romeo has an account\n").is_err());
-        assert!(read("f", "# t\nRomeo has an account\n-----\nRomeo has an account\n").is_err());
+        assert!(
+            read(
+                "f",
+                "# t\nRomeo has an account\n-----\nRomeo has an account\n"
+            )
+            .is_err()
+        );
     }),
-    ("script::a_scene_says_where_it_plays_and_what_it_needs", || {
-        let text = "# t\nOnly on tcp, tls\nWith option b = 2\nWith option a = 1\n5 seconds pass\n";
-        let scene = read("f", text).unwrap().remove(0);
-        assert!(scene.plays_on("tls") && !scene.plays_on("world1"));
-        assert_eq!(scene.options()[0].0, "a");
-        assert!(scene.moves_time());
-    }),
+    (
+        "script::a_scene_says_where_it_plays_and_what_it_needs",
+        || {
+            let text =
+                "# t\nOnly on tcp, tls\nWith option b = 2\nWith option a = 1\n5 seconds pass\n";
+            let scene = read("f", text).unwrap().remove(0);
+            assert!(scene.plays_on("tls") && !scene.plays_on("world1"));
+            assert_eq!(scene.options()[0].path, "a");
+            assert!(scene.moves_time());
+        },
+    ),
 ];

@@ -10,6 +10,8 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::vocabulary::HostOption;
+
 /// How long a server may take to start, and a command to it to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BINARY: &str = env!("CARGO_BIN_EXE_stonechat");
@@ -31,7 +33,7 @@ impl Server {
     ///
     /// # Errors
     /// What it printed instead.
-    pub fn start(number: usize, options: &[(String, String)]) -> Result<Server, String> {
+    pub fn start(number: usize, options: &[HostOption]) -> Result<Server, String> {
         let directory = PathBuf::from(TMP).join(format!("scenes-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
         let (port, tls_port) = (free_port()?, free_port()?);
@@ -45,8 +47,13 @@ impl Server {
             .stderr(theirs)
             .spawn()
             .map_err(|e| format!("{BINARY}: {e}"))?;
-        let server =
-            Server { host: "localhost".to_string(), port, tls_port, directory, child: Mutex::new(child) };
+        let server = Server {
+            host: "localhost".to_string(),
+            port,
+            tls_port,
+            directory,
+            child: Mutex::new(child),
+        };
         let ports = [port.to_string(), tls_port.to_string()];
         listening(output, ports).map(|()| server)
     }
@@ -63,11 +70,17 @@ impl Server {
         if let Some(mut stdin) = child.stdin.take() {
             writeln!(stdin, "{password}").map_err(|e| format!("user add: {e}"))?;
         }
-        let output = child.wait_with_output().map_err(|e| format!("user add: {e}"))?;
+        let output = child
+            .wait_with_output()
+            .map_err(|e| format!("user add: {e}"))?;
         if output.status.success() {
             return Ok(());
         }
-        Err(format!("user add {jid}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
+        Err(format!(
+            "user add {jid}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))
     }
 
     /// Moves the server's clock, in milliseconds.
@@ -76,16 +89,27 @@ impl Server {
         let failed = |e: std::io::Error| format!("{}: {e}", path.display());
         let mut socket = UnixStream::connect(&path).map_err(failed)?;
         socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        socket.write_all(format!("time advance {ms}\n").as_bytes()).map_err(failed)?;
+        socket
+            .write_all(format!("time advance {ms}\n").as_bytes())
+            .map_err(failed)?;
         let mut answer = String::new();
-        BufReader::new(socket).read_line(&mut answer).map_err(failed)?;
-        if answer == "ok\n" { Ok(()) } else { Err(format!("time advance {ms}: {answer}")) }
+        BufReader::new(socket)
+            .read_line(&mut answer)
+            .map_err(failed)?;
+        if answer == "ok\n" {
+            Ok(())
+        } else {
+            Err(format!("time advance {ms}: {answer}"))
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut child = self
+            .child
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         // A server that is gone already has failed its scenes; a directory that stays does no harm.
         let _ = child.kill();
         let _ = child.wait();
@@ -95,14 +119,20 @@ impl Drop for Server {
 
 fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(arguments).arg("--config").arg(directory.join("stonechat.toml"));
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(directory.join("stonechat.toml"));
     command.arg("--data").arg(directory.join("data"));
     command
 }
 
 /// One host on two ports; options of the scene are written as dotted keys before any table.
-fn configuration(port: u16, tls_port: u16, options: &[(String, String)]) -> String {
-    let options: String = options.iter().map(|(path, value)| format!("{path} = {value}\n")).collect();
+fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
+    let options: String = options
+        .iter()
+        .map(|o| format!("{} = {}\n", o.path, o.value))
+        .collect();
     format!(
         "{options}\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n\n\
          [[listen]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n\n[[host]]\nname = \"localhost\"\n"
@@ -135,8 +165,11 @@ fn listening(output: impl Read + Send + 'static, ports: [String; 2]) -> Result<(
             }
         }
         if !is_told {
-            let _ = tell.send(Err(format!("the server ended before it listened:\n{printed}")));
+            let _ = tell.send(Err(format!(
+                "the server ended before it listened:\n{printed}"
+            )));
         }
     });
-    told.recv_timeout(PATIENCE).unwrap_or_else(|_| Err("the server does not begin to listen".to_string()))
+    told.recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| Err("the server does not begin to listen".to_string()))
 }

@@ -34,7 +34,12 @@ struct Link {
 impl Sockets {
     /// A stage on a running server.
     pub fn new(server: Arc<Server>, channel: Channel) -> Result<Sockets, String> {
-        Ok(Sockets { server, channel, links: Vec::new(), tls: Arc::new(trusting()?) })
+        Ok(Sockets {
+            server,
+            channel,
+            links: Vec::new(),
+            tls: Arc::new(trusting()?),
+        })
     }
 
     fn handshake(&self, socket: &mut TcpStream) -> Result<ClientConnection, String> {
@@ -77,12 +82,19 @@ impl Stage for Sockets {
             Channel::StartTls => None,
             Channel::Secure => Some(self.handshake(&mut socket)?),
         };
-        self.links.push(Link { socket, tls, is_closed: false });
+        self.links.push(Link {
+            socket,
+            tls,
+            is_closed: false,
+        });
         Ok(self.links.len() - 1)
     }
 
     fn start_tls(&mut self, conn: Conn) -> Result<(), String> {
-        let mut socket = self.links[conn].socket.try_clone().map_err(|e| e.to_string())?;
+        let mut socket = self.links[conn]
+            .socket
+            .try_clone()
+            .map_err(|e| e.to_string())?;
         self.links[conn].tls = Some(self.handshake(&mut socket)?);
         Ok(())
     }
@@ -109,7 +121,14 @@ impl Stage for Sockets {
                 0
             }
             Ok(length) => length,
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                0
+            }
             Err(_) => {
                 link.is_closed = true;
                 0
@@ -168,7 +187,12 @@ impl ServerCertVerifier for Trusting {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -177,7 +201,12 @@ impl ServerCertVerifier for Trusting {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

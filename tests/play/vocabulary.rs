@@ -9,34 +9,72 @@ use super::SelfTest;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Direction {
     OnlyOn(Vec<String>),
-    Option { path: String, value: String },
-    HasResources { who: String, resources: Vec<String> },
+    Option(HostOption),
+    HasResources {
+        who: String,
+        resources: Vec<String>,
+    },
     HasAccount(String),
     Connects(String),
     LogsIn(String),
     LogsOut(String),
     LosesConnection(String),
     Resumes(String),
-    BecomesAvailable { who: String, priority: i8 },
+    BecomesAvailable {
+        who: String,
+        priority: i8,
+    },
     BecomesUnavailable(String),
     EnablesCarbons(String),
     EnablesStreamManagement(String),
-    Acknowledges { who: String, h: u32 },
-    IsAcknowledged { who: String, count: u32 },
-    Sends { who: String, text: String },
-    SendsBytes { who: String, text: String },
-    Receives { who: String, pattern: String, order: Order, scope: Scope },
+    Acknowledges {
+        who: String,
+        h: u32,
+    },
+    IsAcknowledged {
+        who: String,
+        count: u32,
+    },
+    Sends {
+        who: String,
+        text: String,
+    },
+    SendsBytes {
+        who: String,
+        text: String,
+    },
+    Receives {
+        who: String,
+        pattern: String,
+        order: Order,
+        scope: Scope,
+    },
     ReceivesNothing(String),
-    TimePasses { ms: u64 },
+    TimePasses {
+        ms: u64,
+    },
     OpensConnection(String),
     OpensStream(String),
     OpensSecureStream(String),
     SecuresConnection(String),
-    Authenticates { who: String, account: String },
+    Authenticates {
+        who: String,
+        account: String,
+    },
     ClosesStream(String),
     StreamIsClosed(String),
-    StreamFails { who: String, condition: String },
+    StreamFails {
+        who: String,
+        condition: String,
+    },
     ConnectionIsClosed(String),
+}
+
+/// An option of the server: its path in TOML, and its value as TOML.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostOption {
+    pub path: String,
+    pub value: String,
 }
 
 /// Whether the stanzas of a `receives` block come in the order written.
@@ -62,11 +100,17 @@ impl Words {
     }
 
     fn number<N: std::str::FromStr>(&self) -> Result<N, String> {
-        self.word("N").parse().map_err(|_| format!("not a number that fits: {}", self.word("N")))
+        self.word("N")
+            .parse()
+            .map_err(|_| format!("not a number that fits: {}", self.word("N")))
     }
 
     fn list(&self) -> Vec<String> {
-        self.word("LIST").split(',').map(|s| s.trim().to_string()).filter(|s| !s.is_empty()).collect()
+        self.word("LIST")
+            .split(',')
+            .map(|s| s.trim().to_string())
+            .filter(|s| !s.is_empty())
+            .collect()
     }
 
     fn milliseconds(&self) -> Result<u64, String> {
@@ -100,7 +144,12 @@ pub const TABLE: &[Row] = &[
     Row {
         form: "With option PATH = VALUE",
         says: "The server of this scene runs with this option, VALUE in TOML.",
-        build: |w| Ok(Direction::Option { path: w.word("PATH"), value: w.word("VALUE") }),
+        build: |w| {
+            Ok(Direction::Option(HostOption {
+                path: w.word("PATH"),
+                value: w.word("VALUE"),
+            }))
+        },
     },
     Row {
         form: "WHO has one resource: LIST",
@@ -112,7 +161,11 @@ pub const TABLE: &[Row] = &[
         says: "The same with two; what they told each other on arriving is forgotten.",
         build: resources,
     },
-    Row { form: "WHO has three resources: LIST", says: "The same with three.", build: resources },
+    Row {
+        form: "WHO has three resources: LIST",
+        says: "The same with three.",
+        build: resources,
+    },
     Row {
         form: "WHO has an account",
         says: "A fresh account, nobody logged in.",
@@ -151,12 +204,22 @@ pub const TABLE: &[Row] = &[
     Row {
         form: "WHO becomes available",
         says: "Sends presence without a priority.",
-        build: |w| Ok(Direction::BecomesAvailable { who: w.word("WHO"), priority: 0 }),
+        build: |w| {
+            Ok(Direction::BecomesAvailable {
+                who: w.word("WHO"),
+                priority: 0,
+            })
+        },
     },
     Row {
         form: "WHO becomes available with priority N",
         says: "Sends presence with that priority.",
-        build: |w| Ok(Direction::BecomesAvailable { who: w.word("WHO"), priority: w.number()? }),
+        build: |w| {
+            Ok(Direction::BecomesAvailable {
+                who: w.word("WHO"),
+                priority: w.number()?,
+            })
+        },
     },
     Row {
         form: "WHO becomes unavailable",
@@ -176,22 +239,42 @@ pub const TABLE: &[Row] = &[
     Row {
         form: "WHO acknowledges N",
         says: "Sends `<a h='N'/>`.",
-        build: |w| Ok(Direction::Acknowledges { who: w.word("WHO"), h: w.number()? }),
+        build: |w| {
+            Ok(Direction::Acknowledges {
+                who: w.word("WHO"),
+                h: w.number()?,
+            })
+        },
     },
     Row {
         form: "WHO is acknowledged N",
         says: "Asks with `<r/>` until the server has said `h='N'`; a higher `h` fails.",
-        build: |w| Ok(Direction::IsAcknowledged { who: w.word("WHO"), count: w.number()? }),
+        build: |w| {
+            Ok(Direction::IsAcknowledged {
+                who: w.word("WHO"),
+                count: w.number()?,
+            })
+        },
     },
     Row {
         form: "WHO sends:",
         says: "Sends the block. `${...}` is filled in, a bound `{id}` too.",
-        build: |w| Ok(Direction::Sends { who: w.word("WHO"), text: w.word("BLOCK") }),
+        build: |w| {
+            Ok(Direction::Sends {
+                who: w.word("WHO"),
+                text: w.word("BLOCK"),
+            })
+        },
     },
     Row {
         form: "WHO sends bytes: TEXT",
         says: "Sends the rest of the line as it is, with the escapes `\\n`, `\\r`, `\\t`, `\\\\`, `\\xFF`.",
-        build: |w| Ok(Direction::SendsBytes { who: w.word("WHO"), text: w.word("TEXT") }),
+        build: |w| {
+            Ok(Direction::SendsBytes {
+                who: w.word("WHO"),
+                text: w.word("TEXT"),
+            })
+        },
     },
     Row {
         form: "WHO receives:",
@@ -216,12 +299,20 @@ pub const TABLE: &[Row] = &[
     Row {
         form: "N UNIT pass",
         says: "Virtual time: milliseconds, seconds, minutes, hours or days. It costs none of ours.",
-        build: |w| Ok(Direction::TimePasses { ms: w.milliseconds()? }),
+        build: |w| {
+            Ok(Direction::TimePasses {
+                ms: w.milliseconds()?,
+            })
+        },
     },
     Row {
         form: "N UNIT passes",
         says: "The same, for one.",
-        build: |w| Ok(Direction::TimePasses { ms: w.milliseconds()? }),
+        build: |w| {
+            Ok(Direction::TimePasses {
+                ms: w.milliseconds()?,
+            })
+        },
     },
     Row {
         form: "WHO opens a connection",
@@ -247,7 +338,12 @@ pub const TABLE: &[Row] = &[
     Row {
         form: "WHO authenticates as NAME",
         says: "SCRAM-SHA-256 on a secure stream with the password of that account, then the restart; reads the features.",
-        build: |w| Ok(Direction::Authenticates { who: w.word("WHO"), account: w.word("NAME") }),
+        build: |w| {
+            Ok(Direction::Authenticates {
+                who: w.word("WHO"),
+                account: w.word("NAME"),
+            })
+        },
     },
     Row {
         form: "WHO closes THEIR stream",
@@ -262,7 +358,12 @@ pub const TABLE: &[Row] = &[
     Row {
         form: "the stream of WHO is closed with CONDITION",
         says: "A stream error with that condition comes next, then `</stream:stream>`, then the connection is closed.",
-        build: |w| Ok(Direction::StreamFails { who: w.word("WHO"), condition: w.word("CONDITION") }),
+        build: |w| {
+            Ok(Direction::StreamFails {
+                who: w.word("WHO"),
+                condition: w.word("CONDITION"),
+            })
+        },
     },
     Row {
         form: "the connection of WHO is closed",
@@ -276,11 +377,19 @@ fn resources(w: &Words) -> Result<Direction, String> {
     if resources.is_empty() {
         return Err("no resource is named".to_string());
     }
-    Ok(Direction::HasResources { who: w.word("WHO"), resources })
+    Ok(Direction::HasResources {
+        who: w.word("WHO"),
+        resources,
+    })
 }
 
 fn receives(w: &Words, order: Order, scope: Scope) -> Result<Direction, String> {
-    Ok(Direction::Receives { who: w.word("WHO"), pattern: w.word("BLOCK"), order, scope })
+    Ok(Direction::Receives {
+        who: w.word("WHO"),
+        pattern: w.word("BLOCK"),
+        order,
+        scope,
+    })
 }
 
 /// Understands one line and the indented block below it.
@@ -289,12 +398,16 @@ fn receives(w: &Words, order: Order, scope: Scope) -> Result<Direction, String> 
 /// A sentence for the author of the play.
 pub fn understand(line: &str, block: Option<&str>) -> Result<Direction, String> {
     for row in TABLE {
-        let Some(mut words) = fit(row.form, line) else { continue };
+        let Some(mut words) = fit(row.form, line) else {
+            continue;
+        };
         return match (row.form.ends_with(':'), block) {
             (true, None) => Err(format!("`{}` needs an indented block", row.form)),
             (false, Some(_)) => Err(format!("`{}` takes no indented block", row.form)),
             (_, block) => {
-                words.0.insert("BLOCK", block.unwrap_or_default().to_string());
+                words
+                    .0
+                    .insert("BLOCK", block.unwrap_or_default().to_string());
                 (row.build)(&words)
             }
         };
@@ -318,7 +431,10 @@ fn fit(form: &'static str, line: &str) -> Option<Words> {
         let fits = match expected {
             "WHO" => is_actor(word),
             "NAME" => is_actor(word) && !word.contains('/'),
-            "N" => word.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()),
+            "N" => word
+                .trim_start_matches('-')
+                .bytes()
+                .all(|b| b.is_ascii_digit()),
             "THEIR" => matches!(word, "her" | "his" | "its" | "their"),
             "UNIT" | "PATH" | "CONDITION" => true,
             _ if rest_of_line => true,
@@ -355,22 +471,43 @@ pub const TESTS: &[SelfTest] = &[
     ("vocabulary::a_cast_line_names_its_resources", || {
         let direction = understand("Juliet has two resources: balcony, chamber", None);
         let resources = vec!["balcony".to_string(), "chamber".to_string()];
-        assert_eq!(direction, Ok(Direction::HasResources { who: "Juliet".into(), resources }));
+        assert_eq!(
+            direction,
+            Ok(Direction::HasResources {
+                who: "Juliet".into(),
+                resources
+            })
+        );
     }),
     ("vocabulary::time_is_told_in_units", || {
-        assert_eq!(understand("10 minutes pass", None), Ok(Direction::TimePasses { ms: 600_000 }));
-        assert_eq!(understand("1 hour passes", None), Ok(Direction::TimePasses { ms: 3_600_000 }));
+        assert_eq!(
+            understand("10 minutes pass", None),
+            Ok(Direction::TimePasses { ms: 600_000 })
+        );
+        assert_eq!(
+            understand("1 hour passes", None),
+            Ok(Direction::TimePasses { ms: 3_600_000 })
+        );
         assert!(understand("3 moons pass", None).is_err());
     }),
     ("vocabulary::an_option_keeps_its_value_as_written", || {
-        let expected = Direction::Option { path: "sm.resume".into(), value: "\"1 min\"".into() };
-        assert_eq!(understand("With option sm.resume = \"1 min\"", None), Ok(expected));
+        let expected = HostOption {
+            path: "sm.resume".into(),
+            value: "\"1 min\"".into(),
+        };
+        assert_eq!(
+            understand("With option sm.resume = \"1 min\"", None),
+            Ok(Direction::Option(expected))
+        );
     }),
-    ("vocabulary::a_block_belongs_under_a_colon_and_nowhere_else", || {
-        assert!(understand("Romeo sends:", None).is_err());
-        assert!(understand("Romeo sends:", Some("<r/>")).is_ok());
-        assert!(understand("Romeo receives nothing", Some("<r/>")).is_err());
-    }),
+    (
+        "vocabulary::a_block_belongs_under_a_colon_and_nowhere_else",
+        || {
+            assert!(understand("Romeo sends:", None).is_err());
+            assert!(understand("Romeo sends:", Some("<r/>")).is_ok());
+            assert!(understand("Romeo receives nothing", Some("<r/>")).is_err());
+        },
+    ),
     ("vocabulary::a_misspelt_direction_is_refused", || {
         assert!(understand("Romeo recieves nothing", None).is_err());
         assert!(understand("romeo receives nothing", None).is_err());
