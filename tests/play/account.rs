@@ -105,7 +105,7 @@ impl Cast {
             ));
         }
         if let Some(text) = key.strip_prefix("base64:") {
-            return Ok(BASE64_STANDARD.encode(text));
+            return Ok(BASE64_STANDARD.encode(unescape(text)?));
         }
         let (actor, what) = key.split_once(':').unwrap_or((key, "jid"));
         let (name, resource) = actor.split_once('/').unwrap_or((actor, ""));
@@ -118,6 +118,7 @@ impl Cast {
             "jid" if resource.is_empty() => bare,
             "jid" => format!("{bare}/{resource}"),
             "name" => localpart.clone(),
+            "shout" => localpart.to_uppercase(),
             // RFC 4616: message = [authzid] UTF8NUL authcid UTF8NUL passwd
             "plain" => BASE64_STANDARD.encode(format!("\0{localpart}\0{password}")),
             "plain-own" => BASE64_STANDARD.encode(format!("{bare}\0{localpart}\0{password}")),
