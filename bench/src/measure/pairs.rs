@@ -91,7 +91,7 @@ pub fn play(server: &Server, swarm: &mut Swarm, pace: Pace) -> Result<Outcome> {
     game.serve_all()?;
     game.run_for(pace.warm_up)?;
 
-    game.latency = Some(Histogram::new(3)?);
+    game.latency = Some(Histogram::new_with_bounds(1, LONGEST_MICROSECONDS, 3)?);
     let (delivered, began) = (game.delivered, Instant::now());
     let (server_cpu, driver_cpu) = (server.cpu()?, own_cpu()?);
     game.run_for(pace.window)?;
@@ -109,15 +109,31 @@ pub fn play(server: &Server, swarm: &mut Swarm, pace: Pace) -> Result<Outcome> {
     if delivered == 0 {
         bail!("nothing was delivered");
     }
+    let per_second = delivered as f64 / wall.as_secs_f64();
+    check_little(
+        game.lanes.len() / 2 * pace.in_flight,
+        per_second,
+        latency.mean() / 1e6,
+    )?;
     let each = |time: Duration| time.as_secs_f64() * 1e6 / delivered as f64;
     Ok(Outcome {
         server_us: each(server_cpu),
         driver_us: each(driver_cpu),
-        per_second: delivered as f64 / wall.as_secs_f64(),
+        per_second,
         server_busy: 100.0 * server_cpu.as_secs_f64() / wall.as_secs_f64(),
         p50_ms: latency.value_at_quantile(0.5) as f64 / 1e3,
         p99_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
     })
+}
+
+/// Little's law: what is under way is throughput times mean latency. Here all three are known, so a
+/// mistake in taking time or counting shows; the tolerance is for what crosses the window's edges.
+fn check_little(under_way: usize, per_second: f64, mean_seconds: f64) -> Result<()> {
+    let ratio = per_second * mean_seconds / under_way as f64;
+    if !(0.5..2.0).contains(&ratio) {
+        bail!("{per_second} messages/s of {mean_seconds} s each are not {under_way} under way");
+    }
+    Ok(())
 }
 
 impl Game<'_> {
@@ -237,5 +253,20 @@ impl Game<'_> {
     }
 }
 
+/// The longest latency told apart from longer ones: a minute.
+const LONGEST_MICROSECONDS: u64 = 60_000_000;
+
 /// How long messages may take to come to rest before they count as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throughput_and_latency_that_contradict_each_other_are_refused() {
+        assert!(check_little(1_000, 100_000.0, 0.010).is_ok());
+        assert!(check_little(1_000, 100_000.0, 0.002).is_err());
+        assert!(check_little(1_000, 100_000.0, 0.030).is_err());
+    }
+}
