@@ -60,6 +60,7 @@ fn common_arguments(site: &Site) -> [String; 4] {
 }
 
 /// STARTTLS, where offered, is required; so each transport has a listener of its own kind.
+/// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit.
 fn configuration(site: &Site, address: SocketAddr) -> String {
     let keep = site.wishes.keep.label();
     let tls = match site.wishes.transport {
@@ -77,6 +78,12 @@ name = "localhost"
 address = "{address}"
 kind = "c2s"
 tls = "{tls}"
+
+[c2s]
+rate_stanzas_per_s = 1_000_000
+rate_stanzas_burst = 1_000_000
+rate_bytes_per_s = "1 GiB"
+rate_bytes_burst = "1 GiB"
 
 [auth]
 scram_iterations = {ITERATIONS}
