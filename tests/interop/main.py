@@ -13,7 +13,7 @@ import importlib
 import harness
 import server as servers
 
-SUITES = ("suite_slixmpp",)
+SUITES = ("suite_mainjob", "suite_slixmpp", "suite_profanity", "suite_xmppjs")
 
 
 def main():

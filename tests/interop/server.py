@@ -171,12 +171,12 @@ class Prosody(Server):
     """Debian's Prosody 0.12: a second opinion that tells a wrong test from a wrong server."""
 
     lacks = frozenset({
+        "sasl2",
         "SCRAM-SHA-512",  # 0.12 has SHA-1 and SHA-256
         "equal-texts",  # not-authorized for both, with a text for one
         "priority-change",  # offline messages go out at the first presence only
         "pending",  # what a dead session left unacknowledged waits for the hibernation to end
         "limits",  # XEP-0478
-        "last-activity",  # mod_lastactivity answers for accounts; uptime is not XEP-0012 in 0.12
     })
 
     def __init__(self, work):
@@ -201,7 +201,7 @@ interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {self.starttls_port} }}
 c2s_direct_tls_ports = {{ {self.direct_port} }}
 modules_enabled = {{ "disco", "roster", "saslauth", "tls", "carbons", "smacks", "ping", "time",
-    "version", "uptime", "lastactivity", "offline", "posix" }}
+    "version", "uptime", "offline", "posix" }}
 modules_disabled = {{ "s2s" }}
 c2s_require_encryption = true
 authentication = "internal_plain"
