@@ -91,7 +91,7 @@ async def run(server, pattern, tally):
             continue
         missing = needs & server.lacks
         if missing:
-            tally.skip(suite, sentence, "this server lacks " + ", ".join(sorted(missing)))
+            tally.skip(suite, sentence, "missing: " + ", ".join(sorted(missing)))
             continue
         began = time.monotonic()
         world = World(server)
