@@ -425,7 +425,7 @@ async def _(world):
     expect(0 <= int(activity["last_activity"]["seconds"]) < 7200, "uptime", activity)
 
 
-@tests("the server pings and is answered, and other clients answer through it")
+@tests("clients answer each other's pings and questions through the server")
 async def _(world):
     romeo, juliet = await pair(world)
     await romeo["xep_0199"].ping(jid=juliet.boundjid.full, timeout=WAIT)
