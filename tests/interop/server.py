@@ -175,7 +175,6 @@ class Prosody(Server):
         "SCRAM-SHA-512",  # 0.12 has SHA-1 and SHA-256
         "equal-texts",  # not-authorized for both, with a text for one
         "priority-change",  # offline messages go out at the first presence only
-        "pending",  # what a dead session left unacknowledged waits for the hibernation to end
         "limits",  # XEP-0478
     })
 
