@@ -4,6 +4,7 @@
 //! `cargo test --test scenarios -- [FILTER] [--stage tcp|tls] [--list] [--write-readme]`
 
 mod play;
+mod sim;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,9 +20,10 @@ use play::server::Server;
 use play::socket::Sockets;
 use play::stage::{Channel, Stage};
 use play::vocabulary::{self, HostOption};
+use play::world::WorldStage;
 
 /// Where scenes are played when no stage is named.
-const STAGES: &[&str] = &["tcp", "tls"];
+const STAGES: &[&str] = &["world1", "world4", "tcp", "tls"];
 /// Scenes at a time: they wait for the server more than they work.
 const THREADS: usize = 4;
 const README_MARK: &str =
@@ -153,6 +155,9 @@ fn outcome(number: usize, test: &Test, servers: &Servers) -> Result<(), String> 
 }
 
 fn open(stage: &str, scene: &Scene, servers: &Servers) -> Result<Box<dyn Stage>, String> {
+    if let Some(workers) = stage.strip_prefix("world").and_then(|count| count.parse().ok()) {
+        return Ok(Box::new(WorldStage::new(1, workers, &scene.options())?));
+    }
     let channel = match stage {
         "tcp" => Channel::StartTls,
         "tls" => Channel::Secure,

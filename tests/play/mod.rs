@@ -13,6 +13,7 @@ pub mod server;
 pub mod socket;
 pub mod stage;
 pub mod vocabulary;
+pub mod world;
 
 /// The theatre's own tests, run by `tests/scenarios.rs` before any play: a name and what must not panic.
 pub type SelfTest = (&'static str, fn());

@@ -134,8 +134,8 @@ fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
         .map(|o| format!("{} = {}\n", o.path, o.value))
         .collect();
     format!(
-        "{options}\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n\n\
-         [[listen]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n\n[[host]]\nname = \"localhost\"\n"
+        "{options}\n[[listener]]\naddress = \"127.0.0.1:{port}\"\n\n\
+         [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n\n[[host]]\nname = \"localhost\"\n"
     )
 }
 

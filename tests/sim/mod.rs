@@ -14,7 +14,7 @@ use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{
     AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId,
 };
-use stonechat::config::Config;
+use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
 use stonechat::im::pending::PENDING;
 use stonechat::shard::{
@@ -622,4 +622,18 @@ fn seed_bytes(seed: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes
+}
+
+/// The configuration of a world: the listeners of the real stages, and these options.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn config(options: &str) -> Result<Config, String> {
+    let text = format!(
+        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n\n\
+         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n"
+    );
+    let names: Vec<&str> = stonechat::features::ALL.iter().map(|feature| feature.name).collect();
+    let outside = Outside { features: &names, address: |_| Ok(()), log_filter: |_| Ok(()) };
+    load("scene", &text, &outside).map_err(|errors| format!("{errors:?}"))
 }
