@@ -50,9 +50,14 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         // 8.5.2.1.1: "For a message stanza of type "error", the server MUST silently ignore".
         return Ok(());
     }
-    // "deliver the message to all of the non-negative resources": the choice (b) of 8.5.2.1.1.
+    let takers = || turn.actor.sessions.iter().filter(|session| session.takes_messages());
+    let highest = takers().map(|session| session.priority).max();
     draft.targets.extend(
-        turn.actor.sessions.iter().filter(|session| session.takes_messages()).map(|s| s.id),
+        takers()
+            // "the most available resource or resources": those of the highest priority. The others learn
+            // of it by carbons. A headline goes to "all of the non-negative resources".
+            .filter(|session| type_ == Type::Headline || Some(session.priority) == highest)
+            .map(|session| session.id),
     );
     Ok(())
 }

@@ -111,7 +111,9 @@ impl From<XmlError> for StreamError {
             XmlError::BadNamespacePrefix => {
                 (StreamCondition::BadNamespacePrefix, "The header's prefix is not declared")
             }
-            XmlError::NotUtf8 => (StreamCondition::BadFormat, "These bytes are not UTF-8"),
+            // Section 4.9.3.22: "or has otherwise improperly encoded the stream (e.g., by violating
+            // the rules of the [UTF-8] encoding)".
+            XmlError::NotUtf8 => (StreamCondition::UnsupportedEncoding, "This is not UTF-8"),
             XmlError::NotWellFormed => {
                 (StreamCondition::NotWellFormed, "This is not well-formed XML")
             }

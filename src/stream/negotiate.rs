@@ -1,7 +1,7 @@
 //! The negotiation of a stream (RFC 6120 section 4.3): headers, STARTTLS, SASL in both profiles, binding and
 //! stream management as elements. What they mean for an account is an event.
 
-use crate::jid;
+use crate::jid::{self, Jid};
 use crate::stanza::{
     Iq, Kind, Stanza, StreamCondition, StreamError, Type, ns,
 };
@@ -19,6 +19,7 @@ impl StreamState {
             Ok(header) => header,
             Err(error) => return self.fail(cx, error.into()),
         };
+        self.said_from = header.from.as_deref().and_then(|from| Jid::parse(from).ok());
         if let Err(error) = self.accept_header(cx, &header) {
             return self.fail(cx, error);
         }
@@ -40,7 +41,8 @@ impl StreamState {
         let host = self.host_config(cx.config).or(cx.config.hosts.first().map(|host| &**host));
         let from = host.map_or("", |host| &host.name);
         let language = host.map_or("en", |host| &host.language);
-        let to = self.jid.as_ref().map(|jid| jid.bare_str());
+        // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is.
+        let to = self.jid.as_ref().or(self.said_from.as_ref()).map(|jid| jid.bare_str());
         // Section 4.7.5: "the version ... MUST be" 1.0; 4.7.4: xml:lang SHOULD be there.
         let attributes = [
             ("id", Some(&*self.id)),
@@ -79,6 +81,14 @@ impl StreamState {
                 self.close();
                 Some(Event::Ended { clean: true })
             }
+            // Section 4.8.3: stanzas of another content namespace.
+            (ns::SERVER, _) => self.fail(
+                cx,
+                StreamError::new(
+                    StreamCondition::InvalidNamespace,
+                    "The content namespace of clients is jabber:client",
+                ),
+            ),
             _ if self.jid.is_none() => self.fail(cx, not_authorized()),
             _ => self.fail(cx, unsupported_stanza_type()),
         }
@@ -176,8 +186,8 @@ impl StreamState {
                 let previd = element.attribute("previd").unwrap_or_default().to_owned();
                 Some(Event::Resume(ResumeWish { previd, h }))
             }
-            // Section 3: "the server MUST ... <failed/> ... unexpected-request" out of order.
-            (Phase::Bound | Phase::Binding, "enable" | "resume", _) => {
+            // Section 3 and 5: not before authentication, not twice, not in the other's place.
+            (_, "enable" | "resume", _) => {
                 self.outbound.push_xml(failed("unexpected-request", None));
                 None
             }

@@ -124,8 +124,9 @@ impl StreamState {
         profile: Profile,
     ) -> Option<Event> {
         let of = Of::profile(&profile);
-        if self.jid.is_some() || !matches!(self.phase, Phase::Negotiating) {
-            // Out of order: a second authentication, or one inside another.
+        // Section 6.4.2: a further <auth/> discards "the ongoing handshake" and begins anew.
+        let may_begin = matches!(self.phase, Phase::Negotiating | Phase::Authenticating(_));
+        if self.jid.is_some() || !may_begin {
             return self.fail(cx, not_authorized());
         }
         if self.needs_tls(cx.config) {
@@ -160,6 +161,9 @@ impl StreamState {
     ) -> Option<Event> {
         match &self.phase {
             Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == of => {}
+            Phase::Authenticating(_) | Phase::Negotiating if !self.needs_tls(cx.config) => {
+                return self.tell_failure(cx, SaslFailure::MalformedRequest, of);
+            }
             _ => return self.fail(cx, not_authorized()),
         }
         match data {
@@ -253,10 +257,11 @@ impl StreamState {
     ) -> Option<Event> {
         self.phase = Phase::Negotiating;
         self.outbound.push_xml(format!(
-            "<failure xmlns='{}'><{} xmlns='{}'/></failure>",
+            "<failure xmlns='{}'><{} xmlns='{}'/><text xmlns='{}' xml:lang='en'>{failure}</text></failure>",
             of.namespace(),
             failure.element_name(),
             ns::SASL,
+            of.namespace(),
         ));
         self.sasl_attempts += 1;
         if self.sasl_attempts < limits::SASL_ATTEMPTS_MAX {

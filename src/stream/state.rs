@@ -66,6 +66,8 @@ pub struct StreamState {
     pub(super) framer: Framer,
     pub(super) scope: Option<Box<Scope>>,
     pub(super) lang: Option<Arc<str>>,
+    /// Whom the client said it is in its header, for ours to say back (RFC 6120 section 4.7.2).
+    pub(super) said_from: Option<Jid>,
     pub(super) rate: Rate,
     pub(super) sasl_attempts: u8,
     /// Our header of this incarnation of the stream is out.
@@ -159,6 +161,7 @@ impl StreamState {
             framer: Framer::new(),
             scope: None,
             lang: None,
+            said_from: None,
             rate: Rate::new(now, &rate_limits(config)),
             sasl_attempts: 0,
             header_sent: false,
@@ -345,10 +348,10 @@ impl StreamState {
         stanza: Stanza,
         from: Option<&str>,
     ) -> Option<Event> {
-        if !self.may_come_from(from) {
-            return self.fail(cx, invalid_from());
-        }
         match &self.phase {
+            Phase::Bound | Phase::Binding if !self.may_come_from(from) => {
+                self.fail(cx, invalid_from())
+            }
             Phase::Bound => Some(Event::Stanza(stanza)),
             Phase::Binding => self.on_bind_request(cx, stanza),
             _ => self.fail(cx, not_authorized()),
@@ -362,17 +365,15 @@ impl StreamState {
         error: StanzaError,
         from: Option<&str>,
     ) -> Option<Event> {
-        if !self.may_come_from(from) {
-            return self.fail(cx, invalid_from());
-        }
         match self.phase {
+            Phase::Bound if !self.may_come_from(from) => self.fail(cx, invalid_from()),
             Phase::Bound => Some(Event::Malformed(stanza, error)),
             _ => self.fail(cx, not_authorized()),
         }
     }
 
-    /// RFC 6120 section 8.1.2.1: "the server MUST validate that the value of the 'from' attribute provided by
-    /// the client is that of a connected resource for the associated entity", or its bare JID.
+    /// RFC 6120 section 4.9.3.9, `invalid-from`: "The data provided in a 'from' attribute does not match an
+    /// authorized JID ... between a client and a server via SASL authentication and resource binding."
     fn may_come_from(&self, from: Option<&str>) -> bool {
         let Some(from) = from else {
             return true;

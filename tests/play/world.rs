@@ -29,7 +29,7 @@ impl Stage for WorldStage {
     }
 
     fn channel(&self) -> Channel {
-        Channel::StartTls
+        Channel::Secure
     }
 
     fn register(&mut self, localpart: &str, password: &str) -> Result<(), String> {
@@ -38,7 +38,7 @@ impl Stage for WorldStage {
     }
 
     fn connect(&mut self) -> Result<Conn, String> {
-        Ok(self.world.connect(0).0)
+        Ok(self.world.connect_secure(1).0)
     }
 
     fn start_tls(&mut self, conn: Conn) -> Result<(), String> {

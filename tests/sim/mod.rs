@@ -173,15 +173,24 @@ impl World {
         self.store.lock().sync().expect("no fault is set");
     }
 
+    /// Opens a connection through a listener of direct TLS, its handshake done.
+    pub fn connect_secure(&mut self, listener: usize) -> ConnId {
+        self.open(listener, Some(facts()))
+    }
+
     /// Opens a connection through this listener of the configuration.
     pub fn connect(&mut self, listener: usize) -> ConnId {
+        self.open(listener, None)
+    }
+
+    fn open(&mut self, listener: usize, secured: Option<Box<TlsFacts>>) -> ConnId {
         let worker = self.below(self.workers.len());
         let id = self.conns.len();
         let opened = Opened {
             listener,
             prefix: AddressPrefix::Local,
             peer: "simulated".into(),
-            secured: None,
+            secured,
         };
         let key = self.workers[worker].shard.open(self.now, opened);
         self.conns.push(Conn {
@@ -227,15 +236,7 @@ impl World {
         let (worker, Some(key)) = (at.worker, at.key) else {
             return Err("the connection is gone".into());
         };
-        let facts = TlsFacts {
-            version: TlsVersion::V1_3,
-            exporter: Some([7; 32]),
-            end_point: Some(vec![9; 32]),
-            server_name: Some("localhost".into()),
-            alpn: None,
-            certificate_addresses: Vec::new(),
-        };
-        self.workers[worker].shard.handle(self.now, Input::Secured(key, Box::new(facts)));
+        self.workers[worker].shard.handle(self.now, Input::Secured(key, facts()));
         self.outputs(worker);
         Ok(())
     }
@@ -618,6 +619,17 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
     Accounts::new(rows, settings, Secret::new(vec![3; 32]), HashSeed(1, 2), Rng::from_seed(seed))
 }
 
+fn facts() -> Box<TlsFacts> {
+    Box::new(TlsFacts {
+        version: TlsVersion::V1_3,
+        exporter: Some([7; 32]),
+        end_point: Some(vec![9; 32]),
+        server_name: Some("localhost".into()),
+        alpn: None,
+        certificate_addresses: Vec::new(),
+    })
+}
+
 fn seed_bytes(seed: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -631,7 +643,8 @@ fn seed_bytes(seed: u64) -> [u8; 32] {
 pub fn config(options: &str) -> Result<Config, String> {
     let text = format!(
         "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n"
+         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n\n\
+         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n"
     );
     let names: Vec<&str> = stonechat::features::ALL.iter().map(|feature| feature.name).collect();
     let outside = Outside { features: &names, address: |_| Ok(()), log_filter: |_| Ok(()) };
