@@ -75,6 +75,8 @@ pub struct Client {
     answered: u32,
     acks_due: u32,
     acks: u32,
+    /// What the last `<a/>` said.
+    acknowledged: u32,
 }
 
 impl Client {
@@ -93,6 +95,7 @@ impl Client {
             answered: 0,
             acks_due: 0,
             acks: 0,
+            acknowledged: 0,
         })
     }
 
@@ -222,6 +225,18 @@ impl Client {
         Ok(())
     }
 
+    /// Asks how many stanzas the server has handled (XEP-0198 section 4).
+    ///
+    /// # Errors
+    /// The stream is not managed, or the server does not answer.
+    pub fn acknowledged(&mut self, stage: &mut dyn Stage) -> Result<u32, String> {
+        if self.management.is_none() {
+            return Err("the stream is not managed".to_string());
+        }
+        self.settle(stage)?;
+        Ok(self.acknowledged)
+    }
+
     /// What has been read and not been asked for, the hidden left out.
     pub fn waiting(&self) -> impl Iterator<Item = &Incoming> {
         self.inbox.iter().filter(|incoming| !incoming.is_hidden)
@@ -314,7 +329,13 @@ impl Client {
             return false;
         };
         if namespace == SM {
-            self.acks += u32::from(name == "a");
+            if name == "a" {
+                self.acks += 1;
+                self.acknowledged = incoming
+                    .attribute("h")
+                    .and_then(|h| h.parse().ok())
+                    .unwrap_or(0);
+            }
             incoming.is_hidden = name == "a" || name == "r";
             return false;
         }

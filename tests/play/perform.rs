@@ -318,17 +318,11 @@ impl Performance<'_> {
     }
 
     fn is_acknowledged(&mut self, who: &str, count: u32) -> Result<(), String> {
-        let wanted = ["<a xmlns='urn:xmpp:sm:3' h='{h}'/>".to_string()];
         for _ in 0..ACKNOWLEDGEMENT_TRIES {
-            self.send(who, "<r xmlns='urn:xmpp:sm:3'/>")?;
-            let mut found = Bindings::new();
-            self.with(who, |c, stage| {
-                c.receive(stage, &wanted, Scope::Listed, &mut found)
-            })?;
-            match found.get("h").and_then(|h| h.parse::<u32>().ok()) {
-                Some(h) if h == count => return Ok(()),
-                Some(h) if h < count => {}
-                _ => return Err(format!("expected h='{count}', came {found:?}")),
+            match self.with(who, |client, stage| client.acknowledged(stage))? {
+                h if h == count => return Ok(()),
+                h if h > count => return Err(format!("expected h='{count}', came h='{h}'")),
+                _ => {}
             }
         }
         Err(format!("never acknowledged {count}"))
