@@ -21,7 +21,8 @@ pub struct Cast {
     host: String,
     mark: String,
     accounts: BTreeMap<String, Account>,
-    /// Filled by `tell`: `Juliet/balcony` is the full JID, `Juliet/balcony:sm-id` the id of a session.
+    /// Filled by `tell`: `Juliet/balcony` is the full JID, `Juliet/balcony:sm-id` the id of a
+    /// session.
     told: BTreeMap<String, String>,
 }
 

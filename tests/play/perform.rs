@@ -1,14 +1,14 @@
-//! Performs a scene: each direction in turn, on a stage that is its own.
-//! It refuses to know which stage it is; order between streams is kept by questions, never by waiting.
+//! Performs a scene: each direction in turn, on a stage that is its own. It refuses to know which
+//! stage it is; order between streams is kept by questions, never by waiting.
 
 use std::collections::BTreeMap;
 
 use super::account::{self, Cast};
 use super::client::Client;
+use super::direction::{Direction, Order, Scope};
 use super::pattern::{self, Bindings};
 use super::script::Scene;
 use super::stage::Stage;
-use super::vocabulary::{Direction, Order, Scope};
 
 /// Long times pass in pieces, so that clients answer the pings of the server on the way.
 const SLICE_MS: u64 = 30_000;
@@ -411,7 +411,8 @@ impl Performance<'_> {
         Ok(())
     }
 
-    /// The first direction that is not about the cast: what they heard of each other so far is forgotten.
+    /// The first direction that is not about the cast: what they heard of each other so far is
+    /// forgotten.
     fn gathered(&mut self) -> Result<(), String> {
         if self.is_gathering {
             self.is_gathering = false;
