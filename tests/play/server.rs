@@ -131,15 +131,20 @@ fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// One host on two ports; options of the scene are written as dotted keys before any table.
+/// One host on two ports; the options of the scene are dotted keys before any table, and with them
+/// cheap passwords, which no scene is about.
 fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
     let options: String = options
         .iter()
         .map(|o| format!("{} = {}\n", o.path, o.value))
         .collect();
+    let listener = |port: u16, tls: &str| {
+        format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n\n")
+    };
     format!(
-        "{options}\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n\n\
-         [[listen]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n\n[[host]]\nname = \"localhost\"\n"
+        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n",
+        listener(port, "starttls"),
+        listener(tls_port, "direct")
     )
 }
 
