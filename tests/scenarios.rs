@@ -1,5 +1,6 @@
-//! Runs every scene of `tests/scenarios/*.xmpp` on every stage, some at a time, and the theatre's own tests before them.
-//! It refuses to know XMPP: it finds the plays, picks by name, counts, and prints as libtest does.
+//! Runs every scene of `tests/scenarios/*.xmpp` on every stage, some at a time, and the theatre's
+//! own tests before them. It refuses to know XMPP: it finds the plays, picks by name, counts, and
+//! prints as libtest does.
 //!
 //! `cargo test --test scenarios -- [FILTER] [--stage tcp|tls] [--list] [--write-readme]`
 
@@ -14,12 +15,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use play::direction::HostOption;
 use play::perform::perform;
 use play::script::{self, Scene};
 use play::server::Server;
 use play::socket::Sockets;
 use play::stage::{Channel, Stage};
-use play::vocabulary::{self, HostOption};
+use play::vocabulary;
 use play::world::WorldStage;
 
 /// Where scenes are played when no stage is named.
@@ -54,16 +56,19 @@ impl Test {
 
 /// The servers of this run: one for each set of options, started when first needed.
 #[derive(Default)]
-struct Servers(Mutex<BTreeMap<Vec<HostOption>, Result<Arc<Server>, String>>>);
+struct Servers(Mutex<BTreeMap<Vec<HostOption>, Started>>);
+
+/// A server, or why there is none: said to every scene that wants it, tried once.
+#[derive(Clone)]
+struct Started(Result<Arc<Server>, String>);
 
 impl Servers {
     fn with(&self, options: Vec<HostOption>) -> Result<Arc<Server>, String> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = running.len();
-        let started = running.entry(options);
-        started
-            .or_insert_with_key(|options| Server::start(number, options).map(Arc::new))
-            .clone()
+        let start =
+            |options: &Vec<HostOption>| Started(Server::start(number, options).map(Arc::new));
+        running.entry(options).or_insert_with_key(start).clone().0
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Cast {
     host: String,
     mark: String,
     accounts: BTreeMap<String, Account>,
-    /// Filled by `tell`: `Juliet/balcony` is the full JID, `Juliet/balcony:sm-id` the id of a session.
+    /// Filled by `tell`: `Juliet/balcony` is the full JID, `Juliet/balcony:sm-id` the id of a
+    /// session.
     told: BTreeMap<String, String>,
 }
 
@@ -121,6 +122,10 @@ impl Cast {
             "shout" => localpart.to_uppercase(),
             // RFC 4616: message = [authzid] UTF8NUL authcid UTF8NUL passwd
             "plain" => BASE64_STANDARD.encode(format!("\0{localpart}\0{password}")),
+            // RFC 5802 section 7, client-first-message.
+            "scram" => {
+                BASE64_STANDARD.encode(format!("n,,n={localpart},r=fyko+d2lbbFgONRv9qkxdawL"))
+            }
             "plain-own" => BASE64_STANDARD.encode(format!("{bare}\0{localpart}\0{password}")),
             "plain-wrong" => BASE64_STANDARD.encode(format!("\0{localpart}\0not the {password}")),
             other => match other.strip_prefix("plain-as-") {

@@ -1,17 +1,18 @@
-//! One actor's connection: cuts what comes into stanzas, keeps them until the play asks, hides what is not the play's.
-//! It refuses to know sockets and time; the stage carries its bytes.
+//! One actor's connection: cuts what comes into stanzas, keeps them until the play asks, hides
+//! what is not the play's. It refuses to know sockets and time; the stage carries its bytes.
 //!
-//! On a bound session these are hidden: the answers to its own probes always; `<r/>` and `<a/>` of XEP-0198, the actor's own
-//! presence coming back, and pings of the server (answered here) unless the play asks for them next.
+//! On a bound session these are hidden: the answers to its own probes always; `<r/>` and `<a/>` of
+//! XEP-0198, the actor's own presence coming back, and pings of the server (answered here) unless
+//! the play asks for them next.
 
 use std::collections::VecDeque;
 
 use roxmltree::{Document, Node};
 
+use super::direction::Scope;
 use super::framer::{Framer, Item};
 use super::pattern::{self, Bindings, STREAM_OPEN};
 use super::stage::{Conn, Stage};
-use super::vocabulary::Scope;
 
 const SM: &str = "urn:xmpp:sm:3";
 const PROBE: &str = "probe-";
@@ -75,6 +76,8 @@ pub struct Client {
     answered: u32,
     acks_due: u32,
     acks: u32,
+    /// What the last `<a/>` said.
+    acknowledged: u32,
 }
 
 impl Client {
@@ -93,10 +96,12 @@ impl Client {
             answered: 0,
             acks_due: 0,
             acks: 0,
+            acknowledged: 0,
         })
     }
 
-    /// Takes the session of an older connection over: what comes from now on is counted and hidden as the session's.
+    /// Takes the session of an older connection over: what comes from now on is counted and hidden
+    /// as the session's.
     pub fn inherit(&mut self, older: &Client) {
         self.jid = older.jid.clone();
         self.management = older.management.clone();
@@ -186,8 +191,8 @@ impl Client {
         }
     }
 
-    /// Waits until the server has processed what was sent, by a question that it answers in order: `<r/>` where streams are
-    /// managed (it is not counted), a ping elsewhere.
+    /// Waits until the server has processed what was sent, by a question that it answers in order:
+    /// `<r/>` where streams are managed (it is not counted), a ping elsewhere.
     ///
     /// # Errors
     /// The server does not answer. A stream that has ended has nothing to answer.
@@ -220,6 +225,18 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Asks how many stanzas the server has handled (XEP-0198 section 4).
+    ///
+    /// # Errors
+    /// The stream is not managed, or the server does not answer.
+    pub fn acknowledged(&mut self, stage: &mut dyn Stage) -> Result<u32, String> {
+        if self.management.is_none() {
+            return Err("the stream is not managed".to_string());
+        }
+        self.settle(stage)?;
+        Ok(self.acknowledged)
     }
 
     /// What has been read and not been asked for, the hidden left out.
@@ -293,7 +310,8 @@ impl Client {
         }
     }
 
-    /// Counts, answers and marks what a session's client deals with by itself; true if the play never sees it.
+    /// Counts, answers and marks what a session's client deals with by itself; true if the play
+    /// never sees it.
     fn is_ours(&mut self, stage: &mut dyn Stage, incoming: &mut Incoming) -> bool {
         let seen = incoming.look(|e| {
             let namespace = e.tag_name().namespace().unwrap_or_default().to_string();
@@ -314,7 +332,13 @@ impl Client {
             return false;
         };
         if namespace == SM {
-            self.acks += u32::from(name == "a");
+            if name == "a" {
+                self.acks += 1;
+                self.acknowledged = incoming
+                    .attribute("h")
+                    .and_then(|h| h.parse().ok())
+                    .unwrap_or(0);
+            }
             incoming.is_hidden = name == "a" || name == "r";
             return false;
         }

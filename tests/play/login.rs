@@ -1,5 +1,5 @@
-//! The negotiation of a client: STARTTLS, SCRAM, binding or resuming (RFC 6120 sections 5 to 7, XEP-0198).
-//! It refuses to know the scene; it is given an account and says what went wrong.
+//! The negotiation of a client: STARTTLS, SCRAM, binding or resuming (RFC 6120 sections 5 to 7,
+//! XEP-0198). It refuses to know the scene; it is given an account and says what went wrong.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
@@ -110,7 +110,8 @@ impl Client {
             management.id, management.received
         );
         self.send(stage, &resume);
-        // What the server sends behind <resumed/> is the session's already: counted and hidden as such.
+        // What the server sends behind <resumed/> is the session's already: counted and hidden as
+        // such.
         self.inherit(&older);
         let answer = self.next(stage)?;
         if answer.holds(SM, "resumed") {

@@ -1,8 +1,10 @@
-//! The theatre: reads plays (`tests/scenarios/*.xmpp`) and performs them on a stage, a server in some form.
-//! It refuses to know how Stonechat works inside: it speaks bytes, and judges by the specifications.
+//! The theatre: reads plays (`tests/scenarios/*.xmpp`) and performs them on a stage, a server in
+//! some form. It refuses to know how Stonechat works inside: it speaks bytes, and judges by the
+//! specifications.
 
 pub mod account;
 pub mod client;
+pub mod direction;
 pub mod framer;
 pub mod login;
 pub mod pattern;
@@ -15,7 +17,8 @@ pub mod stage;
 pub mod vocabulary;
 pub mod world;
 
-/// The theatre's own tests, run by `tests/scenarios.rs` before any play: a name and what must not panic.
+/// The theatre's own tests, run by `tests/scenarios.rs` before any play: a name and what must not
+/// panic.
 pub type SelfTest = (&'static str, fn());
 
 /// Every self-test, by module.

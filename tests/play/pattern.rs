@@ -1,17 +1,19 @@
-//! Compares what came with what a play expects, by the meaning of the XML: names, namespaces, attributes, children, text.
-//! It refuses to know who sent it or why; order between stanzas is the performer's business.
+//! Compares what came with what a play expects, by the meaning of the XML: names, namespaces,
+//! attributes, children, text. It refuses to know who sent it or why; order between stanzas is the
+//! performer's business.
 //!
-//! Listed attributes and children must be there, more may be. In a value, `{any}` stands for anything, `{number}` for digits,
-//! `{stamp}` for a time of XEP-0082, `{none}` says that the attribute is absent, and any other `{name}` is bound by its
-//! first use and must be equal afterwards. A line `exactly:` closes the element below it with all that it holds;
-//! `<without>` lists children of which none may be there.
+//! Listed attributes and children must be there, more may be. In a value, `{any}` stands for
+//! anything, `{number}` for digits, `{stamp}` for a time of XEP-0082, `{none}` says that the
+//! attribute is absent, and any other `{name}` is bound by its first use and must be equal
+//! afterwards. A line `exactly:` closes the element below it with all that it holds; `<without>`
+//! lists children of which none may be there.
 
 use std::collections::BTreeMap;
 
 use roxmltree::{Document, Node};
 
 use super::SelfTest;
-use super::vocabulary::Scope;
+use super::direction::Scope;
 
 /// What the names of a scene were bound to.
 pub type Bindings = BTreeMap<String, String>;
@@ -26,7 +28,8 @@ pub fn below(header: &str, stanza: &str) -> String {
     format!("{header}{stanza}{STREAM_CLOSE}")
 }
 
-/// Splits the block of a `receives` direction into the texts of its elements, each with its own `exactly:` before it.
+/// Splits the block of a `receives` direction into the texts of its elements, each with its own
+/// `exactly:` before it.
 ///
 /// # Errors
 /// A sentence for the author when the block is not well-formed.
@@ -59,7 +62,8 @@ pub fn elements(block: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// Whether `actual`, received below `header`, is what `pattern` asks for; new names are bound only if it is.
+/// Whether `actual`, received below `header`, is what `pattern` asks for; new names are bound only
+/// if it is.
 ///
 /// # Errors
 /// The first difference, as a sentence.
@@ -152,10 +156,10 @@ fn content(
     bindings: &mut Bindings,
 ) -> Result<(), String> {
     let expected = name(pattern);
-    let (without, wanted): (Vec<Node>, Vec<Node>) =
-        pattern.children().filter(Node::is_element).partition(|n| {
-            n.tag_name().name() == "without" && n.tag_name().namespace() == Some("jabber:client")
-        });
+    let (without, wanted): (Vec<Node>, Vec<Node>) = pattern
+        .children()
+        .filter(Node::is_element)
+        .partition(|n| n.tag_name().name() == "without");
     let found: Vec<Node> = actual.children().filter(Node::is_element).collect();
     if wanted.is_empty() {
         let (text, came) = (text(pattern), text(actual));
@@ -197,7 +201,8 @@ fn content(
     })
 }
 
-/// Finds for each wanted child one of its own among the found, trying every choice: what a choice binds may rule out another.
+/// Finds for each wanted child one of its own among the found, trying every choice: what a choice
+/// binds may rule out another.
 fn children(
     wanted: &[Node],
     found: &[Node],
@@ -412,6 +417,11 @@ pub const TESTS: &[SelfTest] = &[
             )
             .is_err()
         );
+    }),
+    ("pattern::absence_takes_the_namespace_of_its_place", || {
+        let pattern = "<q xmlns='u'><without><i/></without></q>";
+        assert_eq!(check(pattern, Scope::Listed, "<q xmlns='u'/>"), Ok(()));
+        assert!(check(pattern, Scope::Listed, "<q xmlns='u'><i/></q>").is_err());
     }),
     ("pattern::text_is_compared_as_it_is", || {
         assert!(check("<b>a</b>", Scope::Listed, "<b>a </b>").is_err());

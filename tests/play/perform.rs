@@ -1,14 +1,14 @@
-//! Performs a scene: each direction in turn, on a stage that is its own.
-//! It refuses to know which stage it is; order between streams is kept by questions, never by waiting.
+//! Performs a scene: each direction in turn, on a stage that is its own. It refuses to know which
+//! stage it is; order between streams is kept by questions, never by waiting.
 
 use std::collections::BTreeMap;
 
 use super::account::{self, Cast};
 use super::client::Client;
+use super::direction::{Direction, Order, Scope};
 use super::pattern::{self, Bindings};
 use super::script::Scene;
 use super::stage::Stage;
-use super::vocabulary::{Direction, Order, Scope};
 
 /// Long times pass in pieces, so that clients answer the pings of the server on the way.
 const SLICE_MS: u64 = 30_000;
@@ -318,17 +318,11 @@ impl Performance<'_> {
     }
 
     fn is_acknowledged(&mut self, who: &str, count: u32) -> Result<(), String> {
-        let wanted = ["<a xmlns='urn:xmpp:sm:3' h='{h}'/>".to_string()];
         for _ in 0..ACKNOWLEDGEMENT_TRIES {
-            self.send(who, "<r xmlns='urn:xmpp:sm:3'/>")?;
-            let mut found = Bindings::new();
-            self.with(who, |c, stage| {
-                c.receive(stage, &wanted, Scope::Listed, &mut found)
-            })?;
-            match found.get("h").and_then(|h| h.parse::<u32>().ok()) {
-                Some(h) if h == count => return Ok(()),
-                Some(h) if h < count => {}
-                _ => return Err(format!("expected h='{count}', came {found:?}")),
+            match self.with(who, |client, stage| client.acknowledged(stage))? {
+                h if h == count => return Ok(()),
+                h if h > count => return Err(format!("expected h='{count}', came h='{h}'")),
+                _ => {}
             }
         }
         Err(format!("never acknowledged {count}"))
@@ -417,7 +411,8 @@ impl Performance<'_> {
         Ok(())
     }
 
-    /// The first direction that is not about the cast: what they heard of each other so far is forgotten.
+    /// The first direction that is not about the cast: what they heard of each other so far is
+    /// forgotten.
     fn gathered(&mut self) -> Result<(), String> {
         if self.is_gathering {
             self.is_gathering = false;

@@ -1,13 +1,15 @@
-//! Reads a play: a file of scenes, each a title, what it quotes, and its directions in order.
-//! It refuses to know what the directions mean; `vocabulary.rs` does.
+//! Reads a play: a file of scenes, each a title, what it quotes, and its directions in order. It
+//! refuses to know what the directions mean; `vocabulary.rs` does.
 //!
-//! A scene begins with a `# ` line that is the first line of the file or the first after a line of four or more dashes (blank
-//! lines do not count). That line is its title; the `# ` lines right below are what it quotes. Any other line that begins
-//! with `#` is a remark, and so is what follows two spaces and `# ` behind a direction. Indented lines belong to the
-//! direction above them.
+//! A scene begins with a `# ` line that is the first line of the file or the first after a line of
+//! four or more dashes (blank lines do not count). That line is its title; the `# ` lines right
+//! below are what it quotes. Any other line that begins with `#` is a remark, and so is what
+//! follows two spaces and `# ` behind a direction. Indented lines belong to the direction above
+//! them.
 
 use super::SelfTest;
-use super::vocabulary::{self, Direction, HostOption};
+use super::direction::{Direction, HostOption};
+use super::vocabulary;
 
 /// One scene of a play: one test.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! The real server as a process: configuration, start, users, the hands of its clock, end.
 //! It refuses to know what is said to it; `socket.rs` carries that.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -10,14 +11,15 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::vocabulary::HostOption;
+use super::direction::HostOption;
 
 /// How long a server may take to start, and a command to it to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BINARY: &str = env!("CARGO_BIN_EXE_stonechat");
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// A running `stonechat serve` with a directory of its own; dropped, it is killed and its directory removed.
+/// A running `stonechat serve` with a directory of its own; dropped, it is killed and its
+/// directory removed.
 pub struct Server {
     pub host: String,
     /// The port where STARTTLS is spoken.
@@ -55,7 +57,9 @@ impl Server {
             child: Mutex::new(child),
         };
         let ports = [port.to_string(), tls_port.to_string()];
-        listening(output, ports).map(|()| server)
+        let log = PathBuf::from(TMP).join(format!("scenes-{number}.log"));
+        let log = File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
+        listening(output, log, ports).map(|()| server)
     }
 
     /// `stonechat user add`.
@@ -127,15 +131,20 @@ fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// One host on two ports; options of the scene are written as dotted keys before any table.
+/// One host on two ports; the options of the scene are dotted keys before any table, and with them
+/// cheap passwords, which no scene is about.
 fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
     let options: String = options
         .iter()
         .map(|o| format!("{} = {}\n", o.path, o.value))
         .collect();
+    let listener = |port: u16, tls: &str| {
+        format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n\n")
+    };
     format!(
-        "{options}\n[[listener]]\naddress = \"127.0.0.1:{port}\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n\n[[host]]\nname = \"localhost\"\n"
+        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n",
+        listener(port, "starttls"),
+        listener(tls_port, "direct")
     )
 }
 
@@ -145,14 +154,20 @@ fn free_port() -> Result<u16, String> {
     Ok(listener.local_addr().map_err(|e| e.to_string())?.port())
 }
 
-/// Reads what the server prints until it has said of every port that it listens there, and goes on reading on a thread, so
-/// that the server never waits for its own log.
-fn listening(output: impl Read + Send + 'static, ports: [String; 2]) -> Result<(), String> {
+/// Reads what the server prints until it has said of every port that it listens there, and goes on
+/// reading on a thread, so that the server never waits for its own log.
+fn listening(
+    output: impl Read + Send + 'static,
+    mut log: File,
+    ports: [String; 2],
+) -> Result<(), String> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let mut printed = String::new();
         let mut is_told = false;
         for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // A log that cannot be written must not stop the reading.
+            let _ = writeln!(log, "{line}");
             if is_told {
                 continue;
             }

@@ -14,7 +14,8 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use super::server::Server;
 use super::stage::{Channel, Conn, Stage};
 
-/// How long a server may keep silent before a play concludes that nothing comes. Only scenes that fail wait for it.
+/// How long a server may keep silent before a play concludes that nothing comes. Only scenes that
+/// fail wait for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections of one scene to a server that scenes share.

@@ -13,8 +13,9 @@ pub enum Channel {
     StartTls,
 }
 
-/// A server in some form: the simulated world with one or four workers, or the binary behind sockets.
-/// Everything is synchronous; a stage without sockets runs its server until it is quiet in `read` and `advance`.
+/// A server in some form: the simulated world with one or four workers, or the binary behind
+/// sockets. Everything is synchronous; a stage without sockets runs its server until it is quiet
+/// in `read` and `advance`.
 pub trait Stage {
     /// The domain that is served.
     fn host(&self) -> &str;
@@ -34,8 +35,9 @@ pub trait Stage {
     /// Hands bytes to the server. Bytes for a connection that is closed are dropped.
     fn write(&mut self, conn: Conn, bytes: &[u8]);
 
-    /// What the server has sent. If nothing has come yet it is given the time it needs: an empty answer means that nothing
-    /// will come (the world is quiet, or patience is at its end) or that the connection is closed.
+    /// What the server has sent. If nothing has come yet it is given the time it needs: an empty
+    /// answer means that nothing will come (the world is quiet, or patience is at its end) or that
+    /// the connection is closed.
     fn read(&mut self, conn: Conn) -> Vec<u8>;
 
     /// Whether the server has closed the connection, everything before having been read.

@@ -1,95 +1,10 @@
-//! The words a play may use: one row a direction, with the sentence that explains it in `tests/scenarios/README.md`.
-//! It refuses to know what a direction does; `perform.rs` acts.
+//! The words a play may use: one row a direction, with the sentence that explains it in
+//! `tests/scenarios/README.md`. It refuses to know what a direction does; `perform.rs` acts.
 
 use std::collections::BTreeMap;
 
 use super::SelfTest;
-
-/// One stage direction, understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Direction {
-    OnlyOn(Vec<String>),
-    Option(HostOption),
-    HasResources {
-        who: String,
-        resources: Vec<String>,
-    },
-    HasAccount(String),
-    Connects(String),
-    LogsIn(String),
-    LogsOut(String),
-    LosesConnection(String),
-    Resumes(String),
-    BecomesAvailable {
-        who: String,
-        priority: i8,
-    },
-    BecomesUnavailable(String),
-    EnablesCarbons(String),
-    EnablesStreamManagement(String),
-    Acknowledges {
-        who: String,
-        h: u32,
-    },
-    IsAcknowledged {
-        who: String,
-        count: u32,
-    },
-    Sends {
-        who: String,
-        text: String,
-    },
-    SendsBytes {
-        who: String,
-        text: String,
-    },
-    Receives {
-        who: String,
-        pattern: String,
-        order: Order,
-        scope: Scope,
-    },
-    ReceivesNothing(String),
-    TimePasses {
-        ms: u64,
-    },
-    OpensConnection(String),
-    OpensStream(String),
-    OpensSecureStream(String),
-    SecuresConnection(String),
-    Authenticates {
-        who: String,
-        account: String,
-    },
-    ClosesStream(String),
-    StreamIsClosed(String),
-    StreamFails {
-        who: String,
-        condition: String,
-    },
-    ConnectionIsClosed(String),
-}
-
-/// An option of the server: its path in TOML, and its value as TOML.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostOption {
-    pub path: String,
-    pub value: String,
-}
-
-/// Whether the stanzas of a `receives` block come in the order written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    Written,
-    Any,
-}
-
-/// Whether more than what is listed may be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    Listed,
-    Exactly,
-}
+use super::direction::{Direction, HostOption, Order, Scope};
 
 /// What the placeholders of a form stood for; `BLOCK` is the indented text below the line.
 pub struct Words(BTreeMap<&'static str, String>);
@@ -126,8 +41,8 @@ impl Words {
     }
 }
 
-/// A row of the table. In a form, words in capitals are placeholders; a last `LIST`, `VALUE` or `TEXT` takes the rest of the
-/// line; a colon at the end asks for an indented block.
+/// A row of the table. In a form, words in capitals are placeholders; a last `LIST`, `VALUE` or
+/// `TEXT` takes the rest of the line; a colon at the end asks for an indented block.
 pub struct Row {
     pub form: &'static str,
     pub says: &'static str,

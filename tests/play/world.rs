@@ -1,7 +1,7 @@
 //! The simulated world as a stage: the same plays, with virtual time and an order that a seed decides.
 
 use super::stage::{Channel, Conn, Stage};
-use super::vocabulary::HostOption;
+use super::direction::HostOption;
 use crate::sim::{ConnId, Habits, World};
 
 /// A world of its own for one scene.
