@@ -8,6 +8,7 @@ pub mod config;
 pub mod im;
 pub mod jid;
 pub mod server;
+pub mod store;
 pub mod stream;
 pub mod tool;
 pub mod xml;

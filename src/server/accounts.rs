@@ -1,14 +1,13 @@
 //! Account commands, done: on the running server and, by the tool, on a stopped one. Refuses to know who
 //! asked and how the request came.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use super::command::UserCommand;
 use crate::actor::audit::{AuditEvent, By};
 use crate::auth::{AccountError, Accounts};
-use crate::base::{Now, Secret};
+use crate::base::{AccountId, Now, Secret};
 use crate::config::Config;
 use crate::im::credentials::AccountState;
 use crate::jid::{prepare_domainpart, prepare_localpart};
@@ -21,7 +20,7 @@ pub struct AccountDesk<'a> {
     /// Ends the sessions of an account, by bare JID: its password or its right to be here is gone.
     pub disconnect: &'a (dyn Fn(&str) + Sync),
     /// Removes what else an account had, by its number.
-    pub purge: &'a (dyn Fn(crate::base::AccountId) + Sync),
+    pub purge: &'a (dyn Fn(AccountId) + Sync),
     pub audit: &'a (dyn Fn(AuditEvent) + Sync),
 }
 
@@ -159,11 +158,6 @@ impl Name {
     fn failed(&self, error: &AccountError) -> String {
         format!("{}: {error}", self.jid())
     }
-}
-
-/// The store's directory inside the data directory.
-pub fn store_directory(data: &Path) -> std::path::PathBuf {
-    data.join("store")
 }
 
 /// Accounts read from the store at a time.

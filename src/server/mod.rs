@@ -6,4 +6,5 @@ pub mod check;
 pub mod command;
 pub mod log;
 pub mod reload;
+pub mod rows;
 pub mod settings;
