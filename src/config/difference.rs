@@ -222,9 +222,15 @@ mod tests {
         let waits = |change: &Change| change.reload == Reload::Restart;
         assert_eq!(difference(&old, &merged).into_iter().find(waits), None);
         // And what is live is all there.
-        let missing = difference(&merged, &new).into_iter().find(|change| !waits(change));
+        let missing = difference(&merged, &new)
+            .into_iter()
+            .find(|change| !waits(change));
         assert_eq!(missing, None);
-        let hosts: Vec<(&str, &str)> = merged.hosts.iter().map(|host| (&*host.name, &*host.language)).collect();
+        let hosts: Vec<(&str, &str)> = merged
+            .hosts
+            .iter()
+            .map(|host| (&*host.name, &*host.language))
+            .collect();
         assert_eq!(hosts, [("a", "en"), ("b", "de")]);
     }
 
