@@ -205,3 +205,119 @@ impl Name {
 
 /// Accounts read from the store at a time.
 const LIST_PAGE_COUNT: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::AuthSettings;
+    use crate::base::{HashSeed, Rng};
+    use crate::server::rows::{TABLES, account_rows};
+    use crate::server::settings::read_config;
+    use crate::store::Store;
+    use std::sync::Mutex;
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.as_bytes().to_vec())
+    }
+
+    /// Runs the commands on one store. Returns what each answered, whose sessions were ended, and how many
+    /// accounts were purged.
+    fn run(commands: Vec<UserCommand>) -> (Vec<Result<Vec<String>, String>>, Vec<String>, usize) {
+        let store = Store::in_memory(TABLES, Vec::new());
+        let settings = AuthSettings {
+            iterations: [(Arc::from("localhost"), 1)].into(),
+        };
+        let rng = Rng::from_seed([7; 32]);
+        let accounts = Accounts::new(
+            account_rows(&store),
+            settings,
+            secret(&"s".repeat(32)),
+            HashSeed(1, 2),
+            rng,
+        );
+        let config = read_config(None).expect("defaults are valid");
+        let (ended, purged) = (Mutex::new(Vec::new()), Mutex::new(0));
+        let desk = AccountDesk {
+            accounts: &accounts,
+            config: &config,
+            now: Now::default(),
+            disconnect: &|jid| ended.lock().expect("no panic").push(jid.to_owned()),
+            purge: &|_| *purged.lock().expect("no panic") += 1,
+            audit: &|_| {},
+        };
+        let answers = commands
+            .into_iter()
+            .map(|command| desk.run(command))
+            .collect();
+        let ended = ended.lock().expect("no panic").clone();
+        let purged = *purged.lock().expect("no panic");
+        (answers, ended, purged)
+    }
+
+    fn add(jid: &str) -> UserCommand {
+        UserCommand::Add {
+            accounts: vec![(jid.to_owned(), secret("pass"))],
+        }
+    }
+
+    #[test]
+    fn sessions_end_with_the_password_the_right_and_the_account() {
+        let jid = || "Romeo@localhost".to_owned();
+        let (answers, ended, purged) = run(vec![
+            add("romeo@localhost"),
+            UserCommand::Enable { jid: jid() },
+            UserCommand::Passwd {
+                jid: jid(),
+                password: secret("new"),
+            },
+            UserCommand::Disable { jid: jid() },
+            UserCommand::Remove { jid: jid() },
+        ]);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(ended, ["romeo@localhost"; 3]);
+        assert_eq!(purged, 1);
+    }
+
+    #[test]
+    fn what_was_refused_ends_nobodys_sessions() {
+        let jid = || "romeo@localhost".to_owned();
+        let (answers, ended, purged) = run(vec![
+            UserCommand::Remove { jid: jid() },
+            UserCommand::Disable { jid: jid() },
+            UserCommand::Passwd {
+                jid: jid(),
+                password: secret(""),
+            },
+            UserCommand::Remove {
+                jid: "localhost".to_owned(),
+            },
+            UserCommand::Remove {
+                jid: "romeo@elsewhere.example".to_owned(),
+            },
+        ]);
+        assert!(answers.iter().all(Result::is_err), "{answers:?}");
+        assert_eq!((ended.len(), purged), (0, 0));
+    }
+
+    #[test]
+    fn of_many_accounts_those_that_can_be_made_are_made() {
+        let many = ["a@localhost", "b c@localhost", "d@localhost", "a@localhost"];
+        let accounts = many
+            .iter()
+            .map(|jid| ((*jid).to_owned(), secret("pass")))
+            .collect();
+        let (answers, ..) = run(vec![
+            UserCommand::Add { accounts },
+            UserCommand::List { host: None },
+        ]);
+        let error = answers[0].as_ref().expect_err("two cannot be made");
+        assert!(
+            error.starts_with("2 of 4 accounts were not added"),
+            "{error}"
+        );
+        assert_eq!(
+            answers[1],
+            Ok(vec!["a@localhost".to_owned(), "d@localhost".to_owned()])
+        );
+    }
+}

@@ -14,17 +14,17 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::command::{Command, UserCommand, encode_answer, parse_answer};
+use super::command::{Answer, Command, UserCommand, encode_answer, parse_answer};
 
 /// What requests cause. Each answers lines for the operator, or a sentence that says what was not done.
 pub struct AdminActions {
-    pub backup: Box<dyn Fn(&Path) -> Result<Vec<String>, String> + Send>,
-    pub reload: Box<dyn Fn() -> Result<Vec<String>, String> + Send>,
-    pub status: Box<dyn Fn() -> Result<Vec<String>, String> + Send>,
+    pub backup: Box<dyn Fn(&Path) -> Answer + Send>,
+    pub reload: Box<dyn Fn() -> Answer + Send>,
+    pub status: Box<dyn Fn() -> Answer + Send>,
     /// Lets milliseconds pass: only with `--test-clock`.
     pub time_advance: Option<Box<dyn Fn(u64) + Send>>,
     /// See `AccountDesk::run` in `accounts.rs`.
-    pub user: Box<dyn Fn(UserCommand) -> Result<Vec<String>, String> + Send>,
+    pub user: Box<dyn Fn(UserCommand) -> Answer + Send>,
 }
 
 /// The running control socket; dropping it ends the thread and removes the socket.
@@ -98,7 +98,7 @@ pub enum AskError {
 ///
 /// # Errors
 /// See [`AskError`]; a refusal by the server is inside the `Ok`.
-pub fn ask(data: &Path, command: &Command) -> Result<Result<Vec<String>, String>, AskError> {
+pub fn ask(data: &Path, command: &Command) -> Result<Answer, AskError> {
     let failed = |error: io::Error| AskError::Failed(error.to_string());
     let request = command.encode().map_err(AskError::Failed)?;
     let mut connection = match UnixStream::connect(socket_path(data)) {
@@ -168,7 +168,7 @@ fn serve(mut connection: UnixStream, actions: &AdminActions) -> io::Result<()> {
     connection.write_all(encode_answer(&answer).as_bytes())
 }
 
-fn run(command: Command, actions: &AdminActions) -> Result<Vec<String>, String> {
+fn run(command: Command, actions: &AdminActions) -> Answer {
     match command {
         Command::Backup { directory } => (actions.backup)(&directory),
         Command::Reload => (actions.reload)(),

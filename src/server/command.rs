@@ -171,8 +171,11 @@ pub fn parse_accounts(text: &str) -> Result<Vec<(String, Secret)>, String> {
     Ok(accounts)
 }
 
-/// An answer: lines for the operator, then `ok` or `error TEXT`.
-pub fn encode_answer(answer: &Result<Vec<String>, String>) -> String {
+/// What the operator hears: lines, or a sentence that says what was not done.
+pub type Answer = Result<Vec<String>, String>;
+
+/// The form of an answer: lines for the operator, then `ok` or `error TEXT`.
+pub fn encode_answer(answer: &Answer) -> String {
     let mut out = String::new();
     match answer {
         Ok(lines) => {
@@ -193,7 +196,7 @@ pub fn encode_answer(answer: &Result<Vec<String>, String>) -> String {
 ///
 /// # Errors
 /// What the server said, or that it ended without an answer.
-pub fn parse_answer(text: &str) -> Result<Vec<String>, String> {
+pub fn parse_answer(text: &str) -> Answer {
     let mut lines = Vec::new();
     for line in text.lines() {
         match line.split_once(' ') {
