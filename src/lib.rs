@@ -17,5 +17,9 @@ pub mod features;
 
 pub mod shard;
 
+pub mod audit;
 pub mod auth;
 pub mod store;
+
+pub mod server;
+pub mod tool;

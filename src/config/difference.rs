@@ -1,7 +1,7 @@
 //! What changed between two configurations, option by option, and what a reload does with each. Refuses to
 //! apply anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use toml::{Table, Value};
@@ -39,7 +39,7 @@ impl fmt::Display for Change {
 /// All options that differ, by path.
 pub fn difference(old: &Config, new: &Config) -> Vec<Change> {
     let (old, new) = (leaves(old), leaves(new));
-    let paths: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let paths: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let mut changes = Vec::new();
     for path in paths {
         let (from, to) = (old.get(path), new.get(path));
@@ -61,6 +61,41 @@ pub fn difference(old: &Config, new: &Config) -> Vec<Change> {
         });
     }
     changes
+}
+
+/// What a running server may take over from `new`: its live options, with the others as they were in
+/// `started`. Hosts are those of the start; one that the new file leaves out keeps its policies until then.
+pub fn live_part(started: &Config, new: &Config) -> Config {
+    let mut config = new.clone();
+    config.hosts = started
+        .hosts
+        .iter()
+        .map(|host| new.host(&host.name).unwrap_or(host).clone())
+        .collect();
+    // The file's hosts go by the name as written; a new spelling of the same name is the same host.
+    config.file.host = started
+        .file
+        .host
+        .iter()
+        .zip(&started.hosts)
+        .map(|(file, host)| {
+            let place = new.hosts.iter().position(|other| other.name == host.name);
+            let mut kept = place.map_or_else(|| file.clone(), |place| new.file.host[place].clone());
+            kept.name.clone_from(&file.name);
+            kept
+        })
+        .collect();
+    config.listeners.clone_from(&started.listeners);
+    config.store = started.store.clone();
+    config.server.workers = started.server.workers;
+    config.server.pin = started.server.pin;
+    config.audit.file.clone_from(&started.audit.file);
+    config.file.listener.clone_from(&config.listeners);
+    config.file.store = config.store.clone();
+    config.file.server = config.server.clone();
+    config.file.audit = config.audit.clone();
+    config.file.features.clone_from(&started.file.features);
+    config
 }
 
 fn leaves(config: &Config) -> BTreeMap<String, String> {
@@ -106,6 +141,7 @@ fn without_names(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::check::{Outside, load};
+    use super::super::reference::sections;
     use super::*;
 
     fn config(text: &str) -> Config {
@@ -178,6 +214,70 @@ mod tests {
         assert!(came.contains(&("host[b].name: (none) -> \"b\"".to_owned(), Reload::Restart)));
         assert!(came.iter().all(|(_, reload)| *reload == Reload::Restart));
     }
+
+    #[test]
+    fn the_live_part_leaves_nothing_that_waits_for_a_restart() {
+        let old = config("[[host]]\nname = \"a\"\n[[host]]\nname = \"b\"\n");
+        let new = config(EVERYTHING_ELSE);
+        let merged = live_part(&old, &new);
+        let waits = |change: &Change| change.reload == Reload::Restart;
+        assert_eq!(difference(&old, &merged).into_iter().find(waits), None);
+        // And what is live is all there.
+        let missing = difference(&merged, &new)
+            .into_iter()
+            .find(|change| !waits(change));
+        assert_eq!(missing, None);
+        let hosts: Vec<(&str, &str)> = merged
+            .hosts
+            .iter()
+            .map(|host| (&*host.name, &*host.language))
+            .collect();
+        assert_eq!(hosts, [("a", "en"), ("b", "de")]);
+    }
+
+    #[test]
+    fn the_test_above_changes_every_option_that_waits_for_a_restart() {
+        let changed = difference(&config(""), &config(EVERYTHING_ELSE));
+        let changed: Vec<String> = changed
+            .iter()
+            .map(|change| without_names(&change.path))
+            .collect();
+        for section in sections() {
+            for (name, _) in section.options() {
+                let path = join(section.path, name);
+                // An enum of one has no other value.
+                let possible = path != "listener.kind";
+                let waits = reload_of(&path) == Reload::Restart;
+                assert!(!waits || !possible || changed.contains(&path), "{path}");
+            }
+        }
+    }
+
+    /// Every option that waits for a restart has another value than the default, and some live ones.
+    const EVERYTHING_ELSE: &str = r#"
+[server]
+workers = 2
+pin = false
+drain_timeout = "1 s"
+[[host]]
+name = "b"
+language = "de"
+[[host]]
+name = "c"
+[[listener]]
+address = "[::]:5222"
+tls = "none"
+require_tls = false
+proxy_protocol = true
+[store]
+cache = "2 MiB"
+reserve_free = "1 MiB"
+[audit]
+file = "other"
+when_full = "stop-intake"
+[features]
+ping = false
+"#;
 
     #[test]
     fn features_wait_for_a_restart() {

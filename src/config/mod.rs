@@ -11,7 +11,7 @@ mod place;
 mod reference;
 
 pub use check::{Outside, load};
-pub use difference::{Change, difference};
+pub use difference::{Change, difference, live_part};
 pub use file::{
     Audit, Auth, C2s, ClientCertificates, Delivery, File, Host, HostAuth, Keep, Listener,
     ListenerKind, Log, ResourceConflict, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,

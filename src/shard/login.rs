@@ -46,11 +46,11 @@ impl Shard {
         let Some(login) = stream.login.clone() else {
             return;
         };
-        let account = stream.jid.as_ref().map(Jid::to_string).unwrap_or_default();
         self.outputs.push_back(Output::Audit(AuditEvent::Login {
-            account,
+            account: stream.jid.as_ref().map_or("", Jid::as_str).into(),
             mechanism: login.mechanism,
-            peer: stream.peer.clone(),
+            from: Some(stream.peer.clone()),
+            tls: stream.tls.is_some(),
         }));
         match &login.profile {
             Profile::Sasl1 => {

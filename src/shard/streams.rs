@@ -33,6 +33,7 @@ impl Shard {
             let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
             let (count, event) = stream.take(&mut cx, &bytes[taken..]);
             taken += count;
+            self.audit_failure(key);
             let Some(event) = event else {
                 break;
             };
@@ -196,18 +197,33 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        if matches!(answer, AuthAnswer::Released) {
-            let account = stream.claimed();
-            let event = AuditEvent::LoginFailed { account, peer: stream.peer.clone() };
-            self.outputs.push_back(Output::Audit(event));
-        }
         let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
         let event = stream.answered(&mut cx, ticket, answer);
+        self.audit_failure(key);
         if let Some(event) = event {
             self.on_event(now, key, event);
         }
         self.flush(key);
         self.resume_stream(key);
+    }
+
+    /// Records an attempt to log in that failed.
+    fn audit_failure(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(failure) = stream.failed.take() else {
+            return;
+        };
+        let host = stream.host.clone().unwrap_or_default();
+        let account = failure.localpart.map(|localpart| format!("{localpart}@{host}").into());
+        self.outputs.push_back(Output::Audit(AuditEvent::LoginFailed {
+            host,
+            account,
+            mechanism: failure.mechanism,
+            from: Some(stream.peer.clone()),
+            reason: failure.reason,
+        }));
     }
 
     /// The stream takes bytes again, if it had refused some.

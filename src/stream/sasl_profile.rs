@@ -1,6 +1,8 @@
 //! SASL's two profiles on a stream: RFC 6120 section 6 and XEP-0388. Both run one exchange; they differ in
 //! their elements, and in what may be asked for beside.
 
+use std::sync::Arc;
+
 use crate::actor::Ticket;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::base::{Secret, limits};
@@ -29,6 +31,17 @@ impl std::fmt::Debug for Sasl {
     }
 }
 
+/// An attempt that failed, for audit.
+#[derive(Debug)]
+pub struct LoginFailure {
+    /// Whom the peer claimed to be, if it got so far.
+    pub localpart: Option<Arc<str>>,
+    /// Empty when it named none that is known.
+    pub mechanism: &'static str,
+    /// The SASL condition.
+    pub reason: &'static str,
+}
+
 enum Waiting {
     /// For the client's next response.
     Peer,
@@ -39,11 +52,6 @@ enum Waiting {
 }
 
 impl Sasl {
-    /// Whom the peer claims to be, once it has.
-    pub(super) fn localpart(&self) -> Option<&str> {
-        self.exchange.localpart().map(|localpart| &**localpart)
-    }
-
     /// The auth thread has been asked and has not answered.
     pub(super) fn is_waiting(&self) -> bool {
         !matches!(self.waiting, Waiting::Peer)
@@ -255,7 +263,15 @@ impl StreamState {
         failure: SaslFailure,
         of: Of,
     ) -> Option<Event> {
-        self.phase = Phase::Negotiating;
+        let attempt = match std::mem::replace(&mut self.phase, Phase::Negotiating) {
+            Phase::Authenticating(sasl) => Some(sasl),
+            _ => None,
+        };
+        self.failed = Some(Box::new(LoginFailure {
+            localpart: attempt.as_ref().and_then(|sasl| sasl.exchange.localpart().cloned()),
+            mechanism: attempt.map_or("", |sasl| sasl.mechanism.name()),
+            reason: failure.element_name(),
+        }));
         self.outbound.push_xml(format!(
             "<failure xmlns='{}'><{} xmlns='{}'/><text xmlns='{}' xml:lang='en'>{failure}</text></failure>",
             of.namespace(),

@@ -15,7 +15,7 @@ use super::login::{EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
-use super::sasl_profile::Sasl;
+use super::sasl_profile::{LoginFailure, Sasl};
 use super::tls::TlsFacts;
 
 /// What a stream needs for one step and does not own.
@@ -49,6 +49,8 @@ pub struct StreamState {
     pub session: Option<SessionRef>,
     /// Whom the client proved to be, until it is bound.
     pub login: Option<Box<Login>>,
+    /// The attempt to log in that failed last, until the shard has recorded it.
+    pub failed: Option<Box<LoginFailure>>,
     /// When the connection was opened, on the monotonic clock.
     pub opened_at_ms: u64,
     /// When bytes last came, on the monotonic clock.
@@ -149,6 +151,7 @@ impl StreamState {
             id: Box::default(),
             host: None,
             jid: None,
+            failed: None,
             session: None,
             login: None,
             throttled_until_ms: None,
@@ -213,16 +216,6 @@ impl StreamState {
     /// Until when a writer that is too fast should not be read, on the monotonic clock.
     pub fn throttle(&mut self, now: Now, config: &Config) -> Option<u64> {
         self.rate.ready_at_ms(now, &rate_limits(config))
-    }
-
-    /// Whom the peer claims to be, for audit: the host, and the name if one was said.
-    pub fn claimed(&self) -> String {
-        let host = self.host.as_deref().unwrap_or_default();
-        let localpart = match &self.phase {
-            Phase::Authenticating(sasl) => sasl.localpart(),
-            _ => None,
-        };
-        localpart.map_or_else(|| host.to_owned(), |localpart| format!("{localpart}@{host}"))
     }
 
     /// Says goodbye with an error (RFC 6120 section 4.9.1.1: errors are unrecoverable).
