@@ -2,5 +2,10 @@
 
 pub mod actor;
 pub mod base;
+pub mod config;
 pub mod jid;
+pub mod server;
+pub mod shard;
+pub mod stream;
+pub mod worker;
 pub mod xml;

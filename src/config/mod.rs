@@ -1,0 +1,3 @@
+/// THROW-AWAY stand-in.
+#[derive(Debug, Default)]
+pub struct Config;
