@@ -69,7 +69,8 @@ impl Doorman {
         for (index, (listener, wish)) in wishes.iter().enumerate() {
             let named = |error: io::Error| io::Error::new(error.kind(), format!("{wish}: {error}"));
             let mut socket = listen(*wish).map_err(named)?;
-            poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
+            poll.registry()
+                .register(&mut socket, Token(index), Interest::READABLE)?;
             doors.push(Listening {
                 listener: *listener,
                 address: socket.local_addr()?,
@@ -97,8 +98,14 @@ impl Doorman {
     /// Begins to accept, on a thread of its own.
     pub fn start(self) -> io::Result<Employed> {
         let (stopped, waker) = (Arc::clone(&self.stopped), Arc::clone(&self.waker));
-        let thread = thread::Builder::new().name("doorman".to_owned()).spawn(move || self.run())?;
-        Ok(Employed { thread, stopped, waker })
+        let thread = thread::Builder::new()
+            .name("doorman".to_owned())
+            .spawn(move || self.run())?;
+        Ok(Employed {
+            thread,
+            stopped,
+            waker,
+        })
     }
 
     fn run(mut self) {
@@ -191,14 +198,21 @@ impl Doorman {
     /// One line for a thousand refusals: an attacker shall not fill the log.
     fn count_refusal(&mut self, reason: &str) {
         if self.refused_count.is_multiple_of(REFUSALS_PER_LINE) {
-            log::warn!("connection_refused reason={reason:?} before={}", self.refused_count);
+            log::warn!(
+                "connection_refused reason={reason:?} before={}",
+                self.refused_count
+            );
         }
         self.refused_count += 1;
     }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // Or a restarted server waits a minute for connections of its predecessor to be forgotten.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {

@@ -51,8 +51,14 @@ impl Shard {
         }
     }
     pub fn open(&mut self, _now: Now, opened: Opened) -> StreamKey {
-        let who = format!("who {} {} {:?}\n", opened.listener, opened.peer, opened.prefix);
-        let key = self.streams.insert(EchoStream { who, ..EchoStream::default() });
+        let who = format!(
+            "who {} {} {:?}\n",
+            opened.listener, opened.peer, opened.prefix
+        );
+        let key = self.streams.insert(EchoStream {
+            who,
+            ..EchoStream::default()
+        });
         if let Some(facts) = opened.secured {
             self.secured(key, &facts);
         }
@@ -70,7 +76,10 @@ impl Shard {
             facts.exporter.map_or("-".into(), |e| hex(&e)),
             facts.end_point.as_deref().map_or("-".into(), hex),
             facts.server_name,
-            facts.alpn.as_ref().map(|a| String::from_utf8_lossy(a).into_owned()),
+            facts
+                .alpn
+                .as_ref()
+                .map(|a| String::from_utf8_lossy(a).into_owned()),
             facts.certificate_addresses
         );
         self.say(key, line.into_bytes());
@@ -131,7 +140,9 @@ impl Shard {
     fn bytes(&mut self, now: Now, key: StreamKey, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() {
-            let Some(s) = self.streams.get_mut(key) else { return taken };
+            let Some(s) = self.streams.get_mut(key) else {
+                return taken;
+            };
             if s.waits || s.closing {
                 return taken;
             }
@@ -154,16 +165,22 @@ impl Shard {
                 "WAIT" => {
                     s.waits = true;
                     self.asked = Some(key);
-                    let ask = Ask::Row { table: &TABLE, key: RowKey::new(b""), fence: Fence::None };
+                    let ask = Ask::Row {
+                        table: &TABLE,
+                        key: RowKey::new(b""),
+                        fence: Fence::None,
+                    };
                     self.outputs.push_back(Output::Ask(Ticket(7), ask));
                 }
                 "MOVE" => {
                     let state = self.streams.remove(key).unwrap();
                     let to = WorkerId(words[1].parse().unwrap());
-                    self.outputs.push_back(Output::HandOver(to, key, Box::new(StreamState(state))));
+                    self.outputs
+                        .push_back(Output::HandOver(to, key, Box::new(StreamState(state))));
                     return taken;
                 }
-                "TELL" => self.outbox[words[1].parse::<usize>().unwrap()].push(format!("told {}\n", words[2])),
+                "TELL" => self.outbox[words[1].parse::<usize>().unwrap()]
+                    .push(format!("told {}\n", words[2])),
                 "TICK" => self.deadline = Some(now.mono_ms + words[1].parse::<u64>().unwrap()),
                 "WHO" => {
                     let who = s.who.clone().into_bytes();
@@ -194,12 +211,20 @@ impl Shard {
         self.outputs.pop_front()
     }
     pub fn render(&mut self, _now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
-        let Some(s) = self.streams.get_mut(key) else { return Rendered::Done };
+        let Some(s) = self.streams.get_mut(key) else {
+            return Rendered::Done;
+        };
         while out.len() < 16_384 {
-            let Some(line) = s.out.pop_front() else { return Rendered::Done };
+            let Some(line) = s.out.pop_front() else {
+                return Rendered::Done;
+            };
             out.extend_from_slice(&line);
         }
-        if s.out.is_empty() { Rendered::Done } else { Rendered::More }
+        if s.out.is_empty() {
+            Rendered::Done
+        } else {
+            Rendered::More
+        }
     }
     pub fn next_deadline(&self) -> Option<u64> {
         self.deadline

@@ -69,7 +69,11 @@ impl Worker {
     /// A connection comes from the doorman.
     pub(super) fn welcome(&mut self, newcomer: Newcomer) {
         self.counters.accepted += 1;
-        let Newcomer { socket, guest, permit } = newcomer;
+        let Newcomer {
+            socket,
+            guest,
+            permit,
+        } = newcomer;
         let listener = guest.listener;
         let mut connection = Connection::new(socket, permit, Phase::Hello);
         connection.guest = Some(guest);
@@ -86,7 +90,15 @@ impl Worker {
     /// The other half of a hand-over.
     pub(super) fn receive(&mut self, carried: Carried) {
         self.counters.arrived += 1;
-        let Carried { socket, tls, unread, unsent, permit, state, ended } = carried;
+        let Carried {
+            socket,
+            tls,
+            unread,
+            unsent,
+            permit,
+            state,
+            ended,
+        } = carried;
         let mut connection = Connection::new(socket, permit, Phase::Open);
         connection.tls = tls;
         connection.unread = unread;
@@ -114,7 +126,11 @@ impl Worker {
         let key = self.connections.insert(connection);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let socket = &mut self.connections[key].socket;
-        if let Err(error) = self.poll.registry().register(socket, Worker::token(key), interest) {
+        if let Err(error) = self
+            .poll
+            .registry()
+            .register(socket, Worker::token(key), interest)
+        {
             log::warn!("connection_unregistered error={error}");
             self.connections.remove(key);
             return None;
@@ -145,7 +161,9 @@ impl Worker {
             Header::Unfinished => {}
             Header::Broken => self.refuse_proxy(key),
             Header::Whole { length, source } => {
-                let Some(guest) = &mut connection.guest else { return };
+                let Some(guest) = &mut connection.guest else {
+                    return;
+                };
                 guest.peer = source.unwrap_or(guest.peer);
                 let security = guest.listener.security;
                 let prefix = prefix_of(guest.peer.ip());
@@ -176,7 +194,9 @@ impl Worker {
     fn open(&mut self, key: ConnectionKey, secured: Option<Box<TlsFacts>>) {
         self.enter(key, Phase::Open, limits::NEGOTIATION_TIMEOUT_MS);
         let connection = &mut self.connections[key];
-        let Some(guest) = connection.guest.take() else { return };
+        let Some(guest) = connection.guest.take() else {
+            return;
+        };
         let stream = self.shard.open(
             self.now,
             Opened {
@@ -223,7 +243,10 @@ impl Worker {
         connection.readable = then == Then::Again;
         // Our flight, or the alert that says what was wrong.
         connection.push();
-        let is_complete = connection.tls.as_ref().is_some_and(|session| !session.is_handshaking());
+        let is_complete = connection
+            .tls
+            .as_ref()
+            .is_some_and(|session| !session.is_handshaking());
         if opened != tls::Opened::More {
             self.counters.handshakes_failed += 1;
             self.lose(key, CloseReason::Handshake);
@@ -244,7 +267,10 @@ impl Worker {
         connection.permit.secured();
         // The session may hold whole records behind the handshake, and an end may stand behind those.
         connection.readable = true;
-        let facts = connection.tls.as_mut().map(|session| Box::new(session.facts()));
+        let facts = connection
+            .tls
+            .as_mut()
+            .map(|session| Box::new(session.facts()));
         match (connection.stream, facts) {
             (Some(stream), Some(facts)) => {
                 self.enter(key, Phase::Open, limits::NEGOTIATION_TIMEOUT_MS);
@@ -260,7 +286,9 @@ impl Worker {
     pub(super) fn end_handshake(&mut self) {
         self.handshake_count -= 1;
         while let Some(key) = self.waiting.pop_front() {
-            let Some(connection) = self.connections.get_mut(key) else { continue };
+            let Some(connection) = self.connections.get_mut(key) else {
+                continue;
+            };
             if connection.phase == Phase::Waiting {
                 connection.phase = Phase::Hello;
                 self.mark_ready(key);

@@ -28,7 +28,9 @@ impl Worker {
     /// What the core has not taken is offered again, once it has asked.
     fn offer_unread(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
-        let Some(stream) = connection.stream else { return };
+        let Some(stream) = connection.stream else {
+            return;
+        };
         if !std::mem::replace(&mut connection.resumed, false) {
             return;
         }
@@ -44,7 +46,9 @@ impl Worker {
 
     fn read_stream(&mut self, key: ConnectionKey) {
         let connection = &mut self.connections[key];
-        let Some(stream) = connection.stream else { return };
+        let Some(stream) = connection.stream else {
+            return;
+        };
         // The core owes us no Resume: nothing waits.
         connection.resumed = false;
         if !connection.readable || connection.ended {
@@ -114,7 +118,10 @@ impl Worker {
             return;
         }
         let connection = &self.connections[key];
-        let renders = matches!(connection.phase, Phase::Open | Phase::StartingTls | Phase::Closing);
+        let renders = matches!(
+            connection.phase,
+            Phase::Open | Phase::StartingTls | Phase::Closing
+        );
         if let (true, Some(stream)) = (renders, connection.stream) {
             if was_blocked {
                 self.tell(Input::Written(stream));
@@ -202,7 +209,11 @@ impl Worker {
         connection.unread = Vec::new();
         connection.phase = Phase::Lingering;
         connection.readable = true;
-        let is_gone = connection.ended || connection.socket.shutdown(std::net::Shutdown::Write).is_err();
+        let is_gone = connection.ended
+            || connection
+                .socket
+                .shutdown(std::net::Shutdown::Write)
+                .is_err();
         if let Some(stream) = connection.stream.take() {
             self.streams.remove(stream);
             self.tell(Input::Closed(stream, CloseReason::Asked));
@@ -239,7 +250,9 @@ impl Worker {
     }
 
     fn start_tls(&mut self, stream: StreamKey) {
-        let Some(&key) = self.streams.get(stream) else { return };
+        let Some(&key) = self.streams.get(stream) else {
+            return;
+        };
         let connection = &mut self.connections[key];
         if connection.tls.is_some() {
             log::error!("starttls_inside_tls");
@@ -255,7 +268,9 @@ impl Worker {
     }
 
     fn begin_close(&mut self, stream: StreamKey) {
-        let Some(&key) = self.streams.get(stream) else { return };
+        let Some(&key) = self.streams.get(stream) else {
+            return;
+        };
         let connection = &mut self.connections[key];
         match connection.phase {
             Phase::Open | Phase::StartingTls => {
@@ -274,8 +289,12 @@ impl Worker {
 
     /// The account's home is another worker: everything goes there and nothing stays.
     fn hand_over(&mut self, to: WorkerId, stream: StreamKey, state: Box<StreamState>) {
-        let Some(key) = self.streams.remove(stream) else { return };
-        let Some(mut connection) = self.connections.remove(key) else { return };
+        let Some(key) = self.streams.remove(stream) else {
+            return;
+        };
+        let Some(mut connection) = self.connections.remove(key) else {
+            return;
+        };
         if let Err(error) = deregister(&self.poll, &mut connection.socket) {
             log::warn!("hand_over_failed error={error}");
             return;

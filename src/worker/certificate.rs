@@ -35,10 +35,14 @@ impl HostCertificate {
             .and_then(Iterator::collect)
             .map_err(|error| named(chain, error.to_string()))?;
         let Some(leaf) = certificates.first() else {
-            return Err(named(chain, "there is no certificate in this file".to_owned()));
+            return Err(named(
+                chain,
+                "there is no certificate in this file".to_owned(),
+            ));
         };
         let end_point = end_point_hash(leaf);
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| named(key, error.to_string()))?;
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| named(key, error.to_string()))?;
         let provider = rustls::crypto::ring::default_provider();
         let certified = CertifiedKey::from_der(certificates, private, &provider)
             .map_err(|error| named(key, error.to_string()))?;
@@ -72,7 +76,12 @@ fn make_self_signed(host: &str, path: &Path) -> io::Result<()> {
     // Written beside and renamed, so that a crash leaves no half a certificate.
     let draft = path.with_extension("pem.new");
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)
@@ -89,7 +98,9 @@ impl Certificates {
     /// The first host's certificate is shown to whoever names none of them.
     pub fn new(hosts: Vec<HostCertificate>) -> Result<Certificates, rustls::Error> {
         if hosts.is_empty() {
-            return Err(rustls::Error::General("no host has a certificate".to_owned()));
+            return Err(rustls::Error::General(
+                "no host has a certificate".to_owned(),
+            ));
         }
         let mut by_name = HashMap::new();
         for (index, host) in hosts.iter().enumerate() {
@@ -123,10 +134,13 @@ fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
     };
     match oid.as_str() {
         // md5, sha1 and sha256: alone (in PSS parameters), with RSA, with ECDSA.
-        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" | "1.3.14.3.2.26"
-        | "2.16.840.1.101.3.4.2.1" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.3.2" => {
-            Some(Sha256::digest(certificate).to_vec())
-        }
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.10045.4.1"
+        | "1.3.14.3.2.26"
+        | "2.16.840.1.101.3.4.2.1"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.3.2" => Some(Sha256::digest(certificate).to_vec()),
         "2.16.840.1.101.3.4.2.2" | "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => {
             Some(Sha384::digest(certificate).to_vec())
         }
@@ -146,7 +160,11 @@ pub fn xmpp_addresses(certificate: &[u8]) -> Vec<String> {
     let Ok(Some(names)) = parsed.subject_alternative_name() else {
         return Vec::new();
     };
-    let names = names.value.general_names.iter().take(ALTERNATIVE_NAME_COUNT_MAX);
+    let names = names
+        .value
+        .general_names
+        .iter()
+        .take(ALTERNATIVE_NAME_COUNT_MAX);
     names
         .filter_map(|name| match name {
             GeneralName::OtherName(oid, value) if oid.to_id_string() == ID_ON_XMPP_ADDR => {

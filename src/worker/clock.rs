@@ -22,8 +22,8 @@ impl Clock {
         }
     }
 
-    /// The system's time plus what a test has added to `offset_ms`. Whoever adds must knock at every
-    /// worker, because sleepers have set their alarm by the old time.
+    /// The system's time plus what a test has added to `offset_ms`. Whoever adds must tell every
+    /// worker ([`super::Order::LookAtClock`]), because sleepers have set their alarm by the old time.
     pub fn for_test(offset_ms: Arc<AtomicU64>) -> Clock {
         Clock {
             started: Instant::now(),

@@ -144,8 +144,11 @@ impl Connection {
             return read_once(&mut self.socket, &mut scratch.plaintext, self.hung_up);
         };
         let kept = session.prepend_partial(&mut scratch.ciphertext);
-        let (count, then) =
-            read_once(&mut self.socket, &mut scratch.ciphertext[kept..], self.hung_up);
+        let (count, then) = read_once(
+            &mut self.socket,
+            &mut scratch.ciphertext[kept..],
+            self.hung_up,
+        );
         let mut filled = 0;
         let ciphertext = &scratch.ciphertext[..kept + count];
         match session.open(ciphertext, &mut scratch.plaintext, &mut filled) {
@@ -161,9 +164,15 @@ impl Connection {
             return (Opened::Broken, Then::Wait);
         };
         let kept = session.prepend_partial(&mut scratch.ciphertext);
-        let (count, then) =
-            read_once(&mut self.socket, &mut scratch.ciphertext[kept..], self.hung_up);
-        (session.shake_hands(&scratch.ciphertext[..kept + count]), then)
+        let (count, then) = read_once(
+            &mut self.socket,
+            &mut scratch.ciphertext[kept..],
+            self.hung_up,
+        );
+        (
+            session.shake_hands(&scratch.ciphertext[..kept + count]),
+            then,
+        )
     }
 
     /// Writes plaintext. To be called only when nothing is unsent.
@@ -191,7 +200,11 @@ impl Connection {
 
     /// Whether the socket was full and something is kept.
     pub fn is_blocked(&self) -> bool {
-        !self.unsent.is_empty() || self.tls.as_ref().is_some_and(|session| session.wants_push())
+        !self.unsent.is_empty()
+            || self
+                .tls
+                .as_ref()
+                .is_some_and(|session| session.wants_push())
     }
 
     /// Writes what is kept.

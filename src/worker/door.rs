@@ -72,7 +72,10 @@ impl Door {
 
     /// The worker with the fewest connections that are still shaking hands.
     fn calmest(&self) -> WorkerId {
-        let counts = self.unsecured.iter().map(|count| count.load(Ordering::Relaxed));
+        let counts = self
+            .unsecured
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
         let (index, _) = counts
             .enumerate()
             .min_by_key(|(_, count)| *count)
@@ -173,7 +176,9 @@ mod tests {
     #[test]
     fn connections_behind_a_proxy_count_under_the_address_it_tells() {
         let door = Door::new(LIMITS, 1);
-        let mut permits: Vec<_> = (0..3).map(|_| door.admit(AddressPrefix::Local).unwrap()).collect();
+        let mut permits: Vec<_> = (0..3)
+            .map(|_| door.admit(AddressPrefix::Local).unwrap())
+            .collect();
         assert_eq!(permits[0].count_under(ROMEO), Ok(()));
         assert_eq!(permits[1].count_under(ROMEO), Ok(()));
         assert_eq!(permits[2].count_under(ROMEO), Err(Refusal::PrefixFull));
@@ -187,8 +192,14 @@ mod tests {
         let door = Door::new(LIMITS, 2);
         let mut first = door.admit(AddressPrefix::Local).unwrap();
         let second = door.admit(AddressPrefix::Local).unwrap();
-        assert_eq!((first.worker(), second.worker()), (WorkerId(0), WorkerId(1)));
+        assert_eq!(
+            (first.worker(), second.worker()),
+            (WorkerId(0), WorkerId(1))
+        );
         first.secured();
-        assert_eq!(door.admit(AddressPrefix::Local).unwrap().worker(), WorkerId(0));
+        assert_eq!(
+            door.admit(AddressPrefix::Local).unwrap().worker(),
+            WorkerId(0)
+        );
     }
 }

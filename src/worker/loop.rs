@@ -16,6 +16,7 @@ use crate::shard::mesh::Batch;
 use crate::shard::{CloseReason, Input, Shard};
 use crate::stream::StreamKey;
 
+use super::Ports;
 use super::clock::Clock;
 use super::connection::{Connection, ConnectionKey, Phase, Scratch};
 use super::deadlines::Deadlines;
@@ -23,7 +24,6 @@ use super::intake::Intake;
 use super::mesh::{Address, Inbox, KNOCK};
 use super::order::{Counters, Order};
 use super::tls::TlsContext;
-use super::Ports;
 
 /// Everything that one worker thread owns.
 pub struct Worker {
@@ -99,6 +99,7 @@ impl Worker {
                     // Whoever asked may have lost patience.
                     let _ = answer.send(self.counters);
                 }
+                Order::LookAtClock => self.now = self.clock.now(),
                 Order::Stop => return Turn::Last,
             }
         }
@@ -127,17 +128,25 @@ impl Worker {
 
     fn take_connections(&mut self) {
         for _ in 0..CONNECTIONS_PER_TURN {
-            let Ok(carried) = self.inbox.carried.try_recv() else { break };
+            let Ok(carried) = self.inbox.carried.try_recv() else {
+                break;
+            };
             self.receive(*carried);
         }
         for _ in 0..CONNECTIONS_PER_TURN {
-            let Ok(newcomer) = self.inbox.newcomers.try_recv() else { break };
+            let Ok(newcomer) = self.inbox.newcomers.try_recv() else {
+                break;
+            };
             self.welcome(newcomer);
         }
     }
 
     fn run_timers(&mut self) {
-        if self.shard.next_deadline().is_some_and(|due_ms| due_ms <= self.now.mono_ms) {
+        if self
+            .shard
+            .next_deadline()
+            .is_some_and(|due_ms| due_ms <= self.now.mono_ms)
+        {
             self.tell(Input::Tick);
         }
         while let Some((due_ms, key)) = self.deadlines.take_due(self.now.mono_ms) {
@@ -147,7 +156,9 @@ impl Worker {
 
     fn read_sockets(&mut self) {
         for _ in 0..self.ready.len().min(READS_PER_TURN) {
-            let Some(key) = self.ready.pop_front() else { return };
+            let Some(key) = self.ready.pop_front() else {
+                return;
+            };
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_ready = false;
                 self.serve(key);
@@ -157,7 +168,9 @@ impl Worker {
 
     fn flush_streams(&mut self) {
         for _ in 0..FLUSHES_PER_TURN {
-            let Some(key) = self.dirty.pop_front() else { return };
+            let Some(key) = self.dirty.pop_front() else {
+                return;
+            };
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_dirty = false;
                 self.flush(key);
@@ -172,7 +185,9 @@ impl Worker {
             let to = worker_at(index);
             let mut sent = false;
             while !self.shard.outbox_is_empty(to) && !sender.is_full() {
-                let Some(batch) = self.shard.take_batch(to) else { break };
+                let Some(batch) = self.shard.take_batch(to) else {
+                    break;
+                };
                 // We are the only sender, so there is room; an error means that the process ends.
                 sent |= sender.try_send(batch).is_ok();
             }
@@ -208,12 +223,15 @@ impl Worker {
         if !is_reading {
             patience_ms = INTAKE_RETRY_MS;
         }
-        let outbox_waits = (0..self.outboxes.len())
-            .any(|index| !self.shard.outbox_is_empty(worker_at(index)));
+        let outbox_waits =
+            (0..self.outboxes.len()).any(|index| !self.shard.outbox_is_empty(worker_at(index)));
         if outbox_waits {
             patience_ms = MESH_RETRY_MS;
         }
-        for due_ms in [self.shard.next_deadline(), self.deadlines.next_ms()].into_iter().flatten() {
+        for due_ms in [self.shard.next_deadline(), self.deadlines.next_ms()]
+            .into_iter()
+            .flatten()
+        {
             patience_ms = patience_ms.min(due_ms.saturating_sub(self.now.mono_ms));
         }
         (patience_ms != u64::MAX).then(|| Duration::from_millis(patience_ms))

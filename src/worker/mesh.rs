@@ -65,6 +65,11 @@ pub struct Address {
 }
 
 impl Address {
+    /// Wakes the worker after something was put into a channel that is not the address's own.
+    pub fn knock(&self) {
+        self.knocker.knock();
+    }
+
     /// A connection was accepted. Unbounded: the door counts.
     pub fn welcome(&self, newcomer: Newcomer) {
         self.put(&self.newcomers, newcomer);
@@ -83,11 +88,6 @@ impl Address {
     /// The administrator orders.
     pub fn order(&self, order: Order) {
         self.put(&self.orders, order);
-    }
-
-    /// Wakes the worker although there is nothing for it: the time of a test has changed.
-    pub fn knock(&self) {
-        self.knocker.knock();
     }
 
     fn put<T>(&self, channel: &Sender<T>, value: T) {

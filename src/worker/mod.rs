@@ -79,18 +79,20 @@ pub enum Pinning {
 pub fn start(seat: Seat, post: Post) -> io::Result<JoinHandle<()>> {
     let index = seat.worker.index();
     let (pinning, on_panic) = (post.pinning, Arc::clone(&post.on_panic));
-    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        if pinning == Pinning::Pinned && !pin::pin_to(index) {
-            log::warn!("worker_unpinned worker={index}");
-        }
-        let worker = employ(seat, post);
-        // Nothing of the worker is used after a panic: whoever is called ends the process.
-        if let Err(cause) = panic::catch_unwind(AssertUnwindSafe(|| worker.run())) {
-            let said = said_by(&*cause);
-            log::error!("worker_panicked worker={index} said={said:?}");
-            on_panic(said);
-        }
-    })
+    thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            if pinning == Pinning::Pinned && !pin::pin_to(index) {
+                log::warn!("worker_unpinned worker={index}");
+            }
+            let worker = employ(seat, post);
+            // Nothing of the worker is used after a panic: whoever is called ends the process.
+            if let Err(cause) = panic::catch_unwind(AssertUnwindSafe(|| worker.run())) {
+                let said = said_by(&*cause);
+                log::error!("worker_panicked worker={index} said={said:?}");
+                on_panic(said);
+            }
+        })
 }
 
 fn said_by(cause: &(dyn Any + Send)) -> &str {

@@ -17,6 +17,8 @@ pub enum Order {
     Tls(Arc<TlsContext>),
     /// Tell what you have counted.
     Report(Sender<Counters>),
+    /// The clock of a test was moved: whoever sleeps has set its alarm by the old time.
+    LookAtClock,
     /// Close every socket and end the thread.
     Stop,
 }

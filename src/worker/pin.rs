@@ -27,7 +27,10 @@ mod tests {
     fn more_workers_than_cores_share_them_in_turn() {
         let cores = [CoreId { id: 2 }, CoreId { id: 5 }];
         let picked: Vec<_> = (0..4).filter_map(|place| pick(&cores, place)).collect();
-        assert_eq!(picked.iter().map(|core| core.id).collect::<Vec<_>>(), [2, 5, 2, 5]);
+        assert_eq!(
+            picked.iter().map(|core| core.id).collect::<Vec<_>>(),
+            [2, 5, 2, 5]
+        );
         assert_eq!(pick(&[], 0), None);
     }
 }

@@ -167,26 +167,54 @@ mod tests {
             let mut with_rest = whole.clone();
             with_rest.extend(b"<?xml");
             for cut in 0..whole.len() {
-                assert_eq!(read_header(&whole[..cut]), Header::Unfinished, "cut at {cut}");
+                assert_eq!(
+                    read_header(&whole[..cut]),
+                    Header::Unfinished,
+                    "cut at {cut}"
+                );
             }
             assert_eq!(read_header(&whole), read_header(&with_rest));
-            assert!(matches!(read_header(&whole), Header::Whole { length, .. } if length == whole.len()));
+            assert!(
+                matches!(read_header(&whole), Header::Whole { length, .. } if length == whole.len())
+            );
         }
     }
 
     #[test]
     fn the_source_is_the_first_address_and_the_first_port() {
         let source = Some("192.0.2.7:5222".parse().unwrap());
-        assert_eq!(read_header(V1), Header::Whole { length: V1.len(), source });
+        assert_eq!(
+            read_header(V1),
+            Header::Whole {
+                length: V1.len(),
+                source
+            }
+        );
         let source = Some("[2001:db8::7]:5222".parse().unwrap());
         let header = v2_ipv6();
-        assert_eq!(read_header(&header), Header::Whole { length: header.len(), source });
+        assert_eq!(
+            read_header(&header),
+            Header::Whole {
+                length: header.len(),
+                source
+            }
+        );
     }
 
     #[test]
     fn a_proxy_that_speaks_for_itself_names_no_source() {
-        for header in [v2(0, 0, b""), v2(1, 0x31, &[0; 216]), b"PROXY UNKNOWN ffff::1 x\r\n".to_vec()] {
-            assert_eq!(read_header(&header), Header::Whole { length: header.len(), source: None });
+        for header in [
+            v2(0, 0, b""),
+            v2(1, 0x31, &[0; 216]),
+            b"PROXY UNKNOWN ffff::1 x\r\n".to_vec(),
+        ] {
+            assert_eq!(
+                read_header(&header),
+                Header::Whole {
+                    length: header.len(),
+                    source: None
+                }
+            );
         }
     }
 

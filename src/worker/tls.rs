@@ -51,13 +51,17 @@ impl TlsContext {
                 let roots = Arc::new(roots);
                 let builder =
                     WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
-                Some(builder.build().map_err(|error| rustls::Error::General(error.to_string()))?)
+                Some(
+                    builder
+                        .build()
+                        .map_err(|error| rustls::Error::General(error.to_string()))?,
+                )
             }
             _ => None,
         };
         let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&versions)?;
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
         let builder = match &client_verifier {
             Some(strict) => {
                 builder.with_client_cert_verifier(Arc::new(AnyCertificate::new(Arc::clone(strict))))
@@ -112,7 +116,10 @@ pub enum Opened {
 
 impl Session {
     /// A session before its first byte.
-    pub fn new(context: &Arc<TlsContext>, security: Security) -> Result<Box<Session>, rustls::Error> {
+    pub fn new(
+        context: &Arc<TlsContext>,
+        security: Security,
+    ) -> Result<Box<Session>, rustls::Error> {
         let config = match security {
             Security::StartTls => &context.starttls,
             Security::Direct => &context.direct,
@@ -150,7 +157,9 @@ impl Session {
         let mut rest = ciphertext;
         let mut opened = Opened::More;
         while self.rustls.is_handshaking() && opened == Opened::More {
-            let Some(length) = record_bytes(rest) else { break };
+            let Some(length) = record_bytes(rest) else {
+                break;
+            };
             opened = self.take_record(&rest[..length]);
             rest = &rest[length..];
         }
@@ -224,9 +233,15 @@ impl Session {
     pub fn facts(&mut self) -> TlsFacts {
         let context = self.context.take();
         let server_name = self.rustls.server_name().map(str::to_owned);
-        let exporter = self.rustls.export_keying_material([0; 32], EXPORTER_LABEL, Some(b""));
+        let exporter = self
+            .rustls
+            .export_keying_material([0; 32], EXPORTER_LABEL, Some(b""));
         let end_point = context.as_ref().and_then(|context| {
-            context.certificates.of(server_name.as_deref()).end_point.clone()
+            context
+                .certificates
+                .of(server_name.as_deref())
+                .end_point
+                .clone()
         });
         let certificate_addresses = context
             .as_ref()
