@@ -16,7 +16,7 @@ use super::connection::{Connection, ConnectionKey, Phase, Then};
 use super::door::Permit;
 use super::handover::Carried;
 use super::proxy::{self, Header};
-use super::tls::{self, Security, Session};
+use super::tls::{self, ClientCertificate, Security, Session};
 
 /// Where a connection was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub struct Listener {
     /// Its index in the configuration.
     pub index: usize,
     pub security: Security,
+    pub client_certificate: ClientCertificate,
     pub proxy: ProxyHeader,
 }
 
@@ -76,6 +77,7 @@ impl Worker {
         } = newcomer;
         let listener = guest.listener;
         let mut connection = Connection::new(socket, permit, Phase::Hello);
+        connection.client_certificate = listener.client_certificate;
         connection.guest = Some(guest);
         let Some(key) = self.register(connection) else {
             return;
@@ -185,7 +187,7 @@ impl Worker {
 
     fn past_proxy(&mut self, key: ConnectionKey, security: Security) {
         match security {
-            Security::Direct => self.enter(key, Phase::Hello, limits::HANDSHAKE_TIMEOUT_MS),
+            Security::Direct => self.enter(key, Phase::Hello, self.tls.handshake_timeout_ms()),
             Security::StartTls => self.open(key, None),
         }
     }
@@ -223,11 +225,11 @@ impl Worker {
             Some(guest) => guest.listener.security,
             None => Security::StartTls,
         };
-        match Session::new(&self.tls, security) {
+        match Session::new(&self.tls, security, connection.client_certificate) {
             Ok(session) => {
                 connection.tls = Some(session);
                 self.handshake_count += 1;
-                self.enter(key, Phase::Handshake, limits::HANDSHAKE_TIMEOUT_MS);
+                self.enter(key, Phase::Handshake, self.tls.handshake_timeout_ms());
                 self.shake_hands(key);
             }
             Err(error) => {

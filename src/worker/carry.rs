@@ -194,7 +194,7 @@ impl Worker {
 
     fn await_hello(&mut self, key: ConnectionKey) {
         self.connections[key].phase = Phase::Hello;
-        self.set_deadline(key, limits::HANDSHAKE_TIMEOUT_MS);
+        self.set_deadline(key, self.tls.handshake_timeout_ms());
         self.mark_ready(key);
     }
 
@@ -244,8 +244,8 @@ impl Worker {
             Output::StartTls(stream) => self.start_tls(stream),
             Output::Close(stream) => self.begin_close(stream),
             Output::HandOver(to, stream, state) => self.hand_over(to, stream, state),
-            Output::Ask(ticket, ask) => (self.ports.ask)(ticket, ask),
-            Output::Audit(event) => (self.ports.audit)(event),
+            Output::Ask(ticket, ask) => self.asked.push((ticket, ask)),
+            Output::Audit(event) => (self.ports.audit)(self.now, event),
         }
     }
 
@@ -263,7 +263,7 @@ impl Worker {
         self.counters.injected_bytes += connection.unread.len() as u64;
         connection.unread = Vec::new();
         connection.phase = Phase::StartingTls;
-        self.set_deadline(key, limits::HANDSHAKE_TIMEOUT_MS);
+        self.set_deadline(key, self.tls.handshake_timeout_ms());
         self.mark_dirty(key);
     }
 

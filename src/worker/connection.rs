@@ -11,7 +11,7 @@ use crate::stream::StreamKey;
 
 use super::admit::Guest;
 use super::door::Permit;
-use super::tls::{Opened, PARTIAL_BYTES_MAX, Session};
+use super::tls::{ClientCertificate, Opened, PARTIAL_BYTES_MAX, Session};
 
 slotmap::new_key_type! {
     /// A connection of one worker; its number is the mio token.
@@ -53,6 +53,8 @@ pub struct Connection {
     /// What was known at the door, until the stream has been opened.
     pub guest: Option<Box<Guest>>,
     pub permit: Permit,
+    /// What the listener says about its clients' certificates.
+    pub client_certificate: ClientCertificate,
     /// The one entry of [`super::deadlines::Deadlines`] that counts; 0 if none does.
     pub deadline_ms: u64,
     pub phase: Phase,
@@ -127,6 +129,7 @@ impl Connection {
             unsent: Vec::new(),
             guest: None,
             permit,
+            client_certificate: ClientCertificate::Unasked,
             deadline_ms: 0,
             phase,
             readable: false,

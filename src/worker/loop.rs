@@ -11,9 +11,10 @@ use mio::event::Event;
 use mio::{Events, Poll};
 use slotmap::{Key, KeyData, SecondaryMap, SlotMap};
 
+use crate::actor::Ticket;
 use crate::base::{Now, WorkerId};
 use crate::shard::mesh::Batch;
-use crate::shard::{CloseReason, Input, Shard};
+use crate::shard::{Ask, CloseReason, Input, Shard};
 use crate::stream::StreamKey;
 
 use super::Ports;
@@ -49,6 +50,8 @@ pub struct Worker {
     pub(super) tls: Arc<TlsContext>,
     pub(super) intake: Arc<Intake>,
     pub(super) ports: Ports,
+    /// What the shard has asked in this turn.
+    pub(super) asked: Vec<(Ticket, Ask)>,
     pub(super) counters: Counters,
 }
 
@@ -85,6 +88,7 @@ impl Worker {
             self.read_sockets();
         }
         self.flush_streams();
+        self.flush_asks();
         self.flush_mesh();
         Turn::Next
     }
@@ -175,6 +179,13 @@ impl Worker {
                 connection.is_dirty = false;
                 self.flush(key);
             }
+        }
+    }
+
+    /// Once per turn, so that a service is woken once for all of them.
+    fn flush_asks(&mut self) {
+        if !self.asked.is_empty() {
+            (self.ports.ask)(&mut self.asked);
         }
     }
 

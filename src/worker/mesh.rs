@@ -65,7 +65,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Wakes the worker after something was put into a channel that is not the address's own.
+    /// Wakes the worker after a batch was put into its inbox.
     pub fn knock(&self) {
         self.knocker.knock();
     }
@@ -83,6 +83,15 @@ impl Address {
     /// A service answers. Unbounded: the asker bounds what is outstanding.
     pub fn answer(&self, ticket: Ticket, answer: Answer) {
         self.put(&self.answers, (ticket, answer));
+    }
+
+    /// A service answers several questions: one knock for all.
+    pub fn answer_all(&self, answers: Vec<(Ticket, Answer)>) {
+        for answer in answers {
+            // As in `put`.
+            let _ = self.answers.send(answer);
+        }
+        self.knocker.knock();
     }
 
     /// The administrator orders.

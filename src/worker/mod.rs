@@ -39,17 +39,21 @@ pub use door::{Door, DoorLimits, Permit, Refusal};
 pub use intake::{Hold, Intake};
 pub use mesh::{Address, Seat, seats};
 pub use order::{Counters, Order};
-pub use tls::{Security, TlsContext};
+pub use tls::{ClientCertificate, Security, TlsContext, TlsWishes};
 
 use r#loop::Worker;
 
 /// Where a worker's questions and records go. Both return at once: they put the value into a channel.
 pub struct Ports {
-    /// A question; the answer comes through the worker's [`Address::answer`].
-    pub ask: Box<dyn FnMut(Ticket, Ask) + Send>,
+    /// The questions of one turn in their order, to be taken out; answers come through the worker's
+    /// [`Address::answer`].
+    pub ask: AskPort,
     /// A record for the audit file.
-    pub audit: Box<dyn FnMut(AuditEvent) + Send>,
+    pub audit: Box<dyn FnMut(Now, AuditEvent) + Send>,
 }
+
+/// See [`Ports::ask`].
+pub type AskPort = Box<dyn FnMut(&mut Vec<(Ticket, Ask)>) + Send>;
 
 /// What a worker is started with besides its seat.
 pub struct Post {
@@ -123,6 +127,7 @@ fn employ(seat: Seat, post: Post) -> Worker {
         tls: post.tls,
         intake: post.intake,
         ports: post.ports,
+        asked: Vec::new(),
         counters: Counters::default(),
     }
 }

@@ -4,9 +4,11 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
+use rustls::server::{ProducesTickets, WebPkiClientVerifier};
+use rustls::{
+    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
 
 use crate::stream::{TlsFacts, TlsVersion};
 
@@ -17,10 +19,43 @@ use super::client_certificate::AnyCertificate;
 /// stand keep the one they began with.
 #[derive(Debug)]
 pub struct TlsContext {
-    starttls: Arc<ServerConfig>,
-    direct: Arc<ServerConfig>,
+    silent: Configs,
+    /// The same, but a certificate is asked of the client.
+    asking: Configs,
     certificates: Arc<Certificates>,
     client_verifier: Option<Arc<dyn ClientCertVerifier>>,
+    handshake_timeout_ms: u64,
+}
+
+#[derive(Debug)]
+struct Configs {
+    starttls: Arc<ServerConfig>,
+    direct: Arc<ServerConfig>,
+}
+
+/// What a context is made of.
+#[derive(Debug)]
+pub struct TlsWishes {
+    /// The first host's certificate is shown to clients that name no host of ours.
+    pub hosts: Vec<HostCertificate>,
+    /// Versions that are accepted.
+    pub versions: Vec<TlsVersion>,
+    /// Authorities whose certificates prove addresses of clients. Without any, no client is asked.
+    pub client_roots: RootCertStore,
+    /// The same over all contexts of a process, or a reload costs every client its resumption.
+    pub tickets: Arc<dyn ProducesTickets>,
+    /// How long a client may take.
+    pub handshake_timeout_ms: u64,
+}
+
+/// Whether clients of a listener are asked for a certificate. One that does not chain to a known authority
+/// is no error, it merely proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// They are.
+    Asked,
+    /// They are not: some clients trouble their user with a dialogue when they are.
+    Unasked,
 }
 
 /// How a connection comes to its handshake.
@@ -33,59 +68,73 @@ pub enum Security {
 }
 
 impl TlsContext {
-    /// A context for these certificates, of which the first is shown to clients that name no host of
-    /// ours. With `client_roots` a certificate is asked of clients; one that does not chain to a root is
-    /// no error, it merely proves nothing.
+    /// A context of `wishes`.
     ///
-    /// `tickets` must be the same over all contexts of a process, or a reload costs every client its
-    /// resumption.
-    pub fn new(
-        hosts: Vec<HostCertificate>,
-        client_roots: Option<RootCertStore>,
-        tickets: Arc<dyn rustls::server::ProducesTickets>,
-    ) -> Result<TlsContext, rustls::Error> {
+    /// # Errors
+    /// No host, no version, or authorities that cannot be used.
+    pub fn new(wishes: TlsWishes) -> Result<TlsContext, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let certificates = Arc::new(Certificates::new(hosts)?);
-        let client_verifier = match client_roots {
-            Some(roots) if !roots.is_empty() => {
-                let roots = Arc::new(roots);
-                let builder =
-                    WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
-                Some(
-                    builder
-                        .build()
-                        .map_err(|error| rustls::Error::General(error.to_string()))?,
-                )
-            }
-            _ => None,
+        let certificates = Arc::new(Certificates::new(wishes.hosts)?);
+        let client_verifier = if wishes.client_roots.is_empty() {
+            None
+        } else {
+            let roots = Arc::new(wishes.client_roots);
+            let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
+            let verifier = builder.build();
+            Some(verifier.map_err(|error| rustls::Error::General(error.to_string()))?)
         };
-        let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
-        let builder =
-            ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
-        let builder = match &client_verifier {
-            Some(strict) => {
-                builder.with_client_cert_verifier(Arc::new(AnyCertificate::new(Arc::clone(strict))))
-            }
-            None => builder.with_no_client_auth(),
+        let versions: Vec<_> = wishes.versions.iter().map(of_rustls).collect();
+        let configs = |verifier: Arc<dyn ClientCertVerifier>| -> Result<Configs, rustls::Error> {
+            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&versions)?
+                .with_client_cert_verifier(verifier);
+            let resolver: Arc<Certificates> = Arc::clone(&certificates);
+            let config = builder.with_cert_resolver(resolver);
+            Ok(Configs::of(config, &wishes.tickets))
         };
-        let resolver: Arc<Certificates> = Arc::clone(&certificates);
-        let mut config = builder.with_cert_resolver(resolver);
-        config.ticketer = tickets;
+        let silent = configs(WebPkiClientVerifier::no_client_auth())?;
+        let asking = match &client_verifier {
+            Some(strict) => configs(Arc::new(AnyCertificate::new(Arc::clone(strict))))?,
+            None => configs(WebPkiClientVerifier::no_client_auth())?,
+        };
+        Ok(TlsContext {
+            silent,
+            asking,
+            certificates,
+            client_verifier,
+            handshake_timeout_ms: wishes.handshake_timeout_ms,
+        })
+    }
+
+    /// How long a client may take.
+    pub fn handshake_timeout_ms(&self) -> u64 {
+        self.handshake_timeout_ms
+    }
+}
+
+impl Configs {
+    fn of(mut config: ServerConfig, tickets: &Arc<dyn ProducesTickets>) -> Configs {
+        config.ticketer = Arc::clone(tickets);
         config.send_tls13_tickets = 1;
-        // RFC 9266 section 2: before TLS 1.3 the exporter binds a channel only with the extended master
+        // RFC 9266 section 3: before TLS 1.3 the exporter binds a channel only with the extended master
         // secret. rustls does not tell whether it was agreed on, so it is required; every maintained
         // library has had it since 2016.
         config.require_ems = true;
         let mut direct = config.clone();
-        // XEP-0368 section 4: "clients and servers [...] SHOULD use ALPN with the protocol name
-        // `xmpp-client`". rustls refuses a client that offers only others and takes one that offers none.
+        // XEP-0368: clients and servers use ALPN with the protocol name `xmpp-client`. rustls refuses a
+        // client that offers only others and takes one that offers none.
         direct.alpn_protocols = vec![ALPN_CLIENT.to_vec()];
-        Ok(TlsContext {
+        Configs {
             starttls: Arc::new(config),
             direct: Arc::new(direct),
-            certificates,
-            client_verifier,
-        })
+        }
+    }
+}
+
+fn of_rustls(version: &TlsVersion) -> &'static SupportedProtocolVersion {
+    match version {
+        TlsVersion::V1_2 => &rustls::version::TLS12,
+        TlsVersion::V1_3 => &rustls::version::TLS13,
     }
 }
 
@@ -119,10 +168,15 @@ impl Session {
     pub fn new(
         context: &Arc<TlsContext>,
         security: Security,
+        client_certificate: ClientCertificate,
     ) -> Result<Box<Session>, rustls::Error> {
+        let configs = match client_certificate {
+            ClientCertificate::Asked => &context.asking,
+            ClientCertificate::Unasked => &context.silent,
+        };
         let config = match security {
-            Security::StartTls => &context.starttls,
-            Security::Direct => &context.direct,
+            Security::StartTls => &configs.starttls,
+            Security::Direct => &configs.direct,
         };
         let mut rustls = ServerConnection::new(Arc::clone(config))?;
         // What is written was bounded by whoever rendered it, and is rendered only when all before it

@@ -11,9 +11,10 @@ use stonechat::actor::Answer;
 use stonechat::base::WorkerId;
 use stonechat::server::doorman::{Doorman, Employed, House};
 use stonechat::shard::{Control, Place, Shard};
+use stonechat::stream::TlsVersion;
 use stonechat::worker::{
-    self, Address, Clock, Counters, Door, DoorLimits, HostCertificate, Intake, Listener, Order,
-    Pinning, Ports, Post, ProxyHeader, Security, TlsContext,
+    self, Address, ClientCertificate, Clock, Counters, Door, DoorLimits, HostCertificate, Intake,
+    Listener, Order, Pinning, Ports, Post, ProxyHeader, Security, TlsContext, TlsWishes,
 };
 
 /// What a test's server is made of.
@@ -67,9 +68,8 @@ impl Server {
             .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap().0)
             .collect();
         let tickets = rustls::crypto::ring::Ticketer::new().unwrap();
-        let tls =
-            TlsContext::new(hosts.clone(), wishes.client_roots, Arc::clone(&tickets)).unwrap();
-        let (tls, intake, time) = (Arc::new(tls), Arc::new(Intake::default()), Arc::default());
+        let tls = context(hosts.clone(), wishes.client_roots, &tickets);
+        let (tls, intake, time) = (tls, Arc::new(Intake::default()), Arc::default());
         let (panicked, panics) = unbounded();
         let seats = worker::seats(wishes.workers).unwrap();
         let addresses: Vec<_> = seats.iter().map(|seat| seat.address.clone()).collect();
@@ -83,8 +83,11 @@ impl Server {
                 shard: Shard::new(place),
                 addresses: addresses.clone(),
                 ports: Ports {
-                    ask: Box::new(move |ticket, _| own.answer(ticket, Answer::Saved)),
-                    audit: Box::new(|_| {}),
+                    ask: Box::new(move |asked| {
+                        let answers = asked.drain(..).map(|(ticket, _)| (ticket, Answer::Saved));
+                        own.answer_all(answers.collect());
+                    }),
+                    audit: Box::new(|_, _| {}),
                 },
                 clock: Clock::for_test(Arc::clone(&time)),
                 tls: Arc::clone(&tls),
@@ -104,6 +107,7 @@ impl Server {
             let listener = Listener {
                 index,
                 security,
+                client_certificate: ClientCertificate::Asked,
                 proxy,
             };
             (listener, "127.0.0.1:0".parse().unwrap())
@@ -138,7 +142,7 @@ impl Server {
 
     /// Replaces the certificates of all workers by those of these hosts.
     pub fn reload(&self, hosts: Vec<HostCertificate>) {
-        let context = Arc::new(TlsContext::new(hosts, None, Arc::clone(&self.tickets)).unwrap());
+        let context = context(hosts, None, &self.tickets);
         for address in &self.addresses {
             address.order(Order::Tls(Arc::clone(&context)));
         }
@@ -208,6 +212,21 @@ impl Drop for Server {
             address.order(Order::Stop);
         }
     }
+}
+
+fn context(
+    hosts: Vec<HostCertificate>,
+    client_roots: Option<RootCertStore>,
+    tickets: &Arc<dyn rustls::server::ProducesTickets>,
+) -> Arc<TlsContext> {
+    let wishes = TlsWishes {
+        hosts,
+        versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
+        client_roots: client_roots.unwrap_or_else(RootCertStore::empty),
+        tickets: Arc::clone(tickets),
+        handshake_timeout_ms: 10_000,
+    };
+    Arc::new(TlsContext::new(wishes).unwrap())
 }
 
 /// A directory that is removed with the test.
