@@ -1,3 +1,94 @@
-/// THROW-AWAY stand-in.
-#[derive(Debug)]
-pub struct AuditEvent;
+//! Who did what: the records that an auditor reads. Refuses to hold anything secret (no variant has a field
+//! for a password, token or key), and to know where records go.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// One thing that happened. The names and fields are a promise to whoever reads the file
+/// (`conf/README.md` lists them): variants are added, never changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum AuditEvent {
+    /// An account was made.
+    AccountAdded { account: Arc<str>, by: By },
+    /// An account was kept from logging in.
+    AccountDisabled { account: Arc<str>, by: By },
+    /// An account may log in again.
+    AccountEnabled { account: Arc<str>, by: By },
+    /// An account and all that it had was removed.
+    AccountRemoved { account: Arc<str>, by: By },
+    /// A host shows another certificate. `fingerprint` is the SHA-256 of its DER form in hexadecimal.
+    CertificateChanged { host: Arc<str>, fingerprint: Arc<str> },
+    /// An option has another value, both in TOML; none where it is absent.
+    ConfigurationChanged {
+        option: Arc<str>,
+        from: Option<Arc<str>>,
+        to: Option<Arc<str>>,
+    },
+    /// A user proved who they are.
+    Login {
+        account: Arc<str>,
+        mechanism: &'static str,
+        /// The peer's address, if it has one.
+        from: Option<Arc<str>>,
+        /// Whether the stream is encrypted.
+        tls: bool,
+    },
+    /// Somebody did not.
+    LoginFailed {
+        host: Arc<str>,
+        /// The name that was claimed, if it is a valid one.
+        account: Option<Arc<str>>,
+        mechanism: &'static str,
+        from: Option<Arc<str>>,
+        /// The SASL condition (RFC 6120 section 6.5).
+        reason: &'static str,
+    },
+    /// The password of an account was changed.
+    PasswordChanged { account: Arc<str>, by: By },
+    /// Records were left out because the disk did not keep up.
+    RecordsDropped { count: u64 },
+    /// A session ended for good.
+    SessionEnded { session: Arc<str>, reason: &'static str },
+}
+
+/// Who asked for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// Whoever may use the control socket or the data directory.
+    Operator,
+    /// A user, by bare JID.
+    User(Arc<str>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_its_event_and_its_fields() {
+        let event = AuditEvent::LoginFailed {
+            host: Arc::from("example.org"),
+            account: None,
+            mechanism: "PLAIN",
+            from: Some(Arc::from("192.0.2.1")),
+            reason: "not-authorized",
+        };
+        assert_eq!(
+            serde_json::to_string(&event).expect("plain data"),
+            r#"{"event":"login-failed","host":"example.org","account":null,"mechanism":"PLAIN","from":"192.0.2.1","reason":"not-authorized"}"#
+        );
+    }
+
+    #[test]
+    fn a_change_says_who_asked_for_it() {
+        let account: Arc<str> = Arc::from("romeo@example.org");
+        let event = AuditEvent::PasswordChanged { account: account.clone(), by: By::User(account) };
+        assert_eq!(
+            serde_json::to_string(&event).expect("plain data"),
+            r#"{"event":"password-changed","account":"romeo@example.org","by":{"user":"romeo@example.org"}}"#
+        );
+    }
+}

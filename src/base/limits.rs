@@ -50,6 +50,15 @@ pub const PING_AFTER_MS: u64 = 180_000;
 /// Time a pinged client has to send anything.
 pub const PING_TIMEOUT_MS: u64 = 60_000;
 
+/// Stanzas a second that one client may send for long; people type two, a busy bot sends thirty.
+pub const RATE_STANZAS_PER_S: u32 = 100;
+/// Stanzas that one client may send at once: a login with a large roster and a hundred rooms.
+pub const RATE_STANZAS_BURST: u32 = 1_000;
+/// Bytes a second that one client may send for long.
+pub const RATE_BYTES_PER_S: u64 = 256 * 1024;
+/// Bytes that one client may send at once: a few avatars.
+pub const RATE_BYTES_BURST: u64 = 1024 * 1024;
+
 // ---- Stream management (XEP-0198) ----
 
 /// Unacknowledged stanzas of one session.
@@ -88,6 +97,34 @@ pub const PANIC_WINDOW_MS: u64 = 60_000;
 /// How long an account without sessions stays resident after its last turn.
 pub const ACCOUNT_IDLE_MS: u64 = 60_000;
 
+// ---- Authentication ----
+
+/// PBKDF2 iterations of new keys: the minimum of XEP-0438 section 7; 3 ms of CPU for three digests.
+pub const SCRAM_ITERATIONS: u32 = 10_000;
+/// Fewest iterations that an operator may choose (RFC 7677 section 4).
+pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
+/// Most iterations: clients refuse what would hold them up for seconds, and so would the auth thread.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+/// Random bytes of a salt: the minimum of XEP-0438 section 6.2.
+pub const SALT_BYTES: usize = 16;
+/// Longest password: XEP-0438 section 8 allows a bound of 128 characters, which is 512 bytes of UTF-8.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+/// Delay of the first failed attempt; each further one doubles it.
+pub const PENALTY_FIRST_MS: u64 = 500;
+/// Longest delay of a failed attempt.
+pub const PENALTY_MAX_MS: u64 = 8_000;
+/// Time in which one failure is forgotten.
+pub const PENALTY_DECAY_MS: u64 = 60_000;
+/// Failures remembered, per address prefixes and per accounts: 64 bytes each.
+pub const PENALTY_COUNT_MAX: usize = 65_536;
+/// Peers that wait for the verdict on a failed attempt; beyond it they hear at once. Above any sensible
+/// number of streams in negotiation, 40 bytes each.
+pub const PENALTY_WAITING_MAX: usize = 65_536;
+/// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
+pub const DERIVATIONS_WAITING_MAX: usize = 2_048;
+/// How long a removed name is not given to anybody else: a year (peers.md row 17).
+pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
+
 // ---- Workers ----
 
 /// Envelopes that may wait for one other worker.
@@ -105,11 +142,29 @@ pub const RANGE_BYTES_MAX: usize = 256 * 1024;
 /// How long the store's writer collects before it commits.
 pub const COMMIT_COLLECT_MS: u64 = 5;
 
+/// Most workers: a worker's number is one byte, and one value is kept for "nobody".
+pub const WORKERS_MAX: u32 = 255;
+/// Memory in which the store keeps blocks that it has read.
+pub const STORE_CACHE_BYTES: u64 = 256 * 1024 * 1024;
+/// Space on the disk that the store leaves alone, so that it can still remove and compact when writes are refused.
+pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// How long a stopping server waits for its clients to take their goodbye.
+pub const DRAIN_TIMEOUT_MS: u64 = 10_000;
+/// Audit records that may wait for the disk; beyond it `audit.when_full` decides.
+pub const AUDIT_SPOOL_COUNT_MAX: usize = 10_000;
+
+const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
+const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);
+const _: () = assert!(SCRAM_ITERATIONS_MIN <= SCRAM_ITERATIONS);
+const _: () = assert!(SCRAM_ITERATIONS <= SCRAM_ITERATIONS_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= ELEMENT_BYTES_MAX);
 const _: () = assert!(ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
+// However often a peer failed before, it hears of its last permitted attempt before it is cut off.
+const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);

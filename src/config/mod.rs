@@ -1,3 +1,21 @@
-/// THROW-AWAY stand-in.
-#[derive(Debug, Default)]
-pub struct Config;
+//! Declared options: text in, [`Config`] out, or everything that is wrong with the text. Refuses to read
+//! files, open sockets or parse certificates; whoever calls brings the text and judges the rest.
+
+pub mod units;
+
+mod check;
+mod difference;
+mod file;
+mod host;
+mod place;
+mod reference;
+
+pub use check::{Outside, load};
+pub use difference::{Change, difference, live_part};
+pub use file::{
+    Audit, Auth, C2s, ClientCertificates, Delivery, File, Host, HostAuth, Keep, Listener,
+    ListenerKind, Log, ResourceConflict, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
+};
+pub use host::{Certificate, Config, HostConfig};
+pub use place::{ConfigError, Places};
+pub use reference::{Reload, Section, reference, sections};

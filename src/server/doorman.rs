@@ -32,8 +32,16 @@ pub struct Doorman {
 pub struct House {
     pub door: Arc<Door>,
     pub intake: Arc<Intake>,
+    /// What else must agree before anybody is let in: records of logins must be kept.
+    pub admits: Box<dyn Fn() -> bool + Send>,
     /// The workers' addresses, by their place.
     pub addresses: Vec<Address>,
+}
+
+impl House {
+    fn is_open(&self) -> bool {
+        self.intake.is_accepting() && (self.admits)()
+    }
 }
 
 struct Listening {
@@ -112,7 +120,7 @@ impl Doorman {
         let mut events = Events::with_capacity(64);
         loop {
             let is_pending = self.doors.iter().any(|door| door.pending);
-            let patience = match (is_pending, self.house.intake.is_accepting()) {
+            let patience = match (is_pending, self.house.is_open()) {
                 (false, _) => None,
                 (true, true) => Some(PENDING_RETRY),
                 (true, false) => Some(CLOSED_RETRY),
@@ -132,7 +140,7 @@ impl Doorman {
                     door.pending = true;
                 }
             }
-            if self.house.intake.is_accepting() {
+            if self.house.is_open() {
                 for index in 0..self.doors.len() {
                     self.accept_some(index);
                 }

@@ -28,29 +28,13 @@ pub struct HostCertificate {
 }
 
 impl HostCertificate {
-    /// Reads a certificate chain and its key, both PEM.
-    pub fn load(host: &str, chain: &Path, key: &Path) -> Result<HostCertificate, String> {
-        let named = |path: &Path, error: String| format!("{}: {error}", path.display());
-        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(chain)
-            .and_then(Iterator::collect)
-            .map_err(|error| named(chain, error.to_string()))?;
-        let Some(leaf) = certificates.first() else {
-            return Err(named(
-                chain,
-                "there is no certificate in this file".to_owned(),
-            ));
-        };
-        let end_point = end_point_hash(leaf);
-        let private =
-            PrivateKeyDer::from_pem_file(key).map_err(|error| named(key, error.to_string()))?;
-        let provider = rustls::crypto::ring::default_provider();
-        let certified = CertifiedKey::from_der(certificates, private, &provider)
-            .map_err(|error| named(key, error.to_string()))?;
-        Ok(HostCertificate {
+    /// What `host` shows.
+    pub fn new(host: &str, key: CertifiedKey) -> HostCertificate {
+        HostCertificate {
             host: host.to_owned(),
-            key: Arc::new(certified),
-            end_point,
-        })
+            end_point: key.cert.first().and_then(|leaf| end_point_hash(leaf)),
+            key: Arc::new(key),
+        }
     }
 
     /// Reads `directory/HOST.pem`; makes it first, self-signed and with its key (mode 0600), if there is
@@ -62,8 +46,19 @@ impl HostCertificate {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
-        HostCertificate::load(host, &path, &path).map(|certificate| (certificate, made))
+        match read_pem(&path) {
+            Ok(key) => Ok((HostCertificate::new(host, key), made)),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
     }
+}
+
+fn read_pem(path: &Path) -> Result<CertifiedKey, String> {
+    let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let chain: Vec<_> = chain.map_err(|error| error.to_string())?;
+    let private = PrivateKeyDer::from_pem_file(path).map_err(|error| error.to_string())?;
+    let provider = rustls::crypto::ring::default_provider();
+    CertifiedKey::from_der(chain, private, &provider).map_err(|error| error.to_string())
 }
 
 fn make_self_signed(host: &str, path: &Path) -> io::Result<()> {

@@ -12,11 +12,8 @@ pub struct Intake(AtomicU8);
 pub enum Hold {
     /// The server is shutting down: nobody is let in, those inside go on.
     Drain = 1,
-    /// Memory is short: nobody is let in, those inside go on.
+    /// Memory is short: nobody is let in, and those inside are not read until there is some.
     Overload = 2,
-    /// The audit file cannot be written, and the configuration says that nothing may happen unaudited:
-    /// nobody is let in and nothing is read.
-    Audit = 4,
 }
 
 impl Intake {
@@ -37,7 +34,7 @@ impl Intake {
 
     /// Whether accepted connections are read.
     pub fn is_reading(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & Hold::Audit as u8 == 0
+        self.0.load(Ordering::Relaxed) & Hold::Overload as u8 == 0
     }
 }
 
@@ -48,12 +45,12 @@ mod tests {
     #[test]
     fn intake_opens_when_the_last_reason_is_gone() {
         let intake = Intake::default();
+        intake.hold(Hold::Drain);
         intake.hold(Hold::Overload);
-        intake.hold(Hold::Audit);
         assert!(!intake.is_accepting() && !intake.is_reading());
-        intake.release(Hold::Audit);
-        assert!(!intake.is_accepting() && intake.is_reading());
         intake.release(Hold::Overload);
+        assert!(!intake.is_accepting() && intake.is_reading());
+        intake.release(Hold::Drain);
         assert!(intake.is_accepting());
     }
 }

@@ -101,6 +101,7 @@ impl Server {
         let house = House {
             door: Arc::clone(&door),
             intake: Arc::clone(&intake),
+            admits: Box::new(|| true),
             addresses: addresses.clone(),
         };
         let wish = |index, security, proxy| {

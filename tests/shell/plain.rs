@@ -155,18 +155,18 @@ fn a_full_house_turns_callers_away_and_has_room_again() {
 }
 
 #[test]
-fn while_nothing_may_happen_unaudited_nothing_is_read() {
+fn while_memory_is_short_nothing_is_read_and_nothing_is_lost() {
     let server = Server::start();
     let mut client = plain(server.plain);
     client.send("before\n");
     client.expect("before");
-    server.intake.hold(Hold::Audit);
+    server.intake.hold(Hold::Overload);
     client.send("meanwhile\n");
     let mut outside = plain(server.plain);
     outside.send("outside\n");
     // Answered by the worker, which goes on with everything else.
     assert_eq!(server.counters().accepted, 1);
-    server.intake.release(Hold::Audit);
+    server.intake.release(Hold::Overload);
     client.expect("meanwhile");
     outside.expect("outside");
 }

@@ -1,0 +1,320 @@
+//! The thread that writes audit records, and the handle that workers hold. Refuses to block whoever records:
+//! what does not fit in the spool is counted, and `audit.when_full` decides whether logins go on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::json;
+use crate::actor::audit::AuditEvent;
+use crate::base::limits;
+use crate::config::WhenFull;
+
+/// Where records go; cloned for each worker.
+#[derive(Clone)]
+pub struct Audit {
+    /// None when no records are kept.
+    spool: Option<Sender<Message>>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether [`Audit::admits`] looks at the spool.
+    stop_intake: AtomicBool,
+    /// Whether the last write failed.
+    failing: AtomicBool,
+    /// Records that were left out and not yet reported.
+    dropped: AtomicU64,
+}
+
+enum Message {
+    Record { wall_ms: u64, event: AuditEvent },
+    Reopen,
+    Stop,
+}
+
+impl Audit {
+    /// Keeps nothing.
+    pub fn none() -> Audit {
+        Audit { spool: None, state: Arc::default() }
+    }
+
+    /// Appends to the file at `path`, made with mode 0600 if it is missing, and continues its numbers. The
+    /// thread ends with [`Audit::stop`].
+    ///
+    /// # Errors
+    /// If the file cannot be opened and read, or there is no thread to be had.
+    pub fn open(path: &Path, when_full: WhenFull) -> io::Result<(Audit, JoinHandle<()>)> {
+        Audit::with_spool(path, when_full, limits::AUDIT_SPOOL_COUNT_MAX)
+    }
+
+    fn with_spool(path: &Path, when_full: WhenFull, count: usize) -> io::Result<(Audit, JoinHandle<()>)> {
+        let (file, sequence) = open(path)?;
+        let (sender, receiver) = bounded(count);
+        let state = Arc::new(State::default());
+        let sink = Sink { path: path.to_owned(), file, sequence, buffer: Vec::new(), state: state.clone() };
+        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || sink.run(&receiver))?;
+        let audit = Audit { spool: Some(sender), state };
+        audit.configure(when_full);
+        Ok((audit, thread))
+    }
+
+    /// Takes the option over after a reload.
+    pub fn configure(&self, when_full: WhenFull) {
+        self.state.stop_intake.store(when_full == WhenFull::StopIntake, Ordering::Relaxed);
+    }
+
+    /// Hands a record over without waiting; one that does not fit is counted.
+    pub fn record(&self, wall_ms: u64, event: AuditEvent) {
+        let Some(spool) = &self.spool else { return };
+        if spool.try_send(Message::Record { wall_ms, event }).is_err() {
+            self.state.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a new login may be let in. With `stop-intake` it may not while writing fails or the spool is
+    /// more than half full: the other half is for those who were let in before.
+    pub fn admits(&self) -> bool {
+        let Some(spool) = &self.spool else { return true };
+        let half_full = spool.capacity().is_some_and(|capacity| spool.len() > capacity / 2);
+        let behind = half_full || self.state.failing.load(Ordering::Relaxed);
+        !(behind && self.state.stop_intake.load(Ordering::Relaxed))
+    }
+
+    /// Opens the file anew, after it was moved away by whoever rotates logs.
+    pub fn reopen(&self) {
+        if let Some(spool) = &self.spool {
+            // A full spool means trouble with the disk; the next reload will ask again.
+            let _ = spool.try_send(Message::Reopen);
+        }
+    }
+
+    /// Ends the thread once all records handed over before are written. Waits for room in the spool.
+    pub fn stop(&self) {
+        if let Some(spool) = &self.spool {
+            // Fails only if the thread is gone already.
+            let _ = spool.send(Message::Stop);
+        }
+    }
+}
+
+struct Sink {
+    path: PathBuf,
+    file: File,
+    /// The number of the last record.
+    sequence: u64,
+    /// Whole records that are not yet written.
+    buffer: Vec<u8>,
+    state: Arc<State>,
+}
+
+impl Sink {
+    fn run(mut self, spool: &Receiver<Message>) {
+        loop {
+            // While writing fails, what was taken waits here and the rest in the spool.
+            let stop = match spool.recv_timeout(RETRY) {
+                Ok(first) => self.take(first, spool),
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            self.write();
+            while !stop && self.state.failing.load(Ordering::Relaxed) {
+                thread::sleep(RETRY);
+                self.write();
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Takes what waits, up to a batch. Returns whether the end was among it.
+    fn take(&mut self, first: Message, spool: &Receiver<Message>) -> bool {
+        let mut next = Some(first);
+        let mut count = 0;
+        while let Some(message) = next {
+            match message {
+                Message::Record { wall_ms, event } => {
+                    self.report_dropped(wall_ms);
+                    self.append(wall_ms, &event);
+                }
+                Message::Reopen => self.reopen(),
+                Message::Stop => return true,
+            }
+            count += 1;
+            next = if count < BATCH_COUNT { spool.try_recv().ok() } else { None };
+        }
+        false
+    }
+
+    fn report_dropped(&mut self, wall_ms: u64) {
+        let count = self.state.dropped.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            log::warn!("audit_records_dropped count={count}");
+            self.append(wall_ms, &AuditEvent::RecordsDropped { count });
+        }
+    }
+
+    fn append(&mut self, wall_ms: u64, event: &AuditEvent) {
+        self.sequence += 1;
+        json::write_record(self.sequence, wall_ms, event, &mut self.buffer);
+    }
+
+    /// Writes and syncs what was taken; what is not written stays.
+    fn write(&mut self) {
+        let result = write_all(&mut self.file, &mut self.buffer);
+        let failed = result.is_err();
+        let failed_before = self.state.failing.swap(failed, Ordering::Relaxed);
+        match result {
+            Err(error) if !failed_before => {
+                log::error!("audit_write_failed path={} error=\"{error}\"", self.path.display());
+            }
+            Ok(()) if failed_before => log::info!("audit_write_resumed path={}", self.path.display()),
+            _ => {}
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.write();
+        match open(&self.path) {
+            Ok((file, _)) => self.file = file,
+            Err(error) => log::error!("audit_reopen_failed path={} error=\"{error}\"", self.path.display()),
+        }
+    }
+}
+
+fn write_all(file: &mut File, buffer: &mut Vec<u8>) -> io::Result<()> {
+    if buffer.is_empty() {
+        return Ok(());
+    }
+    while !buffer.is_empty() {
+        // A full disk may take a part: the rest follows when there is room again.
+        match file.write(buffer)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => drop(buffer.drain(..written)),
+        }
+    }
+    file.sync_data()
+}
+
+/// The file, ready to append a line, and the number of its last record.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut tail = Vec::new();
+    Read::by_ref(&mut file).take(TAIL_BYTES).read_to_end(&mut tail)?;
+    if tail.last().is_some_and(|byte| *byte != b'\n') {
+        // A crash cut the last record off.
+        file.write_all(b"\n")?;
+    }
+    Ok((file, json::last_sequence(&tail).unwrap_or(0)))
+}
+
+/// Longer than any record: addresses are bounded.
+const TAIL_BYTES: u64 = 64 * 1024;
+/// Records in one write.
+const BATCH_COUNT: usize = 1_000;
+/// How long a disk that refused is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn event(count: u64) -> AuditEvent {
+        AuditEvent::RecordsDropped { count }
+    }
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("stonechat-audit-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a temporary directory");
+        path
+    }
+
+    fn write(path: &Path, counts: &[u64]) {
+        let (audit, thread) = Audit::open(path, WhenFull::default()).expect("opens");
+        for count in counts {
+            audit.record(0, event(*count));
+        }
+        audit.stop();
+        thread.join().expect("ends");
+    }
+
+    fn sequences(path: &Path) -> Vec<u64> {
+        let text = fs::read_to_string(path).expect("readable");
+        text.lines().filter_map(|line| json::last_sequence(line.as_bytes())).collect()
+    }
+
+    #[test]
+    fn records_are_private_and_numbered_over_restarts_and_torn_lines() {
+        let path = directory("numbers").join("audit.jsonl");
+        write(&path, &[1, 2]);
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        let mut file = OpenOptions::new().append(true).open(&path).expect("opens");
+        file.write_all(b"{\"sequence\":3,\"ti").expect("writes");
+        write(&path, &[3]);
+        assert_eq!(sequences(&path), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_full_spool_never_blocks_and_says_what_it_left_out() {
+        let path = directory("full").join("audit.jsonl");
+        let (sender, receiver) = bounded(2);
+        let audit = Audit { spool: Some(sender), state: Arc::default() };
+        for _ in 0..5 {
+            audit.record(0, event(1));
+        }
+        let (file, sequence) = open(&path).expect("opens");
+        let mut sink = Sink { path: path.clone(), file, sequence, buffer: Vec::new(), state: audit.state };
+        assert!(!sink.take(receiver.recv().expect("waits"), &receiver));
+        sink.write();
+        let text = fs::read_to_string(&path).expect("readable");
+        assert!(text.lines().next().is_some_and(|line| line.ends_with("\"event\":\"records-dropped\",\"count\":3}")));
+        assert_eq!(text.lines().count(), 3);
+    }
+
+    #[test]
+    fn stop_intake_lets_nobody_in_while_the_spool_is_half_full() {
+        let (sender, _receiver) = bounded(4);
+        let audit = Audit { spool: Some(sender), state: Arc::default() };
+        audit.configure(WhenFull::StopIntake);
+        assert!(audit.admits());
+        for _ in 0..3 {
+            audit.record(0, event(1));
+        }
+        assert!(!audit.admits());
+        audit.configure(WhenFull::DropAndCount);
+        assert!(audit.admits());
+    }
+
+    #[test]
+    fn a_rotated_file_is_made_anew_and_numbers_go_on() {
+        let directory = directory("rotate");
+        let path = directory.join("audit.jsonl");
+        let (audit, thread) = Audit::open(&path, WhenFull::default()).expect("opens");
+        audit.record(0, event(1));
+        audit.stop();
+        thread.join().expect("ends");
+        let (file, sequence) = open(&path).expect("opens");
+        let state = Arc::new(State::default());
+        let mut sink = Sink { path: path.clone(), file, sequence, buffer: Vec::new(), state };
+        fs::rename(&path, directory.join("audit.1")).expect("moves");
+        sink.reopen();
+        sink.append(0, &event(2));
+        sink.write();
+        assert_eq!(sequences(&path), [2]);
+        assert_eq!(sequences(&directory.join("audit.1")), [1]);
+    }
+}

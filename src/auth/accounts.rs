@@ -1,0 +1,301 @@
+//! The embedded store as a back end of authentication: every [`AuthAsk`] answered on the caller's thread.
+//! Refuses to know threads and tickets (`service.rs` does), and to tell an unknown account from a wrong
+//! password: both cost the same reads and derivations and look the same (peers.md row 12).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::keys::{self, HASHES};
+use super::penalty::Penalties;
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
+use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
+use crate::base::{AccountId, HashSeed, Now, Rng, Secret, limits};
+use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
+use crate::stream::sasl::digest::hmac;
+
+/// The store as this module uses it. Every call blocks until the store has answered.
+pub struct AccountRows {
+    /// One row's value.
+    pub row: RowReader,
+    /// Rows in key order, and whether more follow.
+    pub range: RangeReader,
+    /// Writes all of them or none; they are durable when it returns.
+    pub save: RowWriter,
+    /// A number that no account ever had.
+    pub next_id: Box<dyn Fn() -> Result<AccountId, StoreError> + Send + Sync>,
+}
+
+/// See [`AccountRows::row`]; a name of its own because clippy counts the brackets.
+pub type RowReader =
+    Box<dyn Fn(&'static Table, &RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
+/// See [`AccountRows::range`].
+pub type RangeReader =
+    Box<dyn Fn(&'static Table, &RowRange) -> Result<(Vec<Row>, bool), StoreError> + Send + Sync>;
+/// See [`AccountRows::save`].
+pub type RowWriter = Box<dyn Fn(Vec<Write>) -> Result<(), StoreError> + Send + Sync>;
+
+/// What an operator chooses.
+#[derive(Clone, Debug, Default)]
+pub struct AuthSettings {
+    /// PBKDF2 iterations of new keys by host; [`limits::SCRAM_ITERATIONS`] where nothing is said.
+    pub iterations: BTreeMap<Arc<str>, u32>,
+}
+
+impl AuthSettings {
+    fn iterations_of(&self, host: &str) -> u32 {
+        let chosen = self.iterations.get(host).copied();
+        chosen.unwrap_or(limits::SCRAM_ITERATIONS).max(1)
+    }
+}
+
+/// The accounts of all hosts: answers for the auth thread, administration for the operator.
+pub struct Accounts {
+    pub(super) rows: AccountRows,
+    /// Makes the fakes stable: kept beside the store, the same after every restart.
+    secret: Secret,
+    settings: Mutex<Arc<AuthSettings>>,
+    rng: Mutex<Rng>,
+    penalties: Mutex<Penalties>,
+    /// Held from reading a row to writing it back, so that no change is lost between the threads.
+    pub(super) writing: Mutex<()>,
+    derivations: AtomicU64,
+}
+
+impl Accounts {
+    /// `secret` is at least 32 random bytes that outlive restarts; `seed` and `rng` are fresh.
+    pub fn new(
+        rows: AccountRows,
+        settings: AuthSettings,
+        secret: Secret,
+        seed: HashSeed,
+        rng: Rng,
+    ) -> Accounts {
+        Accounts {
+            rows,
+            secret,
+            settings: Mutex::new(Arc::new(settings)),
+            rng: Mutex::new(rng),
+            penalties: Mutex::new(Penalties::new(seed)),
+            writing: Mutex::new(()),
+            derivations: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes the options over after a reload.
+    pub fn configure(&self, settings: AuthSettings) {
+        *self.settings.lock() = Arc::new(settings);
+    }
+
+    /// The verdict, and when on `mono_ms` the asker may have it: `now`, except for failures. Takes
+    /// milliseconds for a password.
+    pub fn answer(&self, ask: AuthAsk, now: Now) -> (AuthAnswer, u64) {
+        let answer = match ask {
+            AuthAsk::ScramKeys {
+                host,
+                localpart,
+                hash,
+            } => self.scram_keys(&host, &localpart, hash),
+            AuthAsk::Password {
+                host,
+                localpart,
+                password,
+            } => {
+                let (answer, upgrade) = self.check_password(&host, &localpart, &password);
+                if let Some(upgrade) = upgrade {
+                    self.upgrade(&upgrade);
+                }
+                answer
+            }
+            AuthAsk::Admission { host, localpart } => self.admission(&host, &localpart),
+            AuthAsk::Failed {
+                host,
+                localpart,
+                prefix,
+            } => {
+                let delay_ms = self
+                    .penalties
+                    .lock()
+                    .fail(&host, localpart.as_deref(), prefix, now);
+                return (AuthAnswer::Released, now.mono_ms.saturating_add(delay_ms));
+            }
+        };
+        (answer, now.mono_ms)
+    }
+
+    /// Key derivations so far: for metrics.
+    pub fn derivation_count(&self) -> u64 {
+        self.derivations.load(Ordering::Relaxed)
+    }
+
+    fn scram_keys(&self, host: &str, localpart: &str, hash: ScramHash) -> AuthAnswer {
+        let Ok(row) = self.load(host, localpart) else {
+            return AuthAnswer::Unavailable;
+        };
+        // Made in every case: what it costs must not tell either.
+        let mut keys = self.fake_keys(host, localpart, hash);
+        let mut account = None;
+        if let Some((row, real)) = row
+            .as_ref()
+            .and_then(|row| Some((row, row.keys_for(hash)?)))
+        {
+            match row.state {
+                AccountState::Enabled => {
+                    keys = real.clone();
+                    account = Some(row.account);
+                }
+                // Salt and iterations stay as they were, or a change of salt would tell the day on which an
+                // account was disabled.
+                AccountState::Disabled => {
+                    keys.salt.clone_from(&real.salt);
+                    keys.iterations = real.iterations;
+                }
+            }
+        }
+        AuthAnswer::ScramKeys { keys, account }
+    }
+
+    fn admission(&self, host: &str, localpart: &str) -> AuthAnswer {
+        match self.load(host, localpart) {
+            Ok(Some(row)) if row.state == AccountState::Enabled => {
+                AuthAnswer::Admitted(row.account)
+            }
+            Ok(_) => AuthAnswer::Refused,
+            Err(_) => AuthAnswer::Unavailable,
+        }
+    }
+
+    /// One read and one derivation for any account and none; then, if the password is right and its keys are
+    /// not what they should be, the work that is left.
+    pub(super) fn check_password(
+        &self,
+        host: &str,
+        localpart: &str,
+        password: &Secret,
+    ) -> (AuthAnswer, Option<Upgrade>) {
+        // No account can have such a password, so nothing is told about this one.
+        let Some(password) = keys::prepare_password(password) else {
+            return (AuthAnswer::Refused, None);
+        };
+        let Ok(row) = self.load(host, localpart) else {
+            return (AuthAnswer::Unavailable, None);
+        };
+        let fake = self.fake_keys(host, localpart, HASHES[0]);
+        let real = row
+            .as_ref()
+            .and_then(|row| HASHES.into_iter().find_map(|hash| row.keys_for(hash)));
+        self.derivations.fetch_add(1, Ordering::Relaxed);
+        let right = keys::matches(real.unwrap_or(&fake), &password);
+        match row {
+            Some(row) if right && row.state == AccountState::Enabled => {
+                let upgrade = self.is_behind(host, &row).then(|| Upgrade {
+                    host: Arc::from(host),
+                    localpart: Arc::from(localpart),
+                    account: row.account,
+                    password,
+                });
+                (AuthAnswer::Admitted(row.account), upgrade)
+            }
+            _ => (AuthAnswer::Refused, None),
+        }
+    }
+
+    /// Brings an account's keys to today's settings. Best effort: the next login tries again.
+    pub(super) fn upgrade(&self, upgrade: &Upgrade) {
+        let fresh = self.fresh_keys(&upgrade.host, &upgrade.password);
+        let _writing = self.writing.lock();
+        let Ok(Some(mut row)) = self.load(&upgrade.host, &upgrade.localpart) else {
+            return;
+        };
+        // Another password, another account, another state meanwhile: theirs is the newer truth.
+        if row.account != upgrade.account {
+            return;
+        }
+        row.keys = fresh;
+        if let Err(error) = self.store(&upgrade.host, &upgrade.localpart, &row) {
+            let Upgrade {
+                host, localpart, ..
+            } = upgrade;
+            log::warn!("keys_not_upgraded account={localpart}@{host} error=\"{error}\"");
+        }
+    }
+
+    /// New keys for every digest, each with a salt of its own (XEP-0438 section 6.2), for a prepared
+    /// password.
+    pub(super) fn fresh_keys(&self, host: &str, password: &Secret) -> Vec<ScramKeys> {
+        let iterations = self.settings.lock().iterations_of(host);
+        HASHES
+            .into_iter()
+            .map(|hash| {
+                let mut salt = [0; limits::SALT_BYTES];
+                self.rng.lock().fill(&mut salt);
+                self.derivations.fetch_add(1, Ordering::Relaxed);
+                keys::derive(hash, password, &salt, iterations)
+            })
+            .collect()
+    }
+
+    /// The account's row, read once. A row that cannot be read is the operator's matter.
+    pub(super) fn load(
+        &self,
+        host: &str,
+        localpart: &str,
+    ) -> Result<Option<AccountRow>, StoreError> {
+        let Some(bytes) = (self.rows.row)(&ACCOUNT, &name_key(host, localpart))? else {
+            return Ok(None);
+        };
+        AccountRow::decode(&bytes).map(Some).map_err(|error| {
+            log::error!("account_unreadable account={localpart}@{host} error=\"{error}\"");
+            StoreError::Broken
+        })
+    }
+
+    pub(super) fn store(
+        &self,
+        host: &str,
+        localpart: &str,
+        row: &AccountRow,
+    ) -> Result<(), StoreError> {
+        (self.rows.save)(vec![Write::Put {
+            table: &ACCOUNT,
+            key: name_key(host, localpart),
+            value: row.encode().into(),
+        }])
+    }
+
+    fn is_behind(&self, host: &str, row: &AccountRow) -> bool {
+        let iterations = self.settings.lock().iterations_of(host);
+        HASHES.into_iter().any(|hash| {
+            row.keys_for(hash)
+                .is_none_or(|keys| keys.iterations < iterations)
+        })
+    }
+
+    /// Keys that no password matches, the same ones each time.
+    fn fake_keys(&self, host: &str, localpart: &str, hash: ScramHash) -> ScramKeys {
+        let made_from = |label: &str| {
+            let text = format!("{host}\0{localpart}\0{hash:?}\0{label}");
+            hmac(hash, self.secret.expose(), text.as_bytes())
+        };
+        ScramKeys {
+            hash,
+            iterations: self.settings.lock().iterations_of(host),
+            salt: made_from("salt").expose()[..limits::SALT_BYTES].to_vec(),
+            stored_key: made_from("stored"),
+            server_key: made_from("server"),
+        }
+    }
+}
+
+/// Keys to be made anew, the password being known to be right.
+pub(super) struct Upgrade {
+    host: Arc<str>,
+    localpart: Arc<str>,
+    account: AccountRef,
+    password: Secret,
+}
+
+// A fake salt is a piece of the shortest digest.
+const _: () = assert!(limits::SALT_BYTES <= 20);

@@ -1,0 +1,226 @@
+//! What an operator does to accounts, on the running server and on a stopped one. Refuses to know commands,
+//! sockets and sessions: whoever calls ends the sessions of what was removed, disabled or changed.
+
+use std::fmt;
+
+use super::accounts::Accounts;
+use super::keys;
+use crate::actor::auth::AccountRef;
+use crate::actor::rows::{RowRange, StoreError, Write};
+use crate::base::{AccountId, Generation, Now, Secret, limits};
+use crate::im::credentials::{
+    ACCOUNT, AccountRow, AccountState, TOMBSTONE, TombstoneRow, localpart_of, name_key, names_after,
+};
+
+/// Why a change to an account was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountError {
+    /// The name is taken.
+    Exists,
+    /// The password is empty, too long, or holds characters that no password may.
+    PasswordUnfit,
+    /// The store could not be asked.
+    Store(StoreError),
+    /// The name belonged to a removed account and is given again only later.
+    Tombstoned { until_wall_ms: u64 },
+    /// There is no such account.
+    Unknown,
+}
+
+impl fmt::Display for AccountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccountError::Exists => f.write_str("the account exists already"),
+            AccountError::PasswordUnfit => f.write_str(
+                "the password is empty, too long, or holds characters that no password may hold",
+            ),
+            AccountError::Store(error) => error.fmt(f),
+            AccountError::Tombstoned { .. } => {
+                f.write_str("the name belonged to a removed account and is not free yet")
+            }
+            AccountError::Unknown => f.write_str("there is no such account"),
+        }
+    }
+}
+
+impl From<StoreError> for AccountError {
+    fn from(error: StoreError) -> AccountError {
+        AccountError::Store(error)
+    }
+}
+
+/// One account in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSummary {
+    pub localpart: String,
+    pub account: AccountRef,
+    pub state: AccountState,
+}
+
+/// Names are prepared (RFC 7622 section 3.3) before they come here. Each of these blocks on the store, and
+/// those with a password for some milliseconds of CPU.
+impl Accounts {
+    /// Makes an account; a tombstone whose time is over goes.
+    ///
+    /// # Errors
+    /// `Exists`, `PasswordUnfit`, `Tombstoned`, `Store`.
+    pub fn add(
+        &self,
+        host: &str,
+        localpart: &str,
+        password: &Secret,
+        now: Now,
+    ) -> Result<AccountRef, AccountError> {
+        let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
+        let fresh = self.fresh_keys(host, &password);
+        let _writing = self.writing.lock();
+        let key = name_key(host, localpart);
+        if (self.rows.row)(&ACCOUNT, &key)?.is_some() {
+            return Err(AccountError::Exists);
+        }
+        if let Some(bytes) = (self.rows.row)(&TOMBSTONE, &key)? {
+            let tombstone = TombstoneRow::decode(&bytes).map_err(|error| {
+                log::error!("tombstone_unreadable account={localpart}@{host} error=\"{error}\"");
+                StoreError::Broken
+            })?;
+            if now.wall_ms < tombstone.until_wall_ms {
+                let until_wall_ms = tombstone.until_wall_ms;
+                return Err(AccountError::Tombstoned { until_wall_ms });
+            }
+        }
+        let row = AccountRow {
+            account: AccountRef {
+                id: (self.rows.next_id)()?,
+                generation: Generation::default(),
+            },
+            state: AccountState::Enabled,
+            keys: fresh,
+        };
+        (self.rows.save)(vec![
+            Write::Put {
+                table: &ACCOUNT,
+                key: key.clone(),
+                value: row.encode().into(),
+            },
+            Write::Delete {
+                table: &TOMBSTONE,
+                key,
+            },
+        ])?;
+        Ok(row.account)
+    }
+
+    /// Removes an account and keeps its name from being taken for [`limits::TOMBSTONE_MS`]. Answers the
+    /// number whose other rows are now nobody's; they are the caller's to purge.
+    ///
+    /// # Errors
+    /// `Unknown`, `Store`.
+    pub fn remove(&self, host: &str, localpart: &str, now: Now) -> Result<AccountId, AccountError> {
+        let _writing = self.writing.lock();
+        let row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
+        let id = row.account.id;
+        let tombstone = TombstoneRow {
+            until_wall_ms: now.wall_ms.saturating_add(limits::TOMBSTONE_MS),
+            id,
+        };
+        let key = name_key(host, localpart);
+        (self.rows.save)(vec![
+            Write::Delete {
+                table: &ACCOUNT,
+                key: key.clone(),
+            },
+            Write::Put {
+                table: &TOMBSTONE,
+                key,
+                value: tombstone.encode().into(),
+            },
+        ])?;
+        Ok(id)
+    }
+
+    /// Frees the name of a removed account before its time: the operator knows that it is the same person.
+    ///
+    /// # Errors
+    /// `Store`. A name that was free is no error.
+    pub fn release_name(&self, host: &str, localpart: &str) -> Result<(), AccountError> {
+        let _writing = self.writing.lock();
+        (self.rows.save)(vec![Write::Delete {
+            table: &TOMBSTONE,
+            key: name_key(host, localpart),
+        }])?;
+        Ok(())
+    }
+
+    /// Changes the password, and with the generation ends every token made under the old one.
+    ///
+    /// # Errors
+    /// `PasswordUnfit`, `Unknown`, `Store`.
+    pub fn set_password(
+        &self,
+        host: &str,
+        localpart: &str,
+        password: &Secret,
+    ) -> Result<AccountRef, AccountError> {
+        let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
+        let fresh = self.fresh_keys(host, &password);
+        self.change(host, localpart, |row| row.keys = fresh)
+    }
+
+    /// Lets an account log in again.
+    ///
+    /// # Errors
+    /// `Unknown`, `Store`.
+    pub fn enable(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
+        self.change(host, localpart, |row| row.state = AccountState::Enabled)
+    }
+
+    /// Keeps an account from logging in; everything that it has stays.
+    ///
+    /// # Errors
+    /// `Unknown`, `Store`.
+    pub fn disable(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
+        self.change(host, localpart, |row| row.state = AccountState::Disabled)
+    }
+
+    /// The accounts of a host by name, those behind `after`, and whether more follow. Rows that cannot be
+    /// read are logged and left out.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn list(
+        &self,
+        host: &str,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Result<(Vec<AccountSummary>, bool), AccountError> {
+        let range: RowRange = names_after(host, after, count_max, limits::RANGE_BYTES_MAX);
+        let (rows, more) = (self.rows.range)(&ACCOUNT, &range)?;
+        let mut accounts = Vec::with_capacity(rows.len());
+        for row in rows {
+            match (localpart_of(host, &row.key), AccountRow::decode(&row.value)) {
+                (Some(localpart), Ok(account)) => accounts.push(AccountSummary {
+                    localpart,
+                    account: account.account,
+                    state: account.state,
+                }),
+                _ => log::error!("account_unreadable host={host} key={:?}", row.key),
+            }
+        }
+        Ok((accounts, more))
+    }
+
+    /// Reads, edits and writes one row, with a new generation.
+    fn change(
+        &self,
+        host: &str,
+        localpart: &str,
+        edit: impl FnOnce(&mut AccountRow),
+    ) -> Result<AccountRef, AccountError> {
+        let _writing = self.writing.lock();
+        let mut row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
+        edit(&mut row);
+        row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
+        self.store(host, localpart, &row)?;
+        Ok(row.account)
+    }
+}

@@ -1,0 +1,14 @@
+//! The auth thread: answers what streams ask while they verify a user, from the embedded store. Refuses to
+//! know SASL's messages, streams, and how a worker waits.
+
+pub mod accounts;
+pub mod admin;
+pub mod keys;
+pub mod penalty;
+pub mod service;
+#[cfg(test)]
+mod tests;
+
+pub use accounts::{AccountRows, Accounts, AuthSettings};
+pub use admin::{AccountError, AccountSummary};
+pub use service::AuthService;

@@ -1,0 +1,249 @@
+//! The threads around [`Accounts`]: one that answers what a read answers and lets failures wait, a few that
+//! derive keys. Refuses to know what is asked, and never waits for a worker.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+
+use super::accounts::Accounts;
+use crate::actor::auth::{AuthAnswer, AuthAsk};
+use crate::actor::{Answer, Ticket};
+use crate::base::{Now, WorkerId, limits};
+
+/// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
+pub type AnswerPort = Arc<dyn Fn(Ticket, Answer) + Send + Sync>;
+
+/// Tells the time of the workers' loops, to whichever thread asks.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// The running threads; shared by all workers. Dropping it ends them.
+pub struct AuthService {
+    seats: Arc<[Seat]>,
+    quick: Sender<Message>,
+    slow: Sender<Message>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// One worker's side: its port, and how many questions of it are open.
+struct Seat {
+    port: AnswerPort,
+    outstanding: AtomicUsize,
+}
+
+enum Message {
+    Question(Question),
+    Stop,
+}
+
+struct Question {
+    worker: WorkerId,
+    ticket: Ticket,
+    ask: AuthAsk,
+}
+
+impl AuthService {
+    /// Starts the threads; `ports` in the order of the workers, `clock` the one that their loops read.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(
+        accounts: &Arc<Accounts>,
+        ports: Vec<AnswerPort>,
+        clock: Clock,
+    ) -> io::Result<AuthService> {
+        let seats: Arc<[Seat]> = ports
+            .into_iter()
+            .map(|port| Seat {
+                port,
+                outstanding: AtomicUsize::new(0),
+            })
+            .collect();
+        let (quick, quick_questions) = unbounded();
+        let (slow, slow_questions) = bounded(limits::DERIVATIONS_WAITING_MAX);
+        let mut service = AuthService {
+            seats,
+            quick,
+            slow,
+            threads: Vec::new(),
+        };
+        let thread = |name: &str| thread::Builder::new().name(name.to_owned());
+        let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
+        let quick_loop = move || answer_quickly(&known, &seats, &quick_questions, &clock);
+        service.threads.push(thread("auth").spawn(quick_loop)?);
+        for _ in 0..DERIVING_THREADS {
+            let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
+            let questions = slow_questions.clone();
+            let slow_loop = move || derive_and_answer(&known, &seats, &questions);
+            service
+                .threads
+                .push(thread("auth-derive").spawn(slow_loop)?);
+        }
+        Ok(service)
+    }
+
+    /// Asks for a worker; never blocks. The answer comes through its port exactly once; at once, on this
+    /// thread, with `Unavailable`, if too many questions are open.
+    pub fn ask(&self, worker: WorkerId, ticket: Ticket, ask: AuthAsk) {
+        let question = Question {
+            worker,
+            ticket,
+            ask,
+        };
+        // Failures wait for seconds by design: if they took seats, guessing would keep out who knows the
+        // password. There is at most one for each stream in negotiation.
+        let is_failure = matches!(question.ask, AuthAsk::Failed { .. });
+        if !is_failure && !self.seats[worker.index()].take() {
+            return self.seats[worker.index()].turn_away(ticket);
+        }
+        let sent = match question.ask {
+            AuthAsk::Password { .. } => self
+                .slow
+                .try_send(Message::Question(question))
+                .map_err(|_| ()),
+            _ => self.quick.send(Message::Question(question)).map_err(|_| ()),
+        };
+        if sent.is_err() {
+            let seat = &self.seats[worker.index()];
+            if is_failure {
+                (seat.port)(ticket, Answer::Auth(AuthAnswer::Released));
+            } else {
+                seat.answer(ticket, AuthAnswer::Unavailable);
+            }
+        }
+    }
+}
+
+impl Drop for AuthService {
+    /// Answers what was asked before, then ends the threads. What still waits for its penalty is dropped.
+    fn drop(&mut self) {
+        // Refused only if the threads are gone already.
+        let _ = self.quick.send(Message::Stop);
+        for _ in 0..DERIVING_THREADS {
+            let _ = self.slow.send(Message::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("auth_thread_panicked");
+            }
+        }
+    }
+}
+
+impl Seat {
+    fn take(&self) -> bool {
+        let before = self.outstanding.fetch_add(1, Ordering::Relaxed);
+        if before >= limits::AUTH_OUTSTANDING_MAX {
+            self.outstanding.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    fn turn_away(&self, ticket: Ticket) {
+        (self.port)(ticket, Answer::Auth(AuthAnswer::Unavailable));
+    }
+
+    fn answer(&self, ticket: Ticket, answer: AuthAnswer) {
+        self.outstanding.fetch_sub(1, Ordering::Relaxed);
+        (self.port)(ticket, Answer::Auth(answer));
+    }
+}
+
+/// A failure whose peer may be told at `at_ms`; ordered by that, then by arrival.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    at_ms: u64,
+    order: u64,
+    worker: WorkerId,
+    ticket: Ticket,
+}
+
+fn answer_quickly(
+    accounts: &Accounts,
+    seats: &[Seat],
+    questions: &Receiver<Message>,
+    clock: &Clock,
+) {
+    let mut waiting: BinaryHeap<Reverse<Waiting>> = BinaryHeap::new();
+    let mut order = 0;
+    loop {
+        let now = clock();
+        while waiting
+            .peek()
+            .is_some_and(|Reverse(first)| first.at_ms <= now.mono_ms)
+        {
+            let Some(Reverse(due)) = waiting.pop() else {
+                break;
+            };
+            (seats[due.worker.index()].port)(due.ticket, Answer::Auth(AuthAnswer::Released));
+        }
+        let received = match waiting.peek() {
+            Some(Reverse(first)) => {
+                let wait = Duration::from_millis(first.at_ms.saturating_sub(now.mono_ms));
+                questions.recv_timeout(wait)
+            }
+            None => questions.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let Question {
+            worker,
+            ticket,
+            ask,
+        } = match received {
+            Ok(Message::Question(question)) => question,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let (answer, at_ms) = accounts.answer(ask, clock());
+        let seat = &seats[worker.index()];
+        match answer {
+            AuthAnswer::Released if waiting.len() < limits::PENALTY_WAITING_MAX => {
+                waiting.push(Reverse(Waiting {
+                    at_ms,
+                    order,
+                    worker,
+                    ticket,
+                }));
+                order += 1;
+            }
+            AuthAnswer::Released => (seat.port)(ticket, Answer::Auth(AuthAnswer::Released)),
+            other => seat.answer(ticket, other),
+        }
+    }
+}
+
+fn derive_and_answer(accounts: &Accounts, seats: &[Seat], questions: &Receiver<Message>) {
+    while let Ok(Message::Question(Question {
+        worker,
+        ticket,
+        ask,
+    })) = questions.recv()
+    {
+        let seat = &seats[worker.index()];
+        let AuthAsk::Password {
+            host,
+            localpart,
+            password,
+        } = ask
+        else {
+            // Only passwords are sent here.
+            seat.answer(ticket, AuthAnswer::Unavailable);
+            continue;
+        };
+        let (answer, upgrade) = accounts.check_password(&host, &localpart, &password);
+        // The user first: an upgrade derives three times and waits for the disk.
+        seat.answer(ticket, answer);
+        if let Some(upgrade) = upgrade {
+            accounts.upgrade(&upgrade);
+        }
+    }
+}
+
+/// Two, so that one long row of passwords to be tried does not hold up the next: more would take the cores
+/// from the workers.
+const DERIVING_THREADS: usize = 2;

@@ -1,0 +1,504 @@
+//! Every option of the server, once: its type, its name in TOML, its meaning and its default. Refuses to
+//! judge values (`check.rs` does) and to know where the text came from.
+//!
+//! The doc comments below are the operator's manual: `conf/reference.toml` is made of them. The last line
+//! of each says what a reload does with a changed value.
+
+use std::collections::BTreeMap;
+
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
+
+use super::units::{Duration, Size};
+use crate::base::limits;
+
+/// The whole file. An absent section has its defaults; a `[[host]]` or `[[listener]]` replaces the default ones.
+#[derive(Clone, Debug, Deserialize, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// See [`Server`].
+    pub server: Server,
+    /// See [`Host`].
+    pub host: Vec<Host>,
+    /// See [`Listener`].
+    pub listener: Vec<Listener>,
+    /// See [`C2s`].
+    pub c2s: C2s,
+    /// See [`Sm`].
+    pub sm: Sm,
+    /// See [`Delivery`].
+    pub delivery: Delivery,
+    /// See [`Auth`].
+    pub auth: Auth,
+    /// See [`Tls`].
+    pub tls: Tls,
+    /// See [`Store`].
+    pub store: Store,
+    /// See [`Audit`].
+    pub audit: Audit,
+    /// See [`Log`].
+    pub log: Log,
+    /// Switches by the feature's name; what is not named is on.
+    pub features: BTreeMap<String, bool>,
+}
+
+/// The process as a whole.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Worker threads; 0 is one for each core.
+    /// reload: restart
+    pub workers: u32,
+    /// Whether each worker stays on a core of its own.
+    /// reload: restart
+    pub pin: bool,
+    /// How long a stopping server waits for its clients to take their goodbye.
+    /// reload: live
+    pub drain_timeout: Duration,
+    /// Where clients are sent when the server stops (RFC 6120 section 4.9.3.19), as "host" or "host:port"; if
+    /// empty they are told `system-shutdown` instead.
+    /// reload: live
+    pub see_other_host: String,
+}
+
+/// A domain that is served. Repeat the section for each.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Host {
+    /// The domain: what stands behind the `@` of its users.
+    /// reload: restart
+    pub name: String,
+    /// File with the certificate and its chain in PEM; if empty, a self-signed one is made in the data directory.
+    /// A relative path starts at the configuration file.
+    /// reload: live
+    pub certificate: String,
+    /// File with the certificate's private key in PEM; given exactly when `certificate` is.
+    /// reload: live
+    pub key: String,
+    /// Language of texts that the server writes (`xml:lang`, RFC 6120 section 4.7.4).
+    /// reload: live
+    pub language: String,
+    /// See [`HostAuth`].
+    pub auth: HostAuth,
+}
+
+/// How users of this host prove who they are. SCRAM is always offered.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostAuth {
+    /// Whether SASL PLAIN is offered; on streams without TLS it never is.
+    /// reload: live
+    pub plain: bool,
+    /// Whether SASL EXTERNAL is offered to clients that show a certificate; needs a listener with
+    /// `client_certificates = "request"`.
+    /// reload: live
+    pub external: bool,
+    /// Whether SASL ANONYMOUS is offered: a nameless account that ends with its session.
+    /// reload: live
+    pub anonymous: bool,
+    /// PBKDF2 iterations of this host's SCRAM keys; 0 is `auth.scram_iterations`.
+    /// reload: live
+    pub scram_iterations: u32,
+}
+
+/// An address on which connections are accepted. Repeat the section for each.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    /// IP address and port; IPv6 in brackets, and `[::]` does not include IPv4.
+    /// reload: restart
+    pub address: String,
+    /// Who connects here: "c2s" (clients).
+    /// reload: restart
+    pub kind: ListenerKind,
+    /// When TLS begins: "starttls" (RFC 6120 section 5), "direct" (XEP-0368) or "none".
+    /// reload: restart
+    pub tls: TlsMode,
+    /// Whether nothing but STARTTLS is offered before it; only with `tls = "starttls"`.
+    /// reload: restart
+    pub require_tls: bool,
+    /// Whether every connection begins with a PROXY header (version 1 or 2), which is required then.
+    /// reload: restart
+    pub proxy_protocol: bool,
+    /// Whether clients are asked for a certificate: "none" or "request".
+    /// reload: restart
+    pub client_certificates: ClientCertificates,
+}
+
+/// Who connects to a listener.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenerKind {
+    /// Clients.
+    #[default]
+    C2s,
+}
+
+/// When TLS begins on a listener.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// With the first byte (XEP-0368).
+    Direct,
+    /// Never.
+    None,
+    /// When the client asks for it (RFC 6120 section 5).
+    #[default]
+    Starttls,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    /// They are not.
+    #[default]
+    None,
+    /// They are, and may have none.
+    Request,
+}
+
+/// Streams of clients.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct C2s {
+    /// Largest stanza after authentication, told to clients by XEP-0478; at least 10000 B.
+    /// reload: live
+    pub element_size: Size,
+    /// Silence after which a client is pinged (XEP-0199).
+    /// reload: live
+    pub ping_after: Duration,
+    /// Time a pinged client has to send anything.
+    /// reload: live
+    pub ping_timeout: Duration,
+    /// Time from the connection to a bound session.
+    /// reload: live
+    pub negotiation_timeout: Duration,
+    /// Time for the TLS handshake alone.
+    /// reload: live
+    pub handshake_timeout: Duration,
+    /// Stanzas a second that one client may send for long; it is read more slowly beyond.
+    /// reload: live
+    pub rate_stanzas_per_s: u32,
+    /// Stanzas that one client may send at once.
+    /// reload: live
+    pub rate_stanzas_burst: u32,
+    /// Bytes a second that one client may send for long.
+    /// reload: live
+    pub rate_bytes_per_s: Size,
+    /// Bytes that one client may send at once; at least `element_size`.
+    /// reload: live
+    pub rate_bytes_burst: Size,
+    /// Bytes that may wait for a slow client; above it for `outbound_soft_for` the connection is closed.
+    /// reload: live
+    pub outbound_soft: Size,
+    /// See `outbound_soft`.
+    /// reload: live
+    pub outbound_soft_for: Duration,
+    /// Bytes waiting for a slow client above which the connection is closed at once.
+    /// reload: live
+    pub outbound_hard: Size,
+    /// Sessions of one account at a time.
+    /// reload: live
+    pub sessions_per_account: u32,
+    /// What happens when a client wishes for a resource in use: "replace-old" closes the older session, "refuse-new"
+    /// answers `conflict`, "make-new" gives the newcomer another name (RFC 6120 section 7.7.2.2).
+    /// reload: live
+    pub resource_conflict: ResourceConflict,
+}
+
+/// What happens when a client wishes for a resource in use.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResourceConflict {
+    /// The newcomer gets another name.
+    MakeNew,
+    /// The newcomer gets `conflict`.
+    RefuseNew,
+    /// The older session is closed.
+    #[default]
+    ReplaceOld,
+}
+
+/// Stream management (XEP-0198).
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sm {
+    /// How long a session waits for its client after the connection is lost.
+    /// reload: live
+    pub resume_timeout: Duration,
+    /// Stanzas that a client may leave unacknowledged; beyond it the connection is closed.
+    /// reload: live
+    pub unacked_count: u32,
+    /// Bytes of the same.
+    /// reload: live
+    pub unacked_size: Size,
+    /// Stanzas sent before the server asks for an acknowledgement.
+    /// reload: live
+    pub ack_request_after: u32,
+}
+
+/// Messages to accounts.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delivery {
+    /// Which messages are written to disk before they are acknowledged to the sender: "always" all, so that none is
+    /// lost in a crash; "offline-only" those whose recipient is not connected.
+    /// reload: live
+    pub keep: Keep,
+    /// Offline messages kept for one account; beyond it senders hear `resource-constraint`.
+    /// reload: live
+    pub offline_count: u32,
+    /// Bytes of the same.
+    /// reload: live
+    pub offline_size: Size,
+}
+
+/// Which messages are written to disk before they are acknowledged.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// All (DESIGN section 20).
+    #[default]
+    Always,
+    /// Those whose recipient is not connected.
+    OfflineOnly,
+}
+
+/// Accounts and their credentials.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// PBKDF2 iterations of new SCRAM keys, 4096 to 1000000; older keys follow at their account's next PLAIN login.
+    /// reload: live
+    pub scram_iterations: u32,
+    /// How long the name of a removed account cannot be taken again.
+    /// reload: live
+    pub tombstone: Duration,
+}
+
+/// TLS on all listeners.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Versions that are accepted, of "1.2" and "1.3".
+    /// reload: live
+    pub versions: Vec<TlsVersion>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// The embedded store.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Memory for what was read from disk.
+    /// reload: restart
+    pub cache: Size,
+    /// Free space on the disk below which writes are refused while the server stays up.
+    /// reload: restart
+    pub reserve_free: Size,
+}
+
+/// Records of who did what, as JSON lines.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// File that records are appended to; a relative path starts at the data directory. If empty, none are kept.
+    /// reload: restart
+    pub file: String,
+    /// What happens when the disk does not keep up: "stop-intake" lets no new login in until it does, "drop-and-count"
+    /// leaves records out and says how many.
+    /// reload: live
+    pub when_full: WhenFull,
+}
+
+/// What happens when audit records cannot be written fast enough.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// Records are left out and counted.
+    #[default]
+    DropAndCount,
+    /// No new login is let in.
+    StopIntake,
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// A level (error, warn, info, debug, trace), or levels by module, as in "info,stonechat::stream=debug".
+    /// reload: live
+    pub filter: String,
+}
+
+impl Default for File {
+    fn default() -> File {
+        let listener = |address: &str, tls| Listener {
+            address: address.to_owned(),
+            tls,
+            ..Listener::default()
+        };
+        File {
+            server: Server::default(),
+            host: vec![Host::default()],
+            listener: vec![
+                listener("0.0.0.0:5222", TlsMode::Starttls),
+                listener("[::]:5222", TlsMode::Starttls),
+                listener("0.0.0.0:5223", TlsMode::Direct),
+                listener("[::]:5223", TlsMode::Direct),
+            ],
+            c2s: C2s::default(),
+            sm: Sm::default(),
+            delivery: Delivery::default(),
+            auth: Auth::default(),
+            tls: Tls::default(),
+            store: Store::default(),
+            audit: Audit::default(),
+            log: Log::default(),
+            features: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            workers: 0,
+            pin: true,
+            drain_timeout: Duration::from_ms(limits::DRAIN_TIMEOUT_MS),
+            see_other_host: String::new(),
+        }
+    }
+}
+
+impl Default for Host {
+    fn default() -> Host {
+        Host {
+            name: "localhost".to_owned(),
+            certificate: String::new(),
+            key: String::new(),
+            language: "en".to_owned(),
+            auth: HostAuth::default(),
+        }
+    }
+}
+
+impl Default for HostAuth {
+    fn default() -> HostAuth {
+        HostAuth {
+            plain: true,
+            external: false,
+            anonymous: false,
+            scram_iterations: 0,
+        }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Listener {
+        Listener {
+            address: "[::]:5222".to_owned(),
+            kind: ListenerKind::default(),
+            tls: TlsMode::default(),
+            require_tls: true,
+            proxy_protocol: false,
+            client_certificates: ClientCertificates::default(),
+        }
+    }
+}
+
+impl Default for C2s {
+    fn default() -> C2s {
+        C2s {
+            element_size: Size::from_bytes(limits::ELEMENT_BYTES_MAX as u64),
+            ping_after: Duration::from_ms(limits::PING_AFTER_MS),
+            ping_timeout: Duration::from_ms(limits::PING_TIMEOUT_MS),
+            negotiation_timeout: Duration::from_ms(limits::NEGOTIATION_TIMEOUT_MS),
+            handshake_timeout: Duration::from_ms(limits::HANDSHAKE_TIMEOUT_MS),
+            rate_stanzas_per_s: limits::RATE_STANZAS_PER_S,
+            rate_stanzas_burst: limits::RATE_STANZAS_BURST,
+            rate_bytes_per_s: Size::from_bytes(limits::RATE_BYTES_PER_S),
+            rate_bytes_burst: Size::from_bytes(limits::RATE_BYTES_BURST),
+            outbound_soft: Size::from_bytes(limits::OUTBOUND_SOFT_BYTES as u64),
+            outbound_soft_for: Duration::from_ms(limits::OUTBOUND_SOFT_MS),
+            outbound_hard: Size::from_bytes(limits::OUTBOUND_HARD_BYTES as u64),
+            sessions_per_account: limits::SESSIONS_PER_ACCOUNT_MAX as u32,
+            resource_conflict: ResourceConflict::default(),
+        }
+    }
+}
+
+impl Default for Sm {
+    fn default() -> Sm {
+        Sm {
+            resume_timeout: Duration::from_ms(limits::RESUME_TIMEOUT_MS),
+            unacked_count: limits::UNACKED_COUNT_MAX as u32,
+            unacked_size: Size::from_bytes(limits::UNACKED_BYTES_MAX as u64),
+            ack_request_after: limits::ACK_REQUEST_AFTER,
+        }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Delivery {
+        Delivery {
+            keep: Keep::default(),
+            offline_count: limits::PENDING_COUNT_MAX as u32,
+            offline_size: Size::from_bytes(limits::PENDING_BYTES_MAX as u64),
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Auth {
+        Auth {
+            scram_iterations: limits::SCRAM_ITERATIONS,
+            tombstone: Duration::from_ms(limits::TOMBSTONE_MS),
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store {
+            cache: Size::from_bytes(limits::STORE_CACHE_BYTES),
+            reserve_free: Size::from_bytes(limits::STORE_RESERVE_BYTES),
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        Audit {
+            file: "audit.jsonl".to_owned(),
+            when_full: WhenFull::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            filter: "info".to_owned(),
+        }
+    }
+}

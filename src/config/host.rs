@@ -1,0 +1,77 @@
+//! The checked configuration: the only form of it that the server sees. Immutable, meant to be shared in
+//! an `Arc`; refuses to know how it was written.
+
+use std::sync::Arc;
+
+use super::file::{Audit, Auth, C2s, Delivery, File, Listener, Log, Server, Sm, Store, Tls};
+use super::place::Places;
+
+/// Everything an operator decided, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    /// In the order of the file; at least one, names differ.
+    pub hosts: Vec<Arc<HostConfig>>,
+    /// At least one, addresses differ.
+    pub listeners: Vec<Listener>,
+    pub c2s: C2s,
+    pub sm: Sm,
+    pub delivery: Delivery,
+    pub auth: Auth,
+    pub tls: Tls,
+    pub store: Store,
+    pub audit: Audit,
+    pub log: Log,
+    /// The options as they were given, with defaults: for printing and comparing.
+    pub(super) file: File,
+    pub(super) places: Places,
+}
+
+/// One served domain and its policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// The prepared domainpart.
+    pub name: Arc<str>,
+    pub certificate: Certificate,
+    /// `xml:lang` of texts that the server writes.
+    pub language: Arc<str>,
+    /// Whether SASL PLAIN is offered on encrypted streams.
+    pub plain: bool,
+    /// Whether SASL EXTERNAL is offered to clients with a certificate.
+    pub external: bool,
+    /// Whether SASL ANONYMOUS is offered.
+    pub anonymous: bool,
+    /// PBKDF2 iterations of new keys: the host's own choice or the server's.
+    pub scram_iterations: u32,
+}
+
+/// Where a host's certificate comes from. Paths are as written: relative ones start at the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// Two files in PEM: the chain and its private key.
+    Files { certificate: String, key: String },
+    /// Made at the first start and kept in the data directory.
+    SelfSigned,
+}
+
+impl Config {
+    /// The host of this prepared domainpart.
+    pub fn host(&self, name: &str) -> Option<&Arc<HostConfig>> {
+        self.hosts.iter().find(|host| &*host.name == name)
+    }
+
+    /// Whether a feature is switched on; what the file does not name is.
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.file.features.get(name).copied().unwrap_or(true)
+    }
+
+    /// Where values stand in the file, for errors that only the shell can find.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// All options with the values in force, as TOML.
+    pub fn effective(&self) -> String {
+        toml::to_string(&self.file).expect("what was read from TOML is representable in TOML")
+    }
+}

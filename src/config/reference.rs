@@ -1,0 +1,200 @@
+//! The options as text: `conf/reference.toml`, and what a doc comment says about reloading. Refuses to
+//! repeat anything that `file.rs` says.
+
+use std::fmt::Write;
+
+use documented::{Documented, DocumentedFields};
+use serde::Serialize;
+
+use super::file;
+
+/// A section of the file: what it is about, and its options in the order of the reference.
+pub struct Section {
+    /// Its path, without indices: "host.auth".
+    pub path: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    names: &'static [&'static str],
+    docs: &'static [&'static str],
+}
+
+/// What a reload does with an option that has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It takes effect at once.
+    Live,
+    /// It waits for the next start.
+    Restart,
+}
+
+/// All sections with options of their own, in the order of the reference.
+pub fn sections() -> [Section; 12] {
+    [
+        Section::of::<file::Server>("server"),
+        Section::of::<file::Host>("host"),
+        Section::of::<file::HostAuth>("host.auth"),
+        Section::of::<file::Listener>("listener"),
+        Section::of::<file::C2s>("c2s"),
+        Section::of::<file::Sm>("sm"),
+        Section::of::<file::Delivery>("delivery"),
+        Section::of::<file::Auth>("auth"),
+        Section::of::<file::Tls>("tls"),
+        Section::of::<file::Store>("store"),
+        Section::of::<file::Audit>("audit"),
+        Section::of::<file::Log>("log"),
+    ]
+}
+
+/// The names that may stand at `path` (without indices): options and sections. None if it is no section.
+pub fn known_names(path: &str) -> Option<&'static [&'static str]> {
+    if path.is_empty() {
+        return Some(file::File::FIELD_NAMES);
+    }
+    sections()
+        .iter()
+        .find(|section| section.path == path)
+        .map(|section| section.names)
+}
+
+/// What a reload does with the option at `path` (without indices). A path that is no option, such as a
+/// host that appeared, waits for a restart; so does a feature, whose tables are filtered at the start.
+pub fn reload_of(path: &str) -> Reload {
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let section = sections().into_iter().find(|known| known.path == section);
+    match section.and_then(|section| section.doc(name)) {
+        Some(doc) if doc.lines().any(|line| line.trim() == "reload: live") => Reload::Live,
+        _ => Reload::Restart,
+    }
+}
+
+/// The complete reference: each option with its meaning and default, and the switch of each feature.
+pub fn reference(features: &[&str]) -> String {
+    let defaults = file::File::default();
+    let mut out = String::from(HEAD);
+    for section in sections() {
+        match section.path {
+            "host" => section.print("[[host]]", &defaults.host[0], &mut out),
+            "host.auth" => section.print("[host.auth]", &defaults.host[0].auth, &mut out),
+            "listener" => print_listeners(&section, &defaults.listener, &mut out),
+            path => {
+                let values = toml::Table::try_from(&defaults)
+                    .expect("the defaults are representable in TOML");
+                section.print(&format!("[{path}]"), &values[path], &mut out);
+            }
+        }
+    }
+    out.push_str("\n# Switches: false takes a feature away, with all that it announces.\n# reload: restart\n[features]\n");
+    for name in features {
+        let _ = writeln!(out, "{name} = true");
+    }
+    out
+}
+
+impl Section {
+    fn of<T: Documented + DocumentedFields>(path: &'static str) -> Section {
+        Section {
+            path,
+            about: T::DOCS,
+            names: T::FIELD_NAMES,
+            docs: T::FIELD_DOCS,
+        }
+    }
+
+    /// The options: name and doc comment. Sections inside this one are left out.
+    pub fn options(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let pairs = self.names.iter().zip(self.docs);
+        pairs
+            .map(|(name, doc)| (*name, *doc))
+            .filter(|(_, doc)| !doc.starts_with("See [`"))
+    }
+
+    fn doc(&self, name: &str) -> Option<&'static str> {
+        self.options()
+            .find(|(option, _)| *option == name)
+            .map(|(_, doc)| doc)
+    }
+
+    fn print(&self, header: &str, values: &impl Serialize, out: &mut String) {
+        out.push('\n');
+        comment(self.about, out);
+        let _ = writeln!(out, "{header}");
+        let values = toml::Table::try_from(values).expect("the defaults are representable in TOML");
+        for (name, doc) in self.options() {
+            comment(doc, out);
+            let _ = writeln!(out, "{name} = {}", values[name]);
+        }
+    }
+}
+
+/// The first with its comments, the others with what differs from the first.
+fn print_listeners(section: &Section, listeners: &[file::Listener], out: &mut String) {
+    section.print("[[listener]]", &listeners[0], out);
+    let first =
+        toml::Table::try_from(&listeners[0]).expect("the defaults are representable in TOML");
+    for listener in &listeners[1..] {
+        let values =
+            toml::Table::try_from(listener).expect("the defaults are representable in TOML");
+        out.push_str("\n[[listener]]\n");
+        for (name, _) in section
+            .options()
+            .filter(|(name, _)| values[*name] != first[*name])
+        {
+            let _ = writeln!(out, "{name} = {}", values[name]);
+        }
+    }
+}
+
+fn comment(text: &str, out: &mut String) {
+    for line in text.lines() {
+        let _ = writeln!(out, "# {}", line.trim());
+    }
+}
+
+const HEAD: &str = "\
+# Every option of Stonechat with its default. Made from the program by `stonechat config reference`; a file of
+# your own needs only what differs (see example.toml). `reload: live` takes effect with SIGHUP, `reload: restart`
+# with the next start.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_says_what_a_reload_does_with_it() {
+        for section in sections() {
+            for (name, doc) in section.options() {
+                let last = doc.lines().last().unwrap_or_default().trim();
+                let said = matches!(last, "reload: live" | "reload: restart");
+                assert!(said, "{}.{name} ends with {last:?}", section.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_section_of_the_file_is_in_the_reference() {
+        let paths: Vec<&str> = sections().iter().map(|section| section.path).collect();
+        for name in file::File::FIELD_NAMES
+            .iter()
+            .filter(|name| **name != "features")
+        {
+            assert!(paths.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_reference_parses_back_to_the_defaults() {
+        let mut parsed: file::File =
+            toml::from_str(&reference(&["ping"])).expect("the reference is TOML");
+        assert_eq!(parsed.features.remove("ping"), Some(true));
+        assert_eq!(parsed, file::File::default());
+    }
+
+    #[test]
+    fn what_a_reload_does_is_read_from_the_doc_comment() {
+        assert_eq!(reload_of("sm.resume_timeout"), Reload::Live);
+        assert_eq!(reload_of("host.auth.plain"), Reload::Live);
+        assert_eq!(reload_of("server.workers"), Reload::Restart);
+        assert_eq!(reload_of("features.ping"), Reload::Restart);
+    }
+}

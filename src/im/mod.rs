@@ -1,0 +1,3 @@
+//! Accounts, sessions and what RFC 6121 says of them. Refuses to know streams and how bytes travel.
+
+pub mod credentials;

@@ -1,0 +1,164 @@
+//! Account commands, done: on the running server and, by the tool, on a stopped one. Refuses to know who
+//! asked and how the request came.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::command::UserCommand;
+use crate::actor::audit::{AuditEvent, By};
+use crate::auth::{AccountError, Accounts};
+use crate::base::{AccountId, Now, Secret};
+use crate::config::Config;
+use crate::im::credentials::AccountState;
+use crate::jid::{prepare_domainpart, prepare_localpart};
+
+/// What account commands work on.
+pub struct AccountDesk<'a> {
+    pub accounts: &'a Accounts,
+    pub config: &'a Config,
+    pub now: Now,
+    /// Ends the sessions of an account, by bare JID: its password or its right to be here is gone.
+    pub disconnect: &'a (dyn Fn(&str) + Sync),
+    /// Removes what else an account had, by its number.
+    pub purge: &'a (dyn Fn(AccountId) + Sync),
+    pub audit: &'a (dyn Fn(AuditEvent) + Sync),
+}
+
+/// An account's name, prepared.
+struct Name {
+    host: String,
+    localpart: String,
+}
+
+impl AccountDesk<'_> {
+    /// Does what is asked. Answers lines for the operator.
+    ///
+    /// # Errors
+    /// A sentence that says what was not done.
+    pub fn run(&self, command: UserCommand) -> Result<Vec<String>, String> {
+        match command {
+            UserCommand::Add { accounts } => self.add(&accounts),
+            UserCommand::List { host } => self.list(host.as_deref()),
+            UserCommand::Disable { jid } => {
+                let name = self.name(&jid)?;
+                self.accounts.disable(&name.host, &name.localpart).map_err(|error| name.failed(&error))?;
+                (self.disconnect)(&name.jid());
+                Ok(self.done(&name, "is disabled", |account, by| AuditEvent::AccountDisabled { account, by }))
+            }
+            UserCommand::Enable { jid } => {
+                let name = self.name(&jid)?;
+                self.accounts.enable(&name.host, &name.localpart).map_err(|error| name.failed(&error))?;
+                Ok(self.done(&name, "is enabled", |account, by| AuditEvent::AccountEnabled { account, by }))
+            }
+            UserCommand::Passwd { jid, password } => {
+                let name = self.name(&jid)?;
+                let set = self.accounts.set_password(&name.host, &name.localpart, &password);
+                set.map_err(|error| name.failed(&error))?;
+                (self.disconnect)(&name.jid());
+                Ok(self.done(&name, "has a new password", |account, by| AuditEvent::PasswordChanged { account, by }))
+            }
+            UserCommand::Remove { jid } => {
+                let name = self.name(&jid)?;
+                let removed = self.accounts.remove(&name.host, &name.localpart, self.now);
+                let id = removed.map_err(|error| name.failed(&error))?;
+                (self.disconnect)(&name.jid());
+                (self.purge)(id);
+                Ok(self.done(&name, "is removed", |account, by| AuditEvent::AccountRemoved { account, by }))
+            }
+        }
+    }
+
+    /// Makes all accounts that can be made: one that exists does not keep the others from being there.
+    fn add(&self, accounts: &[(String, Secret)]) -> Result<Vec<String>, String> {
+        // Keys cost milliseconds of CPU each, so many accounts are made on all cores.
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let share = accounts.len().div_ceil(threads).max(1);
+        let results: Vec<Result<String, String>> = thread::scope(|scope| {
+            let workers: Vec<_> = accounts
+                .chunks(share)
+                .map(|part| scope.spawn(|| part.iter().map(|(jid, password)| self.add_one(jid, password)).collect()))
+                .collect();
+            let joined = workers.into_iter().map(|worker| worker.join());
+            joined.flat_map(|part: thread::Result<Vec<_>>| part.expect("making an account does not panic")).collect()
+        });
+        let count = results.len();
+        let (lines, errors): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        let errors: Vec<String> = errors.into_iter().filter_map(Result::err).collect();
+        match errors.as_slice() {
+            [] => Ok(lines.into_iter().filter_map(Result::ok).collect()),
+            [error] if count == 1 => Err(error.clone()),
+            [first, ..] => Err(format!("{} of {count} accounts were not added, the first because: {first}", errors.len())),
+        }
+    }
+
+    fn add_one(&self, jid: &str, password: &Secret) -> Result<String, String> {
+        let name = self.name(jid)?;
+        let added = self.accounts.add(&name.host, &name.localpart, password, self.now);
+        added.map_err(|error| name.failed(&error))?;
+        let lines = self.done(&name, "is added", |account, by| AuditEvent::AccountAdded { account, by });
+        Ok(lines.concat())
+    }
+
+    fn list(&self, host: Option<&str>) -> Result<Vec<String>, String> {
+        let hosts: Vec<String> = match host {
+            Some(host) => vec![self.host(host)?],
+            None => self.config.hosts.iter().map(|host| host.name.to_string()).collect(),
+        };
+        let mut lines = Vec::new();
+        for host in hosts {
+            let mut after: Option<String> = None;
+            loop {
+                let page = self.accounts.list(&host, after.as_deref(), LIST_PAGE_COUNT);
+                let (page, more) = page.map_err(|error| error.to_string())?;
+                for account in &page {
+                    let state = match account.state {
+                        AccountState::Enabled => "",
+                        AccountState::Disabled => " disabled",
+                    };
+                    lines.push(format!("{}@{host}{state}", account.localpart));
+                }
+                // A page whose rows cannot be read has no last name to go on from.
+                match page.last() {
+                    Some(last) if more => after = Some(last.localpart.clone()),
+                    _ => break,
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    fn name(&self, jid: &str) -> Result<Name, String> {
+        let Some((localpart, host)) = jid.split_once('@') else {
+            return Err(format!("`{jid}` is no account: write NAME@HOST"));
+        };
+        let localpart = prepare_localpart(localpart).map_err(|error| format!("`{jid}`: {error}"))?;
+        Ok(Name { host: self.host(host)?, localpart: localpart.into_owned() })
+    }
+
+    fn host(&self, host: &str) -> Result<String, String> {
+        let host = prepare_domainpart(host).map_err(|error| format!("`{host}`: {error}"))?;
+        match self.config.host(&host) {
+            Some(_) => Ok(host.into_owned()),
+            None => Err(format!("{host} is not served here; the hosts are in the configuration file")),
+        }
+    }
+
+    fn done(&self, name: &Name, what: &str, event: fn(Arc<str>, By) -> AuditEvent) -> Vec<String> {
+        let jid = name.jid();
+        (self.audit)(event(Arc::from(jid.as_str()), By::Operator));
+        vec![format!("{jid} {what}")]
+    }
+}
+
+impl Name {
+    fn jid(&self) -> String {
+        format!("{}@{}", self.localpart, self.host)
+    }
+
+    fn failed(&self, error: &AccountError) -> String {
+        format!("{}: {error}", self.jid())
+    }
+}
+
+/// Accounts read from the store at a time.
+const LIST_PAGE_COUNT: usize = 1_000;

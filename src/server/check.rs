@@ -1,0 +1,359 @@
+//! `stonechat check`: would this server start and serve, and if not, what mends it. Refuses to change
+//! anything, except that it tries to listen where nobody does.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::admin;
+use super::command::Command;
+use super::settings::{read_certificate, read_config};
+use crate::config::{Certificate, Config, HostConfig};
+
+/// Something that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub level: Level,
+    /// What was found.
+    pub text: String,
+    /// How to mend it; empty if there is nothing to mend.
+    pub mend: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Fine,
+    /// The server starts, and serves less than it could.
+    Warning,
+    /// The server does not start, or clients do not get in.
+    Error,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Fine => "ok     ",
+            Level::Warning => "warning",
+            Level::Error => "error  ",
+        };
+        write!(f, "{level} {}", self.text)?;
+        if !self.mend.is_empty() {
+            write!(f, "\n        mend: {}", self.mend)?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at everything. `config` is the configuration file, if one is used.
+pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match read_config(config) {
+        Ok(checked) => {
+            findings.push(fine(format!("configuration: {} hosts", checked.hosts.len())));
+            let today_s = unix_seconds();
+            for (index, host) in checked.hosts.iter().enumerate() {
+                findings.extend(check_certificate(config, &checked, index, host, today_s));
+            }
+            findings.extend(check_ports(&checked, is_running(data)));
+        }
+        Err(errors) => {
+            let mend = "see conf/reference.toml for every option".to_owned();
+            findings.extend(errors.iter().map(|found| error(found.to_string(), mend.clone())));
+        }
+    }
+    findings.push(check_data(data));
+    findings.extend(check_limits());
+    findings.extend(check_clock(unix_seconds()));
+    findings
+}
+
+fn fine(text: String) -> Finding {
+    Finding { level: Level::Fine, text, mend: String::new() }
+}
+
+fn warning(text: String, mend: String) -> Finding {
+    Finding { level: Level::Warning, text, mend }
+}
+
+fn error(text: String, mend: String) -> Finding {
+    Finding { level: Level::Error, text, mend }
+}
+
+fn check_certificate(
+    path: Option<&Path>,
+    config: &Config,
+    index: usize,
+    host: &HostConfig,
+    today_s: i64,
+) -> Vec<Finding> {
+    let name = &host.name;
+    if host.certificate == Certificate::SelfSigned {
+        return vec![warning(
+            format!("certificate of {name}: self-signed, clients will warn of it"),
+            "give `certificate` and `key` of the host once it serves anybody but you".to_owned(),
+        )];
+    }
+    let place = |option: &str, message: String| config.places().error(&format!("host[{index}].{option}"), message);
+    match read_certificate(path, host) {
+        Err((option, message)) => vec![error(
+            place(option, message).to_string(),
+            "give a certificate chain and its private key, both in PEM and readable by this user".to_owned(),
+        )],
+        Ok(certified) => {
+            let leaf = certified.as_ref().and_then(|certified| certified.cert.first());
+            let leaf = leaf.map_or(&[][..], AsRef::as_ref);
+            let mut findings = inspect(name, leaf, today_s);
+            for finding in findings.iter_mut().filter(|finding| finding.level > Level::Fine) {
+                finding.text = place("certificate", finding.text.clone()).to_string();
+            }
+            findings
+        }
+    }
+}
+
+/// Looks into a certificate in DER: its time and its names.
+fn inspect(host: &str, certificate: &[u8], today_s: i64) -> Vec<Finding> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return vec![error("the certificate cannot be read".to_owned(), "give another one".to_owned())];
+    };
+    let renew = "renew it, then send SIGHUP".to_owned();
+    let mut findings = Vec::new();
+    let validity = parsed.validity();
+    let days = (validity.not_after.timestamp() - today_s).div_euclid(86_400);
+    if validity.not_before.timestamp() > today_s {
+        let mend = "set the clock right, or give another certificate".to_owned();
+        findings.push(error(format!("is valid only from {}", validity.not_before), mend));
+    } else if days < 0 {
+        findings.push(error(format!("expired on {}", validity.not_after), renew));
+    } else if days < EXPIRY_WARNING_DAYS {
+        findings.push(warning(format!("expires in {days} days"), renew));
+    } else {
+        findings.push(fine(format!("certificate of {host}: valid for {days} days")));
+    }
+    if !covers(&parsed, host) {
+        let mend = format!("order one with the DNS name {host} (RFC 6120 section 13.7.1.2)");
+        findings.push(error(format!("does not name {host}: clients will refuse it"), mend));
+    }
+    findings
+}
+
+/// Whether a DNS name of the certificate is the host's, by RFC 6125 section 6.4: "*" stands for one whole label.
+fn covers(certificate: &X509Certificate<'_>, host: &str) -> bool {
+    let Ok(host) = idna::domain_to_ascii(host) else { return false };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return false };
+    let is_host = |name: &str| match name.strip_prefix("*.") {
+        Some(parent) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
+        None => host.eq_ignore_ascii_case(name),
+    };
+    names.value.general_names.iter().any(|name| matches!(name, GeneralName::DNSName(name) if is_host(name)))
+}
+
+fn is_running(data: &Path) -> bool {
+    matches!(admin::ask(data, &Command::Status), Ok(Ok(_)))
+}
+
+fn check_ports(config: &Config, running: bool) -> Vec<Finding> {
+    let check = |address: &str| {
+        // The listener is dropped at once: the next address may need the same port.
+        match TcpListener::bind(address).map(drop) {
+            Ok(()) => fine(format!("port {address}: free")),
+            Err(found) => port_finding(address, &found, running),
+        }
+    };
+    config.listeners.iter().map(|listener| check(&listener.address)).collect()
+}
+
+fn port_finding(address: &str, found: &io::Error, running: bool) -> Finding {
+    match found.kind() {
+        io::ErrorKind::AddrInUse if running => fine(format!("port {address}: held by the running server")),
+        io::ErrorKind::AddrInUse => error(
+            format!("port {address}: another program listens there"),
+            "find it with `ss -ltnp` and stop it, or choose another `address` for the listener".to_owned(),
+        ),
+        io::ErrorKind::PermissionDenied => error(
+            format!("port {address}: this user may not listen there"),
+            "choose a port above 1023, or give the program CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities)"
+                .to_owned(),
+        ),
+        io::ErrorKind::AddrNotAvailable => error(
+            format!("port {address}: this machine has no such address"),
+            "see `ip address`; for IPv6 look whether net.ipv6.conf.all.disable_ipv6 is 0".to_owned(),
+        ),
+        _ => error(format!("port {address}: {found}"), "choose another `address` for the listener".to_owned()),
+    }
+}
+
+fn check_data(data: &Path) -> Finding {
+    let shown = data.display();
+    let metadata = match fs::metadata(data) {
+        Ok(metadata) => metadata,
+        Err(found) if found.kind() == io::ErrorKind::NotFound => {
+            return fine(format!("data directory {shown}: will be made at the first start"));
+        }
+        Err(found) => {
+            return error(format!("data directory {shown}: {found}"), "let this user read and write it".to_owned());
+        }
+    };
+    if !metadata.is_dir() {
+        let mend = "give another --data".to_owned();
+        return error(format!("data directory {shown}: is no directory"), mend);
+    }
+    let probe = data.join(format!(".check.{}", std::process::id()));
+    if let Err(found) = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
+        let mend = format!("chown {shown} to the user that runs the server, and see that the disk has room");
+        return error(format!("data directory {shown}: cannot be written: {found}"), mend);
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        let mend = format!("chmod 700 {shown}");
+        return warning(format!("data directory {shown}: others may look into it"), mend);
+    }
+    fine(format!("data directory {shown}: private and writable"))
+}
+
+fn check_limits() -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // Read as text: asking the system directly would be unsafe code for one number.
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    findings.extend(open_files_max(&limits).map(descriptor_finding));
+    for (path, least, why) in KERNEL_LIMITS {
+        let Ok(text) = fs::read_to_string(format!("/proc/sys/{path}")) else { continue };
+        let Ok(value) = text.trim().parse::<u64>() else { continue };
+        findings.push(kernel_finding(path, value, *least, why));
+    }
+    findings
+}
+
+/// The hard limit of open files, to which the server raises itself.
+fn open_files_max(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().nth(1)? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+fn descriptor_finding(count: u64) -> Finding {
+    let clients = count.saturating_sub(OWN_DESCRIPTORS);
+    if count >= DESCRIPTORS_WANTED {
+        return fine(format!("open files: {count}, room for {clients} connections"));
+    }
+    warning(
+        format!("open files: {count}, so at most {clients} connections"),
+        format!("ulimit -n {DESCRIPTORS_WANTED} (systemd: LimitNOFILE={DESCRIPTORS_WANTED})"),
+    )
+}
+
+fn kernel_finding(path: &str, value: u64, least: u64, why: &str) -> Finding {
+    let name = path.replace('/', ".");
+    if value >= least {
+        return fine(format!("{name}: {value}"));
+    }
+    warning(format!("{name}: {value}; {why}"), format!("sysctl -w {name}={least}"))
+}
+
+fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn check_clock(today_s: i64) -> Option<Finding> {
+    (today_s < CLOCK_EARLIEST_S).then(|| {
+        error(
+            "clock: it shows a time before this program was written".to_owned(),
+            "set it, and run an NTP client: certificates and stamps depend on it".to_owned(),
+        )
+    })
+}
+
+/// Certificates are ordered for 90 days at a time by most; a week of reminders before automatic renewal is over.
+const EXPIRY_WARNING_DAYS: i64 = 14;
+/// Below it a public server runs out of connections first.
+const DESCRIPTORS_WANTED: u64 = 65_536;
+/// What the server itself holds open: store, log, event loops.
+const OWN_DESCRIPTORS: u64 = 512;
+/// 2026-11-01.
+const CLOCK_EARLIEST_S: i64 = 1_793_491_200;
+const KERNEL_LIMITS: &[(&str, u64, &str)] = &[
+    ("net/core/somaxconn", 1_024, "connections that arrive together are dropped after a restart"),
+    ("fs/file-max", 65_536, "open files of all programs together"),
+    ("fs/nr_open", 65_536, "no program may open more files than this"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(names: &[&str], until: (i32, u8, u8)) -> Vec<u8> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut parameters = rcgen::CertificateParams::new(names).expect("valid names");
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        parameters.self_signed(&key).expect("a certificate").der().to_vec()
+    }
+
+    const NOVEMBER_2026_S: i64 = 1_794_000_000;
+
+    fn levels(host: &str, certificate: &[u8]) -> Vec<Level> {
+        inspect(host, certificate, NOVEMBER_2026_S).iter().map(|finding| finding.level).collect()
+    }
+
+    #[test]
+    fn a_certificate_is_judged_by_its_time() {
+        assert_eq!(levels("a.example", &certificate(&["a.example"], (2030, 1, 1))), [Level::Fine]);
+        assert_eq!(levels("a.example", &certificate(&["a.example"], (2026, 11, 10))), [Level::Warning]);
+        assert_eq!(levels("a.example", &certificate(&["a.example"], (2026, 1, 1))), [Level::Error]);
+    }
+
+    #[test]
+    fn a_certificate_must_name_the_host_a_star_for_one_label() {
+        let one = certificate(&["*.example.org", "b.example"], (2030, 1, 1));
+        assert_eq!(levels("b.example", &one), [Level::Fine]);
+        assert_eq!(levels("chat.example.org", &one), [Level::Fine]);
+        assert_eq!(levels("example.org", &one), [Level::Fine, Level::Error]);
+        assert_eq!(levels("a.chat.example.org", &one), [Level::Fine, Level::Error]);
+    }
+
+    #[test]
+    fn a_port_in_use_is_an_error_unless_it_is_ours() {
+        let in_use = io::Error::from(io::ErrorKind::AddrInUse);
+        assert_eq!(port_finding("[::]:5222", &in_use, false).level, Level::Error);
+        assert_eq!(port_finding("[::]:5222", &in_use, true).level, Level::Fine);
+    }
+
+    #[test]
+    fn few_descriptors_are_a_warning_that_says_how_to_have_more() {
+        let text = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 4096                 files     \n";
+        let finding = descriptor_finding(open_files_max(text).expect("is there"));
+        assert_eq!(finding.level, Level::Warning);
+        assert!(finding.mend.contains("LimitNOFILE=65536"));
+        assert_eq!(descriptor_finding(1_048_576).level, Level::Fine);
+    }
+
+    #[test]
+    fn a_clock_in_the_past_is_an_error() {
+        assert_eq!(check_clock(0).map(|finding| finding.level), Some(Level::Error));
+        assert_eq!(check_clock(NOVEMBER_2026_S), None);
+    }
+
+    #[test]
+    fn a_data_directory_that_others_may_read_is_a_warning() {
+        let path = std::env::temp_dir().join(format!("stonechat-check-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        assert_eq!(check_data(&path).level, Level::Fine);
+        fs::create_dir(&path).expect("a directory");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+        assert_eq!(check_data(&path).level, Level::Warning);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("ours");
+        assert_eq!(check_data(&path).level, Level::Fine);
+        assert_eq!(fs::read_dir(&path).expect("readable").count(), 0);
+    }
+}

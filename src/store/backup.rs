@@ -1,0 +1,193 @@
+//! A copy of all rows as of one moment, made while the store works, in a directory that can be opened like any
+//! other. Knows no engine but the embedded one to write it with.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::actor::rows::{RowKey, StoreError, Table, Write};
+
+use super::api::{OpenError, Store, StoreOptions};
+use super::embedded::{Embedded, sync_dir};
+use super::engine::Engine;
+
+/// Why there is no backup; nothing is left at the target then.
+#[derive(Debug)]
+pub enum BackupError {
+    /// The target's files could not be made.
+    Io { dir: PathBuf, error: io::Error },
+    /// The target holds something already.
+    NotEmpty { dir: PathBuf },
+    /// The copy could not be created.
+    Open(OpenError),
+    /// Rows could not be read here or written there.
+    Store(StoreError),
+}
+
+impl fmt::Display for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BackupError::Io { dir, error } => {
+                write!(f, "the backup to {} failed: {error}", dir.display())
+            }
+            BackupError::NotEmpty { dir } => write!(
+                f,
+                "{} is not empty; a backup goes into a directory of its own",
+                dir.display()
+            ),
+            BackupError::Open(error) => write!(f, "the backup could not be created: {error}"),
+            BackupError::Store(error) => write!(f, "the backup failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BackupError {}
+
+impl Store {
+    /// Copies all rows of the tables that this store was opened with, as of one moment, to the directory
+    /// `target`, which must be empty or not exist. Memory stays bounded by a few megabytes, and saves go on. The
+    /// copy is written beside the target under the name `TARGET.part`, synced, then renamed.
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    pub fn backup(&self, target: &Path) -> Result<(), BackupError> {
+        let io = |error| BackupError::Io {
+            dir: target.to_path_buf(),
+            error,
+        };
+        let holds_something = match fs::read_dir(target) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(io(error)),
+        };
+        if holds_something {
+            return Err(BackupError::NotEmpty {
+                dir: target.to_path_buf(),
+            });
+        }
+        let mut part = target.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        if part.try_exists().map_err(io)? {
+            fs::remove_dir_all(&part).map_err(io)?;
+        }
+        let done = copy(self.engine(), self.tables(), &part)
+            .and_then(|()| fs::rename(&part, target).map_err(io));
+        if done.is_err() {
+            // Best effort: the error that counts is the one that is returned.
+            let _ = fs::remove_dir_all(&part);
+        }
+        done?;
+        let parent = target.parent().filter(|dir| !dir.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new("."))).map_err(io)
+    }
+}
+
+fn copy(source: &dyn Engine, tables: &[&'static Table], part: &Path) -> Result<(), BackupError> {
+    let copy = Embedded::open(&StoreOptions::at(part)).map_err(BackupError::Open)?;
+    copy.create(tables).map_err(BackupError::Store)?;
+    let mut writes = Vec::new();
+    let mut bytes = 0;
+    let visited = source.visit(&mut |table, key, value| {
+        bytes += key.len() + value.len();
+        writes.push(Write::Put {
+            table,
+            key: RowKey::new(key),
+            value: Arc::from(value),
+        });
+        if bytes >= CHUNK_BYTES {
+            copy.commit(&writes)?;
+            writes.clear();
+            bytes = 0;
+        }
+        Ok(())
+    });
+    visited
+        .and_then(|()| copy.commit(&writes))
+        .map_err(BackupError::Store)
+}
+
+/// Rows' bytes in one commit of the copy.
+const CHUNK_BYTES: usize = 2 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{LETTERS, ROSTERS, TempDir, key, put, range};
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn open(dir: &Path) -> Store {
+        Store::open(StoreOptions::at(dir), &[&LETTERS, &ROSTERS], Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_backup_opens_and_holds_the_same_rows_and_numbers() {
+        let dir = TempDir::new();
+        let store = open(&dir.join("live"));
+        for n in 0..3_000_u32 {
+            let value = vec![7; 1_000];
+            let writes = vec![put(&LETTERS, &n.to_be_bytes(), &value)];
+            store.save_now(writes).unwrap();
+        }
+        store
+            .save_now(vec![put(&ROSTERS, b"juliet", b"romeo")])
+            .unwrap();
+        store.next_number("account").unwrap();
+        let target = dir.join("copy");
+        store.backup(&target).unwrap();
+
+        let copy = open(&target);
+        let mut all = range(b"", b"\xff");
+        all.count_max = 5_000;
+        all.bytes_max = usize::MAX;
+        assert_eq!(
+            copy.range_now(&LETTERS, &all).unwrap(),
+            store.range_now(&LETTERS, &all).unwrap()
+        );
+        assert_eq!(
+            copy.row_now(&ROSTERS, &key(b"juliet")).unwrap(),
+            Some(b"romeo".to_vec())
+        );
+        assert_eq!(copy.next_number("account").unwrap(), 65);
+    }
+
+    #[test]
+    fn a_backup_shows_one_moment_while_writes_go_on() {
+        let dir = TempDir::new();
+        let store = open(&dir.join("live"));
+        let both = |n: u32| {
+            let value = n.to_be_bytes();
+            vec![put(&LETTERS, b"n", &value), put(&ROSTERS, b"n", &value)]
+        };
+        store.save_now(both(0)).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut n = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    n += 1;
+                    store.save_now(both(n)).unwrap();
+                }
+            });
+            for round in 0..3 {
+                let target = dir.join(&format!("copy{round}"));
+                store.backup(&target).unwrap();
+                let copy = open(&target);
+                let letter = copy.row_now(&LETTERS, &key(b"n")).unwrap();
+                assert_eq!(letter, copy.row_now(&ROSTERS, &key(b"n")).unwrap());
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn a_backup_never_goes_where_something_is() {
+        let dir = TempDir::new();
+        let store = open(&dir.join("live"));
+        let error = store.backup(dir.path()).unwrap_err();
+        assert!(matches!(error, BackupError::NotEmpty { .. }));
+        assert!(error.to_string().contains("is not empty"));
+    }
+}

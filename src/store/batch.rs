@@ -1,0 +1,146 @@
+//! What a collection of saves amounts to: the last write of each key, and nothing for a row that came and went
+//! within it. Refuses to know when a collection ends.
+
+use std::collections::HashMap;
+
+use crate::actor::rows::{RowKey, Write};
+
+use super::engine::Engine;
+
+/// Writes in the order of their first appearance, at most one for each key.
+#[derive(Default)]
+pub(super) struct Batch {
+    entries: Vec<Entry>,
+    places: HashMap<(&'static str, RowKey), usize>,
+    bytes: usize,
+}
+
+struct Entry {
+    write: Write,
+    /// The first write of this key in the batch was a put, so the row may have begun here.
+    began_with_put: bool,
+}
+
+impl Batch {
+    /// Adds what one save writes.
+    pub(super) fn add(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            let (key, size) = match &write {
+                Write::Put { key, value, .. } => (key, value.len()),
+                Write::Delete { key, .. } => (key, 0),
+            };
+            self.bytes += size + key.as_bytes().len();
+            let place = (write.table().name, key.clone());
+            match self.places.entry(place) {
+                std::collections::hash_map::Entry::Occupied(place) => {
+                    self.entries[*place.get()].write = write;
+                }
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    place.insert(self.entries.len());
+                    let began_with_put = matches!(write, Write::Put { .. });
+                    self.entries.push(Entry {
+                        write,
+                        began_with_put,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Bytes of keys and values that were added, replaced ones included.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The writes that are left. A row that was put and deleted in here leaves nothing, unless the engine held
+    /// the key before: then the older row must go. Asking the engine costs a look into filters that are in
+    /// memory; writing a tombstone would cost the journal, a memtable and a compaction.
+    pub(super) fn into_writes(self, engine: &dyn Engine) -> Vec<Write> {
+        self.entries
+            .into_iter()
+            .filter(|entry| match &entry.write {
+                Write::Delete { table, key } if entry.began_with_put => {
+                    engine.has(table, key).unwrap_or(true)
+                }
+                _ => true,
+            })
+            .map(|entry| entry.write)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::super::testing::{LETTERS, ROSTERS, delete, put};
+    use super::*;
+
+    fn left_of(engine: &Memory, saves: Vec<Vec<Write>>) -> Vec<String> {
+        let mut batch = Batch::default();
+        for writes in saves {
+            batch.add(writes);
+        }
+        let writes = batch.into_writes(engine);
+        writes
+            .iter()
+            .map(|write| match write {
+                Write::Put { key, value, .. } => format!("{key:?}={value:?}"),
+                Write::Delete { key, .. } => format!("-{key:?}"),
+            })
+            .collect()
+    }
+
+    fn engine() -> Memory {
+        Memory::new(&[&LETTERS, &ROSTERS])
+    }
+
+    #[test]
+    fn a_row_that_came_and_went_leaves_nothing() {
+        let saves = vec![
+            vec![put(&LETTERS, b"a", b"1")],
+            vec![put(&LETTERS, b"b", b"2")],
+            vec![delete(&LETTERS, b"a")],
+        ];
+        assert_eq!(left_of(&engine(), saves), ["62=[50]"]);
+    }
+
+    #[test]
+    fn a_row_that_was_there_before_goes_even_if_it_was_put_again_meanwhile() {
+        let engine = engine();
+        engine.commit(&[put(&LETTERS, b"a", b"0")]).unwrap();
+        let saves = vec![
+            vec![put(&LETTERS, b"a", b"1")],
+            vec![delete(&LETTERS, b"a")],
+        ];
+        assert_eq!(left_of(&engine, saves), ["-61"]);
+    }
+
+    #[test]
+    fn a_later_put_replaces_an_earlier_one_and_a_delete() {
+        let saves = vec![
+            vec![delete(&LETTERS, b"a"), put(&LETTERS, b"b", b"1")],
+            vec![put(&LETTERS, b"b", b"2"), put(&LETTERS, b"a", b"3")],
+        ];
+        assert_eq!(left_of(&engine(), saves), ["61=[51]", "62=[50]"]);
+    }
+
+    #[test]
+    fn a_delete_that_came_first_stays() {
+        let saves = vec![vec![
+            delete(&LETTERS, b"a"),
+            put(&LETTERS, b"a", b"1"),
+            delete(&LETTERS, b"a"),
+        ]];
+        assert_eq!(left_of(&engine(), saves), ["-61"]);
+    }
+
+    #[test]
+    fn equal_keys_of_two_tables_are_two_rows() {
+        let saves = vec![vec![
+            put(&LETTERS, b"a", b"1"),
+            put(&ROSTERS, b"a", b"2"),
+            delete(&LETTERS, b"a"),
+        ]];
+        assert_eq!(left_of(&engine(), saves), ["61=[50]"]);
+    }
+}

@@ -1,0 +1,101 @@
+//! What every engine does: rows by table and key, and atomic durable commits. Refuses to know threads, tickets
+//! and how saves are collected.
+
+use crate::actor::Answer;
+use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
+
+use super::api::Request;
+
+/// Keeps rows. Reads see whole commits only, and only such as are durable.
+pub trait Engine: Send + Sync {
+    /// Makes sure that these tables exist; none of them twice.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk refuses.
+    fn create(&self, tables: &[&'static Table]) -> Result<(), StoreError>;
+
+    /// One value.
+    ///
+    /// # Errors
+    /// `Broken` if the disk cannot be read or the table was never created.
+    fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Whether there is such a row, for less than reading it costs.
+    ///
+    /// # Errors
+    /// As [`Engine::row`].
+    fn has(&self, table: &'static Table, key: &RowKey) -> Result<bool, StoreError>;
+
+    /// The rows of a range in key order, as far as its bounds let them.
+    ///
+    /// # Errors
+    /// As [`Engine::row`].
+    fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError>;
+
+    /// Does all these writes, in order, or none; they are durable on return.
+    ///
+    /// # Errors
+    /// `DiskFull` while there is no room, `Broken` otherwise; whether a later start finds the writes is then
+    /// not known, but it finds all or none.
+    fn commit(&self, writes: &[Write]) -> Result<(), StoreError>;
+
+    /// Shows every row as of one moment, table by table in key order, while commits go on.
+    ///
+    /// # Errors
+    /// As [`Engine::row`], and whatever `each` returns.
+    fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError>;
+
+    /// Refuses writes while the disk has less room than this; engines without a disk have no such bound.
+    fn set_reserve(&self, bytes: u64);
+}
+
+/// Sees one row: its table, key and value.
+pub type Visitor<'a> = dyn FnMut(&'static Table, &[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
+/// A part of a range.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// In key order.
+    pub rows: Vec<Row>,
+    /// Whether the range holds more behind the last of them.
+    pub more: bool,
+}
+
+impl Page {
+    /// Takes rows while `range` lets it: never more than `count_max`, and one at least even if it is larger
+    /// than `bytes_max`.
+    pub(super) fn fill(
+        range: &RowRange,
+        rows: impl Iterator<Item = Result<Row, StoreError>>,
+    ) -> Result<Page, StoreError> {
+        let mut page = Page {
+            rows: Vec::new(),
+            more: false,
+        };
+        let mut bytes = 0;
+        for row in rows {
+            let row = row?;
+            bytes += row.value.len();
+            let fits = bytes <= range.bytes_max || page.rows.is_empty();
+            if page.rows.len() >= range.count_max || !fits {
+                page.more = true;
+                break;
+            }
+            page.rows.push(row);
+        }
+        Ok(page)
+    }
+}
+
+/// Answers a request that only reads; a save is no such request and is refused.
+pub(super) fn read(engine: &dyn Engine, request: &Request) -> Answer {
+    let answer = match request {
+        Request::Row { table, key } => engine.row(table, key).map(Answer::Row),
+        Request::Range { table, range } => engine.range(table, range).map(|page| Answer::Range {
+            rows: page.rows,
+            more: page.more,
+        }),
+        Request::Save(_) => Err(StoreError::Broken),
+    };
+    answer.unwrap_or_else(Answer::Failed)
+}

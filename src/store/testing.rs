@@ -1,0 +1,79 @@
+//! What the store's tests share: two tables, short ways to say a write, a directory that goes away.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
+
+pub(super) static LETTERS: Table = Table {
+    name: "letters",
+    durability: Durability::Soon,
+    export: Export::Never,
+    about: "Rows that come and go.",
+};
+
+pub(super) static ROSTERS: Table = Table {
+    name: "rosters",
+    durability: Durability::BeforeReply,
+    export: Export::Never,
+    about: "Rows that somebody waits for.",
+};
+
+pub(super) fn key(bytes: &[u8]) -> RowKey {
+    RowKey::new(bytes)
+}
+
+pub(super) fn put(table: &'static Table, key: &[u8], value: &[u8]) -> Write {
+    Write::Put {
+        table,
+        key: RowKey::new(key),
+        value: value.into(),
+    }
+}
+
+pub(super) fn delete(table: &'static Table, key: &[u8]) -> Write {
+    Write::Delete {
+        table,
+        key: RowKey::new(key),
+    }
+}
+
+pub(super) fn range(from: &[u8], to: &[u8]) -> RowRange {
+    RowRange {
+        from: key(from),
+        to: key(to),
+        count_max: 1_000,
+        bytes_max: 1_000_000,
+    }
+}
+
+/// A fresh directory below the system's temporary one, removed when dropped.
+pub(super) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(super) fn new() -> TempDir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "stonechat-store-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        TempDir(dir)
+    }
+
+    pub(super) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,535 @@
+//! The store's threads: readers, and the one writer that collects saves, commits once and then answers all.
+//! Refuses to know how an engine keeps rows.
+//!
+//! When the writer commits: five milliseconds after the first save that nobody waits for (`Soon`), so that a row
+//! which is deleted within that time never reaches the disk; one millisecond after somebody waits (a
+//! `BeforeReply` table, a fenced read, a blocking caller); at once if all who are there wait, since a commit
+//! gathers those who come while it lasts anyway.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Condvar, Mutex};
+
+use crate::actor::rows::{Durability, StoreError, Write};
+use crate::actor::{Answer, Ticket};
+use crate::base::limits::COMMIT_COLLECT_MS;
+
+use super::api::{Fence, Port, Reply, Request};
+use super::batch::Batch;
+use super::engine::{Engine, read};
+
+/// A request and who is answered.
+pub(super) struct Asked {
+    pub(super) to: To,
+    pub(super) request: Request,
+}
+
+pub(super) enum To {
+    Port(Reply),
+    /// A thread that waits for this one answer.
+    Caller(Sender<Answer>),
+}
+
+impl Asked {
+    /// Whether somebody waits for this with everything else they have to do.
+    fn urgent(&self) -> bool {
+        let waits = |write: &Write| write.table().durability == Durability::BeforeReply;
+        match (&self.to, &self.request) {
+            (To::Port(_), Request::Save(writes)) => writes.iter().any(waits),
+            _ => true,
+        }
+    }
+}
+
+/// The running threads; dropping it ends them when all is done.
+pub(super) struct Threads {
+    queue: Arc<Queue>,
+    reads: Option<Sender<Asked>>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    pub(super) fn start(
+        engine: Arc<dyn Engine>,
+        ports: Vec<Port>,
+        readers: usize,
+    ) -> io::Result<Threads> {
+        let ports = Arc::new(ports);
+        let queue = Arc::new(Queue::default());
+        let (reads, asked) = unbounded();
+        let mut threads = Threads {
+            queue: queue.clone(),
+            reads: Some(reads.clone()),
+            handles: Vec::new(),
+        };
+        let writer = Writer {
+            queue,
+            engine: engine.clone(),
+            ports: ports.clone(),
+            reads,
+        };
+        let handle = Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())?;
+        threads.handles.push(handle);
+        for _ in 0..readers.max(1) {
+            let (engine, ports, asked) = (engine.clone(), ports.clone(), asked.clone());
+            let handle = Builder::new()
+                .name("store-reader".into())
+                .spawn(move || answer_reads(&*engine, &ports, &asked))?;
+            threads.handles.push(handle);
+        }
+        Ok(threads)
+    }
+
+    /// Queues saves, in order.
+    pub(super) fn save(&self, saves: impl Iterator<Item = Asked>) {
+        self.queue.push(saves);
+    }
+
+    /// Sends a read to the readers: at once, or behind the commit of what is queued.
+    pub(super) fn read(&self, asked: Asked, fence: Fence) {
+        let asked = match fence {
+            Fence::None => Some(asked),
+            Fence::AfterSaves => self.queue.push_behind_saves(asked),
+        };
+        if let (Some(asked), Some(reads)) = (asked, &self.reads) {
+            // The readers are there as long as this sender is.
+            let _ = reads.send(asked);
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.queue.close();
+        // The readers end when the writer's sender is gone as well, and then have answered everything.
+        self.reads = None;
+        for handle in self.handles.drain(..) {
+            // A port that holds the last handle of its own store is dropped on the thread that it would await.
+            if handle.thread().id() != std::thread::current().id() && handle.join().is_err() {
+                log::error!("a thread of the store had panicked");
+            }
+        }
+    }
+}
+
+/// What waits for the writer. A list under a lock, because it is taken whole: a push costs no wake-up unless it
+/// changes when the writer must begin.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    asked: Vec<Asked>,
+    /// When the first one came for which nobody waits, and the first one for which somebody does.
+    soon_since: Option<Instant>,
+    urgent_since: Option<Instant>,
+    committing: bool,
+    closing: bool,
+}
+
+impl Waiting {
+    fn begins_at(&self) -> Option<Instant> {
+        let collected = self.soon_since.map(|since| since + COLLECT);
+        let urgent = self.urgent_since.map(|since| match collected {
+            Some(collected) => collected.min(since + COLLECT_URGENT),
+            None => since,
+        });
+        urgent.or(collected)
+    }
+
+    /// Whether the writer must look again.
+    fn push(&mut self, asked: Asked) -> bool {
+        let since = if asked.urgent() {
+            &mut self.urgent_since
+        } else {
+            &mut self.soon_since
+        };
+        self.asked.push(asked);
+        let first = since.is_none();
+        if first {
+            *since = Some(Instant::now());
+        }
+        first
+    }
+}
+
+impl Queue {
+    fn push(&self, all: impl Iterator<Item = Asked>) {
+        let mut waiting = self.waiting.lock();
+        let mut ring = false;
+        for asked in all {
+            ring |= waiting.push(asked);
+        }
+        drop(waiting);
+        if ring {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Queues a read, or returns it if there is nothing to wait for.
+    fn push_behind_saves(&self, asked: Asked) -> Option<Asked> {
+        let mut waiting = self.waiting.lock();
+        if waiting.asked.is_empty() && !waiting.committing {
+            return Some(asked);
+        }
+        let ring = waiting.push(asked);
+        drop(waiting);
+        if ring {
+            self.bell.notify_one();
+        }
+        None
+    }
+
+    /// What is to be done next; none when there is nothing and never will be.
+    fn take(&self) -> Option<Vec<Asked>> {
+        let mut waiting = self.waiting.lock();
+        waiting.committing = false;
+        loop {
+            match waiting.begins_at() {
+                _ if waiting.closing => break,
+                None => self.bell.wait(&mut waiting),
+                Some(moment) => {
+                    if self.bell.wait_until(&mut waiting, moment).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        if waiting.asked.is_empty() {
+            return None;
+        }
+        waiting.committing = true;
+        waiting.soon_since = None;
+        waiting.urgent_since = None;
+        Some(std::mem::take(&mut waiting.asked))
+    }
+
+    fn close(&self) {
+        self.waiting.lock().closing = true;
+        self.bell.notify_one();
+    }
+}
+
+struct Writer {
+    queue: Arc<Queue>,
+    engine: Arc<dyn Engine>,
+    ports: Arc<Vec<Port>>,
+    reads: Sender<Asked>,
+}
+
+impl Writer {
+    fn run(self) {
+        while let Some(all) = self.queue.take() {
+            let mut batch = Batch::default();
+            let mut saved = Vec::with_capacity(all.len());
+            let mut behind = Vec::new();
+            for asked in all {
+                match asked.request {
+                    Request::Save(writes) => {
+                        batch.add(writes);
+                        saved.push(asked.to);
+                    }
+                    _ => behind.push(asked),
+                }
+                if batch.bytes() >= COMMIT_BYTES {
+                    self.commit(std::mem::take(&mut batch), std::mem::take(&mut saved));
+                }
+            }
+            self.commit(batch, saved);
+            for asked in behind {
+                // The readers outlive the writer: they end when its sender is gone.
+                let _ = self.reads.send(asked);
+            }
+        }
+    }
+
+    fn commit(&self, batch: Batch, saved: Vec<To>) {
+        let engine = &*self.engine;
+        let result = caught(|| {
+            let writes = batch.into_writes(engine);
+            if writes.is_empty() {
+                return Ok(());
+            }
+            engine.commit(&writes)
+        });
+        let mut answers: Vec<Vec<(Ticket, Answer)>> = Vec::new();
+        answers.resize_with(self.ports.len(), Vec::new);
+        for to in saved {
+            let answer = match result {
+                Ok(()) => Answer::Saved,
+                Err(error) => Answer::Failed(error),
+            };
+            match to {
+                To::Caller(caller) => tell(&caller, answer),
+                To::Port(reply) => match answers.get_mut(usize::from(reply.port.0)) {
+                    Some(answers) => answers.push((reply.ticket, answer)),
+                    None => log::error!("no port {:?} for {:?}", reply.port, reply.ticket),
+                },
+            }
+        }
+        for (port, answers) in self.ports.iter().zip(answers) {
+            if !answers.is_empty() {
+                port.deliver(answers);
+            }
+        }
+    }
+}
+
+fn answer_reads(engine: &dyn Engine, ports: &[Port], asked: &Receiver<Asked>) {
+    for Asked { to, request } in asked {
+        let answer = caught(|| Ok(read(engine, &request))).unwrap_or_else(Answer::Failed);
+        match to {
+            To::Caller(caller) => tell(&caller, answer),
+            To::Port(reply) => match ports.get(usize::from(reply.port.0)) {
+                Some(port) => port.deliver(vec![(reply.ticket, answer)]),
+                None => log::error!("no port {:?} for {:?}", reply.port, reply.ticket),
+            },
+        }
+    }
+}
+
+fn tell(caller: &Sender<Answer>, answer: Answer) {
+    // The channel has room for the one answer, and a caller that is gone needs none.
+    let _ = caller.send(answer);
+}
+
+/// Runs a call of the engine so that its panic is an error of those who asked and not the end of the thread:
+/// everybody else would wait for ever.
+fn caught<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let call = std::panic::AssertUnwindSafe(call);
+    std::panic::catch_unwind(call).unwrap_or_else(|_| {
+        log::error!("the store's engine panicked");
+        Err(StoreError::Broken)
+    })
+}
+
+const COLLECT: Duration = Duration::from_millis(COMMIT_COLLECT_MS);
+/// How long one who waits lets others join, while there are some who do not wait.
+const COLLECT_URGENT: Duration = Duration::from_millis(1);
+/// Bytes of one commit: more are divided, so that a commit always fits into a memtable.
+const COMMIT_BYTES: usize = 2 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::{PortId, Store};
+    use super::super::engine::{Page, Visitor};
+    use super::super::memory::Memory;
+    use super::super::testing::{LETTERS, ROSTERS, delete, key, put, range};
+    use super::*;
+    use crate::actor::rows::{RowKey, RowRange, Table};
+
+    /// A memory engine that counts commits, can hold them up, and can panic.
+    #[derive(Default)]
+    struct Watched {
+        memory: Memory,
+        commits: Mutex<Vec<usize>>,
+        /// Commits wait while this is locked.
+        gate: Mutex<()>,
+        panics: Mutex<bool>,
+    }
+
+    impl Engine for Watched {
+        fn create(&self, tables: &[&'static Table]) -> Result<(), StoreError> {
+            self.memory.create(tables)
+        }
+        fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
+            self.memory.row(table, key)
+        }
+        fn has(&self, table: &'static Table, key: &RowKey) -> Result<bool, StoreError> {
+            self.memory.has(table, key)
+        }
+        fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+            self.memory.range(table, range)
+        }
+        fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+            let _open = self.gate.lock();
+            assert!(!*self.panics.lock(), "the engine was told to panic");
+            self.commits.lock().push(writes.len());
+            self.memory.commit(writes)
+        }
+        fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
+            self.memory.visit(each)
+        }
+        fn set_reserve(&self, _: u64) {}
+    }
+
+    struct Stage {
+        engine: Arc<Watched>,
+        store: Store,
+        answers: Receiver<(Ticket, Answer)>,
+    }
+
+    fn stage() -> Stage {
+        let engine = Arc::new(Watched::default());
+        engine.create(&[&LETTERS, &ROSTERS]).unwrap();
+        let (sender, answers) = unbounded();
+        let port = Port::new(move |all| {
+            for answer in all {
+                let _ = sender.send(answer);
+            }
+        });
+        let store = Store::on(engine.clone(), &[&LETTERS, &ROSTERS], vec![port]);
+        Stage {
+            engine,
+            store,
+            answers,
+        }
+    }
+
+    impl Stage {
+        fn save(&self, ticket: u64, write: Write) {
+            self.store.save(reply(ticket), vec![write]);
+        }
+
+        fn next(&self) -> (u64, Answer) {
+            let (ticket, answer) = self.answers.recv_timeout(Duration::from_secs(10)).unwrap();
+            (ticket.0, answer)
+        }
+    }
+
+    fn reply(ticket: u64) -> Reply {
+        Reply {
+            port: PortId(0),
+            ticket: Ticket(ticket),
+        }
+    }
+
+    #[test]
+    fn saves_of_one_collection_share_a_commit_and_are_answered_in_order() {
+        let stage = stage();
+        let gate = stage.engine.gate.lock();
+        let saves = (0..50_u8).map(|n| (Ticket(n.into()), vec![put(&LETTERS, &[n], b"x")]));
+        stage.store.save_all(PortId(0), saves);
+        drop(gate);
+        for n in 0..50 {
+            let (ticket, answer) = stage.next();
+            assert!(ticket == n && matches!(answer, Answer::Saved));
+        }
+        assert_eq!(*stage.engine.commits.lock(), [50]);
+    }
+
+    #[test]
+    fn a_row_that_came_and_went_is_answered_twice_and_never_committed() {
+        let stage = stage();
+        let put = vec![put(&LETTERS, b"a", b"x")];
+        let delete = vec![delete(&LETTERS, b"a")];
+        let both = [(Ticket(1), put), (Ticket(2), delete)];
+        stage.store.save_all(PortId(0), both);
+        assert!(matches!(stage.next(), (1, Answer::Saved)));
+        assert!(matches!(stage.next(), (2, Answer::Saved)));
+        assert!(stage.engine.commits.lock().is_empty());
+    }
+
+    #[test]
+    fn a_fenced_read_sees_what_was_saved_before_it_and_no_other_waits() {
+        let stage = stage();
+        let gate = stage.engine.gate.lock();
+        stage.save(1, put(&ROSTERS, b"a", b"new"));
+        stage
+            .store
+            .row(reply(2), &ROSTERS, key(b"a"), Fence::AfterSaves);
+        stage.store.row(reply(3), &ROSTERS, key(b"a"), Fence::None);
+        assert!(matches!(stage.next(), (3, Answer::Row(None))));
+        drop(gate);
+        assert!(matches!(stage.next(), (1, Answer::Saved)));
+        assert!(matches!(stage.next(), (2, Answer::Row(Some(value))) if value == b"new"));
+    }
+
+    #[test]
+    fn a_fenced_read_behind_a_commit_under_way_sees_that_commit() {
+        let stage = stage();
+        let gate = stage.engine.gate.lock();
+        stage.save(1, put(&ROSTERS, b"a", b"1"));
+        // The writer has taken the first save when the queue is empty and it commits.
+        while !stage.store_is_committing() {
+            std::thread::yield_now();
+        }
+        let all = range(b"", b"z");
+        stage
+            .store
+            .range(reply(2), &ROSTERS, all, Fence::AfterSaves);
+        drop(gate);
+        assert!(matches!(stage.next(), (1, Answer::Saved)));
+        assert!(
+            matches!(stage.next(), (2, Answer::Range { rows, more: false }) if rows.len() == 1)
+        );
+    }
+
+    impl Stage {
+        fn store_is_committing(&self) -> bool {
+            let waiting = self.store.threads().queue.waiting.lock();
+            waiting.committing && waiting.asked.is_empty()
+        }
+    }
+
+    #[test]
+    fn a_failed_commit_fails_every_save_of_it_and_nothing_else() {
+        let stage = stage();
+        stage.engine.memory.set_fault(Some(StoreError::DiskFull));
+        stage.save(1, put(&LETTERS, b"a", b"1"));
+        stage.save(2, put(&ROSTERS, b"b", b"1"));
+        for n in 1..=2 {
+            let (ticket, answer) = stage.next();
+            assert_eq!(ticket, n);
+            assert!(matches!(answer, Answer::Failed(StoreError::DiskFull)));
+        }
+        stage.store.row(reply(3), &LETTERS, key(b"a"), Fence::None);
+        assert!(matches!(stage.next(), (3, Answer::Row(None))));
+        stage.engine.memory.set_fault(None);
+        stage.save(4, put(&LETTERS, b"a", b"1"));
+        assert!(matches!(stage.next(), (4, Answer::Saved)));
+    }
+
+    #[test]
+    fn an_engine_that_panics_fails_the_save_and_the_writer_lives_on() {
+        let stage = stage();
+        *stage.engine.panics.lock() = true;
+        let write = || vec![put(&ROSTERS, b"a", b"1")];
+        assert_eq!(stage.store.save_now(write()), Err(StoreError::Broken));
+        *stage.engine.panics.lock() = false;
+        assert_eq!(stage.store.save_now(write()), Ok(()));
+    }
+
+    #[test]
+    fn dropping_the_store_commits_and_answers_what_is_queued() {
+        let stage = stage();
+        let gate = stage.engine.gate.lock();
+        stage.save(1, put(&LETTERS, b"a", b"1"));
+        stage.save(2, put(&LETTERS, b"b", b"1"));
+        stage
+            .store
+            .row(reply(3), &LETTERS, key(b"b"), Fence::AfterSaves);
+        drop(gate);
+        drop(stage.store);
+        let tickets: Vec<u64> = stage.answers.iter().map(|(ticket, _)| ticket.0).collect();
+        assert_eq!(tickets, [1, 2, 3]);
+    }
+
+    #[test]
+    fn who_waits_alone_begins_at_once_and_in_company_after_a_millisecond() {
+        let ask = |write: Write| Asked {
+            to: To::Port(reply(1)),
+            request: Request::Save(vec![write]),
+        };
+        let mut waiting = Waiting::default();
+        waiting.push(ask(put(&ROSTERS, b"a", b"1")));
+        assert_eq!(waiting.begins_at(), waiting.urgent_since);
+
+        waiting.push(ask(put(&LETTERS, b"a", b"1")));
+        let urgent = waiting.urgent_since.unwrap();
+        assert_eq!(waiting.begins_at(), Some(urgent + COLLECT_URGENT));
+
+        waiting.urgent_since = None;
+        let soon = waiting.soon_since.unwrap();
+        assert_eq!(waiting.begins_at(), Some(soon + COLLECT));
+    }
+}
