@@ -21,5 +21,7 @@ pub mod audit;
 pub mod auth;
 pub mod store;
 
+pub mod worker;
+
 pub mod server;
 pub mod tool;
