@@ -121,17 +121,22 @@ impl Framer {
         // The declaration is dropped within this call, so that one chunk with all of it costs no copy.
         let mut scanned = from;
         loop {
-            let (at, complete) = self.scan(input, scanned, limits)?;
-            let bytes_max = match self.place {
-                Place::Element => limits.element_bytes,
-                _ => limits.header_bytes,
-            };
-            if self.tail.len() + (at - from) > bytes_max {
-                return Err(XmlError::TooLarge);
-            }
+            // Never beyond the limit: which error is reported must not depend on how the bytes were split.
+            let bytes_max = self.bytes_max(limits);
+            // Saturating, for the limits may shrink while a piece is unfinished.
+            let allowed = bytes_max.saturating_sub(self.tail.len());
+            let end = input.len().min(from.saturating_add(allowed));
+            let (at, complete) = self.scan(&input[..end], scanned, limits)?;
             if !complete {
-                self.keep(&input[from..], bytes_max);
-                return Ok((input.len(), None));
+                if end == input.len() {
+                    self.keep(&input[from..], bytes_max);
+                    return Ok((input.len(), None));
+                }
+                if self.bytes_max(limits) <= bytes_max {
+                    return Err(XmlError::TooLarge);
+                }
+                scanned = at;
+                continue;
             }
             if self.place != Place::Declaration {
                 return self.deliver(input, from, at);
@@ -154,6 +159,15 @@ impl Framer {
             self.place,
             Place::Start | Place::Prolog | Place::Between | Place::Ended
         )
+    }
+
+    /// Most bytes of the piece at hand; of one that is not known yet, those that tell.
+    fn bytes_max(&self, limits: &FrameLimits) -> usize {
+        match self.place {
+            Place::Start | Place::Prolog | Place::Between | Place::Ended => MARKUP_START_BYTES,
+            Place::Element => limits.element_bytes,
+            Place::Declaration | Place::Header | Place::EndTag => limits.header_bytes,
+        }
     }
 
     /// The first byte of a piece.
@@ -420,6 +434,9 @@ fn skip_whitespace(bytes: &[u8]) -> usize {
 fn is_whitespace(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
+
+/// A '<' and the byte behind it say what a piece is.
+const MARKUP_START_BYTES: usize = 2;
 
 const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 

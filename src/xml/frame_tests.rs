@@ -277,6 +277,40 @@ fn what_never_ends_is_refused_while_it_arrives() {
     }
 }
 
+/// Found by fuzzing: behind the limit another error was seen, if all arrived at once.
+#[test]
+fn the_limit_comes_before_any_error_behind_it() {
+    let limits = FrameLimits {
+        element_bytes: 10,
+        header_bytes: 40,
+        ..WIDE
+    };
+    for text in [
+        format!("{OPEN}<a>xxxxxxx<!"),
+        format!("<s{}/>", "s".repeat(40)),
+    ] {
+        for size in [1, 3, 1000] {
+            assert_eq!(
+                pieces_of(text.as_bytes().chunks(size), &limits).last(),
+                Some(&Piece::Failed(XmlError::TooLarge)),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn limits_that_shrink_within_an_element_hold_at_once() {
+    let mut framer = Framer::new();
+    framer.next(OPEN.as_bytes(), &WIDE).unwrap();
+    framer.next(b"<a>xxxxxxxxxxxx", &WIDE).unwrap();
+    let limits = FrameLimits {
+        element_bytes: 10,
+        ..WIDE
+    };
+    assert_eq!(framer.next(b"</a>", &limits), Err(XmlError::TooLarge));
+}
+
 #[test]
 fn an_element_of_just_the_limit_passes() {
     let limits = FrameLimits {
