@@ -160,7 +160,10 @@ fn outcome(number: usize, test: &Test, servers: &Servers) -> Result<(), String> 
 }
 
 fn open(stage: &str, scene: &Scene, servers: &Servers) -> Result<Box<dyn Stage>, String> {
-    if let Some(workers) = stage.strip_prefix("world").and_then(|count| count.parse().ok()) {
+    if let Some(workers) = stage
+        .strip_prefix("world")
+        .and_then(|count| count.parse().ok())
+    {
         return Ok(Box::new(WorldStage::new(1, workers, &scene.options())?));
     }
     let channel = match stage {

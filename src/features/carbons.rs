@@ -41,7 +41,11 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     // A session of the same account gets the message itself, not a copy of it beside.
     let addressed = to.filter(|to| to.bare_str() == turn.actor.jid.as_str());
     let addressed = addressed.and_then(|to| turn.actor.resource(to.resourcepart()?));
-    let skip: Vec<SessionId> = draft.session.into_iter().chain(addressed.map(|s| s.id)).collect();
+    let skip: Vec<SessionId> = draft
+        .session
+        .into_iter()
+        .chain(addressed.map(|s| s.id))
+        .collect();
     copy(turn, &draft.stanza, "sent", &skip);
     Ok(())
 }
@@ -64,9 +68,10 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// Inbound, first: only an account's own server makes carbons for it (CVE-2017-5589 and its class), so
 /// whatever claims to be one on arrival is a forgery.
 pub fn strip_forged(_: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    draft.stanza.payload = draft.stanza.payload.without(|child| {
-        child.ns() == ns::CARBONS && matches!(child.name(), "sent" | "received")
-    });
+    draft.stanza.payload = draft
+        .stanza
+        .payload
+        .without(|child| child.ns() == ns::CARBONS && matches!(child.name(), "sent" | "received"));
     Ok(())
 }
 
@@ -79,9 +84,16 @@ fn disable(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 }
 
 fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>, enabled: bool) -> Outcome {
-    let resource = iq.header().from.as_ref().and_then(|from| from.resourcepart());
+    let resource = iq
+        .header()
+        .from
+        .as_ref()
+        .and_then(|from| from.resourcepart());
     if let Some(session) = resource.and_then(|resource| turn.actor.resource(resource)) {
-        turn.out.change.push(Change::Carbons { session: session.id, enabled });
+        turn.out.change.push(Change::Carbons {
+            session: session.id,
+            enabled,
+        });
     }
     turn.out.send(iq.result(Payload::EMPTY));
     Ok(())
@@ -94,7 +106,9 @@ fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[Se
         if skip.contains(&session.id) {
             continue;
         }
-        let payload = payload.get_or_insert_with(|| wrapped(stanza, wrapper)).clone();
+        let payload = payload
+            .get_or_insert_with(|| wrapped(stanza, wrapper))
+            .clone();
         let carbon = addressed(turn.actor.jid.clone(), session.jid.clone(), stanza, payload);
         turn.out.deliver(session.id, carbon);
     }
@@ -113,8 +127,12 @@ fn addressed(from: Jid, to: Jid, stanza: &Stanza, payload: Payload) -> Stanza {
 }
 
 fn wrapped(stanza: &Stanza, wrapper: &str) -> Payload {
-    let mut xml = format!("<{wrapper} xmlns='{}'><forwarded xmlns='{}'>", ns::CARBONS, ns::FORWARD)
-        .into_bytes();
+    let mut xml = format!(
+        "<{wrapper} xmlns='{}'><forwarded xmlns='{}'>",
+        ns::CARBONS,
+        ns::FORWARD
+    )
+    .into_bytes();
     stanza.write_standalone(&mut xml);
     xml.extend_from_slice(format!("</forwarded></{wrapper}>").as_bytes());
     Payload::from_normal(&String::from_utf8(xml).expect("written from strings and ASCII only"))
@@ -134,10 +152,15 @@ fn is_eligible(stanza: &Stanza, direction: Direction) -> bool {
         return false;
     }
     let instant_messaging = payload.children().any(|child| {
-        matches!(child.ns(), ns::RECEIPTS | ns::CHAT_STATES | ns::CHAT_MARKERS | ns::CONFERENCE)
+        matches!(
+            child.ns(),
+            ns::RECEIPTS | ns::CHAT_STATES | ns::CHAT_MARKERS | ns::CONFERENCE
+        )
     });
     let muc_user = payload.child(ns::MUC_USER, "x");
-    let invitation = muc_user.as_ref().is_some_and(|x| x.child(ns::MUC_USER, "invite").is_some());
+    let invitation = muc_user
+        .as_ref()
+        .is_some_and(|x| x.child(ns::MUC_USER, "invite").is_some());
     let full = |jid: &Option<Jid>| jid.as_ref().is_some_and(|jid| jid.resourcepart().is_some());
     // "A private message from a MUC participant (received from a full JID) to a local user SHOULD NOT be
     // carbon-copied".

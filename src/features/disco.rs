@@ -30,15 +30,29 @@ pub const DISCO: Feature<Account> = Feature {
 };
 
 fn host_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
-    let features = turn.catalog.features().flat_map(|feature| feature.host_disco);
-    let payload = info(iq, "<identity category='server' type='im' name='Stonechat'/>", features)?;
+    let features = turn
+        .catalog
+        .features()
+        .flat_map(|feature| feature.host_disco);
+    let payload = info(
+        iq,
+        "<identity category='server' type='im' name='Stonechat'/>",
+        features,
+    )?;
     turn.out.send(iq.result(payload));
     Ok(())
 }
 
 fn account_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
-    let features = turn.catalog.features().flat_map(|feature| feature.account_disco);
-    let payload = info(iq, "<identity category='account' type='registered'/>", features)?;
+    let features = turn
+        .catalog
+        .features()
+        .flat_map(|feature| feature.account_disco);
+    let payload = info(
+        iq,
+        "<identity category='account' type='registered'/>",
+        features,
+    )?;
     turn.out.send(iq.result(payload));
     Ok(())
 }
@@ -68,6 +82,9 @@ fn info<'a>(
 fn no_node(iq: Iq<'_>) -> Result<(), Stop> {
     match iq.child().attribute("node") {
         None => Ok(()),
-        Some(_) => Err(Stop::Reject(StanzaError::new(Condition::ItemNotFound, "No such node"))),
+        Some(_) => Err(Stop::Reject(StanzaError::new(
+            Condition::ItemNotFound,
+            "No such node",
+        ))),
     }
 }

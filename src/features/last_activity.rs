@@ -22,8 +22,10 @@ pub const LAST_ACTIVITY: Feature<Account> = Feature {
 /// The monotonic clock of the shell begins with the process.
 fn uptime(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let seconds = turn.now.mono_ms / 1_000;
-    let payload =
-        Payload::from_normal(&format!("<query xmlns='{}' seconds='{seconds}'/>", ns::LAST));
+    let payload = Payload::from_normal(&format!(
+        "<query xmlns='{}' seconds='{seconds}'/>",
+        ns::LAST
+    ));
     turn.out.send(iq.result(payload));
     Ok(())
 }

@@ -9,7 +9,11 @@ use crate::stanza::ns;
 
 pub const OFFLINE: Feature<Account> = Feature {
     name: "offline",
-    specs: &[Spec::xep(160, "1.0.1"), Spec::xep(203, "2.0"), Spec::xep(334, "1.0.0")],
+    specs: &[
+        Spec::xep(160, "1.0.1"),
+        Spec::xep(203, "2.0"),
+        Spec::xep(334, "1.0.0"),
+    ],
     host_disco: &[ns::OFFLINE_FEATURE, ns::DELAY],
     ..NONE
 };

@@ -5,5 +5,8 @@ use super::NONE;
 use crate::actor::{Feature, Spec};
 use crate::im::Account;
 
-pub const STREAM_LIMITS: Feature<Account> =
-    Feature { name: "stream-limits", specs: &[Spec::xep(478, "0.1.0")], ..NONE };
+pub const STREAM_LIMITS: Feature<Account> = Feature {
+    name: "stream-limits",
+    specs: &[Spec::xep(478, "0.1.0")],
+    ..NONE
+};

@@ -5,5 +5,8 @@ use super::NONE;
 use crate::actor::{Feature, Spec};
 use crate::im::Account;
 
-pub const STREAM_MANAGEMENT: Feature<Account> =
-    Feature { name: "stream-management", specs: &[Spec::xep(198, "1.6.3")], ..NONE };
+pub const STREAM_MANAGEMENT: Feature<Account> = Feature {
+    name: "stream-management",
+    specs: &[Spec::xep(198, "1.6.3")],
+    ..NONE
+};

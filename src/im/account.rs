@@ -36,9 +36,17 @@ pub enum Change {
     /// The account's row was read.
     Identified(AccountRef),
     /// A session said that it is available, or with `None` that it is not.
-    Presence { session: SessionId, presence: Option<Stanza>, priority: i8 },
+    Presence {
+        session: SessionId,
+        presence: Option<Stanza>,
+        priority: i8,
+    },
     /// Directed presence went out: its receiver is owed the end of it, or no longer.
-    Directed { session: SessionId, to: Jid, available: bool },
+    Directed {
+        session: SessionId,
+        to: Jid,
+        available: bool,
+    },
     /// XEP-0280 section 4 and 5.
     Carbons { session: SessionId, enabled: bool },
     /// It asked for the roster (RFC 6121 section 2.1.3).
@@ -62,7 +70,13 @@ impl Actor for Account {
 impl Account {
     /// An account without sessions, not yet identified.
     pub fn new(jid: Jid) -> Account {
-        Account { jid, identity: None, anonymous: false, sessions: Vec::new(), tally: None }
+        Account {
+            jid,
+            identity: None,
+            anonymous: false,
+            sessions: Vec::new(),
+            tally: None,
+        }
     }
 
     /// The session of this number.
@@ -84,7 +98,9 @@ impl Account {
 
     /// Sessions that have sent initial presence (RFC 6121 section 4.2): "available resources".
     pub fn available(&self) -> impl Iterator<Item = &Session> {
-        self.sessions.iter().filter(|session| session.is_available())
+        self.sessions
+            .iter()
+            .filter(|session| session.is_available())
     }
 
     /// A kept message was delivered: its share of the tally is free again.
@@ -99,13 +115,21 @@ impl Account {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Identified(identity) => self.identity = Some(identity),
-            Change::Presence { session, presence, priority } => {
+            Change::Presence {
+                session,
+                presence,
+                priority,
+            } => {
                 if let Some(session) = self.session_mut(session) {
                     session.presence = presence;
                     session.priority = priority;
                 }
             }
-            Change::Directed { session, to, available } => {
+            Change::Directed {
+                session,
+                to,
+                available,
+            } => {
                 if let Some(session) = self.session_mut(session) {
                     if available {
                         session.directed.insert(to);

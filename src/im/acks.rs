@@ -112,7 +112,10 @@ impl Acks {
     pub fn is_too_high(&self, h: u32) -> Option<TooHigh> {
         // Section 4: the counter wraps at 2^32, so the difference is modular.
         let count = h.wrapping_sub(self.acked) as usize;
-        (count > self.unacked.len()).then(|| TooHigh { h, sent: self.sent_count() })
+        (count > self.unacked.len()).then(|| TooHigh {
+            h,
+            sent: self.sent_count(),
+        })
     }
 
     /// The client has everything up to `h`, which [`Acks::is_too_high`] has let pass: what it acknowledged leaves
@@ -121,7 +124,11 @@ impl Acks {
         let count = (h.wrapping_sub(self.acked) as usize).min(self.unacked.len());
         self.acked = h;
         self.asked = None;
-        let gone: usize = self.unacked.range(..count).map(|held| held.stanza.charge()).sum();
+        let gone: usize = self
+            .unacked
+            .range(..count)
+            .map(|held| held.stanza.charge())
+            .sum();
         self.unacked_bytes -= gone;
         self.unacked.drain(..count)
     }
@@ -158,7 +165,10 @@ impl Acks {
     /// A stanza came in: its number. `header` is kept for a bounce should it never be settled.
     pub fn receive(&mut self, now_ms: u64, header: Header) -> u32 {
         self.received = self.received.wrapping_add(1);
-        self.marks.push_back(Mark { since_ms: now_ms, header: Some(Box::new(header)) });
+        self.marks.push_back(Mark {
+            since_ms: now_ms,
+            header: Some(Box::new(header)),
+        });
         self.received
     }
 
@@ -207,7 +217,10 @@ impl Acks {
 
     /// When the oldest unsettled stanza came in, on the monotonic clock.
     pub fn unsettled_since_ms(&self) -> Option<u64> {
-        self.marks.iter().find(|mark| mark.header.is_some()).map(|mark| mark.since_ms)
+        self.marks
+            .iter()
+            .find(|mark| mark.header.is_some())
+            .map(|mark| mark.since_ms)
     }
 
     /// Takes the header of the oldest stanza unsettled since before `before_ms`, with its number.
@@ -227,15 +240,26 @@ mod tests {
     use super::*;
     use crate::stanza::{Kind, Payload, Type};
 
-    const BOUNDS: Bounds = Bounds { count_max: 3, bytes_max: 10_000 };
+    const BOUNDS: Bounds = Bounds {
+        count_max: 3,
+        bytes_max: 10_000,
+    };
 
     fn stanza() -> Stanza {
-        Stanza { header: Header::new(Kind::Message, Type::Chat), payload: Payload::EMPTY }
+        Stanza {
+            header: Header::new(Kind::Message, Type::Chat),
+            payload: Payload::EMPTY,
+        }
     }
 
     fn sent(acks: &mut Acks, count: usize) {
         for _ in 0..count {
-            acks.sent(Unacked { stanza: stanza(), kept: None, shared: false, wall_ms: 0 });
+            acks.sent(Unacked {
+                stanza: stanza(),
+                kept: None,
+                shared: false,
+                wall_ms: 0,
+            });
         }
     }
 
@@ -247,7 +271,11 @@ mod tests {
         assert_eq!(acks.unacked().len(), 2);
         assert_eq!(acks.is_too_high(2), None);
         assert_eq!(acks.acknowledge(2).count(), 2);
-        assert_eq!(acks.is_too_high(1), Some(TooHigh { h: 1, sent: 2 }), "h never goes back");
+        assert_eq!(
+            acks.is_too_high(1),
+            Some(TooHigh { h: 1, sent: 2 }),
+            "h never goes back"
+        );
     }
 
     #[test]

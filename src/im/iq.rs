@@ -27,9 +27,11 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let iq = well_formed(stanza)?;
     let child = iq.child();
     let route = if host {
-        turn.catalog.host_route(verb(stanza), child.ns(), child.name())
+        turn.catalog
+            .host_route(verb(stanza), child.ns(), child.name())
     } else {
-        turn.catalog.account_route(verb(stanza), child.ns(), child.name())
+        turn.catalog
+            .account_route(verb(stanza), child.ns(), child.name())
     };
     // Section 8.4: "If ... it does not understand the namespace ... MUST return" service-unavailable.
     let route = route.ok_or_else(|| Stop::Reject(account::unavailable()))?;
@@ -59,7 +61,9 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         None if request => {
             let iq = well_formed(stanza)?;
             let child = iq.child();
-            let route = turn.catalog.account_route(verb(stanza), child.ns(), child.name());
+            let route = turn
+                .catalog
+                .account_route(verb(stanza), child.ns(), child.name());
             let own = presence::is_own(turn.actor, from);
             match route {
                 // Subscribers will come with the roster; until then nobody but the owner may ask.
@@ -77,7 +81,11 @@ fn is_request(stanza: &Stanza) -> bool {
 }
 
 fn verb(stanza: &Stanza) -> Verb {
-    if stanza.header.type_ == Type::Set { Verb::Set } else { Verb::Get }
+    if stanza.header.type_ == Type::Set {
+        Verb::Set
+    } else {
+        Verb::Get
+    }
 }
 
 fn well_formed(stanza: &Stanza) -> Result<Iq<'_>, Stop> {

@@ -15,7 +15,10 @@ pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let mut stanza = draft.stanza.clone();
     // RFC 6120 section 8.1.1.1: "If the client ... a message stanza ... does not contain a 'to'
     // address", it is addressed to the sender's own bare JID (RFC 6120 section 10.3.1).
-    stanza.header.to.get_or_insert_with(|| turn.actor.jid.clone());
+    stanza
+        .header
+        .to
+        .get_or_insert_with(|| turn.actor.jid.clone());
     turn.out.route(stanza, draft.settle.take());
     Ok(())
 }
@@ -24,7 +27,12 @@ pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     account::identify_unless_anonymous(turn)?;
     let type_ = draft.stanza.header.type_;
-    let resource = draft.stanza.header.to.as_ref().and_then(|to| to.resourcepart());
+    let resource = draft
+        .stanza
+        .header
+        .to
+        .as_ref()
+        .and_then(|to| to.resourcepart());
     if let Some(resource) = resource {
         match turn.actor.resource(resource) {
             // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
@@ -50,7 +58,12 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         // 8.5.2.1.1: "For a message stanza of type "error", the server MUST silently ignore".
         return Ok(());
     }
-    let takers = || turn.actor.sessions.iter().filter(|session| session.takes_messages());
+    let takers = || {
+        turn.actor
+            .sessions
+            .iter()
+            .filter(|session| session.takes_messages())
+    };
     let highest = takers().map(|session| session.priority).max();
     draft.targets.extend(
         takers()
@@ -79,7 +92,10 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             session.is_available() && session.priority >= 0 && session.is_full()
         };
         for session in turn.actor.sessions.iter().filter(full) {
-            turn.out.change.push(Change::Missed { session: session.id, number });
+            turn.out.change.push(Change::Missed {
+                session: session.id,
+                number,
+            });
         }
         draft.kept = Some(number);
         return Ok(());
@@ -134,7 +150,10 @@ fn nobody() -> Stop {
 pub fn mailbox_full() -> StanzaError {
     // XEP-0160 section 2, step 3: "if not (e.g., because the recipient's offline message queue is
     // full), the server returns a <service-unavailable/> error to the sender".
-    StanzaError::new(Condition::ServiceUnavailable, "The recipient's offline storage is full")
+    StanzaError::new(
+        Condition::ServiceUnavailable,
+        "The recipient's offline storage is full",
+    )
 }
 
 /// What a session that is over did not acknowledge: to other sessions, into the store, or back.
@@ -165,9 +184,10 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
 /// What was sent once already says when.
 fn delayed(turn: &Turn<'_, Account>, held: &Unacked) -> Stanza {
     let mut stanza = held.stanza.clone();
-    if let (false, Ok(host)) =
-        (stanza.payload.has(ns::DELAY, "delay"), Jid::domain(&turn.host.name))
-    {
+    if let (false, Ok(host)) = (
+        stanza.payload.has(ns::DELAY, "delay"),
+        Jid::domain(&turn.host.name),
+    ) {
         stanza.payload = stanza.payload.with(&delay_element(&host, held.wall_ms));
     }
     stanza

@@ -31,13 +31,20 @@ pub fn put(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<u64, Stop> {
     let number = turn.sequence.next(turn.now);
     let value = encode(stanza, turn.now.wall_ms);
     turn.out.change.push(Change::Kept { bytes: value.len() });
-    turn.out.write.push(Write::Put { table: &PENDING, key: key(account, number), value });
+    turn.out.write.push(Write::Put {
+        table: &PENDING,
+        key: key(account, number),
+        value,
+    });
     Ok(number)
 }
 
 /// The write that forgets a message.
 pub fn delete(account: AccountId, number: u64) -> Write {
-    Write::Delete { table: &PENDING, key: key(account, number) }
+    Write::Delete {
+        table: &PENDING,
+        key: key(account, number),
+    }
 }
 
 /// Refuses what would exceed the host's quota of kept messages.
@@ -47,14 +54,24 @@ pub fn delete(account: AccountId, number: u64) -> Write {
 pub fn check_quota(turn: &mut Turn<'_, Account>, bytes: usize) -> Result<(), Stop> {
     let account = account::identify(turn)?;
     let quota = &turn.config.delivery;
-    let (count_max, bytes_max) = (quota.offline_count as usize, quota.offline_size.as_bytes() as usize);
+    let (count_max, bytes_max) = (
+        quota.offline_count as usize,
+        quota.offline_size.as_bytes() as usize,
+    );
     let tally = match turn.actor.tally {
         Some(tally) => tally,
         None => {
-            let range = RowRange { count_max, bytes_max, ..range(account, 0, u64::MAX) };
+            let range = RowRange {
+                count_max,
+                bytes_max,
+                ..range(account, 0, u64::MAX)
+            };
             let (rows, more) = turn.load_range(&PENDING, &range)?;
             let bytes = rows.iter().map(|row| row.value.len()).sum();
-            let tally = Tally { count: if more { count_max } else { rows.len() }, bytes };
+            let tally = Tally {
+                count: if more { count_max } else { rows.len() },
+                bytes,
+            };
             turn.out.change.push(Change::Counted(tally));
             tally
         }
@@ -126,8 +143,12 @@ pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
         (Kind::Message, _) if message::is_storable(&held.stanza) => {}
         _ => return Leftover::Leave,
     }
-    let others: SmallVec<[SessionId; 4]> =
-        account.sessions.iter().filter(|session| session.takes_messages()).map(|s| s.id).collect();
+    let others: SmallVec<[SessionId; 4]> = account
+        .sessions
+        .iter()
+        .filter(|session| session.takes_messages())
+        .map(|s| s.id)
+        .collect();
     match (others.is_empty(), held.shared, held.kept) {
         (false, true, _) => Leftover::Leave,
         (false, false, _) => Leftover::Redeliver(others),

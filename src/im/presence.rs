@@ -37,7 +37,10 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// Inbound: to the sessions that RFC 6121 section 8.5 names.
 pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let stanza = &draft.stanza;
-    if !matches!(stanza.header.type_, Type::Available | Type::Unavailable | Type::Error) {
+    if !matches!(
+        stanza.header.type_,
+        Type::Available | Type::Unavailable | Type::Error
+    ) {
         // Nobody here has a subscription that could change: 8.5.1, "MUST silently ignore".
         return Ok(());
     }
@@ -65,7 +68,10 @@ pub fn ended(turn: &mut Turn<'_, Account>, session: &Session) {
             from: Some(session.jid.clone()),
             ..Header::new(Kind::Presence, Type::Unavailable)
         };
-        let stanza = Stanza { header, payload: Payload::EMPTY };
+        let stanza = Stanza {
+            header,
+            payload: Payload::EMPTY,
+        };
         unavailable(turn, session, &stanza);
     }
     turn.out.change.push(Change::Ended(session.id));
@@ -79,7 +85,11 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
     // newly available resource to all of the user's available resources (including the resource that
     // generated the presence notification in the first place)".
     let stanza = to_self(turn.actor, stanza);
-    for other in turn.actor.available().filter(|other| other.id != session.id) {
+    for other in turn
+        .actor
+        .available()
+        .filter(|other| other.id != session.id)
+    {
         turn.out.deliver(other.id, stanza.clone());
         if first {
             if let Some(presence) = &other.presence {
@@ -88,9 +98,15 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
         }
     }
     turn.out.deliver(session.id, stanza.clone());
-    turn.out.change.push(Change::Presence { session: session.id, presence: Some(stanza), priority });
+    turn.out.change.push(Change::Presence {
+        session: session.id,
+        presence: Some(stanza),
+        priority,
+    });
     if priority >= 0 && !took_messages && !turn.actor.anonymous {
-        turn.out.change.push(Change::DeliverPending { session: session.id });
+        turn.out.change.push(Change::DeliverPending {
+            session: session.id,
+        });
     }
     Ok(())
 }
@@ -112,15 +128,14 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
             available: false,
         });
     }
-    turn.out.change.push(Change::Presence { session: session.id, presence: None, priority: 0 });
+    turn.out.change.push(Change::Presence {
+        session: session.id,
+        presence: None,
+        priority: 0,
+    });
 }
 
-fn directed(
-    turn: &mut Turn<'_, Account>,
-    session: &Session,
-    stanza: &Stanza,
-    to: &Jid,
-) -> Outcome {
+fn directed(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza, to: &Jid) -> Outcome {
     let available = stanza.header.type_ == Type::Available;
     let known = session.directed.contains(to);
     if available && !known && session.directed.len() >= limits::DIRECTED_COUNT_MAX {
@@ -130,7 +145,11 @@ fn directed(
         )));
     }
     if available != known {
-        turn.out.change.push(Change::Directed { session: session.id, to: to.clone(), available });
+        turn.out.change.push(Change::Directed {
+            session: session.id,
+            to: to.clone(),
+            available,
+        });
     }
     turn.out.send(stanza.clone());
     Ok(())

@@ -8,9 +8,15 @@ use super::account::{Account, Change};
 /// Answers a roster get: no items.
 pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     // Section 2.2: "If a client requests the roster ... it is ... an interested resource".
-    let session = iq.header().from.as_ref().and_then(|from| from.resourcepart());
+    let session = iq
+        .header()
+        .from
+        .as_ref()
+        .and_then(|from| from.resourcepart());
     if let Some(session) = session.and_then(|resource| turn.actor.resource(resource)) {
-        turn.out.change.push(Change::Interested { session: session.id });
+        turn.out.change.push(Change::Interested {
+            session: session.id,
+        });
     }
     // Section 2.1.3: "If the user has a roster but it is empty, the server MUST return an empty
     // <query/> element".

@@ -43,9 +43,16 @@ pub(super) struct Mailbox {
 /// What an account is told.
 pub(super) enum Mail {
     /// A session's client sent it. `origin` is there when the client counts (XEP-0198).
-    Outbound { session: SessionId, stanza: Stanza, origin: Option<Origin> },
+    Outbound {
+        session: SessionId,
+        stanza: Stanza,
+        origin: Option<Origin>,
+    },
     /// It came for this account.
-    Inbound { stanza: Stanza, settle: Option<Origin> },
+    Inbound {
+        stanza: Stanza,
+        settle: Option<Origin>,
+    },
     /// A session is over.
     Ended(SessionId),
     /// A session that is over did not acknowledge it.
@@ -72,7 +79,6 @@ impl Cell {
     pub fn is_idle(&self) -> bool {
         self.account.sessions.is_empty() && self.mailbox.is_empty() && self.parked.is_none()
     }
-
 }
 
 impl Mailbox {

@@ -58,7 +58,11 @@ impl Shard {
             return;
         };
         let Delivery { stanza, shared, .. } = delivery;
-        stream.outbound.push(Item::Stanza { stanza, kept, shared });
+        stream.outbound.push(Item::Stanza {
+            stanza,
+            kept,
+            shared,
+        });
         if asks {
             stream.outbound.push_xml(REQUEST);
         }
@@ -82,7 +86,10 @@ impl Shard {
     /// A reader that does not keep up loses its connection, not its session.
     pub(super) fn check_outbound(&mut self, now: Now, key: StreamKey) {
         let c2s = &self.config.c2s;
-        let (soft, hard) = (c2s.outbound_soft.as_bytes() as usize, c2s.outbound_hard.as_bytes() as usize);
+        let (soft, hard) = (
+            c2s.outbound_soft.as_bytes() as usize,
+            c2s.outbound_hard.as_bytes() as usize,
+        );
         let soft_ms = c2s.outbound_soft_for.as_ms();
         let stuck = self
             .streams
@@ -126,8 +133,10 @@ impl Shard {
             let error = handled_count_too_high(too_high);
             return self.fail_stream(now, key, error);
         }
-        let gone: Vec<(Option<u64>, usize)> =
-            acks.acknowledge(h).map(|held| (held.kept, held.stanza.charge())).collect();
+        let gone: Vec<(Option<u64>, usize)> = acks
+            .acknowledge(h)
+            .map(|held| (held.kept, held.stanza.charge()))
+            .collect();
         let asks = acks.asks(u32::MAX);
         for (kept, bytes) in gone {
             if let Some(number) = kept {
@@ -170,7 +179,10 @@ impl Shard {
     /// Ends a connection whose client does not keep up with what it is sent.
     fn drop_connection(&mut self, now: Now, key: StreamKey, reason: &'static str) {
         if let Some(stream) = self.streams.get(key) {
-            log::info!("connection_dropped stream={} reason=\"{reason}\"", stream.id);
+            log::info!(
+                "connection_dropped stream={} reason=\"{reason}\"",
+                stream.id
+            );
         }
         self.lose_stream(now, key, Loss::Resumable);
         self.fail_stream(
@@ -196,7 +208,10 @@ pub(super) fn handled_count_too_high(TooHigh { h, sent }: TooHigh) -> StreamErro
         StreamCondition::UndefinedCondition,
         "You acknowledged more stanzas than you were sent",
     );
-    error.application = format!("<handled-count-too-high xmlns='{}' h='{h}' send-count='{sent}'/>", ns::SM);
+    error.application = format!(
+        "<handled-count-too-high xmlns='{}' h='{h}' send-count='{sent}'/>",
+        ns::SM
+    );
     error
 }
 

@@ -28,7 +28,11 @@ impl Shard {
         };
         if let Some(session) = cell.account.session_mut(session) {
             if session.flood.is_none() {
-                session.flood = Some(Box::new(Flood { next: first, end, ..Flood::default() }));
+                session.flood = Some(Box::new(Flood {
+                    next: first,
+                    end,
+                    ..Flood::default()
+                }));
             }
         }
         self.advance_flood(now, actor, session);
@@ -45,8 +49,7 @@ impl Shard {
         };
         let room = session.acks.as_ref().is_none_or(|acks| !acks.is_full());
         let stream = session.stream.and_then(|key| self.streams.get(key));
-        let room =
-            room && stream.is_some_and(|s| s.outbound.bytes() < limits::CURSOR_REFILL_BYTES);
+        let room = room && stream.is_some_and(|s| s.outbound.bytes() < limits::CURSOR_REFILL_BYTES);
         let (Some(flood), Some(identity)) = (&mut session.flood, identity) else {
             return;
         };
@@ -62,7 +65,11 @@ impl Shard {
         };
         flood.asked = true;
         self.flush_saves(now);
-        let ask = Ask::Range { table: &pending::PENDING, range, fence: Fence::AfterSaves };
+        let ask = Ask::Range {
+            table: &pending::PENDING,
+            range,
+            fence: Fence::AfterSaves,
+        };
         self.outputs.push_back(Output::Ask(ticket, ask));
     }
 
@@ -98,11 +105,19 @@ impl Shard {
             .collect();
         for row in rows {
             let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
-            let stanza = host.as_ref().ok().and_then(|host| pending::decode(&row.value, host));
+            let stanza = host
+                .as_ref()
+                .ok()
+                .and_then(|host| pending::decode(&row.value, host));
             match (number, stanza) {
                 (Some(number), Some(stanza)) => {
                     let kept = Some(number);
-                    let delivery = Delivery { session: id, stanza, kept, shared: false };
+                    let delivery = Delivery {
+                        session: id,
+                        stanza,
+                        kept,
+                        shared: false,
+                    };
                     self.push(now, actor, delivery);
                 }
                 (Some(number), None) => log::error!("pending_row_damaged number={number}"),

@@ -54,7 +54,11 @@ impl Shard {
         }));
         match &login.profile {
             Profile::Sasl1 => {
-                let text = login.additional.as_deref().map(sasl::encode).unwrap_or_default();
+                let text = login
+                    .additional
+                    .as_deref()
+                    .map(sasl::encode)
+                    .unwrap_or_default();
                 let success = format!("<success xmlns='{}'>{text}</success>", ns::SASL);
                 stream.outbound.push_xml(success);
                 // RFC 6120 section 6.4.6: a new stream begins.
@@ -119,9 +123,9 @@ impl Shard {
         xml.extend_from_slice(b"</authorization-identifier>");
         xml.extend_from_slice(inline.as_bytes());
         xml.extend_from_slice(b"</success>");
-        stream.outbound.push_xml(
-            String::from_utf8(xml).expect("written from strings and ASCII only"),
-        );
+        stream
+            .outbound
+            .push_xml(String::from_utf8(xml).expect("written from strings and ASCII only"));
         if resumed.is_none() {
             // Section 2.5: "the server then sends a stream features element"; there is no restart.
             let features = stream.features(&self.config);
@@ -151,7 +155,11 @@ impl Shard {
             Err(error) => reply_error(&request, &error),
         };
         if let (Some(reply), Some(stream)) = (reply, self.streams.get_mut(key)) {
-            stream.outbound.push(Item::Stanza { stanza: reply, kept: None, shared: false });
+            stream.outbound.push(Item::Stanza {
+                stanza: reply,
+                kept: None,
+                shared: false,
+            });
         }
         self.flush(key);
     }
@@ -199,7 +207,10 @@ impl Shard {
             return Err(StanzaError::new(Condition::ServiceUnavailable, ""));
         };
         let (Some(bare), Some(login)) = (stream.jid.clone(), stream.login.clone()) else {
-            return Err(StanzaError::new(Condition::NotAllowed, "Authenticate first"));
+            return Err(StanzaError::new(
+                Condition::NotAllowed,
+                "Authenticate first",
+            ));
         };
         let resource = resource.unwrap_or_else(|| self.rng.token());
         let mut jid = bare.with_resource(&resource).map_err(|_| {
@@ -210,9 +221,16 @@ impl Shard {
         let cell = &mut self.cells[actor];
         cell.account.identity = login.account;
         cell.account.anonymous = login.account.is_none();
-        let taken = jid.resourcepart().and_then(|resource| cell.account.resource(resource));
+        let taken = jid
+            .resourcepart()
+            .and_then(|resource| cell.account.resource(resource));
         let taken = taken.map(|session| session.id);
-        let living = cell.account.sessions.iter().filter(|session| !session.ended).count();
+        let living = cell
+            .account
+            .sessions
+            .iter()
+            .filter(|session| !session.ended)
+            .count();
         match (taken, self.config.c2s.resource_conflict) {
             (None, _) => {}
             // Section 7.7.2.2, the three choices in their order.
@@ -227,19 +245,27 @@ impl Shard {
                 self.expel(now, actor, old, error);
             }
             (Some(_), ResourceConflict::RefuseNew) => {
-                return Err(StanzaError::new(Condition::Conflict, "This resource is in use")
-                    .of_type(ErrorType::Modify));
+                return Err(
+                    StanzaError::new(Condition::Conflict, "This resource is in use")
+                        .of_type(ErrorType::Modify),
+                );
             }
         }
-        let replaces = taken.is_some()
-            && self.config.c2s.resource_conflict == ResourceConflict::ReplaceOld;
+        let replaces =
+            taken.is_some() && self.config.c2s.resource_conflict == ResourceConflict::ReplaceOld;
         if living >= self.config.c2s.sessions_per_account as usize && !replaces {
             // Section 7.6.2.1: "the server MUST return" this when the limit is reached.
-            return Err(StanzaError::new(Condition::ResourceConstraint, "Too many resources"));
+            return Err(StanzaError::new(
+                Condition::ResourceConstraint,
+                "Too many resources",
+            ));
         }
         self.next_session += 1;
         let id = SessionId(self.next_session);
-        self.cells[actor].account.sessions.push(Session::new(id, jid.clone(), key));
+        self.cells[actor]
+            .account
+            .sessions
+            .push(Session::new(id, jid.clone(), key));
         if let Some(stream) = self.streams.get_mut(key) {
             stream.phase = Phase::Bound;
             stream.session = Some(SessionRef { actor, session: id });
@@ -274,8 +300,14 @@ impl Shard {
             return Err(failed("unexpected-request", None));
         };
         let longest_ms = sm.resume_timeout.as_ms();
-        let wished_ms = wish.max_s.map_or(longest_ms, |seconds| u64::from(seconds) * 1_000);
-        let timeout_ms = if wish.resume { longest_ms.min(wished_ms) } else { 0 };
+        let wished_ms = wish
+            .max_s
+            .map_or(longest_ms, |seconds| u64::from(seconds) * 1_000);
+        let timeout_ms = if wish.resume {
+            longest_ms.min(wished_ms)
+        } else {
+            0
+        };
         let token = self.rng.token();
         let answer = match timeout_ms {
             0 => format!("<enabled xmlns='{}'/>", ns::SM),
@@ -319,7 +351,12 @@ impl Shard {
                     && bool::from(acks.token.as_bytes().ct_eq(wish.previd.as_bytes()))
             })
         };
-        let session = cell.account.sessions.iter_mut().filter(|s| !s.ended).find(named);
+        let session = cell
+            .account
+            .sessions
+            .iter_mut()
+            .filter(|s| !s.ended)
+            .find(named);
         let session = session.ok_or(Refusal::Unknown)?;
         let (id, jid, old) = (session.id, session.jid.clone(), session.stream);
         let at = SessionRef { actor, session: id };
@@ -372,7 +409,11 @@ impl Shard {
         };
         for held in acks.unacked() {
             let stanza = held.stanza.clone();
-            stream.outbound.push(Item::Stanza { stanza, kept: None, shared: held.shared });
+            stream.outbound.push(Item::Stanza {
+                stanza,
+                kept: None,
+                shared: held.shared,
+            });
         }
         if acks.asks(1) {
             stream.outbound.push_xml(REQUEST);
@@ -396,4 +437,7 @@ enum Refusal {
     TooHigh(StreamError),
 }
 
-const _: () = assert!(limits::SESSIONS_PER_ACCOUNT_MAX >= 2, "one that comes and one that goes");
+const _: () = assert!(
+    limits::SESSIONS_PER_ACCOUNT_MAX >= 2,
+    "one that comes and one that goes"
+);

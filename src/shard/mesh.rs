@@ -29,7 +29,11 @@ struct Outbox {
 impl Outboxes {
     pub fn new(own: WorkerId, worker_count: u8) -> Outboxes {
         let boxes = (0..worker_count).map(|_| Outbox::default()).collect();
-        Outboxes { own, boxes, is_stopped: false }
+        Outboxes {
+            own,
+            boxes,
+            is_stopped: false,
+        }
     }
 
     /// Appends: there is no fast path around what waits.
@@ -51,7 +55,11 @@ impl Outboxes {
         }
         outbox.number += 1;
         let envelopes = std::mem::take(&mut outbox.envelopes);
-        Some(Batch { from: self.own, number: outbox.number, envelopes })
+        Some(Batch {
+            from: self.own,
+            number: outbox.number,
+            envelopes,
+        })
     }
 
     /// Whether the streams that produce shall not be read.
@@ -62,8 +70,11 @@ impl Outboxes {
     /// True once when every outbox has room again.
     pub fn starts_again(&mut self) -> bool {
         let half = limits::OUTBOX_COUNT_MAX / 2;
-        let ready =
-            self.is_stopped && self.boxes.iter().all(|outbox| outbox.envelopes.len() < half);
+        let ready = self.is_stopped
+            && self
+                .boxes
+                .iter()
+                .all(|outbox| outbox.envelopes.len() < half);
         self.is_stopped &= !ready;
         ready
     }

@@ -1,9 +1,9 @@
 //! Everything that a shard can want, on one screen. The shell drains it to `None` after every input.
 
-use crate::actor::audit::AuditEvent;
-use crate::actor::rows::{Fence, RowKey, RowRange, Table, Write};
-use crate::actor::auth::AuthAsk;
 use crate::actor::Ticket;
+use crate::actor::audit::AuditEvent;
+use crate::actor::auth::AuthAsk;
+use crate::actor::rows::{Fence, RowKey, RowRange, Table, Write};
 use crate::base::WorkerId;
 use crate::stream::{StreamKey, StreamState};
 

@@ -8,29 +8,61 @@ use crate::stanza::Kind;
 /// What happens to a message that a local user sends.
 pub const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
     // Copies are of what was sent, before anything is done with it.
-    Stage { feature: "carbons", run: carbons::sent },
+    Stage {
+        feature: "carbons",
+        run: carbons::sent,
+    },
     // Last, always.
-    Stage { feature: CORE, run: message::route },
+    Stage {
+        feature: CORE,
+        run: message::route,
+    },
 ];
 
 /// What happens to a message that comes for a local user.
 pub const INBOUND_MESSAGE: &[Stage<Account>] = &[
     // First: what only this server may say is never stored or shown in anybody else's words.
-    Stage { feature: CORE, run: carbons::strip_forged },
-    Stage { feature: CORE, run: message::choose_sessions },
+    Stage {
+        feature: CORE,
+        run: carbons::strip_forged,
+    },
+    Stage {
+        feature: CORE,
+        run: message::choose_sessions,
+    },
     // Behind the choice: what is kept when nobody takes it has a quota.
-    Stage { feature: CORE, run: message::keep },
+    Stage {
+        feature: CORE,
+        run: message::keep,
+    },
     // Behind keeping: a stanza that is refused is not copied.
-    Stage { feature: "carbons", run: carbons::received },
+    Stage {
+        feature: "carbons",
+        run: carbons::received,
+    },
     // Last, always.
-    Stage { feature: CORE, run: message::deliver },
+    Stage {
+        feature: CORE,
+        run: message::deliver,
+    },
 ];
 
-pub const OUTBOUND_PRESENCE: &[Stage<Account>] =
-    &[Stage { feature: CORE, run: presence::outbound }];
-pub const INBOUND_PRESENCE: &[Stage<Account>] = &[Stage { feature: CORE, run: presence::inbound }];
-pub const OUTBOUND_IQ: &[Stage<Account>] = &[Stage { feature: CORE, run: iq::outbound }];
-pub const INBOUND_IQ: &[Stage<Account>] = &[Stage { feature: CORE, run: iq::inbound }];
+pub const OUTBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
+    feature: CORE,
+    run: presence::outbound,
+}];
+pub const INBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
+    feature: CORE,
+    run: presence::inbound,
+}];
+pub const OUTBOUND_IQ: &[Stage<Account>] = &[Stage {
+    feature: CORE,
+    run: iq::outbound,
+}];
+pub const INBOUND_IQ: &[Stage<Account>] = &[Stage {
+    feature: CORE,
+    run: iq::inbound,
+}];
 
 /// The stages of a stanza that one of the account's sessions sends.
 pub fn outbound(kind: Kind) -> &'static [Stage<Account>] {
@@ -51,11 +83,7 @@ pub fn inbound(kind: Kind) -> &'static [Stage<Account>] {
 }
 
 /// Runs the stages that are switched on.
-pub fn run(
-    stages: &[Stage<Account>],
-    turn: &mut Turn<'_, Account>,
-    draft: &mut Draft,
-) -> Outcome {
+pub fn run(stages: &[Stage<Account>], turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     for stage in stages {
         if stage.feature == CORE || turn.catalog.has(stage.feature) {
             (stage.run)(turn, draft)?;

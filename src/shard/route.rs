@@ -22,7 +22,10 @@ impl Routes {
         let count = u16::from(worker_count.max(1));
         // The remainder is below a u8's count and so fits.
         let homes = (0..Partition::COUNT).map(|partition| WorkerId((partition % count) as u8));
-        Routes { seed, homes: homes.collect() }
+        Routes {
+            seed,
+            homes: homes.collect(),
+        }
     }
 
     /// The worker on which the account of this address lives, whatever the resource.
@@ -53,20 +56,30 @@ impl Shard {
             if home == self.place.worker {
                 self.post(now, &to.clone(), Mail::Inbound { stanza, settle });
             } else {
-                self.outboxes.push(home, Envelope::Stanza { stanza, settle });
+                self.outboxes
+                    .push(home, Envelope::Stanza { stanza, settle });
             }
             return;
         }
         let error = if !served {
             // RFC 6120 section 10.4: no stream to other servers can be made.
-            StanzaError::new(Condition::RemoteServerNotFound, "This server has no federation")
+            StanzaError::new(
+                Condition::RemoteServerNotFound,
+                "This server has no federation",
+            )
         } else {
             StanzaError::new(Condition::ServiceUnavailable, "")
         };
         // RFC 6121 section 8.3: presence to the server itself is nobody's business.
         if stanza.header.kind != Kind::Presence || !served {
             if let Some(reply) = reply_error(&stanza, &error) {
-                self.route(now, Envelope::Stanza { stanza: reply, settle: None });
+                self.route(
+                    now,
+                    Envelope::Stanza {
+                        stanza: reply,
+                        settle: None,
+                    },
+                );
             }
         }
         if let Some(origin) = settle {

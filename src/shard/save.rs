@@ -51,7 +51,9 @@ impl Shard {
         self.saves.promises.push(Promise { settle, bounce });
         for write in writes {
             if let Write::Put { key, .. } = &write {
-                self.saves.puts.insert(key.clone(), (self.saves.writes.len(), promise));
+                self.saves
+                    .puts
+                    .insert(key.clone(), (self.saves.writes.len(), promise));
             }
             self.saves.writes.push(Some(write));
         }
@@ -83,7 +85,9 @@ impl Shard {
             return self.saved(now, record, Answer::Saved);
         }
         match self.seats.take(Seat::Save(record)) {
-            Ok(ticket) => self.outputs.push_back(Output::Ask(ticket, Ask::Save(writes))),
+            Ok(ticket) => self
+                .outputs
+                .push_back(Output::Ask(ticket, Ask::Save(writes))),
             Err(_) => debug_assert!(false, "a save always gets a seat"),
         }
     }
@@ -95,7 +99,10 @@ impl Shard {
             _ => None,
         };
         if let Some(error) = error {
-            log::error!("save_failed error={error} promises={}", record.promises.len());
+            log::error!(
+                "save_failed error={error} promises={}",
+                record.promises.len()
+            );
         }
         for promise in record.promises {
             if let (Some(error), Some(stanza)) = (error, &promise.bounce) {

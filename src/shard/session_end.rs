@@ -28,7 +28,11 @@ impl Shard {
         self.paused.remove(&key);
         if let Some(stream) = self.streams.remove(key) {
             self.timers.disarm_stream(stream.armed_for_ms, key);
-            log::debug!("stream_closed stream={} peer={} reason={reason:?}", stream.id, stream.peer);
+            log::debug!(
+                "stream_closed stream={} peer={} reason={reason:?}",
+                stream.id,
+                stream.peer
+            );
         }
     }
 
@@ -68,7 +72,10 @@ impl Shard {
         };
         session.stream = None;
         let id = session.id;
-        let timeout_ms = session.acks.as_ref().map_or(0, |acks| acks.resume_timeout_ms);
+        let timeout_ms = session
+            .acks
+            .as_ref()
+            .map_or(0, |acks| acks.resume_timeout_ms);
         if loss == Loss::Resumable && timeout_ms > 0 {
             // What was not written is in the ack queue.
             if let Some(acks) = &mut session.acks {
@@ -80,7 +87,10 @@ impl Shard {
         }
         let leftovers = match session.acks {
             Some(_) => Vec::new(),
-            None => unwritten.into_iter().filter_map(|item| unacked(now, item)).collect(),
+            None => unwritten
+                .into_iter()
+                .filter_map(|item| unacked(now, item))
+                .collect(),
         };
         self.end_session(now, actor, id, leftovers);
     }
@@ -96,13 +106,25 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        let Some(session) = cell.account.session_mut(id).filter(|session| !session.ended) else {
+        let Some(session) = cell
+            .account
+            .session_mut(id)
+            .filter(|session| !session.ended)
+        else {
             return;
         };
         session.ended = true;
         session.ends_at_ms = None;
-        let held = session.acks.as_mut().map(|acks| acks.take_unacked()).unwrap_or_default();
-        let backlog = session.flood.take().map(|flood| flood.backlog).unwrap_or_default();
+        let held = session
+            .acks
+            .as_mut()
+            .map(|acks| acks.take_unacked())
+            .unwrap_or_default();
+        let backlog = session
+            .flood
+            .take()
+            .map(|flood| flood.backlog)
+            .unwrap_or_default();
         let waiting = backlog.into_iter().map(|delivery| Unacked {
             stanza: delivery.stanza,
             kept: delivery.kept,
@@ -137,7 +159,13 @@ impl Shard {
         let ids: Vec<SessionId> = self
             .cells
             .get(actor)
-            .map(|cell| cell.account.sessions.iter().map(|session| session.id).collect())
+            .map(|cell| {
+                cell.account
+                    .sessions
+                    .iter()
+                    .map(|session| session.id)
+                    .collect()
+            })
             .unwrap_or_default();
         for id in ids {
             self.expel(now, actor, id, error.clone());
@@ -158,7 +186,10 @@ impl Shard {
             stream.outbound.clear();
             stream.session = None;
         }
-        let error = StreamError::new(StreamCondition::Conflict, "The session was resumed elsewhere");
+        let error = StreamError::new(
+            StreamCondition::Conflict,
+            "The session was resumed elsewhere",
+        );
         self.fail_stream(now, key, error);
     }
 }
@@ -166,10 +197,16 @@ impl Shard {
 /// What a lost stream without stream management had not written.
 fn unacked(now: Now, item: Item) -> Option<Unacked> {
     match item {
-        Item::Stanza { stanza, kept, shared } => {
-            Some(Unacked { stanza, kept, shared, wall_ms: now.wall_ms })
-        }
+        Item::Stanza {
+            stanza,
+            kept,
+            shared,
+        } => Some(Unacked {
+            stanza,
+            kept,
+            shared,
+            wall_ms: now.wall_ms,
+        }),
         Item::Xml(_) => None,
     }
 }
-

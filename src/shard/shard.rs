@@ -161,7 +161,11 @@ impl Shard {
             return Rendered::Done;
         };
         stream.is_dirty = false;
-        if stream.outbound.render(out) { Rendered::More } else { Rendered::Done }
+        if stream.outbound.render(out) {
+            Rendered::More
+        } else {
+            Rendered::Done
+        }
     }
 
     /// The turn of the loop is over and its streams were flushed: what has to be stored goes to the store.

@@ -1,8 +1,8 @@
 //! Streams in the shard: bytes in, events carried out, output announced.
 
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::AuthAnswer;
 use crate::actor::{Delivery, Origin, Ticket};
-use crate::actor::audit::AuditEvent;
 use crate::base::{Now, Rng, StreamKey, TraceId, limits};
 use crate::config::Config;
 use crate::stanza::{Kind, Stanza, StanzaError, ns, reply_error};
@@ -133,13 +133,7 @@ impl Shard {
     }
 
     /// A stanza of a bound session, or one whose sender shall hear an error.
-    fn stanza(
-        &mut self,
-        now: Now,
-        key: StreamKey,
-        mut stanza: Stanza,
-        error: Option<StanzaError>,
-    ) {
+    fn stanza(&mut self, now: Now, key: StreamKey, mut stanza: Stanza, error: Option<StanzaError>) {
         let Some(at) = self.session_of(key) else {
             return;
         };
@@ -165,15 +159,23 @@ impl Shard {
         );
         match error {
             None => {
-                let mail = Mail::Outbound { session: at.session, stanza, origin };
+                let mail = Mail::Outbound {
+                    session: at.session,
+                    stanza,
+                    origin,
+                };
                 self.post_to(at.actor, mail);
             }
             Some(error) => {
                 if stanza.header.kind != Kind::Iq || stanza.header.id.is_some() {
                     if let Some(reply) = reply_error(&stanza, &error) {
                         let session = at.session;
-                        let delivery =
-                            Delivery { session, stanza: reply, kept: None, shared: false };
+                        let delivery = Delivery {
+                            session,
+                            stanza: reply,
+                            kept: None,
+                            shared: false,
+                        };
                         self.deliver(now, at.actor, delivery);
                     }
                 }
@@ -216,14 +218,17 @@ impl Shard {
             return;
         };
         let host = stream.host.clone().unwrap_or_default();
-        let account = failure.localpart.map(|localpart| format!("{localpart}@{host}").into());
-        self.outputs.push_back(Output::Audit(AuditEvent::LoginFailed {
-            host,
-            account,
-            mechanism: failure.mechanism,
-            from: Some(stream.peer.clone()),
-            reason: failure.reason,
-        }));
+        let account = failure
+            .localpart
+            .map(|localpart| format!("{localpart}@{host}").into());
+        self.outputs
+            .push_back(Output::Audit(AuditEvent::LoginFailed {
+                host,
+                account,
+                mechanism: failure.mechanism,
+                from: Some(stream.peer.clone()),
+                reason: failure.reason,
+            }));
     }
 
     /// The stream takes bytes again, if it had refused some.
@@ -276,7 +281,13 @@ pub(super) fn context<'a>(
     scratch: &'a mut Scratch,
     trace: TraceId,
 ) -> Context<'a> {
-    Context { now, config, rng, scratch, trace }
+    Context {
+        now,
+        config,
+        rng,
+        scratch,
+        trace,
+    }
 }
 
 /// XEP-0198 section 4: the answer.

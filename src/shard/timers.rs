@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::actor::Envelope;
 use crate::actor::Origin;
 use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
-use crate::stanza::{Condition, ErrorType, Stanza, StanzaError, StreamCondition, StreamError, ns};
 use crate::jid::Jid;
+use crate::stanza::{Condition, ErrorType, Stanza, StanzaError, StreamCondition, StreamError, ns};
 use crate::stanza::{Header, Kind, Payload, Type, reply_error};
 use crate::stream::Phase;
 
@@ -73,7 +73,9 @@ impl Shard {
         };
         let due_ms = liveness_ms.min(stream.throttled_until_ms.unwrap_or(u64::MAX));
         if due_ms < stream.armed_for_ms {
-            self.timers.due.remove(&(stream.armed_for_ms, Owner::Stream(key)));
+            self.timers
+                .due
+                .remove(&(stream.armed_for_ms, Owner::Stream(key)));
             self.timers.due.insert((due_ms, Owner::Stream(key)));
             stream.armed_for_ms = due_ms;
         }
@@ -85,7 +87,10 @@ impl Shard {
             return;
         };
         let session_due = |session: &crate::im::Session| {
-            let unsettled = session.acks.as_ref().and_then(|acks| acks.unsettled_since_ms());
+            let unsettled = session
+                .acks
+                .as_ref()
+                .and_then(|acks| acks.unsettled_since_ms());
             let bounce = unsettled.map(|since_ms| since_ms + limits::SETTLE_TIMEOUT_MS);
             session.ends_at_ms.into_iter().chain(bounce).min()
         };
@@ -101,7 +106,9 @@ impl Shard {
         // Strictly later than now, or the loop would not sleep.
         let due_ms = due_ms.max(now.mono_ms + 1);
         if due_ms < cell.armed_for_ms {
-            self.timers.due.remove(&(cell.armed_for_ms, Owner::Actor(actor)));
+            self.timers
+                .due
+                .remove(&(cell.armed_for_ms, Owner::Actor(actor)));
             self.timers.due.insert((due_ms, Owner::Actor(actor)));
             cell.armed_for_ms = due_ms;
         }
@@ -112,7 +119,10 @@ impl Shard {
             return;
         };
         stream.armed_for_ms = u64::MAX;
-        if stream.throttled_until_ms.is_some_and(|at_ms| at_ms <= now.mono_ms) {
+        if stream
+            .throttled_until_ms
+            .is_some_and(|at_ms| at_ms <= now.mono_ms)
+        {
             stream.throttled_until_ms = None;
             self.resume_stream(key);
         }
@@ -150,7 +160,10 @@ impl Shard {
         let Some(at) = self.session_of(key) else {
             return;
         };
-        let session = self.cells.get(at.actor).and_then(|cell| cell.account.session(at.session));
+        let session = self
+            .cells
+            .get(at.actor)
+            .and_then(|cell| cell.account.session(at.session));
         let Some(session) = session else {
             return;
         };
@@ -165,7 +178,10 @@ impl Shard {
         let payload = Payload::from_normal(&format!("<ping xmlns='{}'/>", ns::PING));
         let mut xml = Vec::new();
         Stanza { header, payload }.write(&mut xml);
-        self.say(key, String::from_utf8(xml).expect("written from strings and ASCII only"));
+        self.say(
+            key,
+            String::from_utf8(xml).expect("written from strings and ASCII only"),
+        );
     }
 
     fn actor_due(&mut self, now: Now, actor: ActorKey) {
@@ -176,7 +192,13 @@ impl Shard {
         let over = |session: &&crate::im::Session| {
             session.ends_at_ms.is_some_and(|at_ms| at_ms <= now.mono_ms)
         };
-        let over: Vec<SessionId> = cell.account.sessions.iter().filter(over).map(|s| s.id).collect();
+        let over: Vec<SessionId> = cell
+            .account
+            .sessions
+            .iter()
+            .filter(over)
+            .map(|s| s.id)
+            .collect();
         for id in over {
             self.end_session(now, actor, id, Vec::new());
         }
@@ -198,7 +220,10 @@ impl Shard {
     fn bounce_overdue(&mut self, now: Now, actor: ActorKey) {
         let before_ms = now.mono_ms.saturating_sub(limits::SETTLE_TIMEOUT_MS);
         while let Some((session, sequence, header)) = self.take_overdue(actor, before_ms) {
-            let stanza = Stanza { header: *header, payload: Payload::EMPTY };
+            let stanza = Stanza {
+                header: *header,
+                payload: Payload::EMPTY,
+            };
             let error = StanzaError::new(
                 Condition::ResourceConstraint,
                 "The server could not make sure in time that this is delivered",
@@ -208,7 +233,15 @@ impl Shard {
                 self.tell_session(now, actor, session, &stanza, &error);
             }
             let worker = self.place.worker;
-            self.route(now, Envelope::Settled(Origin { worker, actor, session, sequence }));
+            self.route(
+                now,
+                Envelope::Settled(Origin {
+                    worker,
+                    actor,
+                    session,
+                    sequence,
+                }),
+            );
         }
     }
 

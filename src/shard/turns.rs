@@ -61,7 +61,9 @@ impl Seats {
 
     /// The answer is here; none for a seat that was given up.
     pub fn free(&mut self, ticket: Ticket) -> Option<Seat> {
-        let seat = self.seats.remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
+        let seat = self
+            .seats
+            .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
             Seat::Auth(_) => self.auth -= 1,
             _ => self.store -= 1,
@@ -162,7 +164,10 @@ impl Shard {
         let cell = &self.cells[actor];
         let Some(host) = self.config.host(cell.account.jid.domainpart()) else {
             // A reload took the domain away.
-            return Err(Stop::Reject(StanzaError::new(Condition::ServiceUnavailable, "")));
+            return Err(Stop::Reject(StanzaError::new(
+                Condition::ServiceUnavailable,
+                "",
+            )));
         };
         let mut turn = Turn {
             now,
@@ -218,7 +223,11 @@ impl Shard {
         }
         let mut settle = mail.as_ref().and_then(Mail::settles);
         for envelope in effects.send.drain(..) {
-            if let Envelope::Stanza { settle: taken @ Some(_), .. } = &envelope {
+            if let Envelope::Stanza {
+                settle: taken @ Some(_),
+                ..
+            } = &envelope
+            {
                 // Whoever takes the stanza settles it.
                 debug_assert_eq!(*taken, settle);
                 settle = None;
@@ -236,19 +245,24 @@ impl Shard {
             };
             self.save(effects.write.drain(..), settle, bounce);
         }
-        self.outputs.extend(effects.audit.drain(..).map(Output::Audit));
+        self.outputs
+            .extend(effects.audit.drain(..).map(Output::Audit));
         self.effects = effects;
     }
 
     /// The head of the mailbox waits for a row.
     fn park(&mut self, now: Now, actor: ActorKey, need: Need) {
         let ask = match &need {
-            Need::Row(table, key) => {
-                Ask::Row { table, key: key.clone(), fence: Fence::AfterSaves }
-            }
-            Need::Range(table, range) => {
-                Ask::Range { table, range: range.clone(), fence: Fence::AfterSaves }
-            }
+            Need::Row(table, key) => Ask::Row {
+                table,
+                key: key.clone(),
+                fence: Fence::AfterSaves,
+            },
+            Need::Range(table, range) => Ask::Range {
+                table,
+                range: range.clone(),
+                fence: Fence::AfterSaves,
+            },
         };
         match self.seats.take(Seat::Need(actor, need)) {
             Ok(ticket) => {
@@ -290,9 +304,12 @@ impl Shard {
         cell.parked = None;
         let loaded = match (need, answer) {
             (Need::Row(table, key), Answer::Row(value)) => Ok(Loaded::Row { table, key, value }),
-            (Need::Range(table, range), Answer::Range { rows, more }) => {
-                Ok(Loaded::Range { table, range, rows, more })
-            }
+            (Need::Range(table, range), Answer::Range { rows, more }) => Ok(Loaded::Range {
+                table,
+                range,
+                rows,
+                more,
+            }),
             (_, Answer::Failed(error)) => Err(error),
             _ => Err(StoreError::Broken),
         };
@@ -309,7 +326,11 @@ impl Shard {
     /// The head of the mailbox could not be done: its sender is told.
     fn reject(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>, error: &StanzaError) {
         match mail {
-            Some(Mail::Outbound { session, stanza, origin }) => {
+            Some(Mail::Outbound {
+                session,
+                stanza,
+                origin,
+            }) => {
                 self.tell_session(now, actor, session, &stanza, error);
                 if let Some(origin) = origin {
                     self.route(now, Envelope::Settled(origin));
@@ -344,8 +365,12 @@ impl Shard {
             // Section 8.1.1.1: what had no 'to' was for the account itself.
             let account = self.cells.get(actor).map(|cell| cell.account.jid.clone());
             reply.header.from = reply.header.from.or(account);
-            let delivery =
-                crate::actor::Delivery { session, stanza: reply, kept: None, shared: false };
+            let delivery = crate::actor::Delivery {
+                session,
+                stanza: reply,
+                kept: None,
+                shared: false,
+            };
             self.deliver(now, actor, delivery);
         }
     }
@@ -354,7 +379,13 @@ impl Shard {
     pub(super) fn bounce(&mut self, now: Now, stanza: &Stanza, error: &StanzaError) {
         if let Some(reply) = reply_error(stanza, error) {
             if reply.header.to.is_some() {
-                self.route(now, Envelope::Stanza { stanza: reply, settle: None });
+                self.route(
+                    now,
+                    Envelope::Stanza {
+                        stanza: reply,
+                        settle: None,
+                    },
+                );
             }
         }
     }
@@ -387,7 +418,11 @@ impl Mail {
 
 fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
     match mail {
-        Mail::Outbound { session, stanza, origin } => {
+        Mail::Outbound {
+            session,
+            stanza,
+            origin,
+        } => {
             let mut draft = Draft::new(stanza.clone(), Some(*session), *origin);
             pipelines::run(pipelines::outbound(stanza.header.kind), turn, &mut draft)
         }
@@ -406,12 +441,18 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
 }
 
 fn overloaded() -> StanzaError {
-    StanzaError::new(Condition::ResourceConstraint, "The recipient is overloaded, try again later")
+    StanzaError::new(
+        Condition::ResourceConstraint,
+        "The recipient is overloaded, try again later",
+    )
 }
 
 fn internal_error() -> StanzaError {
-    StanzaError::new(Condition::InternalServerError, "The server failed to process this stanza")
-        .of_type(ErrorType::Wait)
+    StanzaError::new(
+        Condition::InternalServerError,
+        "The server failed to process this stanza",
+    )
+    .of_type(ErrorType::Wait)
 }
 
 pub(super) fn internal_server_error() -> crate::stanza::StreamError {
@@ -425,9 +466,10 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
 pub(super) fn store_error(error: StoreError) -> StanzaError {
     match error {
         StoreError::Broken => internal_error(),
-        StoreError::DiskFull => {
-            StanzaError::new(Condition::ResourceConstraint, "The server cannot store this now")
-        }
+        StoreError::DiskFull => StanzaError::new(
+            Condition::ResourceConstraint,
+            "The server cannot store this now",
+        ),
         StoreError::Overloaded => {
             StanzaError::new(Condition::ResourceConstraint, "The server is overloaded")
         }

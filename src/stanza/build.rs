@@ -7,7 +7,10 @@ use crate::jid::Jid;
 
 /// The result of an IQ request: addresses swapped, same id.
 pub fn reply_result(request: &Stanza, payload: Payload) -> Stanza {
-    Stanza { header: swapped(&request.header, Type::Result), payload }
+    Stanza {
+        header: swapped(&request.header, Type::Result),
+        payload,
+    }
 }
 
 /// The error that answers `stanza`, or none where an answer is forbidden. RFC 6120 section 8.3.1: "An
@@ -21,12 +24,19 @@ pub fn reply_error(stanza: &Stanza, error: &StanzaError) -> Option<Stanza> {
         return None;
     }
     let header = swapped(&stanza.header, Type::Error);
-    Some(Stanza { header, payload: Payload::from_normal(&error.to_xml()) })
+    Some(Stanza {
+        header,
+        payload: Payload::from_normal(&error.to_xml()),
+    })
 }
 
 /// A stanza from `from` to `to`, caused by nothing that came in.
 pub fn server_message(kind: Kind, type_: Type, from: Jid, to: Jid, payload: Payload) -> Stanza {
-    let header = Header { from: Some(from), to: Some(to), ..Header::new(kind, type_) };
+    let header = Header {
+        from: Some(from),
+        to: Some(to),
+        ..Header::new(kind, type_)
+    };
     Stanza { header, payload }
 }
 

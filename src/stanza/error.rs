@@ -105,7 +105,11 @@ pub struct StanzaError {
 impl StanzaError {
     /// An error of the type that the RFC gives its condition; an empty text is not sent.
     pub fn new(condition: Condition, text: &'static str) -> StanzaError {
-        StanzaError { condition, type_: condition.type_(), text: Cow::Borrowed(text) }
+        StanzaError {
+            condition,
+            type_: condition.type_(),
+            text: Cow::Borrowed(text),
+        }
     }
 
     /// The same with another type, where a specification says so.

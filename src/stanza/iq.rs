@@ -28,7 +28,11 @@ impl<'a> Iq<'a> {
 
     /// The one child.
     pub fn child(self) -> Element<'a> {
-        self.0.payload.children().next().expect("checked by Iq::request: there is one child")
+        self.0
+            .payload
+            .children()
+            .next()
+            .expect("checked by Iq::request: there is one child")
     }
 
     /// The answer with this payload, addressed back to the requester.

@@ -69,7 +69,10 @@ impl Payload {
             span(&shared.xml, child.name) == name
                 && child.ns.map_or(ns::CLIENT, |ns| span(&shared.xml, ns)) == ns
         })?;
-        Element::parse(&shared.xml[child.start as usize..child.end as usize], ns::CLIENT)
+        Element::parse(
+            &shared.xml[child.start as usize..child.end as usize],
+            ns::CLIENT,
+        )
     }
 
     /// Whether a direct child of this namespace and name is there.
@@ -88,8 +91,11 @@ impl Payload {
         if !self.children().any(|child| unwanted(&child)) {
             return self.clone();
         }
-        let kept: Vec<&str> =
-            self.children().filter(|child| !unwanted(child)).map(|child| child.raw()).collect();
+        let kept: Vec<&str> = self
+            .children()
+            .filter(|child| !unwanted(child))
+            .map(|child| child.raw())
+            .collect();
         Payload::from_normal(&kept.concat())
     }
 }
@@ -120,7 +126,12 @@ fn index(xml: &str) -> SmallVec<[Child; 3]> {
     let child = |element: Element<'_>| {
         let (start, end) = bytes(element.raw());
         let own_ns = element.attribute("xmlns").is_some();
-        Child { start, end, name: bytes(element.name()), ns: own_ns.then(|| bytes(element.ns())) }
+        Child {
+            start,
+            end,
+            name: bytes(element.name()),
+            ns: own_ns.then(|| bytes(element.ns())),
+        }
     };
     Children::new(xml, ns::CLIENT).map(child).collect()
 }
@@ -137,7 +148,10 @@ mod tests {
     fn children_are_found_by_namespace_and_name() {
         let payload = Payload::from_normal("<body>a</body><x xmlns='urn:x'><body/></x><body/>");
         assert_eq!(payload.children().count(), 3);
-        assert_eq!(payload.child("urn:x", "x").map(|x| x.inner().to_owned()), Some("<body/>".into()));
+        assert_eq!(
+            payload.child("urn:x", "x").map(|x| x.inner().to_owned()),
+            Some("<body/>".into())
+        );
         assert!(payload.has(ns::CLIENT, "body"));
         assert!(!payload.has("urn:x", "body"));
     }
@@ -147,7 +161,15 @@ mod tests {
         let payload = Payload::from_normal("<a/><x xmlns='urn:x'/><b>t</b>");
         let rest = payload.without(|child| child.ns() == "urn:x");
         assert_eq!(rest.xml(), "<a/><b>t</b>");
-        assert_eq!(rest.child(ns::CLIENT, "b").map(|b| b.text().into_owned()), Some("t".into()));
-        assert_eq!(rest.with("<c xmlns='urn:c'/>").child("urn:c", "c").is_some(), true);
+        assert_eq!(
+            rest.child(ns::CLIENT, "b").map(|b| b.text().into_owned()),
+            Some("t".into())
+        );
+        assert_eq!(
+            rest.with("<c xmlns='urn:c'/>")
+                .child("urn:c", "c")
+                .is_some(),
+            true
+        );
     }
 }

@@ -41,10 +41,16 @@ pub fn read_stanza(
     };
     let fault = if !to_fits {
         // RFC 6120 section 8.3.3.8.
-        Some(StanzaError::new(Condition::JidMalformed, "The 'to' address is not a valid JID"))
+        Some(StanzaError::new(
+            Condition::JidMalformed,
+            "The 'to' address is not a valid JID",
+        ))
     } else if type_.is_none() {
         // RFC 6121 section 4.7.1 and RFC 6120 section 8.2.3 define all values that there are.
-        Some(StanzaError::new(Condition::BadRequest, "This 'type' is not defined for this stanza"))
+        Some(StanzaError::new(
+            Condition::BadRequest,
+            "This 'type' is not defined for this stanza",
+        ))
     } else {
         None
     };
@@ -59,7 +65,13 @@ pub fn read_stanza(
 pub fn read_stored(xml: &str) -> Option<Stanza> {
     let mut scratch = Scratch::new();
     let limits = FrameLimits::authenticated(xml.len());
-    normalise(xml, &Scope::without_header(ns::CLIENT), &limits, &mut scratch).ok()?;
+    normalise(
+        xml,
+        &Scope::without_header(ns::CLIENT),
+        &limits,
+        &mut scratch,
+    )
+    .ok()?;
     let normal = scratch.normal();
     let mut stanza = read_stanza(&normal, None, TraceId::default()).ok()?;
     stanza.header.from = normal.attribute("from").map(Jid::parse).transpose().ok()?;

@@ -79,7 +79,11 @@ pub struct StreamError {
 impl StreamError {
     /// An error with a sentence that a human can act on.
     pub fn new(condition: StreamCondition, text: &'static str) -> StreamError {
-        StreamError { condition, text: Cow::Borrowed(text), application: String::new() }
+        StreamError {
+            condition,
+            text: Cow::Borrowed(text),
+            application: String::new(),
+        }
     }
 
     /// The `<stream:error/>` element; the prefix is the one that our stream headers declare.
@@ -105,33 +109,39 @@ impl StreamError {
 impl From<XmlError> for StreamError {
     fn from(error: XmlError) -> StreamError {
         let (condition, text) = match error {
-            XmlError::BadFormat => {
-                (StreamCondition::BadFormat, "Only elements may stand in a stream")
-            }
-            XmlError::BadNamespacePrefix => {
-                (StreamCondition::BadNamespacePrefix, "The header's prefix is not declared")
-            }
+            XmlError::BadFormat => (
+                StreamCondition::BadFormat,
+                "Only elements may stand in a stream",
+            ),
+            XmlError::BadNamespacePrefix => (
+                StreamCondition::BadNamespacePrefix,
+                "The header's prefix is not declared",
+            ),
             // Section 4.9.3.22: "or has otherwise improperly encoded the stream (e.g., by violating
             // the rules of the [UTF-8] encoding)".
             XmlError::NotUtf8 => (StreamCondition::UnsupportedEncoding, "This is not UTF-8"),
-            XmlError::NotWellFormed => {
-                (StreamCondition::NotWellFormed, "This is not well-formed XML")
-            }
+            XmlError::NotWellFormed => (
+                StreamCondition::NotWellFormed,
+                "This is not well-formed XML",
+            ),
             XmlError::Restricted => (
                 StreamCondition::RestrictedXml,
                 "No comments, processing instructions, DTDs or entities of one's own",
             ),
             XmlError::TooDeep => (StreamCondition::PolicyViolation, "Nested too deeply"),
             XmlError::TooLarge => (StreamCondition::PolicyViolation, "The element is too large"),
-            XmlError::TooManyAttributes => {
-                (StreamCondition::PolicyViolation, "Too many attributes on one element")
-            }
-            XmlError::TooManyElements => {
-                (StreamCondition::PolicyViolation, "Too many elements in one stanza")
-            }
-            XmlError::TooManyNamespaces => {
-                (StreamCondition::PolicyViolation, "Too many namespaces on one element")
-            }
+            XmlError::TooManyAttributes => (
+                StreamCondition::PolicyViolation,
+                "Too many attributes on one element",
+            ),
+            XmlError::TooManyElements => (
+                StreamCondition::PolicyViolation,
+                "Too many elements in one stanza",
+            ),
+            XmlError::TooManyNamespaces => (
+                StreamCondition::PolicyViolation,
+                "Too many namespaces on one element",
+            ),
             XmlError::UnsupportedEncoding => {
                 (StreamCondition::UnsupportedEncoding, "Streams are UTF-8")
             }

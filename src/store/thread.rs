@@ -10,10 +10,10 @@ use crate::actor::{Answer, Ticket};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::api::{Port, Request};
-use crate::actor::rows::Fence;
 use super::batch::Batch;
 use super::engine::{Engine, read};
 use super::queue::{Asked, Queue, To};
+use crate::actor::rows::Fence;
 
 /// The running threads; dropping it ends them when all is done.
 pub(super) struct Threads {

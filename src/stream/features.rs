@@ -23,27 +23,38 @@ impl StreamState {
         let Some(host) = self.host_config(config) else {
             return Vec::new();
         };
-        sasl::offered(&host.name, &policy(host), &tls::channel(self.tls.as_deref()))
+        sasl::offered(
+            &host.name,
+            &policy(host),
+            &tls::channel(self.tls.as_deref()),
+        )
     }
 
     /// Whether TLS must come before anything else.
     pub(super) fn needs_tls(&self, config: &Config) -> bool {
         self.tls.is_none()
-            && self.listener(config).is_none_or(|listener| match listener.tls {
-                TlsMode::Starttls => listener.require_tls,
-                TlsMode::Direct => true,
-                TlsMode::None => false,
-            })
+            && self
+                .listener(config)
+                .is_none_or(|listener| match listener.tls {
+                    TlsMode::Starttls => listener.require_tls,
+                    TlsMode::Direct => true,
+                    TlsMode::None => false,
+                })
     }
 
     fn before_authentication(&self, config: &Config) -> String {
         let mut xml = String::from("<stream:features>");
         let starttls = self.tls.is_none()
-            && self.listener(config).is_some_and(|listener| listener.tls == TlsMode::Starttls);
+            && self
+                .listener(config)
+                .is_some_and(|listener| listener.tls == TlsMode::Starttls);
         if self.needs_tls(config) {
             // Section 5.3.1: "the receiving entity MUST NOT offer any other feature" beside a required
             // STARTTLS that could be negotiated before it.
-            xml.push_str(&format!("<starttls xmlns='{}'><required/></starttls>", ns::TLS));
+            xml.push_str(&format!(
+                "<starttls xmlns='{}'><required/></starttls>",
+                ns::TLS
+            ));
             xml.push_str("</stream:features>");
             return xml;
         }
@@ -55,7 +66,10 @@ impl StreamState {
             .iter()
             .map(|mechanism| format!("<mechanism>{}</mechanism>", mechanism.name()))
             .collect();
-        xml.push_str(&format!("<mechanisms xmlns='{}'>{names}</mechanisms>", ns::SASL));
+        xml.push_str(&format!(
+            "<mechanisms xmlns='{}'>{names}</mechanisms>",
+            ns::SASL
+        ));
         xml.push_str(&format!(
             "<authentication xmlns='{}'>{names}<inline><sm xmlns='{}'/><bind xmlns='{}'><inline>\
              <feature var='{}'/><feature var='{}'/></inline></bind></inline></authentication>",
@@ -65,10 +79,12 @@ impl StreamState {
             ns::SM,
             ns::CARBONS,
         ));
-        let bindings =
-            sasl::channel_bindings(&mechanisms, &tls::channel(self.tls.as_deref()));
+        let bindings = sasl::channel_bindings(&mechanisms, &tls::channel(self.tls.as_deref()));
         if !bindings.is_empty() {
-            xml.push_str(&format!("<sasl-channel-binding xmlns='{}'>", ns::SASL_CHANNEL_BINDING));
+            xml.push_str(&format!(
+                "<sasl-channel-binding xmlns='{}'>",
+                ns::SASL_CHANNEL_BINDING
+            ));
             for binding in bindings {
                 xml.push_str(&format!("<channel-binding type='{binding}'/>"));
             }
@@ -86,7 +102,10 @@ impl StreamState {
         if !matches!(self.phase, Phase::Bound) {
             xml.push_str(&format!("<bind xmlns='{}'><required/></bind>", ns::BIND));
             // RFC 3921's session, marked as RFC 6121 appendix E advises for compatibility.
-            xml.push_str(&format!("<session xmlns='{}'><optional/></session>", ns::SESSION));
+            xml.push_str(&format!(
+                "<session xmlns='{}'><optional/></session>",
+                ns::SESSION
+            ));
         }
         xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
         xml.push_str(&limits(config.c2s.element_size.as_bytes() as usize, config));

@@ -27,7 +27,10 @@ pub enum Profile {
     /// RFC 6120 section 6: `<success/>`, then a stream restart.
     Sasl1,
     /// XEP-0388: `<success/>` says what became of the inline requests; no restart.
-    Sasl2 { resume: Option<ResumeWish>, bind: Option<BindWish> },
+    Sasl2 {
+        resume: Option<ResumeWish>,
+        bind: Option<BindWish>,
+    },
 }
 
 /// XEP-0386: Bind 2.
@@ -58,9 +61,13 @@ impl BindWish {
     /// From `<bind xmlns='urn:xmpp:bind:0'/>`; what is not known is ignored, as XEP-0386 section 4 asks.
     pub fn read(bind: &Element<'_>) -> BindWish {
         BindWish {
-            tag: bind.child(ns::BIND2, "tag").map(|tag| tag.text().into_owned()),
+            tag: bind
+                .child(ns::BIND2, "tag")
+                .map(|tag| tag.text().into_owned()),
             carbons: bind.child(ns::CARBONS, "enable").is_some(),
-            enable: bind.child(ns::SM, "enable").map(|enable| EnableWish::read(&enable)),
+            enable: bind
+                .child(ns::SM, "enable")
+                .map(|enable| EnableWish::read(&enable)),
         }
     }
 }

@@ -12,8 +12,8 @@ mod sasl_profile;
 mod state;
 mod tls;
 
-pub use negotiate::failed;
 pub use login::{BindWish, EnableWish, Login, Profile, ResumeWish};
+pub use negotiate::failed;
 pub use outbound::{Item, Outbound};
 pub use state::{Context, Event, Phase, SessionRef, StreamState};
 pub use tls::{TlsFacts, TlsVersion};

@@ -2,9 +2,7 @@
 //! stream management as elements. What they mean for an account is an event.
 
 use crate::jid::{self, Jid};
-use crate::stanza::{
-    Iq, Kind, Stanza, StreamCondition, StreamError, Type, ns,
-};
+use crate::stanza::{Iq, Kind, Stanza, StreamCondition, StreamError, Type, ns};
 use crate::xml::{Header, escape_attribute, parse_header};
 
 use super::login::{EnableWish, ResumeWish};
@@ -19,7 +17,10 @@ impl StreamState {
             Ok(header) => header,
             Err(error) => return self.fail(cx, error.into()),
         };
-        self.said_from = header.from.as_deref().and_then(|from| Jid::parse(from).ok());
+        self.said_from = header
+            .from
+            .as_deref()
+            .and_then(|from| Jid::parse(from).ok());
         if let Err(error) = self.accept_header(cx, &header) {
             return self.fail(cx, error);
         }
@@ -27,7 +28,11 @@ impl StreamState {
         // Content that the client prefixes, with no default namespace, is jabber:client all the same.
         self.scope = Some(Box::new(header.scope.with_content(ns::CLIENT)));
         self.send_header(cx);
-        self.phase = if self.jid.is_some() { Phase::Binding } else { Phase::Negotiating };
+        self.phase = if self.jid.is_some() {
+            Phase::Binding
+        } else {
+            Phase::Negotiating
+        };
         self.outbound.push_xml(self.features(cx.config));
         None
     }
@@ -38,11 +43,17 @@ impl StreamState {
         let mut xml = b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
             xmlns:stream='http://etherx.jabber.org/streams'"
             .to_vec();
-        let host = self.host_config(cx.config).or(cx.config.hosts.first().map(|host| &**host));
+        let host = self
+            .host_config(cx.config)
+            .or(cx.config.hosts.first().map(|host| &**host));
         let from = host.map_or("", |host| &host.name);
         let language = host.map_or("en", |host| &host.language);
         // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is.
-        let to = self.jid.as_ref().or(self.said_from.as_ref()).map(|jid| jid.bare_str());
+        let to = self
+            .jid
+            .as_ref()
+            .or(self.said_from.as_ref())
+            .map(|jid| jid.bare_str());
         // Section 4.7.5: "the version ... MUST be" 1.0; 4.7.4: xml:lang SHOULD be there.
         let attributes = [
             ("id", Some(&*self.id)),
@@ -59,9 +70,8 @@ impl StreamState {
             }
         }
         xml.push(b'>');
-        self.outbound.push_xml(
-            String::from_utf8(xml).expect("written from strings and ASCII only"),
-        );
+        self.outbound
+            .push_xml(String::from_utf8(xml).expect("written from strings and ASCII only"));
         self.header_sent = true;
     }
 
@@ -107,9 +117,14 @@ impl StreamState {
         let Some(bind) = wish else {
             return self.fail(cx, not_authorized());
         };
-        let resource = bind.child(ns::BIND, "resource").map(|resource| resource.text().into_owned());
+        let resource = bind
+            .child(ns::BIND, "resource")
+            .map(|resource| resource.text().into_owned());
         let resource = resource.filter(|resource| !resource.is_empty());
-        Some(Event::Bind { request: stanza, resource })
+        Some(Event::Bind {
+            request: stanza,
+            resource,
+        })
     }
 
     fn accept_header(&mut self, cx: &Context<'_>, header: &Header) -> Result<(), StreamError> {
@@ -137,42 +152,58 @@ impl StreamState {
             Some(Err(_)) | None => None,
         };
         let Some(host) = host else {
-            return refuse(StreamCondition::HostUnknown, "This domain is not served here");
+            return refuse(
+                StreamCondition::HostUnknown,
+                "This domain is not served here",
+            );
         };
         // peers.md row 11: an identity is bound to the host under which it was proved.
-        if self.host.as_ref().is_some_and(|before| self.jid.is_some() && *before != host.name) {
-            return refuse(StreamCondition::HostUnknown, "You authenticated for another domain");
+        if self
+            .host
+            .as_ref()
+            .is_some_and(|before| self.jid.is_some() && *before != host.name)
+        {
+            return refuse(
+                StreamCondition::HostUnknown,
+                "You authenticated for another domain",
+            );
         }
         self.host = Some(std::sync::Arc::clone(&host.name));
         // Section 4.7.5, rule 1 and 4.9.3.25: no 'version' means 0.9, which is not supported.
-        let major = header.version.as_deref().and_then(|version| version.split('.').next());
+        let major = header
+            .version
+            .as_deref()
+            .and_then(|version| version.split('.').next());
         match major.and_then(|major| major.parse::<u32>().ok()) {
             Some(1..) => Ok(()),
-            _ => refuse(StreamCondition::UnsupportedVersion, "This server speaks XMPP 1.0"),
+            _ => refuse(
+                StreamCondition::UnsupportedVersion,
+                "This server speaks XMPP 1.0",
+            ),
         }
     }
 
     /// Section 5.4.2.
     fn on_starttls(&mut self, cx: &mut Context<'_>) -> Option<Event> {
-        let offered = self.listener(cx.config).is_some_and(|l| l.tls == TlsMode::Starttls);
+        let offered = self
+            .listener(cx.config)
+            .is_some_and(|l| l.tls == TlsMode::Starttls);
         let negotiating = matches!(self.phase, Phase::Negotiating);
         if !offered || !negotiating || self.tls.is_some() || self.jid.is_some() {
             // Section 5.4.2.2: "the receiving entity MUST return a <failure/> element ... and close".
-            self.outbound.push_xml(format!("<failure xmlns='{}'/>", ns::TLS));
+            self.outbound
+                .push_xml(format!("<failure xmlns='{}'/>", ns::TLS));
             self.close();
             return Some(Event::Ended { clean: false });
         }
-        self.outbound.push_xml(format!("<proceed xmlns='{}'/>", ns::TLS));
+        self.outbound
+            .push_xml(format!("<proceed xmlns='{}'/>", ns::TLS));
         self.phase = Phase::Securing;
         Some(Event::StartTls)
     }
 
     /// XEP-0198.
-    fn on_stream_management(
-        &mut self,
-        cx: &mut Context<'_>,
-        element: &Nonza<'_>,
-    ) -> Option<Event> {
+    fn on_stream_management(&mut self, cx: &mut Context<'_>, element: &Nonza<'_>) -> Option<Event> {
         let h = element.attribute("h").and_then(|h| h.parse().ok());
         match (&self.phase, element.name, h) {
             (Phase::Bound, "enable", _) => {
@@ -193,7 +224,10 @@ impl StreamState {
             }
             (Phase::Bound | Phase::Binding, ..) => self.fail(
                 cx,
-                StreamError::new(StreamCondition::InvalidXml, "Not in this state, or without 'h'"),
+                StreamError::new(
+                    StreamCondition::InvalidXml,
+                    "Not in this state, or without 'h'",
+                ),
             ),
             _ => self.fail(cx, not_authorized()),
         }
@@ -203,5 +237,9 @@ impl StreamState {
 /// XEP-0198: `<failed/>` with a stanza error condition, and `h` where the session was known once.
 pub fn failed(condition: &str, h: Option<u32>) -> String {
     let h = h.map_or_else(String::new, |h| format!(" h='{h}'"));
-    format!("<failed xmlns='{}'{h}><{condition} xmlns='{}'/></failed>", ns::SM, ns::STANZA_ERRORS)
+    format!(
+        "<failed xmlns='{}'{h}><{condition} xmlns='{}'/></failed>",
+        ns::SM,
+        ns::STANZA_ERRORS
+    )
 }

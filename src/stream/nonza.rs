@@ -13,7 +13,11 @@ pub(super) struct Nonza<'a> {
 impl<'a> Nonza<'a> {
     /// The element that was normalised last.
     pub fn new(normal: &'a Normal<'a>) -> Nonza<'a> {
-        Nonza { name: normal.name, ns: normal.ns, normal }
+        Nonza {
+            name: normal.name,
+            ns: normal.ns,
+            normal,
+        }
     }
 
     /// An attribute's value.

@@ -9,7 +9,11 @@ use crate::stanza::{Kind, Stanza};
 pub enum Item {
     /// A stanza; `kept` is the number of its pending row when being written counts as being delivered,
     /// because the client does not acknowledge.
-    Stanza { stanza: Stanza, kept: Option<u64>, shared: bool },
+    Stanza {
+        stanza: Stanza,
+        kept: Option<u64>,
+        shared: bool,
+    },
     /// Anything else, complete.
     Xml(Box<str>),
 }
@@ -81,8 +85,7 @@ impl Outbound {
     /// Takes the messages out that were not rendered, for a stream that loses its session. What is left may
     /// still be written.
     pub fn take_messages(&mut self) -> Vec<Item> {
-        let is_message =
-            |item: &Item| matches!(item, Item::Stanza { stanza, .. } if stanza.header.kind == Kind::Message);
+        let is_message = |item: &Item| matches!(item, Item::Stanza { stanza, .. } if stanza.header.kind == Kind::Message);
         let (messages, rest): (Vec<Item>, Vec<Item>) = self.queue.drain(..).partition(is_message);
         self.queue = rest.into();
         self.bytes = self.queue.iter().map(Item::charge).sum();

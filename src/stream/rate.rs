@@ -46,15 +46,22 @@ impl Rate {
 
     /// When the stream may be read again; none if it may be now.
     pub fn ready_at_ms(&mut self, now: Now, limits: &RateLimits) -> Option<u64> {
-        let stanzas = self.stanzas.ready_at_ms(now, limits.stanzas_per_s, limits.stanzas_burst);
-        let bytes = self.bytes.ready_at_ms(now, limits.bytes_per_s, limits.bytes_burst);
+        let stanzas = self
+            .stanzas
+            .ready_at_ms(now, limits.stanzas_per_s, limits.stanzas_burst);
+        let bytes = self
+            .bytes
+            .ready_at_ms(now, limits.bytes_per_s, limits.bytes_burst);
         stanzas.max(bytes)
     }
 }
 
 impl Bucket {
     fn full(now: Now, burst: u64) -> Bucket {
-        Bucket { level: burst as i64, filled_at_ms: now.mono_ms }
+        Bucket {
+            level: burst as i64,
+            filled_at_ms: now.mono_ms,
+        }
     }
 
     fn ready_at_ms(&mut self, now: Now, per_s: u64, burst: u64) -> Option<u64> {
@@ -78,27 +85,41 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    const LIMITS: RateLimits =
-        RateLimits { stanzas_per_s: 10, stanzas_burst: 2, bytes_per_s: 1_000, bytes_burst: 500 };
+    const LIMITS: RateLimits = RateLimits {
+        stanzas_per_s: 10,
+        stanzas_burst: 2,
+        bytes_per_s: 1_000,
+        bytes_burst: 500,
+    };
 
     #[test]
     fn a_burst_passes_and_what_follows_waits_for_its_share() {
-        let start = Now { mono_ms: 1_000, wall_ms: 0 };
+        let start = Now {
+            mono_ms: 1_000,
+            wall_ms: 0,
+        };
         let mut rate = Rate::new(start, &LIMITS);
         rate.spend_stanza();
         assert_eq!(rate.ready_at_ms(start, &LIMITS), None);
         rate.spend_stanza();
-        let ready = rate.ready_at_ms(start, &LIMITS).expect("the burst is spent");
+        let ready = rate
+            .ready_at_ms(start, &LIMITS)
+            .expect("the burst is spent");
         assert_eq!(ready, 1_100, "ten a second");
         assert_eq!(rate.ready_at_ms(start.plus_ms(100), &LIMITS), None);
     }
 
     #[test]
     fn bytes_beyond_the_burst_are_paid_back() {
-        let start = Now { mono_ms: 1_000, wall_ms: 0 };
+        let start = Now {
+            mono_ms: 1_000,
+            wall_ms: 0,
+        };
         let mut rate = Rate::new(start, &LIMITS);
         rate.spend_bytes(1_500);
-        let ready = rate.ready_at_ms(start, &LIMITS).expect("a thousand bytes too many");
+        let ready = rate
+            .ready_at_ms(start, &LIMITS)
+            .expect("a thousand bytes too many");
         assert!(ready >= 2_000, "{ready}");
     }
 }

@@ -85,14 +85,16 @@ impl StreamState {
                     .map(|initial| sasl::decode_response(initial.text().trim()))
                     .transpose();
                 let profile = Profile::Sasl2 {
-                    resume: element.child(ns::SM, "resume").and_then(|r| ResumeWish::read(&r)),
-                    bind: element.child(ns::BIND2, "bind").map(|bind| BindWish::read(&bind)),
+                    resume: element
+                        .child(ns::SM, "resume")
+                        .and_then(|r| ResumeWish::read(&r)),
+                    bind: element
+                        .child(ns::BIND2, "bind")
+                        .map(|bind| BindWish::read(&bind)),
                 };
                 self.begin(cx, element.attribute("mechanism"), data, profile)
             }
-            "response" => {
-                self.respond(cx, sasl::decode_response(element.text().trim()), Of::Sasl2)
-            }
+            "response" => self.respond(cx, sasl::decode_response(element.text().trim()), Of::Sasl2),
             "abort" => self.abort(cx, Of::Sasl2),
             _ => self.fail(cx, not_authorized()),
         }
@@ -153,7 +155,13 @@ impl StreamState {
             Ok(exchange) => exchange,
             Err(failure) => return self.tell_failure(cx, failure, of),
         };
-        let sasl = Sasl { exchange, mechanism, profile, ticket: None, waiting: Waiting::Peer };
+        let sasl = Sasl {
+            exchange,
+            mechanism,
+            profile,
+            ticket: None,
+            waiting: Waiting::Peer,
+        };
         self.phase = Phase::Authenticating(Box::new(sasl));
         match data {
             Ok(data) => self.step(cx, data.as_ref()),
@@ -216,7 +224,11 @@ impl StreamState {
                 sasl.waiting = Waiting::Verdict;
                 Some(Event::Ask(ask))
             }
-            Step::Success { localpart, account, additional } => {
+            Step::Success {
+                localpart,
+                account,
+                additional,
+            } => {
                 let login = Login {
                     localpart,
                     account,
@@ -268,7 +280,9 @@ impl StreamState {
             _ => None,
         };
         self.failed = Some(Box::new(LoginFailure {
-            localpart: attempt.as_ref().and_then(|sasl| sasl.exchange.localpart().cloned()),
+            localpart: attempt
+                .as_ref()
+                .and_then(|sasl| sasl.exchange.localpart().cloned()),
             mechanism: attempt.map_or("", |sasl| sasl.mechanism.name()),
             reason: failure.element_name(),
         }));
@@ -283,7 +297,10 @@ impl StreamState {
         if self.sasl_attempts < limits::SASL_ATTEMPTS_MAX {
             return None;
         }
-        self.fail(cx, StreamError::new(StreamCondition::PolicyViolation, "Too many attempts"))
+        self.fail(
+            cx,
+            StreamError::new(StreamCondition::PolicyViolation, "Too many attempts"),
+        )
     }
 }
 

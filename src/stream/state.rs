@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::Ticket;
+use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::base::{ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId};
 use crate::config::{Config, HostConfig, Listener};
 use crate::jid::Jid;
-use crate::stanza::{ReadError, Stanza, StanzaError, StreamCondition, StreamError, ns, read_stanza};
+use crate::stanza::{
+    ReadError, Stanza, StanzaError, StreamCondition, StreamError, ns, read_stanza,
+};
 use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, normalise};
 
 use super::login::{EnableWish, Login, ResumeWish};
@@ -114,7 +116,10 @@ pub enum Event {
     /// The credentials are right ([`Phase::Verified`]): bring the stream home.
     Verified,
     /// RFC 6120 section 7: a resource is wished for; answer the IQ.
-    Bind { request: Stanza, resource: Option<String> },
+    Bind {
+        request: Stanza,
+        resource: Option<String>,
+    },
     /// XEP-0198 section 3.
     Enable(EnableWish),
     /// XEP-0198 section 5, before a resource is bound.
@@ -223,7 +228,12 @@ impl StreamState {
         if matches!(self.phase, Phase::Closing) {
             return None;
         }
-        log::debug!("stream_error stream={} peer={} error={}", self.id, self.peer, error);
+        log::debug!(
+            "stream_error stream={} peer={} error={}",
+            self.id,
+            self.peer,
+            error
+        );
         // Section 4.9.1.2: "the receiving entity MUST still send the opening <stream> tag".
         if !self.header_sent {
             self.send_header(cx);
@@ -248,7 +258,12 @@ impl StreamState {
     }
 
     /// The auth thread answered.
-    pub fn answered(&mut self, cx: &mut Context<'_>, ticket: Ticket, answer: AuthAnswer) -> Option<Event> {
+    pub fn answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        ticket: Ticket,
+        answer: AuthAnswer,
+    ) -> Option<Event> {
         self.sasl_answered(cx, ticket, answer)
     }
 
@@ -388,20 +403,32 @@ fn rate_limits(config: &Config) -> RateLimits {
 }
 
 fn invalid_xml() -> StreamError {
-    StreamError::new(StreamCondition::InvalidXml, "This element cannot stand here")
+    StreamError::new(
+        StreamCondition::InvalidXml,
+        "This element cannot stand here",
+    )
 }
 
 fn invalid_from() -> StreamError {
-    StreamError::new(StreamCondition::InvalidFrom, "The 'from' address is not yours")
+    StreamError::new(
+        StreamCondition::InvalidFrom,
+        "The 'from' address is not yours",
+    )
 }
 
 /// RFC 6120 section 4.9.3.12: "The entity has attempted to send XML stanzas or other outbound data before the
 /// stream has been authenticated".
 pub(super) fn not_authorized() -> StreamError {
-    StreamError::new(StreamCondition::NotAuthorized, "Authenticate and bind a resource first")
+    StreamError::new(
+        StreamCondition::NotAuthorized,
+        "Authenticate and bind a resource first",
+    )
 }
 
 /// Section 4.9.3.24.
 pub(super) fn unsupported_stanza_type() -> StreamError {
-    StreamError::new(StreamCondition::UnsupportedStanzaType, "This element is not supported here")
+    StreamError::new(
+        StreamCondition::UnsupportedStanzaType,
+        "This element is not supported here",
+    )
 }

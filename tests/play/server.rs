@@ -96,6 +96,8 @@ impl Server {
         socket
             .write_all(format!("time advance {ms}\n").as_bytes())
             .map_err(failed)?;
+        // The request ends where the client stops writing.
+        socket.shutdown(std::net::Shutdown::Write).map_err(failed)?;
         let mut answer = String::new();
         BufReader::new(socket)
             .read_line(&mut answer)

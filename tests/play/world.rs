@@ -1,7 +1,7 @@
 //! The simulated world as a stage: the same plays, with virtual time and an order that a seed decides.
 
-use super::stage::{Channel, Conn, Stage};
 use super::direction::HostOption;
+use super::stage::{Channel, Conn, Stage};
 use crate::sim::{ConnId, Habits, World};
 
 /// A world of its own for one scene.
@@ -15,11 +15,20 @@ impl WorldStage {
     /// # Errors
     /// What is wrong with the scene's options.
     pub fn new(seed: u64, workers: u8, options: &[HostOption]) -> Result<WorldStage, String> {
-        let habits = if workers == 1 { Habits::KIND } else { Habits::ROUGH };
+        let habits = if workers == 1 {
+            Habits::KIND
+        } else {
+            Habits::ROUGH
+        };
         let config = crate::sim::config(
-            &options.iter().map(|o| format!("{} = {}\n", o.path, o.value)).collect::<String>(),
+            &options
+                .iter()
+                .map(|o| format!("{} = {}\n", o.path, o.value))
+                .collect::<String>(),
         )?;
-        Ok(WorldStage { world: World::new(seed, workers, habits, config) })
+        Ok(WorldStage {
+            world: World::new(seed, workers, habits, config),
+        })
     }
 }
 

@@ -11,9 +11,7 @@ use parking_lot::Mutex;
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings};
-use stonechat::base::{
-    AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId,
-};
+use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
 use stonechat::im::pending::PENDING;
@@ -61,8 +59,16 @@ pub struct Habits {
 }
 
 impl Habits {
-    pub const KIND: Habits = Habits { tears: false, channel_batches: 64, shuffles: false };
-    pub const ROUGH: Habits = Habits { tears: true, channel_batches: 2, shuffles: true };
+    pub const KIND: Habits = Habits {
+        tears: false,
+        channel_batches: 64,
+        shuffles: false,
+    };
+    pub const ROUGH: Habits = Habits {
+        tears: true,
+        channel_batches: 2,
+        shuffles: true,
+    };
 }
 
 struct Worker {
@@ -113,7 +119,18 @@ impl World {
         let mut rng = Rng::from_seed(seed_bytes(seed));
         let store = Arc::new(Mutex::new(MemoryStore::new(TABLES)));
         let accounts = Arc::new(accounts(&store, &mut rng));
-        World::with(seed, workers, habits, config, store, accounts, Now { mono_ms: 1_000_000, wall_ms: 1_795_392_000_000 })
+        World::with(
+            seed,
+            workers,
+            habits,
+            config,
+            store,
+            accounts,
+            Now {
+                mono_ms: 1_000_000,
+                wall_ms: 1_795_392_000_000,
+            },
+        )
     }
 
     fn with(
@@ -131,8 +148,14 @@ impl World {
         let shards = (0..workers).map(|worker| {
             let mut rng = [0; 32];
             chance.fill(&mut rng);
-            let seeds = Seeds { maps: HashSeed(chance.next_u64(), chance.next_u64()), rng };
-            let place = Place { worker: WorkerId(worker), worker_count: workers };
+            let seeds = Seeds {
+                maps: HashSeed(chance.next_u64(), chance.next_u64()),
+                rng,
+            };
+            let place = Place {
+                worker: WorkerId(worker),
+                worker_count: workers,
+            };
             Worker {
                 shard: Shard::new(place, Arc::clone(&config), routes.clone(), seeds),
                 answers: Vec::new(),
@@ -164,12 +187,22 @@ impl World {
         self.store.lock().crash();
         let config = Config::clone(&self.config);
         let workers = self.workers.len() as u8;
-        World::with(seed, workers, self.habits, config, self.store, self.accounts, self.now)
+        World::with(
+            seed,
+            workers,
+            self.habits,
+            config,
+            self.store,
+            self.accounts,
+            self.now,
+        )
     }
 
     pub fn register(&mut self, localpart: &str, password: &str) {
         let secret = Secret::new(password.as_bytes().to_vec());
-        self.accounts.add("localhost", localpart, &secret, self.now).expect("a fresh name");
+        self.accounts
+            .add("localhost", localpart, &secret, self.now)
+            .expect("a fresh name");
         self.store.lock().sync().expect("no fault is set");
     }
 
@@ -236,7 +269,9 @@ impl World {
         let (worker, Some(key)) = (at.worker, at.key) else {
             return Err("the connection is gone".into());
         };
-        self.workers[worker].shard.handle(self.now, Input::Secured(key, facts()));
+        self.workers[worker]
+            .shard
+            .handle(self.now, Input::Secured(key, facts()));
         self.outputs(worker);
         Ok(())
     }
@@ -263,7 +298,9 @@ impl World {
 
     pub fn control(&mut self, control: &Control) {
         for worker in 0..self.workers.len() {
-            self.workers[worker].shard.handle(self.now, Input::Control(control.clone()));
+            self.workers[worker]
+                .shard
+                .handle(self.now, Input::Control(control.clone()));
             self.outputs(worker);
         }
     }
@@ -288,7 +325,8 @@ impl World {
         }) else {
             return false;
         };
-        self.trace = self.trace.rotate_left(5) ^ format!("{event:?}").len() as u64 ^ self.now.mono_ms;
+        self.trace =
+            self.trace.rotate_left(5) ^ format!("{event:?}").len() as u64 ^ self.now.mono_ms;
         self.perform(event);
         true
     }
@@ -311,7 +349,10 @@ impl World {
     }
 
     fn next_due(&self) -> Option<u64> {
-        let shards = self.workers.iter().filter_map(|worker| worker.shard.next_deadline());
+        let shards = self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.shard.next_deadline());
         shards.chain(self.next_release()).min()
     }
 
@@ -331,7 +372,10 @@ impl World {
         for worker in 0..self.workers.len() {
             self.workers[worker].shard.handle(self.now, Input::Tick);
             let next = self.workers[worker].shard.next_deadline();
-            assert!(next.is_none_or(|at| at > now), "the next deadline is later: {next:?} {now}");
+            assert!(
+                next.is_none_or(|at| at > now),
+                "the next deadline is later: {next:?} {now}"
+            );
             self.outputs(worker);
         }
     }
@@ -339,22 +383,38 @@ impl World {
     /// At rest nothing is left over: no question, no envelope, no byte.
     pub fn assert_rest(&self) {
         for (at, worker) in self.workers.iter().enumerate() {
-            assert_eq!(worker.shard.open_questions(), 0, "worker {at} has open questions");
+            assert_eq!(
+                worker.shard.open_questions(),
+                0,
+                "worker {at} has open questions"
+            );
             for to in 0..self.workers.len() {
-                assert!(worker.shard.outbox_is_empty(WorkerId(to as u8)), "worker {at} kept mail");
+                assert!(
+                    worker.shard.outbox_is_empty(WorkerId(to as u8)),
+                    "worker {at} kept mail"
+                );
             }
         }
         for (at, conn) in self.conns.iter().enumerate() {
-            assert!(!conn.dirty || conn.stalled, "connection {at} has queued bytes");
+            assert!(
+                !conn.dirty || conn.stalled,
+                "connection {at} has queued bytes"
+            );
         }
     }
 
     pub fn stream_count(&self) -> usize {
-        self.workers.iter().map(|worker| worker.shard.stream_count()).sum()
+        self.workers
+            .iter()
+            .map(|worker| worker.shard.stream_count())
+            .sum()
     }
 
     pub fn resident_accounts(&self) -> usize {
-        self.workers.iter().map(|worker| worker.shard.resident_accounts()).sum()
+        self.workers
+            .iter()
+            .map(|worker| worker.shard.resident_accounts())
+            .sum()
     }
 
     fn possible(&self) -> Vec<Event> {
@@ -401,7 +461,9 @@ impl World {
         match event {
             Event::Answer(at, answer) => {
                 let (ticket, answer) = self.workers[at].answers.remove(answer);
-                self.workers[at].shard.handle(now, Input::Answer(ticket, answer));
+                self.workers[at]
+                    .shard
+                    .handle(now, Input::Answer(ticket, answer));
                 self.outputs(at);
             }
             Event::Sync(at) => {
@@ -448,7 +510,11 @@ impl World {
 
     fn read_some(&mut self, at: usize) {
         let available = self.conns[at].upstream.len();
-        let count = if self.habits.tears { 1 + self.below(available) } else { available };
+        let count = if self.habits.tears {
+            1 + self.below(available)
+        } else {
+            available
+        };
         let conn = &mut self.conns[at];
         let bytes: Vec<u8> = conn.upstream.drain(..count.min(available)).collect();
         conn.unread.extend(bytes);
@@ -465,8 +531,9 @@ impl World {
             return;
         }
         let bytes = std::mem::take(&mut conn.unread);
-        let taken =
-            self.workers[worker].shard.handle(self.now, Input::Bytes(key, &bytes));
+        let taken = self.workers[worker]
+            .shard
+            .handle(self.now, Input::Bytes(key, &bytes));
         let conn = &mut self.conns[at];
         conn.unread = bytes[taken..].to_vec();
         conn.waits = !conn.unread.is_empty();
@@ -486,7 +553,9 @@ impl World {
         if rendered == Rendered::More {
             conn.dirty = true;
         }
-        self.workers[worker].shard.handle(self.now, Input::Written(key));
+        self.workers[worker]
+            .shard
+            .handle(self.now, Input::Written(key));
         self.outputs(worker);
     }
 
@@ -523,7 +592,9 @@ impl World {
                 Output::HandOver(to, key, state) => {
                     if let Some(at) = self.conn_at(worker, key) {
                         self.conns[at].key = None;
-                        self.workers[to.index()].arrivals.push_back((ConnId(at), state));
+                        self.workers[to.index()]
+                            .arrivals
+                            .push_back((ConnId(at), state));
                     }
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
@@ -544,7 +615,8 @@ impl World {
                 let (answer, at_ms) = self.accounts.answer(ask, self.now);
                 let answer = Answer::Auth(answer);
                 if at_ms > self.now.mono_ms {
-                    self.held_back.push((at_ms, WorkerId(worker as u8), ticket, answer));
+                    self.held_back
+                        .push((at_ms, WorkerId(worker as u8), ticket, answer));
                 } else {
                     self.workers[worker].answers.push((ticket, answer));
                 }
@@ -572,13 +644,17 @@ impl World {
         conn.dirty = false;
         let worker = conn.worker;
         if let Some(key) = conn.key.take() {
-            self.workers[worker].shard.handle(self.now, Input::Closed(key, reason));
+            self.workers[worker]
+                .shard
+                .handle(self.now, Input::Closed(key, reason));
             self.outputs(worker);
         }
     }
 
     fn conn_at(&self, worker: usize, key: StreamKey) -> Option<usize> {
-        self.conns.iter().position(|conn| conn.worker == worker && conn.key == Some(key))
+        self.conns
+            .iter()
+            .position(|conn| conn.worker == worker && conn.key == Some(key))
     }
 
     fn below(&mut self, bound: usize) -> usize {
@@ -591,13 +667,19 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
     let ids = Mutex::new(0);
     let rows = AccountRows {
         row: Box::new(move |table: &'static Table, key: &RowKey| {
-            match reader.lock().apply(Request::Row { table, key: key.clone() }) {
+            match reader.lock().apply(Request::Row {
+                table,
+                key: key.clone(),
+            }) {
                 Answer::Row(value) => Ok(value),
                 _ => Err(StoreError::Broken),
             }
         }),
         range: Box::new(move |table: &'static Table, range: &RowRange| {
-            match ranger.lock().apply(Request::Range { table, range: range.clone() }) {
+            match ranger.lock().apply(Request::Range {
+                table,
+                range: range.clone(),
+            }) {
                 Answer::Range { rows, more } => Ok((rows, more)),
                 _ => Err(StoreError::Broken),
             }
@@ -613,10 +695,18 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
             Ok(AccountId(*ids.lock()))
         }),
     };
-    let settings = AuthSettings { iterations: [("localhost".into(), 1)].into_iter().collect() };
+    let settings = AuthSettings {
+        iterations: [("localhost".into(), 1)].into_iter().collect(),
+    };
     let mut seed = [0; 32];
     rng.fill(&mut seed);
-    Accounts::new(rows, settings, Secret::new(vec![3; 32]), HashSeed(1, 2), Rng::from_seed(seed))
+    Accounts::new(
+        rows,
+        settings,
+        Secret::new(vec![3; 32]),
+        HashSeed(1, 2),
+        Rng::from_seed(seed),
+    )
 }
 
 fn facts() -> Box<TlsFacts> {
@@ -646,7 +736,14 @@ pub fn config(options: &str) -> Result<Config, String> {
          [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n\n\
          [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n"
     );
-    let names: Vec<&str> = stonechat::features::ALL.iter().map(|feature| feature.name).collect();
-    let outside = Outside { features: &names, address: |_| Ok(()), log_filter: |_| Ok(()) };
+    let names: Vec<&str> = stonechat::features::ALL
+        .iter()
+        .map(|feature| feature.name)
+        .collect();
+    let outside = Outside {
+        features: &names,
+        address: |_| Ok(()),
+        log_filter: |_| Ok(()),
+    };
     load("scene", &text, &outside).map_err(|errors| format!("{errors:?}"))
 }
