@@ -26,15 +26,14 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        if let Some(session) = cell.account.session_mut(session) {
-            if session.flood.is_none() {
+        if let Some(session) = cell.account.session_mut(session)
+            && session.flood.is_none() {
                 session.flood = Some(Box::new(Flood {
                     next: first,
                     end,
                     ..Flood::default()
                 }));
             }
-        }
         self.advance_flood(now, actor, session);
     }
 

@@ -71,8 +71,8 @@ impl Shard {
             StanzaError::new(Condition::ServiceUnavailable, "")
         };
         // RFC 6121 section 8.3: presence to the server itself is nobody's business.
-        if stanza.header.kind != Kind::Presence || !served {
-            if let Some(reply) = reply_error(&stanza, &error) {
+        if (stanza.header.kind != Kind::Presence || !served)
+            && let Some(reply) = reply_error(&stanza, &error) {
                 self.route(
                     now,
                     Envelope::Stanza {
@@ -81,7 +81,6 @@ impl Shard {
                     },
                 );
             }
-        }
         if let Some(origin) = settle {
             self.route(now, Envelope::Settled(origin));
         }

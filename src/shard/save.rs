@@ -61,14 +61,13 @@ impl Shard {
 
     /// Adds the removal of a row.
     pub(super) fn unsave(&mut self, write: Write) {
-        if let Write::Delete { key, .. } = &write {
-            if let Some((at, promise)) = self.saves.puts.remove(key) {
+        if let Write::Delete { key, .. } = &write
+            && let Some((at, promise)) = self.saves.puts.remove(key) {
                 // It never was in the store, and it is where it should be: there is nothing to bounce.
                 self.saves.writes[at] = None;
                 self.saves.promises[promise].bounce = None;
                 return;
             }
-        }
         self.saves.writes.push(Some(write));
     }
 
@@ -128,11 +127,10 @@ impl Shard {
         let due = acks.settle(origin.sequence);
         let handled = acks.handled();
         let stream = session.stream;
-        if let Some(stream) = stream {
-            if due {
+        if let Some(stream) = stream
+            && due {
                 self.say(stream, super::streams::ack(handled));
             }
-        }
         self.resume_own(origin.actor);
     }
 }

@@ -42,11 +42,10 @@ impl Shard {
             self.drive(now);
         }
         self.flush(key);
-        if taken < bytes.len() {
-            if let Some(stream) = self.streams.get_mut(key) {
+        if taken < bytes.len()
+            && let Some(stream) = self.streams.get_mut(key) {
                 stream.is_paused = true;
             }
-        }
         taken
     }
 
@@ -167,8 +166,8 @@ impl Shard {
                 self.post_to(at.actor, mail);
             }
             Some(error) => {
-                if stanza.header.kind != Kind::Iq || stanza.header.id.is_some() {
-                    if let Some(reply) = reply_error(&stanza, &error) {
+                if (stanza.header.kind != Kind::Iq || stanza.header.id.is_some())
+                    && let Some(reply) = reply_error(&stanza, &error) {
                         let session = at.session;
                         let delivery = Delivery {
                             session,
@@ -178,7 +177,6 @@ impl Shard {
                         };
                         self.deliver(now, at.actor, delivery);
                     }
-                }
                 if let Some(origin) = origin {
                     self.settled(now, origin);
                 }
@@ -233,12 +231,11 @@ impl Shard {
 
     /// The stream takes bytes again, if it had refused some.
     pub(super) fn resume_stream(&mut self, key: StreamKey) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            if stream.is_paused && !stream.waits() {
+        if let Some(stream) = self.streams.get_mut(key)
+            && stream.is_paused && !stream.waits() {
                 stream.is_paused = false;
                 self.outputs.push_back(Output::Resume(key));
             }
-        }
     }
 
     /// Streams of an account whose mailbox has room again.

@@ -87,8 +87,8 @@ impl Shard {
     /// Puts mail into the box of the account at this address.
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
-        if let Mail::Inbound { stanza, settle } = &mail {
-            if self.cells[actor].mailbox.is_full_of_foreign() {
+        if let Mail::Inbound { stanza, settle } = &mail
+            && self.cells[actor].mailbox.is_full_of_foreign() {
                 // DESIGN section 7: messages and IQs bounce; presence will come again.
                 let (stanza, settle) = (stanza.clone(), *settle);
                 if stanza.header.kind != Kind::Presence {
@@ -99,7 +99,6 @@ impl Shard {
                 }
                 return;
             }
-        }
         self.post_to(actor, mail);
     }
 
@@ -113,12 +112,11 @@ impl Shard {
 
     /// The account shall be run before this turn of the loop ends.
     pub(super) fn wake(&mut self, actor: ActorKey) {
-        if let Some(cell) = self.cells.get_mut(actor) {
-            if !cell.is_ready {
+        if let Some(cell) = self.cells.get_mut(actor)
+            && !cell.is_ready {
                 cell.is_ready = true;
                 self.ready.push_back(actor);
             }
-        }
     }
 
     /// Reads mail until the box is empty or the head has to wait.
@@ -377,8 +375,8 @@ impl Shard {
 
     /// An error to whoever sent the stanza, wherever that is.
     pub(super) fn bounce(&mut self, now: Now, stanza: &Stanza, error: &StanzaError) {
-        if let Some(reply) = reply_error(stanza, error) {
-            if reply.header.to.is_some() {
+        if let Some(reply) = reply_error(stanza, error)
+            && reply.header.to.is_some() {
                 self.route(
                     now,
                     Envelope::Stanza {
@@ -387,7 +385,6 @@ impl Shard {
                     },
                 );
             }
-        }
     }
 
     /// The third panic of an actor within a minute closes it.
