@@ -60,7 +60,9 @@ impl CertificateSource {
     fn host(&self, config: &Config, index: usize) -> Result<HostCertificate, ConfigError> {
         let host = &config.hosts[index];
         let wrong = |option: &str, message: String| {
-            config.places().error(&format!("host[{index}].{option}"), message)
+            config
+                .places()
+                .error(&format!("host[{index}].{option}"), message)
         };
         match &host.certificate {
             Certificate::Files { .. } => match read_certificate(self.config.as_deref(), host) {
@@ -79,7 +81,10 @@ impl CertificateSource {
         data::make_directory(&directory)?;
         let (certificate, made) = HostCertificate::load_or_make(host, &directory)?;
         if made {
-            log::info!("certificate_made host={host} directory={}", directory.display());
+            log::info!(
+                "certificate_made host={host} directory={}",
+                directory.display()
+            );
         }
         Ok(certificate)
     }

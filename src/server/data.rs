@@ -39,7 +39,10 @@ pub fn secrets(data: &Path) -> Result<Secrets, String> {
     }
     let bytes = Zeroizing::new(fs::read(&path).map_err(named)?);
     if bytes.len() != SECRET_BYTES {
-        return Err(format!("{}: is not the {SECRET_BYTES} bytes it was", path.display()));
+        return Err(format!(
+            "{}: is not the {SECRET_BYTES} bytes it was",
+            path.display()
+        ));
     }
     let number = |at: usize| {
         let mut eight = [0; 8];
@@ -58,7 +61,12 @@ fn make_secrets(path: &Path) -> io::Result<()> {
     // Written beside and renamed, so that a crash leaves no half a secret.
     let draft = path.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(&*bytes)?;
     file.sync_all()?;
     fs::rename(&draft, path)
@@ -93,7 +101,10 @@ mod tests {
         let first = secrets(&data).unwrap();
         let second = secrets(&data).unwrap();
         assert_eq!(first.fakes, second.fakes);
-        assert_eq!(first.partitions.hash_str("juliet"), second.partitions.hash_str("juliet"));
+        assert_eq!(
+            first.partitions.hash_str("juliet"),
+            second.partitions.hash_str("juliet")
+        );
         assert_eq!((mode(&data), mode(&data.join("secret"))), (0o700, 0o600));
         fs::write(data.join("secret"), b"cut").unwrap();
         assert!(secrets(&data).is_err());

@@ -32,7 +32,11 @@ fn ask_all(worker: WorkerId, store: &Store, auth: &AuthService, asked: &mut Vec<
                 save(store, port, &mut saves);
                 store.row(reply, table, key, fence_of(fence));
             }
-            Ask::Range { table, range, fence } => {
+            Ask::Range {
+                table,
+                range,
+                fence,
+            } => {
                 save(store, port, &mut saves);
                 store.range(reply, table, range, fence_of(fence));
             }

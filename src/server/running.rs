@@ -48,7 +48,9 @@ pub struct Running {
 pub fn auth_settings(config: &Config) -> AuthSettings {
     let hosts = config.hosts.iter();
     AuthSettings {
-        iterations: hosts.map(|host| (host.name.clone(), host.scram_iterations)).collect(),
+        iterations: hosts
+            .map(|host| (host.name.clone(), host.scram_iterations))
+            .collect(),
     }
 }
 
@@ -56,7 +58,8 @@ impl Running {
     /// What the control socket can ask for.
     pub fn actions(self: &Arc<Running>) -> AdminActions {
         let server = || Arc::clone(self);
-        let (backup, reload, status, user, time) = (server(), server(), server(), server(), server());
+        let (backup, reload, status, user, time) =
+            (server(), server(), server(), server(), server());
         AdminActions {
             backup: Box::new(move |directory| backup.backup(directory)),
             reload: Box::new(move || reload.reload()),
@@ -124,7 +127,9 @@ impl Running {
     }
 
     fn backup(&self, directory: &Path) -> Result<Vec<String>, String> {
-        self.store.backup(directory).map_err(|error| error.to_string())?;
+        self.store
+            .backup(directory)
+            .map_err(|error| error.to_string())?;
         Ok(vec![format!("copied to {}", directory.display())])
     }
 
@@ -150,7 +155,10 @@ impl Running {
 
     fn purge(&self, account: AccountId) {
         if let Err(error) = purge(&self.store, TABLES, account) {
-            ::log::error!("account_purge_failed account={} error=\"{error}\"", account.0);
+            ::log::error!(
+                "account_purge_failed account={} error=\"{error}\"",
+                account.0
+            );
         }
     }
 

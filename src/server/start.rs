@@ -122,7 +122,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let accounts = open_accounts(&config, &store, &secrets)?;
     let auth = start_auth(&accounts, &addresses, &clock)?;
 
-    let descriptors = descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;
+    let descriptors =
+        descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;
     let limits = DoorLimits {
         total_max: descriptors::connections_within(descriptors),
         unproved_max: UNPROVED_PER_PREFIX_MAX,
@@ -137,7 +138,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         addresses: addresses.clone(),
     };
     // Bound before the workers start: a port that is taken ends the attempt with nothing to clean up.
-    let doorman = Doorman::bind(&listeners(&config)?, hall).map_err(|error| format!("listener {error}"))?;
+    let doorman =
+        Doorman::bind(&listeners(&config)?, hall).map_err(|error| format!("listener {error}"))?;
 
     let current = Arc::new(config.clone());
     let mut workers = Vec::with_capacity(seats.len());
@@ -171,7 +173,9 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let admin = admin.map_err(|error| format!("control socket: {error}"))?;
     announce(start, &running, &doorman);
     Ok(House {
-        doorman: doorman.start().map_err(|error| format!("doorman: {error}"))?,
+        doorman: doorman
+            .start()
+            .map_err(|error| format!("doorman: {error}"))?,
         workers,
         admin,
         audit_sink,
@@ -200,7 +204,8 @@ fn open_audit(data: &Path, config: &Config) -> Result<(Audit, Option<JoinHandle<
     }
     let path = data.join(&config.audit.file);
     let opened = Audit::open(&path, config.audit.when_full);
-    let (audit, sink) = opened.map_err(|error| format!("audit file {}: {error}", path.display()))?;
+    let (audit, sink) =
+        opened.map_err(|error| format!("audit file {}: {error}", path.display()))?;
     Ok((audit, Some(sink)))
 }
 
@@ -213,12 +218,22 @@ fn open_store(data: &Path, config: &Config, addresses: &[Address]) -> Result<Sto
     Store::open(options, TABLES, ports.collect()).map_err(|error| error.to_string())
 }
 
-fn open_accounts(config: &Config, store: &Store, secrets: &Secrets) -> Result<Arc<Accounts>, String> {
+fn open_accounts(
+    config: &Config,
+    store: &Store,
+    secrets: &Secrets,
+) -> Result<Arc<Accounts>, String> {
     let mut rng = data::fresh_rng()?;
     let seed = HashSeed(rng.next_u64(), rng.next_u64());
     let settings = auth_settings(config);
     let fakes = secrets.fakes.clone();
-    Ok(Arc::new(Accounts::new(account_rows(store), settings, fakes, seed, rng)))
+    Ok(Arc::new(Accounts::new(
+        account_rows(store),
+        settings,
+        fakes,
+        seed,
+        rng,
+    )))
 }
 
 fn start_auth(
@@ -229,11 +244,15 @@ fn start_auth(
     let mut ports: Vec<crate::auth::service::AnswerPort> = Vec::with_capacity(addresses.len());
     for address in addresses {
         let address = address.clone();
-        ports.push(Arc::new(move |ticket, answer| address.answer(ticket, answer)));
+        ports.push(Arc::new(move |ticket, answer| {
+            address.answer(ticket, answer)
+        }));
     }
     let clock = clock.clone();
     let service = AuthService::start(accounts, ports, Arc::new(move || clock.now()));
-    Ok(Arc::new(service.map_err(|error| format!("auth thread: {error}"))?))
+    Ok(Arc::new(
+        service.map_err(|error| format!("auth thread: {error}"))?,
+    ))
 }
 
 /// What all workers are started with.
@@ -284,7 +303,8 @@ fn listeners(config: &Config) -> Result<Vec<(Listener, SocketAddr)>, String> {
     let mut listeners = Vec::with_capacity(config.listeners.len());
     for (index, option) in config.listeners.iter().enumerate() {
         let address = option.address.parse();
-        let address: SocketAddr = address.map_err(|_| format!("{} is no address", option.address))?;
+        let address: SocketAddr =
+            address.map_err(|_| format!("{} is no address", option.address))?;
         let listener = Listener {
             index,
             security: match option.tls {
@@ -315,12 +335,20 @@ fn announce(start: &Start, running: &Running, doorman: &Doorman) {
             TlsMode::Starttls => "STARTTLS",
             TlsMode::None => "no TLS",
         };
-        let proxy = if option.proxy_protocol { ", behind a proxy" } else { "" };
+        let proxy = if option.proxy_protocol {
+            ", behind a proxy"
+        } else {
+            ""
+        };
         println!("listening on {address} ({tls}{proxy})");
     }
     let data = std::path::absolute(&start.data).unwrap_or_else(|_| start.data.clone());
     println!("data in {}", data.display());
-    let mut command = format!("stonechat user add NAME@{}", running.started.hosts[0].name);
+    // As it was called, so that the line can be copied to the same shell.
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "stonechat".to_owned());
+    let mut command = format!("{program} user add NAME@{}", running.started.hosts[0].name);
     if let Some(config) = &start.config {
         command.push_str(&format!(" --config {}", config.display()));
     }

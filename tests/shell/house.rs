@@ -165,6 +165,7 @@ impl Server {
             sum.handshakes_late += of_one.handshakes_late;
             sum.injected_bytes += of_one.injected_bytes;
             sum.proxy_refused += of_one.proxy_refused;
+            sum.records_broken += of_one.records_broken;
         }
         sum
     }
