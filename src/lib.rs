@@ -1,16 +1,27 @@
 //! Stonechat: an XMPP server for large public services.
 
+pub mod base;
+
+pub mod jid;
+pub mod xml;
+
+pub mod config;
+pub mod stanza;
+
 pub mod actor;
+
+pub mod im;
+pub mod stream;
+
+pub mod features;
+
+pub mod shard;
+
 pub mod audit;
 pub mod auth;
-pub mod base;
-pub mod config;
-pub mod im;
-pub mod jid;
-pub mod server;
-pub mod shard;
 pub mod store;
-pub mod stream;
-pub mod tool;
+
 pub mod worker;
-pub mod xml;
+
+pub mod server;
+pub mod tool;

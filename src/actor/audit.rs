@@ -19,7 +19,10 @@ pub enum AuditEvent {
     /// An account and all that it had was removed.
     AccountRemoved { account: Arc<str>, by: By },
     /// A host shows another certificate. `fingerprint` is the SHA-256 of its DER form in hexadecimal.
-    CertificateChanged { host: Arc<str>, fingerprint: Arc<str> },
+    CertificateChanged {
+        host: Arc<str>,
+        fingerprint: Arc<str>,
+    },
     /// An option has another value, both in TOML; none where it is absent.
     ConfigurationChanged {
         option: Arc<str>,
@@ -50,7 +53,10 @@ pub enum AuditEvent {
     /// Records were left out because the disk did not keep up.
     RecordsDropped { count: u64 },
     /// A session ended for good.
-    SessionEnded { session: Arc<str>, reason: &'static str },
+    SessionEnded {
+        session: Arc<str>,
+        reason: &'static str,
+    },
 }
 
 /// Who asked for a change.
@@ -85,7 +91,10 @@ mod tests {
     #[test]
     fn a_change_says_who_asked_for_it() {
         let account: Arc<str> = Arc::from("romeo@example.org");
-        let event = AuditEvent::PasswordChanged { account: account.clone(), by: By::User(account) };
+        let event = AuditEvent::PasswordChanged {
+            account: account.clone(),
+            by: By::User(account),
+        };
         assert_eq!(
             serde_json::to_string(&event).expect("plain data"),
             r#"{"event":"password-changed","account":"romeo@example.org","by":{"user":"romeo@example.org"}}"#

@@ -3,7 +3,17 @@
 
 pub mod audit;
 pub mod auth;
+mod effects;
+mod envelope;
+mod feature;
 pub mod rows;
+mod stage;
 mod ticket;
+mod turn;
 
+pub use effects::{Delivery, Effects};
+pub use envelope::{Envelope, Origin};
+pub use feature::{Catalog, Feature, IqRoute, Spec, Verb};
+pub use stage::{Draft, Stage};
 pub use ticket::{Answer, Ticket};
+pub use turn::{Actor, Handler, Loaded, Need, Outcome, Stop, Turn};

@@ -80,6 +80,15 @@ pub struct RowRange {
     pub bytes_max: usize,
 }
 
+/// What a read must have seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// Whatever is committed.
+    None,
+    /// Every write that the same worker saved before it asked.
+    AfterSaves,
+}
+
 /// One row as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {

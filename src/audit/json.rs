@@ -16,10 +16,20 @@ struct Record<'a> {
 
 /// Appends the record and a line feed to `out`.
 pub(super) fn write_record(sequence: u64, wall_ms: u64, event: &AuditEvent, out: &mut Vec<u8>) {
-    let time = i64::try_from(wall_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let time = i64::try_from(wall_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let time = time.map_or_else(String::new, |time| format!("{time:.3}"));
     // Writing to a Vec cannot fail, and the record's keys are strings.
-    serde_json::to_writer(&mut *out, &Record { sequence, time, event }).expect("a record is plain data");
+    serde_json::to_writer(
+        &mut *out,
+        &Record {
+            sequence,
+            time,
+            event,
+        },
+    )
+    .expect("a record is plain data");
     out.push(b'\n');
 }
 
@@ -30,7 +40,9 @@ pub(super) fn last_sequence(tail: &[u8]) -> Option<u64> {
         sequence: u64,
     }
     let mut lines = tail.split(|byte| *byte == b'\n').rev();
-    lines.find_map(|line| serde_json::from_slice::<Numbered>(line).ok()).map(|record| record.sequence)
+    lines
+        .find_map(|line| serde_json::from_slice::<Numbered>(line).ok())
+        .map(|record| record.sequence)
 }
 
 #[cfg(test)]
@@ -40,7 +52,12 @@ mod tests {
     #[test]
     fn a_record_is_one_line_with_number_and_time() {
         let mut out = Vec::new();
-        write_record(7, 1_700_000_000_123, &AuditEvent::RecordsDropped { count: 2 }, &mut out);
+        write_record(
+            7,
+            1_700_000_000_123,
+            &AuditEvent::RecordsDropped { count: 2 },
+            &mut out,
+        );
         let expected = "{\"sequence\":7,\"time\":\"2023-11-14T22:13:20.123Z\",\"event\":\"records-dropped\",\"count\":2}\n";
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }

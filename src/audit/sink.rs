@@ -44,7 +44,10 @@ enum Message {
 impl Audit {
     /// Keeps nothing.
     pub fn none() -> Audit {
-        Audit { spool: None, state: Arc::default() }
+        Audit {
+            spool: None,
+            state: Arc::default(),
+        }
     }
 
     /// Appends to the file at `path`, made with mode 0600 if it is missing, and continues its numbers. The
@@ -56,20 +59,37 @@ impl Audit {
         Audit::with_spool(path, when_full, limits::AUDIT_SPOOL_COUNT_MAX)
     }
 
-    fn with_spool(path: &Path, when_full: WhenFull, count: usize) -> io::Result<(Audit, JoinHandle<()>)> {
+    fn with_spool(
+        path: &Path,
+        when_full: WhenFull,
+        count: usize,
+    ) -> io::Result<(Audit, JoinHandle<()>)> {
         let (file, sequence) = open(path)?;
         let (sender, receiver) = bounded(count);
         let state = Arc::new(State::default());
-        let sink = Sink { path: path.to_owned(), file, sequence, buffer: Vec::new(), state: state.clone() };
-        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || sink.run(&receiver))?;
-        let audit = Audit { spool: Some(sender), state };
+        let sink = Sink {
+            path: path.to_owned(),
+            file,
+            sequence,
+            buffer: Vec::new(),
+            state: state.clone(),
+        };
+        let thread = thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || sink.run(&receiver))?;
+        let audit = Audit {
+            spool: Some(sender),
+            state,
+        };
         audit.configure(when_full);
         Ok((audit, thread))
     }
 
     /// Takes the option over after a reload.
     pub fn configure(&self, when_full: WhenFull) {
-        self.state.stop_intake.store(when_full == WhenFull::StopIntake, Ordering::Relaxed);
+        self.state
+            .stop_intake
+            .store(when_full == WhenFull::StopIntake, Ordering::Relaxed);
     }
 
     /// Hands a record over without waiting; one that does not fit is counted.
@@ -83,8 +103,12 @@ impl Audit {
     /// Whether a new login may be let in. With `stop-intake` it may not while writing fails or the spool is
     /// more than half full: the other half is for those who were let in before.
     pub fn admits(&self) -> bool {
-        let Some(spool) = &self.spool else { return true };
-        let half_full = spool.capacity().is_some_and(|capacity| spool.len() > capacity / 2);
+        let Some(spool) = &self.spool else {
+            return true;
+        };
+        let half_full = spool
+            .capacity()
+            .is_some_and(|capacity| spool.len() > capacity / 2);
         let behind = half_full || self.state.failing.load(Ordering::Relaxed);
         !(behind && self.state.stop_intake.load(Ordering::Relaxed))
     }
@@ -150,7 +174,11 @@ impl Sink {
                 Message::Stop => return true,
             }
             count += 1;
-            next = if count < BATCH_COUNT { spool.try_recv().ok() } else { None };
+            next = if count < BATCH_COUNT {
+                spool.try_recv().ok()
+            } else {
+                None
+            };
         }
         false
     }
@@ -175,9 +203,14 @@ impl Sink {
         let failed_before = self.state.failing.swap(failed, Ordering::Relaxed);
         match result {
             Err(error) if !failed_before => {
-                log::error!("audit_write_failed path={} error=\"{error}\"", self.path.display());
+                log::error!(
+                    "audit_write_failed path={} error=\"{error}\"",
+                    self.path.display()
+                );
             }
-            Ok(()) if failed_before => log::info!("audit_write_resumed path={}", self.path.display()),
+            Ok(()) if failed_before => {
+                log::info!("audit_write_resumed path={}", self.path.display())
+            }
             _ => {}
         }
     }
@@ -186,7 +219,10 @@ impl Sink {
         self.write();
         match open(&self.path) {
             Ok((file, _)) => self.file = file,
-            Err(error) => log::error!("audit_reopen_failed path={} error=\"{error}\"", self.path.display()),
+            Err(error) => log::error!(
+                "audit_reopen_failed path={} error=\"{error}\"",
+                self.path.display()
+            ),
         }
     }
 }
@@ -207,11 +243,18 @@ fn write_all(file: &mut File, buffer: &mut Vec<u8>) -> io::Result<()> {
 
 /// The file, ready to append a line, and the number of its last record.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
     let length = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
     let mut tail = Vec::new();
-    Read::by_ref(&mut file).take(TAIL_BYTES).read_to_end(&mut tail)?;
+    Read::by_ref(&mut file)
+        .take(TAIL_BYTES)
+        .read_to_end(&mut tail)?;
     if tail.last().is_some_and(|byte| *byte != b'\n') {
         // A crash cut the last record off.
         file.write_all(b"\n")?;
@@ -237,7 +280,8 @@ mod tests {
     }
 
     fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("stonechat-audit-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("stonechat-audit-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).expect("a temporary directory");
         path
@@ -254,14 +298,19 @@ mod tests {
 
     fn sequences(path: &Path) -> Vec<u64> {
         let text = fs::read_to_string(path).expect("readable");
-        text.lines().filter_map(|line| json::last_sequence(line.as_bytes())).collect()
+        text.lines()
+            .filter_map(|line| json::last_sequence(line.as_bytes()))
+            .collect()
     }
 
     #[test]
     fn records_are_private_and_numbered_over_restarts_and_torn_lines() {
         let path = directory("numbers").join("audit.jsonl");
         write(&path, &[1, 2]);
-        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).expect("there").permissions().mode() & 0o777,
+            0o600
+        );
         let mut file = OpenOptions::new().append(true).open(&path).expect("opens");
         file.write_all(b"{\"sequence\":3,\"ti").expect("writes");
         write(&path, &[3]);
@@ -272,23 +321,39 @@ mod tests {
     fn a_full_spool_never_blocks_and_says_what_it_left_out() {
         let path = directory("full").join("audit.jsonl");
         let (sender, receiver) = bounded(2);
-        let audit = Audit { spool: Some(sender), state: Arc::default() };
+        let audit = Audit {
+            spool: Some(sender),
+            state: Arc::default(),
+        };
         for _ in 0..5 {
             audit.record(0, event(1));
         }
         let (file, sequence) = open(&path).expect("opens");
-        let mut sink = Sink { path: path.clone(), file, sequence, buffer: Vec::new(), state: audit.state };
+        let mut sink = Sink {
+            path: path.clone(),
+            file,
+            sequence,
+            buffer: Vec::new(),
+            state: audit.state,
+        };
         assert!(!sink.take(receiver.recv().expect("waits"), &receiver));
         sink.write();
         let text = fs::read_to_string(&path).expect("readable");
-        assert!(text.lines().next().is_some_and(|line| line.ends_with("\"event\":\"records-dropped\",\"count\":3}")));
+        assert!(
+            text.lines()
+                .next()
+                .is_some_and(|line| line.ends_with("\"event\":\"records-dropped\",\"count\":3}"))
+        );
         assert_eq!(text.lines().count(), 3);
     }
 
     #[test]
     fn stop_intake_lets_nobody_in_while_the_spool_is_half_full() {
         let (sender, _receiver) = bounded(4);
-        let audit = Audit { spool: Some(sender), state: Arc::default() };
+        let audit = Audit {
+            spool: Some(sender),
+            state: Arc::default(),
+        };
         audit.configure(WhenFull::StopIntake);
         assert!(audit.admits());
         for _ in 0..3 {
@@ -309,7 +374,13 @@ mod tests {
         thread.join().expect("ends");
         let (file, sequence) = open(&path).expect("opens");
         let state = Arc::new(State::default());
-        let mut sink = Sink { path: path.clone(), file, sequence, buffer: Vec::new(), state };
+        let mut sink = Sink {
+            path: path.clone(),
+            file,
+            sequence,
+            buffer: Vec::new(),
+            state,
+        };
         fs::rename(&path, directory.join("audit.1")).expect("moves");
         sink.reopen();
         sink.append(0, &event(2));

@@ -70,3 +70,10 @@ pub enum AddressPrefix {
     /// No address at all: the simulator, a unix socket.
     Local,
 }
+
+slotmap::new_key_type! {
+    /// A stream of one worker; a stale key finds nothing.
+    pub struct StreamKey;
+    /// An account (later also a room) that is resident on one worker; a stale key finds nothing.
+    pub struct ActorKey;
+}

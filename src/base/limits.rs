@@ -88,6 +88,8 @@ pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 pub const PENDING_COUNT_MAX: usize = 1_000;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Receivers of one session's directed presence: rooms and contacts outside the roster.
+pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error.
 pub const TURN_RUNS_MAX: u8 = 8;
 /// Panics of one actor within [`PANIC_WINDOW_MS`] before it is closed.

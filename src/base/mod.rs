@@ -6,10 +6,15 @@ mod id;
 pub mod limits;
 mod rng;
 mod secret;
+mod sequence;
 mod time;
 
 pub use hash::{HashSeed, KeyedMap, KeyedSet, KeyedState};
-pub use id::{AccountId, AddressPrefix, Generation, Partition, SessionId, TraceId, WorkerId};
+pub use id::{
+    AccountId, ActorKey, AddressPrefix, Generation, Partition, SessionId, StreamKey, TraceId,
+    WorkerId,
+};
 pub use rng::Rng;
 pub use secret::Secret;
+pub use sequence::Sequence;
 pub use time::Now;

@@ -141,6 +141,7 @@ fn without_names(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::check::{Outside, load};
+    use super::super::reference::sections;
     use super::*;
 
     fn config(text: &str) -> Config {
@@ -222,10 +223,34 @@ mod tests {
         let waits = |change: &Change| change.reload == Reload::Restart;
         assert_eq!(difference(&old, &merged).into_iter().find(waits), None);
         // And what is live is all there.
-        let missing = difference(&merged, &new).into_iter().find(|change| !waits(change));
+        let missing = difference(&merged, &new)
+            .into_iter()
+            .find(|change| !waits(change));
         assert_eq!(missing, None);
-        let hosts: Vec<(&str, &str)> = merged.hosts.iter().map(|host| (&*host.name, &*host.language)).collect();
+        let hosts: Vec<(&str, &str)> = merged
+            .hosts
+            .iter()
+            .map(|host| (&*host.name, &*host.language))
+            .collect();
         assert_eq!(hosts, [("a", "en"), ("b", "de")]);
+    }
+
+    #[test]
+    fn the_test_above_changes_every_option_that_waits_for_a_restart() {
+        let changed = difference(&config(""), &config(EVERYTHING_ELSE));
+        let changed: Vec<String> = changed
+            .iter()
+            .map(|change| without_names(&change.path))
+            .collect();
+        for section in sections() {
+            for (name, _) in section.options() {
+                let path = join(section.path, name);
+                // An enum of one has no other value.
+                let possible = path != "listener.kind";
+                let waits = reload_of(&path) == Reload::Restart;
+                assert!(!waits || !possible || changed.contains(&path), "{path}");
+            }
+        }
     }
 
     /// Every option that waits for a restart has another value than the default, and some live ones.

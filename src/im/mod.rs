@@ -1,3 +1,15 @@
-//! Accounts, sessions and what RFC 6121 says of them. Refuses to know streams and how bytes travel.
+//! Accounts and their sessions (RFC 6121): what happens to a stanza at the bare JID to which it belongs.
+//! Refuses to know how bytes became a stanza, and on which worker anybody else lives.
 
+pub mod account;
+pub mod acks;
 pub mod credentials;
+pub mod iq;
+pub mod message;
+pub mod pending;
+pub mod presence;
+pub mod roster;
+pub mod session;
+
+pub use account::{Account, Change};
+pub use session::Session;

@@ -41,21 +41,33 @@ impl AccountDesk<'_> {
             UserCommand::List { host } => self.list(host.as_deref()),
             UserCommand::Disable { jid } => {
                 let name = self.name(&jid)?;
-                self.accounts.disable(&name.host, &name.localpart).map_err(|error| name.failed(&error))?;
+                self.accounts
+                    .disable(&name.host, &name.localpart)
+                    .map_err(|error| name.failed(&error))?;
                 (self.disconnect)(&name.jid());
-                Ok(self.done(&name, "is disabled", |account, by| AuditEvent::AccountDisabled { account, by }))
+                Ok(self.done(&name, "is disabled", |account, by| {
+                    AuditEvent::AccountDisabled { account, by }
+                }))
             }
             UserCommand::Enable { jid } => {
                 let name = self.name(&jid)?;
-                self.accounts.enable(&name.host, &name.localpart).map_err(|error| name.failed(&error))?;
-                Ok(self.done(&name, "is enabled", |account, by| AuditEvent::AccountEnabled { account, by }))
+                self.accounts
+                    .enable(&name.host, &name.localpart)
+                    .map_err(|error| name.failed(&error))?;
+                Ok(self.done(&name, "is enabled", |account, by| {
+                    AuditEvent::AccountEnabled { account, by }
+                }))
             }
             UserCommand::Passwd { jid, password } => {
                 let name = self.name(&jid)?;
-                let set = self.accounts.set_password(&name.host, &name.localpart, &password);
+                let set = self
+                    .accounts
+                    .set_password(&name.host, &name.localpart, &password);
                 set.map_err(|error| name.failed(&error))?;
                 (self.disconnect)(&name.jid());
-                Ok(self.done(&name, "has a new password", |account, by| AuditEvent::PasswordChanged { account, by }))
+                Ok(self.done(&name, "has a new password", |account, by| {
+                    AuditEvent::PasswordChanged { account, by }
+                }))
             }
             UserCommand::Remove { jid } => {
                 let name = self.name(&jid)?;
@@ -63,7 +75,9 @@ impl AccountDesk<'_> {
                 let id = removed.map_err(|error| name.failed(&error))?;
                 (self.disconnect)(&name.jid());
                 (self.purge)(id);
-                Ok(self.done(&name, "is removed", |account, by| AuditEvent::AccountRemoved { account, by }))
+                Ok(self.done(&name, "is removed", |account, by| {
+                    AuditEvent::AccountRemoved { account, by }
+                }))
             }
         }
     }
@@ -76,10 +90,20 @@ impl AccountDesk<'_> {
         let results: Vec<Result<String, String>> = thread::scope(|scope| {
             let workers: Vec<_> = accounts
                 .chunks(share)
-                .map(|part| scope.spawn(|| part.iter().map(|(jid, password)| self.add_one(jid, password)).collect()))
+                .map(|part| {
+                    scope.spawn(|| {
+                        part.iter()
+                            .map(|(jid, password)| self.add_one(jid, password))
+                            .collect()
+                    })
+                })
                 .collect();
             let joined = workers.into_iter().map(|worker| worker.join());
-            joined.flat_map(|part: thread::Result<Vec<_>>| part.expect("making an account does not panic")).collect()
+            joined
+                .flat_map(|part: thread::Result<Vec<_>>| {
+                    part.expect("making an account does not panic")
+                })
+                .collect()
         });
         let count = results.len();
         let (lines, errors): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
@@ -87,22 +111,35 @@ impl AccountDesk<'_> {
         match errors.as_slice() {
             [] => Ok(lines.into_iter().filter_map(Result::ok).collect()),
             [error] if count == 1 => Err(error.clone()),
-            [first, ..] => Err(format!("{} of {count} accounts were not added, the first because: {first}", errors.len())),
+            [first, ..] => Err(format!(
+                "{} of {count} accounts were not added, the first because: {first}",
+                errors.len()
+            )),
         }
     }
 
     fn add_one(&self, jid: &str, password: &Secret) -> Result<String, String> {
         let name = self.name(jid)?;
-        let added = self.accounts.add(&name.host, &name.localpart, password, self.now);
+        let added = self
+            .accounts
+            .add(&name.host, &name.localpart, password, self.now);
         added.map_err(|error| name.failed(&error))?;
-        let lines = self.done(&name, "is added", |account, by| AuditEvent::AccountAdded { account, by });
+        let lines = self.done(&name, "is added", |account, by| AuditEvent::AccountAdded {
+            account,
+            by,
+        });
         Ok(lines.concat())
     }
 
     fn list(&self, host: Option<&str>) -> Result<Vec<String>, String> {
         let hosts: Vec<String> = match host {
             Some(host) => vec![self.host(host)?],
-            None => self.config.hosts.iter().map(|host| host.name.to_string()).collect(),
+            None => self
+                .config
+                .hosts
+                .iter()
+                .map(|host| host.name.to_string())
+                .collect(),
         };
         let mut lines = Vec::new();
         for host in hosts {
@@ -131,15 +168,21 @@ impl AccountDesk<'_> {
         let Some((localpart, host)) = jid.split_once('@') else {
             return Err(format!("`{jid}` is no account: write NAME@HOST"));
         };
-        let localpart = prepare_localpart(localpart).map_err(|error| format!("`{jid}`: {error}"))?;
-        Ok(Name { host: self.host(host)?, localpart: localpart.into_owned() })
+        let localpart =
+            prepare_localpart(localpart).map_err(|error| format!("`{jid}`: {error}"))?;
+        Ok(Name {
+            host: self.host(host)?,
+            localpart: localpart.into_owned(),
+        })
     }
 
     fn host(&self, host: &str) -> Result<String, String> {
         let host = prepare_domainpart(host).map_err(|error| format!("`{host}`: {error}"))?;
         match self.config.host(&host) {
             Some(_) => Ok(host.into_owned()),
-            None => Err(format!("{host} is not served here; the hosts are in the configuration file")),
+            None => Err(format!(
+                "{host} is not served here; the hosts are in the configuration file"
+            )),
         }
     }
 
@@ -162,3 +205,119 @@ impl Name {
 
 /// Accounts read from the store at a time.
 const LIST_PAGE_COUNT: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::AuthSettings;
+    use crate::base::{HashSeed, Rng};
+    use crate::server::rows::{TABLES, account_rows};
+    use crate::server::settings::read_config;
+    use crate::store::Store;
+    use std::sync::Mutex;
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.as_bytes().to_vec())
+    }
+
+    /// Runs the commands on one store. Returns what each answered, whose sessions were ended, and how many
+    /// accounts were purged.
+    fn run(commands: Vec<UserCommand>) -> (Vec<Result<Vec<String>, String>>, Vec<String>, usize) {
+        let store = Store::in_memory(TABLES, Vec::new());
+        let settings = AuthSettings {
+            iterations: [(Arc::from("localhost"), 1)].into(),
+        };
+        let rng = Rng::from_seed([7; 32]);
+        let accounts = Accounts::new(
+            account_rows(&store),
+            settings,
+            secret(&"s".repeat(32)),
+            HashSeed(1, 2),
+            rng,
+        );
+        let config = read_config(None).expect("defaults are valid");
+        let (ended, purged) = (Mutex::new(Vec::new()), Mutex::new(0));
+        let desk = AccountDesk {
+            accounts: &accounts,
+            config: &config,
+            now: Now::default(),
+            disconnect: &|jid| ended.lock().expect("no panic").push(jid.to_owned()),
+            purge: &|_| *purged.lock().expect("no panic") += 1,
+            audit: &|_| {},
+        };
+        let answers = commands
+            .into_iter()
+            .map(|command| desk.run(command))
+            .collect();
+        let ended = ended.lock().expect("no panic").clone();
+        let purged = *purged.lock().expect("no panic");
+        (answers, ended, purged)
+    }
+
+    fn add(jid: &str) -> UserCommand {
+        UserCommand::Add {
+            accounts: vec![(jid.to_owned(), secret("pass"))],
+        }
+    }
+
+    #[test]
+    fn sessions_end_with_the_password_the_right_and_the_account() {
+        let jid = || "Romeo@localhost".to_owned();
+        let (answers, ended, purged) = run(vec![
+            add("romeo@localhost"),
+            UserCommand::Enable { jid: jid() },
+            UserCommand::Passwd {
+                jid: jid(),
+                password: secret("new"),
+            },
+            UserCommand::Disable { jid: jid() },
+            UserCommand::Remove { jid: jid() },
+        ]);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(ended, ["romeo@localhost"; 3]);
+        assert_eq!(purged, 1);
+    }
+
+    #[test]
+    fn what_was_refused_ends_nobodys_sessions() {
+        let jid = || "romeo@localhost".to_owned();
+        let (answers, ended, purged) = run(vec![
+            UserCommand::Remove { jid: jid() },
+            UserCommand::Disable { jid: jid() },
+            UserCommand::Passwd {
+                jid: jid(),
+                password: secret(""),
+            },
+            UserCommand::Remove {
+                jid: "localhost".to_owned(),
+            },
+            UserCommand::Remove {
+                jid: "romeo@elsewhere.example".to_owned(),
+            },
+        ]);
+        assert!(answers.iter().all(Result::is_err), "{answers:?}");
+        assert_eq!((ended.len(), purged), (0, 0));
+    }
+
+    #[test]
+    fn of_many_accounts_those_that_can_be_made_are_made() {
+        let many = ["a@localhost", "b c@localhost", "d@localhost", "a@localhost"];
+        let accounts = many
+            .iter()
+            .map(|jid| ((*jid).to_owned(), secret("pass")))
+            .collect();
+        let (answers, ..) = run(vec![
+            UserCommand::Add { accounts },
+            UserCommand::List { host: None },
+        ]);
+        let error = answers[0].as_ref().expect_err("two cannot be made");
+        assert!(
+            error.starts_with("2 of 4 accounts were not added"),
+            "{error}"
+        );
+        assert_eq!(
+            answers[1],
+            Ok(vec!["a@localhost".to_owned(), "d@localhost".to_owned()])
+        );
+    }
+}

@@ -14,17 +14,17 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::command::{Command, UserCommand, encode_answer, parse_answer};
+use super::command::{Answer, Command, UserCommand, encode_answer, parse_answer};
 
 /// What requests cause. Each answers lines for the operator, or a sentence that says what was not done.
 pub struct AdminActions {
-    pub backup: Box<dyn Fn(&Path) -> Result<Vec<String>, String> + Send>,
-    pub reload: Box<dyn Fn() -> Result<Vec<String>, String> + Send>,
-    pub status: Box<dyn Fn() -> Result<Vec<String>, String> + Send>,
+    pub backup: Box<dyn Fn(&Path) -> Answer + Send>,
+    pub reload: Box<dyn Fn() -> Answer + Send>,
+    pub status: Box<dyn Fn() -> Answer + Send>,
     /// Lets milliseconds pass: only with `--test-clock`.
     pub time_advance: Option<Box<dyn Fn(u64) + Send>>,
     /// See `AccountDesk::run` in `accounts.rs`.
-    pub user: Box<dyn Fn(UserCommand) -> Result<Vec<String>, String> + Send>,
+    pub user: Box<dyn Fn(UserCommand) -> Answer + Send>,
 }
 
 /// The running control socket; dropping it ends the thread and removes the socket.
@@ -44,17 +44,25 @@ impl Admin {
         let listener = listen(data, &path)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = stopping.clone();
-        let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            for connection in listener.incoming() {
-                if stop.load(Ordering::Acquire) {
-                    return;
+        let thread = thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                for connection in listener.incoming() {
+                    if stop.load(Ordering::Acquire) {
+                        return;
+                    }
+                    if let Err(error) =
+                        connection.and_then(|connection| serve(connection, &actions))
+                    {
+                        log::warn!("control_request_failed error=\"{error}\"");
+                    }
                 }
-                if let Err(error) = connection.and_then(|connection| serve(connection, &actions)) {
-                    log::warn!("control_request_failed error=\"{error}\"");
-                }
-            }
-        })?;
-        Ok(Admin { path, stopping, thread: Some(thread) })
+            })?;
+        Ok(Admin {
+            path,
+            stopping,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -90,7 +98,7 @@ pub enum AskError {
 ///
 /// # Errors
 /// See [`AskError`]; a refusal by the server is inside the `Ok`.
-pub fn ask(data: &Path, command: &Command) -> Result<Result<Vec<String>, String>, AskError> {
+pub fn ask(data: &Path, command: &Command) -> Result<Answer, AskError> {
     let failed = |error: io::Error| AskError::Failed(error.to_string());
     let request = command.encode().map_err(AskError::Failed)?;
     let mut connection = match UnixStream::connect(socket_path(data)) {
@@ -106,7 +114,10 @@ pub fn ask(data: &Path, command: &Command) -> Result<Result<Vec<String>, String>
 }
 
 fn nobody_listens(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
 }
 
 /// A listener of mode 0600 at `path`. It is bound inside a directory that nobody else may enter, so that at no
@@ -114,7 +125,10 @@ fn nobody_listens(error: &io::Error) -> bool {
 fn listen(data: &Path, path: &Path) -> io::Result<UnixListener> {
     match UnixStream::connect(path) {
         Ok(_) => {
-            let text = format!("another server answers on {}; stop it first", path.display());
+            let text = format!(
+                "another server answers on {}; stop it first",
+                path.display()
+            );
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
         Err(error) if nobody_listens(&error) => {}
@@ -126,7 +140,9 @@ fn listen(data: &Path, path: &Path) -> io::Result<UnixListener> {
     fs::DirBuilder::new().mode(0o700).create(&private)?;
     let draft = private.join("s");
     let listener = UnixListener::bind(&draft)
-        .and_then(|listener| fs::set_permissions(&draft, fs::Permissions::from_mode(0o600)).map(|()| listener))
+        .and_then(|listener| {
+            fs::set_permissions(&draft, fs::Permissions::from_mode(0o600)).map(|()| listener)
+        })
         .and_then(|listener| fs::rename(&draft, path).map(|()| listener));
     // Best effort: an empty directory harms nobody.
     let _ = fs::remove_dir_all(&private);
@@ -138,7 +154,9 @@ fn serve(mut connection: UnixStream, actions: &AdminActions) -> io::Result<()> {
     connection.set_read_timeout(Some(TIMEOUT))?;
     connection.set_write_timeout(Some(TIMEOUT))?;
     let mut request = Zeroizing::new(Vec::new());
-    Read::by_ref(&mut connection).take(REQUEST_BYTES_MAX + 1).read_to_end(&mut request)?;
+    Read::by_ref(&mut connection)
+        .take(REQUEST_BYTES_MAX + 1)
+        .read_to_end(&mut request)?;
     if request.is_empty() {
         // Somebody looked whether we are here.
         return Ok(());
@@ -150,7 +168,7 @@ fn serve(mut connection: UnixStream, actions: &AdminActions) -> io::Result<()> {
     connection.write_all(encode_answer(&answer).as_bytes())
 }
 
-fn run(command: Command, actions: &AdminActions) -> Result<Vec<String>, String> {
+fn run(command: Command, actions: &AdminActions) -> Answer {
     match command {
         Command::Backup { directory } => (actions.backup)(&directory),
         Command::Reload => (actions.reload)(),
@@ -160,7 +178,9 @@ fn run(command: Command, actions: &AdminActions) -> Result<Vec<String>, String> 
                 advance(ms);
                 Ok(Vec::new())
             }
-            None => Err("time can only be advanced in a server started with --test-clock".to_owned()),
+            None => {
+                Err("time can only be advanced in a server started with --test-clock".to_owned())
+            }
         },
         Command::User(command) => (actions.user)(command),
     }
@@ -176,7 +196,8 @@ mod tests {
     use super::*;
 
     fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("stonechat-admin-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("stonechat-admin-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).expect("a temporary directory");
         path
@@ -199,23 +220,38 @@ mod tests {
     fn a_request_is_answered_and_a_refusal_says_why() {
         let data = directory("answers");
         let _admin = Admin::start(&data, actions()).expect("starts");
-        assert_eq!(ask(&data, &Command::Status).expect("runs"), Ok(vec!["sessions 0".to_owned()]));
-        let remove = Command::User(UserCommand::Remove { jid: "a@b".to_owned() });
-        assert_eq!(ask(&data, &remove).expect("runs"), Err("a@b: there is no such account".to_owned()));
+        assert_eq!(
+            ask(&data, &Command::Status).expect("runs"),
+            Ok(vec!["sessions 0".to_owned()])
+        );
+        let remove = Command::User(UserCommand::Remove {
+            jid: "a@b".to_owned(),
+        });
+        assert_eq!(
+            ask(&data, &remove).expect("runs"),
+            Err("a@b: there is no such account".to_owned())
+        );
     }
 
     #[test]
     fn time_stands_still_without_a_test_clock() {
         let data = directory("time");
         let _admin = Admin::start(&data, actions()).expect("starts");
-        assert!(ask(&data, &Command::TimeAdvance { ms: 1 }).expect("runs").is_err());
+        assert!(
+            ask(&data, &Command::TimeAdvance { ms: 1 })
+                .expect("runs")
+                .is_err()
+        );
     }
 
     #[test]
     fn only_the_owner_may_connect_and_nothing_else_is_left_behind() {
         let data = directory("mode");
         let admin = Admin::start(&data, actions()).expect("starts");
-        let mode = fs::metadata(socket_path(&data)).expect("there").permissions().mode();
+        let mode = fs::metadata(socket_path(&data))
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(&data).expect("readable").count(), 1);
         drop(admin);
@@ -226,9 +262,14 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
         let data = directory("stale");
         drop(UnixListener::bind(socket_path(&data)).expect("binds"));
-        assert!(matches!(ask(&data, &Command::Status), Err(AskError::NotRunning)));
+        assert!(matches!(
+            ask(&data, &Command::Status),
+            Err(AskError::NotRunning)
+        ));
         let _admin = Admin::start(&data, actions()).expect("replaces the stale one");
-        let second = Admin::start(&data, actions()).map(|_| ()).expect_err("one is running");
+        let second = Admin::start(&data, actions())
+            .map(|_| ())
+            .expect_err("one is running");
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
         assert!(ask(&data, &Command::Status).is_ok());
     }
@@ -236,7 +277,10 @@ mod tests {
     #[test]
     fn a_stopped_server_is_told_from_a_broken_one() {
         let data = directory("stopped");
-        assert!(matches!(ask(&data, &Command::Status), Err(AskError::NotRunning)));
+        assert!(matches!(
+            ask(&data, &Command::Status),
+            Err(AskError::NotRunning)
+        ));
     }
 
     #[test]

@@ -57,7 +57,10 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     match read_config(config) {
         Ok(checked) => {
-            findings.push(fine(format!("configuration: {} hosts", checked.hosts.len())));
+            findings.push(fine(format!(
+                "configuration: {} hosts",
+                checked.hosts.len()
+            )));
             let today_s = unix_seconds();
             for (index, host) in checked.hosts.iter().enumerate() {
                 findings.extend(check_certificate(config, &checked, index, host, today_s));
@@ -66,7 +69,11 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
         }
         Err(errors) => {
             let mend = "see conf/reference.toml for every option".to_owned();
-            findings.extend(errors.iter().map(|found| error(found.to_string(), mend.clone())));
+            findings.extend(
+                errors
+                    .iter()
+                    .map(|found| error(found.to_string(), mend.clone())),
+            );
         }
     }
     findings.push(check_data(data));
@@ -76,15 +83,27 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
 }
 
 fn fine(text: String) -> Finding {
-    Finding { level: Level::Fine, text, mend: String::new() }
+    Finding {
+        level: Level::Fine,
+        text,
+        mend: String::new(),
+    }
 }
 
 fn warning(text: String, mend: String) -> Finding {
-    Finding { level: Level::Warning, text, mend }
+    Finding {
+        level: Level::Warning,
+        text,
+        mend,
+    }
 }
 
 fn error(text: String, mend: String) -> Finding {
-    Finding { level: Level::Error, text, mend }
+    Finding {
+        level: Level::Error,
+        text,
+        mend,
+    }
 }
 
 fn check_certificate(
@@ -101,17 +120,27 @@ fn check_certificate(
             "give `certificate` and `key` of the host once it serves anybody but you".to_owned(),
         )];
     }
-    let place = |option: &str, message: String| config.places().error(&format!("host[{index}].{option}"), message);
+    let place = |option: &str, message: String| {
+        config
+            .places()
+            .error(&format!("host[{index}].{option}"), message)
+    };
     match read_certificate(path, host) {
         Err((option, message)) => vec![error(
             place(option, message).to_string(),
-            "give a certificate chain and its private key, both in PEM and readable by this user".to_owned(),
+            "give a certificate chain and its private key, both in PEM and readable by this user"
+                .to_owned(),
         )],
         Ok(certified) => {
-            let leaf = certified.as_ref().and_then(|certified| certified.cert.first());
+            let leaf = certified
+                .as_ref()
+                .and_then(|certified| certified.cert.first());
             let leaf = leaf.map_or(&[][..], AsRef::as_ref);
             let mut findings = inspect(name, leaf, today_s);
-            for finding in findings.iter_mut().filter(|finding| finding.level > Level::Fine) {
+            for finding in findings
+                .iter_mut()
+                .filter(|finding| finding.level > Level::Fine)
+            {
                 finding.text = place("certificate", finding.text.clone()).to_string();
             }
             findings
@@ -122,7 +151,10 @@ fn check_certificate(
 /// Looks into a certificate in DER: its time and its names.
 fn inspect(host: &str, certificate: &[u8], today_s: i64) -> Vec<Finding> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
-        return vec![error("the certificate cannot be read".to_owned(), "give another one".to_owned())];
+        return vec![error(
+            "the certificate cannot be read".to_owned(),
+            "give another one".to_owned(),
+        )];
     };
     let renew = "renew it, then send SIGHUP".to_owned();
     let mut findings = Vec::new();
@@ -130,30 +162,48 @@ fn inspect(host: &str, certificate: &[u8], today_s: i64) -> Vec<Finding> {
     let days = (validity.not_after.timestamp() - today_s).div_euclid(86_400);
     if validity.not_before.timestamp() > today_s {
         let mend = "set the clock right, or give another certificate".to_owned();
-        findings.push(error(format!("is valid only from {}", validity.not_before), mend));
+        findings.push(error(
+            format!("is valid only from {}", validity.not_before),
+            mend,
+        ));
     } else if days < 0 {
         findings.push(error(format!("expired on {}", validity.not_after), renew));
     } else if days < EXPIRY_WARNING_DAYS {
         findings.push(warning(format!("expires in {days} days"), renew));
     } else {
-        findings.push(fine(format!("certificate of {host}: valid for {days} days")));
+        findings.push(fine(format!(
+            "certificate of {host}: valid for {days} days"
+        )));
     }
     if !covers(&parsed, host) {
         let mend = format!("order one with the DNS name {host} (RFC 6120 section 13.7.1.2)");
-        findings.push(error(format!("does not name {host}: clients will refuse it"), mend));
+        findings.push(error(
+            format!("does not name {host}: clients will refuse it"),
+            mend,
+        ));
     }
     findings
 }
 
 /// Whether a DNS name of the certificate is the host's, by RFC 6125 section 6.4: "*" stands for one whole label.
 fn covers(certificate: &X509Certificate<'_>, host: &str) -> bool {
-    let Ok(host) = idna::domain_to_ascii(host) else { return false };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return false };
+    let Ok(host) = idna::domain_to_ascii(host) else {
+        return false;
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return false;
+    };
     let is_host = |name: &str| match name.strip_prefix("*.") {
-        Some(parent) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
         None => host.eq_ignore_ascii_case(name),
     };
-    names.value.general_names.iter().any(|name| matches!(name, GeneralName::DNSName(name) if is_host(name)))
+    names
+        .value
+        .general_names
+        .iter()
+        .any(|name| matches!(name, GeneralName::DNSName(name) if is_host(name)))
 }
 
 fn is_running(data: &Path) -> bool {
@@ -168,7 +218,11 @@ fn check_ports(config: &Config, running: bool) -> Vec<Finding> {
             Err(found) => port_finding(address, &found, running),
         }
     };
-    config.listeners.iter().map(|listener| check(&listener.address)).collect()
+    config
+        .listeners
+        .iter()
+        .map(|listener| check(&listener.address))
+        .collect()
 }
 
 fn port_finding(address: &str, found: &io::Error, running: bool) -> Finding {
@@ -196,10 +250,15 @@ fn check_data(data: &Path) -> Finding {
     let metadata = match fs::metadata(data) {
         Ok(metadata) => metadata,
         Err(found) if found.kind() == io::ErrorKind::NotFound => {
-            return fine(format!("data directory {shown}: will be made at the first start"));
+            return fine(format!(
+                "data directory {shown}: will be made at the first start"
+            ));
         }
         Err(found) => {
-            return error(format!("data directory {shown}: {found}"), "let this user read and write it".to_owned());
+            return error(
+                format!("data directory {shown}: {found}"),
+                "let this user read and write it".to_owned(),
+            );
         }
     };
     if !metadata.is_dir() {
@@ -208,12 +267,20 @@ fn check_data(data: &Path) -> Finding {
     }
     let probe = data.join(format!(".check.{}", std::process::id()));
     if let Err(found) = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
-        let mend = format!("chown {shown} to the user that runs the server, and see that the disk has room");
-        return error(format!("data directory {shown}: cannot be written: {found}"), mend);
+        let mend = format!(
+            "chown {shown} to the user that runs the server, and see that the disk has room"
+        );
+        return error(
+            format!("data directory {shown}: cannot be written: {found}"),
+            mend,
+        );
     }
     if metadata.permissions().mode() & 0o077 != 0 {
         let mend = format!("chmod 700 {shown}");
-        return warning(format!("data directory {shown}: others may look into it"), mend);
+        return warning(
+            format!("data directory {shown}: others may look into it"),
+            mend,
+        );
     }
     fine(format!("data directory {shown}: private and writable"))
 }
@@ -224,8 +291,12 @@ fn check_limits() -> Vec<Finding> {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     findings.extend(open_files_max(&limits).map(descriptor_finding));
     for (path, least, why) in KERNEL_LIMITS {
-        let Ok(text) = fs::read_to_string(format!("/proc/sys/{path}")) else { continue };
-        let Ok(value) = text.trim().parse::<u64>() else { continue };
+        let Ok(text) = fs::read_to_string(format!("/proc/sys/{path}")) else {
+            continue;
+        };
+        let Ok(value) = text.trim().parse::<u64>() else {
+            continue;
+        };
         findings.push(kernel_finding(path, value, *least, why));
     }
     findings
@@ -233,7 +304,9 @@ fn check_limits() -> Vec<Finding> {
 
 /// The hard limit of open files, to which the server raises itself.
 fn open_files_max(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
     match line.split_whitespace().nth(1)? {
         "unlimited" => Some(u64::MAX),
         number => number.parse().ok(),
@@ -243,7 +316,9 @@ fn open_files_max(limits: &str) -> Option<u64> {
 fn descriptor_finding(count: u64) -> Finding {
     let clients = count.saturating_sub(OWN_DESCRIPTORS);
     if count >= DESCRIPTORS_WANTED {
-        return fine(format!("open files: {count}, room for {clients} connections"));
+        return fine(format!(
+            "open files: {count}, room for {clients} connections"
+        ));
     }
     warning(
         format!("open files: {count}, so at most {clients} connections"),
@@ -256,11 +331,16 @@ fn kernel_finding(path: &str, value: u64, least: u64, why: &str) -> Finding {
     if value >= least {
         return fine(format!("{name}: {value}"));
     }
-    warning(format!("{name}: {value}; {why}"), format!("sysctl -w {name}={least}"))
+    warning(
+        format!("{name}: {value}; {why}"),
+        format!("sysctl -w {name}={least}"),
+    )
 }
 
 fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -282,9 +362,17 @@ const OWN_DESCRIPTORS: u64 = 512;
 /// 2026-11-01.
 const CLOCK_EARLIEST_S: i64 = 1_793_491_200;
 const KERNEL_LIMITS: &[(&str, u64, &str)] = &[
-    ("net/core/somaxconn", 1_024, "connections that arrive together are dropped after a restart"),
+    (
+        "net/core/somaxconn",
+        1_024,
+        "connections that arrive together are dropped after a restart",
+    ),
     ("fs/file-max", 65_536, "open files of all programs together"),
-    ("fs/nr_open", 65_536, "no program may open more files than this"),
+    (
+        "fs/nr_open",
+        65_536,
+        "no program may open more files than this",
+    ),
 ];
 
 #[cfg(test)]
@@ -297,20 +385,36 @@ mod tests {
         parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
         parameters.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
         let key = rcgen::KeyPair::generate().expect("a key");
-        parameters.self_signed(&key).expect("a certificate").der().to_vec()
+        parameters
+            .self_signed(&key)
+            .expect("a certificate")
+            .der()
+            .to_vec()
     }
 
     const NOVEMBER_2026_S: i64 = 1_794_000_000;
 
     fn levels(host: &str, certificate: &[u8]) -> Vec<Level> {
-        inspect(host, certificate, NOVEMBER_2026_S).iter().map(|finding| finding.level).collect()
+        inspect(host, certificate, NOVEMBER_2026_S)
+            .iter()
+            .map(|finding| finding.level)
+            .collect()
     }
 
     #[test]
     fn a_certificate_is_judged_by_its_time() {
-        assert_eq!(levels("a.example", &certificate(&["a.example"], (2030, 1, 1))), [Level::Fine]);
-        assert_eq!(levels("a.example", &certificate(&["a.example"], (2026, 11, 10))), [Level::Warning]);
-        assert_eq!(levels("a.example", &certificate(&["a.example"], (2026, 1, 1))), [Level::Error]);
+        assert_eq!(
+            levels("a.example", &certificate(&["a.example"], (2030, 1, 1))),
+            [Level::Fine]
+        );
+        assert_eq!(
+            levels("a.example", &certificate(&["a.example"], (2026, 11, 10))),
+            [Level::Warning]
+        );
+        assert_eq!(
+            levels("a.example", &certificate(&["a.example"], (2026, 1, 1))),
+            [Level::Error]
+        );
     }
 
     #[test]
@@ -319,13 +423,19 @@ mod tests {
         assert_eq!(levels("b.example", &one), [Level::Fine]);
         assert_eq!(levels("chat.example.org", &one), [Level::Fine]);
         assert_eq!(levels("example.org", &one), [Level::Fine, Level::Error]);
-        assert_eq!(levels("a.chat.example.org", &one), [Level::Fine, Level::Error]);
+        assert_eq!(
+            levels("a.chat.example.org", &one),
+            [Level::Fine, Level::Error]
+        );
     }
 
     #[test]
     fn a_port_in_use_is_an_error_unless_it_is_ours() {
         let in_use = io::Error::from(io::ErrorKind::AddrInUse);
-        assert_eq!(port_finding("[::]:5222", &in_use, false).level, Level::Error);
+        assert_eq!(
+            port_finding("[::]:5222", &in_use, false).level,
+            Level::Error
+        );
         assert_eq!(port_finding("[::]:5222", &in_use, true).level, Level::Fine);
     }
 
@@ -340,7 +450,10 @@ mod tests {
 
     #[test]
     fn a_clock_in_the_past_is_an_error() {
-        assert_eq!(check_clock(0).map(|finding| finding.level), Some(Level::Error));
+        assert_eq!(
+            check_clock(0).map(|finding| finding.level),
+            Some(Level::Error)
+        );
         assert_eq!(check_clock(NOVEMBER_2026_S), None);
     }
 

@@ -50,7 +50,9 @@ impl Command {
         let mut head = |text: String| lines.push(Zeroizing::new(text.into_bytes()));
         match self {
             Command::Backup { directory } => {
-                let path = directory.to_str().ok_or("the path of the backup must be UTF-8")?;
+                let path = directory
+                    .to_str()
+                    .ok_or("the path of the backup must be UTF-8")?;
                 head(format!("backup {path}"));
             }
             Command::Reload => head("reload".to_owned()),
@@ -69,7 +71,8 @@ impl Command {
             Command::User(UserCommand::Add { accounts }) => {
                 head("user add".to_owned());
                 for (jid, password) in accounts {
-                    let mut line = Zeroizing::new(Vec::with_capacity(jid.len() + 1 + password.expose().len()));
+                    let mut line =
+                        Zeroizing::new(Vec::with_capacity(jid.len() + 1 + password.expose().len()));
                     line.extend_from_slice(jid.as_bytes());
                     line.push(b' ');
                     line.extend_from_slice(password.expose());
@@ -77,7 +80,9 @@ impl Command {
                 }
             }
         }
-        let mut out = Zeroizing::new(Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum()));
+        let mut out = Zeroizing::new(Vec::with_capacity(
+            lines.iter().map(|line| line.len() + 1).sum(),
+        ));
         for line in &lines {
             if line.contains(&b'\n') {
                 return Err("addresses, paths and passwords are single lines".to_owned());
@@ -96,15 +101,24 @@ impl Command {
         let text = str::from_utf8(bytes).map_err(|_| "the request is not UTF-8")?;
         let (head, data) = text.split_once('\n').ok_or("the request has no line")?;
         // Commands are one word or, where they begin with "user" or "time", two.
-        let word_count = if head.starts_with("user ") || head.starts_with("time ") { 2 } else { 1 };
-        let end = head.match_indices(' ').nth(word_count - 1).map_or(head.len(), |(at, _)| at);
+        let word_count = if head.starts_with("user ") || head.starts_with("time ") {
+            2
+        } else {
+            1
+        };
+        let end = head
+            .match_indices(' ')
+            .nth(word_count - 1)
+            .map_or(head.len(), |(at, _)| at);
         let (command, argument) = (&head[..end], head[end..].trim_start());
         let jid = || match argument {
             "" => Err("the address is missing".to_owned()),
             jid => Ok(jid.to_owned()),
         };
         Ok(match command {
-            "backup" if !argument.is_empty() => Command::Backup { directory: PathBuf::from(argument) },
+            "backup" if !argument.is_empty() => Command::Backup {
+                directory: PathBuf::from(argument),
+            },
             "backup" => return Err("the directory of the backup is missing".to_owned()),
             "reload" => Command::Reload,
             "status" => Command::Status,
@@ -112,7 +126,9 @@ impl Command {
                 let ms = argument.parse().map_err(|_| "say how many milliseconds")?;
                 Command::TimeAdvance { ms }
             }
-            "user add" => Command::User(UserCommand::Add { accounts: parse_accounts(data)? }),
+            "user add" => Command::User(UserCommand::Add {
+                accounts: parse_accounts(data)?,
+            }),
             "user disable" => Command::User(UserCommand::Disable { jid: jid()? }),
             "user enable" => Command::User(UserCommand::Enable { jid: jid()? }),
             "user list" => {
@@ -122,7 +138,10 @@ impl Command {
             "user passwd" => {
                 let password = data.lines().next().ok_or("the password is missing")?;
                 let password = Secret::new(password.as_bytes().to_vec());
-                Command::User(UserCommand::Passwd { jid: jid()?, password })
+                Command::User(UserCommand::Passwd {
+                    jid: jid()?,
+                    password,
+                })
             }
             "user remove" => Command::User(UserCommand::Remove { jid: jid()? }),
             _ => return Err("unknown command".to_owned()),
@@ -142,15 +161,21 @@ pub fn parse_accounts(text: &str) -> Result<Vec<(String, Secret)>, String> {
             continue;
         }
         let Some((jid, password)) = line.split_once(' ') else {
-            return Err(format!("line {} has no password: write `JID PASSWORD`", index + 1));
+            return Err(format!(
+                "line {} has no password: write `JID PASSWORD`",
+                index + 1
+            ));
         };
         accounts.push((jid.to_owned(), Secret::new(password.as_bytes().to_vec())));
     }
     Ok(accounts)
 }
 
-/// An answer: lines for the operator, then `ok` or `error TEXT`.
-pub fn encode_answer(answer: &Result<Vec<String>, String>) -> String {
+/// What the operator hears: lines, or a sentence that says what was not done.
+pub type Answer = Result<Vec<String>, String>;
+
+/// The form of an answer: lines for the operator, then `ok` or `error TEXT`.
+pub fn encode_answer(answer: &Answer) -> String {
     let mut out = String::new();
     match answer {
         Ok(lines) => {
@@ -171,7 +196,7 @@ pub fn encode_answer(answer: &Result<Vec<String>, String>) -> String {
 ///
 /// # Errors
 /// What the server said, or that it ended without an answer.
-pub fn parse_answer(text: &str) -> Result<Vec<String>, String> {
+pub fn parse_answer(text: &str) -> Answer {
     let mut lines = Vec::new();
     for line in text.lines() {
         match line.split_once(' ') {
@@ -196,18 +221,28 @@ mod tests {
     fn every_command_is_read_as_it_was_written() {
         let jid = || "romeo@example.org".to_owned();
         let commands = [
-            Command::Backup { directory: PathBuf::from("/var/backups/with a space") },
+            Command::Backup {
+                directory: PathBuf::from("/var/backups/with a space"),
+            },
             Command::Reload,
             Command::Status,
             Command::TimeAdvance { ms: 60_000 },
             Command::User(UserCommand::Add {
-                accounts: vec![(jid(), secret("with a space")), ("juliet@example.org".to_owned(), secret("b"))],
+                accounts: vec![
+                    (jid(), secret("with a space")),
+                    ("juliet@example.org".to_owned(), secret("b")),
+                ],
             }),
             Command::User(UserCommand::Disable { jid: jid() }),
             Command::User(UserCommand::Enable { jid: jid() }),
             Command::User(UserCommand::List { host: None }),
-            Command::User(UserCommand::List { host: Some("example.org".to_owned()) }),
-            Command::User(UserCommand::Passwd { jid: jid(), password: secret(" leading") }),
+            Command::User(UserCommand::List {
+                host: Some("example.org".to_owned()),
+            }),
+            Command::User(UserCommand::Passwd {
+                jid: jid(),
+                password: secret(" leading"),
+            }),
             Command::User(UserCommand::Remove { jid: jid() }),
         ];
         for command in commands {
@@ -221,12 +256,28 @@ mod tests {
         let jid = "romeo@example.org\nevil".to_owned();
         assert!(Command::User(UserCommand::Remove { jid }).encode().is_err());
         let jid = "romeo@example.org".to_owned();
-        assert!(Command::User(UserCommand::Passwd { jid, password: secret("a\nb") }).encode().is_err());
+        assert!(
+            Command::User(UserCommand::Passwd {
+                jid,
+                password: secret("a\nb")
+            })
+            .encode()
+            .is_err()
+        );
     }
 
     #[test]
     fn requests_that_make_no_sense_are_refused_with_a_sentence() {
-        for request in ["", "\n", "hello\n", "user\n", "user remove\n", "user passwd a@b\n", "backup\n", "time advance x\n"] {
+        for request in [
+            "",
+            "\n",
+            "hello\n",
+            "user\n",
+            "user remove\n",
+            "user passwd a@b\n",
+            "backup\n",
+            "time advance x\n",
+        ] {
             assert!(Command::parse(request.as_bytes()).is_err(), "{request:?}");
         }
         assert!(Command::parse(b"user remove \xff\n").is_err());
@@ -240,7 +291,11 @@ mod tests {
 
     #[test]
     fn an_answer_is_lines_and_a_verdict() {
-        let answers = [Ok(vec!["ok".to_owned(), "error no".to_owned()]), Ok(vec![]), Err("no such account".to_owned())];
+        let answers = [
+            Ok(vec!["ok".to_owned(), "error no".to_owned()]),
+            Ok(vec![]),
+            Err("no such account".to_owned()),
+        ];
         for answer in answers {
             assert_eq!(parse_answer(&encode_answer(&answer)), answer);
         }

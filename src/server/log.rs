@@ -27,7 +27,13 @@ fn logger(filter: &str) -> Logger {
     let mut builder = env_logger::Builder::new();
     builder.parse_filters(filter).format(|out, record| {
         let now = jiff::Timestamp::now();
-        writeln!(out, "{now:.3} {} {} {}", record.level(), record.target(), record.args())
+        writeln!(
+            out,
+            "{now:.3} {} {} {}",
+            record.level(),
+            record.target(),
+            record.args()
+        )
     });
     builder.build()
 }
@@ -39,7 +45,10 @@ static LOGGER: Reloadable = Reloadable(RwLock::new(None));
 
 impl Log for Reloadable {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.read().as_ref().is_some_and(|logger| logger.enabled(metadata))
+        self.0
+            .read()
+            .as_ref()
+            .is_some_and(|logger| logger.enabled(metadata))
     }
 
     fn log(&self, record: &Record<'_>) {

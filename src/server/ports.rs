@@ -6,8 +6,8 @@ use crate::actor::Ticket;
 use crate::audit::Audit;
 use crate::auth::AuthService;
 use crate::base::WorkerId;
-use crate::shard::{self, Ask};
-use crate::store::{Fence, PortId, Reply, Store};
+use crate::shard::Ask;
+use crate::store::{PortId, Reply, Store};
 use crate::worker::Ports;
 
 /// The ports of one worker. They hold the store and the auth service until the worker ends.
@@ -30,7 +30,7 @@ fn ask_all(worker: WorkerId, store: &Store, auth: &AuthService, asked: &mut Vec<
             Ask::Auth(ask) => auth.ask(worker, ticket, ask),
             Ask::Row { table, key, fence } => {
                 save(store, port, &mut saves);
-                store.row(reply, table, key, fence_of(fence));
+                store.row(reply, table, key, fence);
             }
             Ask::Range {
                 table,
@@ -38,7 +38,7 @@ fn ask_all(worker: WorkerId, store: &Store, auth: &AuthService, asked: &mut Vec<
                 fence,
             } => {
                 save(store, port, &mut saves);
-                store.range(reply, table, range, fence_of(fence));
+                store.range(reply, table, range, fence);
             }
         }
     }
@@ -48,12 +48,5 @@ fn ask_all(worker: WorkerId, store: &Store, auth: &AuthService, asked: &mut Vec<
 fn save(store: &Store, port: PortId, saves: &mut Vec<(Ticket, Vec<crate::actor::rows::Write>)>) {
     if !saves.is_empty() {
         store.save_all(port, saves.drain(..));
-    }
-}
-
-fn fence_of(fence: shard::Fence) -> Fence {
-    match fence {
-        shard::Fence::None => Fence::None,
-        shard::Fence::AfterSaves => Fence::AfterSaves,
     }
 }

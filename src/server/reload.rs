@@ -27,12 +27,20 @@ pub fn reload<C>(
     certificates: impl FnOnce(&Config) -> Result<C, Vec<ConfigError>>,
 ) -> Result<Reloaded<C>, Vec<ConfigError>> {
     let new = load()?;
-    let waiting = difference(started, &new).into_iter().filter(|change| change.reload == Reload::Restart).collect();
+    let waiting = difference(started, &new)
+        .into_iter()
+        .filter(|change| change.reload == Reload::Restart)
+        .collect();
     let config = live_part(started, &new);
     // Those of all hosts that will be served: a broken file of one keeps the old ones of all.
     let certificates = certificates(&config)?;
     let live = difference(current, &config);
-    Ok(Reloaded { config, certificates, live, waiting })
+    Ok(Reloaded {
+        config,
+        certificates,
+        live,
+        waiting,
+    })
 }
 
 /// The lines that the operator sees, in the log and as the answer of the control socket.
@@ -40,8 +48,18 @@ pub fn report<C>(outcome: &Result<Reloaded<C>, Vec<ConfigError>>) -> Vec<String>
     let mut lines = Vec::new();
     match outcome {
         Ok(reloaded) => {
-            lines.extend(reloaded.live.iter().map(|change| format!("changed: {change}")));
-            lines.extend(reloaded.waiting.iter().map(|change| format!("needs a restart: {change}")));
+            lines.extend(
+                reloaded
+                    .live
+                    .iter()
+                    .map(|change| format!("changed: {change}")),
+            );
+            lines.extend(
+                reloaded
+                    .waiting
+                    .iter()
+                    .map(|change| format!("needs a restart: {change}")),
+            );
             if lines.is_empty() {
                 lines.push("no option changed; certificates were read again".to_owned());
             }
@@ -59,14 +77,23 @@ mod tests {
     use super::*;
     use crate::config::{Outside, load};
 
-    const OUTSIDE: Outside<'_> = Outside { features: &[], address: |_| Ok(()), log_filter: |_| Ok(()) };
+    const OUTSIDE: Outside<'_> = Outside {
+        features: &[],
+        address: |_| Ok(()),
+        log_filter: |_| Ok(()),
+    };
 
     fn config(text: &str) -> Config {
         load("s.toml", text, &OUTSIDE).expect("valid")
     }
 
     fn outcome(started: &str, current: &str, new: &str) -> Result<Reloaded<()>, Vec<ConfigError>> {
-        reload(&config(started), &config(current), || load("s.toml", new, &OUTSIDE), |_| Ok(()))
+        reload(
+            &config(started),
+            &config(current),
+            || load("s.toml", new, &OUTSIDE),
+            |_| Ok(()),
+        )
     }
 
     #[test]
@@ -89,12 +116,19 @@ mod tests {
     fn a_second_reload_still_says_what_waits_but_not_what_changed_before() {
         let live = "[sm]\nresume_timeout = \"1 min\"\n";
         let new = "[sm]\nresume_timeout = \"1 min\"\n[server]\nworkers = 2\n";
-        assert_eq!(report(&outcome("", live, new)), ["needs a restart: server.workers: 0 -> 2"]);
+        assert_eq!(
+            report(&outcome("", live, new)),
+            ["needs a restart: server.workers: 0 -> 2"]
+        );
     }
 
     #[test]
     fn one_wrong_line_keeps_everything_as_it_is() {
-        let outcome = outcome("", "", "[sm]\nresume_timeout = \"1 min\"\nunacked = 5\n[server]\nworkers = \"x\"\n");
+        let outcome = outcome(
+            "",
+            "",
+            "[sm]\nresume_timeout = \"1 min\"\nunacked = 5\n[server]\nworkers = \"x\"\n",
+        );
         let lines = report(&outcome);
         assert!(outcome.is_err());
         assert_eq!(lines.len(), 3, "{lines:?}");
@@ -104,13 +138,28 @@ mod tests {
     #[test]
     fn one_broken_certificate_keeps_everything_as_it_is() {
         let old = config("");
-        let refuse = |config: &Config| Err::<(), _>(vec![config.places().error("host[0].certificate", "is expired")]);
-        let outcome = reload(&old, &old, || load("s.toml", "[sm]\nunacked_count = 9\n", &OUTSIDE), refuse);
-        assert_eq!(report(&outcome)[0], "refused: s.toml: host[0].certificate: is expired");
+        let refuse = |config: &Config| {
+            Err::<(), _>(vec![
+                config.places().error("host[0].certificate", "is expired"),
+            ])
+        };
+        let outcome = reload(
+            &old,
+            &old,
+            || load("s.toml", "[sm]\nunacked_count = 9\n", &OUTSIDE),
+            refuse,
+        );
+        assert_eq!(
+            report(&outcome)[0],
+            "refused: s.toml: host[0].certificate: is expired"
+        );
     }
 
     #[test]
     fn certificates_are_read_again_even_if_no_option_changed() {
-        assert_eq!(report(&outcome("", "", "")), ["no option changed; certificates were read again"]);
+        assert_eq!(
+            report(&outcome("", "", "")),
+            ["no option changed; certificates were read again"]
+        );
     }
 }

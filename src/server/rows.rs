@@ -7,10 +7,11 @@ use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Table, Write};
 use crate::auth::AccountRows;
 use crate::base::{AccountId, limits};
 use crate::im::credentials::{ACCOUNT, TOMBSTONE};
+use crate::im::pending::PENDING;
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE];
+pub const TABLES: &[&Table] = &[&ACCOUNT, &PENDING, &TOMBSTONE];
 
 /// The store's directory inside the data directory.
 pub fn store_directory(data: &Path) -> PathBuf {
@@ -22,7 +23,11 @@ pub fn account_rows(store: &Store) -> AccountRows {
     let (row, range, save, next) = (store.clone(), store.clone(), store.clone(), store.clone());
     AccountRows {
         row: Box::new(move |table, key| row.row_now(table, key)),
-        range: Box::new(move |table, asked| range.range_now(table, asked).map(|page| (page.rows, page.more))),
+        range: Box::new(move |table, asked| {
+            range
+                .range_now(table, asked)
+                .map(|page| (page.rows, page.more))
+        }),
         save: Box::new(move |writes| save.save_now(writes)),
         next_id: Box::new(move || next.next_number("account").map(AccountId)),
     }
@@ -32,17 +37,27 @@ pub fn account_rows(store: &Store) -> AccountRows {
 ///
 /// # Errors
 /// The store's; what was removed before stays removed, and asking again goes on.
-pub fn purge(store: &Store, tables: &[&'static Table], account: AccountId) -> Result<(), StoreError> {
+pub fn purge(
+    store: &Store,
+    tables: &[&'static Table],
+    account: AccountId,
+) -> Result<(), StoreError> {
     let range = RowRange {
         from: RowKey::new(&account.0.to_be_bytes()),
         to: RowKey::new(&account.0.saturating_add(1).to_be_bytes()),
         count_max: PURGE_COUNT,
         bytes_max: limits::RANGE_BYTES_MAX,
     };
-    for table in tables.iter().filter(|table| table.export == Export::WithAccount) {
+    for table in tables
+        .iter()
+        .filter(|table| table.export == Export::WithAccount)
+    {
         loop {
             let page = store.range_now(table, &range)?;
-            let writes = page.rows.into_iter().map(|row| Write::Delete { table, key: row.key });
+            let writes = page.rows.into_iter().map(|row| Write::Delete {
+                table,
+                key: row.key,
+            });
             store.save_now(writes.collect())?;
             if !page.more {
                 break;
@@ -70,14 +85,26 @@ mod tests {
     #[test]
     fn nothing_of_a_removed_account_stays_and_its_neighbours_are_whole() {
         let store = Store::in_memory(&[&THINGS], Vec::new());
-        let key = |account: u64, thing: u16| RowKey::new(&account.to_be_bytes()).then(&thing.to_be_bytes());
-        let put = |account, thing| Write::Put { table: &THINGS, key: key(account, thing), value: b"x"[..].into() };
+        let key = |account: u64, thing: u16| {
+            RowKey::new(&account.to_be_bytes()).then(&thing.to_be_bytes())
+        };
+        let put = |account, thing| Write::Put {
+            table: &THINGS,
+            key: key(account, thing),
+            value: b"x"[..].into(),
+        };
         // More than one page, and no row in common with the accounts beside it.
-        let all = (0..2_500).map(|thing| put(2, thing)).chain([put(1, 0), put(3, 0)]);
+        let all = (0..2_500)
+            .map(|thing| put(2, thing))
+            .chain([put(1, 0), put(3, 0)]);
         store.save_now(all.collect()).expect("memory");
         purge(&store, &[&THINGS], AccountId(2)).expect("memory");
-        let everything =
-            RowRange { from: RowKey::new(&[]), to: RowKey::new(&[0xff]), count_max: 10, bytes_max: 1_000 };
+        let everything = RowRange {
+            from: RowKey::new(&[]),
+            to: RowKey::new(&[0xff]),
+            count_max: 10,
+            bytes_max: 1_000,
+        };
         let left = store.range_now(&THINGS, &everything).expect("memory");
         let keys: Vec<RowKey> = left.rows.into_iter().map(|row| row.key).collect();
         assert_eq!(keys, [key(1, 0), key(3, 0)]);

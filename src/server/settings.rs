@@ -19,16 +19,23 @@ pub const FEATURE_NAMES: &[&str] = &[];
 /// # Errors
 /// All that is wrong; a file that cannot be read is one error.
 pub fn read_config(path: Option<&Path>) -> Result<Config, Vec<ConfigError>> {
-    let outside = Outside { features: FEATURE_NAMES, address, log_filter };
+    let outside = Outside {
+        features: FEATURE_NAMES,
+        address,
+        log_filter,
+    };
     let Some(path) = path else {
         return load("(defaults)", "", &outside);
     };
     let file = path.display().to_string();
     match fs::read_to_string(path) {
         Ok(text) => load(&file, &text, &outside),
-        Err(error) => {
-            Err(vec![ConfigError { file, line: None, path: String::new(), message: error.to_string() }])
-        }
+        Err(error) => Err(vec![ConfigError {
+            file,
+            line: None,
+            path: String::new(),
+            message: error.to_string(),
+        }]),
     }
 }
 
@@ -51,22 +58,31 @@ pub fn read_certificate(
     };
     let certificate = beside_config(config, certificate);
     let key = beside_config(config, key);
-    let failed = |option: &'static str, path: &Path, error: String| (option, format!("{}: {error}", path.display()));
+    let failed = |option: &'static str, path: &Path, error: String| {
+        (option, format!("{}: {error}", path.display()))
+    };
 
     let chain: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect);
     let chain = chain.map_err(|error| failed("certificate", &certificate, error.to_string()))?;
     if chain.is_empty() {
-        return Err(failed("certificate", &certificate, "there is no certificate in this file".to_owned()));
+        return Err(failed(
+            "certificate",
+            &certificate,
+            "there is no certificate in this file".to_owned(),
+        ));
     }
     let private = PrivateKeyDer::from_pem_file(&key);
     let private = private.map_err(|error| failed("key", &key, error.to_string()))?;
     // Compares the public keys, too.
-    let certified = CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider());
+    let certified =
+        CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider());
     let certified = certified.map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            failed("key", &key, format!("is not the key of {}", certificate.display()))
-        }
+        rustls::Error::InconsistentKeys(_) => failed(
+            "key",
+            &key,
+            format!("is not the key of {}", certificate.display()),
+        ),
         error => failed("key", &key, error.to_string()),
     })?;
     Ok(Some(certified))
@@ -75,12 +91,17 @@ pub fn read_certificate(
 fn address(text: &str) -> Result<(), String> {
     match text.parse::<SocketAddr>() {
         Ok(_) => Ok(()),
-        Err(_) => Err("is no IP address and port, such as \"192.0.2.1:5222\" or \"[::]:5222\"".to_owned()),
+        Err(_) => {
+            Err("is no IP address and port, such as \"192.0.2.1:5222\" or \"[::]:5222\"".to_owned())
+        }
     }
 }
 
 fn log_filter(text: &str) -> Result<(), String> {
-    env_filter::Builder::new().try_parse(text).map(|_| ()).map_err(|error| error.to_string())
+    env_filter::Builder::new()
+        .try_parse(text)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -98,7 +119,10 @@ mod tests {
     #[test]
     fn a_relative_path_starts_at_the_configuration_file() {
         let file = Path::new("/etc/stonechat/stonechat.toml");
-        assert_eq!(beside_config(Some(file), "a.pem"), Path::new("/etc/stonechat/a.pem"));
+        assert_eq!(
+            beside_config(Some(file), "a.pem"),
+            Path::new("/etc/stonechat/a.pem")
+        );
         assert_eq!(beside_config(Some(file), "/b.pem"), Path::new("/b.pem"));
     }
 

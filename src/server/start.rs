@@ -16,7 +16,7 @@ use crate::audit::Audit;
 use crate::auth::{Accounts, AuthService};
 use crate::base::{HashSeed, WorkerId};
 use crate::config::{ClientCertificates, Config, TlsMode};
-use crate::shard::{Place, Shard};
+use crate::shard::{Place, Routes, Seeds, Shard};
 use crate::store::{Port, Store, StoreOptions};
 use crate::worker::{
     self, Address, ClientCertificate, Clock, Door, DoorLimits, Intake, Listener, Pinning, Post,
@@ -290,12 +290,18 @@ impl Crew<'_> {
 
     /// The only place where the shell makes a core.
     fn shard(&self, worker: WorkerId) -> Result<Shard, String> {
-        // The real core takes these: the stand-in has no use for them.
-        let (_config, _partitions, _rng) = (self.config, self.partitions, data::fresh_rng()?);
-        Ok(Shard::new(Place {
+        let place = Place {
             worker,
             worker_count: u8::try_from(self.addresses.len()).unwrap_or(u8::MAX),
-        }))
+        };
+        let mut rng = data::fresh_rng()?;
+        let mut seeds = Seeds {
+            maps: HashSeed(rng.next_u64(), rng.next_u64()),
+            rng: [0; 32],
+        };
+        rng.fill(&mut seeds.rng);
+        let routes = Routes::new(self.partitions, place.worker_count);
+        Ok(Shard::new(place, Arc::clone(self.config), routes, seeds))
     }
 }
 

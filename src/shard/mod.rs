@@ -1,10 +1,26 @@
-//! THROW-AWAY stand-in for the core: echoes lines, to test the shell.
+//! One worker's whole state, driven by values in and values out: the glass box. Refuses to know sockets,
+//! threads, files and clocks.
 
-pub mod input;
-pub mod mesh;
-pub mod output;
+mod cell;
+mod control;
+mod deliver;
+mod flood;
+mod input;
+mod login;
+mod mesh;
+mod output;
+mod pipelines;
+mod route;
+mod save;
+mod session_end;
+#[allow(clippy::module_inception)]
 mod shard;
+mod streams;
+mod timers;
+mod turns;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
-pub use output::{Ask, Fence, Output};
-pub use shard::{EchoStream, Rendered, Shard};
+pub use mesh::Batch;
+pub use output::{Ask, Output};
+pub use route::Routes;
+pub use shard::{Rendered, Seeds, Shard};

@@ -1,9 +1,9 @@
 //! Everything that a shard can want, on one screen. The shell drains it to `None` after every input.
 
-use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
+use crate::actor::rows::{Fence, RowKey, RowRange, Table, Write};
 use crate::actor::auth::AuthAsk;
-use crate::actor::rows::{RowKey, RowRange, Table, Write};
+use crate::actor::Ticket;
 use crate::base::WorkerId;
 use crate::stream::{StreamKey, StreamState};
 
@@ -49,13 +49,4 @@ pub enum Ask {
     Save(Vec<Write>),
     /// A credential to be verified.
     Auth(AuthAsk),
-}
-
-/// What a read must have seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fence {
-    /// Whatever is committed.
-    None,
-    /// Every write that this worker saved before it asked.
-    AfterSaves,
 }

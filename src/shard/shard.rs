@@ -1,243 +1,234 @@
-//! THROW-AWAY: an echo shard with the signatures of the real one. Lines in, lines out.
+//! The shard: its parts, and the border between core and shell.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use slotmap::SlotMap;
 
-use super::mesh::Batch;
-use super::*;
-use crate::actor::Ticket;
-use crate::actor::rows::{RowKey, Table};
-use crate::base::{Now, WorkerId};
-use crate::stream::{StreamKey, StreamState, TlsFacts};
+use crate::actor::{Catalog, Effects, Ticket};
+use crate::base::{
+    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, StreamKey, TraceId, WorkerId,
+};
+use crate::config::Config;
+use crate::features;
+use crate::im::Account;
+use crate::stream::StreamState;
+use crate::xml::Scratch;
 
-#[derive(Debug, Default)]
-pub struct EchoStream {
-    tail: Vec<u8>,
-    out: VecDeque<Vec<u8>>,
-    waits: bool,
-    closing: bool,
-    who: String,
+use super::cell::Cell;
+use super::input::{Input, Opened, Place};
+use super::mesh::{Batch, Outboxes};
+use super::output::Output;
+use super::route::Routes;
+use super::save::Saves;
+use super::timers::Timers;
+use super::turns::Seats;
+
+/// Everything that one worker owns.
+pub struct Shard {
+    pub(super) place: Place,
+    pub(super) config: Arc<Config>,
+    pub(super) routes: Routes,
+    pub(super) catalog: Catalog<Account>,
+    pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
+    pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
+    /// By bare JID.
+    pub(super) homes: KeyedMap<Arc<str>, ActorKey>,
+    /// Accounts with mail to be read in this turn.
+    pub(super) ready: VecDeque<ActorKey>,
+    pub(super) outboxes: Outboxes,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) seats: Seats,
+    pub(super) saves: Saves,
+    pub(super) timers: Timers,
+    /// Streams that were not read further for a reason outside their account.
+    pub(super) paused: BTreeSet<StreamKey>,
+    /// Lent to each turn and empty between them.
+    pub(super) effects: Effects<Account>,
+    pub(super) scratch: Scratch,
+    pub(super) rng: Rng,
+    pub(super) sequence: Sequence,
+    pub(super) next_session: u64,
+    next_trace: u64,
 }
 
+/// Randomness of one shard.
+pub struct Seeds {
+    /// Of its hash maps.
+    pub maps: HashSeed,
+    /// Of its generator.
+    pub rng: [u8; 32],
+}
+
+/// Whether a stream has more to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rendered {
+    /// Write this, say `Input::Written`, render again.
     More,
+    /// That was all.
     Done,
 }
 
-pub struct Shard {
-    streams: SlotMap<StreamKey, EchoStream>,
-    outputs: VecDeque<Output>,
-    outbox: Vec<Vec<String>>,
-    deadline: Option<u64>,
-    asked: Option<StreamKey>,
-}
-
-static TABLE: Table = Table {
-    name: "echo",
-    durability: crate::actor::rows::Durability::Soon,
-    export: crate::actor::rows::Export::Never,
-    about: "",
-};
-
 impl Shard {
-    pub fn new(place: Place) -> Shard {
+    /// A shard without streams.
+    pub fn new(place: Place, config: Arc<Config>, routes: Routes, seeds: Seeds) -> Shard {
+        let catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
         Shard {
+            place,
+            catalog,
+            routes,
+            config,
             streams: SlotMap::with_key(),
+            cells: SlotMap::with_key(),
+            homes: KeyedMap::with_hasher(KeyedState::new(seeds.maps)),
+            ready: VecDeque::new(),
+            outboxes: Outboxes::new(place.worker, place.worker_count),
             outputs: VecDeque::new(),
-            outbox: vec![Vec::new(); usize::from(place.worker_count)],
-            deadline: None,
-            asked: None,
+            seats: Seats::default(),
+            saves: Saves::default(),
+            timers: Timers::default(),
+            paused: BTreeSet::new(),
+            effects: Effects::new(),
+            scratch: Scratch::new(),
+            rng: Rng::from_seed(seeds.rng),
+            sequence: Sequence::default(),
+            next_session: 0,
+            next_trace: 0,
         }
     }
-    pub fn open(&mut self, _now: Now, opened: Opened) -> StreamKey {
-        let who = format!(
-            "who {} {} {:?}\n",
-            opened.listener, opened.peer, opened.prefix
+
+    /// A connection was accepted on this worker; with direct TLS, after its handshake.
+    pub fn open(&mut self, now: Now, opened: Opened) -> StreamKey {
+        let state = StreamState::new(
+            now,
+            &self.config,
+            opened.listener,
+            opened.prefix,
+            opened.peer,
+            opened.secured,
         );
-        let key = self.streams.insert(EchoStream {
-            who,
-            ..EchoStream::default()
-        });
-        if let Some(facts) = opened.secured {
-            self.secured(key, &facts);
-        }
+        let key = self.streams.insert(Box::new(state));
+        self.arm_stream(key);
         key
     }
-    pub fn arrive(&mut self, _now: Now, state: Box<StreamState>) -> StreamKey {
-        let key = self.streams.insert(state.0);
-        self.say(key, b"arrived\n".to_vec());
+
+    /// The other half of a hand-over. The shell then offers the unread bytes.
+    pub fn arrive(&mut self, now: Now, mut state: Box<StreamState>) -> StreamKey {
+        state.armed_for_ms = u64::MAX;
+        state.is_dirty = false;
+        state.is_paused = false;
+        let key = self.streams.insert(state);
+        self.arm_stream(key);
+        self.complete_login(now, key);
+        self.drive(now);
         key
     }
-    fn secured(&mut self, key: StreamKey, facts: &TlsFacts) {
-        let line = format!(
-            "secured {:?} {} {} {:?} {:?} {:?}\n",
-            facts.version,
-            facts.exporter.map_or("-".into(), |e| hex(&e)),
-            facts.end_point.as_deref().map_or("-".into(), hex),
-            facts.server_name,
-            facts
-                .alpn
-                .as_ref()
-                .map(|a| String::from_utf8_lossy(a).into_owned()),
-            facts.certificate_addresses
-        );
-        self.say(key, line.into_bytes());
-    }
-    fn say(&mut self, key: StreamKey, line: Vec<u8>) {
-        if let Some(s) = self.streams.get_mut(key) {
-            s.out.push_back(line);
-            self.outputs.push_back(Output::Flush(key));
-        }
-    }
+
+    /// Something happened. Returns how many of `Input::Bytes` were taken, else 0.
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
-        match input {
-            Input::Bytes(key, bytes) => return self.bytes(now, key, bytes),
-            Input::Secured(key, facts) => self.secured(key, &facts),
-            Input::Written(_) => {}
-            Input::Closed(key, _) => {
-                self.streams.remove(key);
-            }
-            Input::Mesh(batch) => {
-                let keys: Vec<_> = self.streams.keys().collect();
-                for line in batch.0 {
-                    for key in &keys {
-                        self.say(*key, line.clone().into_bytes());
-                    }
-                }
-            }
-            Input::Answer(..) => {
-                if let Some(key) = self.asked.take() {
-                    self.wake(key);
-                }
-            }
-            Input::Control(Control::Drain) => {
-                let keys: Vec<_> = self.streams.keys().collect();
-                for key in keys {
-                    self.say(key, b"shutdown\n".to_vec());
-                    self.outputs.push_back(Output::Close(key));
-                }
-            }
-            Input::Control(_) => {}
-            Input::Tick => {
-                if self.deadline.is_some_and(|d| d <= now.mono_ms) {
-                    self.deadline = None;
-                    let keys: Vec<_> = self.streams.keys().collect();
-                    for key in keys {
-                        self.say(key, b"tick\n".to_vec());
-                    }
-                }
-            }
-        }
-        0
-    }
-    fn wake(&mut self, key: StreamKey) {
-        if let Some(s) = self.streams.get_mut(key) {
-            s.waits = false;
-            self.outputs.push_back(Output::Resume(key));
-        }
-    }
-    fn bytes(&mut self, now: Now, key: StreamKey, bytes: &[u8]) -> usize {
         let mut taken = 0;
-        while taken < bytes.len() {
-            let Some(s) = self.streams.get_mut(key) else {
-                return taken;
-            };
-            if s.waits || s.closing {
-                return taken;
-            }
-            let rest = &bytes[taken..];
-            let Some(end) = rest.iter().position(|b| *b == b'\n') else {
-                s.tail.extend_from_slice(rest);
-                return bytes.len();
-            };
-            taken += end + 1;
-            let mut line = std::mem::take(&mut s.tail);
-            line.extend_from_slice(&rest[..end]);
-            let text = String::from_utf8_lossy(&line).into_owned();
-            let words: Vec<&str> = text.split(' ').collect();
-            match words[0] {
-                "STARTTLS" => {
-                    self.say(key, b"proceed\n".to_vec());
-                    self.outputs.push_back(Output::StartTls(key));
-                    return taken;
-                }
-                "WAIT" => {
-                    s.waits = true;
-                    self.asked = Some(key);
-                    let ask = Ask::Row {
-                        table: &TABLE,
-                        key: RowKey::new(b""),
-                        fence: Fence::None,
-                    };
-                    self.outputs.push_back(Output::Ask(Ticket(7), ask));
-                }
-                "MOVE" => {
-                    let state = self.streams.remove(key).unwrap();
-                    let to = WorkerId(words[1].parse().unwrap());
-                    self.outputs
-                        .push_back(Output::HandOver(to, key, Box::new(StreamState(state))));
-                    return taken;
-                }
-                "TELL" => self.outbox[words[1].parse::<usize>().unwrap()]
-                    .push(format!("told {}\n", words[2])),
-                "TICK" => self.deadline = Some(now.mono_ms + words[1].parse::<u64>().unwrap()),
-                "WHO" => {
-                    let who = s.who.clone().into_bytes();
-                    self.say(key, who);
-                }
-                "BIG" => {
-                    let count: usize = words[1].parse().unwrap();
-                    for _ in 0..count / 16_384 {
-                        s.out.push_back(vec![b'x'; 16_384]);
-                    }
-                    self.outputs.push_back(Output::Flush(key));
-                }
-                "CLOSE" => {
-                    s.closing = true;
-                    self.say(key, b"bye\n".to_vec());
-                    self.outputs.push_back(Output::Close(key));
-                }
-                "PANIC" => panic!("asked to"),
-                _ => {
-                    line.push(b'\n');
-                    self.say(key, line);
+        match input {
+            Input::Bytes(key, bytes) => taken = self.read(now, key, bytes),
+            Input::Secured(key, facts) => {
+                if let Some(stream) = self.streams.get_mut(key) {
+                    stream.secured(facts);
                 }
             }
+            Input::Written(key) => self.written(now, key),
+            Input::Closed(key, reason) => self.closed(now, key, reason),
+            Input::Mesh(batch) => {
+                for envelope in batch.envelopes {
+                    self.route(now, envelope);
+                }
+            }
+            Input::Answer(ticket, answer) => self.answered(now, ticket, answer),
+            Input::Control(control) => self.controlled(now, control),
+            Input::Tick => self.tick(now),
         }
+        self.drive(now);
         taken
     }
+
+    /// What the shell shall do next; drain it to `None` after every call.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
+
+    /// Appends what the stream has to say, up to about 16 KiB. To be called only when everything rendered
+    /// before was written.
     pub fn render(&mut self, _now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
-        let Some(s) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(key) else {
             return Rendered::Done;
         };
-        while out.len() < 16_384 {
-            let Some(line) = s.out.pop_front() else {
-                return Rendered::Done;
-            };
-            out.extend_from_slice(&line);
-        }
-        if s.out.is_empty() {
-            Rendered::Done
-        } else {
-            Rendered::More
-        }
+        stream.is_dirty = false;
+        if stream.outbound.render(out) { Rendered::More } else { Rendered::Done }
     }
+
+    /// The turn of the loop is over and its streams were flushed: what has to be stored goes to the store.
+    pub fn end_turn(&mut self, now: Now) {
+        self.flush_saves(now);
+        self.drive(now);
+    }
+
+    /// When something is due next, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.deadline
+        self.timers.next()
     }
+
+    /// Whether nothing waits for another worker.
     pub fn outbox_is_empty(&self, to: WorkerId) -> bool {
-        self.outbox[to.index()].is_empty()
+        self.outboxes.is_empty(to)
     }
+
+    /// What waits for another worker. To be called only when the channel has room.
     pub fn take_batch(&mut self, to: WorkerId) -> Option<Batch> {
-        let batch = std::mem::take(&mut self.outbox[to.index()]);
-        (!batch.is_empty()).then_some(Batch(batch))
+        let batch = self.outboxes.take(to);
+        if self.outboxes.starts_again() {
+            self.resume_paused();
+        }
+        batch
+    }
+
+    /// Number of streams, for drain and metrics.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Runs every account that has mail, until none has or all wait.
+    pub(super) fn drive(&mut self, now: Now) {
+        while let Some(actor) = self.ready.pop_front() {
+            self.run(now, actor);
+        }
+    }
+
+    /// A name for what enters now.
+    pub(super) fn trace(&mut self) -> TraceId {
+        self.next_trace += 1;
+        TraceId(u64::from(self.place.worker.0) << 56 | self.next_trace)
+    }
+
+    /// Tells the shell, once per flush, that a stream has something to say.
+    pub(super) fn flush(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            if !stream.is_dirty && !stream.outbound.is_empty() {
+                stream.is_dirty = true;
+                self.outputs.push_back(Output::Flush(key));
+            }
+        }
+    }
+
+    /// The questions that are open, for the judge of the simulator.
+    pub fn open_questions(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Accounts that are resident, for the judge and metrics.
+    pub fn resident_accounts(&self) -> usize {
+        self.cells.len()
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+/// The seat number that the shell sees.
+pub(super) fn ticket(key: impl slotmap::Key) -> Ticket {
+    Ticket(key.data().as_ffi())
 }

@@ -104,14 +104,29 @@ mod tests {
 
     #[test]
     fn configuration_and_data_may_stand_behind_every_subcommand() {
-        let line = ["stonechat", "user", "add", "a@b", "--data", "d", "--config", "c.toml"];
+        let line = [
+            "stonechat",
+            "user",
+            "add",
+            "a@b",
+            "--data",
+            "d",
+            "--config",
+            "c.toml",
+        ];
         let cli = Cli::try_parse_from(line).expect("valid");
-        assert_eq!((cli.data, cli.config), (PathBuf::from("d"), Some(PathBuf::from("c.toml"))));
+        assert_eq!(
+            (cli.data, cli.config),
+            (PathBuf::from("d"), Some(PathBuf::from("c.toml")))
+        );
     }
 
     #[test]
     fn an_account_is_named_or_many_are_read_but_not_both() {
-        for line in [&["stonechat", "user", "add"][..], &["stonechat", "user", "add", "a@b", "--from", "f"]] {
+        for line in [
+            &["stonechat", "user", "add"][..],
+            &["stonechat", "user", "add", "a@b", "--from", "f"],
+        ] {
             assert!(Cli::try_parse_from(line).is_err());
         }
     }

@@ -26,14 +26,24 @@ pub fn run(serve: fn(&Serve) -> ExitCode) -> ExitCode {
     let config = cli.config.as_deref();
     let outcome = match cli.command {
         Commands::Serve { test_clock } => {
-            return serve(&Serve { config: cli.config, data: cli.data, test_clock });
+            return serve(&Serve {
+                config: cli.config,
+                data: cli.data,
+                test_clock,
+            });
         }
         Commands::Backup { directory } => backup(config, &cli.data, &directory),
         Commands::Check => return run_check(config, &cli.data),
-        Commands::Config { command: ConfigCommand::Effective } => effective(config),
-        Commands::Config { command: ConfigCommand::Reference } => {
-            Ok(vec![crate::config::reference(FEATURE_NAMES).trim_end().to_owned()])
-        }
+        Commands::Config {
+            command: ConfigCommand::Effective,
+        } => effective(config),
+        Commands::Config {
+            command: ConfigCommand::Reference,
+        } => Ok(vec![
+            crate::config::reference(FEATURE_NAMES)
+                .trim_end()
+                .to_owned(),
+        ]),
         Commands::Reload => on_running(&cli.data, &Command::Reload),
         Commands::Status => on_running(&cli.data, &Command::Status),
         Commands::User { command } => user::run(config, &cli.data, command),
@@ -62,13 +72,25 @@ fn run_check(config: Option<&Path>, data: &Path) -> ExitCode {
     let findings = check(config, data);
     let failed = findings.iter().any(|finding| finding.level == Level::Error);
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    print::lines(&lines, if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    print::lines(
+        &lines,
+        if failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        },
+    )
 }
 
 fn backup(config: Option<&Path>, data: &Path, directory: &Path) -> Result<Vec<String>, String> {
     // The server may have another working directory.
     let directory = std::path::absolute(directory).map_err(|error| error.to_string())?;
-    match ask(data, &Command::Backup { directory: directory.clone() }) {
+    match ask(
+        data,
+        &Command::Backup {
+            directory: directory.clone(),
+        },
+    ) {
         Ok(answer) => answer,
         Err(AskError::NotRunning) => stopped::backup(config, data, &directory),
         Err(AskError::Failed(error)) => Err(error),

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 /// Prints the lines. Returns `code`, or failure if they could not be written.
 pub fn lines(lines: &[String], code: ExitCode) -> ExitCode {
     let mut out = io::stdout().lock();
-    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    let written = lines
+        .iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
+        .and_then(|()| out.flush());
     match written {
         Ok(()) => code,
         // `stonechat user list | head`: nobody wants the rest.

@@ -21,7 +21,11 @@ use crate::store::{Store, StoreOptions};
 ///
 /// # Errors
 /// A sentence for the operator.
-pub fn user(config: Option<&Path>, data: &Path, command: UserCommand) -> Result<Vec<String>, String> {
+pub fn user(
+    config: Option<&Path>,
+    data: &Path,
+    command: UserCommand,
+) -> Result<Vec<String>, String> {
     let config = read_config(config).map_err(|errors| joined(&errors))?;
     crate::server::log::start("warn");
     let store = open(&config, data)?;
@@ -30,17 +34,28 @@ pub fn user(config: Option<&Path>, data: &Path, command: UserCommand) -> Result<
     let mut secret = vec![0; 32];
     rng.fill(&mut secret);
     let settings = AuthSettings {
-        iterations: config.hosts.iter().map(|host| (host.name.clone(), host.scram_iterations)).collect(),
+        iterations: config
+            .hosts
+            .iter()
+            .map(|host| (host.name.clone(), host.scram_iterations))
+            .collect(),
     };
     let seed = HashSeed(rng.next_u64(), rng.next_u64());
-    let accounts = Accounts::new(account_rows(&store), settings, Secret::new(secret), seed, rng);
+    let accounts = Accounts::new(
+        account_rows(&store),
+        settings,
+        Secret::new(secret),
+        seed,
+        rng,
+    );
 
     let (audit, sink) = if config.audit.file.is_empty() {
         (Audit::none(), None)
     } else {
         let path = data.join(&config.audit.file);
         let opened = Audit::open(&path, config.audit.when_full);
-        let (audit, sink) = opened.map_err(|error| format!("audit file {}: {error}", path.display()))?;
+        let (audit, sink) =
+            opened.map_err(|error| format!("audit file {}: {error}", path.display()))?;
         (audit, Some(sink))
     };
     let now = now();
@@ -52,7 +67,10 @@ pub fn user(config: Option<&Path>, data: &Path, command: UserCommand) -> Result<
         disconnect: &|_| {},
         purge: &|account| {
             if let Err(error) = purge(&store, TABLES, account) {
-                log::error!("account_purge_failed account={} error=\"{error}\"", account.0);
+                log::error!(
+                    "account_purge_failed account={} error=\"{error}\"",
+                    account.0
+                );
             }
         },
         audit: &|event| audit.record(now.wall_ms, event),
@@ -73,7 +91,10 @@ pub fn user(config: Option<&Path>, data: &Path, command: UserCommand) -> Result<
 pub fn backup(config: Option<&Path>, data: &Path, directory: &Path) -> Result<Vec<String>, String> {
     let config = read_config(config).map_err(|errors| joined(&errors))?;
     if !store_directory(data).is_dir() {
-        return Err(format!("there is no store in {}: nothing to copy", data.display()));
+        return Err(format!(
+            "there is no store in {}: nothing to copy",
+            data.display()
+        ));
     }
     let store = open(&config, data)?;
     store.backup(directory).map_err(|error| error.to_string())?;
@@ -91,12 +112,18 @@ fn open(config: &Config, data: &Path) -> Result<Store, String> {
 
 fn random() -> Result<[u8; 32], String> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| format!("no randomness from the system: {error}"))?;
+    getrandom::fill(&mut seed)
+        .map_err(|error| format!("no randomness from the system: {error}"))?;
     Ok(seed)
 }
 
 fn now() -> Now {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     // Milliseconds since 1970 fit in 64 bits by far.
-    Now { mono_ms: 0, wall_ms: wall.as_millis() as u64 }
+    Now {
+        mono_ms: 0,
+        wall_ms: wall.as_millis() as u64,
+    }
 }

@@ -29,11 +29,17 @@ pub fn run(config: Option<&Path>, data: &Path, command: User) -> Result<Vec<Stri
 
 fn with_password(command: User) -> Result<UserCommand, String> {
     Ok(match command {
-        User::Add { from: Some(file), .. } => UserCommand::Add { accounts: read_accounts(&file)? },
+        User::Add {
+            from: Some(file), ..
+        } => UserCommand::Add {
+            accounts: read_accounts(&file)?,
+        },
         User::Add { jid, .. } => {
             let jid = jid.ok_or("name the account: NAME@HOST")?;
             let password = ask_password(&jid)?;
-            UserCommand::Add { accounts: vec![(jid, password)] }
+            UserCommand::Add {
+                accounts: vec![(jid, password)],
+            }
         }
         User::Passwd { jid } => {
             let password = ask_password(&jid)?;
@@ -56,7 +62,11 @@ fn ask_password(jid: &str) -> Result<Secret, String> {
     let same = password == again;
     again.zeroize();
     let password = Secret::new(password.into_bytes());
-    if same { Ok(password) } else { Err("the two passwords differ".to_owned()) }
+    if same {
+        Ok(password)
+    } else {
+        Err("the two passwords differ".to_owned())
+    }
 }
 
 /// The first line, byte by byte: what stands behind it may be meant for the next program.

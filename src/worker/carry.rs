@@ -8,9 +8,10 @@ use crate::stream::{StreamKey, StreamState};
 
 use super::Worker;
 use super::connection::{Connection, ConnectionKey, Phase, Progress, Then};
+use super::core::Core;
 use super::handover::Carried;
 
-impl Worker {
+impl<C: Core> Worker<C> {
     /// Gives a connection from the ready list its share of the turn.
     pub(super) fn serve(&mut self, key: ConnectionKey) {
         let connection = &self.connections[key];

@@ -10,7 +10,7 @@ use mio::{Poll, Token, Waker};
 
 use crate::actor::{Answer, Ticket};
 use crate::base::{WorkerId, limits};
-use crate::shard::mesh::Batch;
+use crate::shard::Batch;
 
 use super::admit::Newcomer;
 use super::handover::Carried;

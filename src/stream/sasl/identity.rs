@@ -3,19 +3,15 @@
 
 use std::sync::Arc;
 
-use precis_profiles::UsernameCaseMapped;
-use precis_profiles::precis_core::profile::PrecisFastInvocation;
-
 use super::SaslFailure;
+use crate::jid::{prepare_domainpart, prepare_localpart};
 
 /// A user name as the localpart that it names, none if it cannot name any (RFC 7622 section 3.3). SCRAM asks
 /// for SASLprep; XMPP's accounts are named by PRECIS, so that is what a name is compared under.
 pub(super) fn prepared_localpart(name: &str) -> Option<Arc<str>> {
-    let prepared = UsernameCaseMapped::enforce(name).ok()?;
-    let fits = !prepared.is_empty() && prepared.len() <= LOCALPART_BYTES_MAX;
-    // RFC 7622 section 3.3.1: characters of the identifier class that are nevertheless not allowed.
-    let addressable = !prepared.contains(['"', '&', '\'', '/', ':', '<', '>', '@']);
-    (fits && addressable).then(|| Arc::from(&*prepared))
+    prepare_localpart(name)
+        .ok()
+        .map(|prepared| Arc::from(&*prepared))
 }
 
 /// The localpart of a bare JID on `host`; none for anything else, full JIDs included.
@@ -47,15 +43,8 @@ pub(super) fn may_act_as(
 }
 
 fn same_domain(written: &str, host: &str) -> bool {
-    if written == host {
-        return true;
-    }
-    let (written, fault) = idna::domain_to_unicode(written);
-    fault.is_ok() && written == idna::domain_to_unicode(host).0
+    prepare_domainpart(written).is_ok_and(|prepared| prepared == host)
 }
-
-/// RFC 7622 section 3.3: "MUST NOT be zero octets in length and MUST NOT be more than 1023 octets".
-const LOCALPART_BYTES_MAX: usize = 1023;
 
 #[cfg(test)]
 mod tests {

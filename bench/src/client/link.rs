@@ -1,0 +1,134 @@
+//! One connection of a client: bytes out, bytes in, with TLS from the moment it is asked for.
+//! It knows nothing of what the bytes mean.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+
+pub struct Link {
+    socket: TcpStream,
+    tls: Option<Box<ClientConnection>>,
+    /// What the socket did not take yet. Empty nearly always: nothing here sends much at once.
+    unsent: Vec<u8>,
+}
+
+impl Link {
+    /// Begins to connect; the first writable event says that it is done.
+    pub fn connect(address: SocketAddr, registry: &Registry, token: Token) -> Result<Self> {
+        let mut socket = TcpStream::connect(address)?;
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self {
+            socket,
+            tls: None,
+            unsent: Vec::new(),
+        })
+    }
+
+    /// The outcome of connecting, to be asked once writable.
+    pub fn connected(&self) -> Result<()> {
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error.into());
+        }
+        Ok(self.socket.set_nodelay(true)?)
+    }
+
+    /// Begins a TLS handshake; what is sent from here on follows it, encrypted.
+    pub fn start_tls(&mut self, config: &Arc<ClientConfig>) -> Result<()> {
+        let name = ServerName::try_from("localhost")?;
+        self.tls = Some(Box::new(ClientConnection::new(config.clone(), name)?));
+        self.flush()
+    }
+
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Sends `bytes`, or keeps what the socket does not take for the next writable event.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(tls) = &mut self.tls {
+            tls.writer().write_all(bytes)?;
+        } else if self.unsent.is_empty() {
+            let sent = write_some(&mut self.socket, bytes)?;
+            self.unsent.extend_from_slice(&bytes[sent..]);
+            return Ok(());
+        } else {
+            self.unsent.extend_from_slice(bytes);
+        }
+        self.flush()
+    }
+
+    /// Sends what is waiting, as far as the socket takes it.
+    pub fn flush(&mut self) -> Result<()> {
+        if let Some(tls) = &mut self.tls {
+            while tls.wants_write() {
+                match tls.write_tls(&mut self.socket) {
+                    Ok(_) => {}
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        } else if !self.unsent.is_empty() {
+            let sent = write_some(&mut self.socket, &self.unsent)?;
+            self.unsent.drain(..sent);
+        }
+        Ok(())
+    }
+
+    /// Appends to `input` what has arrived, until the socket has no more (its events are
+    /// edge-triggered). An end of the connection is an error: no server here has a reason to close.
+    pub fn receive(&mut self, scratch: &mut [u8], input: &mut Vec<u8>) -> Result<()> {
+        loop {
+            let count = match self.socket.read(scratch) {
+                Ok(0) => bail!("the server closed the connection"),
+                Ok(count) => count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e.into()),
+            };
+            match &mut self.tls {
+                None => input.extend_from_slice(&scratch[..count]),
+                Some(tls) => decrypt(tls, &scratch[..count], input)?,
+            }
+            // epoll(7): on a stream, a short read says that all of it has been read, which saves
+            // one call per message.
+            if count < scratch.len() {
+                break;
+            }
+        }
+        // The handshake has answers of its own.
+        if self.tls.as_ref().is_some_and(|tls| tls.wants_write()) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+}
+
+fn decrypt(tls: &mut ClientConnection, mut records: &[u8], input: &mut Vec<u8>) -> Result<()> {
+    while !records.is_empty() {
+        tls.read_tls(&mut records)?;
+        let available = tls.process_new_packets()?.plaintext_bytes_to_read();
+        let start = input.len();
+        input.resize(start + available, 0);
+        tls.reader().read_exact(&mut input[start..])?;
+    }
+    Ok(())
+}
+
+fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match socket.write(&bytes[sent..]) {
+            Ok(count) => sent += count,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(sent)
+}

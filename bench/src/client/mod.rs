@@ -1,0 +1,9 @@
+//! The clients' side: connections, the login, the messages. Everything here is the driver's own cost
+//! and is never part of a figure; it only has to be cheap enough not to hold the server up.
+
+pub mod link;
+pub mod message;
+pub mod sasl;
+pub mod session;
+pub mod swarm;
+pub mod tls;

@@ -1,0 +1,225 @@
+//! What was measured: values of several rounds, their median and spread, and the table and JSON made
+//! of them. It knows nothing of how they came about.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// One measured quantity over all rounds of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    pub measure: String,
+    pub program: String,
+    pub unit: &'static str,
+    /// One value a round, in the order of the rounds.
+    pub values: Vec<f64>,
+    /// Each value divided by the null relay's of the same round.
+    pub ratios: Vec<f64>,
+    /// Secondary quantities, one value a round.
+    pub beside: Vec<Beside>,
+}
+
+/// A secondary quantity.
+#[derive(Debug, Clone, Serialize)]
+pub struct Beside {
+    pub name: &'static str,
+    pub values: Vec<f64>,
+}
+
+impl Figure {
+    pub fn new(measure: String, program: &str, unit: &'static str) -> Self {
+        let (values, ratios, beside) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            measure,
+            program: program.to_owned(),
+            unit,
+            values,
+            ratios,
+            beside,
+        }
+    }
+
+    /// Adds a secondary value of the round under way.
+    pub fn push_beside(&mut self, name: &'static str, value: f64) {
+        match self.beside.iter_mut().find(|b| b.name == name) {
+            Some(beside) => beside.values.push(value),
+            None => self.beside.push(Beside {
+                name,
+                values: vec![value],
+            }),
+        }
+    }
+}
+
+/// Everything of one invocation, as it is saved.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub commit: String,
+    pub date: String,
+    pub command: Vec<String>,
+    pub machine: String,
+    /// Where everything ran: the figures depend on it.
+    pub server_core: usize,
+    pub driver_core: usize,
+    /// Load averages: other work on the machine makes figures worse.
+    pub load_before: String,
+    pub load_after: String,
+    pub figures: Vec<Figure>,
+}
+
+impl Report {
+    /// Begins a report with what is known before anything is measured.
+    pub fn begin(server_core: usize, driver_core: usize) -> Self {
+        Self {
+            commit: said_by("git", &["describe", "--always", "--dirty"]),
+            date: said_by("date", &["-u", "+%Y-%m-%d"]),
+            command: std::env::args().skip(1).collect(),
+            machine: machine(),
+            server_core,
+            driver_core,
+            load_before: load(),
+            load_after: String::new(),
+            figures: Vec::new(),
+        }
+    }
+
+    /// Ends it, after the last measure.
+    pub fn finish(&mut self) {
+        self.load_after = load();
+    }
+
+    /// A table in Markdown under a line on the circumstances.
+    pub fn markdown(&self) -> String {
+        let mut text = format!(
+            "{} at {}; {}; server on core {}, driver on core {}; load {} before, {} after\n\n\
+             | measure | program | unit | median | spread | x null relay | beside (medians) |\n\
+             |---|---|---|--:|--:|--:|---|\n",
+            self.date,
+            self.commit,
+            self.machine,
+            self.server_core,
+            self.driver_core,
+            self.load_before,
+            self.load_after,
+        );
+        for figure in &self.figures {
+            let ratio = match figure.ratios.as_slice() {
+                [] => "-".to_owned(),
+                ratios => format!("{} ({})", number(median(ratios)), spread(ratios)),
+            };
+            let beside: Vec<String> = figure
+                .beside
+                .iter()
+                .map(|b| format!("{} {}", b.name, number(median(&b.values))))
+                .collect();
+            writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {ratio} | {} |",
+                figure.measure,
+                figure.program,
+                figure.unit,
+                number(median(&figure.values)),
+                spread(&figure.values),
+                beside.join(", "),
+            )
+            .expect("a String takes everything");
+        }
+        text
+    }
+
+    /// Writes `DATE-COMMIT.json` into `directory`, and gives its path.
+    pub fn save(&self, directory: &Path) -> Result<String> {
+        fs::create_dir_all(directory)?;
+        let path = directory.join(format!("{}-{}.json", self.date, self.commit));
+        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")
+            .with_context(|| format!("writing {}", path.display()))?;
+        Ok(path.display().to_string())
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; not a number when there is none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+fn spread(values: &[f64]) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("{}-{}", number(least), number(greatest))
+}
+
+/// Three digits that mean something, and no more decimals than two.
+fn number(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("");
+    let model = model.trim_start_matches(['\t', ' ', ':']);
+    let cores = cpu
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} cores of {model}, Linux {}", kernel.trim())
+}
+
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("?").to_owned()
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let said = output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
+    said.ok()
+        .filter(|s| !s.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_whatever_the_order() {
+        assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), 3.0);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_table_row_shows_median_spread_and_ratio() {
+        let mut report = Report::begin(0, 1);
+        let mut figure = Figure::new("chat".into(), "x", "us");
+        figure.values = vec![14.0, 12.0, 130.0];
+        figure.ratios = vec![1.5, 1.25, 9.0];
+        figure.push_beside("p99 ms", 7.0);
+        report.figures.push(figure);
+        let expected = "| chat | x | us | 14.0 | 12.0-130 | 1.50 (1.25-9.00) | p99 ms 7.00 |";
+        assert!(
+            report.markdown().contains(expected),
+            "{}",
+            report.markdown()
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! The load driver: one program that starts a server on one core, drives it from another, and says
+//! what each operation cost. `bench/README.md` has the method; it knows nothing of the server's code.
+
+mod client;
+mod figures;
+mod measure;
+mod process;
+mod relay;
+mod target;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::{Args, Parser, Subcommand};
+
+use client::sasl::Mechanism;
+use client::session::Transport;
+use figures::Report;
+use measure::chat::Variant;
+use measure::memory::Slope;
+use measure::{Bench, Pace};
+use target::{Keep, Kind};
+
+#[derive(Parser)]
+#[command(
+    about = "Load driver: processor time per operation and bytes per session, beside a bare relay"
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Common {
+    /// The server to measure
+    #[arg(long, global = true, value_enum, default_value = "stonechat")]
+    server: Kind,
+    /// Stonechat's executable
+    #[arg(long, global = true, default_value = "../target/release/stonechat")]
+    binary: PathBuf,
+    /// Rounds; the median of them is the figure
+    #[arg(long, global = true, default_value_t = 3)]
+    rounds: usize,
+    /// The core that the server has for itself
+    #[arg(long, global = true, default_value_t = 0)]
+    server_core: usize,
+    /// The core of this driver
+    #[arg(long, global = true, default_value_t = 1)]
+    driver_core: usize,
+    /// Write the figures to results/DATE-COMMIT.json too
+    #[arg(long, global = true)]
+    save: bool,
+    /// Leave configuration, data and output of the servers behind
+    #[arg(long, global = true)]
+    keep_files: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The bare relay alone: the floor of this machine
+    NullRelay(Load),
+    /// Pairs exchanging messages through the server, the null relay in turn with it
+    Chat {
+        #[command(flatten)]
+        load: Load,
+        /// Only over STARTTLS; the same as --transport starttls
+        #[arg(long)]
+        tls: bool,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
+        transport: Vec<Transport>,
+        /// Stonechat's delivery.keep
+        #[arg(
+            long,
+            value_enum,
+            value_delimiter = ',',
+            default_value = "offline-only"
+        )]
+        keep: Vec<Keep>,
+    },
+    /// Resident bytes per idle session
+    Memory {
+        #[arg(
+            long,
+            value_enum,
+            value_delimiter = ',',
+            default_value = "plain,starttls"
+        )]
+        transport: Vec<Transport>,
+        #[arg(long, default_value_t = 2_000)]
+        from: usize,
+        #[arg(long, default_value_t = 15_000)]
+        to: usize,
+        /// Seconds of rest before each reading
+        #[arg(long, default_value_t = 12)]
+        rest: u64,
+    },
+    /// Processor time per login
+    Login {
+        #[arg(
+            long,
+            value_enum,
+            value_delimiter = ',',
+            default_value = "plain,starttls"
+        )]
+        transport: Vec<Transport>,
+        #[arg(
+            long,
+            value_enum,
+            value_delimiter = ',',
+            default_value = "scram-sha-1,scram-sha-256,plain"
+        )]
+        mechanism: Vec<Mechanism>,
+        /// Logins per round
+        #[arg(long, default_value_t = 2_000)]
+        logins: usize,
+    },
+    /// Everything above, with the settings that figures are quoted for
+    All,
+    /// The null relay's own process (started by this program)
+    #[command(hide = true)]
+    RelayServer { address: SocketAddr, length: usize },
+}
+
+#[derive(Args)]
+struct Load {
+    #[arg(long, default_value_t = 1_000)]
+    pairs: usize,
+    /// Messages under way per pair
+    #[arg(long, default_value_t = 1)]
+    in_flight: usize,
+    /// Seconds that count
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Seconds before counting begins
+    #[arg(long, default_value_t = 2)]
+    warm_up: u64,
+}
+
+impl Load {
+    fn pace(&self) -> Result<Pace> {
+        ensure!(self.pairs > 0 && self.in_flight > 0, "nothing to do");
+        ensure!(
+            self.pairs <= MOST_SESSIONS / 2,
+            "at most {MOST_SESSIONS} sessions"
+        );
+        Ok(Pace {
+            in_flight: self.in_flight,
+            warm_up: Duration::from_secs(self.warm_up),
+            window: Duration::from_secs(self.seconds),
+        })
+    }
+}
+
+/// Of the 20,000 descriptors that a process usually may have, with room for the server's files.
+const MOST_SESSIONS: usize = 15_000;
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if let Command::RelayServer { address, length } = cli.command {
+        return relay::serve(address, length);
+    }
+    let Common {
+        server,
+        binary,
+        rounds,
+        server_core,
+        driver_core,
+        save,
+        keep_files,
+    } = cli.common;
+    ensure!(rounds > 0, "at least one round");
+    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: driver_core });
+    ensure!(pinned, "this process may not run on core {driver_core}");
+    let bench = Bench {
+        kind: server,
+        binary,
+        server_core,
+        rounds,
+        keep_files,
+    };
+    let mut report = Report::begin(server_core, driver_core);
+    run(&bench, cli.command, &mut report)?;
+    report.finish();
+    print!("{}", report.markdown());
+    if save {
+        println!("\nsaved as {}", report.save("results".as_ref())?);
+    }
+    Ok(())
+}
+
+fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
+    match command {
+        Command::RelayServer { .. } => {}
+        Command::NullRelay(load) => {
+            report.figures.extend(measure::chat::measure(
+                bench,
+                load.pairs,
+                load.pace()?,
+                &[],
+            )?);
+        }
+        Command::Chat {
+            load,
+            tls,
+            transport,
+            keep,
+        } => {
+            let transport = if tls {
+                vec![Transport::StartTls]
+            } else {
+                transport
+            };
+            let variants = combine(&transport, &keep);
+            let figures = measure::chat::measure(bench, load.pairs, load.pace()?, &variants)?;
+            report.figures.extend(figures);
+        }
+        Command::Memory {
+            transport,
+            from,
+            to,
+            rest,
+        } => {
+            ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
+            let slope = Slope {
+                from,
+                to,
+                rest: Duration::from_secs(rest),
+            };
+            for transport in transport {
+                report
+                    .figures
+                    .push(measure::memory::measure(bench, slope, transport)?);
+            }
+        }
+        Command::Login {
+            transport,
+            mechanism,
+            logins,
+        } => {
+            ensure!(
+                (1..=MOST_SESSIONS).contains(&logins),
+                "1 to {MOST_SESSIONS} logins"
+            );
+            for &mechanism in &mechanism {
+                for &transport in &transport {
+                    // A password in the clear is refused by every server worth measuring.
+                    if (mechanism, transport) != (Mechanism::Plain, Transport::Plain) {
+                        let figure = measure::login::measure(bench, logins, mechanism, transport)?;
+                        report.figures.push(figure);
+                    }
+                }
+            }
+        }
+        Command::All => all(bench, report)?,
+    }
+    Ok(())
+}
+
+/// Runs every measure as its own command line would, so that the defaults stand in one place.
+fn all(bench: &Bench, report: &mut Report) -> Result<()> {
+    let keep = if bench.kind == Kind::Stonechat {
+        "offline-only,always"
+    } else {
+        "offline-only"
+    };
+    let commands: [&[&str]; 5] = [
+        &[
+            "bench",
+            "chat",
+            "--transport",
+            "plain,starttls",
+            "--keep",
+            keep,
+        ],
+        &["bench", "chat", "--in-flight", "4"],
+        &[
+            "bench",
+            "chat",
+            "--transport",
+            "plain,starttls",
+            "--pairs",
+            "5000",
+        ],
+        &["bench", "login"],
+        &["bench", "memory"],
+    ];
+    for command in commands {
+        eprintln!("{}", command[1..].join(" "));
+        run(bench, Cli::try_parse_from(command)?.command, report)?;
+    }
+    Ok(())
+}
+
+fn combine(transports: &[Transport], keeps: &[Keep]) -> Vec<Variant> {
+    let each = |&transport| keeps.iter().map(move |&keep| Variant { transport, keep });
+    transports.iter().flat_map(each).collect()
+}

@@ -1,0 +1,63 @@
+//! Resident bytes per idle session: the slope between few sessions and many, so that what the server
+//! needs anyway does not count.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{Bench, LOGINS_IN_FLIGHT, until_quiet};
+use crate::client::sasl::Mechanism;
+use crate::client::session::Transport;
+use crate::client::swarm::Swarm;
+use crate::figures::Figure;
+use crate::target::{Collector, Keep, Wishes};
+
+/// Between which numbers of sessions the slope is taken, and how long they rest before each reading.
+#[derive(Debug, Clone, Copy)]
+pub struct Slope {
+    pub from: usize,
+    pub to: usize,
+    /// Long enough for allocators to give pages back (jemalloc: 10 s) and for a collector to run.
+    pub rest: Duration,
+}
+
+/// Sessions here are authenticated and bound, have fetched their roster and sent initial presence.
+pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figure> {
+    ensure!(
+        slope.from < slope.to,
+        "the slope needs more sessions at its end than at its start"
+    );
+    let wishes = Wishes {
+        users: u32::try_from(slope.to)?,
+        transport,
+        keep: Keep::OfflineOnly,
+        mechanism: Mechanism::ScramSha1,
+        collector: Collector::Incremental,
+    };
+    let site = bench.prepare(wishes)?;
+    let title = format!(
+        "memory, {} to {} sessions, {}",
+        slope.from,
+        slope.to,
+        transport.label()
+    );
+    let mut figure = Figure::new(title, bench.kind.label(), "bytes / session");
+    for round in 1..=bench.rounds {
+        let server = site.start()?;
+        let mut swarm = Swarm::new(server.address, transport, wishes.mechanism)?;
+        let mut resident = Vec::new();
+        for count in [slope.from, slope.to] {
+            swarm.log_in(count, LOGINS_IN_FLIGHT)?;
+            until_quiet(&server, &mut swarm, Duration::from_secs(60))?;
+            swarm.idle(slope.rest)?;
+            resident.push(server.private_bytes()? as f64);
+        }
+        let each = (resident[1] - resident[0]) / (slope.to - slope.from) as f64;
+        eprintln!("  round {round}: {} {each:.0} bytes", figure.measure);
+        figure.values.push(each);
+        figure.push_beside("MiB at the end", resident[1] / f64::from(1 << 20));
+        swarm.log_out()?;
+        server.stop()?;
+    }
+    Ok(figure)
+}

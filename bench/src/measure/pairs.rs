@@ -1,0 +1,272 @@
+//! Pairs of clients that throw messages to and fro: whoever catches one throws one back. It counts
+//! what arrived, how late, and what did not, and knows nothing of which server lies between.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use hdrhistogram::Histogram;
+
+use crate::client::message::{Found, Id, Scanner, compose};
+use crate::client::swarm::Swarm;
+use crate::process::{Server, own_cpu};
+
+/// How long and how hard.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Messages under way per pair.
+    pub in_flight: usize,
+    /// Time before counting begins.
+    pub warm_up: Duration,
+    /// Time that counts.
+    pub window: Duration,
+}
+
+/// What one run over the window showed.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Processor microseconds of the server per delivered message.
+    pub server_us: f64,
+    pub driver_us: f64,
+    pub per_second: f64,
+    /// Of its core, in percent: well below 100 means that the driver was the bottleneck.
+    pub server_busy: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+}
+
+/// One client's share of a pair.
+struct Lane {
+    sent: u64,
+    expected: u64,
+    /// When the last `in_flight` messages left, in microseconds since the start, by number.
+    left_at: Vec<u64>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Faults {
+    lost: u64,
+    /// A number that had been seen: a duplicate, or one overtaken by a later one.
+    repeated_or_late: u64,
+    /// Numbers passed over.
+    skipped: u64,
+    misrouted: u64,
+    bounced: u64,
+}
+
+struct Game<'a> {
+    swarm: &'a mut Swarm,
+    lanes: Vec<Lane>,
+    in_flight: usize,
+    scanner: Scanner,
+    start: Instant,
+    delivered: u64,
+    latency: Option<Histogram<u64>>,
+    faults: Faults,
+    /// Whether a caught message is thrown back.
+    ending: bool,
+    outgoing: Vec<u8>,
+}
+
+/// Plays over the window with all sessions of `swarm`, then lets every message come to rest. Any
+/// loss, duplicate, disorder, or message for somebody else is an error.
+pub fn play(server: &Server, swarm: &mut Swarm, pace: Pace) -> Result<Outcome> {
+    let lane = || Lane {
+        sent: 0,
+        expected: 0,
+        left_at: vec![0; pace.in_flight],
+    };
+    let lanes: Vec<Lane> = swarm.sessions.iter().map(|_| lane()).collect();
+    let mut game = Game {
+        swarm,
+        lanes,
+        in_flight: pace.in_flight,
+        scanner: Scanner::default(),
+        start: Instant::now(),
+        delivered: 0,
+        latency: None,
+        faults: Faults::default(),
+        ending: false,
+        outgoing: Vec::new(),
+    };
+    game.serve_all()?;
+    game.run_for(pace.warm_up)?;
+
+    game.latency = Some(Histogram::new_with_bounds(1, LONGEST_MICROSECONDS, 3)?);
+    let (delivered, began) = (game.delivered, Instant::now());
+    let (server_cpu, driver_cpu) = (server.cpu()?, own_cpu()?);
+    game.run_for(pace.window)?;
+    let (server_cpu, driver_cpu) = (server.cpu()? - server_cpu, own_cpu()? - driver_cpu);
+    let (wall, delivered) = (began.elapsed(), game.delivered - delivered);
+
+    let latency = game
+        .latency
+        .take()
+        .expect("set above and taken nowhere else");
+    game.come_to_rest()?;
+    if game.faults != Faults::default() {
+        bail!("messages went wrong: {:?}", game.faults);
+    }
+    if delivered == 0 {
+        bail!("nothing was delivered");
+    }
+    let per_second = delivered as f64 / wall.as_secs_f64();
+    check_little(
+        game.lanes.len() / 2 * pace.in_flight,
+        per_second,
+        latency.mean() / 1e6,
+    )?;
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / delivered as f64;
+    Ok(Outcome {
+        server_us: each(server_cpu),
+        driver_us: each(driver_cpu),
+        per_second,
+        server_busy: 100.0 * server_cpu.as_secs_f64() / wall.as_secs_f64(),
+        p50_ms: latency.value_at_quantile(0.5) as f64 / 1e3,
+        p99_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
+    })
+}
+
+/// Little's law: what is under way is throughput times mean latency. Here all three are known, so a
+/// mistake in taking time or counting shows; the tolerance is for what crosses the window's edges.
+fn check_little(under_way: usize, per_second: f64, mean_seconds: f64) -> Result<()> {
+    let ratio = per_second * mean_seconds / under_way as f64;
+    if !(0.5..2.0).contains(&ratio) {
+        bail!("{per_second} messages/s of {mean_seconds} s each are not {under_way} under way");
+    }
+    Ok(())
+}
+
+impl Game<'_> {
+    /// The first client of each pair throws all the pair's messages.
+    fn serve_all(&mut self) -> Result<()> {
+        for index in (0..self.lanes.len()).step_by(2) {
+            for _ in 0..self.in_flight {
+                self.compose_from(index);
+            }
+            self.send_from(index)?;
+        }
+        Ok(())
+    }
+
+    fn run_for(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            self.turn(left)?;
+        }
+        Ok(())
+    }
+
+    /// Catches what is under way and throws nothing back.
+    fn come_to_rest(&mut self) -> Result<()> {
+        self.ending = true;
+        let deadline = Instant::now() + PATIENCE;
+        while self.under_way() > 0 && Instant::now() < deadline {
+            self.turn(Duration::from_millis(50))?;
+        }
+        // A duplicate of the last message would come after it.
+        self.run_for(Duration::from_millis(200))?;
+        self.faults.lost = self.under_way();
+        Ok(())
+    }
+
+    fn under_way(&self) -> u64 {
+        let pairs = self.lanes.chunks_exact(2);
+        let missing = |from: &Lane, to: &Lane| from.sent.saturating_sub(to.expected);
+        pairs
+            .map(|pair| missing(&pair[0], &pair[1]) + missing(&pair[1], &pair[0]))
+            .sum()
+    }
+
+    fn turn(&mut self, timeout: Duration) -> Result<()> {
+        let ready = self.swarm.wait(timeout)?;
+        for &index in &ready {
+            self.swarm.receive(index)?;
+            if !self.swarm.sessions[index].input.is_empty() {
+                self.catch(index)?;
+            }
+        }
+        self.swarm.done_with(ready);
+        Ok(())
+    }
+
+    /// Takes every whole message that has arrived for one client.
+    fn catch(&mut self, index: usize) -> Result<()> {
+        let now = self.microseconds();
+        let mut input = std::mem::take(&mut self.swarm.sessions[index].input);
+        let mut caught = 0;
+        // Borrowed apart from `self`, for the closure counts on it.
+        let scanner = std::mem::take(&mut self.scanner);
+        scanner.take(&mut input, |found| match found {
+            Found::Message(id) => caught += usize::from(self.count(index, id, now)),
+            Found::Foreign => self.faults.bounced += 1,
+        });
+        self.scanner = scanner;
+        self.swarm.sessions[index].input = input;
+        if self.ending || caught == 0 {
+            return Ok(());
+        }
+        for _ in 0..caught {
+            self.compose_from(index);
+        }
+        self.send_from(index)
+    }
+
+    /// Counts one arrival; false when it was not the one to come, which ends its flight.
+    fn count(&mut self, index: usize, id: Id, now: u64) -> bool {
+        let partner = index ^ 1;
+        if id.sender as usize != partner {
+            self.faults.misrouted += 1;
+            return false;
+        }
+        let expected = self.lanes[index].expected;
+        if id.number < expected {
+            self.faults.repeated_or_late += 1;
+            return false;
+        }
+        self.faults.skipped += id.number - expected;
+        self.lanes[index].expected = id.number + 1;
+        self.delivered += 1;
+        if let Some(latency) = &mut self.latency {
+            let left_at = self.lanes[partner].left_at[id.number as usize % self.in_flight];
+            latency.saturating_record(now.saturating_sub(left_at).max(1));
+        }
+        true
+    }
+
+    fn compose_from(&mut self, index: usize) {
+        let now = self.microseconds();
+        let lane = &mut self.lanes[index];
+        let number = lane.sent;
+        lane.left_at[number as usize % self.in_flight] = now;
+        lane.sent += 1;
+        compose(index as u32, index as u32 ^ 1, number, &mut self.outgoing);
+    }
+
+    fn send_from(&mut self, index: usize) -> Result<()> {
+        self.swarm.sessions[index].link.send(&self.outgoing)?;
+        self.outgoing.clear();
+        Ok(())
+    }
+
+    fn microseconds(&self) -> u64 {
+        self.start.elapsed().as_micros() as u64
+    }
+}
+
+/// The longest latency told apart from longer ones: a minute.
+const LONGEST_MICROSECONDS: u64 = 60_000_000;
+
+/// How long messages may take to come to rest before they count as lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throughput_and_latency_that_contradict_each_other_are_refused() {
+        assert!(check_little(1_000, 100_000.0, 0.010).is_ok());
+        assert!(check_little(1_000, 100_000.0, 0.002).is_err());
+        assert!(check_little(1_000, 100_000.0, 0.030).is_err());
+    }
+}

@@ -1,0 +1,224 @@
+//! A child process under measurement: started on one core, watched through /proc, stopped politely.
+//! It knows nothing of XMPP, nor which server it runs.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How a server lets us know that it accepts connections.
+pub enum Ready {
+    /// Its output contains `listening`. The null relay needs this: it pairs connections in the order
+    /// of their arrival, and a probing connection would count as one.
+    SaysListening,
+    /// Its port accepts a connection.
+    PortOpens,
+}
+
+/// A running server. Dropping it kills it.
+pub struct Server {
+    child: Child,
+    /// The process that does the work: the child itself, or for ejabberd the virtual machine under it.
+    worker: u32,
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts `command` on `core` alone, with its output in the file `log`, and waits until it is ready.
+    pub fn start(
+        command: &[String],
+        core: usize,
+        address: SocketAddr,
+        log: &Path,
+        ready: Ready,
+    ) -> Result<Self> {
+        let output = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        // taskset replaces itself by the command, so that the child's id is the server's.
+        let child = Command::new("taskset")
+            .arg("--cpu-list")
+            .arg(core.to_string())
+            .args(command)
+            .stdin(Stdio::null())
+            .stderr(output.try_clone()?)
+            .stdout(output)
+            .spawn()
+            .with_context(|| format!("starting {}", command.join(" ")))?;
+        let worker = child.id();
+        let mut server = Self {
+            child,
+            worker,
+            address,
+            log: log.to_owned(),
+        };
+        server.wait_until(ready)?;
+        server.worker = descendant_named(server.worker, "beam.smp").unwrap_or(server.worker);
+        Ok(server)
+    }
+
+    fn wait_until(&mut self, ready: Ready) -> Result<()> {
+        let deadline = Instant::now() + START_TIME;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "the server ended while starting ({status}):\n{}",
+                    self.log_tail()
+                );
+            }
+            let is_ready = match ready {
+                Ready::SaysListening => self.log_text().contains("listening"),
+                Ready::PortOpens => TcpStream::connect(self.address).is_ok(),
+            };
+            if is_ready {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!(
+            "the server was not ready after {START_TIME:?}:\n{}",
+            self.log_tail()
+        )
+    }
+
+    /// Processor time of all threads of the server since its start, in steps of 10 ms.
+    pub fn cpu(&self) -> Result<Duration> {
+        cpu_of(&self.worker.to_string())
+    }
+
+    /// Resident bytes that belong to the server alone (clean and dirty private pages).
+    pub fn private_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/smaps_rollup", self.worker);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        private_bytes_in(&text).with_context(|| format!("no private pages in {path}"))
+    }
+
+    /// Asks the server to end, waits for it, and kills it when it does not.
+    pub fn stop(mut self) -> Result<()> {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + STOP_TIME;
+        while Instant::now() < deadline {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        eprintln!("  note: the server did not end within {STOP_TIME:?} of SIGTERM and is killed");
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.worker).ok().and_then(Pid::from_raw) {
+            // The only likely error is that it has ended, which is what was wanted.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// What the server printed last, for error reports.
+    pub fn log_tail(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    fn log_text(&self) -> String {
+        fs::read(&self.log).map_or_else(|_| String::new(), |b| String::from_utf8_lossy(&b).into())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::KILL);
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Processor time of this process, the load driver.
+pub fn own_cpu() -> Result<Duration> {
+    cpu_of("self")
+}
+
+/// A loopback address on which nothing listens just now.
+pub fn unused_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn cpu_of(pid: &str) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    cpu_in(&text).with_context(|| format!("no processor times in {path}"))
+}
+
+/// utime and stime, fields 14 and 15 of proc(5). The name in field 2 may hold spaces and brackets, so
+/// the fields are counted from the last closing bracket.
+fn cpu_in(stat: &str) -> Option<Duration> {
+    let mut fields = stat
+        .get(stat.rfind(')')? + 1..)?
+        .split_whitespace()
+        .skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    // USER_HZ is 100 on every architecture we run on.
+    Some(Duration::from_millis((user + system) * 10))
+}
+
+fn private_bytes_in(smaps: &str) -> Option<u64> {
+    let kilobytes = |name| -> Option<u64> {
+        let line = smaps.lines().find_map(|l| l.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    Some((kilobytes("Private_Clean:")? + kilobytes("Private_Dirty:")?) * 1024)
+}
+
+/// The process called `name` among those started below `root`, if there is one.
+fn descendant_named(root: u32, name: &str) -> Option<u32> {
+    let mut pending = vec![root];
+    while let Some(pid) = pending.pop() {
+        if fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim() == name {
+            return Some(pid);
+        }
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        pending.extend(
+            children
+                .split_whitespace()
+                .filter_map(|p| p.parse::<u32>().ok()),
+        );
+    }
+    None
+}
+
+const START_TIME: Duration = Duration::from_secs(60);
+const STOP_TIME: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_found_behind_a_name_with_spaces_and_brackets() {
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 9 0 0 0 120 30 7 7 20 0 1 0 5 6 7";
+        assert_eq!(cpu_in(stat), Some(Duration::from_millis(1_500)));
+        assert_eq!(cpu_in("42 (cut) S 1"), None);
+    }
+
+    #[test]
+    fn private_bytes_leave_shared_pages_out() {
+        let smaps = "00-ff ---p 0 0 0 [rollup]\nRss: 900 kB\nShared_Clean: 500 kB\n\
+                     Private_Clean:        4 kB\nPrivate_Dirty:      396 kB\n";
+        assert_eq!(private_bytes_in(smaps), Some(400 * 1024));
+        assert_eq!(private_bytes_in("Rss: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn our_own_figures_can_be_read() {
+        cpu_of("self").expect("this process has a stat file");
+        assert_eq!(descendant_named(std::process::id(), "no such name"), None);
+    }
+}

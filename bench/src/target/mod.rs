@@ -1,0 +1,187 @@
+//! The servers that can be measured: for each a directory with its configuration and its accounts,
+//! and the command that starts it. It knows nothing of what is measured.
+
+mod prosody;
+mod stonechat;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::client::message;
+use crate::client::sasl::Mechanism;
+use crate::client::session::Transport;
+use crate::process::{Ready, Server, unused_address};
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Stonechat,
+    Prosody,
+}
+
+impl Kind {
+    /// As tables and JSON name it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Stonechat => "stonechat",
+            Self::Prosody => "prosody",
+        }
+    }
+}
+
+/// Stonechat's `delivery.keep`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Keep {
+    #[value(name = "offline-only")]
+    OfflineOnly,
+    #[value(name = "always")]
+    Always,
+}
+
+impl Keep {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::OfflineOnly => "offline-only",
+            Self::Always => "always",
+        }
+    }
+}
+
+/// What a measure asks of its server. Each field is for the servers that know the like.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes {
+    /// Accounts `u00000` and up.
+    pub users: u32,
+    pub transport: Transport,
+    pub keep: Keep,
+    /// Prosody stores the keys of one hash only.
+    pub mechanism: Mechanism,
+    pub collector: Collector,
+}
+
+/// Prosody's garbage collector: either is the better one of some figure, and a rival is measured at
+/// its best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collector {
+    /// A quarter of the processor time per message.
+    Generational,
+    /// Two thirds of the memory per session; the default.
+    Incremental,
+}
+
+/// A server's directory, ready to be started from, any number of times. Dropping it removes it.
+pub struct Site {
+    kind: Kind,
+    binary: PathBuf,
+    core: usize,
+    wishes: Wishes,
+    directory: PathBuf,
+    keep_files: bool,
+}
+
+impl Site {
+    /// Writes configuration and accounts into a new directory under the temporary one.
+    pub fn prepare(
+        kind: Kind,
+        binary: &Path,
+        core: usize,
+        wishes: Wishes,
+        keep_files: bool,
+    ) -> Result<Self> {
+        if kind != Kind::Stonechat && wishes.keep == Keep::Always {
+            bail!("only Stonechat knows delivery.keep = \"always\"");
+        }
+        let directory = scratch_directory()?;
+        let binary = binary.to_owned();
+        let site = Self {
+            kind,
+            binary,
+            core,
+            wishes,
+            directory,
+            keep_files,
+        };
+        match kind {
+            Kind::Stonechat => stonechat::create_accounts(&site)?,
+            Kind::Prosody => prosody::create_accounts(&site)?,
+        }
+        Ok(site)
+    }
+
+    /// Starts the server on a port of its own and waits until it listens.
+    pub fn start(&self) -> Result<Server> {
+        let address = unused_address()?;
+        let (command, ready) = match self.kind {
+            Kind::Stonechat => (stonechat::command(self, address)?, Ready::SaysListening),
+            Kind::Prosody => (prosody::command(self, address)?, Ready::PortOpens),
+        };
+        Server::start(
+            &command,
+            self.core,
+            address,
+            &self.directory.join("output"),
+            ready,
+        )
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.directory.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if self.keep_files {
+            eprintln!("  kept: {}", self.directory.display());
+        } else if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("  note: {} stays behind: {error}", self.directory.display());
+        }
+    }
+}
+
+/// Starts the null relay: this very program in its other role.
+pub fn start_relay(core: usize) -> Result<(Server, RelayFiles)> {
+    let files = RelayFiles {
+        directory: scratch_directory()?,
+    };
+    let address: SocketAddr = unused_address()?;
+    let program = std::env::current_exe()?.display().to_string();
+    let length = message::LENGTH.to_string();
+    let command = [&program, "relay-server", &address.to_string(), &length].map(str::to_owned);
+    let log = files.directory.join("output");
+    let server = Server::start(&command, core, address, &log, Ready::SaysListening)?;
+    Ok((server, files))
+}
+
+/// Where the null relay's output goes. Dropping it removes it.
+pub struct RelayFiles {
+    directory: PathBuf,
+}
+
+impl Drop for RelayFiles {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn scratch_directory() -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("stonechat-bench-{}-{number}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    Ok(directory)
+}

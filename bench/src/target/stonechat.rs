@@ -1,0 +1,95 @@
+//! How Stonechat is configured and started. All names of its options and arguments are in this file.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Site;
+use crate::client::message::user_name;
+use crate::client::session::{PASSWORD, Transport};
+
+/// Fewer rounds than the server's own default, because the driver has to derive every user's keys.
+/// The server derives nothing when SCRAM is used; only the figure for PLAIN depends on it.
+const ITERATIONS: u32 = 4_096;
+
+/// Adds all accounts at once, through the store, while no server runs.
+pub fn create_accounts(site: &Site) -> Result<()> {
+    let mut lines = String::new();
+    for user in 0..site.wishes.users {
+        writeln!(lines, "{}@localhost {PASSWORD}", user_name(user))?;
+    }
+    site.write("users", &lines)?;
+    // No port is opened by this command; the address only completes the configuration.
+    site.write(
+        "stonechat.toml",
+        &configuration(site, SocketAddr::from(([127, 0, 0, 1], 1))),
+    )?;
+    let mut command = Command::new(&site.binary);
+    command
+        .args(["user", "add", "--from", &site.path("users")])
+        .args(common_arguments(site));
+    let output = command
+        .output()
+        .with_context(|| format!("starting {} (built with --release?)", site.binary.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "adding users failed ({}): {said}",
+        output.status
+    );
+    Ok(())
+}
+
+/// Writes the configuration for this port and gives the command.
+pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
+    site.write("stonechat.toml", &configuration(site, address))?;
+    let mut command = vec![site.binary.display().to_string(), "serve".to_owned()];
+    command.extend(common_arguments(site));
+    Ok(command)
+}
+
+fn common_arguments(site: &Site) -> [String; 4] {
+    [
+        "--config".into(),
+        site.path("stonechat.toml"),
+        "--data".into(),
+        site.path("data"),
+    ]
+}
+
+/// STARTTLS, where offered, is required; so each transport has a listener of its own kind.
+/// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit.
+fn configuration(site: &Site, address: SocketAddr) -> String {
+    let keep = site.wishes.keep.label();
+    let tls = match site.wishes.transport {
+        Transport::Plain => "none",
+        Transport::StartTls => "starttls",
+    };
+    format!(
+        r#"[server]
+workers = 1
+
+[[host]]
+name = "localhost"
+
+[[listener]]
+address = "{address}"
+kind = "c2s"
+tls = "{tls}"
+
+[c2s]
+rate_stanzas_per_s = 1_000_000
+rate_stanzas_burst = 1_000_000
+rate_bytes_per_s = "1 GiB"
+rate_bytes_burst = "1 GiB"
+
+[auth]
+scram_iterations = {ITERATIONS}
+
+[delivery]
+keep = "{keep}"
+"#
+    )
+}

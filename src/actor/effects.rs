@@ -1,0 +1,82 @@
+//! What a turn causes, as values: carried out by the engine after the last stage, in the order in which
+//! they were written; dropped when the run stops short.
+
+use super::audit::AuditEvent;
+use super::envelope::{Envelope, Origin};
+use super::rows::Write;
+use super::turn::Actor;
+use crate::base::SessionId;
+use crate::stanza::Stanza;
+
+/// The effects of one turn.
+pub struct Effects<A: Actor> {
+    pub change: Vec<A::Change>,
+    /// To the homes of their `to` addresses.
+    pub send: Vec<Envelope>,
+    /// To sessions of this account.
+    pub deliver: Vec<Delivery>,
+    pub write: Vec<Write>,
+    pub audit: Vec<AuditEvent>,
+}
+
+/// A stanza on its way to one session.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub session: SessionId,
+    pub stanza: Stanza,
+    /// Number of its pending row: removed when the client has it (DESIGN section 20).
+    pub kept: Option<u64>,
+    /// Other sessions got it too.
+    pub shared: bool,
+}
+
+impl<A: Actor> Effects<A> {
+    /// No effects.
+    pub fn new() -> Effects<A> {
+        Effects {
+            change: Vec::new(),
+            send: Vec::new(),
+            deliver: Vec::new(),
+            write: Vec::new(),
+            audit: Vec::new(),
+        }
+    }
+
+    /// Forgets what an unfinished run wrote.
+    pub fn clear(&mut self) {
+        self.change.clear();
+        self.send.clear();
+        self.deliver.clear();
+        self.write.clear();
+        self.audit.clear();
+    }
+
+    /// Routes a stanza that answers, or is caused by, the one in hand; nobody waits for its fate.
+    pub fn send(&mut self, stanza: Stanza) {
+        self.send.push(Envelope::Stanza {
+            stanza,
+            settle: None,
+        });
+    }
+
+    /// Routes the client's own stanza: whoever takes it settles it.
+    pub fn route(&mut self, stanza: Stanza, settle: Option<Origin>) {
+        self.send.push(Envelope::Stanza { stanza, settle });
+    }
+
+    /// Delivers to one session of this account, without keeping it for its return.
+    pub fn deliver(&mut self, session: SessionId, stanza: Stanza) {
+        self.deliver.push(Delivery {
+            session,
+            stanza,
+            kept: None,
+            shared: false,
+        });
+    }
+}
+
+impl<A: Actor> Default for Effects<A> {
+    fn default() -> Effects<A> {
+        Effects::new()
+    }
+}

@@ -1,0 +1,27 @@
+//! What travels between homes, on one worker or over the mesh.
+
+use crate::base::{ActorKey, SessionId, WorkerId};
+use crate::stanza::Stanza;
+
+/// One thing for one home.
+#[derive(Clone, Debug)]
+pub enum Envelope {
+    /// A stanza for the home of its `to` address. `settle` is set when its sender's client counts on an
+    /// acknowledgement (XEP-0198): whoever makes the promise durable sends [`Envelope::Settled`] back.
+    Stanza {
+        stanza: Stanza,
+        settle: Option<Origin>,
+    },
+    /// What this stanza promised is durable, or its sender was told otherwise (DESIGN section 20).
+    Settled(Origin),
+}
+
+/// Where a stanza entered: the session of its sender and the stanza's number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub worker: WorkerId,
+    pub actor: ActorKey,
+    pub session: SessionId,
+    /// Counts the session's inbound stanzas as XEP-0198 does, modulo 2^32; the first is 1.
+    pub sequence: u32,
+}

@@ -1,0 +1,117 @@
+//! A feature as a table of plain data, and the catalogue of those that are switched on.
+
+use super::turn::{Actor, Handler};
+
+/// Everything that is derived from a feature: what it answers, what it announces, what it implements.
+pub struct Feature<A: Actor> {
+    /// The name of its switch in `[features]` and of its scenarios.
+    pub name: &'static str,
+    pub specs: &'static [Spec],
+    /// What disco#info of the host announces.
+    pub host_disco: &'static [&'static str],
+    /// What disco#info of an account announces to its owner and those who may ask.
+    pub account_disco: &'static [&'static str],
+    /// Requests to the served domain, run in the mailbox of whoever asks.
+    pub host: &'static [IqRoute<A>],
+    /// Requests to an account.
+    pub account: &'static [IqRoute<A>],
+}
+
+/// A specification and the version that was implemented: the thing to diff against when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    pub number: u16,
+    pub version: &'static str,
+}
+
+impl Spec {
+    /// A XEP.
+    pub const fn xep(number: u16, version: &'static str) -> Spec {
+        Spec { number, version }
+    }
+}
+
+/// Which request a handler answers.
+pub struct IqRoute<A: Actor> {
+    pub verb: Verb,
+    pub ns: &'static str,
+    pub name: &'static str,
+    pub handler: Handler<A>,
+}
+
+/// `get` or `set`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    Set,
+}
+
+impl<A: Actor> IqRoute<A> {
+    /// A `get`.
+    pub const fn get(ns: &'static str, name: &'static str, handler: Handler<A>) -> IqRoute<A> {
+        IqRoute {
+            verb: Verb::Get,
+            ns,
+            name,
+            handler,
+        }
+    }
+
+    /// A `set`.
+    pub const fn set(ns: &'static str, name: &'static str, handler: Handler<A>) -> IqRoute<A> {
+        IqRoute {
+            verb: Verb::Set,
+            ns,
+            name,
+            handler,
+        }
+    }
+}
+
+/// The features that are switched on.
+pub struct Catalog<A: Actor> {
+    features: Vec<&'static Feature<A>>,
+}
+
+impl<A: Actor> Catalog<A> {
+    /// Those of `all` that `enabled` names.
+    pub fn new(all: &[&'static Feature<A>], enabled: impl Fn(&str) -> bool) -> Catalog<A> {
+        Catalog {
+            features: all
+                .iter()
+                .copied()
+                .filter(|feature| enabled(feature.name))
+                .collect(),
+        }
+    }
+
+    /// Whether a feature of this name is switched on.
+    pub fn has(&self, name: &str) -> bool {
+        self.features.iter().any(|feature| feature.name == name)
+    }
+
+    /// In the order of the table.
+    pub fn features(&self) -> impl Iterator<Item = &'static Feature<A>> + '_ {
+        self.features.iter().copied()
+    }
+
+    /// What answers a request to the host.
+    pub fn host_route(&self, verb: Verb, ns: &str, name: &str) -> Option<&'static IqRoute<A>> {
+        self.features()
+            .flat_map(|feature| feature.host)
+            .find(|route| route.fits(verb, ns, name))
+    }
+
+    /// What answers a request to an account.
+    pub fn account_route(&self, verb: Verb, ns: &str, name: &str) -> Option<&'static IqRoute<A>> {
+        self.features()
+            .flat_map(|feature| feature.account)
+            .find(|route| route.fits(verb, ns, name))
+    }
+}
+
+impl<A: Actor> IqRoute<A> {
+    fn fits(&self, verb: Verb, ns: &str, name: &str) -> bool {
+        self.verb == verb && self.ns == ns && self.name == name
+    }
+}

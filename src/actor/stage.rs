@@ -1,0 +1,44 @@
+//! Pipelines: named stages in a const array, read top to bottom. The array is the only place that
+//! decides an order.
+
+use smallvec::SmallVec;
+
+use super::envelope::Origin;
+use super::turn::{Actor, Outcome, Turn};
+use crate::base::SessionId;
+use crate::stanza::Stanza;
+
+/// One step of what happens to a stanza.
+pub struct Stage<A: Actor> {
+    /// The feature that it belongs to: a stage of a feature that is switched off is skipped.
+    pub feature: &'static str,
+    /// May suspend, reject, edit the draft, or pass.
+    pub run: fn(&mut Turn<'_, A>, &mut Draft) -> Outcome,
+}
+
+/// The stanza in hand and what earlier stages decided about it.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub stanza: Stanza,
+    /// The session that sent it; none when it came from elsewhere.
+    pub session: Option<SessionId>,
+    /// Who waits for its fate.
+    pub settle: Option<Origin>,
+    /// Sessions that shall get it.
+    pub targets: SmallVec<[SessionId; 4]>,
+    /// Number of the pending row under which it is kept.
+    pub kept: Option<u64>,
+}
+
+impl Draft {
+    /// A stanza about which nothing is decided.
+    pub fn new(stanza: Stanza, session: Option<SessionId>, settle: Option<Origin>) -> Draft {
+        Draft {
+            stanza,
+            session,
+            settle,
+            targets: SmallVec::new(),
+            kept: None,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! XEP-0280: Message Carbons, version 1.0.1. Scenarios: `tests/scenarios/carbons.xmpp`
+//!
+//! | section | item |
+//! |---|---|
+//! | 4, 5 enabling and disabling | [`enable`], [`disable`]; asking twice is answered twice |
+//! | 6.1 which messages | [`is_eligible`], all rules of `urn:xmpp:carbons:rules:0` but one: an error is copied only where it carries what would have been eligible, because originals are not remembered |
+//! | 7 received | [`received`] |
+//! | 8 sent | [`sent`] |
+//! | 9 private | [`is_eligible`] |
+//! | 11 forged carbons | [`strip_forged`] |
+
+use super::NONE;
+use crate::actor::{Draft, Feature, IqRoute, Outcome, Spec, Turn};
+use crate::base::SessionId;
+use crate::im::{Account, Change, Session};
+use crate::jid::Jid;
+use crate::stanza::{Header, Iq, Kind, Payload, Stanza, Type, ns};
+
+pub const CARBONS: Feature<Account> = Feature {
+    name: "carbons",
+    specs: &[Spec::xep(280, "1.0.1"), Spec::xep(297, "1.0")],
+    host_disco: &[ns::CARBONS],
+    account_disco: &[ns::CARBONS],
+    account: &[
+        IqRoute::set(ns::CARBONS, "enable", enable),
+        IqRoute::set(ns::CARBONS, "disable", disable),
+    ],
+    ..NONE
+};
+
+/// Outbound: copies of what one session sent, to the others.
+pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    if turn.actor.sessions.len() < 2 || !is_eligible(&draft.stanza, Direction::Sent) {
+        return Ok(());
+    }
+    // A message to one's own bare JID is delivered to all of one's sessions anyway.
+    let to = draft.stanza.header.to.as_ref();
+    if to.is_none_or(|to| to.as_str() == turn.actor.jid.as_str()) {
+        return Ok(());
+    }
+    // A session of the same account gets the message itself, not a copy of it beside.
+    let addressed = to.filter(|to| to.bare_str() == turn.actor.jid.as_str());
+    let addressed = addressed.and_then(|to| turn.actor.resource(to.resourcepart()?));
+    let skip: Vec<SessionId> = draft.session.into_iter().chain(addressed.map(|s| s.id)).collect();
+    copy(turn, &draft.stanza, "sent", &skip);
+    Ok(())
+}
+
+/// Inbound: "deliver a forwarded copy to each Carbons-enabled resource ... that did not receive it".
+pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    if draft.targets.is_empty() || !is_eligible(&draft.stanza, Direction::Received) {
+        return Ok(());
+    }
+    // What another session of the same account sent was copied when it was sent.
+    let from = draft.stanza.header.from.as_ref();
+    if from.is_some_and(|from| from.bare_str() == turn.actor.jid.as_str()) {
+        return Ok(());
+    }
+    let targets = draft.targets.clone();
+    copy(turn, &draft.stanza, "received", &targets);
+    Ok(())
+}
+
+/// Inbound, first: only an account's own server makes carbons for it (CVE-2017-5589 and its class), so
+/// whatever claims to be one on arrival is a forgery.
+pub fn strip_forged(_: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    draft.stanza.payload = draft.stanza.payload.without(|child| {
+        child.ns() == ns::CARBONS && matches!(child.name(), "sent" | "received")
+    });
+    Ok(())
+}
+
+fn enable(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    set(turn, iq, true)
+}
+
+fn disable(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    set(turn, iq, false)
+}
+
+fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>, enabled: bool) -> Outcome {
+    let resource = iq.header().from.as_ref().and_then(|from| from.resourcepart());
+    if let Some(session) = resource.and_then(|resource| turn.actor.resource(resource)) {
+        turn.out.change.push(Change::Carbons { session: session.id, enabled });
+    }
+    turn.out.send(iq.result(Payload::EMPTY));
+    Ok(())
+}
+
+fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[SessionId]) {
+    let wanted = |session: &&Session| session.carbons && !session.ended;
+    let mut payload: Option<Payload> = None;
+    for session in turn.actor.sessions.iter().filter(wanted) {
+        if skip.contains(&session.id) {
+            continue;
+        }
+        let payload = payload.get_or_insert_with(|| wrapped(stanza, wrapper)).clone();
+        let carbon = addressed(turn.actor.jid.clone(), session.jid.clone(), stanza, payload);
+        turn.out.deliver(session.id, carbon);
+    }
+}
+
+/// Section 7: "the 'from' attribute MUST be the Carbons-enabled user's bare JID ... and the 'to' attribute
+/// MUST be the full JID of the resource receiving the copy", "SHOULD maintain the same 'type'".
+fn addressed(from: Jid, to: Jid, stanza: &Stanza, payload: Payload) -> Stanza {
+    let header = Header {
+        from: Some(from),
+        to: Some(to),
+        trace: stanza.header.trace,
+        ..Header::new(Kind::Message, stanza.header.type_)
+    };
+    Stanza { header, payload }
+}
+
+fn wrapped(stanza: &Stanza, wrapper: &str) -> Payload {
+    let mut xml = format!("<{wrapper} xmlns='{}'><forwarded xmlns='{}'>", ns::CARBONS, ns::FORWARD)
+        .into_bytes();
+    stanza.write_standalone(&mut xml);
+    xml.extend_from_slice(format!("</forwarded></{wrapper}>").as_bytes());
+    Payload::from_normal(&String::from_utf8(xml).expect("written from strings and ASCII only"))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Sent,
+    Received,
+}
+
+fn is_eligible(stanza: &Stanza, direction: Direction) -> bool {
+    let payload = &stanza.payload;
+    // Section 9, and XEP-0334: "should not be copied to addresses other than the one to which it is
+    // addressed".
+    if payload.has(ns::CARBONS, "private") || payload.has(ns::HINTS, "no-copy") {
+        return false;
+    }
+    let instant_messaging = payload.children().any(|child| {
+        matches!(child.ns(), ns::RECEIPTS | ns::CHAT_STATES | ns::CHAT_MARKERS | ns::CONFERENCE)
+    });
+    let muc_user = payload.child(ns::MUC_USER, "x");
+    let invitation = muc_user.as_ref().is_some_and(|x| x.child(ns::MUC_USER, "invite").is_some());
+    let full = |jid: &Option<Jid>| jid.as_ref().is_some_and(|jid| jid.resourcepart().is_some());
+    // "A private message from a MUC participant (received from a full JID) to a local user SHOULD NOT be
+    // carbon-copied".
+    let from_occupant = direction == Direction::Received && full(&stanza.header.from);
+    if muc_user.is_some() && !invitation && from_occupant {
+        return false;
+    }
+    let body = payload.has(ns::CLIENT, "body");
+    match stanza.header.type_ {
+        Type::Chat => true,
+        Type::Normal => body || instant_messaging || invitation,
+        Type::Error => body || instant_messaging,
+        _ => false,
+    }
+}

@@ -1,0 +1,42 @@
+//! One XEP, one file. A feature is a table of plain data; this list is the only place that knows them
+//! all. No feature names another; what two of them share moves down to `engine/`.
+
+pub mod carbons;
+mod disco;
+mod last_activity;
+mod legacy_session;
+mod offline;
+mod ping;
+mod roster;
+mod stream_limits;
+mod stream_management;
+mod time;
+mod version;
+
+use crate::actor::Feature;
+use crate::im::Account;
+
+/// Every feature, in the order in which disco announces them.
+pub const ALL: &[&Feature<Account>] = &[
+    &disco::DISCO,
+    &roster::ROSTER,
+    &legacy_session::SESSION,
+    &ping::PING,
+    &version::VERSION,
+    &time::TIME,
+    &last_activity::LAST_ACTIVITY,
+    &carbons::CARBONS,
+    &offline::OFFLINE,
+    &stream_management::STREAM_MANAGEMENT,
+    &stream_limits::STREAM_LIMITS,
+];
+
+/// Nothing: what a feature does not say.
+const NONE: Feature<Account> = Feature {
+    name: "",
+    specs: &[],
+    host_disco: &[],
+    account_disco: &[],
+    host: &[],
+    account: &[],
+};

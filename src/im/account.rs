@@ -1,0 +1,180 @@
+//! A bare JID: who it is, its sessions, and how its state changes.
+
+use crate::actor::auth::AccountRef;
+use crate::actor::{Actor, Stop, Turn};
+use crate::base::{AccountId, SessionId};
+use crate::jid::Jid;
+use crate::stanza::{Condition, Stanza, StanzaError};
+
+use super::credentials::{self, AccountRow};
+use super::session::Session;
+
+/// An account while it is resident: online, or in the middle of something.
+pub struct Account {
+    /// The bare JID.
+    pub jid: Jid,
+    /// None until somebody logged in or the row was read.
+    pub identity: Option<AccountRef>,
+    /// SASL ANONYMOUS: exists while it is online, nothing of it is stored.
+    pub anonymous: bool,
+    /// In the order in which they were bound.
+    pub sessions: Vec<Session>,
+    /// Messages kept for it in the store; none until they were counted.
+    pub tally: Option<Tally>,
+}
+
+/// How much is kept for an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub count: usize,
+    pub bytes: usize,
+}
+
+/// A change of an account's state, applied when its turn is complete.
+#[derive(Debug)]
+pub enum Change {
+    /// The account's row was read.
+    Identified(AccountRef),
+    /// A session said that it is available, or with `None` that it is not.
+    Presence { session: SessionId, presence: Option<Stanza>, priority: i8 },
+    /// Directed presence went out: its receiver is owed the end of it, or no longer.
+    Directed { session: SessionId, to: Jid, available: bool },
+    /// XEP-0280 section 4 and 5.
+    Carbons { session: SessionId, enabled: bool },
+    /// It asked for the roster (RFC 6121 section 2.1.3).
+    Interested { session: SessionId },
+    /// Messages kept while nobody could take them are due to this session.
+    DeliverPending { session: SessionId },
+    /// A message was kept under this number that the session's full queue could not take.
+    Missed { session: SessionId, number: u64 },
+    /// Messages kept were counted.
+    Counted(Tally),
+    /// A message was kept or is kept no longer; ignored until they have been counted.
+    Kept { bytes: usize },
+    /// The session is over.
+    Ended(SessionId),
+}
+
+impl Actor for Account {
+    type Change = Change;
+}
+
+impl Account {
+    /// An account without sessions, not yet identified.
+    pub fn new(jid: Jid) -> Account {
+        Account { jid, identity: None, anonymous: false, sessions: Vec::new(), tally: None }
+    }
+
+    /// The session of this number.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.id == id)
+    }
+
+    /// The session of this number.
+    pub fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|session| session.id == id)
+    }
+
+    /// The session bound to this resource.
+    pub fn resource(&self, resourcepart: &str) -> Option<&Session> {
+        self.sessions
+            .iter()
+            .find(|session| !session.ended && session.jid.resourcepart() == Some(resourcepart))
+    }
+
+    /// Sessions that have sent initial presence (RFC 6121 section 4.2): "available resources".
+    pub fn available(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().filter(|session| session.is_available())
+    }
+
+    /// A kept message was delivered: its share of the tally is free again.
+    pub fn forget_kept(&mut self, bytes: usize) {
+        if let Some(tally) = &mut self.tally {
+            tally.count = tally.count.saturating_sub(1);
+            tally.bytes = tally.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Applies one change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Identified(identity) => self.identity = Some(identity),
+            Change::Presence { session, presence, priority } => {
+                if let Some(session) = self.session_mut(session) {
+                    session.presence = presence;
+                    session.priority = priority;
+                }
+            }
+            Change::Directed { session, to, available } => {
+                if let Some(session) = self.session_mut(session) {
+                    if available {
+                        session.directed.insert(to);
+                    } else {
+                        session.directed.remove(&to);
+                    }
+                }
+            }
+            Change::Carbons { session, enabled } => {
+                if let Some(session) = self.session_mut(session) {
+                    session.carbons = enabled;
+                }
+            }
+            Change::Interested { session } => {
+                if let Some(session) = self.session_mut(session) {
+                    session.interested = true;
+                }
+            }
+            Change::Missed { session, number } => {
+                if let Some(session) = self.session_mut(session) {
+                    session.missed.get_or_insert(number);
+                }
+            }
+            Change::Counted(tally) => self.tally = Some(tally),
+            Change::Kept { bytes } => {
+                if let Some(tally) = &mut self.tally {
+                    tally.count += 1;
+                    tally.bytes += bytes;
+                }
+            }
+            Change::Ended(id) => self.sessions.retain(|session| session.id != id),
+            // The engine's: it holds the cursor.
+            Change::DeliverPending { .. } => {}
+        }
+    }
+}
+
+/// The account's immutable number.
+///
+/// # Errors
+/// Parks until its row was read; rejects with `service-unavailable` when there is no such user, as RFC
+/// 6121 section 8.5.1 asks, in the words that a stranger hears about an existing one.
+pub fn identify(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
+    if let Some(identity) = turn.actor.identity {
+        return Ok(identity.id);
+    }
+    let localpart = turn.actor.jid.localpart().unwrap_or_default();
+    let key = credentials::name_key(turn.actor.jid.domainpart(), localpart);
+    let row = turn.load(&credentials::ACCOUNT, &key)?;
+    let Some(row) = row.and_then(|row| AccountRow::decode(row).ok()) else {
+        return Err(Stop::Reject(unavailable()));
+    };
+    let identity = row.account;
+    turn.out.change.push(Change::Identified(identity));
+    Ok(identity.id)
+}
+
+/// [`identify`] for what needs no number where the account is anonymous and has none.
+///
+/// # Errors
+/// As [`identify`].
+pub fn identify_unless_anonymous(turn: &mut Turn<'_, Account>) -> Result<(), Stop> {
+    if !turn.actor.anonymous {
+        identify(turn)?;
+    }
+    Ok(())
+}
+
+/// What everybody hears who may not know whether there is somebody.
+pub fn unavailable() -> StanzaError {
+    StanzaError::new(Condition::ServiceUnavailable, "")
+}

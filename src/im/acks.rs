@@ -1,0 +1,299 @@
+//! XEP-0198: Stream Management, version 1.6.3: the session's side. Counts what came in and what of it is
+//! settled, and holds what went out until the client has it. Knows nothing of streams.
+//!
+//! | section | item |
+//! |---|---|
+//! | 4 acks | [`Acks::acknowledge`], [`Acks::handled`] |
+//! | 5 resumption | [`Acks::unacked`], [`Acks::received`] |
+
+use std::collections::VecDeque;
+
+use crate::stanza::{Header, Stanza};
+
+/// Counters and queues of one session with stream management.
+pub struct Acks {
+    /// Unguessable half of the resumption id; empty when the client did not ask to resume.
+    pub token: String,
+    /// How long the session waits for its client; 0 when it cannot be resumed.
+    pub resume_timeout_ms: u64,
+    /// Number of the last outbound stanza that the client acknowledged, modulo 2^32.
+    acked: u32,
+    /// Outbound stanzas that it has not, oldest first.
+    unacked: VecDeque<Unacked>,
+    unacked_bytes: usize,
+    bounds: Bounds,
+    /// `<r/>` was sent and not answered: so many stanzas went out behind it.
+    asked: Option<u32>,
+    /// Number of the last inbound stanza, modulo 2^32.
+    received: u32,
+    /// One mark per inbound stanza behind the settled prefix.
+    marks: VecDeque<Mark>,
+    /// The client asked for an acknowledgement and was told less than it sent: another `<a/>` follows
+    /// when this many are settled.
+    owed: Option<u32>,
+}
+
+/// How much may be unacknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub count_max: usize,
+    pub bytes_max: usize,
+}
+
+/// An outbound stanza that the client has not acknowledged.
+#[derive(Clone, Debug)]
+pub struct Unacked {
+    pub stanza: Stanza,
+    /// Number of its pending row.
+    pub kept: Option<u64>,
+    /// Other sessions got it too.
+    pub shared: bool,
+    /// When it was first sent, for the delay stamp of what is delivered again.
+    pub wall_ms: u64,
+}
+
+/// An inbound stanza that is not settled, or waits for one before it.
+#[derive(Debug)]
+struct Mark {
+    since_ms: u64,
+    /// None when settled; else what a bounce needs.
+    header: Option<Box<Header>>,
+}
+
+/// The client acknowledged what was never sent (XEP-0198 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooHigh {
+    pub h: u32,
+    pub sent: u32,
+}
+
+impl Acks {
+    /// Counters at zero: "'h' ... the value ... is initialized to zero".
+    pub fn new(token: String, resume_timeout_ms: u64, bounds: Bounds) -> Acks {
+        Acks {
+            token,
+            resume_timeout_ms,
+            acked: 0,
+            unacked: VecDeque::new(),
+            unacked_bytes: 0,
+            bounds,
+            asked: None,
+            received: 0,
+            marks: VecDeque::new(),
+            owed: None,
+        }
+    }
+
+    // ---- what goes out ----
+
+    /// Holds a stanza until the client has it.
+    pub fn sent(&mut self, stanza: Unacked) {
+        self.unacked_bytes += stanza.stanza.charge();
+        if let Some(since) = &mut self.asked {
+            *since += 1;
+        }
+        self.unacked.push_back(stanza);
+    }
+
+    /// Whether to ask for an acknowledgement now: when something waits for one and no question is open, or
+    /// when `again_after` more stanzas went out since. Counts the question as asked.
+    pub fn asks(&mut self, again_after: u32) -> bool {
+        let due = match self.asked {
+            None => !self.unacked.is_empty(),
+            Some(since) => since >= again_after,
+        };
+        if due {
+            self.asked = Some(0);
+        }
+        due
+    }
+
+    /// Whether the client claims to have more than it was sent.
+    pub fn is_too_high(&self, h: u32) -> Option<TooHigh> {
+        // Section 4: the counter wraps at 2^32, so the difference is modular.
+        let count = h.wrapping_sub(self.acked) as usize;
+        (count > self.unacked.len()).then(|| TooHigh { h, sent: self.sent_count() })
+    }
+
+    /// The client has everything up to `h`, which [`Acks::is_too_high`] has let pass: what it acknowledged leaves
+    /// the queue, oldest first.
+    pub fn acknowledge(&mut self, h: u32) -> impl Iterator<Item = Unacked> + '_ {
+        let count = (h.wrapping_sub(self.acked) as usize).min(self.unacked.len());
+        self.acked = h;
+        self.asked = None;
+        let gone: usize = self.unacked.range(..count).map(|held| held.stanza.charge()).sum();
+        self.unacked_bytes -= gone;
+        self.unacked.drain(..count)
+    }
+
+    /// Number of stanzas sent since stream management was enabled, modulo 2^32.
+    pub fn sent_count(&self) -> u32 {
+        // The queue is bounded far below 2^32.
+        self.acked.wrapping_add(self.unacked.len() as u32)
+    }
+
+    /// The connection was lost, and any open question with it.
+    pub fn detached(&mut self) {
+        self.asked = None;
+    }
+
+    /// What the client has not acknowledged, oldest first.
+    pub fn unacked(&self) -> impl ExactSizeIterator<Item = &Unacked> {
+        self.unacked.iter()
+    }
+
+    /// The queue, for a session that ends.
+    pub fn take_unacked(&mut self) -> VecDeque<Unacked> {
+        self.unacked_bytes = 0;
+        std::mem::take(&mut self.unacked)
+    }
+
+    /// The bound is reached.
+    pub fn is_full(&self) -> bool {
+        self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
+    }
+
+    // ---- what comes in ----
+
+    /// A stanza came in: its number. `header` is kept for a bounce should it never be settled.
+    pub fn receive(&mut self, now_ms: u64, header: Header) -> u32 {
+        self.received = self.received.wrapping_add(1);
+        self.marks.push_back(Mark { since_ms: now_ms, header: Some(Box::new(header)) });
+        self.received
+    }
+
+    /// A stanza is settled. True when the client is owed an `<a/>` for it.
+    pub fn settle(&mut self, sequence: u32) -> bool {
+        let ahead = sequence.wrapping_sub(self.handled()).wrapping_sub(1) as usize;
+        if let Some(mark) = self.marks.get_mut(ahead) {
+            mark.header = None;
+        }
+        while self.marks.front().is_some_and(|mark| mark.header.is_none()) {
+            self.marks.pop_front();
+        }
+        let due = self.owed.is_some_and(|owed| {
+            // Handled has reached or passed what was owed.
+            self.handled().wrapping_sub(owed) < u32::MAX / 2
+        });
+        if due {
+            self.owed = None;
+        }
+        due
+    }
+
+    /// The contiguous settled prefix: what `<a h=''/>` may say (DESIGN section 20).
+    pub fn handled(&self) -> u32 {
+        self.received.wrapping_sub(self.marks.len() as u32)
+    }
+
+    /// Every stanza that the living process holds, settled or not: what `<resumed h=''/>` says, so that a
+    /// resume never makes a client repeat what was delivered.
+    pub fn received(&self) -> u32 {
+        self.received
+    }
+
+    /// The client asks: the `h` of the answer. What is not settled yet will be announced unasked.
+    pub fn answer_request(&mut self) -> u32 {
+        if !self.marks.is_empty() {
+            self.owed = Some(self.received);
+        }
+        self.handled()
+    }
+
+    /// Number of stanzas that are not settled or wait for one that is not.
+    pub fn unsettled_count(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// When the oldest unsettled stanza came in, on the monotonic clock.
+    pub fn unsettled_since_ms(&self) -> Option<u64> {
+        self.marks.iter().find(|mark| mark.header.is_some()).map(|mark| mark.since_ms)
+    }
+
+    /// Takes the header of the oldest stanza unsettled since before `before_ms`, with its number.
+    pub fn take_overdue(&mut self, before_ms: u64) -> Option<(u32, Box<Header>)> {
+        let first = self.handled().wrapping_add(1);
+        let (ahead, mark) = self
+            .marks
+            .iter_mut()
+            .enumerate()
+            .find(|(_, mark)| mark.header.is_some() && mark.since_ms <= before_ms)?;
+        Some((first.wrapping_add(ahead as u32), mark.header.take()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::{Kind, Payload, Type};
+
+    const BOUNDS: Bounds = Bounds { count_max: 3, bytes_max: 10_000 };
+
+    fn stanza() -> Stanza {
+        Stanza { header: Header::new(Kind::Message, Type::Chat), payload: Payload::EMPTY }
+    }
+
+    fn sent(acks: &mut Acks, count: usize) {
+        for _ in 0..count {
+            acks.sent(Unacked { stanza: stanza(), kept: None, shared: false, wall_ms: 0 });
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_of_what_was_never_sent_is_an_error_and_changes_nothing() {
+        let mut acks = Acks::new(String::new(), 0, BOUNDS);
+        sent(&mut acks, 2);
+        assert_eq!(acks.is_too_high(3), Some(TooHigh { h: 3, sent: 2 }));
+        assert_eq!(acks.unacked().len(), 2);
+        assert_eq!(acks.is_too_high(2), None);
+        assert_eq!(acks.acknowledge(2).count(), 2);
+        assert_eq!(acks.is_too_high(1), Some(TooHigh { h: 1, sent: 2 }), "h never goes back");
+    }
+
+    #[test]
+    fn counters_wrap_at_two_to_the_32() {
+        let mut acks = Acks::new(String::new(), 0, BOUNDS);
+        acks.acked = u32::MAX;
+        acks.received = u32::MAX;
+        sent(&mut acks, 2);
+        assert_eq!(acks.acknowledge(1).count(), 2);
+        let number = acks.receive(0, stanza().header);
+        assert_eq!(number, 0);
+        assert_eq!(acks.handled(), u32::MAX);
+        acks.settle(number);
+        assert_eq!(acks.handled(), 0);
+    }
+
+    #[test]
+    fn h_is_the_contiguous_settled_prefix() {
+        let mut acks = Acks::new(String::new(), 0, BOUNDS);
+        let numbers: Vec<u32> = (0..3).map(|_| acks.receive(0, stanza().header)).collect();
+        acks.settle(numbers[1]);
+        assert_eq!(acks.answer_request(), 0);
+        assert!(!acks.settle(numbers[0]), "the third is still owed");
+        assert_eq!(acks.handled(), 2);
+        assert!(acks.settle(numbers[2]), "now the client hears of all three");
+        assert_eq!(acks.handled(), 3);
+        assert_eq!(acks.received(), 3);
+    }
+
+    #[test]
+    fn what_is_overdue_is_handed_out_once_oldest_first() {
+        let mut acks = Acks::new(String::new(), 0, BOUNDS);
+        acks.receive(5, stanza().header);
+        acks.receive(9, stanza().header);
+        assert_eq!(acks.take_overdue(4).map(|(number, _)| number), None);
+        assert_eq!(acks.take_overdue(5).map(|(number, _)| number), Some(1));
+        assert_eq!(acks.take_overdue(5).map(|(number, _)| number), None);
+        assert_eq!(acks.unsettled_since_ms(), Some(9));
+    }
+
+    #[test]
+    fn the_queue_is_full_at_its_bound() {
+        let mut acks = Acks::new(String::new(), 0, BOUNDS);
+        sent(&mut acks, 2);
+        assert!(!acks.is_full());
+        sent(&mut acks, 1);
+        assert!(acks.is_full());
+    }
+}

@@ -1,0 +1,90 @@
+//! IQs (RFC 6120 section 8.2.3, RFC 6121 section 8.5): exactly one answer to every request, and no sign to
+//! strangers of who is there.
+
+use crate::actor::{Draft, Outcome, Stop, Turn, Verb};
+use crate::stanza::{Condition, Iq, Stanza, StanzaError, Type};
+
+use super::account::{self, Account};
+use super::presence;
+
+/// Outbound: answered here when it asks this account or its server, else to the home of its recipient.
+pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let stanza = &draft.stanza;
+    let to = stanza.header.to.as_ref();
+    let own = to.is_none_or(|to| to.as_str() == turn.actor.jid.as_str());
+    let host = to.is_some_and(|to| to.bare_str() == turn.actor.jid.domainpart());
+    if !own && !host {
+        if is_request(stanza) {
+            well_formed(stanza)?;
+        }
+        turn.out.route(stanza.clone(), draft.settle.take());
+        return Ok(());
+    }
+    if !is_request(stanza) {
+        // An answer to nothing that this server ever asked through an account.
+        return Ok(());
+    }
+    let iq = well_formed(stanza)?;
+    let child = iq.child();
+    let route = if host {
+        turn.catalog.host_route(verb(stanza), child.ns(), child.name())
+    } else {
+        turn.catalog.account_route(verb(stanza), child.ns(), child.name())
+    };
+    // Section 8.4: "If ... it does not understand the namespace ... MUST return" service-unavailable.
+    let route = route.ok_or_else(|| Stop::Reject(account::unavailable()))?;
+    (route.handler)(turn, iq)
+}
+
+/// Inbound: to the one session that is meant, or answered on behalf of the account.
+pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let stanza = &draft.stanza;
+    let request = is_request(stanza);
+    let from = stanza.header.from.as_ref();
+    match stanza.header.to.as_ref().and_then(|to| to.resourcepart()) {
+        Some(resource) => {
+            let session = turn.actor.resource(resource);
+            // 8.5.3.1: requests of those who do not share presence "SHOULD NOT" be delivered;
+            // answers "MUST".
+            let session = session
+                .filter(|s| !request || presence::shares_presence(turn.actor, s.id, from))
+                .map(|session| session.id);
+            match session {
+                Some(session) => turn.out.deliver(session, stanza.clone()),
+                None if request => return Err(Stop::Reject(account::unavailable())),
+                None => {}
+            }
+            Ok(())
+        }
+        None if request => {
+            let iq = well_formed(stanza)?;
+            let child = iq.child();
+            let route = turn.catalog.account_route(verb(stanza), child.ns(), child.name());
+            let own = presence::is_own(turn.actor, from);
+            match route {
+                // Subscribers will come with the roster; until then nobody but the owner may ask.
+                Some(route) if own => (route.handler)(turn, iq),
+                _ => Err(Stop::Reject(account::unavailable())),
+            }
+        }
+        // 8.5.2.1.3: never delivered to a resource.
+        None => Ok(()),
+    }
+}
+
+fn is_request(stanza: &Stanza) -> bool {
+    matches!(stanza.header.type_, Type::Get | Type::Set)
+}
+
+fn verb(stanza: &Stanza) -> Verb {
+    if stanza.header.type_ == Type::Set { Verb::Set } else { Verb::Get }
+}
+
+fn well_formed(stanza: &Stanza) -> Result<Iq<'_>, Stop> {
+    Iq::request(stanza).ok_or_else(|| {
+        Stop::Reject(StanzaError::new(
+            Condition::BadRequest,
+            "A request has an id and exactly one child element",
+        ))
+    })
+}

@@ -1,0 +1,174 @@
+//! Messages (RFC 6121 sections 5 and 8.5): who gets one, and what its sender hears when nobody does.
+
+use crate::actor::{Delivery, Draft, Outcome, Stop, Turn};
+use crate::config::Keep;
+use crate::jid::Jid;
+use crate::stanza::{Condition, Stanza, StanzaError, Type, delay_element, ns};
+
+use super::account::{self, Account, Change};
+use super::acks::Unacked;
+use super::pending::{self, Leftover};
+use super::session::Session;
+
+/// Outbound: to the home of its recipient.
+pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let mut stanza = draft.stanza.clone();
+    // RFC 6120 section 8.1.1.1: "If the client ... a message stanza ... does not contain a 'to'
+    // address", it is addressed to the sender's own bare JID (RFC 6120 section 10.3.1).
+    stanza.header.to.get_or_insert_with(|| turn.actor.jid.clone());
+    turn.out.route(stanza, draft.settle.take());
+    Ok(())
+}
+
+/// Inbound: which sessions shall get it, by RFC 6121 section 8.5.
+pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    account::identify_unless_anonymous(turn)?;
+    let type_ = draft.stanza.header.type_;
+    let resource = draft.stanza.header.to.as_ref().and_then(|to| to.resourcepart());
+    if let Some(resource) = resource {
+        match turn.actor.resource(resource) {
+            // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
+            Some(session) if !session.is_full() => {
+                draft.targets.push(session.id);
+                return Ok(());
+            }
+            // Its queue is full: it counts as gone until its client acknowledges.
+            Some(_) => {}
+            // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat
+            // is handled like one to the bare JID.
+            None => match type_ {
+                Type::Normal | Type::Groupchat => return Err(nobody()),
+                Type::Headline | Type::Error => return Ok(()),
+                _ => {}
+            },
+        }
+    } else if type_ == Type::Groupchat {
+        // 8.5.2.1.1: "the server MUST NOT deliver the stanza to any of the available resources but
+        // instead MUST return a stanza error to the sender".
+        return Err(nobody());
+    } else if type_ == Type::Error {
+        // 8.5.2.1.1: "For a message stanza of type "error", the server MUST silently ignore".
+        return Ok(());
+    }
+    let takers = || turn.actor.sessions.iter().filter(|session| session.takes_messages());
+    let highest = takers().map(|session| session.priority).max();
+    draft.targets.extend(
+        takers()
+            // "the most available resource or resources": those of the highest priority. The others learn
+            // of it by carbons. A headline goes to "all of the non-negative resources".
+            .filter(|session| type_ == Type::Headline || Some(session.priority) == highest)
+            .map(|session| session.id),
+    );
+    Ok(())
+}
+
+/// Inbound: whether it gets a pending row, and under which number (DESIGN section 20).
+pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let type_ = draft.stanza.header.type_;
+    let storable = is_storable(&draft.stanza) && !turn.actor.anonymous;
+    if !draft.targets.is_empty() {
+        if storable && turn.config.delivery.keep == Keep::Always {
+            draft.kept = Some(pending::put(turn, &draft.stanza)?);
+        }
+        return Ok(());
+    }
+    if storable {
+        pending::check_quota(turn, draft.stanza.charge())?;
+        let number = pending::put(turn, &draft.stanza)?;
+        let full = |session: &&Session| {
+            session.is_available() && session.priority >= 0 && session.is_full()
+        };
+        for session in turn.actor.sessions.iter().filter(full) {
+            turn.out.change.push(Change::Missed { session: session.id, number });
+        }
+        draft.kept = Some(number);
+        return Ok(());
+    }
+    match type_ {
+        // XEP-0160: chat states alone "SHOULD NOT be stored offline", and nobody misses them.
+        Type::Normal | Type::Chat if !is_only_chat_state(&draft.stanza) => Err(nobody()),
+        _ => Ok(()),
+    }
+}
+
+/// Inbound, last: to the chosen sessions.
+pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let shared = draft.targets.len() > 1;
+    for &session in &draft.targets {
+        turn.out.deliver.push(Delivery {
+            session,
+            stanza: draft.stanza.clone(),
+            kept: draft.kept,
+            shared,
+        });
+    }
+    Ok(())
+}
+
+/// Whether a message may be kept for somebody who cannot take it now (XEP-0160 section 3, XEP-0334
+/// section 4).
+pub fn is_storable(stanza: &Stanza) -> bool {
+    matches!(stanza.header.type_, Type::Normal | Type::Chat)
+        && !stanza.payload.has(ns::HINTS, "no-store")
+        && !is_only_chat_state(stanza)
+}
+
+fn is_only_chat_state(stanza: &Stanza) -> bool {
+    let mut seen = false;
+    for child in stanza.payload.children() {
+        match (child.ns(), child.name()) {
+            (ns::CHAT_STATES, _) => seen = true,
+            // A thread id belongs to the chat state's conversation and says nothing by itself.
+            (ns::CLIENT, "thread") | (ns::HINTS, _) => {}
+            _ => return false,
+        }
+    }
+    seen
+}
+
+fn nobody() -> Stop {
+    Stop::Reject(account::unavailable())
+}
+
+/// The answer when what would have to be kept cannot be.
+pub fn mailbox_full() -> StanzaError {
+    // XEP-0160 section 2, step 3: "if not (e.g., because the recipient's offline message queue is
+    // full), the server returns a <service-unavailable/> error to the sender".
+    StanzaError::new(Condition::ServiceUnavailable, "The recipient's offline storage is full")
+}
+
+/// What a session that is over did not acknowledge: to other sessions, into the store, or back.
+pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
+    match pending::leftover(turn.actor, held) {
+        Leftover::Leave => Ok(()),
+        Leftover::Bounce => Err(nobody()),
+        Leftover::Keep => {
+            pending::check_quota(turn, held.stanza.charge())?;
+            pending::put(turn, &held.stanza)?;
+            Ok(())
+        }
+        Leftover::Redeliver(sessions) => {
+            let shared = sessions.len() > 1;
+            for session in sessions {
+                turn.out.deliver.push(Delivery {
+                    session,
+                    stanza: delayed(turn, held),
+                    kept: held.kept,
+                    shared,
+                });
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What was sent once already says when.
+fn delayed(turn: &Turn<'_, Account>, held: &Unacked) -> Stanza {
+    let mut stanza = held.stanza.clone();
+    if let (false, Ok(host)) =
+        (stanza.payload.has(ns::DELAY, "delay"), Jid::domain(&turn.host.name))
+    {
+        stanza.payload = stanza.payload.with(&delay_element(&host, held.wall_ms));
+    }
+    stanza
+}

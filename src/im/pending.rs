@@ -1,0 +1,144 @@
+//! Messages kept until a client has them (XEP-0160, DESIGN section 20): their rows, their quota, and what
+//! becomes of a delivery that nobody acknowledged.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
+use crate::actor::{Stop, Turn};
+use crate::base::{AccountId, SessionId};
+use crate::stanza::{Kind, Stanza, Type, delay_element, read_stored};
+
+use super::account::{self, Account, Change, Tally};
+use super::acks::Unacked;
+use super::message;
+
+/// One row a message: account number, then a number that grows with time, both big-endian.
+pub static PENDING: Table = Table {
+    name: "pending",
+    durability: Durability::Soon,
+    export: Export::WithAccount,
+    about: "Messages that no client has acknowledged yet; key: account id, number by time",
+};
+
+/// Keeps a message; the number of its row.
+///
+/// # Errors
+/// Parks until the account is identified.
+pub fn put(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<u64, Stop> {
+    let account = account::identify(turn)?;
+    let number = turn.sequence.next(turn.now);
+    let value = encode(stanza, turn.now.wall_ms);
+    turn.out.change.push(Change::Kept { bytes: value.len() });
+    turn.out.write.push(Write::Put { table: &PENDING, key: key(account, number), value });
+    Ok(number)
+}
+
+/// The write that forgets a message.
+pub fn delete(account: AccountId, number: u64) -> Write {
+    Write::Delete { table: &PENDING, key: key(account, number) }
+}
+
+/// Refuses what would exceed the host's quota of kept messages.
+///
+/// # Errors
+/// Parks until what is kept was counted; rejects when it is too much.
+pub fn check_quota(turn: &mut Turn<'_, Account>, bytes: usize) -> Result<(), Stop> {
+    let account = account::identify(turn)?;
+    let quota = &turn.config.delivery;
+    let (count_max, bytes_max) = (quota.offline_count as usize, quota.offline_size.as_bytes() as usize);
+    let tally = match turn.actor.tally {
+        Some(tally) => tally,
+        None => {
+            let range = RowRange { count_max, bytes_max, ..range(account, 0, u64::MAX) };
+            let (rows, more) = turn.load_range(&PENDING, &range)?;
+            let bytes = rows.iter().map(|row| row.value.len()).sum();
+            let tally = Tally { count: if more { count_max } else { rows.len() }, bytes };
+            turn.out.change.push(Change::Counted(tally));
+            tally
+        }
+    };
+    if tally.count >= count_max || tally.bytes + bytes > bytes_max {
+        return Err(Stop::Reject(message::mailbox_full()));
+    }
+    Ok(())
+}
+
+/// Rows of an account from number `from` to before number `end`.
+pub fn range(account: AccountId, from: u64, end: u64) -> RowRange {
+    RowRange {
+        from: key(account, from),
+        to: key(account, end),
+        count_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+/// The number in a row's key; none if the key is not one of this table's.
+pub fn number(key: &RowKey) -> Option<u64> {
+    let bytes = key.as_bytes().get(8..16)?;
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// A stored message as it is delivered late: with the stamp of when it came. None if the row cannot be
+/// read.
+pub fn decode(value: &[u8], host: &crate::jid::Jid) -> Option<Stanza> {
+    let (&version, rest) = value.split_first()?;
+    if version != ROW_VERSION {
+        return None;
+    }
+    let (wall_ms, xml) = rest.split_first_chunk::<8>()?;
+    let mut stanza = read_stored(std::str::from_utf8(xml).ok()?)?;
+    // XEP-0160: "it is RECOMMENDED for the server to add a Delayed Delivery extension".
+    let delay = delay_element(host, u64::from_be_bytes(*wall_ms));
+    stanza.payload = stanza.payload.with(&delay);
+    Some(stanza)
+}
+
+/// A row's value: a version byte, the wall clock at which the message came, the message as XML.
+pub fn encode(stanza: &Stanza, wall_ms: u64) -> Arc<[u8]> {
+    let mut value = Vec::with_capacity(stanza.charge() + 64);
+    value.push(ROW_VERSION);
+    value.extend_from_slice(&wall_ms.to_be_bytes());
+    stanza.write_standalone(&mut value);
+    value.into()
+}
+
+/// What becomes of a delivery whose session ended before its client acknowledged it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// Other sessions take it now.
+    Redeliver(SmallVec<[SessionId; 4]>),
+    /// It has no row yet and gets one.
+    Keep,
+    /// Its sender hears an error.
+    Bounce,
+    /// Its row waits in the store, another session has it, or nobody misses it.
+    Leave,
+}
+
+/// Decides the fate of what a session that is over did not acknowledge.
+pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
+    match (held.stanza.header.kind, held.stanza.header.type_) {
+        // The requester would wait for ever.
+        (Kind::Iq, Type::Get | Type::Set) => return Leftover::Bounce,
+        (Kind::Message, _) if message::is_storable(&held.stanza) => {}
+        _ => return Leftover::Leave,
+    }
+    let others: SmallVec<[SessionId; 4]> =
+        account.sessions.iter().filter(|session| session.takes_messages()).map(|s| s.id).collect();
+    match (others.is_empty(), held.shared, held.kept) {
+        (false, true, _) => Leftover::Leave,
+        (false, false, _) => Leftover::Redeliver(others),
+        (true, _, Some(_)) => Leftover::Leave,
+        (true, _, None) if account.anonymous => Leftover::Bounce,
+        (true, _, None) => Leftover::Keep,
+    }
+}
+
+fn key(account: AccountId, number: u64) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes()).then(&number.to_be_bytes())
+}
+
+const ROW_VERSION: u8 = 1;

@@ -1,0 +1,95 @@
+//! A bound resource. It outlives its stream when the client enabled resumption (XEP-0198).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::actor::Delivery;
+use crate::base::{SessionId, StreamKey, limits};
+use crate::jid::Jid;
+use crate::stanza::Stanza;
+
+use super::acks::Acks;
+
+/// A bound resource of an account.
+pub struct Session {
+    pub id: SessionId,
+    /// The full JID.
+    pub jid: Jid,
+    /// The stream that carries it; none while it waits to be resumed.
+    pub stream: Option<StreamKey>,
+    /// The last available presence; none before the first and after `unavailable`.
+    pub presence: Option<Stanza>,
+    /// RFC 6121 section 4.7.2.3; 0 unless the presence says otherwise.
+    pub priority: i8,
+    /// XEP-0280: copies are wanted.
+    pub carbons: bool,
+    /// It asked for the roster and wants roster pushes (RFC 6121 section 2.2).
+    pub interested: bool,
+    /// Bare and full JIDs that got directed presence (RFC 6121 section 4.6) and are owed `unavailable`.
+    pub directed: BTreeSet<Jid>,
+    /// XEP-0198, once enabled.
+    pub acks: Option<Box<Acks>>,
+    /// Kept messages on their way to it.
+    pub flood: Option<Box<Flood>>,
+    /// Number of the first message that was kept while this session's queue was full: from there it is owed.
+    pub missed: Option<u64>,
+    /// When a detached session ends, on the monotonic clock.
+    pub ends_at_ms: Option<u64>,
+    /// It is over: nothing is delivered to it any more, its last turn is waiting in the mailbox.
+    pub ended: bool,
+}
+
+/// Delivery of what was kept: a cursor over the rows, and what came in meanwhile, which waits behind it so
+/// that the order stays.
+#[derive(Debug, Default)]
+pub struct Flood {
+    /// Number of the first row that has not been read.
+    pub next: u64,
+    /// Number of the first row that belongs to the backlog.
+    pub end: u64,
+    /// A read is outstanding.
+    pub asked: bool,
+    pub backlog: VecDeque<Delivery>,
+    pub backlog_bytes: usize,
+}
+
+impl Session {
+    /// A session on `stream`, with no presence yet.
+    pub fn new(id: SessionId, jid: Jid, stream: StreamKey) -> Session {
+        Session {
+            id,
+            jid,
+            stream: Some(stream),
+            presence: None,
+            priority: 0,
+            carbons: false,
+            interested: false,
+            directed: BTreeSet::new(),
+            acks: None,
+            flood: None,
+            missed: None,
+            ends_at_ms: None,
+            ended: false,
+        }
+    }
+
+    /// It has sent initial presence and is not over.
+    pub fn is_available(&self) -> bool {
+        self.presence.is_some() && !self.ended
+    }
+
+    /// RFC 6121 section 8.5.2.1.1: "the server MUST NOT deliver the stanza to any available resource
+    /// with a negative priority". A session whose client has not acknowledged for so long that its queue
+    /// is full takes nothing more either: what comes now is kept for its return.
+    pub fn takes_messages(&self) -> bool {
+        self.is_available() && self.priority >= 0 && !self.is_full()
+    }
+
+    /// The queue of unacknowledged stanzas has reached its bound.
+    pub fn is_full(&self) -> bool {
+        self.acks.as_ref().is_some_and(|acks| acks.is_full())
+            || self
+                .flood
+                .as_ref()
+                .is_some_and(|flood| flood.backlog_bytes >= limits::OUTBOUND_SOFT_BYTES)
+    }
+}

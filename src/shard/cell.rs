@@ -1,0 +1,125 @@
+//! An account with what the engine keeps beside it: its mailbox, and why it waits.
+
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use crate::actor::{Loaded, Origin, Ticket};
+use crate::base::{Now, SessionId, StreamKey, limits};
+use crate::im::Account;
+use crate::im::acks::Unacked;
+use crate::stanza::Stanza;
+
+/// A resident account.
+pub(super) struct Cell {
+    pub account: Account,
+    pub mailbox: Mailbox,
+    /// The head of the mailbox waits for this.
+    pub parked: Option<Ticket>,
+    /// Rows fetched for the turn of the mailbox's head, and how often it ran.
+    pub loaded: Vec<Loaded>,
+    pub runs: u8,
+    /// Streams of its own that were not read further because the mailbox was full.
+    pub paused: SmallVec<[StreamKey; 2]>,
+    /// When it last had anything to do, on the monotonic clock.
+    pub used_at_ms: u64,
+    /// Its earliest deadline for which the shard will wake.
+    pub armed_for_ms: u64,
+    /// Panics of its turns: how many since when.
+    pub panics: (u8, u64),
+    /// It stands in the queue of accounts with work.
+    pub is_ready: bool,
+}
+
+/// Strictly first in, first out.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    queue: VecDeque<Mail>,
+    own: usize,
+    foreign: usize,
+    foreign_bytes: usize,
+}
+
+/// What an account is told.
+pub(super) enum Mail {
+    /// A session's client sent it. `origin` is there when the client counts (XEP-0198).
+    Outbound { session: SessionId, stanza: Stanza, origin: Option<Origin> },
+    /// It came for this account.
+    Inbound { stanza: Stanza, settle: Option<Origin> },
+    /// A session is over.
+    Ended(SessionId),
+    /// A session that is over did not acknowledge it.
+    Leftover(Unacked),
+}
+
+impl Cell {
+    pub fn new(now: Now, account: Account) -> Cell {
+        Cell {
+            account,
+            mailbox: Mailbox::default(),
+            parked: None,
+            loaded: Vec::new(),
+            runs: 0,
+            paused: SmallVec::new(),
+            used_at_ms: now.mono_ms,
+            armed_for_ms: u64::MAX,
+            panics: (0, 0),
+            is_ready: false,
+        }
+    }
+
+    /// Nothing keeps it resident but the hope that it is needed again.
+    pub fn is_idle(&self) -> bool {
+        self.account.sessions.is_empty() && self.mailbox.is_empty() && self.parked.is_none()
+    }
+
+}
+
+impl Mailbox {
+    pub fn push(&mut self, mail: Mail) {
+        match &mail {
+            Mail::Outbound { .. } => self.own += 1,
+            Mail::Inbound { stanza, .. } => {
+                self.foreign += 1;
+                self.foreign_bytes += stanza.charge();
+            }
+            Mail::Ended(_) | Mail::Leftover(_) => {}
+        }
+        self.queue.push_back(mail);
+    }
+
+    pub fn front(&self) -> Option<&Mail> {
+        self.queue.front()
+    }
+
+    pub fn pop(&mut self) -> Option<Mail> {
+        let mail = self.queue.pop_front()?;
+        match &mail {
+            Mail::Outbound { .. } => self.own -= 1,
+            Mail::Inbound { stanza, .. } => {
+                self.foreign -= 1;
+                self.foreign_bytes -= stanza.charge();
+            }
+            Mail::Ended(_) | Mail::Leftover(_) => {}
+        }
+        if self.queue.is_empty() {
+            // An idle account keeps no memory of a busy time.
+            self.queue = VecDeque::new();
+        }
+        Some(mail)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The account's own clients shall not be read further.
+    pub fn is_full_of_own(&self) -> bool {
+        self.own >= limits::MAILBOX_OWN_COUNT_MAX
+    }
+
+    /// What comes from elsewhere bounces.
+    pub fn is_full_of_foreign(&self) -> bool {
+        self.foreign >= limits::MAILBOX_COUNT_MAX || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX
+    }
+}

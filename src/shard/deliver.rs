@@ -1,0 +1,204 @@
+//! From an account to its sessions' streams: ack queue, outbound queue, bounds, and what was written or
+//! acknowledged.
+
+use crate::actor::Delivery;
+use crate::base::{ActorKey, Now, SessionId, StreamKey};
+use crate::im::acks::{TooHigh, Unacked};
+use crate::im::pending;
+use crate::stanza::{Kind, StreamCondition, StreamError, ns};
+use crate::stream::{Item, SessionRef};
+
+use super::Shard;
+use super::cell::Mail;
+use super::session_end::Loss;
+
+impl Shard {
+    /// Delivers to a session, behind what it waits for.
+    pub(super) fn deliver(&mut self, now: Now, actor: ActorKey, delivery: Delivery) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        let session = cell.account.session_mut(delivery.session);
+        let Some(session) = session.filter(|session| !session.ended) else {
+            // It ended between the choice and the delivery.
+            return self.post_to(actor, Mail::Leftover(held(now, delivery)));
+        };
+        match &mut session.flood {
+            Some(flood) if delivery.stanza.header.kind == Kind::Message => {
+                flood.backlog_bytes += delivery.stanza.charge();
+                flood.backlog.push_back(delivery);
+            }
+            _ => self.push(now, actor, delivery),
+        }
+    }
+
+    /// Puts a delivery into the session's queues.
+    pub(super) fn push(&mut self, now: Now, actor: ActorKey, delivery: Delivery) {
+        let again_after = self.config.sm.ack_request_after;
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        let Some(session) = cell.account.session_mut(delivery.session) else {
+            return;
+        };
+        let stream = session.stream;
+        let mut asks = false;
+        let mut kept = delivery.kept;
+        if let Some(acks) = &mut session.acks {
+            // Its row goes when the client acknowledges, not when the socket takes it.
+            kept = None;
+            acks.sent(held(now, delivery.clone()));
+            asks = stream.is_some() && acks.asks(again_after);
+        }
+        let is_full = session.acks.as_ref().is_some_and(|acks| acks.is_full());
+        let Some(key) = stream else {
+            return;
+        };
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Delivery { stanza, shared, .. } = delivery;
+        stream.outbound.push(Item::Stanza { stanza, kept, shared });
+        if asks {
+            stream.outbound.push_xml(REQUEST);
+        }
+        self.flush(key);
+        if is_full {
+            // DESIGN section 7: the connection is closed; the session stays, detached.
+            self.drop_connection(now, key, "too many stanzas are unacknowledged");
+        } else {
+            self.check_outbound(now, key);
+        }
+    }
+
+    /// Something other than a stanza.
+    pub(super) fn say(&mut self, key: StreamKey, xml: String) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.outbound.push_xml(xml);
+            self.flush(key);
+        }
+    }
+
+    /// A reader that does not keep up loses its connection, not its session.
+    pub(super) fn check_outbound(&mut self, now: Now, key: StreamKey) {
+        let c2s = &self.config.c2s;
+        let (soft, hard) = (c2s.outbound_soft.as_bytes() as usize, c2s.outbound_hard.as_bytes() as usize);
+        let soft_ms = c2s.outbound_soft_for.as_ms();
+        let stuck = self
+            .streams
+            .get_mut(key)
+            .is_some_and(|stream| stream.outbound.is_stuck(now.mono_ms, soft, soft_ms, hard));
+        if stuck {
+            self.drop_connection(now, key, "the client does not read");
+        }
+    }
+
+    /// Everything rendered is in the socket: what needs no other acknowledgement is delivered.
+    pub(super) fn written(&mut self, now: Now, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(SessionRef { actor, session }) = stream.session else {
+            return;
+        };
+        if stream.outbound.awaits_written() {
+            let numbers: Vec<u64> = stream.outbound.written().collect();
+            for number in numbers {
+                self.forget_row(actor, number, 0);
+            }
+        }
+        self.advance_flood(now, actor, session);
+    }
+
+    /// XEP-0198 section 4: the client has everything up to `h`.
+    pub(super) fn acknowledged(&mut self, now: Now, key: StreamKey, at: SessionRef, h: u32) {
+        let Some(cell) = self.cells.get_mut(at.actor) else {
+            return;
+        };
+        let Some(session) = cell.account.session_mut(at.session) else {
+            return;
+        };
+        let Some(acks) = &mut session.acks else {
+            return;
+        };
+        let was_full = acks.is_full();
+        if let Some(too_high) = acks.is_too_high(h) {
+            let error = handled_count_too_high(too_high);
+            return self.fail_stream(now, key, error);
+        }
+        let gone: Vec<(Option<u64>, usize)> =
+            acks.acknowledge(h).map(|held| (held.kept, held.stanza.charge())).collect();
+        let asks = acks.asks(u32::MAX);
+        for (kept, bytes) in gone {
+            if let Some(number) = kept {
+                self.forget_row(at.actor, number, bytes);
+            }
+        }
+        if asks {
+            self.say(key, REQUEST.to_owned());
+        }
+        if was_full {
+            self.deliver_missed(now, at.actor, at.session);
+        }
+        self.advance_flood(now, at.actor, at.session);
+    }
+
+    /// Messages that were kept while the session's queue was full are due to it.
+    pub(super) fn deliver_missed(&mut self, now: Now, actor: ActorKey, session: SessionId) {
+        let missed = self
+            .cells
+            .get_mut(actor)
+            .and_then(|cell| cell.account.session_mut(session))
+            .filter(|session| !session.is_full())
+            .and_then(|session| session.missed.take());
+        if let Some(first) = missed {
+            self.begin_flood(now, actor, session, first);
+        }
+    }
+
+    /// A client has the message: its row goes.
+    fn forget_row(&mut self, actor: ActorKey, number: u64, bytes: usize) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        cell.account.forget_kept(bytes);
+        if let Some(identity) = cell.account.identity {
+            self.unsave(pending::delete(identity.id, number));
+        }
+    }
+
+    /// Ends a connection whose client does not keep up with what it is sent.
+    fn drop_connection(&mut self, now: Now, key: StreamKey, reason: &'static str) {
+        if let Some(stream) = self.streams.get(key) {
+            log::info!("connection_dropped stream={} reason=\"{reason}\"", stream.id);
+        }
+        self.lose_stream(now, key, Loss::Resumable);
+        self.fail_stream(
+            now,
+            key,
+            StreamError::new(StreamCondition::ResourceConstraint, reason),
+        );
+    }
+}
+
+fn held(now: Now, delivery: Delivery) -> Unacked {
+    Unacked {
+        stanza: delivery.stanza,
+        kept: delivery.kept,
+        shared: delivery.shared,
+        wall_ms: now.wall_ms,
+    }
+}
+
+/// XEP-0198 section 4, example 7: "the server MUST ... `undefined-condition`" with this.
+pub(super) fn handled_count_too_high(TooHigh { h, sent }: TooHigh) -> StreamError {
+    let mut error = StreamError::new(
+        StreamCondition::UndefinedCondition,
+        "You acknowledged more stanzas than you were sent",
+    );
+    error.application = format!("<handled-count-too-high xmlns='{}' h='{h}' send-count='{sent}'/>", ns::SM);
+    error
+}
+
+/// XEP-0198 section 4: the question.
+pub(super) const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";

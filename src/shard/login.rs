@@ -1,0 +1,399 @@
+//! From verified credentials to a session: the way home, the answer to the client, binding, stream management
+//! and resumption, in both profiles of SASL.
+
+use subtle::ConstantTimeEq;
+
+use crate::actor::audit::AuditEvent;
+use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::config::ResourceConflict;
+use crate::im::Session;
+use crate::im::acks::{Acks, Bounds};
+use crate::jid::Jid;
+use crate::stanza::{
+    Condition, ErrorType, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns,
+    reply_error, reply_result,
+};
+use crate::stream::{
+    BindWish, EnableWish, Item, Login, Phase, Profile, ResumeWish, SessionRef, failed, sasl,
+};
+use crate::xml::{escape_attribute, escape_text};
+
+use super::Shard;
+use super::deliver::{REQUEST, handled_count_too_high};
+use super::output::Output;
+
+impl Shard {
+    /// The credentials are right: the stream goes where the account lives, and nothing is said before.
+    pub(super) fn bring_home(&mut self, now: Now, key: StreamKey) {
+        let Some(jid) = self.streams.get(key).and_then(|stream| stream.jid.clone()) else {
+            return;
+        };
+        let home = self.routes.home(&jid);
+        if home == self.place.worker {
+            return self.complete_login(now, key);
+        }
+        if let Some(stream) = self.streams.remove(key) {
+            self.timers.disarm_stream(stream.armed_for_ms, key);
+            self.outputs.push_back(Output::HandOver(home, key, stream));
+        }
+    }
+
+    /// At home: the client hears that it is authenticated, and what became of what it asked beside.
+    pub(super) fn complete_login(&mut self, now: Now, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(login) = stream.login.clone() else {
+            return;
+        };
+        self.outputs.push_back(Output::Audit(AuditEvent::Login {
+            account: stream.jid.as_ref().map_or("", Jid::as_str).into(),
+            mechanism: login.mechanism,
+            from: Some(stream.peer.clone()),
+            tls: stream.tls.is_some(),
+        }));
+        match &login.profile {
+            Profile::Sasl1 => {
+                let text = login.additional.as_deref().map(sasl::encode).unwrap_or_default();
+                let success = format!("<success xmlns='{}'>{text}</success>", ns::SASL);
+                stream.outbound.push_xml(success);
+                // RFC 6120 section 6.4.6: a new stream begins.
+                stream.restart();
+            }
+            Profile::Sasl2 { resume, bind } => {
+                let (resume, bind) = (resume.clone(), bind.clone());
+                self.complete_sasl2(now, key, &login, resume, bind);
+            }
+        }
+        self.flush(key);
+        self.resume_stream(key);
+    }
+
+    /// XEP-0388 section 2.5, 0386 section 3 and 0198 section 10: resumption is tried first; a binding is
+    /// what happens otherwise.
+    fn complete_sasl2(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        login: &Login,
+        resume: Option<ResumeWish>,
+        bind: Option<BindWish>,
+    ) {
+        let mut inline = String::new();
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.phase = Phase::Binding;
+        }
+        let mut resumed = None;
+        if let Some(wish) = &resume {
+            match self.resume(now, key, wish) {
+                Ok(session) => {
+                    inline.push_str(&self.resumed_xml(session, &wish.previd));
+                    resumed = Some(session);
+                }
+                Err(Refusal::Unknown) => inline.push_str(&failed("item-not-found", None)),
+                Err(Refusal::TooHigh(error)) => return self.fail_stream(now, key, error),
+            }
+        }
+        if let (None, Some(wish)) = (resumed, &bind) {
+            match self.bind_inline(now, key, wish) {
+                Ok(bound) => inline.push_str(&bound),
+                Err(error) => {
+                    let text = "The resource cannot be bound";
+                    log::info!("bind2_refused error={error}");
+                    let error = StreamError::new(StreamCondition::ResourceConstraint, text);
+                    return self.fail_stream(now, key, error);
+                }
+            }
+        }
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let identity = stream.jid.as_ref().map(Jid::to_string).unwrap_or_default();
+        let mut xml = format!("<success xmlns='{}'>", ns::SASL2).into_bytes();
+        if let Some(additional) = &login.additional {
+            let text = sasl::encode(additional);
+            xml.extend_from_slice(format!("<additional-data>{text}</additional-data>").as_bytes());
+        }
+        xml.extend_from_slice(b"<authorization-identifier>");
+        escape_text(&identity, &mut xml);
+        xml.extend_from_slice(b"</authorization-identifier>");
+        xml.extend_from_slice(inline.as_bytes());
+        xml.extend_from_slice(b"</success>");
+        stream.outbound.push_xml(
+            String::from_utf8(xml).expect("written from strings and ASCII only"),
+        );
+        if resumed.is_none() {
+            // Section 2.5: "the server then sends a stream features element"; there is no restart.
+            let features = stream.features(&self.config);
+            stream.outbound.push_xml(features);
+        }
+        if let Some(session) = resumed {
+            self.replay(now, key, session);
+        }
+    }
+
+    /// RFC 6120 section 7.6 and 7.7.
+    pub(super) fn bind_requested(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        request: Stanza,
+        resource: Option<String>,
+    ) {
+        let reply = match self.bind(now, key, resource) {
+            Ok(jid) => {
+                let mut xml = format!("<bind xmlns='{}'><jid>", ns::BIND).into_bytes();
+                escape_text(jid.as_str(), &mut xml);
+                xml.extend_from_slice(b"</jid></bind>");
+                let xml = String::from_utf8(xml).expect("written from strings and ASCII only");
+                Some(reply_result(&request, Payload::from_normal(&xml)))
+            }
+            Err(error) => reply_error(&request, &error),
+        };
+        if let (Some(reply), Some(stream)) = (reply, self.streams.get_mut(key)) {
+            stream.outbound.push(Item::Stanza { stanza: reply, kept: None, shared: false });
+        }
+        self.flush(key);
+    }
+
+    /// XEP-0386: binds, and does what was asked for in the same breath.
+    fn bind_inline(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        wish: &BindWish,
+    ) -> Result<String, StanzaError> {
+        // Section 4.1: the server makes the resource; the tag says what it begins with.
+        let unique = self.rng.token();
+        let resource = match &wish.tag {
+            Some(tag) => format!("{tag}/{unique}"),
+            None => unique,
+        };
+        self.bind(now, key, Some(resource))?;
+        let mut bound = format!("<bound xmlns='{}'>", ns::BIND2);
+        if let Some(at) = self.session_of(key) {
+            if wish.carbons && self.catalog.has("carbons") {
+                if let Some(cell) = self.cells.get_mut(at.actor) {
+                    cell.account.apply(crate::im::Change::Carbons {
+                        session: at.session,
+                        enabled: true,
+                    });
+                }
+            }
+            if let Some(enable) = wish.enable {
+                bound.push_str(&self.enable(at, enable).unwrap_or_else(|failed| failed));
+            }
+        }
+        bound.push_str("</bound>");
+        Ok(bound)
+    }
+
+    /// Makes a session for a stream that is authenticated and at home.
+    fn bind(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        resource: Option<String>,
+    ) -> Result<Jid, StanzaError> {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return Err(StanzaError::new(Condition::ServiceUnavailable, ""));
+        };
+        let (Some(bare), Some(login)) = (stream.jid.clone(), stream.login.clone()) else {
+            return Err(StanzaError::new(Condition::NotAllowed, "Authenticate first"));
+        };
+        let resource = resource.unwrap_or_else(|| self.rng.token());
+        let mut jid = bare.with_resource(&resource).map_err(|_| {
+            // Section 7.7.2.1: "the provided resourcepart cannot be processed".
+            StanzaError::new(Condition::BadRequest, "This cannot be a resourcepart")
+        })?;
+        let actor = self.cell_at(now, &bare);
+        let cell = &mut self.cells[actor];
+        cell.account.identity = login.account;
+        cell.account.anonymous = login.account.is_none();
+        let taken = jid.resourcepart().and_then(|resource| cell.account.resource(resource));
+        let taken = taken.map(|session| session.id);
+        let living = cell.account.sessions.iter().filter(|session| !session.ended).count();
+        match (taken, self.config.c2s.resource_conflict) {
+            (None, _) => {}
+            // Section 7.7.2.2, the three choices in their order.
+            (Some(_), ResourceConflict::MakeNew) => {
+                jid = bare.with_resource(&self.rng.token()).map_err(|_| {
+                    StanzaError::new(Condition::InternalServerError, "No resource could be made")
+                })?;
+            }
+            (Some(old), ResourceConflict::ReplaceOld) => {
+                let text = "Another connection took this resource";
+                let error = StreamError::new(StreamCondition::Conflict, text);
+                self.expel(now, actor, old, error);
+            }
+            (Some(_), ResourceConflict::RefuseNew) => {
+                return Err(StanzaError::new(Condition::Conflict, "This resource is in use")
+                    .of_type(ErrorType::Modify));
+            }
+        }
+        let replaces = taken.is_some()
+            && self.config.c2s.resource_conflict == ResourceConflict::ReplaceOld;
+        if living >= self.config.c2s.sessions_per_account as usize && !replaces {
+            // Section 7.6.2.1: "the server MUST return" this when the limit is reached.
+            return Err(StanzaError::new(Condition::ResourceConstraint, "Too many resources"));
+        }
+        self.next_session += 1;
+        let id = SessionId(self.next_session);
+        self.cells[actor].account.sessions.push(Session::new(id, jid.clone(), key));
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.phase = Phase::Bound;
+            stream.session = Some(SessionRef { actor, session: id });
+            stream.jid = Some(jid.clone());
+            stream.login = None;
+        }
+        self.arm_stream(key);
+        Ok(jid)
+    }
+
+    /// XEP-0198 section 3.
+    pub(super) fn enable_requested(&mut self, _now: Now, key: StreamKey, wish: EnableWish) {
+        if let Some(at) = self.session_of(key) {
+            let answer = self.enable(at, wish).unwrap_or_else(|failed| failed);
+            self.say(key, answer);
+        }
+    }
+
+    fn enable(&mut self, at: SessionRef, wish: EnableWish) -> Result<String, String> {
+        let sm = &self.config.sm;
+        let bounds = Bounds {
+            count_max: sm.unacked_count as usize,
+            bytes_max: sm.unacked_size.as_bytes() as usize,
+        };
+        let session = self
+            .cells
+            .get_mut(at.actor)
+            .and_then(|cell| cell.account.session_mut(at.session))
+            .filter(|session| session.acks.is_none());
+        let Some(session) = session else {
+            // "the server MUST ... <failed/> ... <unexpected-request/>" when it is enabled already.
+            return Err(failed("unexpected-request", None));
+        };
+        let longest_ms = sm.resume_timeout.as_ms();
+        let wished_ms = wish.max_s.map_or(longest_ms, |seconds| u64::from(seconds) * 1_000);
+        let timeout_ms = if wish.resume { longest_ms.min(wished_ms) } else { 0 };
+        let token = self.rng.token();
+        let answer = match timeout_ms {
+            0 => format!("<enabled xmlns='{}'/>", ns::SM),
+            _ => format!(
+                "<enabled xmlns='{}' resume='true' id='{token}' max='{}'/>",
+                ns::SM,
+                timeout_ms / 1_000
+            ),
+        };
+        session.acks = Some(Box::new(Acks::new(token, timeout_ms, bounds)));
+        Ok(answer)
+    }
+
+    /// XEP-0198 section 5, on a stream of its own.
+    pub(super) fn resume_requested(&mut self, now: Now, key: StreamKey, wish: &ResumeWish) {
+        match self.resume(now, key, wish) {
+            Ok(session) => {
+                let xml = self.resumed_xml(session, &wish.previd);
+                self.say(key, xml);
+                self.replay(now, key, session);
+            }
+            Err(Refusal::Unknown) => self.say(key, failed("item-not-found", None)),
+            Err(Refusal::TooHigh(error)) => self.fail_stream(now, key, error),
+        }
+    }
+
+    /// Attaches a stream to the session that it names.
+    fn resume(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        wish: &ResumeWish,
+    ) -> Result<SessionRef, Refusal> {
+        let bare = self.streams.get(key).and_then(|stream| stream.jid.clone());
+        let bare = bare.ok_or(Refusal::Unknown)?;
+        let actor = *self.homes.get(bare.bare_str()).ok_or(Refusal::Unknown)?;
+        let cell = self.cells.get_mut(actor).ok_or(Refusal::Unknown)?;
+        let named = |session: &&mut Session| {
+            session.acks.as_ref().is_some_and(|acks| {
+                acks.resume_timeout_ms > 0
+                    && bool::from(acks.token.as_bytes().ct_eq(wish.previd.as_bytes()))
+            })
+        };
+        let session = cell.account.sessions.iter_mut().filter(|s| !s.ended).find(named);
+        let session = session.ok_or(Refusal::Unknown)?;
+        let (id, jid, old) = (session.id, session.jid.clone(), session.stream);
+        let at = SessionRef { actor, session: id };
+        let Some(acks) = &mut session.acks else {
+            return Err(Refusal::Unknown);
+        };
+        if let Some(too_high) = acks.is_too_high(wish.h) {
+            return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
+        }
+        acks.detached();
+        session.stream = Some(key);
+        session.ends_at_ms = None;
+        if let Some(old) = old {
+            self.supplant(now, old);
+        }
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.phase = Phase::Bound;
+            stream.session = Some(at);
+            stream.jid = Some(jid);
+            stream.login = None;
+        }
+        self.arm_stream(key);
+        self.acknowledged(now, key, at, wish.h);
+        Ok(at)
+    }
+
+    fn resumed_xml(&self, at: SessionRef, previd: &str) -> String {
+        let received = self
+            .cells
+            .get(at.actor)
+            .and_then(|cell| cell.account.session(at.session)?.acks.as_ref())
+            .map_or(0, |acks| acks.received());
+        let mut id = Vec::new();
+        escape_attribute(previd, &mut id);
+        let id = String::from_utf8(id).expect("escaping keeps UTF-8");
+        format!("<resumed xmlns='{}' h='{received}' previd='{id}'/>", ns::SM)
+    }
+
+    /// "the server MUST ... resend" what the client has not handled, in order.
+    fn replay(&mut self, now: Now, key: StreamKey, at: SessionRef) {
+        let Some(acks) = self
+            .cells
+            .get_mut(at.actor)
+            .and_then(|cell| cell.account.session_mut(at.session)?.acks.as_mut())
+        else {
+            return;
+        };
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        for held in acks.unacked() {
+            let stanza = held.stanza.clone();
+            stream.outbound.push(Item::Stanza { stanza, kept: None, shared: held.shared });
+        }
+        if acks.asks(1) {
+            stream.outbound.push_xml(REQUEST);
+        }
+        self.flush(key);
+        self.deliver_missed(now, at.actor, at.session);
+        self.advance_flood(now, at.actor, at.session);
+    }
+
+    /// An account whose sessions are to be found by their bare JID.
+    pub(super) fn actor_of(&self, jid: &Jid) -> Option<ActorKey> {
+        self.homes.get(jid.bare_str()).copied()
+    }
+}
+
+/// Why a session cannot be resumed.
+enum Refusal {
+    /// XEP-0198 section 5: `item-not-found`.
+    Unknown,
+    /// The stream ends.
+    TooHigh(StreamError),
+}
+
+const _: () = assert!(limits::SESSIONS_PER_ACCOUNT_MAX >= 2, "one that comes and one that goes");

@@ -1,0 +1,131 @@
+//! Rows on their way to the store, one save a turn of the loop, and the promises that hang on them (DESIGN
+//! section 20). What was kept and delivered within one turn never reaches the store.
+
+use std::collections::BTreeMap;
+
+use crate::actor::rows::{RowKey, Write};
+use crate::actor::{Answer, Envelope, Origin};
+use crate::base::Now;
+use crate::stanza::Stanza;
+
+use super::Shard;
+use super::output::{Ask, Output};
+use super::turns::{Seat, store_error};
+
+/// What was written since the last save.
+#[derive(Default)]
+pub(super) struct Saves {
+    /// None where a later write made it void.
+    writes: Vec<Option<Write>>,
+    /// Where rows that were put since the last save stand in `writes`, and whose promise they keep.
+    puts: BTreeMap<RowKey, (usize, usize)>,
+    promises: Vec<Promise>,
+}
+
+/// Kept when the save is durable.
+pub(super) struct Promise {
+    settle: Option<Origin>,
+    /// Goes back to its sender when it cannot be stored.
+    bounce: Option<Stanza>,
+}
+
+/// What hangs on one save.
+pub(super) struct SaveRecord {
+    promises: Vec<Promise>,
+}
+
+impl Shard {
+    /// Whether [`Shard::end_turn`] has something to store.
+    pub fn has_unsaved(&self) -> bool {
+        !self.saves.promises.is_empty() || !self.saves.writes.is_empty()
+    }
+
+    /// Adds the writes of one turn, and what is promised to whom when they are durable.
+    pub(super) fn save(
+        &mut self,
+        writes: impl Iterator<Item = Write>,
+        settle: Option<Origin>,
+        bounce: Option<Stanza>,
+    ) {
+        let promise = self.saves.promises.len();
+        self.saves.promises.push(Promise { settle, bounce });
+        for write in writes {
+            if let Write::Put { key, .. } = &write {
+                self.saves.puts.insert(key.clone(), (self.saves.writes.len(), promise));
+            }
+            self.saves.writes.push(Some(write));
+        }
+    }
+
+    /// Adds the removal of a row.
+    pub(super) fn unsave(&mut self, write: Write) {
+        if let Write::Delete { key, .. } = &write {
+            if let Some((at, promise)) = self.saves.puts.remove(key) {
+                // It never was in the store, and it is where it should be: there is nothing to bounce.
+                self.saves.writes[at] = None;
+                self.saves.promises[promise].bounce = None;
+                return;
+            }
+        }
+        self.saves.writes.push(Some(write));
+    }
+
+    /// Sends what was written to the store.
+    pub(super) fn flush_saves(&mut self, now: Now) {
+        if !self.has_unsaved() {
+            return;
+        }
+        self.saves.puts.clear();
+        let promises = std::mem::take(&mut self.saves.promises);
+        let writes: Vec<Write> = self.saves.writes.drain(..).flatten().collect();
+        let record = SaveRecord { promises };
+        if writes.is_empty() {
+            return self.saved(now, record, Answer::Saved);
+        }
+        match self.seats.take(Seat::Save(record)) {
+            Ok(ticket) => self.outputs.push_back(Output::Ask(ticket, Ask::Save(writes))),
+            Err(_) => debug_assert!(false, "a save always gets a seat"),
+        }
+    }
+
+    /// The store answered a save.
+    pub(super) fn saved(&mut self, now: Now, record: SaveRecord, answer: Answer) {
+        let error = match answer {
+            Answer::Failed(error) => Some(error),
+            _ => None,
+        };
+        if let Some(error) = error {
+            log::error!("save_failed error={error} promises={}", record.promises.len());
+        }
+        for promise in record.promises {
+            if let (Some(error), Some(stanza)) = (error, &promise.bounce) {
+                self.bounce(now, stanza, &store_error(error));
+            }
+            if let Some(origin) = promise.settle {
+                self.route(now, Envelope::Settled(origin));
+            }
+        }
+    }
+
+    /// Somebody made the promise of one of our clients' stanzas durable.
+    pub(super) fn settled(&mut self, _now: Now, origin: Origin) {
+        let Some(cell) = self.cells.get_mut(origin.actor) else {
+            return;
+        };
+        let Some(session) = cell.account.session_mut(origin.session) else {
+            return;
+        };
+        let Some(acks) = &mut session.acks else {
+            return;
+        };
+        let due = acks.settle(origin.sequence);
+        let handled = acks.handled();
+        let stream = session.stream;
+        if let Some(stream) = stream {
+            if due {
+                self.say(stream, super::streams::ack(handled));
+            }
+        }
+        self.resume_own(origin.actor);
+    }
+}

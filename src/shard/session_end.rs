@@ -1,0 +1,175 @@
+//! The end of streams and of sessions. A session outlives its stream when its client can resume it; when it
+//! ends, what it did not acknowledge finds another way.
+
+use crate::base::{ActorKey, Now, SessionId, StreamKey};
+use crate::im::acks::Unacked;
+use crate::stanza::{StreamCondition, StreamError};
+use crate::stream::{Item, Phase, SessionRef};
+
+use super::Shard;
+use super::cell::Mail;
+use super::input::CloseReason;
+use super::output::Output;
+use super::streams::context;
+
+/// How a session lost its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The client may come back for it.
+    Resumable,
+    /// The client said goodbye, or has nothing to come back to.
+    Final,
+}
+
+impl Shard {
+    /// The connection is gone.
+    pub(super) fn closed(&mut self, now: Now, key: StreamKey, reason: CloseReason) {
+        self.lose_stream(now, key, Loss::Resumable);
+        self.paused.remove(&key);
+        if let Some(stream) = self.streams.remove(key) {
+            self.timers.disarm_stream(stream.armed_for_ms, key);
+            log::debug!("stream_closed stream={} peer={} reason={reason:?}", stream.id, stream.peer);
+        }
+    }
+
+    /// Says an error on a stream and closes it.
+    pub(super) fn fail_stream(&mut self, now: Now, key: StreamKey, error: StreamError) {
+        let trace = self.trace();
+        if let Some(stream) = self.streams.get_mut(key) {
+            if matches!(stream.phase, Phase::Closing) {
+                return;
+            }
+            let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
+            stream.fail(&mut cx, error);
+            self.close_stream(key);
+        }
+    }
+
+    /// The stream said its last word: the shell writes it and closes.
+    pub(super) fn close_stream(&mut self, key: StreamKey) {
+        self.flush(key);
+        self.outputs.push_back(Output::Close(key));
+    }
+
+    /// Takes a stream's session from it: it waits to be resumed, or ends.
+    pub(super) fn lose_stream(&mut self, now: Now, key: StreamKey, loss: Loss) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(SessionRef { actor, session }) = stream.session.take() else {
+            return;
+        };
+        let unwritten = stream.outbound.take_messages();
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        let Some(session) = cell.account.session_mut(session) else {
+            return;
+        };
+        session.stream = None;
+        let id = session.id;
+        let timeout_ms = session.acks.as_ref().map_or(0, |acks| acks.resume_timeout_ms);
+        if loss == Loss::Resumable && timeout_ms > 0 {
+            // What was not written is in the ack queue.
+            if let Some(acks) = &mut session.acks {
+                acks.detached();
+            }
+            session.ends_at_ms = Some(now.mono_ms + timeout_ms);
+            self.arm_actor(now, actor);
+            return;
+        }
+        let leftovers = match session.acks {
+            Some(_) => Vec::new(),
+            None => unwritten.into_iter().filter_map(|item| unacked(now, item)).collect(),
+        };
+        self.end_session(now, actor, id, leftovers);
+    }
+
+    /// A session is over: those who saw it hear so, what it did not acknowledge finds another way.
+    pub(super) fn end_session(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        id: SessionId,
+        unwritten: Vec<Unacked>,
+    ) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        let Some(session) = cell.account.session_mut(id).filter(|session| !session.ended) else {
+            return;
+        };
+        session.ended = true;
+        session.ends_at_ms = None;
+        let held = session.acks.as_mut().map(|acks| acks.take_unacked()).unwrap_or_default();
+        let backlog = session.flood.take().map(|flood| flood.backlog).unwrap_or_default();
+        let waiting = backlog.into_iter().map(|delivery| Unacked {
+            stanza: delivery.stanza,
+            kept: delivery.kept,
+            shared: delivery.shared,
+            wall_ms: now.wall_ms,
+        });
+        cell.mailbox.push(Mail::Ended(id));
+        for held in held.into_iter().chain(unwritten).chain(waiting) {
+            cell.mailbox.push(Mail::Leftover(held));
+        }
+        self.wake(actor);
+    }
+
+    /// Ends a session whatever it is doing, with an error on its stream if it has one.
+    pub(super) fn expel(&mut self, now: Now, actor: ActorKey, id: SessionId, error: StreamError) {
+        let stream = self
+            .cells
+            .get(actor)
+            .and_then(|cell| cell.account.session(id))
+            .and_then(|session| session.stream);
+        match stream {
+            Some(key) => {
+                self.lose_stream(now, key, Loss::Final);
+                self.fail_stream(now, key, error);
+            }
+            None => self.end_session(now, actor, id, Vec::new()),
+        }
+    }
+
+    /// Ends every session of an account.
+    pub(super) fn end_all_sessions(&mut self, now: Now, actor: ActorKey, error: StreamError) {
+        let ids: Vec<SessionId> = self
+            .cells
+            .get(actor)
+            .map(|cell| cell.account.sessions.iter().map(|session| session.id).collect())
+            .unwrap_or_default();
+        for id in ids {
+            self.expel(now, actor, id, error.clone());
+        }
+    }
+
+    /// The last turn of a session is done.
+    pub(super) fn forget_session(&mut self, actor: ActorKey, id: SessionId) {
+        if let Some(cell) = self.cells.get_mut(actor) {
+            cell.account.apply(crate::im::Change::Ended(id));
+        }
+    }
+
+    /// The stream of a session that another connection took over.
+    pub(super) fn supplant(&mut self, now: Now, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            // What was not written is in the ack queue, which moved on.
+            stream.outbound.clear();
+            stream.session = None;
+        }
+        let error = StreamError::new(StreamCondition::Conflict, "The session was resumed elsewhere");
+        self.fail_stream(now, key, error);
+    }
+}
+
+/// What a lost stream without stream management had not written.
+fn unacked(now: Now, item: Item) -> Option<Unacked> {
+    match item {
+        Item::Stanza { stanza, kept, shared } => {
+            Some(Unacked { stanza, kept, shared, wall_ms: now.wall_ms })
+        }
+        Item::Xml(_) => None,
+    }
+}
+

@@ -1,0 +1,285 @@
+//! Streams in the shard: bytes in, events carried out, output announced.
+
+use crate::actor::auth::AuthAnswer;
+use crate::actor::{Delivery, Origin, Ticket};
+use crate::actor::audit::AuditEvent;
+use crate::base::{Now, Rng, StreamKey, TraceId, limits};
+use crate::config::Config;
+use crate::stanza::{Kind, Stanza, StanzaError, ns, reply_error};
+use crate::stream::{Context, Event, SessionRef};
+use crate::xml::Scratch;
+
+use super::Shard;
+use super::cell::Mail;
+use super::output::{Ask, Output};
+use super::session_end::Loss;
+use super::turns::Seat;
+
+impl Shard {
+    /// Offers bytes to a stream; how many it took.
+    pub(super) fn read(&mut self, now: Now, key: StreamKey, bytes: &[u8]) -> usize {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.heard(now);
+        }
+        let mut taken = 0;
+        loop {
+            if !self.may_read(now, key) {
+                break;
+            }
+            let trace = self.trace();
+            let Some(stream) = self.streams.get_mut(key) else {
+                return bytes.len();
+            };
+            let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
+            let (count, event) = stream.take(&mut cx, &bytes[taken..]);
+            taken += count;
+            self.audit_failure(key);
+            let Some(event) = event else {
+                break;
+            };
+            self.on_event(now, key, event);
+            // Each stanza is run before the next is read, so that a full mailbox is seen in time.
+            self.drive(now);
+        }
+        self.flush(key);
+        if taken < bytes.len() {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.is_paused = true;
+            }
+        }
+        taken
+    }
+
+    /// Whether the stream may be read now; if not, what will resume it is arranged.
+    fn may_read(&mut self, now: Now, key: StreamKey) -> bool {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return false;
+        };
+        if let Some(at_ms) = stream.throttle(now, &self.config) {
+            stream.throttled_until_ms = Some(at_ms);
+            self.arm_stream(key);
+            return false;
+        }
+        let Some(SessionRef { actor, session }) = stream.session else {
+            return true;
+        };
+        if self.outboxes.is_stopped() {
+            self.paused.insert(key);
+            return false;
+        }
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return true;
+        };
+        let unsettled = cell
+            .account
+            .session(session)
+            .and_then(|session| session.acks.as_ref())
+            .is_some_and(|acks| acks.unsettled_count() >= limits::UNSETTLED_COUNT_MAX);
+        if cell.mailbox.is_full_of_own() || unsettled {
+            if !cell.paused.contains(&key) {
+                cell.paused.push(key);
+            }
+            return false;
+        }
+        true
+    }
+
+    fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
+        match event {
+            Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
+            Event::Ask(ask) => match self.seats.take(Seat::Auth(key)) {
+                Ok(ticket) => {
+                    if let Some(stream) = self.streams.get_mut(key) {
+                        stream.asked(ticket);
+                    }
+                    self.outputs.push_back(Output::Ask(ticket, Ask::Auth(ask)));
+                }
+                Err(_) => {
+                    // DESIGN section 7: beyond its share the service's requests fail at once.
+                    let ticket = Ticket(u64::MAX);
+                    if let Some(stream) = self.streams.get_mut(key) {
+                        stream.asked(ticket);
+                    }
+                    self.authenticated(now, key, ticket, AuthAnswer::Unavailable);
+                }
+            },
+            Event::Verified => self.bring_home(now, key),
+            Event::Bind { request, resource } => self.bind_requested(now, key, request, resource),
+            Event::Enable(wish) => self.enable_requested(now, key, wish),
+            Event::Resume(wish) => self.resume_requested(now, key, &wish),
+            Event::Acknowledged(h) => {
+                if let Some(at) = self.session_of(key) {
+                    self.acknowledged(now, key, at, h);
+                    self.resume_own(at.actor);
+                }
+            }
+            Event::AckRequested => {
+                let handled = self.session_of(key).and_then(|at| {
+                    let cell = self.cells.get_mut(at.actor)?;
+                    let acks = cell.account.session_mut(at.session)?.acks.as_mut()?;
+                    Some(acks.answer_request())
+                });
+                if let Some(handled) = handled {
+                    self.say(key, ack(handled));
+                }
+            }
+            Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
+            Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
+            Event::Ended { clean } => {
+                let loss = if clean { Loss::Final } else { Loss::Resumable };
+                self.goodbye(now, key, loss);
+            }
+        }
+    }
+
+    /// A stanza of a bound session, or one whose sender shall hear an error.
+    fn stanza(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        mut stanza: Stanza,
+        error: Option<StanzaError>,
+    ) {
+        let Some(at) = self.session_of(key) else {
+            return;
+        };
+        let Some(cell) = self.cells.get_mut(at.actor) else {
+            return;
+        };
+        let Some(session) = cell.account.session_mut(at.session) else {
+            return;
+        };
+        // RFC 6120 section 8.1.2.1: the server "MUST add a 'from' attribute" with the full JID.
+        stanza.header.from = Some(session.jid.clone());
+        let origin = session.acks.as_mut().map(|acks| Origin {
+            worker: self.place.worker,
+            actor: at.actor,
+            session: at.session,
+            sequence: acks.receive(now.mono_ms, stanza.header.clone()),
+        });
+        log::trace!(
+            "stanza_in trace={} kind={} type={:?}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            stanza.header.type_,
+        );
+        match error {
+            None => {
+                let mail = Mail::Outbound { session: at.session, stanza, origin };
+                self.post_to(at.actor, mail);
+            }
+            Some(error) => {
+                if stanza.header.kind != Kind::Iq || stanza.header.id.is_some() {
+                    if let Some(reply) = reply_error(&stanza, &error) {
+                        let session = at.session;
+                        let delivery =
+                            Delivery { session, stanza: reply, kept: None, shared: false };
+                        self.deliver(now, at.actor, delivery);
+                    }
+                }
+                if let Some(origin) = origin {
+                    self.settled(now, origin);
+                }
+            }
+        }
+        self.arm_actor(now, at.actor);
+    }
+
+    /// The auth thread answered a question of a stream.
+    pub(super) fn authenticated(
+        &mut self,
+        now: Now,
+        key: StreamKey,
+        ticket: Ticket,
+        answer: AuthAnswer,
+    ) {
+        let trace = self.trace();
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
+        let event = stream.answered(&mut cx, ticket, answer);
+        self.audit_failure(key);
+        if let Some(event) = event {
+            self.on_event(now, key, event);
+        }
+        self.flush(key);
+        self.resume_stream(key);
+    }
+
+    /// Records an attempt to log in that failed.
+    fn audit_failure(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(failure) = stream.failed.take() else {
+            return;
+        };
+        let host = stream.host.clone().unwrap_or_default();
+        let account = failure.localpart.map(|localpart| format!("{localpart}@{host}").into());
+        self.outputs.push_back(Output::Audit(AuditEvent::LoginFailed {
+            host,
+            account,
+            mechanism: failure.mechanism,
+            from: Some(stream.peer.clone()),
+            reason: failure.reason,
+        }));
+    }
+
+    /// The stream takes bytes again, if it had refused some.
+    pub(super) fn resume_stream(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            if stream.is_paused && !stream.waits() {
+                stream.is_paused = false;
+                self.outputs.push_back(Output::Resume(key));
+            }
+        }
+    }
+
+    /// Streams of an account whose mailbox has room again.
+    pub(super) fn resume_own(&mut self, actor: crate::base::ActorKey) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        if cell.paused.is_empty() || cell.mailbox.is_full_of_own() {
+            return;
+        }
+        for key in std::mem::take(&mut cell.paused) {
+            self.resume_stream(key);
+        }
+    }
+
+    /// Streams that waited for the mesh.
+    pub(super) fn resume_paused(&mut self) {
+        for key in std::mem::take(&mut self.paused) {
+            self.resume_stream(key);
+        }
+    }
+
+    /// The session that a stream carries.
+    pub(super) fn session_of(&self, key: StreamKey) -> Option<SessionRef> {
+        self.streams.get(key)?.session
+    }
+
+    /// Our end of the stream is queued; its session goes its way, then the connection closes.
+    fn goodbye(&mut self, now: Now, key: StreamKey, loss: Loss) {
+        self.lose_stream(now, key, loss);
+        self.close_stream(key);
+    }
+}
+
+/// What a stream borrows for one step.
+pub(super) fn context<'a>(
+    now: Now,
+    config: &'a Config,
+    rng: &'a mut Rng,
+    scratch: &'a mut Scratch,
+    trace: TraceId,
+) -> Context<'a> {
+    Context { now, config, rng, scratch, trace }
+}
+
+/// XEP-0198 section 4: the answer.
+pub(super) fn ack(h: u32) -> String {
+    format!("<a xmlns='{}' h='{h}'/>", ns::SM)
+}

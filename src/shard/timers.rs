@@ -1,0 +1,232 @@
+//! Deadlines: each stream and each account is woken at its earliest one, and says then what is due.
+
+use std::collections::BTreeSet;
+
+use crate::actor::Envelope;
+use crate::actor::Origin;
+use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::stanza::{Condition, ErrorType, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use crate::jid::Jid;
+use crate::stanza::{Header, Kind, Payload, Type, reply_error};
+use crate::stream::Phase;
+
+use super::Shard;
+use super::session_end::Loss;
+
+/// The earliest deadline of each stream and account that has one.
+#[derive(Default)]
+pub(super) struct Timers {
+    due: BTreeSet<(u64, Owner)>,
+}
+
+/// Who is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    Stream(StreamKey),
+    Actor(ActorKey),
+}
+
+impl Timers {
+    /// The next deadline, on the monotonic clock.
+    pub fn next(&self) -> Option<u64> {
+        self.due.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// The stream is gone, or will be woken at another time.
+    pub fn disarm_stream(&mut self, armed_for_ms: u64, key: StreamKey) {
+        self.due.remove(&(armed_for_ms, Owner::Stream(key)));
+    }
+
+    fn pop(&mut self, now: Now) -> Option<Owner> {
+        let (at_ms, owner) = *self.due.first()?;
+        if at_ms > now.mono_ms {
+            return None;
+        }
+        self.due.pop_first();
+        Some(owner)
+    }
+}
+
+impl Shard {
+    /// Wakes everybody whose deadline has passed.
+    pub(super) fn tick(&mut self, now: Now) {
+        while let Some(owner) = self.timers.pop(now) {
+            match owner {
+                Owner::Stream(key) => self.stream_due(now, key),
+                Owner::Actor(actor) => self.actor_due(now, actor),
+            }
+        }
+    }
+
+    /// Arranges that the stream is woken at its earliest deadline. A deadline that moves away is left to
+    /// fire early: that costs less than moving it with every byte.
+    pub(super) fn arm_stream(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let c2s = &self.config.c2s;
+        let liveness_ms = match (&stream.phase, stream.pinged_at_ms) {
+            (Phase::Closing, _) => u64::MAX,
+            (Phase::Bound, Some(at_ms)) => at_ms + c2s.ping_timeout.as_ms(),
+            (Phase::Bound, None) => stream.read_at_ms + c2s.ping_after.as_ms(),
+            _ => stream.opened_at_ms + c2s.negotiation_timeout.as_ms(),
+        };
+        let due_ms = liveness_ms.min(stream.throttled_until_ms.unwrap_or(u64::MAX));
+        if due_ms < stream.armed_for_ms {
+            self.timers.due.remove(&(stream.armed_for_ms, Owner::Stream(key)));
+            self.timers.due.insert((due_ms, Owner::Stream(key)));
+            stream.armed_for_ms = due_ms;
+        }
+    }
+
+    /// Arranges that the account is woken at its earliest deadline.
+    pub(super) fn arm_actor(&mut self, now: Now, actor: ActorKey) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        let session_due = |session: &crate::im::Session| {
+            let unsettled = session.acks.as_ref().and_then(|acks| acks.unsettled_since_ms());
+            let bounce = unsettled.map(|since_ms| since_ms + limits::SETTLE_TIMEOUT_MS);
+            session.ends_at_ms.into_iter().chain(bounce).min()
+        };
+        let mut due_ms = cell.account.sessions.iter().filter_map(session_due).min();
+        if cell.is_idle() {
+            let exists = cell.account.identity.is_some();
+            let idle_ms = if exists { limits::ACCOUNT_IDLE_MS } else { 0 };
+            due_ms = Some(cell.used_at_ms + idle_ms);
+        }
+        let Some(due_ms) = due_ms else {
+            return;
+        };
+        // Strictly later than now, or the loop would not sleep.
+        let due_ms = due_ms.max(now.mono_ms + 1);
+        if due_ms < cell.armed_for_ms {
+            self.timers.due.remove(&(cell.armed_for_ms, Owner::Actor(actor)));
+            self.timers.due.insert((due_ms, Owner::Actor(actor)));
+            cell.armed_for_ms = due_ms;
+        }
+    }
+
+    fn stream_due(&mut self, now: Now, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        stream.armed_for_ms = u64::MAX;
+        if stream.throttled_until_ms.is_some_and(|at_ms| at_ms <= now.mono_ms) {
+            stream.throttled_until_ms = None;
+            self.resume_stream(key);
+        }
+        self.check_outbound(now, key);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let c2s = &self.config.c2s;
+        match (&stream.phase, stream.pinged_at_ms) {
+            (Phase::Closing, _) => return,
+            (Phase::Bound, None) => {
+                if stream.read_at_ms + c2s.ping_after.as_ms() <= now.mono_ms {
+                    stream.pinged_at_ms = Some(now.mono_ms);
+                    self.ping(key);
+                }
+            }
+            (Phase::Bound, Some(at_ms)) => {
+                if at_ms + c2s.ping_timeout.as_ms() <= now.mono_ms {
+                    self.lose_stream(now, key, Loss::Resumable);
+                    return self.fail_stream(now, key, silent("No answer to a ping"));
+                }
+            }
+            _ => {
+                if stream.opened_at_ms + c2s.negotiation_timeout.as_ms() <= now.mono_ms {
+                    return self.fail_stream(now, key, silent("The negotiation took too long"));
+                }
+            }
+        }
+        self.arm_stream(key);
+    }
+
+    /// XEP-0199 section 4.1, or an acknowledgement request where XEP-0198 is on: a ping would count as a
+    /// stanza there.
+    fn ping(&mut self, key: StreamKey) {
+        let Some(at) = self.session_of(key) else {
+            return;
+        };
+        let session = self.cells.get(at.actor).and_then(|cell| cell.account.session(at.session));
+        let Some(session) = session else {
+            return;
+        };
+        if session.acks.is_some() {
+            return self.say(key, super::deliver::REQUEST.to_owned());
+        }
+        let domain = Jid::domain(session.jid.domainpart()).ok();
+        let mut header = Header::new(Kind::Iq, Type::Get);
+        header.from = domain;
+        header.to = Some(session.jid.clone());
+        header.id = Some(self.rng.token().into());
+        let payload = Payload::from_normal(&format!("<ping xmlns='{}'/>", ns::PING));
+        let mut xml = Vec::new();
+        Stanza { header, payload }.write(&mut xml);
+        self.say(key, String::from_utf8(xml).expect("written from strings and ASCII only"));
+    }
+
+    fn actor_due(&mut self, now: Now, actor: ActorKey) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        cell.armed_for_ms = u64::MAX;
+        let over = |session: &&crate::im::Session| {
+            session.ends_at_ms.is_some_and(|at_ms| at_ms <= now.mono_ms)
+        };
+        let over: Vec<SessionId> = cell.account.sessions.iter().filter(over).map(|s| s.id).collect();
+        for id in over {
+            self.end_session(now, actor, id, Vec::new());
+        }
+        self.bounce_overdue(now, actor);
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        let exists = cell.account.identity.is_some();
+        let idle_ms = if exists { limits::ACCOUNT_IDLE_MS } else { 0 };
+        if cell.is_idle() && cell.used_at_ms + idle_ms <= now.mono_ms {
+            self.homes.remove(cell.account.jid.bare_str());
+            self.cells.remove(actor);
+            return;
+        }
+        self.arm_actor(now, actor);
+    }
+
+    /// DESIGN section 20: "Anything unsettled after 10 s is bounced, and so settled."
+    fn bounce_overdue(&mut self, now: Now, actor: ActorKey) {
+        let before_ms = now.mono_ms.saturating_sub(limits::SETTLE_TIMEOUT_MS);
+        while let Some((session, sequence, header)) = self.take_overdue(actor, before_ms) {
+            let stanza = Stanza { header: *header, payload: Payload::EMPTY };
+            let error = StanzaError::new(
+                Condition::ResourceConstraint,
+                "The server could not make sure in time that this is delivered",
+            )
+            .of_type(ErrorType::Wait);
+            if reply_error(&stanza, &error).is_some() {
+                self.tell_session(now, actor, session, &stanza, &error);
+            }
+            let worker = self.place.worker;
+            self.route(now, Envelope::Settled(Origin { worker, actor, session, sequence }));
+        }
+    }
+
+    fn take_overdue(
+        &mut self,
+        actor: ActorKey,
+        before_ms: u64,
+    ) -> Option<(SessionId, u32, Box<Header>)> {
+        let cell = self.cells.get_mut(actor)?;
+        cell.account.sessions.iter_mut().find_map(|session| {
+            let (sequence, header) = session.acks.as_mut()?.take_overdue(before_ms)?;
+            Some((session.id, sequence, header))
+        })
+    }
+}
+
+/// RFC 6120 section 4.6.1 and 4.9.3.4: "one party ... has reason to believe that the other ... has
+/// permanently lost the ability to communicate".
+fn silent(text: &'static str) -> StreamError {
+    StreamError::new(StreamCondition::ConnectionTimeout, text)
+}

@@ -1,0 +1,435 @@
+//! Turns: the head of a mailbox is run from its start until it has all it needs, then its effects go out. A
+//! panic in a turn costs the stanza, not the worker.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use slotmap::SlotMap;
+
+use crate::actor::auth::AuthAnswer;
+use crate::actor::rows::{Fence, StoreError};
+use crate::actor::{Answer, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Ticket, Turn};
+use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::im::account::Change;
+use crate::im::{message, presence};
+use crate::jid::Jid;
+use crate::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError, reply_error};
+
+use super::cell::{Cell, Mail};
+use super::output::{Ask, Output};
+use super::save::SaveRecord;
+use super::{Shard, pipelines};
+
+slotmap::new_key_type! {
+    pub(super) struct SeatKey;
+}
+
+/// Seats kept for answers, and how many of each service are taken.
+#[derive(Default)]
+pub(super) struct Seats {
+    seats: SlotMap<SeatKey, Seat>,
+    store: usize,
+    auth: usize,
+}
+
+/// Who asked.
+pub(super) enum Seat {
+    Need(ActorKey, Need),
+    Flood(ActorKey, SessionId),
+    Save(SaveRecord),
+    Auth(StreamKey),
+}
+
+impl Seats {
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Keeps a seat, or none when the service's share is used up. A save always gets one: refusing it would
+    /// break a promise, and its number is bounded by the turns of the loop.
+    pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
+        let (used, bound) = match &seat {
+            Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
+            Seat::Save(_) => (&mut self.store, usize::MAX),
+            Seat::Need(..) | Seat::Flood(..) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
+        };
+        if *used >= bound {
+            return Err(seat);
+        }
+        *used += 1;
+        Ok(super::shard::ticket(self.seats.insert(seat)))
+    }
+
+    /// The answer is here; none for a seat that was given up.
+    pub fn free(&mut self, ticket: Ticket) -> Option<Seat> {
+        let seat = self.seats.remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
+        match &seat {
+            Seat::Auth(_) => self.auth -= 1,
+            _ => self.store -= 1,
+        }
+        Some(seat)
+    }
+}
+
+impl Shard {
+    /// The account at this address, made resident if it is not.
+    pub(super) fn cell_at(&mut self, now: Now, jid: &Jid) -> ActorKey {
+        if let Some(&actor) = self.homes.get(jid.bare_str()) {
+            return actor;
+        }
+        let account = crate::im::Account::new(jid.to_bare());
+        let actor = self.cells.insert(Box::new(Cell::new(now, account)));
+        self.homes.insert(jid.bare_str().into(), actor);
+        actor
+    }
+
+    /// Puts mail into the box of the account at this address.
+    pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
+        let actor = self.cell_at(now, to);
+        if let Mail::Inbound { stanza, settle } = &mail {
+            if self.cells[actor].mailbox.is_full_of_foreign() {
+                // DESIGN section 7: messages and IQs bounce; presence will come again.
+                let (stanza, settle) = (stanza.clone(), *settle);
+                if stanza.header.kind != Kind::Presence {
+                    self.bounce(now, &stanza, &overloaded());
+                }
+                if let Some(origin) = settle {
+                    self.route(now, Envelope::Settled(origin));
+                }
+                return;
+            }
+        }
+        self.post_to(actor, mail);
+    }
+
+    /// Puts mail into the box of a resident account.
+    pub(super) fn post_to(&mut self, actor: ActorKey, mail: Mail) {
+        if let Some(cell) = self.cells.get_mut(actor) {
+            cell.mailbox.push(mail);
+            self.wake(actor);
+        }
+    }
+
+    /// The account shall be run before this turn of the loop ends.
+    pub(super) fn wake(&mut self, actor: ActorKey) {
+        if let Some(cell) = self.cells.get_mut(actor) {
+            if !cell.is_ready {
+                cell.is_ready = true;
+                self.ready.push_back(actor);
+            }
+        }
+    }
+
+    /// Reads mail until the box is empty or the head has to wait.
+    pub(super) fn run(&mut self, now: Now, actor: ActorKey) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        cell.is_ready = false;
+        cell.used_at_ms = now.mono_ms;
+        while let Some(cell) = self.cells.get(actor) {
+            if cell.parked.is_some() || cell.mailbox.front().is_none() {
+                break;
+            }
+            let outcome = self.attempt(now, actor);
+            match outcome {
+                Ok(()) => {
+                    let mail = self.finish_mail(actor);
+                    self.apply(now, actor, mail);
+                }
+                Err(Stop::Need(need)) => {
+                    self.effects.clear();
+                    self.park(now, actor, need);
+                }
+                Err(Stop::Reject(error)) => {
+                    self.effects.clear();
+                    let mail = self.finish_mail(actor);
+                    self.reject(now, actor, mail, &error);
+                }
+            }
+        }
+        self.resume_own(actor);
+        self.arm_actor(now, actor);
+    }
+
+    /// One run of the head of the mailbox.
+    fn attempt(&mut self, now: Now, actor: ActorKey) -> Outcome {
+        let cell = &mut self.cells[actor];
+        cell.runs += 1;
+        if cell.runs > limits::TURN_RUNS_MAX {
+            log::error!("turn_restarts_forever account={}", cell.account.jid);
+            return Err(Stop::Reject(internal_error()));
+        }
+        let cell = &self.cells[actor];
+        let Some(host) = self.config.host(cell.account.jid.domainpart()) else {
+            // A reload took the domain away.
+            return Err(Stop::Reject(StanzaError::new(Condition::ServiceUnavailable, "")));
+        };
+        let mut turn = Turn {
+            now,
+            config: &self.config,
+            host,
+            catalog: &self.catalog,
+            actor: &cell.account,
+            rng: &mut self.rng,
+            sequence: &mut self.sequence,
+            out: &mut self.effects,
+            loaded: &cell.loaded,
+        };
+        let Some(mail) = cell.mailbox.front() else {
+            return Ok(());
+        };
+        // The actor is lent immutably and the effects of a broken run are dropped: nothing that a panic could
+        // leave half-done is seen again.
+        match catch_unwind(AssertUnwindSafe(|| read_mail(&mut turn, mail))) {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                log::error!("turn_panicked account={}", cell.account.jid);
+                self.count_panic(now, actor);
+                Err(Stop::Reject(internal_error()))
+            }
+        }
+    }
+
+    /// Takes the head off the mailbox: its turn is over.
+    fn finish_mail(&mut self, actor: ActorKey) -> Option<Mail> {
+        let cell = self.cells.get_mut(actor)?;
+        cell.runs = 0;
+        cell.loaded.clear();
+        cell.mailbox.pop()
+    }
+
+    /// Carries out what the turn wrote.
+    fn apply(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>) {
+        // Lent out and put back, so that its memory is used again.
+        let mut effects = std::mem::take(&mut self.effects);
+        for change in effects.change.drain(..) {
+            match change {
+                Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
+                Change::Ended(session) => self.forget_session(actor, session),
+                change => {
+                    if let Some(cell) = self.cells.get_mut(actor) {
+                        cell.account.apply(change);
+                    }
+                }
+            }
+        }
+        for delivery in effects.deliver.drain(..) {
+            self.deliver(now, actor, delivery);
+        }
+        let mut settle = mail.as_ref().and_then(Mail::settles);
+        for envelope in effects.send.drain(..) {
+            if let Envelope::Stanza { settle: taken @ Some(_), .. } = &envelope {
+                // Whoever takes the stanza settles it.
+                debug_assert_eq!(*taken, settle);
+                settle = None;
+            }
+            self.route(now, envelope);
+        }
+        if effects.write.is_empty() {
+            if let Some(origin) = settle {
+                self.route(now, Envelope::Settled(origin));
+            }
+        } else {
+            let bounce = match mail {
+                Some(Mail::Inbound { stanza, .. }) => Some(stanza),
+                _ => None,
+            };
+            self.save(effects.write.drain(..), settle, bounce);
+        }
+        self.outputs.extend(effects.audit.drain(..).map(Output::Audit));
+        self.effects = effects;
+    }
+
+    /// The head of the mailbox waits for a row.
+    fn park(&mut self, now: Now, actor: ActorKey, need: Need) {
+        let ask = match &need {
+            Need::Row(table, key) => {
+                Ask::Row { table, key: key.clone(), fence: Fence::AfterSaves }
+            }
+            Need::Range(table, range) => {
+                Ask::Range { table, range: range.clone(), fence: Fence::AfterSaves }
+            }
+        };
+        match self.seats.take(Seat::Need(actor, need)) {
+            Ok(ticket) => {
+                self.cells[actor].parked = Some(ticket);
+                self.flush_saves(now);
+                self.outputs.push_back(Output::Ask(ticket, ask));
+            }
+            Err(_) => {
+                let mail = self.finish_mail(actor);
+                self.reject(now, actor, mail, &store_error(StoreError::Overloaded));
+            }
+        }
+    }
+
+    /// A service thread answered.
+    pub(super) fn answered(&mut self, now: Now, ticket: Ticket, answer: Answer) {
+        match self.seats.free(ticket) {
+            None => log::debug!("answer_for_nobody ticket={}", ticket.0),
+            Some(Seat::Need(actor, need)) => self.fetched(now, actor, ticket, need, answer),
+            Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
+            Some(Seat::Save(record)) => self.saved(now, record, answer),
+            Some(Seat::Auth(stream)) => {
+                let answer = match answer {
+                    Answer::Auth(answer) => answer,
+                    _ => AuthAnswer::Unavailable,
+                };
+                self.authenticated(now, stream, ticket, answer);
+            }
+        }
+    }
+
+    fn fetched(&mut self, now: Now, actor: ActorKey, ticket: Ticket, need: Need, answer: Answer) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        if cell.parked != Some(ticket) {
+            return;
+        }
+        cell.parked = None;
+        let loaded = match (need, answer) {
+            (Need::Row(table, key), Answer::Row(value)) => Ok(Loaded::Row { table, key, value }),
+            (Need::Range(table, range), Answer::Range { rows, more }) => {
+                Ok(Loaded::Range { table, range, rows, more })
+            }
+            (_, Answer::Failed(error)) => Err(error),
+            _ => Err(StoreError::Broken),
+        };
+        match loaded {
+            Ok(loaded) => cell.loaded.push(loaded),
+            Err(error) => {
+                let mail = self.finish_mail(actor);
+                self.reject(now, actor, mail, &store_error(error));
+            }
+        }
+        self.wake(actor);
+    }
+
+    /// The head of the mailbox could not be done: its sender is told.
+    fn reject(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>, error: &StanzaError) {
+        match mail {
+            Some(Mail::Outbound { session, stanza, origin }) => {
+                self.tell_session(now, actor, session, &stanza, error);
+                if let Some(origin) = origin {
+                    self.route(now, Envelope::Settled(origin));
+                }
+            }
+            Some(Mail::Inbound { stanza, settle }) => {
+                // RFC 6121 section 8.5.1: presence to nobody is ignored.
+                if stanza.header.kind != Kind::Presence {
+                    self.bounce(now, &stanza, error);
+                }
+                if let Some(origin) = settle {
+                    self.route(now, Envelope::Settled(origin));
+                }
+            }
+            Some(Mail::Leftover(held)) => self.bounce(now, &held.stanza, error),
+            // It is over all the same.
+            Some(Mail::Ended(session)) => self.forget_session(actor, session),
+            None => {}
+        }
+    }
+
+    /// An error to one of this account's own sessions, about what it sent.
+    pub(super) fn tell_session(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        session: SessionId,
+        stanza: &Stanza,
+        error: &StanzaError,
+    ) {
+        if let Some(mut reply) = reply_error(stanza, error) {
+            // Section 8.1.1.1: what had no 'to' was for the account itself.
+            let account = self.cells.get(actor).map(|cell| cell.account.jid.clone());
+            reply.header.from = reply.header.from.or(account);
+            let delivery =
+                crate::actor::Delivery { session, stanza: reply, kept: None, shared: false };
+            self.deliver(now, actor, delivery);
+        }
+    }
+
+    /// An error to whoever sent the stanza, wherever that is.
+    pub(super) fn bounce(&mut self, now: Now, stanza: &Stanza, error: &StanzaError) {
+        if let Some(reply) = reply_error(stanza, error) {
+            if reply.header.to.is_some() {
+                self.route(now, Envelope::Stanza { stanza: reply, settle: None });
+            }
+        }
+    }
+
+    /// The third panic of an actor within a minute closes it.
+    fn count_panic(&mut self, now: Now, actor: ActorKey) {
+        let cell = &mut self.cells[actor];
+        let (count, since) = &mut cell.panics;
+        if now.mono_ms.saturating_sub(*since) > limits::PANIC_WINDOW_MS {
+            (*count, *since) = (0, now.mono_ms);
+        }
+        *count += 1;
+        if *count >= limits::PANIC_COUNT_MAX {
+            *count = 0;
+            self.end_all_sessions(now, actor, internal_server_error());
+        }
+    }
+}
+
+impl Mail {
+    /// Who waits for the fate of what this mail carries.
+    fn settles(&self) -> Option<Origin> {
+        match self {
+            Mail::Outbound { origin, .. } => *origin,
+            Mail::Inbound { settle, .. } => *settle,
+            Mail::Ended(_) | Mail::Leftover(_) => None,
+        }
+    }
+}
+
+fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
+    match mail {
+        Mail::Outbound { session, stanza, origin } => {
+            let mut draft = Draft::new(stanza.clone(), Some(*session), *origin);
+            pipelines::run(pipelines::outbound(stanza.header.kind), turn, &mut draft)
+        }
+        Mail::Inbound { stanza, settle } => {
+            let mut draft = Draft::new(stanza.clone(), None, *settle);
+            pipelines::run(pipelines::inbound(stanza.header.kind), turn, &mut draft)
+        }
+        Mail::Ended(session) => {
+            if let Some(session) = turn.actor.session(*session) {
+                presence::ended(turn, session);
+            }
+            Ok(())
+        }
+        Mail::Leftover(held) => message::leftover(turn, held),
+    }
+}
+
+fn overloaded() -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint, "The recipient is overloaded, try again later")
+}
+
+fn internal_error() -> StanzaError {
+    StanzaError::new(Condition::InternalServerError, "The server failed to process this stanza")
+        .of_type(ErrorType::Wait)
+}
+
+pub(super) fn internal_server_error() -> crate::stanza::StreamError {
+    crate::stanza::StreamError::new(
+        crate::stanza::StreamCondition::InternalServerError,
+        "The server failed repeatedly for this account",
+    )
+}
+
+/// What a user hears of the store's troubles.
+pub(super) fn store_error(error: StoreError) -> StanzaError {
+    match error {
+        StoreError::Broken => internal_error(),
+        StoreError::DiskFull => {
+            StanzaError::new(Condition::ResourceConstraint, "The server cannot store this now")
+        }
+        StoreError::Overloaded => {
+            StanzaError::new(Condition::ResourceConstraint, "The server is overloaded")
+        }
+    }
+}

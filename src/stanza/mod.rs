@@ -1,0 +1,59 @@
+//! The vocabulary: stanzas, their errors, stream errors, namespaces. Refuses to know what any of them
+//! causes.
+
+mod build;
+mod delay;
+mod error;
+mod header;
+mod iq;
+pub mod ns;
+mod payload;
+mod read;
+mod stream_error;
+
+pub use build::{reply_error, reply_result, server_message};
+pub use delay::{delay_element, stamp};
+pub use error::{Condition, ErrorType, StanzaError};
+pub use header::{Header, Kind, Type};
+pub use iq::Iq;
+pub use payload::Payload;
+pub use read::{ReadError, read_stanza, read_stored};
+pub use stream_error::{StreamCondition, StreamError};
+
+/// A message, presence or IQ: what a server looks at, and what it only carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stanza {
+    pub header: Header,
+    pub payload: Payload,
+}
+
+impl Stanza {
+    /// Bytes that this stanza is charged with in a queue: its payload and a guess of its start tag.
+    pub fn charge(&self) -> usize {
+        self.payload.len() + 160
+    }
+
+    /// Appends the stanza as XML whose default namespace is the stream's content namespace.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.header.write_open(out, None);
+        self.close(out);
+    }
+
+    /// Appends the stanza as XML that stands on its own: carbons, stored rows.
+    pub fn write_standalone(&self, out: &mut Vec<u8>) {
+        self.header.write_open(out, Some(ns::CLIENT));
+        self.close(out);
+    }
+
+    fn close(&self, out: &mut Vec<u8>) {
+        if self.payload.is_empty() {
+            out.extend_from_slice(b"/>");
+            return;
+        }
+        out.push(b'>');
+        out.extend_from_slice(self.payload.xml().as_bytes());
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(self.header.kind.name().as_bytes());
+        out.push(b'>');
+    }
+}

@@ -1,0 +1,153 @@
+//! A stanza's inner XML in normal form, shared while it waits, and an index of its direct children.
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::ns;
+use crate::xml::{Child, Children, Element};
+
+/// Normalised inner XML: it stands on its own wherever the content namespace is the default one.
+#[derive(Clone)]
+pub struct Payload(Option<Arc<Shared>>);
+
+struct Shared {
+    xml: Box<str>,
+    children: SmallVec<[Child; 3]>,
+}
+
+impl Payload {
+    /// No children, no text.
+    pub const EMPTY: Payload = Payload(None);
+
+    /// What the normaliser wrote, with the index that it made.
+    pub fn new(xml: &str, children: &[Child]) -> Payload {
+        if xml.is_empty() {
+            return Payload::EMPTY;
+        }
+        Payload(Some(Arc::new(Shared {
+            xml: xml.into(),
+            children: SmallVec::from_slice(children),
+        })))
+    }
+
+    /// XML that the server itself wrote in normal form.
+    pub fn from_normal(xml: &str) -> Payload {
+        Payload::new(xml, &index(xml))
+    }
+
+    /// The inner XML.
+    pub fn xml(&self) -> &str {
+        self.0.as_ref().map_or("", |shared| &shared.xml)
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.xml().len()
+    }
+
+    /// Whether there is neither child nor text.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The direct children, in document order.
+    pub fn children(&self) -> impl Iterator<Item = Element<'_>> {
+        let shared = self.0.as_deref();
+        let index = shared.map_or(&[][..], |shared| &shared.children[..]);
+        index.iter().filter_map(move |child| {
+            let xml = &shared?.xml[child.start as usize..child.end as usize];
+            Element::parse(xml, ns::CLIENT)
+        })
+    }
+
+    /// The first direct child of this namespace and name.
+    pub fn child(&self, ns: &str, name: &str) -> Option<Element<'_>> {
+        let shared = self.0.as_deref()?;
+        let child = shared.children.iter().find(|child| {
+            span(&shared.xml, child.name) == name
+                && child.ns.map_or(ns::CLIENT, |ns| span(&shared.xml, ns)) == ns
+        })?;
+        Element::parse(&shared.xml[child.start as usize..child.end as usize], ns::CLIENT)
+    }
+
+    /// Whether a direct child of this namespace and name is there.
+    pub fn has(&self, ns: &str, name: &str) -> bool {
+        self.child(ns, name).is_some()
+    }
+
+    /// This payload with `xml` (normal form, elements only) behind its children.
+    pub fn with(&self, xml: &str) -> Payload {
+        Payload::from_normal(&[self.xml(), xml].concat())
+    }
+
+    /// This payload without the direct children that `unwanted` names; itself when there are none. Text
+    /// between children, which no stanza may carry, is dropped with them.
+    pub fn without(&self, unwanted: impl Fn(&Element<'_>) -> bool) -> Payload {
+        if !self.children().any(|child| unwanted(&child)) {
+            return self.clone();
+        }
+        let kept: Vec<&str> =
+            self.children().filter(|child| !unwanted(child)).map(|child| child.raw()).collect();
+        Payload::from_normal(&kept.concat())
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Payload) -> bool {
+        self.xml() == other.xml()
+    }
+}
+
+impl Eq for Payload {}
+
+/// Message content is not loggable: a length.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+/// The index of what the normaliser did not write. The cursor borrows from `xml`, so where its parts lie is
+/// a difference of addresses.
+fn index(xml: &str) -> SmallVec<[Child; 3]> {
+    let base = xml.as_ptr() as usize;
+    let bytes = |part: &str| {
+        let start = part.as_ptr() as usize - base;
+        (start as u32, (start + part.len()) as u32)
+    };
+    let child = |element: Element<'_>| {
+        let (start, end) = bytes(element.raw());
+        let own_ns = element.attribute("xmlns").is_some();
+        Child { start, end, name: bytes(element.name()), ns: own_ns.then(|| bytes(element.ns())) }
+    };
+    Children::new(xml, ns::CLIENT).map(child).collect()
+}
+
+fn span(xml: &str, (start, end): (u32, u32)) -> &str {
+    &xml[start as usize..end as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_found_by_namespace_and_name() {
+        let payload = Payload::from_normal("<body>a</body><x xmlns='urn:x'><body/></x><body/>");
+        assert_eq!(payload.children().count(), 3);
+        assert_eq!(payload.child("urn:x", "x").map(|x| x.inner().to_owned()), Some("<body/>".into()));
+        assert!(payload.has(ns::CLIENT, "body"));
+        assert!(!payload.has("urn:x", "body"));
+    }
+
+    #[test]
+    fn removing_a_child_leaves_the_others_and_their_index() {
+        let payload = Payload::from_normal("<a/><x xmlns='urn:x'/><b>t</b>");
+        let rest = payload.without(|child| child.ns() == "urn:x");
+        assert_eq!(rest.xml(), "<a/><b>t</b>");
+        assert_eq!(rest.child(ns::CLIENT, "b").map(|b| b.text().into_owned()), Some("t".into()));
+        assert_eq!(rest.with("<c xmlns='urn:c'/>").child("urn:c", "c").is_some(), true);
+    }
+}

@@ -1,0 +1,115 @@
+//! Stream features (RFC 6120 section 4.3.2): what the client may negotiate next, and nothing else.
+
+use crate::config::{Config, HostConfig, TlsMode};
+use crate::stanza::ns;
+
+use super::sasl::{self, Mechanism, SaslPolicy};
+use super::state::{Phase, StreamState};
+use super::tls;
+use crate::actor::auth::ScramHash;
+
+impl StreamState {
+    /// The features of the phase that begins.
+    pub fn features(&self, config: &Config) -> String {
+        if self.jid.is_some() {
+            self.after_authentication(config)
+        } else {
+            self.before_authentication(config)
+        }
+    }
+
+    /// The mechanisms that this stream's host and channel allow now, best first.
+    pub(super) fn mechanisms(&self, config: &Config) -> Vec<Mechanism> {
+        let Some(host) = self.host_config(config) else {
+            return Vec::new();
+        };
+        sasl::offered(&host.name, &policy(host), &tls::channel(self.tls.as_deref()))
+    }
+
+    /// Whether TLS must come before anything else.
+    pub(super) fn needs_tls(&self, config: &Config) -> bool {
+        self.tls.is_none()
+            && self.listener(config).is_none_or(|listener| match listener.tls {
+                TlsMode::Starttls => listener.require_tls,
+                TlsMode::Direct => true,
+                TlsMode::None => false,
+            })
+    }
+
+    fn before_authentication(&self, config: &Config) -> String {
+        let mut xml = String::from("<stream:features>");
+        let starttls = self.tls.is_none()
+            && self.listener(config).is_some_and(|listener| listener.tls == TlsMode::Starttls);
+        if self.needs_tls(config) {
+            // Section 5.3.1: "the receiving entity MUST NOT offer any other feature" beside a required
+            // STARTTLS that could be negotiated before it.
+            xml.push_str(&format!("<starttls xmlns='{}'><required/></starttls>", ns::TLS));
+            xml.push_str("</stream:features>");
+            return xml;
+        }
+        if starttls {
+            xml.push_str(&format!("<starttls xmlns='{}'/>", ns::TLS));
+        }
+        let mechanisms = self.mechanisms(config);
+        let names: String = mechanisms
+            .iter()
+            .map(|mechanism| format!("<mechanism>{}</mechanism>", mechanism.name()))
+            .collect();
+        xml.push_str(&format!("<mechanisms xmlns='{}'>{names}</mechanisms>", ns::SASL));
+        xml.push_str(&format!(
+            "<authentication xmlns='{}'>{names}<inline><sm xmlns='{}'/><bind xmlns='{}'><inline>\
+             <feature var='{}'/><feature var='{}'/></inline></bind></inline></authentication>",
+            ns::SASL2,
+            ns::SM,
+            ns::BIND2,
+            ns::SM,
+            ns::CARBONS,
+        ));
+        let bindings =
+            sasl::channel_bindings(&mechanisms, &tls::channel(self.tls.as_deref()));
+        if !bindings.is_empty() {
+            xml.push_str(&format!("<sasl-channel-binding xmlns='{}'>", ns::SASL_CHANNEL_BINDING));
+            for binding in bindings {
+                xml.push_str(&format!("<channel-binding type='{binding}'/>"));
+            }
+            xml.push_str("</sasl-channel-binding>");
+        }
+        let limit = super::sasl_profile::PRE_AUTH_BYTES;
+        xml.push_str(&limits(limit, config));
+        xml.push_str("</stream:features>");
+        xml
+    }
+
+    /// After authentication: a resource, stream management, and the limits that hold now.
+    fn after_authentication(&self, config: &Config) -> String {
+        let mut xml = String::from("<stream:features>");
+        if !matches!(self.phase, Phase::Bound) {
+            xml.push_str(&format!("<bind xmlns='{}'><required/></bind>", ns::BIND));
+            // RFC 3921's session, marked as RFC 6121 appendix E advises for compatibility.
+            xml.push_str(&format!("<session xmlns='{}'><optional/></session>", ns::SESSION));
+        }
+        xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
+        xml.push_str(&limits(config.c2s.element_size.as_bytes() as usize, config));
+        xml.push_str("</stream:features>");
+        xml
+    }
+}
+
+/// XEP-0478 section 3.1.
+fn limits(bytes_max: usize, config: &Config) -> String {
+    format!(
+        "<limits xmlns='{}'><max-bytes>{bytes_max}</max-bytes><idle-seconds>{}</idle-seconds></limits>",
+        ns::STREAM_LIMITS,
+        config.c2s.ping_after.as_ms() / 1_000,
+    )
+}
+
+/// What the embedded store can verify, and what the host allows of it.
+fn policy(host: &HostConfig) -> SaslPolicy {
+    SaslPolicy {
+        scram: vec![ScramHash::Sha512, ScramHash::Sha256, ScramHash::Sha1],
+        plain: host.plain,
+        external: host.external,
+        anonymous: host.anonymous,
+    }
+}

@@ -1,0 +1,88 @@
+//! What a stream knows once its peer is authenticated, and what the peer asked for in the same breath
+//! (XEP-0388, 0386). Complete before the hand-over: the account's home writes the answer.
+
+use std::sync::Arc;
+
+use crate::actor::auth::AccountRef;
+use crate::stanza::ns;
+use crate::xml::Element;
+
+/// A verified identity and what is still owed to its client.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Prepared.
+    pub localpart: Arc<str>,
+    /// None for SASL ANONYMOUS.
+    pub account: Option<AccountRef>,
+    /// Name of the mechanism, for audit.
+    pub mechanism: &'static str,
+    /// SASL's additional data with success.
+    pub additional: Option<Vec<u8>>,
+    pub profile: Profile,
+}
+
+/// Under which profile of SASL the client authenticated.
+#[derive(Clone, Debug)]
+pub enum Profile {
+    /// RFC 6120 section 6: `<success/>`, then a stream restart.
+    Sasl1,
+    /// XEP-0388: `<success/>` says what became of the inline requests; no restart.
+    Sasl2 { resume: Option<ResumeWish>, bind: Option<BindWish> },
+}
+
+/// XEP-0386: Bind 2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BindWish {
+    /// What the resource begins with.
+    pub tag: Option<String>,
+    pub carbons: bool,
+    pub enable: Option<EnableWish>,
+}
+
+/// XEP-0198 section 3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnableWish {
+    pub resume: bool,
+    /// The client's preferred maximum in seconds.
+    pub max_s: Option<u32>,
+}
+
+/// XEP-0198 section 5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumeWish {
+    pub previd: String,
+    pub h: u32,
+}
+
+impl BindWish {
+    /// From `<bind xmlns='urn:xmpp:bind:0'/>`; what is not known is ignored, as XEP-0386 section 4 asks.
+    pub fn read(bind: &Element<'_>) -> BindWish {
+        BindWish {
+            tag: bind.child(ns::BIND2, "tag").map(|tag| tag.text().into_owned()),
+            carbons: bind.child(ns::CARBONS, "enable").is_some(),
+            enable: bind.child(ns::SM, "enable").map(|enable| EnableWish::read(&enable)),
+        }
+    }
+}
+
+impl EnableWish {
+    /// From `<enable xmlns='urn:xmpp:sm:3'/>`.
+    pub fn read(enable: &Element<'_>) -> EnableWish {
+        let resume = enable.attribute("resume");
+        EnableWish {
+            // An xs:boolean.
+            resume: matches!(resume.as_deref(), Some("true" | "1")),
+            max_s: enable.attribute("max").and_then(|max| max.parse().ok()),
+        }
+    }
+}
+
+impl ResumeWish {
+    /// From `<resume xmlns='urn:xmpp:sm:3'/>`; none without its two required attributes.
+    pub fn read(resume: &Element<'_>) -> Option<ResumeWish> {
+        Some(ResumeWish {
+            previd: resume.attribute("previd")?.into_owned(),
+            h: resume.attribute("h")?.parse().ok()?,
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! The negotiation of a stream (RFC 6120 section 4.3): headers, STARTTLS, SASL in both profiles, binding and
+//! stream management as elements. What they mean for an account is an event.
+
+use crate::jid::{self, Jid};
+use crate::stanza::{
+    Iq, Kind, Stanza, StreamCondition, StreamError, Type, ns,
+};
+use crate::xml::{Header, escape_attribute, parse_header};
+
+use super::login::{EnableWish, ResumeWish};
+use super::nonza::Nonza;
+use super::state::{Context, Event, Phase, StreamState, not_authorized, unsupported_stanza_type};
+use crate::config::TlsMode;
+
+impl StreamState {
+    /// A stream header arrived (section 4.7).
+    pub(super) fn on_header(&mut self, cx: &mut Context<'_>, text: &str) -> Option<Event> {
+        let header = match parse_header(text) {
+            Ok(header) => header,
+            Err(error) => return self.fail(cx, error.into()),
+        };
+        self.said_from = header.from.as_deref().and_then(|from| Jid::parse(from).ok());
+        if let Err(error) = self.accept_header(cx, &header) {
+            return self.fail(cx, error);
+        }
+        self.lang = header.lang.as_deref().map(std::sync::Arc::from);
+        // Content that the client prefixes, with no default namespace, is jabber:client all the same.
+        self.scope = Some(Box::new(header.scope.with_content(ns::CLIENT)));
+        self.send_header(cx);
+        self.phase = if self.jid.is_some() { Phase::Binding } else { Phase::Negotiating };
+        self.outbound.push_xml(self.features(cx.config));
+        None
+    }
+
+    /// Our header: a fresh id each time (section 4.7.3: "MUST be both unpredictable and non-repeating").
+    pub(super) fn send_header(&mut self, cx: &mut Context<'_>) {
+        self.id = cx.rng.token().into_boxed_str();
+        let mut xml = b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+            xmlns:stream='http://etherx.jabber.org/streams'"
+            .to_vec();
+        let host = self.host_config(cx.config).or(cx.config.hosts.first().map(|host| &**host));
+        let from = host.map_or("", |host| &host.name);
+        let language = host.map_or("en", |host| &host.language);
+        // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is.
+        let to = self.jid.as_ref().or(self.said_from.as_ref()).map(|jid| jid.bare_str());
+        // Section 4.7.5: "the version ... MUST be" 1.0; 4.7.4: xml:lang SHOULD be there.
+        let attributes = [
+            ("id", Some(&*self.id)),
+            ("from", Some(from)),
+            ("to", to),
+            ("version", Some("1.0")),
+            ("xml:lang", Some(language)),
+        ];
+        for (name, value) in attributes {
+            if let Some(value) = value {
+                xml.extend_from_slice(format!(" {name}='").as_bytes());
+                escape_attribute(value, &mut xml);
+                xml.push(b'\'');
+            }
+        }
+        xml.push(b'>');
+        self.outbound.push_xml(
+            String::from_utf8(xml).expect("written from strings and ASCII only"),
+        );
+        self.header_sent = true;
+    }
+
+    /// An element that is no stanza.
+    pub(super) fn on_negotiation(
+        &mut self,
+        cx: &mut Context<'_>,
+        element: &Nonza<'_>,
+    ) -> Option<Event> {
+        match (element.ns, element.name) {
+            (ns::TLS, "starttls") => self.on_starttls(cx),
+            (ns::SASL, _) => self.on_sasl1(cx, element),
+            (ns::SASL2, _) => self.on_sasl2(cx, element),
+            (ns::SM, _) => self.on_stream_management(cx, element),
+            // Section 4.9.3.20 lets a client name errors of its own; it is closing.
+            (ns::STREAMS, "error") => {
+                self.close();
+                Some(Event::Ended { clean: true })
+            }
+            // Section 4.8.3: stanzas of another content namespace.
+            (ns::SERVER, _) => self.fail(
+                cx,
+                StreamError::new(
+                    StreamCondition::InvalidNamespace,
+                    "The content namespace of clients is jabber:client",
+                ),
+            ),
+            _ if self.jid.is_none() => self.fail(cx, not_authorized()),
+            _ => self.fail(cx, unsupported_stanza_type()),
+        }
+    }
+
+    /// Section 7.6: `<iq type='set'><bind/></iq>`, and nothing else before it.
+    pub(super) fn on_bind_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        stanza: Stanza,
+    ) -> Option<Event> {
+        let wish = Iq::request(&stanza)
+            .filter(|_| stanza.header.kind == Kind::Iq && stanza.header.type_ == Type::Set)
+            .map(Iq::child)
+            .filter(|child| child.is(ns::BIND, "bind"));
+        let Some(bind) = wish else {
+            return self.fail(cx, not_authorized());
+        };
+        let resource = bind.child(ns::BIND, "resource").map(|resource| resource.text().into_owned());
+        let resource = resource.filter(|resource| !resource.is_empty());
+        Some(Event::Bind { request: stanza, resource })
+    }
+
+    fn accept_header(&mut self, cx: &Context<'_>, header: &Header) -> Result<(), StreamError> {
+        let refuse = |condition, text| Err(StreamError::new(condition, text));
+        // Section 4.8.1: "the stream namespace ... MUST" be this; 4.9.3.10.
+        if header.ns != ns::STREAMS {
+            return refuse(
+                StreamCondition::InvalidNamespace,
+                "The stream's namespace is http://etherx.jabber.org/streams",
+            );
+        }
+        if header.name != "stream" {
+            return refuse(StreamCondition::BadFormat, "A stream begins with <stream/>");
+        }
+        if header.scope.content() != ns::CLIENT {
+            return refuse(
+                StreamCondition::InvalidNamespace,
+                "The content namespace of clients is jabber:client",
+            );
+        }
+        // Section 4.9.3.3: a prefix "MUST" not be something else by mistake; ours is free (4.8.5).
+        let host = match header.to.as_deref().map(jid::prepare_domainpart) {
+            Some(Ok(domain)) => cx.config.host(&domain),
+            // Section 4.7.2: the client "MUST" say whom it wants.
+            Some(Err(_)) | None => None,
+        };
+        let Some(host) = host else {
+            return refuse(StreamCondition::HostUnknown, "This domain is not served here");
+        };
+        // peers.md row 11: an identity is bound to the host under which it was proved.
+        if self.host.as_ref().is_some_and(|before| self.jid.is_some() && *before != host.name) {
+            return refuse(StreamCondition::HostUnknown, "You authenticated for another domain");
+        }
+        self.host = Some(std::sync::Arc::clone(&host.name));
+        // Section 4.7.5, rule 1 and 4.9.3.25: no 'version' means 0.9, which is not supported.
+        let major = header.version.as_deref().and_then(|version| version.split('.').next());
+        match major.and_then(|major| major.parse::<u32>().ok()) {
+            Some(1..) => Ok(()),
+            _ => refuse(StreamCondition::UnsupportedVersion, "This server speaks XMPP 1.0"),
+        }
+    }
+
+    /// Section 5.4.2.
+    fn on_starttls(&mut self, cx: &mut Context<'_>) -> Option<Event> {
+        let offered = self.listener(cx.config).is_some_and(|l| l.tls == TlsMode::Starttls);
+        let negotiating = matches!(self.phase, Phase::Negotiating);
+        if !offered || !negotiating || self.tls.is_some() || self.jid.is_some() {
+            // Section 5.4.2.2: "the receiving entity MUST return a <failure/> element ... and close".
+            self.outbound.push_xml(format!("<failure xmlns='{}'/>", ns::TLS));
+            self.close();
+            return Some(Event::Ended { clean: false });
+        }
+        self.outbound.push_xml(format!("<proceed xmlns='{}'/>", ns::TLS));
+        self.phase = Phase::Securing;
+        Some(Event::StartTls)
+    }
+
+    /// XEP-0198.
+    fn on_stream_management(
+        &mut self,
+        cx: &mut Context<'_>,
+        element: &Nonza<'_>,
+    ) -> Option<Event> {
+        let h = element.attribute("h").and_then(|h| h.parse().ok());
+        match (&self.phase, element.name, h) {
+            (Phase::Bound, "enable", _) => {
+                let resume = matches!(element.attribute("resume"), Some("true" | "1"));
+                let max_s = element.attribute("max").and_then(|max| max.parse().ok());
+                Some(Event::Enable(EnableWish { resume, max_s }))
+            }
+            (Phase::Bound, "r", _) => Some(Event::AckRequested),
+            (Phase::Bound, "a", Some(h)) => Some(Event::Acknowledged(h)),
+            (Phase::Binding, "resume", Some(h)) => {
+                let previd = element.attribute("previd").unwrap_or_default().to_owned();
+                Some(Event::Resume(ResumeWish { previd, h }))
+            }
+            // Section 3 and 5: not before authentication, not twice, not in the other's place.
+            (_, "enable" | "resume", _) => {
+                self.outbound.push_xml(failed("unexpected-request", None));
+                None
+            }
+            (Phase::Bound | Phase::Binding, ..) => self.fail(
+                cx,
+                StreamError::new(StreamCondition::InvalidXml, "Not in this state, or without 'h'"),
+            ),
+            _ => self.fail(cx, not_authorized()),
+        }
+    }
+}
+
+/// XEP-0198: `<failed/>` with a stanza error condition, and `h` where the session was known once.
+pub fn failed(condition: &str, h: Option<u32>) -> String {
+    let h = h.map_or_else(String::new, |h| format!(" h='{h}'"));
+    format!("<failed xmlns='{}'{h}><{condition} xmlns='{}'/></failed>", ns::SM, ns::STANZA_ERRORS)
+}

@@ -1,0 +1,121 @@
+//! What waits to be written to one stream: values and pointers, rendered to bytes at the last moment.
+
+use std::collections::VecDeque;
+
+use crate::stanza::{Kind, Stanza};
+
+/// One thing to be written.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A stanza; `kept` is the number of its pending row when being written counts as being delivered,
+    /// because the client does not acknowledge.
+    Stanza { stanza: Stanza, kept: Option<u64>, shared: bool },
+    /// Anything else, complete.
+    Xml(Box<str>),
+}
+
+/// The queue of one stream.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    queue: VecDeque<Item>,
+    bytes: usize,
+    /// Rows of stanzas that were rendered, but are not in the socket yet.
+    rendered: Vec<u64>,
+    /// When the soft bound was last exceeded without interruption.
+    above_soft_since_ms: Option<u64>,
+}
+
+impl Outbound {
+    /// Appends.
+    pub fn push(&mut self, item: Item) {
+        self.bytes += item.charge();
+        self.queue.push_back(item);
+    }
+
+    /// Appends something other than a stanza.
+    pub fn push_xml(&mut self, xml: impl Into<Box<str>>) {
+        self.push(Item::Xml(xml.into()));
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes that wait, each reference charged its size.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Renders from the front until `out` holds about [`CHUNK_BYTES`]; whether more waits.
+    pub fn render(&mut self, out: &mut Vec<u8>) -> bool {
+        while out.len() < CHUNK_BYTES {
+            let Some(item) = self.queue.pop_front() else {
+                break;
+            };
+            self.bytes -= item.charge();
+            match item {
+                Item::Stanza { stanza, kept, .. } => {
+                    stanza.write(out);
+                    self.rendered.extend(kept);
+                }
+                Item::Xml(xml) => out.extend_from_slice(xml.as_bytes()),
+            }
+        }
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+        !self.queue.is_empty()
+    }
+
+    /// Everything rendered is in the socket: the rows that are done with.
+    pub fn written(&mut self) -> std::vec::Drain<'_, u64> {
+        self.rendered.drain(..)
+    }
+
+    /// Whether something rendered has a row that waits for [`Outbound::written`].
+    pub fn awaits_written(&self) -> bool {
+        !self.rendered.is_empty()
+    }
+
+    /// Takes the messages out that were not rendered, for a stream that loses its session. What is left may
+    /// still be written.
+    pub fn take_messages(&mut self) -> Vec<Item> {
+        let is_message =
+            |item: &Item| matches!(item, Item::Stanza { stanza, .. } if stanza.header.kind == Kind::Message);
+        let (messages, rest): (Vec<Item>, Vec<Item>) = self.queue.drain(..).partition(is_message);
+        self.queue = rest.into();
+        self.bytes = self.queue.iter().map(Item::charge).sum();
+        messages
+    }
+
+    /// Drops everything that was not rendered.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+        self.bytes = 0;
+    }
+
+    /// Whether the queue has been above `soft` for `soft_ms`, or is above `hard`.
+    pub fn is_stuck(&mut self, now_ms: u64, soft: usize, soft_ms: u64, hard: usize) -> bool {
+        if self.bytes <= soft {
+            self.above_soft_since_ms = None;
+            return false;
+        }
+        let since = *self.above_soft_since_ms.get_or_insert(now_ms);
+        self.bytes > hard || now_ms.saturating_sub(since) >= soft_ms
+    }
+}
+
+impl Item {
+    fn charge(&self) -> usize {
+        match self {
+            Item::Stanza { stanza, .. } => stanza.charge(),
+            Item::Xml(xml) => xml.len(),
+        }
+    }
+}
+
+/// Enough to fill a socket's buffer in few calls, little enough that every stream gets its turn.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// A queue that grew in a burst gives its memory back; an idle session keeps at most this many places.
+const IDLE_CAPACITY: usize = 8;

@@ -1,0 +1,319 @@
+//! SASL's two profiles on a stream: RFC 6120 section 6 and XEP-0388. Both run one exchange; they differ in
+//! their elements, and in what may be asked for beside.
+
+use std::sync::Arc;
+
+use crate::actor::Ticket;
+use crate::actor::auth::{AuthAnswer, AuthAsk};
+use crate::base::{Secret, limits};
+use crate::jid::Jid;
+use crate::stanza::{StreamCondition, StreamError, ns};
+
+use super::login::{BindWish, Login, Profile, ResumeWish};
+use super::nonza::Nonza;
+use super::sasl::{self, Exchange, Mechanism, SaslFailure, Step};
+use super::state::{Context, Event, Phase, StreamState, not_authorized};
+use super::tls;
+
+/// One attempt.
+pub struct Sasl {
+    exchange: Exchange,
+    mechanism: Mechanism,
+    profile: Profile,
+    /// The seat of the question that the attempt waits for.
+    pub(super) ticket: Option<Ticket>,
+    waiting: Waiting,
+}
+
+impl std::fmt::Debug for Sasl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sasl({})", self.mechanism.name())
+    }
+}
+
+/// An attempt that failed, for audit.
+#[derive(Debug)]
+pub struct LoginFailure {
+    /// Whom the peer claimed to be, if it got so far.
+    pub localpart: Option<Arc<str>>,
+    /// Empty when it named none that is known.
+    pub mechanism: &'static str,
+    /// The SASL condition.
+    pub reason: &'static str,
+}
+
+enum Waiting {
+    /// For the client's next response.
+    Peer,
+    /// For the auth thread's verdict.
+    Verdict,
+    /// For leave to tell the client that it failed.
+    Penalty(SaslFailure),
+}
+
+impl Sasl {
+    /// The auth thread has been asked and has not answered.
+    pub(super) fn is_waiting(&self) -> bool {
+        !matches!(self.waiting, Waiting::Peer)
+    }
+}
+
+/// What holds before authentication, as features announce it.
+pub(super) const PRE_AUTH_BYTES: usize = limits::PRE_AUTH_ELEMENT_BYTES_MAX;
+
+impl StreamState {
+    /// RFC 6120 section 6.4.
+    pub(super) fn on_sasl1(&mut self, cx: &mut Context<'_>, element: &Nonza<'_>) -> Option<Event> {
+        match element.name {
+            "auth" => {
+                let data = sasl::decode_initial_response(&element.text());
+                self.begin(cx, element.attribute("mechanism"), data, Profile::Sasl1)
+            }
+            "response" => self.respond(cx, sasl::decode_response(&element.text()), Of::Sasl1),
+            "abort" => self.abort(cx, Of::Sasl1),
+            _ => self.fail(cx, not_authorized()),
+        }
+    }
+
+    /// XEP-0388 section 2.
+    pub(super) fn on_sasl2(&mut self, cx: &mut Context<'_>, element: &Nonza<'_>) -> Option<Event> {
+        match element.name {
+            "authenticate" => {
+                let initial = element.child(ns::SASL2, "initial-response");
+                // "the '=' special case no longer applies": an empty element is an empty response.
+                let data = initial
+                    .map(|initial| sasl::decode_response(initial.text().trim()))
+                    .transpose();
+                let profile = Profile::Sasl2 {
+                    resume: element.child(ns::SM, "resume").and_then(|r| ResumeWish::read(&r)),
+                    bind: element.child(ns::BIND2, "bind").map(|bind| BindWish::read(&bind)),
+                };
+                self.begin(cx, element.attribute("mechanism"), data, profile)
+            }
+            "response" => {
+                self.respond(cx, sasl::decode_response(element.text().trim()), Of::Sasl2)
+            }
+            "abort" => self.abort(cx, Of::Sasl2),
+            _ => self.fail(cx, not_authorized()),
+        }
+    }
+
+    /// The auth thread answered a question of this stream.
+    pub(super) fn sasl_answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        ticket: Ticket,
+        answer: AuthAnswer,
+    ) -> Option<Event> {
+        let Phase::Authenticating(sasl) = &mut self.phase else {
+            return None;
+        };
+        if sasl.ticket.take() != Some(ticket) {
+            return None;
+        }
+        match std::mem::replace(&mut sasl.waiting, Waiting::Peer) {
+            Waiting::Peer => None,
+            Waiting::Verdict => {
+                let step = sasl.exchange.answered(answer);
+                self.on_step(cx, step)
+            }
+            Waiting::Penalty(failure) => {
+                let of = Of::profile(&sasl.profile);
+                self.tell_failure(cx, failure, of)
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        mechanism: Option<&str>,
+        data: Result<Option<Secret>, SaslFailure>,
+        profile: Profile,
+    ) -> Option<Event> {
+        let of = Of::profile(&profile);
+        // Section 6.4.2: a further <auth/> discards "the ongoing handshake" and begins anew.
+        let may_begin = matches!(self.phase, Phase::Negotiating | Phase::Authenticating(_));
+        if self.jid.is_some() || !may_begin {
+            return self.fail(cx, not_authorized());
+        }
+        if self.needs_tls(cx.config) {
+            // Section 6.5.4: "encryption-required"; nothing but STARTTLS was offered.
+            return self.tell_failure(cx, SaslFailure::EncryptionRequired, of);
+        }
+        let Some(host) = self.host.clone() else {
+            return self.fail(cx, not_authorized());
+        };
+        let Some(mechanism) = mechanism.and_then(Mechanism::from_name) else {
+            return self.tell_failure(cx, SaslFailure::InvalidMechanism, of);
+        };
+        let offered = self.mechanisms(cx.config);
+        let facts = tls::channel(self.tls.as_deref());
+        let exchange = match Exchange::start(mechanism, &host, &facts, &offered, cx.rng) {
+            Ok(exchange) => exchange,
+            Err(failure) => return self.tell_failure(cx, failure, of),
+        };
+        let sasl = Sasl { exchange, mechanism, profile, ticket: None, waiting: Waiting::Peer };
+        self.phase = Phase::Authenticating(Box::new(sasl));
+        match data {
+            Ok(data) => self.step(cx, data.as_ref()),
+            Err(failure) => self.tell_failure(cx, failure, of),
+        }
+    }
+
+    fn respond(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: Result<Secret, SaslFailure>,
+        of: Of,
+    ) -> Option<Event> {
+        match &self.phase {
+            Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == of => {}
+            Phase::Authenticating(_) | Phase::Negotiating if !self.needs_tls(cx.config) => {
+                return self.tell_failure(cx, SaslFailure::MalformedRequest, of);
+            }
+            _ => return self.fail(cx, not_authorized()),
+        }
+        match data {
+            Ok(data) => self.step(cx, Some(&data)),
+            Err(failure) => self.tell_failure(cx, failure, of),
+        }
+    }
+
+    /// Section 6.4.4.
+    fn abort(&mut self, cx: &mut Context<'_>, of: Of) -> Option<Event> {
+        match &self.phase {
+            Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == of => {
+                self.tell_failure(cx, SaslFailure::Aborted, of)
+            }
+            _ => self.fail(cx, not_authorized()),
+        }
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>, data: Option<&Secret>) -> Option<Event> {
+        let Phase::Authenticating(sasl) = &mut self.phase else {
+            return None;
+        };
+        let step = sasl.exchange.respond(data.map(Secret::expose));
+        self.on_step(cx, step)
+    }
+
+    fn on_step(&mut self, cx: &mut Context<'_>, step: Step) -> Option<Event> {
+        let Phase::Authenticating(sasl) = &mut self.phase else {
+            return None;
+        };
+        let of = Of::profile(&sasl.profile);
+        match step {
+            Step::Challenge(data) => {
+                let text = of.text(&data);
+                self.outbound.push_xml(format!(
+                    "<challenge xmlns='{}'>{text}</challenge>",
+                    of.namespace()
+                ));
+                None
+            }
+            Step::Ask(ask) => {
+                sasl.waiting = Waiting::Verdict;
+                Some(Event::Ask(ask))
+            }
+            Step::Success { localpart, account, additional } => {
+                let login = Login {
+                    localpart,
+                    account,
+                    mechanism: sasl.mechanism.name(),
+                    additional,
+                    profile: sasl.profile.clone(),
+                };
+                self.verified(cx, login)
+            }
+            Step::Failure(failure) if failure.may_be_a_guess() => {
+                let ask = AuthAsk::Failed {
+                    host: self.host.clone()?,
+                    localpart: sasl.exchange.localpart().cloned(),
+                    prefix: self.prefix,
+                };
+                sasl.waiting = Waiting::Penalty(failure);
+                Some(Event::Ask(ask))
+            }
+            Step::Failure(failure) => self.tell_failure(cx, failure, of),
+        }
+    }
+
+    fn verified(&mut self, cx: &mut Context<'_>, login: Login) -> Option<Event> {
+        let host = self.host.as_deref().unwrap_or_default();
+        match Jid::from_parts(Some(&login.localpart), host, None) {
+            Ok(jid) => {
+                self.jid = Some(jid);
+                self.login = Some(Box::new(login));
+                self.phase = Phase::Verified;
+                Some(Event::Verified)
+            }
+            // A back end that admits what is no address: nobody can be at home there.
+            Err(_) => {
+                let of = Of::profile(&login.profile);
+                self.tell_failure(cx, SaslFailure::TemporaryAuthFailure, of)
+            }
+        }
+    }
+
+    /// Section 6.4.5, and after too many attempts section 6.5: "the server SHOULD ... close".
+    fn tell_failure(
+        &mut self,
+        cx: &mut Context<'_>,
+        failure: SaslFailure,
+        of: Of,
+    ) -> Option<Event> {
+        let attempt = match std::mem::replace(&mut self.phase, Phase::Negotiating) {
+            Phase::Authenticating(sasl) => Some(sasl),
+            _ => None,
+        };
+        self.failed = Some(Box::new(LoginFailure {
+            localpart: attempt.as_ref().and_then(|sasl| sasl.exchange.localpart().cloned()),
+            mechanism: attempt.map_or("", |sasl| sasl.mechanism.name()),
+            reason: failure.element_name(),
+        }));
+        self.outbound.push_xml(format!(
+            "<failure xmlns='{}'><{} xmlns='{}'/><text xmlns='{}' xml:lang='en'>{failure}</text></failure>",
+            of.namespace(),
+            failure.element_name(),
+            ns::SASL,
+            of.namespace(),
+        ));
+        self.sasl_attempts += 1;
+        if self.sasl_attempts < limits::SASL_ATTEMPTS_MAX {
+            return None;
+        }
+        self.fail(cx, StreamError::new(StreamCondition::PolicyViolation, "Too many attempts"))
+    }
+}
+
+/// Which profile an element belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Sasl1,
+    Sasl2,
+}
+
+impl Of {
+    fn profile(profile: &Profile) -> Of {
+        match profile {
+            Profile::Sasl1 => Of::Sasl1,
+            Profile::Sasl2 { .. } => Of::Sasl2,
+        }
+    }
+
+    fn namespace(self) -> &'static str {
+        match self {
+            Of::Sasl1 => ns::SASL,
+            Of::Sasl2 => ns::SASL2,
+        }
+    }
+
+    /// Challenge data as text: RFC 6120 writes "=" for none, XEP-0388 nothing.
+    fn text(self, data: &[u8]) -> String {
+        match self {
+            Of::Sasl2 if data.is_empty() => String::new(),
+            _ => sasl::encode(data),
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! One client's stream: from bytes to events, and from the answers to bytes. Refuses to know accounts; what
+//! only they can decide is an event, and the stream waits until it is told.
+
+use std::sync::Arc;
+
+use crate::actor::auth::{AuthAnswer, AuthAsk};
+use crate::actor::Ticket;
+use crate::base::{ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId};
+use crate::config::{Config, HostConfig, Listener};
+use crate::jid::Jid;
+use crate::stanza::{ReadError, Stanza, StanzaError, StreamCondition, StreamError, ns, read_stanza};
+use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, normalise};
+
+use super::login::{EnableWish, Login, ResumeWish};
+use super::nonza::Nonza;
+use super::outbound::Outbound;
+use super::rate::{Rate, RateLimits};
+use super::sasl_profile::{LoginFailure, Sasl};
+use super::tls::TlsFacts;
+
+/// What a stream needs for one step and does not own.
+pub struct Context<'a> {
+    pub now: Now,
+    pub config: &'a Config,
+    pub rng: &'a mut Rng,
+    pub scratch: &'a mut Scratch,
+    /// Given to the next stanza.
+    pub trace: TraceId,
+}
+
+/// The state of one stream. It moves whole when the connection is handed over.
+#[derive(Debug)]
+pub struct StreamState {
+    /// Index of the listener in the configuration.
+    pub listener: usize,
+    pub prefix: AddressPrefix,
+    /// The peer's address, for audit and log.
+    pub peer: Arc<str>,
+    pub tls: Option<Box<TlsFacts>>,
+    pub phase: Phase,
+    pub outbound: Outbound,
+    /// The unguessable id of the current header.
+    pub id: Box<str>,
+    /// Name of the served domain, once a header named it.
+    pub host: Option<Arc<str>>,
+    /// The bare JID once authenticated, the full JID once bound.
+    pub jid: Option<Jid>,
+    /// The session that it carries, once bound and until that goes its own way.
+    pub session: Option<SessionRef>,
+    /// Whom the client proved to be, until it is bound.
+    pub login: Option<Box<Login>>,
+    /// The attempt to log in that failed last, until the shard has recorded it.
+    pub failed: Option<Box<LoginFailure>>,
+    /// When the connection was opened, on the monotonic clock.
+    pub opened_at_ms: u64,
+    /// When bytes last came, on the monotonic clock.
+    pub read_at_ms: u64,
+    /// Until when a client that wrote too fast is not read, on the monotonic clock.
+    pub throttled_until_ms: Option<u64>,
+    /// When the silent client was pinged.
+    pub pinged_at_ms: Option<u64>,
+    /// The earliest deadline for which the shard will wake this stream.
+    pub armed_for_ms: u64,
+    /// It has output that the shell was not told of yet.
+    pub is_dirty: bool,
+    /// It refused bytes and must be told when it takes them again.
+    pub is_paused: bool,
+    pub(super) framer: Framer,
+    pub(super) scope: Option<Box<Scope>>,
+    pub(super) lang: Option<Arc<str>>,
+    /// Whom the client said it is in its header, for ours to say back (RFC 6120 section 4.7.2).
+    pub(super) said_from: Option<Jid>,
+    pub(super) rate: Rate,
+    pub(super) sasl_attempts: u8,
+    /// Our header of this incarnation of the stream is out.
+    pub(super) header_sent: bool,
+}
+
+/// How far the negotiation is.
+#[derive(Debug)]
+pub enum Phase {
+    /// A stream header is awaited; before or after authentication.
+    Opening,
+    /// Features are out; TLS or authentication is awaited.
+    Negotiating,
+    /// `<proceed/>` is out; the handshake is awaited. Takes no bytes.
+    Securing,
+    /// SASL is in progress.
+    Authenticating(Box<Sasl>),
+    /// Verified; its home has not answered the client yet. Takes no bytes.
+    Verified,
+    /// The account is at home here; a resource is awaited.
+    Binding,
+    /// A resource is bound; [`StreamState::session`] says which.
+    Bound,
+    /// `</stream:stream>` is out: what comes is dropped.
+    Closing,
+}
+
+/// The session that a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRef {
+    pub actor: ActorKey,
+    pub session: SessionId,
+}
+
+/// What only the shard can do.
+#[derive(Debug)]
+pub enum Event {
+    /// Write what is queued, drop what is unread, begin the handshake.
+    StartTls,
+    /// Ask the auth thread; the stream takes nothing until [`StreamState::answered`].
+    Ask(AuthAsk),
+    /// The credentials are right ([`Phase::Verified`]): bring the stream home.
+    Verified,
+    /// RFC 6120 section 7: a resource is wished for; answer the IQ.
+    Bind { request: Stanza, resource: Option<String> },
+    /// XEP-0198 section 3.
+    Enable(EnableWish),
+    /// XEP-0198 section 5, before a resource is bound.
+    Resume(ResumeWish),
+    /// XEP-0198 section 4: the client has so many.
+    Acknowledged(u32),
+    /// XEP-0198 section 4: the client asks how many we have.
+    AckRequested,
+    /// A stanza of the bound session.
+    Stanza(Stanza),
+    /// A stanza of the bound session that its sender shall hear an error about.
+    Malformed(Stanza, StanzaError),
+    /// The client closed its stream, or did what ends it; our end is queued.
+    Ended { clean: bool },
+}
+
+impl StreamState {
+    /// A stream on a new connection.
+    pub fn new(
+        now: Now,
+        config: &Config,
+        listener: usize,
+        prefix: AddressPrefix,
+        peer: Arc<str>,
+        tls: Option<Box<TlsFacts>>,
+    ) -> StreamState {
+        StreamState {
+            listener,
+            prefix,
+            peer,
+            tls,
+            phase: Phase::Opening,
+            outbound: Outbound::default(),
+            id: Box::default(),
+            host: None,
+            jid: None,
+            failed: None,
+            session: None,
+            login: None,
+            throttled_until_ms: None,
+            opened_at_ms: now.mono_ms,
+            read_at_ms: now.mono_ms,
+            pinged_at_ms: None,
+            armed_for_ms: u64::MAX,
+            is_dirty: false,
+            is_paused: false,
+            framer: Framer::new(),
+            scope: None,
+            lang: None,
+            said_from: None,
+            rate: Rate::new(now, &rate_limits(config)),
+            sasl_attempts: 0,
+            header_sent: false,
+        }
+    }
+
+    /// Takes bytes until something happens that only the shard can do, or they are used up: how many were
+    /// taken, and what happened. Takes none while the stream waits.
+    pub fn take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> (usize, Option<Event>) {
+        let mut taken = 0;
+        while !self.waits() {
+            if matches!(self.phase, Phase::Closing) {
+                return (bytes.len(), None);
+            }
+            let limits = self.frame_limits(cx.config);
+            // The framer lends its buffer to the frame, so it is taken out while the frame is read. It is asked
+            // until it has no frame, which is also when it gives back its memory.
+            let mut framer = std::mem::take(&mut self.framer);
+            let (count, event, is_last) = match framer.next(&bytes[taken..], &limits) {
+                Ok((count, None)) => (count, None, true),
+                Ok((count, Some(frame))) => (count, self.on_frame(cx, frame, &limits), false),
+                Err(error) => (bytes.len() - taken, self.fail(cx, error.into()), true),
+            };
+            self.framer = framer;
+            taken += count;
+            self.rate.spend_bytes(count);
+            if event.is_some() || is_last {
+                return (taken, event);
+            }
+        }
+        (taken, None)
+    }
+
+    /// Bytes came from the peer, whether or not they can be taken now.
+    pub fn heard(&mut self, now: Now) {
+        self.read_at_ms = now.mono_ms;
+        self.pinged_at_ms = None;
+    }
+
+    /// Whether the stream must be told something before it takes more bytes.
+    pub fn waits(&self) -> bool {
+        match &self.phase {
+            Phase::Securing | Phase::Verified => true,
+            Phase::Authenticating(sasl) => sasl.is_waiting(),
+            _ => false,
+        }
+    }
+
+    /// Until when a writer that is too fast should not be read, on the monotonic clock.
+    pub fn throttle(&mut self, now: Now, config: &Config) -> Option<u64> {
+        self.rate.ready_at_ms(now, &rate_limits(config))
+    }
+
+    /// Says goodbye with an error (RFC 6120 section 4.9.1.1: errors are unrecoverable).
+    pub fn fail(&mut self, cx: &mut Context<'_>, error: StreamError) -> Option<Event> {
+        if matches!(self.phase, Phase::Closing) {
+            return None;
+        }
+        log::debug!("stream_error stream={} peer={} error={}", self.id, self.peer, error);
+        // Section 4.9.1.2: "the receiving entity MUST still send the opening <stream> tag".
+        if !self.header_sent {
+            self.send_header(cx);
+        }
+        self.outbound.push_xml(error.to_xml());
+        self.close();
+        Some(Event::Ended { clean: false })
+    }
+
+    /// Ends our half: nothing is written behind it.
+    pub fn close(&mut self) {
+        self.outbound.push_xml("</stream:stream>");
+        self.phase = Phase::Closing;
+    }
+
+    /// The handshake is complete: the stream begins anew (RFC 6120 section 5.4.3.3).
+    pub fn secured(&mut self, facts: Box<TlsFacts>) {
+        if matches!(self.phase, Phase::Securing) {
+            self.tls = Some(facts);
+            self.restart();
+        }
+    }
+
+    /// The auth thread answered.
+    pub fn answered(&mut self, cx: &mut Context<'_>, ticket: Ticket, answer: AuthAnswer) -> Option<Event> {
+        self.sasl_answered(cx, ticket, answer)
+    }
+
+    /// Names the seat that was kept for the stream's question.
+    pub fn asked(&mut self, ticket: Ticket) {
+        if let Phase::Authenticating(sasl) = &mut self.phase {
+            sasl.ticket = Some(ticket);
+        }
+    }
+
+    /// A new header is awaited.
+    pub fn restart(&mut self) {
+        self.framer.reset();
+        self.scope = None;
+        self.header_sent = false;
+        self.phase = Phase::Opening;
+    }
+
+    /// The listener under which the connection was accepted; none when a reload removed it.
+    pub(super) fn listener<'c>(&self, config: &'c Config) -> Option<&'c Listener> {
+        config.listeners.get(self.listener)
+    }
+
+    /// The served domain that the header named.
+    pub(super) fn host_config<'c>(&self, config: &'c Config) -> Option<&'c HostConfig> {
+        Some(config.host(self.host.as_deref()?)?.as_ref())
+    }
+
+    fn frame_limits(&self, config: &Config) -> FrameLimits {
+        if self.jid.is_some() {
+            FrameLimits::authenticated(config.c2s.element_size.as_bytes() as usize)
+        } else {
+            FrameLimits::PRE_AUTH
+        }
+    }
+
+    fn on_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        frame: Frame<'_>,
+        limits: &FrameLimits,
+    ) -> Option<Event> {
+        match frame {
+            Frame::Keepalive => None,
+            Frame::Header(text) => self.on_header(cx, text),
+            Frame::End => {
+                self.close();
+                Some(Event::Ended { clean: true })
+            }
+            Frame::Element(text) => self.on_element(cx, text, limits),
+        }
+    }
+
+    fn on_element(
+        &mut self,
+        cx: &mut Context<'_>,
+        text: &str,
+        limits: &FrameLimits,
+    ) -> Option<Event> {
+        let Some(scope) = self.scope.take() else {
+            return self.fail(cx, invalid_xml());
+        };
+        let normal = normalise(text, &scope, limits, cx.scratch);
+        self.scope = Some(scope);
+        if let Err(error) = normal {
+            return self.fail(cx, error.into());
+        }
+        self.rate.spend_stanza();
+        // The scratch is the worker's: lent for the time in which this element is read.
+        let scratch = std::mem::take(cx.scratch);
+        let normal = scratch.normal();
+        let event = if normal.ns == ns::CLIENT {
+            match read_stanza(&normal, self.lang.as_ref(), cx.trace) {
+                Ok(stanza) => self.on_stanza(cx, stanza, normal.attribute("from")),
+                Err(ReadError::Reject(stanza, error)) => {
+                    self.on_malformed(cx, *stanza, error, normal.attribute("from"))
+                }
+                Err(ReadError::UnknownKind) => self.fail(cx, unsupported_stanza_type()),
+            }
+        } else {
+            self.on_negotiation(cx, &Nonza::new(&normal))
+        };
+        *cx.scratch = scratch;
+        event
+    }
+
+    fn on_stanza(
+        &mut self,
+        cx: &mut Context<'_>,
+        stanza: Stanza,
+        from: Option<&str>,
+    ) -> Option<Event> {
+        match &self.phase {
+            Phase::Bound | Phase::Binding if !self.may_come_from(from) => {
+                self.fail(cx, invalid_from())
+            }
+            Phase::Bound => Some(Event::Stanza(stanza)),
+            Phase::Binding => self.on_bind_request(cx, stanza),
+            _ => self.fail(cx, not_authorized()),
+        }
+    }
+
+    fn on_malformed(
+        &mut self,
+        cx: &mut Context<'_>,
+        stanza: Stanza,
+        error: StanzaError,
+        from: Option<&str>,
+    ) -> Option<Event> {
+        match self.phase {
+            Phase::Bound if !self.may_come_from(from) => self.fail(cx, invalid_from()),
+            Phase::Bound => Some(Event::Malformed(stanza, error)),
+            _ => self.fail(cx, not_authorized()),
+        }
+    }
+
+    /// RFC 6120 section 4.9.3.9, `invalid-from`: "The data provided in a 'from' attribute does not match an
+    /// authorized JID ... between a client and a server via SASL authentication and resource binding."
+    fn may_come_from(&self, from: Option<&str>) -> bool {
+        let Some(from) = from else {
+            return true;
+        };
+        let (Some(own), Ok(from)) = (&self.jid, Jid::parse(from)) else {
+            return false;
+        };
+        from == *own || from.as_str() == own.bare_str()
+    }
+}
+
+fn rate_limits(config: &Config) -> RateLimits {
+    RateLimits {
+        stanzas_per_s: u64::from(config.c2s.rate_stanzas_per_s),
+        stanzas_burst: u64::from(config.c2s.rate_stanzas_burst),
+        bytes_per_s: config.c2s.rate_bytes_per_s.as_bytes(),
+        bytes_burst: config.c2s.rate_bytes_burst.as_bytes(),
+    }
+}
+
+fn invalid_xml() -> StreamError {
+    StreamError::new(StreamCondition::InvalidXml, "This element cannot stand here")
+}
+
+fn invalid_from() -> StreamError {
+    StreamError::new(StreamCondition::InvalidFrom, "The 'from' address is not yours")
+}
+
+/// RFC 6120 section 4.9.3.12: "The entity has attempted to send XML stanzas or other outbound data before the
+/// stream has been authenticated".
+pub(super) fn not_authorized() -> StreamError {
+    StreamError::new(StreamCondition::NotAuthorized, "Authenticate and bind a resource first")
+}
+
+/// Section 4.9.3.24.
+pub(super) fn unsupported_stanza_type() -> StreamError {
+    StreamError::new(StreamCondition::UnsupportedStanzaType, "This element is not supported here")
+}

@@ -1,0 +1,48 @@
+"""@xmpp/client (node) against the server, one process for each test: `xmppjs/suite.mjs` holds the plays."""
+
+import asyncio
+import json
+import os
+import pathlib
+
+from harness import expect, test
+from server import ROOT
+
+SUITE = "xmppjs"
+HOME = ROOT / "target/interop-js"  # node_modules is there; `run` copies the script beside it
+
+
+def play(sentence, *arguments, accounts=("juliet",), demand=(), needs=()):
+    @test(sentence, SUITE, needs=needs)
+    async def _(world):
+        server = world.server
+        given = {
+            "accounts": [await server.user(name) for name in accounts],
+            "starttls": server.starttls_port,
+            "direct": server.direct_port,
+            "demand": list(demand),
+        }
+        process = await asyncio.create_subprocess_exec(
+            "node", "suite.mjs", *arguments, cwd=HOME, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            # Node checks the certificate's chain and name like everyone else here.
+            env={**os.environ, "INTEROP": json.dumps(given), "NODE_EXTRA_CA_CERTS": str(server.ca)})
+
+        async def end():
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+        world.push_async_callback(end)
+        output, _ = await process.communicate()
+        expect(process.returncode == 0, f"suite.mjs {' '.join(arguments)}:\n{output.decode(errors='replace')}")
+
+
+for _tls, _words in (("starttls", "STARTTLS"), ("direct", "direct TLS")):
+    play(f"logs in over {_words} by the newest negotiation offered and writes to itself", "login", _tls)
+    play(f"two clients chat in order, one of them over {_words}", "chat", _tls, accounts=("juliet", "romeo"))
+    play(f"reconnects over {_words} by itself and resumes: nothing lost or doubled, either way",
+         "resume", _tls, accounts=("juliet", "romeo"))
+
+play("logs in by SASL2 with Bind 2", "login", "direct", demand=("sasl2",), needs={"sasl2"})
+play("a wrong password is refused with not-authorized", "refused", "starttls")

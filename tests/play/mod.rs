@@ -1,0 +1,35 @@
+//! The theatre: reads plays (`tests/scenarios/*.xmpp`) and performs them on a stage, a server in
+//! some form. It refuses to know how Stonechat works inside: it speaks bytes, and judges by the
+//! specifications.
+
+pub mod account;
+pub mod client;
+pub mod direction;
+pub mod framer;
+pub mod login;
+pub mod pattern;
+pub mod perform;
+pub mod scram;
+pub mod script;
+pub mod server;
+pub mod socket;
+pub mod stage;
+pub mod vocabulary;
+pub mod world;
+
+/// The theatre's own tests, run by `tests/scenarios.rs` before any play: a name and what must not
+/// panic.
+pub type SelfTest = (&'static str, fn());
+
+/// Every self-test, by module.
+pub fn self_tests() -> Vec<SelfTest> {
+    [
+        account::TESTS,
+        framer::TESTS,
+        pattern::TESTS,
+        scram::TESTS,
+        script::TESTS,
+        vocabulary::TESTS,
+    ]
+    .concat()
+}

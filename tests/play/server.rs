@@ -1,0 +1,190 @@
+//! The real server as a process: configuration, start, users, the hands of its clock, end.
+//! It refuses to know what is said to it; `socket.rs` carries that.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::direction::HostOption;
+
+/// How long a server may take to start, and a command to it to be answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+const BINARY: &str = env!("CARGO_BIN_EXE_stonechat");
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// A running `stonechat serve` with a directory of its own; dropped, it is killed and its
+/// directory removed.
+pub struct Server {
+    pub host: String,
+    /// The port where STARTTLS is spoken.
+    pub port: u16,
+    /// The port of direct TLS.
+    pub tls_port: u16,
+    directory: PathBuf,
+    child: Mutex<Child>,
+}
+
+impl Server {
+    /// Starts one with these options, `path` = value in TOML, and waits until it listens.
+    ///
+    /// # Errors
+    /// What it printed instead.
+    pub fn start(number: usize, options: &[HostOption]) -> Result<Server, String> {
+        let directory = PathBuf::from(TMP).join(format!("scenes-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+        let (port, tls_port) = (free_port()?, free_port()?);
+        let config = configuration(port, tls_port, options);
+        std::fs::write(directory.join("stonechat.toml"), config).map_err(|e| e.to_string())?;
+        let (output, theirs) = std::io::pipe().map_err(|e| e.to_string())?;
+        let child = command(&directory, &["serve"])
+            .arg("--test-clock")
+            .stdin(Stdio::null())
+            .stdout(theirs.try_clone().map_err(|e| e.to_string())?)
+            .stderr(theirs)
+            .spawn()
+            .map_err(|e| format!("{BINARY}: {e}"))?;
+        let server = Server {
+            host: "localhost".to_string(),
+            port,
+            tls_port,
+            directory,
+            child: Mutex::new(child),
+        };
+        let ports = [port.to_string(), tls_port.to_string()];
+        let log = PathBuf::from(TMP).join(format!("scenes-{number}.log"));
+        let log = File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
+        listening(output, log, ports).map(|()| server)
+    }
+
+    /// `stonechat user add`.
+    pub fn register(&self, localpart: &str, password: &str) -> Result<(), String> {
+        let jid = format!("{localpart}@{}", self.host);
+        let mut child = command(&self.directory, &["user", "add", &jid])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{BINARY}: {e}"))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            writeln!(stdin, "{password}").map_err(|e| format!("user add: {e}"))?;
+        }
+        let output = child
+            .wait_with_output()
+            .map_err(|e| format!("user add: {e}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!(
+            "user add {jid}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    }
+
+    /// Moves the server's clock, in milliseconds.
+    pub fn advance(&self, ms: u64) -> Result<(), String> {
+        let path = self.directory.join("data/control.sock");
+        let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+        let mut socket = UnixStream::connect(&path).map_err(failed)?;
+        socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        socket
+            .write_all(format!("time advance {ms}\n").as_bytes())
+            .map_err(failed)?;
+        let mut answer = String::new();
+        BufReader::new(socket)
+            .read_line(&mut answer)
+            .map_err(failed)?;
+        if answer == "ok\n" {
+            Ok(())
+        } else {
+            Err(format!("time advance {ms}: {answer}"))
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut child = self
+            .child
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A server that is gone already has failed its scenes; a directory that stays does no harm.
+        let _ = child.kill();
+        let _ = child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(directory.join("stonechat.toml"));
+    command.arg("--data").arg(directory.join("data"));
+    command
+}
+
+/// One host on two ports; the options of the scene are dotted keys before any table, and with them
+/// cheap passwords, which no scene is about.
+fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
+    let options: String = options
+        .iter()
+        .map(|o| format!("{} = {}\n", o.path, o.value))
+        .collect();
+    let listener = |port: u16, tls: &str| {
+        format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n\n")
+    };
+    format!(
+        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n",
+        listener(port, "starttls"),
+        listener(tls_port, "direct")
+    )
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+    Ok(listener.local_addr().map_err(|e| e.to_string())?.port())
+}
+
+/// Reads what the server prints until it has said of every port that it listens there, and goes on
+/// reading on a thread, so that the server never waits for its own log.
+fn listening(
+    output: impl Read + Send + 'static,
+    mut log: File,
+    ports: [String; 2],
+) -> Result<(), String> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut printed = String::new();
+        let mut is_told = false;
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // A log that cannot be written must not stop the reading.
+            let _ = writeln!(log, "{line}");
+            if is_told {
+                continue;
+            }
+            printed.push_str(&line);
+            printed.push('\n');
+            let listens = printed.to_lowercase().contains("listening");
+            if listens && ports.iter().all(|port| printed.contains(port.as_str())) {
+                is_told = true;
+                let _ = tell.send(Ok(()));
+            }
+        }
+        if !is_told {
+            let _ = tell.send(Err(format!(
+                "the server ended before it listened:\n{printed}"
+            )));
+        }
+    });
+    told.recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| Err("the server does not begin to listen".to_string()))
+}

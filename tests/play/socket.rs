@@ -1,0 +1,216 @@
+//! The stage behind sockets: the real server over TCP with STARTTLS, or over direct TLS (XEP-0368).
+//! It refuses to judge certificates: the server under test made its own.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+
+use super::server::Server;
+use super::stage::{Channel, Conn, Stage};
+
+/// How long a server may keep silent before a play concludes that nothing comes. Only scenes that
+/// fail wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections of one scene to a server that scenes share.
+pub struct Sockets {
+    server: Arc<Server>,
+    channel: Channel,
+    links: Vec<Link>,
+    tls: Arc<ClientConfig>,
+}
+
+struct Link {
+    socket: TcpStream,
+    tls: Option<ClientConnection>,
+    is_closed: bool,
+}
+
+impl Sockets {
+    /// A stage on a running server.
+    pub fn new(server: Arc<Server>, channel: Channel) -> Result<Sockets, String> {
+        Ok(Sockets {
+            server,
+            channel,
+            links: Vec::new(),
+            tls: Arc::new(trusting()?),
+        })
+    }
+
+    fn handshake(&self, socket: &mut TcpStream) -> Result<ClientConnection, String> {
+        let name = ServerName::try_from(self.server.host.clone()).map_err(|e| e.to_string())?;
+        let mut tls = ClientConnection::new(self.tls.clone(), name).map_err(|e| e.to_string())?;
+        while tls.is_handshaking() {
+            tls.complete_io(socket).map_err(|e| format!("TLS: {e}"))?;
+        }
+        Ok(tls)
+    }
+}
+
+impl Stage for Sockets {
+    fn host(&self) -> &str {
+        &self.server.host
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    fn register(&mut self, localpart: &str, password: &str) -> Result<(), String> {
+        self.server.register(localpart, password)
+    }
+
+    fn connect(&mut self) -> Result<Conn, String> {
+        let port = match self.channel {
+            Channel::StartTls => self.server.port,
+            Channel::Secure => self.server.tls_port,
+        };
+        let open = || {
+            let socket = TcpStream::connect(("127.0.0.1", port))?;
+            socket.set_nodelay(true)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.set_write_timeout(Some(PATIENCE))?;
+            Ok(socket)
+        };
+        let mut socket: TcpStream = open().map_err(|e: io::Error| format!("port {port}: {e}"))?;
+        let tls = match self.channel {
+            Channel::StartTls => None,
+            Channel::Secure => Some(self.handshake(&mut socket)?),
+        };
+        self.links.push(Link {
+            socket,
+            tls,
+            is_closed: false,
+        });
+        Ok(self.links.len() - 1)
+    }
+
+    fn start_tls(&mut self, conn: Conn) -> Result<(), String> {
+        let mut socket = self.links[conn]
+            .socket
+            .try_clone()
+            .map_err(|e| e.to_string())?;
+        self.links[conn].tls = Some(self.handshake(&mut socket)?);
+        Ok(())
+    }
+
+    fn write(&mut self, conn: Conn, bytes: &[u8]) {
+        let Link { socket, tls, .. } = &mut self.links[conn];
+        // A connection that the server has closed takes no bytes; reading will tell.
+        let _ = match tls {
+            None => socket.write_all(bytes),
+            Some(tls) => rustls::Stream::new(tls, socket).write_all(bytes),
+        };
+    }
+
+    fn read(&mut self, conn: Conn) -> Vec<u8> {
+        let link = &mut self.links[conn];
+        let mut buffer = vec![0; 64 * 1024];
+        let came = match &mut link.tls {
+            None => link.socket.read(&mut buffer),
+            Some(tls) => rustls::Stream::new(tls, &mut link.socket).read(&mut buffer),
+        };
+        let length = match came {
+            Ok(0) => {
+                link.is_closed = true;
+                0
+            }
+            Ok(length) => length,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                0
+            }
+            Err(_) => {
+                link.is_closed = true;
+                0
+            }
+        };
+        buffer.truncate(length);
+        buffer
+    }
+
+    fn is_closed(&self, conn: Conn) -> bool {
+        self.links[conn].is_closed
+    }
+
+    fn lose(&mut self, conn: Conn) {
+        // Without close_notify and without </stream:stream>; it may be closed already.
+        let _ = self.links[conn].socket.shutdown(Shutdown::Both);
+        self.links[conn].is_closed = true;
+    }
+
+    fn advance(&mut self, ms: u64) -> Result<(), String> {
+        self.server.advance(ms)
+    }
+}
+
+/// A client that accepts whatever certificate the server shows.
+fn trusting() -> Result<ClientConfig, String> {
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+    Ok(config)
+}
+
+#[derive(Debug)]
+struct Trusting(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

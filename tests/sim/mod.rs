@@ -1,0 +1,652 @@
+//! The simulated world: shards, mesh, store, accounts, clock and connections in one thread. A seed decides the
+//! order of everything that threads and networks leave open; nothing else does, so a seed is a repeatable run.
+
+#![allow(dead_code)] // Each test crate uses its part of the world.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
+use stonechat::actor::{Answer, Ticket};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings};
+use stonechat::base::{
+    AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId,
+};
+use stonechat::config::{Config, Outside, load};
+use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
+use stonechat::im::pending::PENDING;
+use stonechat::shard::{
+    Ask, Batch, CloseReason, Control, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
+};
+use stonechat::store::Request;
+use stonechat::store::memory::MemoryStore;
+use stonechat::stream::{TlsFacts, TlsVersion};
+
+/// Every table that the core writes.
+pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING];
+
+/// A connection of the world, as its client holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub usize);
+
+/// Everything there is.
+pub struct World {
+    pub now: Now,
+    pub accounts: Arc<Accounts>,
+    pub store: Arc<Mutex<MemoryStore>>,
+    config: Arc<Config>,
+    chance: Rng,
+    workers: Vec<Worker>,
+    /// `mesh[from][to]`
+    mesh: Vec<Vec<VecDeque<Batch>>>,
+    conns: Vec<Conn>,
+    /// Failures that the auth thread holds back.
+    held_back: Vec<(u64, WorkerId, Ticket, Answer)>,
+    habits: Habits,
+    /// What happened, in a form that two runs of one seed can be compared by.
+    pub trace: u64,
+}
+
+/// How much the world likes to be difficult.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// Bytes arrive and leave in pieces.
+    pub tears: bool,
+    /// Batches that a mesh channel holds.
+    pub channel_batches: usize,
+    /// Everything that may happen in another order does.
+    pub shuffles: bool,
+}
+
+impl Habits {
+    pub const KIND: Habits = Habits { tears: false, channel_batches: 64, shuffles: false };
+    pub const ROUGH: Habits = Habits { tears: true, channel_batches: 2, shuffles: true };
+}
+
+struct Worker {
+    shard: Shard,
+    answers: Vec<(Ticket, Answer)>,
+    /// Saves that are visible and not synced; answered in order.
+    unsynced: VecDeque<(Ticket, Answer)>,
+    arrivals: VecDeque<(ConnId, Box<stonechat::stream::StreamState>)>,
+}
+
+struct Conn {
+    worker: usize,
+    key: Option<StreamKey>,
+    /// On its way to the server.
+    upstream: VecDeque<u8>,
+    /// Read by the shell, not taken by the core.
+    unread: Vec<u8>,
+    /// The core refused bytes and has not asked for more.
+    waits: bool,
+    /// What the client can read.
+    downstream: Vec<u8>,
+    dirty: bool,
+    securing: bool,
+    /// The client stopped reading: nothing leaves the server.
+    pub stalled: bool,
+    /// Rendered bytes that a stalled reader has not taken.
+    stuck: Vec<u8>,
+    /// The server closes when all is written.
+    closing: bool,
+    closed: bool,
+}
+
+/// One thing that may happen next.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Answer(usize, usize),
+    Sync(usize),
+    Batch(usize, usize),
+    Arrive(usize),
+    Read(usize),
+    Flush(usize),
+    EndTurn(usize),
+    Send(usize, usize),
+}
+
+impl World {
+    pub fn new(seed: u64, workers: u8, habits: Habits, config: Config) -> World {
+        let mut rng = Rng::from_seed(seed_bytes(seed));
+        let store = Arc::new(Mutex::new(MemoryStore::new(TABLES)));
+        let accounts = Arc::new(accounts(&store, &mut rng));
+        World::with(seed, workers, habits, config, store, accounts, Now { mono_ms: 1_000_000, wall_ms: 1_795_392_000_000 })
+    }
+
+    fn with(
+        seed: u64,
+        workers: u8,
+        habits: Habits,
+        config: Config,
+        store: Arc<Mutex<MemoryStore>>,
+        accounts: Arc<Accounts>,
+        now: Now,
+    ) -> World {
+        let mut chance = Rng::from_seed(seed_bytes(seed ^ 0x5eed));
+        let config = Arc::new(config);
+        let routes = Routes::new(HashSeed(7, 7), workers);
+        let shards = (0..workers).map(|worker| {
+            let mut rng = [0; 32];
+            chance.fill(&mut rng);
+            let seeds = Seeds { maps: HashSeed(chance.next_u64(), chance.next_u64()), rng };
+            let place = Place { worker: WorkerId(worker), worker_count: workers };
+            Worker {
+                shard: Shard::new(place, Arc::clone(&config), routes.clone(), seeds),
+                answers: Vec::new(),
+                unsynced: VecDeque::new(),
+                arrivals: VecDeque::new(),
+            }
+        });
+        let shards: Vec<Worker> = shards.collect();
+        let mesh = (0..workers)
+            .map(|_| (0..workers).map(|_| VecDeque::new()).collect())
+            .collect();
+        World {
+            now,
+            accounts,
+            store,
+            config,
+            chance,
+            workers: shards,
+            mesh,
+            conns: Vec::new(),
+            held_back: Vec::new(),
+            habits,
+            trace: 0,
+        }
+    }
+
+    /// The power goes and comes back: what the disk had not synced is gone, and so is every connection.
+    pub fn crash(self, seed: u64) -> World {
+        self.store.lock().crash();
+        let config = Config::clone(&self.config);
+        let workers = self.workers.len() as u8;
+        World::with(seed, workers, self.habits, config, self.store, self.accounts, self.now)
+    }
+
+    pub fn register(&mut self, localpart: &str, password: &str) {
+        let secret = Secret::new(password.as_bytes().to_vec());
+        self.accounts.add("localhost", localpart, &secret, self.now).expect("a fresh name");
+        self.store.lock().sync().expect("no fault is set");
+    }
+
+    /// Opens a connection through a listener of direct TLS, its handshake done.
+    pub fn connect_secure(&mut self, listener: usize) -> ConnId {
+        self.open(listener, Some(facts()))
+    }
+
+    /// Opens a connection through this listener of the configuration.
+    pub fn connect(&mut self, listener: usize) -> ConnId {
+        self.open(listener, None)
+    }
+
+    fn open(&mut self, listener: usize, secured: Option<Box<TlsFacts>>) -> ConnId {
+        let worker = self.below(self.workers.len());
+        let id = self.conns.len();
+        let opened = Opened {
+            listener,
+            prefix: AddressPrefix::Local,
+            peer: "simulated".into(),
+            secured,
+        };
+        let key = self.workers[worker].shard.open(self.now, opened);
+        self.conns.push(Conn {
+            worker,
+            key: Some(key),
+            upstream: VecDeque::new(),
+            unread: Vec::new(),
+            waits: false,
+            downstream: Vec::new(),
+            dirty: false,
+            securing: false,
+            stalled: false,
+            stuck: Vec::new(),
+            closing: false,
+            closed: false,
+        });
+        self.outputs(worker);
+        ConnId(id)
+    }
+
+    pub fn write(&mut self, conn: ConnId, bytes: &[u8]) {
+        let conn = &mut self.conns[conn.0];
+        if conn.key.is_some() || !conn.closed {
+            conn.upstream.extend(bytes);
+        }
+    }
+
+    /// What the client can read now.
+    pub fn read(&mut self, conn: ConnId) -> Vec<u8> {
+        std::mem::take(&mut self.conns[conn.0].downstream)
+    }
+
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        self.conns[conn.0].closed
+    }
+
+    /// The client finishes the handshake that the server awaits.
+    pub fn start_tls(&mut self, conn: ConnId) -> Result<(), String> {
+        let at = &mut self.conns[conn.0];
+        if !std::mem::take(&mut at.securing) {
+            return Err("the server does not await a handshake".into());
+        }
+        let (worker, Some(key)) = (at.worker, at.key) else {
+            return Err("the connection is gone".into());
+        };
+        self.workers[worker].shard.handle(self.now, Input::Secured(key, facts()));
+        self.outputs(worker);
+        Ok(())
+    }
+
+    /// The connection breaks without a word.
+    pub fn lose(&mut self, conn: ConnId) {
+        let at = &mut self.conns[conn.0];
+        at.closed = true;
+        at.upstream.clear();
+        at.downstream.clear();
+        self.gone(conn.0, CloseReason::Failed);
+    }
+
+    /// The client stops reading, or reads again.
+    pub fn stall(&mut self, conn: ConnId, stalled: bool) {
+        let at = &mut self.conns[conn.0];
+        at.stalled = stalled;
+        if !stalled {
+            let stuck = std::mem::take(&mut at.stuck);
+            at.downstream.extend(stuck);
+            at.dirty = true;
+        }
+    }
+
+    pub fn control(&mut self, control: &Control) {
+        for worker in 0..self.workers.len() {
+            self.workers[worker].shard.handle(self.now, Input::Control(control.clone()));
+            self.outputs(worker);
+        }
+    }
+
+    /// Lets everything happen that can happen now.
+    pub fn settle(&mut self) {
+        let mut steps = 0u32;
+        while self.step() {
+            steps += 1;
+            assert!(steps < 3_000_000, "the world does not come to rest");
+        }
+    }
+
+    /// One thing happens; false when there is nothing left to happen at this moment.
+    pub fn step(&mut self) -> bool {
+        let events = self.possible();
+        let Some(&event) = (if self.habits.shuffles {
+            let at = self.below(events.len().max(1));
+            events.get(at)
+        } else {
+            events.first()
+        }) else {
+            return false;
+        };
+        self.trace = self.trace.rotate_left(5) ^ format!("{event:?}").len() as u64 ^ self.now.mono_ms;
+        self.perform(event);
+        true
+    }
+
+    /// Lets time pass, with everything that is due on the way.
+    pub fn advance(&mut self, ms: u64) {
+        let end_ms = self.now.mono_ms + ms;
+        self.settle();
+        while let Some(at_ms) = self.next_due().filter(|&at_ms| at_ms <= end_ms) {
+            self.move_to(at_ms);
+            self.settle();
+        }
+        self.move_to(end_ms);
+        self.settle();
+    }
+
+    /// When the auth thread lets go of the next failure, if it holds one back.
+    pub fn next_release(&self) -> Option<u64> {
+        self.held_back.iter().map(|held| held.0).min()
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        let shards = self.workers.iter().filter_map(|worker| worker.shard.next_deadline());
+        shards.chain(self.next_release()).min()
+    }
+
+    fn move_to(&mut self, at_ms: u64) {
+        let ms = at_ms.saturating_sub(self.now.mono_ms);
+        self.now = self.now.plus_ms(ms);
+        let now = self.now.mono_ms;
+        let mut index = 0;
+        while index < self.held_back.len() {
+            if self.held_back[index].0 <= now {
+                let (_, worker, ticket, answer) = self.held_back.remove(index);
+                self.workers[worker.index()].answers.push((ticket, answer));
+            } else {
+                index += 1;
+            }
+        }
+        for worker in 0..self.workers.len() {
+            self.workers[worker].shard.handle(self.now, Input::Tick);
+            let next = self.workers[worker].shard.next_deadline();
+            assert!(next.is_none_or(|at| at > now), "the next deadline is later: {next:?} {now}");
+            self.outputs(worker);
+        }
+    }
+
+    /// At rest nothing is left over: no question, no envelope, no byte.
+    pub fn assert_rest(&self) {
+        for (at, worker) in self.workers.iter().enumerate() {
+            assert_eq!(worker.shard.open_questions(), 0, "worker {at} has open questions");
+            for to in 0..self.workers.len() {
+                assert!(worker.shard.outbox_is_empty(WorkerId(to as u8)), "worker {at} kept mail");
+            }
+        }
+        for (at, conn) in self.conns.iter().enumerate() {
+            assert!(!conn.dirty || conn.stalled, "connection {at} has queued bytes");
+        }
+    }
+
+    pub fn stream_count(&self) -> usize {
+        self.workers.iter().map(|worker| worker.shard.stream_count()).sum()
+    }
+
+    pub fn resident_accounts(&self) -> usize {
+        self.workers.iter().map(|worker| worker.shard.resident_accounts()).sum()
+    }
+
+    fn possible(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (at, worker) in self.workers.iter().enumerate() {
+            events.extend((0..worker.answers.len()).map(|answer| Event::Answer(at, answer)));
+            for from in 0..self.workers.len() {
+                if !self.mesh[from][at].is_empty() {
+                    events.push(Event::Batch(from, at));
+                }
+            }
+            if !worker.arrivals.is_empty() {
+                events.push(Event::Arrive(at));
+            }
+        }
+        for (at, conn) in self.conns.iter().enumerate() {
+            let feed = !conn.upstream.is_empty() && conn.unread.is_empty() && !conn.securing;
+            if conn.key.is_some() && feed {
+                events.push(Event::Read(at));
+            }
+            if conn.key.is_some() && conn.dirty && !conn.stalled {
+                events.push(Event::Flush(at));
+            }
+        }
+        for (at, worker) in self.workers.iter().enumerate() {
+            for to in 0..self.workers.len() {
+                let room = self.mesh[at][to].len() < self.habits.channel_batches;
+                if room && !worker.shard.outbox_is_empty(WorkerId(to as u8)) {
+                    events.push(Event::Send(at, to));
+                }
+            }
+            if worker.shard.has_unsaved() {
+                events.push(Event::EndTurn(at));
+            }
+            if !worker.unsynced.is_empty() {
+                events.push(Event::Sync(at));
+            }
+        }
+        events
+    }
+
+    fn perform(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Answer(at, answer) => {
+                let (ticket, answer) = self.workers[at].answers.remove(answer);
+                self.workers[at].shard.handle(now, Input::Answer(ticket, answer));
+                self.outputs(at);
+            }
+            Event::Sync(at) => {
+                // The disk syncs as a whole; the one whose turn it is hears first.
+                let synced = self.store.lock().sync();
+                let answers: Vec<_> = self.workers[at].unsynced.drain(..).collect();
+                for (ticket, answer) in answers {
+                    let answer = match synced {
+                        Ok(()) => answer,
+                        Err(error) => Answer::Failed(error),
+                    };
+                    self.workers[at].answers.push((ticket, answer));
+                }
+            }
+            Event::Batch(from, to) => {
+                if let Some(batch) = self.mesh[from][to].pop_front() {
+                    self.workers[to].shard.handle(now, Input::Mesh(batch));
+                    self.outputs(to);
+                }
+            }
+            Event::Arrive(at) => {
+                if let Some((conn, state)) = self.workers[at].arrivals.pop_front() {
+                    let key = self.workers[at].shard.arrive(now, state);
+                    let moved = &mut self.conns[conn.0];
+                    (moved.worker, moved.key, moved.waits) = (at, Some(key), false);
+                    self.outputs(at);
+                    self.offer(conn.0);
+                }
+            }
+            Event::Read(at) => self.read_some(at),
+            Event::Flush(at) => self.flush(at),
+            Event::EndTurn(at) => {
+                self.workers[at].shard.end_turn(now);
+                self.outputs(at);
+            }
+            Event::Send(from, to) => {
+                if let Some(batch) = self.workers[from].shard.take_batch(WorkerId(to as u8)) {
+                    self.mesh[from][to].push_back(batch);
+                }
+                self.outputs(from);
+            }
+        }
+    }
+
+    fn read_some(&mut self, at: usize) {
+        let available = self.conns[at].upstream.len();
+        let count = if self.habits.tears { 1 + self.below(available) } else { available };
+        let conn = &mut self.conns[at];
+        let bytes: Vec<u8> = conn.upstream.drain(..count.min(available)).collect();
+        conn.unread.extend(bytes);
+        self.offer(at);
+    }
+
+    /// Offers what is unread to the core.
+    fn offer(&mut self, at: usize) {
+        let conn = &mut self.conns[at];
+        let (worker, Some(key)) = (conn.worker, conn.key) else {
+            return;
+        };
+        if conn.unread.is_empty() || conn.waits || conn.closing {
+            return;
+        }
+        let bytes = std::mem::take(&mut conn.unread);
+        let taken =
+            self.workers[worker].shard.handle(self.now, Input::Bytes(key, &bytes));
+        let conn = &mut self.conns[at];
+        conn.unread = bytes[taken..].to_vec();
+        conn.waits = !conn.unread.is_empty();
+        self.outputs(worker);
+    }
+
+    fn flush(&mut self, at: usize) {
+        let conn = &mut self.conns[at];
+        conn.dirty = false;
+        let (worker, Some(key)) = (conn.worker, conn.key) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        let rendered = self.workers[worker].shard.render(self.now, key, &mut bytes);
+        let conn = &mut self.conns[at];
+        conn.downstream.extend(&bytes);
+        if rendered == Rendered::More {
+            conn.dirty = true;
+        }
+        self.workers[worker].shard.handle(self.now, Input::Written(key));
+        self.outputs(worker);
+    }
+
+    /// Carries out what a shard wants.
+    fn outputs(&mut self, worker: usize) {
+        while let Some(output) = self.workers[worker].shard.poll_output() {
+            match output {
+                Output::Flush(key) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.conns[at].dirty = true;
+                    }
+                }
+                Output::StartTls(key) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.flush(at);
+                        let conn = &mut self.conns[at];
+                        conn.unread.clear();
+                        conn.upstream.clear();
+                        conn.securing = true;
+                        conn.waits = false;
+                    }
+                }
+                Output::Resume(key) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.conns[at].waits = false;
+                        self.offer(at);
+                    }
+                }
+                Output::Close(key) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.close(at);
+                    }
+                }
+                Output::HandOver(to, key, state) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.conns[at].key = None;
+                        self.workers[to.index()].arrivals.push_back((ConnId(at), state));
+                    }
+                }
+                Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
+                Output::Audit(_) => {}
+            }
+        }
+    }
+
+    fn ask(&mut self, worker: usize, ticket: Ticket, ask: Ask) {
+        let request = match ask {
+            Ask::Row { table, key, .. } => Request::Row { table, key },
+            Ask::Range { table, range, .. } => Request::Range { table, range },
+            Ask::Save(writes) => {
+                let answer = self.store.lock().apply(Request::Save(writes));
+                return self.workers[worker].unsynced.push_back((ticket, answer));
+            }
+            Ask::Auth(ask) => {
+                let (answer, at_ms) = self.accounts.answer(ask, self.now);
+                let answer = Answer::Auth(answer);
+                if at_ms > self.now.mono_ms {
+                    self.held_back.push((at_ms, WorkerId(worker as u8), ticket, answer));
+                } else {
+                    self.workers[worker].answers.push((ticket, answer));
+                }
+                return;
+            }
+        };
+        let answer = self.store.lock().apply(request);
+        self.workers[worker].answers.push((ticket, answer));
+    }
+
+    fn close(&mut self, at: usize) {
+        while self.conns[at].key.is_some() {
+            self.flush(at);
+            if !self.conns[at].dirty {
+                break;
+            }
+        }
+        self.conns[at].closing = true;
+        self.conns[at].closed = true;
+        self.gone(at, CloseReason::Asked);
+    }
+
+    fn gone(&mut self, at: usize, reason: CloseReason) {
+        let conn = &mut self.conns[at];
+        conn.dirty = false;
+        let worker = conn.worker;
+        if let Some(key) = conn.key.take() {
+            self.workers[worker].shard.handle(self.now, Input::Closed(key, reason));
+            self.outputs(worker);
+        }
+    }
+
+    fn conn_at(&self, worker: usize, key: StreamKey) -> Option<usize> {
+        self.conns.iter().position(|conn| conn.worker == worker && conn.key == Some(key))
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.chance.below(bound as u32) as usize
+    }
+}
+
+fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
+    let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let ids = Mutex::new(0);
+    let rows = AccountRows {
+        row: Box::new(move |table: &'static Table, key: &RowKey| {
+            match reader.lock().apply(Request::Row { table, key: key.clone() }) {
+                Answer::Row(value) => Ok(value),
+                _ => Err(StoreError::Broken),
+            }
+        }),
+        range: Box::new(move |table: &'static Table, range: &RowRange| {
+            match ranger.lock().apply(Request::Range { table, range: range.clone() }) {
+                Answer::Range { rows, more } => Ok((rows, more)),
+                _ => Err(StoreError::Broken),
+            }
+        }),
+        save: Box::new(move |writes: Vec<Write>| {
+            match writer.lock().apply(Request::Save(writes)) {
+                Answer::Saved => Ok(()),
+                _ => Err(StoreError::Broken),
+            }
+        }),
+        next_id: Box::new(move || {
+            *ids.lock() += 1;
+            Ok(AccountId(*ids.lock()))
+        }),
+    };
+    let settings = AuthSettings { iterations: [("localhost".into(), 1)].into_iter().collect() };
+    let mut seed = [0; 32];
+    rng.fill(&mut seed);
+    Accounts::new(rows, settings, Secret::new(vec![3; 32]), HashSeed(1, 2), Rng::from_seed(seed))
+}
+
+fn facts() -> Box<TlsFacts> {
+    Box::new(TlsFacts {
+        version: TlsVersion::V1_3,
+        exporter: Some([7; 32]),
+        end_point: Some(vec![9; 32]),
+        server_name: Some("localhost".into()),
+        alpn: None,
+        certificate_addresses: Vec::new(),
+    })
+}
+
+fn seed_bytes(seed: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes
+}
+
+/// The configuration of a world: the listeners of the real stages, and these options.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn config(options: &str) -> Result<Config, String> {
+    let text = format!(
+        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n\n\
+         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n\n\
+         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n"
+    );
+    let names: Vec<&str> = stonechat::features::ALL.iter().map(|feature| feature.name).collect();
+    let outside = Outside { features: &names, address: |_| Ok(()), log_filter: |_| Ok(()) };
+    load("scene", &text, &outside).map_err(|errors| format!("{errors:?}"))
+}
