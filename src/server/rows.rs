@@ -11,7 +11,7 @@ use crate::im::pending::PENDING;
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING];
+pub const TABLES: &[&Table] = &[&ACCOUNT, &PENDING, &TOMBSTONE];
 
 /// The store's directory inside the data directory.
 pub fn store_directory(data: &Path) -> PathBuf {

@@ -290,19 +290,17 @@ impl Crew<'_> {
 
     /// The only place where the shell makes a core.
     fn shard(&self, worker: WorkerId) -> Result<Shard, String> {
-        let worker_count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
         let place = Place {
             worker,
-            worker_count,
+            worker_count: u8::try_from(self.addresses.len()).unwrap_or(u8::MAX),
         };
-        let routes = Routes::new(self.partitions, worker_count);
-        let mut fresh = data::fresh_rng()?;
-        let mut rng = [0; 32];
-        fresh.fill(&mut rng);
-        let seeds = Seeds {
-            maps: HashSeed(fresh.next_u64(), fresh.next_u64()),
-            rng,
+        let mut rng = data::fresh_rng()?;
+        let mut seeds = Seeds {
+            maps: HashSeed(rng.next_u64(), rng.next_u64()),
+            rng: [0; 32],
         };
+        rng.fill(&mut seeds.rng);
+        let routes = Routes::new(self.partitions, place.worker_count);
         Ok(Shard::new(place, Arc::clone(self.config), routes, seeds))
     }
 }
@@ -352,7 +350,11 @@ fn announce(start: &Start, running: &Running, doorman: &Doorman) {
     }
     let data = std::path::absolute(&start.data).unwrap_or_else(|_| start.data.clone());
     println!("data in {}", data.display());
-    let mut command = format!("stonechat user add NAME@{}", running.started.hosts[0].name);
+    // As it was called, so that the line can be copied to the same shell.
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "stonechat".to_owned());
+    let mut command = format!("{program} user add NAME@{}", running.started.hosts[0].name);
     if let Some(config) = &start.config {
         command.push_str(&format!(" --config {}", config.display()));
     }

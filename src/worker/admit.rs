@@ -13,8 +13,10 @@ use crate::stream::TlsFacts;
 
 use super::Worker;
 use super::connection::{Connection, ConnectionKey, Phase, Then};
+use super::core::Core;
 use super::door::Permit;
 use super::handover::Carried;
+use super::r#loop::token;
 use super::proxy::{self, Header};
 use super::tls::{self, ClientCertificate, Security, Session};
 
@@ -66,9 +68,13 @@ pub fn prefix_of(address: IpAddr) -> AddressPrefix {
     }
 }
 
-impl Worker {
+impl<C: Core> Worker<C> {
     /// A connection comes from the doorman.
     pub(super) fn welcome(&mut self, newcomer: Newcomer) {
+        // The doorman let it in just before he left: its stream would never hear of the drain.
+        if self.intake.is_draining() {
+            return;
+        }
         self.counters.accepted += 1;
         let Newcomer {
             socket,
@@ -128,11 +134,7 @@ impl Worker {
         let key = self.connections.insert(connection);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let socket = &mut self.connections[key].socket;
-        if let Err(error) = self
-            .poll
-            .registry()
-            .register(socket, Worker::token(key), interest)
-        {
+        if let Err(error) = self.poll.registry().register(socket, token(key), interest) {
             log::warn!("connection_unregistered error={error}");
             self.connections.remove(key);
             return None;

@@ -8,9 +8,10 @@ use crate::stream::{StreamKey, StreamState};
 
 use super::Worker;
 use super::connection::{Connection, ConnectionKey, Phase, Progress, Then};
+use super::core::Core;
 use super::handover::Carried;
 
-impl Worker {
+impl<C: Core> Worker<C> {
     /// Gives a connection from the ready list its share of the turn.
     pub(super) fn serve(&mut self, key: ConnectionKey) {
         let connection = &self.connections[key];
@@ -57,11 +58,15 @@ impl Worker {
         }
         let (count, then) = connection.read(&mut self.scratch);
         connection.readable = then == Then::Again;
-        let reason = match then {
-            Then::End(reason) => reason,
-            _ => CloseReason::EndOfStream,
+        let end = match then {
+            Then::Wait | Then::Again => None,
+            Then::End(reason) => Some(reason),
+            Then::Broken => {
+                self.counters.records_broken += 1;
+                Some(CloseReason::Failed)
+            }
         };
-        connection.ended = matches!(then, Then::End(_));
+        connection.ended = end.is_some();
         // An alert, or the answer to a key update.
         let wants_push = connection.tls.is_some() && connection.is_blocked();
         if count > 0 {
@@ -76,7 +81,7 @@ impl Worker {
         if wants_push {
             self.mark_dirty(key);
         }
-        self.after_reading(key, reason);
+        self.after_reading(key, end.unwrap_or(CloseReason::EndOfStream));
     }
 
     /// What comes next for a connection whose stream has taken what it wanted.
@@ -89,10 +94,8 @@ impl Worker {
         }
         let is_offered = connection.unread.is_empty();
         if connection.ended && is_offered {
-            if reason == CloseReason::Failed && connection.tls.is_some() {
-                self.counters.records_broken += 1;
-                connection.push();
-            }
+            // An alert, if there is one.
+            connection.push();
             self.lose(key, reason);
         } else if (connection.readable && is_offered) || (connection.resumed && !is_offered) {
             self.mark_ready(key);
@@ -106,7 +109,7 @@ impl Worker {
         match then {
             Then::Wait => connection.readable = false,
             Then::Again => self.mark_ready(key),
-            Then::End(reason) => self.remove(key, reason),
+            Then::End(_) | Then::Broken => self.remove(key, CloseReason::Asked),
         }
     }
 

@@ -105,6 +105,8 @@ pub enum Then {
     Again,
     /// Nothing will ever come.
     End(CloseReason),
+    /// As `End(Failed)`: the peer has sent something that is no TLS, and an alert waits to be sent.
+    Broken,
 }
 
 /// What became of a write.
@@ -157,7 +159,7 @@ impl Connection {
         match session.open(ciphertext, &mut scratch.plaintext, &mut filled) {
             Opened::More => (filled, then),
             Opened::Ended => (filled, Then::End(CloseReason::EndOfStream)),
-            Opened::Broken => (filled, Then::End(CloseReason::Failed)),
+            Opened::Broken => (filled, Then::Broken),
         }
     }
 

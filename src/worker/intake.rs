@@ -32,6 +32,11 @@ impl Intake {
         self.0.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether the server is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Hold::Drain as u8 != 0
+    }
+
     /// Whether accepted connections are read.
     pub fn is_reading(&self) -> bool {
         self.0.load(Ordering::Relaxed) & Hold::Overload as u8 == 0

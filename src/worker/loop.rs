@@ -13,13 +13,13 @@ use slotmap::{Key, KeyData, SecondaryMap, SlotMap};
 
 use crate::actor::Ticket;
 use crate::base::{Now, WorkerId};
-use crate::shard::Batch;
-use crate::shard::{Ask, CloseReason, Input, Shard};
+use crate::shard::{Ask, Batch, CloseReason, Input};
 use crate::stream::StreamKey;
 
 use super::Ports;
 use super::clock::Clock;
 use super::connection::{Connection, ConnectionKey, Phase, Scratch};
+use super::core::Core;
 use super::deadlines::Deadlines;
 use super::intake::Intake;
 use super::mesh::{Address, Inbox, KNOCK};
@@ -27,12 +27,12 @@ use super::order::{Counters, Order};
 use super::tls::TlsContext;
 
 /// Everything that one worker thread owns.
-pub struct Worker {
+pub struct Worker<C> {
     pub(super) poll: Poll,
     pub(super) inbox: Inbox,
     pub(super) outboxes: Vec<Option<Sender<Batch>>>,
     pub(super) addresses: Vec<Address>,
-    pub(super) shard: Shard,
+    pub(super) shard: C,
     pub(super) connections: SlotMap<ConnectionKey, Connection>,
     pub(super) streams: SecondaryMap<StreamKey, ConnectionKey>,
     /// Connections to read; those that no event will announce among them.
@@ -62,7 +62,7 @@ enum Turn {
     Last,
 }
 
-impl Worker {
+impl<C: Core> Worker<C> {
     /// Works until it is told to stop.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
@@ -88,7 +88,7 @@ impl Worker {
             self.read_sockets();
         }
         self.flush_streams();
-        // Behind the flush: what was delivered within the turn needs no row.
+        // May make more streams dirty; they have the next turn, which then comes at once.
         self.shard.end_turn(self.now);
         self.drain();
         self.flush_asks();
@@ -209,8 +209,6 @@ impl Worker {
                 self.addresses[index].knock();
             }
         }
-        // Streams that waited for room take bytes again.
-        self.drain();
     }
 
     /// Waits for events, answers, batches, or the next deadline.
@@ -330,12 +328,12 @@ impl Worker {
         self.remove(key, reason);
         self.drain();
     }
+}
 
-    /// The mio token of a connection.
-    pub(super) fn token(key: ConnectionKey) -> mio::Token {
-        // This server is built for 64 bits only (checked below), so the number fits.
-        mio::Token(key.data().as_ffi() as usize)
-    }
+/// The mio token of a connection.
+pub(super) fn token(key: ConnectionKey) -> mio::Token {
+    // This server is built for 64 bits only (checked below), so the number fits.
+    mio::Token(key.data().as_ffi() as usize)
 }
 
 fn worker_at(index: usize) -> WorkerId {

@@ -1,4 +1,4 @@
-//! Worker threads: one loop per core around a [`Shard`], with the sockets, the TLS and the channels it
+//! Worker threads: one loop per core around a [`Core`], with the sockets, the TLS and the channels it
 //! needs. Refuses to know XMPP, and what the services behind its ports are.
 
 mod admit;
@@ -7,6 +7,7 @@ mod certificate;
 mod client_certificate;
 mod clock;
 mod connection;
+mod core;
 mod deadlines;
 mod door;
 mod handover;
@@ -30,11 +31,12 @@ use slotmap::{SecondaryMap, SlotMap};
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::base::Now;
-use crate::shard::{Ask, Shard};
+use crate::shard::Ask;
 
 pub use admit::{Guest, Listener, Newcomer, ProxyHeader, prefix_of};
 pub use certificate::HostCertificate;
 pub use clock::Clock;
+pub use core::Core;
 pub use door::{Door, DoorLimits, Permit, Refusal};
 pub use intake::{Hold, Intake};
 pub use mesh::{Address, Seat, seats};
@@ -56,8 +58,8 @@ pub struct Ports {
 pub type AskPort = Box<dyn FnMut(&mut Vec<(Ticket, Ask)>) + Send>;
 
 /// What a worker is started with besides its seat.
-pub struct Post {
-    pub shard: Shard,
+pub struct Post<C> {
+    pub shard: C,
     /// All workers' addresses, by their place.
     pub addresses: Vec<Address>,
     pub ports: Ports,
@@ -80,7 +82,7 @@ pub enum Pinning {
 }
 
 /// Starts the thread of one worker.
-pub fn start(seat: Seat, post: Post) -> io::Result<JoinHandle<()>> {
+pub fn start<C: Core + Send + 'static>(seat: Seat, post: Post<C>) -> io::Result<JoinHandle<()>> {
     let index = seat.worker.index();
     let (pinning, on_panic) = (post.pinning, Arc::clone(&post.on_panic));
     thread::Builder::new()
@@ -107,7 +109,7 @@ fn said_by(cause: &(dyn Any + Send)) -> &str {
         .unwrap_or("something that is no text")
 }
 
-fn employ(seat: Seat, post: Post) -> Worker {
+fn employ<C: Core>(seat: Seat, post: Post<C>) -> Worker<C> {
     Worker {
         poll: seat.poll,
         inbox: seat.inbox,

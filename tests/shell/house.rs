@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::echo::Echo;
+
 use crossbeam_channel::{Receiver, unbounded};
 use rustls::RootCertStore;
 use stonechat::actor::Answer;
 use stonechat::base::WorkerId;
+use stonechat::config::Outside;
 use stonechat::server::doorman::{Doorman, Employed, House};
-use stonechat::shard::{Control, Place, Shard};
+use stonechat::shard::{Control, Place};
 use stonechat::stream::TlsVersion;
 use stonechat::worker::{
     self, Address, ClientCertificate, Clock, Counters, Door, DoorLimits, HostCertificate, Intake,
@@ -71,6 +74,13 @@ impl Server {
         let tls = context(hosts.clone(), wishes.client_roots, &tickets);
         let (tls, intake, time) = (tls, Arc::new(Intake::default()), Arc::default());
         let (panicked, panics) = unbounded();
+        let outside = Outside {
+            features: &[],
+            address: |_| Ok(()),
+            log_filter: |_| Ok(()),
+        };
+        let config = Arc::new(stonechat::config::load("test", "", &outside).unwrap());
+        let luggage = Arc::default();
         let seats = worker::seats(wishes.workers).unwrap();
         let addresses: Vec<_> = seats.iter().map(|seat| seat.address.clone()).collect();
         for seat in seats {
@@ -80,7 +90,7 @@ impl Server {
                 worker_count: wishes.workers,
             };
             let post = Post {
-                shard: Shard::new(place),
+                shard: Echo::new(place, Arc::clone(&config), Arc::clone(&luggage)),
                 addresses: addresses.clone(),
                 ports: Ports {
                     ask: Box::new(move |asked| {
@@ -165,6 +175,7 @@ impl Server {
             sum.handshakes_late += of_one.handshakes_late;
             sum.injected_bytes += of_one.injected_bytes;
             sum.proxy_refused += of_one.proxy_refused;
+            sum.records_broken += of_one.records_broken;
         }
         sum
     }

@@ -2,6 +2,7 @@
 //! behind the border is a shard that echoes lines.
 
 mod client;
+mod echo;
 mod house;
 
 mod hand_over;

@@ -245,8 +245,11 @@ fn a_forged_record_ends_the_connection() {
     client.expect("hello");
     client.stream().sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
     client.stream().sock.write_all(&[0; 20]).unwrap();
-    client.rest();
-    server.until(|counters| counters.connections == 0);
+    // An alert: what rustls makes of it is an error that says so.
+    let mut rest = Vec::new();
+    let error = std::io::Read::read_to_end(client.stream(), &mut rest).unwrap_err();
+    assert!(error.to_string().contains("BadRecordMac"), "{error}");
+    server.until(|counters| counters.connections == 0 && counters.records_broken == 1);
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! The border between a worker and what it carries bytes for, as the worker uses it. There are two: the
+//! server's [`Shard`], and the echo with which the shell is tested alone (`tests/shell/`).
+
+use crate::base::{Now, StreamKey, WorkerId};
+use crate::shard::{Batch, Input, Opened, Output, Rendered, Shard};
+use crate::stream::StreamState;
+
+/// One worker's share of the protocol. Each method is described where [`Shard`] has it.
+pub trait Core {
+    /// See [`Shard::open`].
+    fn open(&mut self, now: Now, opened: Opened) -> StreamKey;
+    /// See [`Shard::arrive`].
+    fn arrive(&mut self, now: Now, state: Box<StreamState>) -> StreamKey;
+    /// See [`Shard::handle`].
+    fn handle(&mut self, now: Now, input: Input<'_>) -> usize;
+    /// See [`Shard::poll_output`].
+    fn poll_output(&mut self) -> Option<Output>;
+    /// See [`Shard::render`].
+    fn render(&mut self, now: Now, stream: StreamKey, out: &mut Vec<u8>) -> Rendered;
+    /// See [`Shard::end_turn`].
+    fn end_turn(&mut self, now: Now);
+    /// See [`Shard::next_deadline`].
+    fn next_deadline(&self) -> Option<u64>;
+    /// See [`Shard::outbox_is_empty`].
+    fn outbox_is_empty(&self, to: WorkerId) -> bool;
+    /// See [`Shard::take_batch`].
+    fn take_batch(&mut self, to: WorkerId) -> Option<Batch>;
+}
+
+impl Core for Shard {
+    fn open(&mut self, now: Now, opened: Opened) -> StreamKey {
+        self.open(now, opened)
+    }
+
+    fn arrive(&mut self, now: Now, state: Box<StreamState>) -> StreamKey {
+        self.arrive(now, state)
+    }
+
+    fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
+        self.handle(now, input)
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.poll_output()
+    }
+
+    fn render(&mut self, now: Now, stream: StreamKey, out: &mut Vec<u8>) -> Rendered {
+        self.render(now, stream, out)
+    }
+
+    fn end_turn(&mut self, now: Now) {
+        self.end_turn(now);
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.next_deadline()
+    }
+
+    fn outbox_is_empty(&self, to: WorkerId) -> bool {
+        self.outbox_is_empty(to)
+    }
+
+    fn take_batch(&mut self, to: WorkerId) -> Option<Batch> {
+        self.take_batch(to)
+    }
+}
