@@ -28,7 +28,7 @@ pub struct AccountRows {
     pub next_id: Box<dyn Fn() -> Result<AccountId, StoreError> + Send + Sync>,
 }
 
-/// See [`AccountRows::row`]; a name of its own because clippy counts the brackets.
+/// See [`AccountRows::row`]; a name of its own because clippy finds the type too complex for a field.
 pub type RowReader =
     Box<dyn Fn(&'static Table, &RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
 /// See [`AccountRows::range`].

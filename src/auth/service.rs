@@ -30,7 +30,7 @@ pub struct AuthService {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// One worker's side: its port, and how many questions of it are open.
+/// One worker's side: its port, and how many questions of it the quick thread has not answered.
 struct Seat {
     port: AnswerPort,
     outstanding: AtomicUsize,
@@ -90,30 +90,33 @@ impl AuthService {
     /// Asks for a worker; never blocks. The answer comes through its port exactly once; at once, on this
     /// thread, with `Unavailable`, if too many questions are open.
     pub fn ask(&self, worker: WorkerId, ticket: Ticket, ask: AuthAsk) {
+        let seat = &self.seats[worker.index()];
         let question = Question {
             worker,
             ticket,
             ask,
         };
-        // Failures wait for seconds by design: if they took seats, guessing would keep out who knows the
-        // password. There is at most one for each stream in negotiation.
-        let is_failure = matches!(question.ask, AuthAsk::Failed { .. });
-        if !is_failure && !self.seats[worker.index()].take() {
-            return self.seats[worker.index()].turn_away(ticket);
-        }
-        let sent = match question.ask {
-            AuthAsk::Password { .. } => self
-                .slow
-                .try_send(Message::Question(question))
-                .map_err(|_| ()),
-            _ => self.quick.send(Message::Question(question)).map_err(|_| ()),
-        };
-        if sent.is_err() {
-            let seat = &self.seats[worker.index()];
-            if is_failure {
-                (seat.port)(ticket, Answer::Auth(AuthAnswer::Released));
-            } else {
-                seat.answer(ticket, AuthAnswer::Unavailable);
+        match question.ask {
+            // Neither passwords, which wait for a derivation, nor failures, which wait by design, take seats:
+            // if they did, guessing would keep out who knows the password. The first are bounded by their
+            // channel; of the second there is at most one for each stream in negotiation.
+            AuthAsk::Password { .. } => {
+                if self.slow.try_send(Message::Question(question)).is_err() {
+                    seat.deliver(ticket, AuthAnswer::Unavailable);
+                }
+            }
+            AuthAsk::Failed { .. } => {
+                if self.quick.send(Message::Question(question)).is_err() {
+                    seat.deliver(ticket, AuthAnswer::Released);
+                }
+            }
+            AuthAsk::ScramKeys { .. } | AuthAsk::Admission { .. } => {
+                if !seat.take() {
+                    seat.deliver(ticket, AuthAnswer::Unavailable);
+                } else if self.quick.send(Message::Question(question)).is_err() {
+                    seat.leave();
+                    seat.deliver(ticket, AuthAnswer::Unavailable);
+                }
             }
         }
     }
@@ -139,18 +142,17 @@ impl Seat {
     fn take(&self) -> bool {
         let before = self.outstanding.fetch_add(1, Ordering::Relaxed);
         if before >= limits::AUTH_OUTSTANDING_MAX {
-            self.outstanding.fetch_sub(1, Ordering::Relaxed);
+            self.leave();
             return false;
         }
         true
     }
 
-    fn turn_away(&self, ticket: Ticket) {
-        (self.port)(ticket, Answer::Auth(AuthAnswer::Unavailable));
+    fn leave(&self) {
+        self.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn answer(&self, ticket: Ticket, answer: AuthAnswer) {
-        self.outstanding.fetch_sub(1, Ordering::Relaxed);
+    fn deliver(&self, ticket: Ticket, answer: AuthAnswer) {
         (self.port)(ticket, Answer::Auth(answer));
     }
 }
@@ -181,7 +183,7 @@ fn answer_quickly(
             let Some(Reverse(due)) = waiting.pop() else {
                 break;
             };
-            (seats[due.worker.index()].port)(due.ticket, Answer::Auth(AuthAnswer::Released));
+            seats[due.worker.index()].deliver(due.ticket, AuthAnswer::Released);
         }
         let received = match waiting.peek() {
             Some(Reverse(first)) => {
@@ -211,8 +213,11 @@ fn answer_quickly(
                 }));
                 order += 1;
             }
-            AuthAnswer::Released => (seat.port)(ticket, Answer::Auth(AuthAnswer::Released)),
-            other => seat.answer(ticket, other),
+            AuthAnswer::Released => seat.deliver(ticket, AuthAnswer::Released),
+            other => {
+                seat.leave();
+                seat.deliver(ticket, other);
+            }
         }
     }
 }
@@ -232,12 +237,12 @@ fn derive_and_answer(accounts: &Accounts, seats: &[Seat], questions: &Receiver<M
         } = ask
         else {
             // Only passwords are sent here.
-            seat.answer(ticket, AuthAnswer::Unavailable);
+            seat.deliver(ticket, AuthAnswer::Unavailable);
             continue;
         };
         let (answer, upgrade) = accounts.check_password(&host, &localpart, &password);
         // The user first: an upgrade derives three times and waits for the disk.
-        seat.answer(ticket, answer);
+        seat.deliver(ticket, answer);
         if let Some(upgrade) = upgrade {
             accounts.upgrade(&upgrade);
         }

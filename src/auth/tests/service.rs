@@ -104,3 +104,42 @@ fn more_questions_than_seats_are_turned_away_at_once() {
     service.ask(worker, Ticket(7), keys_ask("juliet", ScramHash::Sha1));
     assert!(matches!(next(&answers).1, AuthAnswer::ScramKeys { .. }));
 }
+
+#[test]
+fn passwords_to_be_tried_take_nobodys_seat_and_are_bounded() {
+    let house = house();
+    let held = house.disk.rows.lock();
+    let (service, answers) = service(&house, 0);
+    let worker = WorkerId(0);
+    let more = 100;
+    let guesses = (limits::DERIVATIONS_WAITING_MAX + more) as u64;
+    for index in 0..guesses {
+        service.ask(worker, Ticket(index), password_ask("juliet", "guess"));
+    }
+    service.ask(
+        worker,
+        Ticket(u64::MAX),
+        keys_ask("juliet", ScramHash::Sha256),
+    );
+    drop(held);
+    let (mut turned_away, mut refused, mut served) = (0, 0, 0);
+    for _ in 0..=guesses {
+        match next(&answers) {
+            (
+                Ticket(u64::MAX),
+                AuthAnswer::ScramKeys {
+                    account: Some(_), ..
+                },
+            ) => served += 1,
+            (_, AuthAnswer::Unavailable) => turned_away += 1,
+            (_, AuthAnswer::Refused) => refused += 1,
+            other => panic!("nobody guessed right: {other:?}"),
+        }
+    }
+    assert_eq!(served, 1);
+    // Each thread had at most one in its hands.
+    assert!(
+        turned_away >= more - 2,
+        "{turned_away} turned away, {refused} refused"
+    );
+}

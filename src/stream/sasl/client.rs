@@ -53,6 +53,8 @@ pub(super) struct Client {
     pub password: &'static str,
     /// Goes between nonce and proof, with its comma.
     pub extension: &'static str,
+    /// Sent, and proved, in place of the nonce that the server sent.
+    pub forged_nonce: Option<&'static str>,
 }
 
 impl Client {
@@ -64,6 +66,7 @@ impl Client {
             bare: format!("n={username},r=clientnonce"),
             password: "pencil",
             extension: "",
+            forged_nonce: None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Client {
     pub(super) fn last(&self, server_first: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let server_first = std::str::from_utf8(server_first).expect("the server speaks UTF-8");
         let (nonce, salt, iterations) = challenge_parts(server_first);
+        let nonce = self.forged_nonce.unwrap_or(nonce);
         let salted = salted(self.hash, self.password.as_bytes(), &salt, iterations);
         let binding = [self.header.as_bytes(), self.binding_data].concat();
         let without_proof = format!("c={},r={nonce}{}", STANDARD.encode(binding), self.extension);

@@ -276,6 +276,11 @@ fn a_wrong_password_nonce_or_proof_is_refused() {
         refused()
     );
 
+    // A flawless proof over a nonce that this server did not make: what a replay would be.
+    let mut client = bound(ScramHash::Sha256);
+    client.forged_nonce = Some("clientnonceanothernonce");
+    assert_eq!(verdict(&client, |last| last), refused());
+
     let mut client = bound(ScramHash::Sha256);
     client.password = "Pencil";
     assert_eq!(verdict(&client, |last| last), refused());
