@@ -14,9 +14,10 @@ use crate::actor::{Answer, Ticket};
 use super::embedded::Embedded;
 use super::engine::{Engine, Page};
 use super::memory::Memory;
+use super::queue::{Asked, To};
 use super::schema::{META, MIGRATIONS, Migration, check, migrate};
 use super::sequence::Sequences;
-use super::thread::{Asked, Threads, To};
+use super::thread::Threads;
 
 /// Where a store is and what it may use.
 #[derive(Clone, Debug)]
@@ -52,7 +53,9 @@ impl StoreOptions {
 }
 
 /// Where answers go: one for each worker, called on the store's threads, with many answers at a time.
-pub struct Port(Box<dyn Fn(Vec<(Ticket, Answer)>) + Send + Sync>);
+pub struct Port(Box<Deliver>);
+
+type Deliver = dyn Fn(Vec<(Ticket, Answer)>) + Send + Sync;
 
 impl Port {
     /// A port that hands answers to `deliver`, which must not wait and must not panic.

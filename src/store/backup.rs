@@ -10,8 +10,9 @@ use std::sync::Arc;
 use crate::actor::rows::{RowKey, StoreError, Table, Write};
 
 use super::api::{OpenError, Store, StoreOptions};
-use super::embedded::{Embedded, sync_dir};
+use super::embedded::Embedded;
 use super::engine::Engine;
+use super::files::sync_dir;
 
 /// Why there is no backup; nothing is left at the target then.
 #[derive(Debug)]

@@ -6,9 +6,8 @@
 //! Hence (all seen on a small tmpfs): writes are refused while the disk has less room than the reserve; a commit
 //! waits for flushes before fjall would; and a poisoned database is opened anew as soon as there is room.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,12 +19,15 @@ use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 
 use super::api::{OpenError, StoreOptions};
 use super::engine::{Engine, Page, Visitor};
+use super::files;
 use super::space::free_bytes;
 
 /// Rows in `dir/rows`, for one process at a time.
 pub(super) struct Embedded {
     /// None only after a reopening has failed.
     opened: RwLock<Option<Opened>>,
+    /// All that were ever created, to create them again in a database that is opened anew.
+    tables: Mutex<Vec<&'static Table>>,
     health: Mutex<Health>,
     options: StoreOptions,
     reserve_bytes: AtomicU64,
@@ -52,41 +54,13 @@ enum Health {
 impl Embedded {
     /// Opens the database below `options.dir`, or creates it; without tables as yet.
     pub(super) fn open(options: &StoreOptions) -> Result<Embedded, OpenError> {
-        let dir = &options.dir;
-        let io = |error| OpenError::Io {
-            dir: dir.clone(),
-            error,
-        };
-        fs::create_dir_all(dir).map_err(io)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join("lock"))
-            .map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { dir: dir.clone() }),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-        let failed = |error| open_error(dir, error);
-        let rows = dir.join("rows");
-        if !rows.try_exists().map_err(io)? {
-            // fjall cannot open what a crash left of a creation, so that is done under another name.
-            let fresh = dir.join("rows.new");
-            if fresh.try_exists().map_err(io)? {
-                fs::remove_dir_all(&fresh).map_err(io)?;
-            }
-            drop(database(options, &fresh).map_err(failed)?);
-            fs::rename(&fresh, &rows).map_err(io)?;
-            sync_dir(dir).map_err(io)?;
-        }
-        let db = database(options, &rows).map_err(failed)?;
+        let (lock, db) = files::open(options)?;
         Ok(Embedded {
             opened: RwLock::new(Some(Opened {
                 spaces: Vec::new(),
                 db,
             })),
+            tables: Mutex::new(Vec::new()),
             health: Mutex::new(Health::Well),
             reserve_bytes: AtomicU64::new(options.reserve_bytes),
             options: options.clone(),
@@ -104,26 +78,26 @@ impl Embedded {
         read(opened.space(table)?)
     }
 
-    fn has_room(&self) -> bool {
-        let reserve = self.reserve_bytes.load(Ordering::Relaxed);
-        // If the system does not say, the write itself will.
-        reserve == 0 || free_bytes(&self.lock).map_or(true, |free| free >= reserve)
+    /// Whether the disk has as much room as this; if the system does not say, the write itself will.
+    fn has_room(&self, bytes: u64) -> bool {
+        bytes == 0 || free_bytes(&self.lock).map_or(true, |free| free >= bytes)
+    }
+
+    fn reserve(&self) -> u64 {
+        self.reserve_bytes.load(Ordering::Relaxed)
     }
 
     /// What a failed write means from now on.
     fn fell_ill(&self, error: &fjall::Error) -> StoreError {
-        let short = !self.has_room();
+        log::error!("the store cannot write: {error}");
         let full = io_kind(error) == Some(io::ErrorKind::StorageFull);
-        let health = match error {
+        let short = !self.has_room(self.reserve().max(FULL_BYTES));
+        *self.health.lock() = match error {
             // The background worker failed. All that was acknowledged is in the synced journal.
             fjall::Error::Poisoned => Health::Poisoned(Instant::now() + HEAL_PAUSE),
-            _ if full && free_bytes(&self.lock).is_ok_and(|free| free < FULL_BYTES) => {
-                Health::Poisoned(Instant::now())
-            }
+            _ if full && short => Health::Poisoned(Instant::now()),
             _ => Health::Lost,
         };
-        *self.health.lock() = health;
-        log::error!("the store cannot write: {error}");
         if full || short {
             StoreError::DiskFull
         } else {
@@ -137,11 +111,10 @@ impl Embedded {
         let Some(mut place) = self.opened.try_write_for(HEAL_WAIT) else {
             return Err(StoreError::Broken);
         };
-        let tables: Vec<&'static Table> = place
-            .take()
-            .map(|old| old.spaces.iter().map(|(table, _)| *table).collect())
-            .unwrap_or_default();
-        let opened = database(&self.options, &self.options.dir.join("rows")).and_then(|db| {
+        // The old one first: fjall locks its directory.
+        *place = None;
+        let tables = self.tables.lock().clone();
+        let opened = files::open_again(&self.options).and_then(|db| {
             let mut opened = Opened {
                 spaces: Vec::new(),
                 db,
@@ -157,6 +130,7 @@ impl Embedded {
                 Ok(())
             }
             Err(error) => {
+                *self.health.lock() = Health::Poisoned(Instant::now() + HEAL_PAUSE);
                 log::error!("the store could not be opened again: {error}");
                 Err(StoreError::Broken)
             }
@@ -164,10 +138,14 @@ impl Embedded {
     }
 
     fn ready_to_write(&self) -> Result<(), StoreError> {
-        if !self.has_room() {
+        let health = *self.health.lock();
+        let needed = match health {
+            Health::Well => self.reserve(),
+            Health::Poisoned(_) | Health::Lost => self.reserve().max(FULL_BYTES),
+        };
+        if !self.has_room(needed) {
             return Err(StoreError::DiskFull);
         }
-        let health = *self.health.lock();
         match health {
             Health::Well => Ok(()),
             Health::Poisoned(until) if Instant::now() >= until => self.heal(),
@@ -221,10 +199,9 @@ impl Opened {
             }
         }
         for (table, space) in &self.spaces {
-            if writes.iter().any(|write| write.table().name == table.name) {
-                if let Err(error) = self.wait_for_flushes(space) {
-                    return Ok(Err(error));
-                }
+            let touched = writes.iter().any(|write| write.table().name == table.name);
+            if touched && let Err(error) = self.wait_for_flushes(space) {
+                return Ok(Err(error));
             }
         }
         Ok(batch.commit())
@@ -248,7 +225,10 @@ impl Engine for Embedded {
         opened.create(tables, &self.options).map_err(|error| {
             log::error!("the store could not create its tables: {error}");
             StoreError::Broken
-        })
+        })?;
+        let all = opened.spaces.iter().map(|(table, _)| *table);
+        *self.tables.lock() = all.collect();
+        Ok(())
     }
 
     fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
@@ -309,34 +289,9 @@ impl Engine for Embedded {
     }
 }
 
-fn database(options: &StoreOptions, dir: &Path) -> Result<Database, fjall::Error> {
-    Database::builder(dir)
-        .cache_size(options.cache_bytes)
-        // One thread flushes and compacts: more of them take cores from the workers and gain nothing.
-        .worker_threads(1)
-        .max_journaling_size(JOURNALS_BYTES_MAX)
-        .open()
-}
-
 fn unreadable(error: fjall::Error) -> StoreError {
     log::error!("the store cannot read: {error}");
     StoreError::Broken
-}
-
-fn open_error(dir: &Path, error: fjall::Error) -> OpenError {
-    match error {
-        fjall::Error::Locked => OpenError::InUse {
-            dir: dir.to_path_buf(),
-        },
-        fjall::Error::Io(error) => OpenError::Io {
-            dir: dir.to_path_buf(),
-            error,
-        },
-        error => OpenError::Damaged {
-            dir: dir.to_path_buf(),
-            reason: error.to_string(),
-        },
-    }
 }
 
 fn io_kind(error: &fjall::Error) -> Option<io::ErrorKind> {
@@ -348,14 +303,7 @@ fn io_kind(error: &fjall::Error) -> Option<io::ErrorKind> {
     }
 }
 
-/// Makes durable that files of `dir` came, went or were renamed.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-/// Journals are replayed at start, at some 100 MB/s: this bounds the time it takes.
-const JOURNALS_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// After a full disk the system reports at most this much room, given that others write too.
+/// A disk with less room than this is why a write failed for want of it, and opening again waits for as much.
 const FULL_BYTES: u64 = 16 * 1024 * 1024;
 /// Between attempts to go on after the worker thread died: each replays the journals.
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
@@ -370,6 +318,7 @@ mod tests {
     use super::super::schema::Migration;
     use super::super::testing::{LETTERS, ROSTERS, TempDir, delete, key, put, range};
     use super::*;
+    use std::fs;
 
     fn open(dir: &TempDir) -> Result<Store, OpenError> {
         let options = StoreOptions::at(dir.join("store"));
@@ -487,5 +436,23 @@ mod tests {
         engine.commit(&[put(&LETTERS, b"b", b"2")]).unwrap();
         assert_eq!(engine.row(&LETTERS, &key(b"a")), Ok(Some(b"1".to_vec())));
         assert_eq!(engine.row(&LETTERS, &key(b"b")), Ok(Some(b"2".to_vec())));
+    }
+
+    #[test]
+    fn a_store_whose_files_are_away_fails_until_they_are_back() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&LETTERS]).unwrap();
+        engine.commit(&[put(&LETTERS, b"a", b"1")]).unwrap();
+        *engine.health.lock() = Health::Poisoned(Instant::now());
+        fs::rename(dir.join("rows"), dir.join("elsewhere")).unwrap();
+        let write = [put(&LETTERS, b"b", b"2")];
+        assert_eq!(engine.commit(&write), Err(StoreError::Broken));
+        assert_eq!(engine.row(&LETTERS, &key(b"a")), Err(StoreError::Broken));
+
+        fs::rename(dir.join("elsewhere"), dir.join("rows")).unwrap();
+        *engine.health.lock() = Health::Poisoned(Instant::now());
+        engine.commit(&write).unwrap();
+        assert_eq!(engine.row(&LETTERS, &key(b"a")), Ok(Some(b"1".to_vec())));
     }
 }

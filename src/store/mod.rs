@@ -1,11 +1,12 @@
 //! The store: rows by table and key, kept by an embedded engine behind threads that may wait for a disk.
 //! Refuses to know what a row means, and who waits for an answer beyond the number of a seat.
 //!
-//! - [`api`]: the handle. Requests carry a ticket, answers come to a port; blocking forms for those who may wait.
-//! - [`thread`]: readers, and the one writer that collects, commits once and then answers all.
-//! - [`batch`]: what a collection of saves amounts to.
-//! - [`engine`]: what an engine does; [`embedded`] does it on disk (fjall), [`memory`] in maps.
-//! - [`schema`]: versions of the data and the way from one to the next. [`backup`]: a copy while writes go on.
+//! - `api`: the handle. Requests carry a ticket, answers come to a port; blocking forms for those who may wait.
+//! - `queue`: what waits for the writer, and when it begins. `thread`: readers, and the one writer that commits
+//!   once and then answers all.
+//! - `batch`: what a collection of saves amounts to.
+//! - `engine`: what an engine does; `embedded` does it on disk (fjall, opened by `files`), `memory` in maps.
+//! - `schema`: versions of the data and the way from one to the next. `backup`: a copy while writes go on.
 //!
 //! **The promise.** A save that was answered [`Answer::Saved`](crate::actor::Answer::Saved) survives `kill -9`
 //! and power loss. One that was answered `Failed` was refused or its fate is unknown: it may be found after a
@@ -17,7 +18,9 @@ mod backup;
 mod batch;
 mod embedded;
 mod engine;
+mod files;
 pub mod memory;
+mod queue;
 mod schema;
 mod sequence;
 mod space;

@@ -1,49 +1,18 @@
 //! The store's threads: readers, and the one writer that collects saves, commits once and then answers all.
 //! Refuses to know how an engine keeps rows.
-//!
-//! When the writer commits: five milliseconds after the first save that nobody waits for (`Soon`), so that a row
-//! which is deleted within that time never reaches the disk; one millisecond after somebody waits (a
-//! `BeforeReply` table, a fenced read, a blocking caller); at once if all who are there wait, since a commit
-//! gathers those who come while it lasts anyway.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use parking_lot::{Condvar, Mutex};
-
-use crate::actor::rows::{Durability, StoreError, Write};
+use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::limits::COMMIT_COLLECT_MS;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::api::{Fence, Port, Reply, Request};
+use super::api::{Fence, Port, Request};
 use super::batch::Batch;
 use super::engine::{Engine, read};
-
-/// A request and who is answered.
-pub(super) struct Asked {
-    pub(super) to: To,
-    pub(super) request: Request,
-}
-
-pub(super) enum To {
-    Port(Reply),
-    /// A thread that waits for this one answer.
-    Caller(Sender<Answer>),
-}
-
-impl Asked {
-    /// Whether somebody waits for this with everything else they have to do.
-    fn urgent(&self) -> bool {
-        let waits = |write: &Write| write.table().durability == Durability::BeforeReply;
-        match (&self.to, &self.request) {
-            (To::Port(_), Request::Save(writes)) => writes.iter().any(waits),
-            _ => true,
-        }
-    }
-}
+use super::queue::{Asked, Queue, To};
 
 /// The running threads; dropping it ends them when all is done.
 pub(super) struct Threads {
@@ -115,107 +84,6 @@ impl Drop for Threads {
                 log::error!("a thread of the store had panicked");
             }
         }
-    }
-}
-
-/// What waits for the writer. A list under a lock, because it is taken whole: a push costs no wake-up unless it
-/// changes when the writer must begin.
-#[derive(Default)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    bell: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    asked: Vec<Asked>,
-    /// When the first one came for which nobody waits, and the first one for which somebody does.
-    soon_since: Option<Instant>,
-    urgent_since: Option<Instant>,
-    committing: bool,
-    closing: bool,
-}
-
-impl Waiting {
-    fn begins_at(&self) -> Option<Instant> {
-        let collected = self.soon_since.map(|since| since + COLLECT);
-        let urgent = self.urgent_since.map(|since| match collected {
-            Some(collected) => collected.min(since + COLLECT_URGENT),
-            None => since,
-        });
-        urgent.or(collected)
-    }
-
-    /// Whether the writer must look again.
-    fn push(&mut self, asked: Asked) -> bool {
-        let since = if asked.urgent() {
-            &mut self.urgent_since
-        } else {
-            &mut self.soon_since
-        };
-        self.asked.push(asked);
-        let first = since.is_none();
-        if first {
-            *since = Some(Instant::now());
-        }
-        first
-    }
-}
-
-impl Queue {
-    fn push(&self, all: impl Iterator<Item = Asked>) {
-        let mut waiting = self.waiting.lock();
-        let mut ring = false;
-        for asked in all {
-            ring |= waiting.push(asked);
-        }
-        drop(waiting);
-        if ring {
-            self.bell.notify_one();
-        }
-    }
-
-    /// Queues a read, or returns it if there is nothing to wait for.
-    fn push_behind_saves(&self, asked: Asked) -> Option<Asked> {
-        let mut waiting = self.waiting.lock();
-        if waiting.asked.is_empty() && !waiting.committing {
-            return Some(asked);
-        }
-        let ring = waiting.push(asked);
-        drop(waiting);
-        if ring {
-            self.bell.notify_one();
-        }
-        None
-    }
-
-    /// What is to be done next; none when there is nothing and never will be.
-    fn take(&self) -> Option<Vec<Asked>> {
-        let mut waiting = self.waiting.lock();
-        waiting.committing = false;
-        loop {
-            match waiting.begins_at() {
-                _ if waiting.closing => break,
-                None => self.bell.wait(&mut waiting),
-                Some(moment) => {
-                    if self.bell.wait_until(&mut waiting, moment).timed_out() {
-                        break;
-                    }
-                }
-            }
-        }
-        if waiting.asked.is_empty() {
-            return None;
-        }
-        waiting.committing = true;
-        waiting.soon_since = None;
-        waiting.urgent_since = None;
-        Some(std::mem::take(&mut waiting.asked))
-    }
-
-    fn close(&self) {
-        self.waiting.lock().closing = true;
-        self.bell.notify_one();
     }
 }
 
@@ -312,20 +180,20 @@ fn caught<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
     })
 }
 
-const COLLECT: Duration = Duration::from_millis(COMMIT_COLLECT_MS);
-/// How long one who waits lets others join, while there are some who do not wait.
-const COLLECT_URGENT: Duration = Duration::from_millis(1);
 /// Bytes of one commit: more are divided, so that a commit always fits into a memtable.
 const COMMIT_BYTES: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use super::super::api::Reply;
     use super::super::api::{PortId, Store};
     use super::super::engine::{Page, Visitor};
     use super::super::memory::Memory;
     use super::super::testing::{LETTERS, ROSTERS, delete, key, put, range};
     use super::*;
-    use crate::actor::rows::{RowKey, RowRange, Table};
+    use crate::actor::rows::{RowKey, RowRange, Table, Write};
+    use parking_lot::Mutex;
+    use std::time::Duration;
 
     /// A memory engine that counts commits, can hold them up, and can panic.
     #[derive(Default)]
@@ -466,8 +334,7 @@ mod tests {
 
     impl Stage {
         fn store_is_committing(&self) -> bool {
-            let waiting = self.store.threads().queue.waiting.lock();
-            waiting.committing && waiting.asked.is_empty()
+            self.store.threads().queue.is_only_committing()
         }
     }
 
@@ -512,24 +379,5 @@ mod tests {
         drop(stage.store);
         let tickets: Vec<u64> = stage.answers.iter().map(|(ticket, _)| ticket.0).collect();
         assert_eq!(tickets, [1, 2, 3]);
-    }
-
-    #[test]
-    fn who_waits_alone_begins_at_once_and_in_company_after_a_millisecond() {
-        let ask = |write: Write| Asked {
-            to: To::Port(reply(1)),
-            request: Request::Save(vec![write]),
-        };
-        let mut waiting = Waiting::default();
-        waiting.push(ask(put(&ROSTERS, b"a", b"1")));
-        assert_eq!(waiting.begins_at(), waiting.urgent_since);
-
-        waiting.push(ask(put(&LETTERS, b"a", b"1")));
-        let urgent = waiting.urgent_since.unwrap();
-        assert_eq!(waiting.begins_at(), Some(urgent + COLLECT_URGENT));
-
-        waiting.urgent_since = None;
-        let soon = waiting.soon_since.unwrap();
-        assert_eq!(waiting.begins_at(), Some(soon + COLLECT));
     }
 }

@@ -1,0 +1,97 @@
+//! The store's files: who holds them, how they come to be, how fjall is opened on them. Knows no rows.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use fjall::Database;
+
+use super::api::{OpenError, StoreOptions};
+
+/// Opens the database in `options.dir`, or creates it, for this process alone as long as the file lives that is
+/// returned with it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub(super) fn open(options: &StoreOptions) -> Result<(File, Database), OpenError> {
+    let dir = &options.dir;
+    let io = |error| OpenError::Io {
+        dir: dir.clone(),
+        error,
+    };
+    fs::create_dir_all(dir).map_err(io)?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("lock"))
+        .map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { dir: dir.clone() }),
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+    }
+    let failed = |error| open_error(dir, error);
+    let rows = dir.join("rows");
+    if !rows.try_exists().map_err(io)? {
+        // fjall cannot open what a crash left of a creation, so that is done under another name.
+        let fresh = dir.join("rows.new");
+        if fresh.try_exists().map_err(io)? {
+            fs::remove_dir_all(&fresh).map_err(io)?;
+        }
+        drop(database(options, &fresh).map_err(failed)?);
+        fs::rename(&fresh, &rows).map_err(io)?;
+        sync_dir(dir).map_err(io)?;
+    }
+    let db = existing(options, &rows).map_err(failed)?;
+    Ok((lock, db))
+}
+
+/// Opens the database again for one who holds the lock.
+///
+/// # Errors
+/// fjall's.
+pub(super) fn open_again(options: &StoreOptions) -> Result<Database, fjall::Error> {
+    existing(options, &options.dir.join("rows"))
+}
+
+fn database(options: &StoreOptions, dir: &Path) -> Result<Database, fjall::Error> {
+    Database::builder(dir)
+        .cache_size(options.cache_bytes)
+        // One thread flushes and compacts: more of them take cores from the workers and gain nothing.
+        .worker_threads(1)
+        .max_journaling_size(JOURNALS_BYTES_MAX)
+        .open()
+}
+
+/// Opens what must be there: fjall would quietly begin anew where a disk is not mounted.
+fn existing(options: &StoreOptions, dir: &Path) -> Result<Database, fjall::Error> {
+    if !dir.join("version").try_exists()? {
+        return Err(fjall::Error::Unrecoverable);
+    }
+    database(options, dir)
+}
+
+fn open_error(dir: &Path, error: fjall::Error) -> OpenError {
+    match error {
+        fjall::Error::Locked => OpenError::InUse {
+            dir: dir.to_path_buf(),
+        },
+        fjall::Error::Io(error) => OpenError::Io {
+            dir: dir.to_path_buf(),
+            error,
+        },
+        error => OpenError::Damaged {
+            dir: dir.to_path_buf(),
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// Makes durable that files of `dir` came, went or were renamed.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Journals are replayed at start, at some 100 MB/s: this bounds the time it takes.
+const JOURNALS_BYTES_MAX: u64 = 128 * 1024 * 1024;
