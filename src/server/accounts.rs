@@ -226,6 +226,7 @@ mod tests {
         let store = Store::in_memory(TABLES, Vec::new());
         let settings = AuthSettings {
             iterations: [(Arc::from("localhost"), 1)].into(),
+            ..AuthSettings::default()
         };
         let rng = Rng::from_seed([7; 32]);
         let accounts = Accounts::new(
