@@ -206,6 +206,23 @@ fn no_file_holds(directory: &Path, canary: &[u8]) {
 }
 
 #[test]
+fn the_name_of_a_removed_account_is_free_when_its_time_is_over() {
+    let data = data("tombstone");
+    let config = data.with_extension("toml");
+    fs::write(
+        &config,
+        "[auth]\ntombstone = \"0 s\"\nscram_iterations = 4096\n",
+    )
+    .expect("writable");
+    let config = config.to_str().expect("UTF-8");
+    for verb in ["add", "remove", "add"] {
+        let arguments = ["user", verb, "romeo@localhost", "--config", config];
+        let (fine, text) = said(&stonechat(&data, &arguments, "secret\n"));
+        assert!(fine, "{text}");
+    }
+}
+
+#[test]
 fn check_says_what_is_wrong_and_how_to_mend_it() {
     let data = data("check");
     let config = data.with_extension("toml");
