@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use stonechat::server::start::{self, ClockChoice, Start};
 use stonechat::tool::{self, Serve};
 
 /// Arenas per core and memory that goes back to the system (CRATES.md section 1).
@@ -12,8 +13,13 @@ fn main() -> ExitCode {
     tool::run(serve)
 }
 
-/// Waits for `server::start`, which is written in parallel.
-fn serve(_: &Serve) -> ExitCode {
-    eprintln!("stonechat: this build has no server yet");
-    ExitCode::FAILURE
+fn serve(wish: &Serve) -> ExitCode {
+    start::run(&Start {
+        config: wish.config.clone(),
+        data: wish.data.clone(),
+        clock: match wish.test_clock {
+            true => ClockChoice::Test,
+            false => ClockChoice::System,
+        },
+    })
 }

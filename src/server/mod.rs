@@ -2,9 +2,17 @@
 
 pub mod accounts;
 pub mod admin;
+mod certificates;
 pub mod check;
 pub mod command;
+mod data;
+mod descriptors;
+pub mod doorman;
 pub mod log;
+mod ports;
 pub mod reload;
 pub mod rows;
+mod running;
 pub mod settings;
+mod shutdown;
+pub mod start;

@@ -1,0 +1,121 @@
+//! The certificates of the configured hosts, ready for handshakes. Refuses to know connections.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::ProducesTickets;
+
+use crate::config::{Certificate, Config, ConfigError, TlsVersion};
+use crate::stream;
+use crate::worker::{HostCertificate, TlsContext, TlsWishes};
+
+use super::data;
+use super::settings::read_certificate;
+
+/// Where certificates come from, the same over all reloads.
+pub struct CertificateSource {
+    /// The configuration file, beside which relative paths start.
+    pub config: Option<PathBuf>,
+    /// The data directory: self-signed certificates are made in `cert/`, and authorities whose
+    /// certificates log clients in are read from `cert/client-ca.pem`.
+    pub data: PathBuf,
+    pub tickets: Arc<dyn ProducesTickets>,
+}
+
+impl CertificateSource {
+    /// Reads everything anew.
+    ///
+    /// # Errors
+    /// All hosts whose certificate is wrong.
+    pub fn context(&self, config: &Config) -> Result<TlsContext, Vec<ConfigError>> {
+        let mut hosts = Vec::with_capacity(config.hosts.len());
+        let mut errors = Vec::new();
+        for index in 0..config.hosts.len() {
+            match self.host(config, index) {
+                Ok(host) => hosts.push(host),
+                Err(error) => errors.push(error),
+            }
+        }
+        let client_roots = self.client_roots().unwrap_or_else(|message| {
+            errors.push(config.places().error("tls", message));
+            RootCertStore::empty()
+        });
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let wishes = TlsWishes {
+            hosts,
+            versions: config.tls.versions.iter().map(version).collect(),
+            client_roots,
+            tickets: Arc::clone(&self.tickets),
+            handshake_timeout_ms: config.c2s.handshake_timeout.as_ms(),
+        };
+        let context = TlsContext::new(wishes);
+        context.map_err(|error| vec![config.places().error("tls", error.to_string())])
+    }
+
+    fn host(&self, config: &Config, index: usize) -> Result<HostCertificate, ConfigError> {
+        let host = &config.hosts[index];
+        let wrong = |option: &str, message: String| {
+            config
+                .places()
+                .error(&format!("host[{index}].{option}"), message)
+        };
+        match &host.certificate {
+            Certificate::Files { .. } => match read_certificate(self.config.as_deref(), host) {
+                Ok(Some(key)) => Ok(HostCertificate::new(&host.name, key)),
+                Ok(None) => Err(wrong("certificate", "names no file".to_owned())),
+                Err((option, message)) => Err(wrong(option, message)),
+            },
+            Certificate::SelfSigned => self
+                .self_signed(&host.name)
+                .map_err(|message| wrong("certificate", message)),
+        }
+    }
+
+    fn self_signed(&self, host: &str) -> Result<HostCertificate, String> {
+        let directory = self.directory();
+        data::make_directory(&directory)?;
+        let (certificate, made) = HostCertificate::load_or_make(host, &directory)?;
+        if made {
+            log::info!(
+                "certificate_made host={host} directory={}",
+                directory.display()
+            );
+        }
+        Ok(certificate)
+    }
+
+    fn client_roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        let path = self.directory().join("client-ca.pem");
+        if path.exists() {
+            let add = |roots: &mut RootCertStore| read_roots(&path, roots);
+            add(&mut roots).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(roots)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.data.join("cert")
+    }
+}
+
+fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn version(version: &TlsVersion) -> stream::TlsVersion {
+    match version {
+        TlsVersion::V1_2 => stream::TlsVersion::V1_2,
+        TlsVersion::V1_3 => stream::TlsVersion::V1_3,
+    }
+}

@@ -1,0 +1,59 @@
+//! From a worker's questions to the threads that answer them. Refuses to know what is asked.
+
+use std::sync::Arc;
+
+use crate::actor::Ticket;
+use crate::audit::Audit;
+use crate::auth::AuthService;
+use crate::base::WorkerId;
+use crate::shard::{self, Ask};
+use crate::store::{Fence, PortId, Reply, Store};
+use crate::worker::Ports;
+
+/// The ports of one worker. They hold the store and the auth service until the worker ends.
+pub fn ports(worker: WorkerId, store: Store, auth: Arc<AuthService>, audit: Audit) -> Ports {
+    Ports {
+        ask: Box::new(move |asked| ask_all(worker, &store, &auth, asked)),
+        audit: Box::new(move |now, event| audit.record(now.wall_ms, event)),
+    }
+}
+
+/// Saves go together, for the price of one lock; a read goes behind the saves asked before it, which is
+/// what its fence means.
+fn ask_all(worker: WorkerId, store: &Store, auth: &AuthService, asked: &mut Vec<(Ticket, Ask)>) {
+    let port = PortId(worker.0);
+    let mut saves = Vec::new();
+    for (ticket, ask) in asked.drain(..) {
+        let reply = Reply { port, ticket };
+        match ask {
+            Ask::Save(writes) => saves.push((ticket, writes)),
+            Ask::Auth(ask) => auth.ask(worker, ticket, ask),
+            Ask::Row { table, key, fence } => {
+                save(store, port, &mut saves);
+                store.row(reply, table, key, fence_of(fence));
+            }
+            Ask::Range {
+                table,
+                range,
+                fence,
+            } => {
+                save(store, port, &mut saves);
+                store.range(reply, table, range, fence_of(fence));
+            }
+        }
+    }
+    save(store, port, &mut saves);
+}
+
+fn save(store: &Store, port: PortId, saves: &mut Vec<(Ticket, Vec<crate::actor::rows::Write>)>) {
+    if !saves.is_empty() {
+        store.save_all(port, saves.drain(..));
+    }
+}
+
+fn fence_of(fence: shard::Fence) -> Fence {
+    match fence {
+        shard::Fence::None => Fence::None,
+        shard::Fence::AfterSaves => Fence::AfterSaves,
+    }
+}

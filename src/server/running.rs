@@ -1,0 +1,193 @@
+//! The running server as the operator reaches it, by the control socket or by signals: reload, status,
+//! accounts, the time of a test. Refuses to know how orders come in.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use parking_lot::Mutex;
+
+use crate::actor::audit::AuditEvent;
+use crate::audit::Audit;
+use crate::auth::{Accounts, AuthSettings};
+use crate::base::AccountId;
+use crate::config::Config;
+use crate::jid::Jid;
+use crate::shard::Control;
+use crate::store::Store;
+use crate::worker::{Address, Clock, Counters, Door, Order};
+
+use super::accounts::AccountDesk;
+use super::admin::AdminActions;
+use super::certificates::CertificateSource;
+use super::command::UserCommand;
+use super::log;
+use super::reload::{self, Reloaded};
+use super::rows::{TABLES, purge};
+use super::settings::read_config;
+
+/// Handles to everything that runs.
+pub struct Running {
+    /// As it was at the start: what needs a restart is still so.
+    pub started: Config,
+    pub current: Mutex<Arc<Config>>,
+    pub certificates: CertificateSource,
+    pub addresses: Vec<Address>,
+    pub door: Arc<Door>,
+    pub store: Store,
+    pub accounts: Arc<Accounts>,
+    pub audit: Audit,
+    pub clock: Clock,
+    /// What `time advance` adds to; only with `--test-clock`.
+    pub test_offset_ms: Option<Arc<AtomicU64>>,
+}
+
+impl Running {
+    /// What the control socket can ask for.
+    pub fn actions(self: &Arc<Running>) -> AdminActions {
+        let server = || Arc::clone(self);
+        let (backup, reload, status, user, time) =
+            (server(), server(), server(), server(), server());
+        AdminActions {
+            backup: Box::new(move |directory| backup.backup(directory)),
+            reload: Box::new(move || reload.reload()),
+            status: Box::new(move || Ok(status.status())),
+            time_advance: self.test_offset_ms.as_ref().map(|_| {
+                let advance: Box<dyn Fn(u64) + Send> = Box::new(move |ms| time.advance(ms));
+                advance
+            }),
+            user: Box::new(move |command| user.user(command)),
+        }
+    }
+
+    /// Reads configuration and certificates again, as one transaction. Answers what the operator reads.
+    ///
+    /// # Errors
+    /// The same lines, when the old configuration stays.
+    pub fn reload(&self) -> Result<Vec<String>, String> {
+        // Held to the end: two reloads at once would give workers different configurations.
+        let mut current = self.current.lock();
+        let path = self.certificates.config.as_deref();
+        let load = || read_config(path);
+        let outcome = reload::reload(&self.started, &current, load, |config| {
+            self.certificates.context(config)
+        });
+        let lines = reload::report(&outcome);
+        for line in &lines {
+            ::log::info!("reload {line:?}");
+        }
+        match outcome {
+            Ok(reloaded) => {
+                *current = self.adopt(reloaded);
+                Ok(lines)
+            }
+            Err(_) => Err(lines.join("\n")),
+        }
+    }
+
+    fn adopt(&self, reloaded: Reloaded<crate::worker::TlsContext>) -> Arc<Config> {
+        let config = Arc::new(reloaded.config);
+        log::set_filter(&config.log.filter);
+        self.audit.configure(config.audit.when_full);
+        self.accounts.configure(AuthSettings::from(&*config));
+        for change in reloaded.live {
+            self.record(AuditEvent::ConfigurationChanged {
+                option: Arc::from(change.path),
+                from: change.from.map(Arc::from),
+                to: change.to.map(Arc::from),
+            });
+        }
+        let tls = Arc::new(reloaded.certificates);
+        self.order_all(|| Order::Tls(Arc::clone(&tls)));
+        self.order_all(|| Order::Control(Control::Reconfigure(Arc::clone(&config))));
+        config
+    }
+
+    fn record(&self, event: AuditEvent) {
+        self.audit.record(self.clock.now().wall_ms, event);
+    }
+
+    /// Gives every worker an order.
+    pub fn order_all(&self, order: impl Fn() -> Order) {
+        for address in &self.addresses {
+            address.order(order());
+        }
+    }
+
+    fn backup(&self, directory: &Path) -> Result<Vec<String>, String> {
+        self.store
+            .backup(directory)
+            .map_err(|error| error.to_string())?;
+        Ok(vec![format!("copied to {}", directory.display())])
+    }
+
+    fn user(&self, command: UserCommand) -> Result<Vec<String>, String> {
+        let config = Arc::clone(&self.current.lock());
+        let desk = AccountDesk {
+            accounts: &self.accounts,
+            config: &config,
+            now: self.clock.now(),
+            disconnect: &|bare| self.disconnect(bare),
+            purge: &|account| self.purge(account),
+            audit: &|event| self.record(event),
+        };
+        desk.run(command)
+    }
+
+    fn disconnect(&self, bare: &str) {
+        match Jid::parse(bare) {
+            Ok(jid) => self.order_all(|| Order::Control(Control::Disconnect(jid.clone()))),
+            Err(error) => ::log::error!("disconnect_failed account={bare:?} error={error:?}"),
+        }
+    }
+
+    fn purge(&self, account: AccountId) {
+        if let Err(error) = purge(&self.store, TABLES, account) {
+            ::log::error!(
+                "account_purge_failed account={} error=\"{error}\"",
+                account.0
+            );
+        }
+    }
+
+    fn advance(&self, ms: u64) {
+        if let Some(offset) = &self.test_offset_ms {
+            offset.fetch_add(ms, Ordering::Relaxed);
+            self.order_all(|| Order::LookAtClock);
+        }
+    }
+
+    fn status(&self) -> Vec<String> {
+        let mut lines = vec![format!("connections: {}", self.door.total())];
+        for (index, address) in self.addresses.iter().enumerate() {
+            let (answer, report) = bounded(1);
+            address.order(Order::Report(answer));
+            lines.push(match report.recv_timeout(STATUS_PATIENCE) {
+                Ok(counters) => status_line(index, &counters),
+                Err(_) => format!("worker {index}: does not answer"),
+            });
+        }
+        lines
+    }
+}
+
+fn status_line(index: usize, counters: &Counters) -> String {
+    format!(
+        "worker {index}: connections {} accepted {} arrived {} handed-over {} handshakes {} failed {} late {} \
+         read-bytes {} written-bytes {}",
+        counters.connections,
+        counters.accepted,
+        counters.arrived,
+        counters.handed_over,
+        counters.secured,
+        counters.handshakes_failed,
+        counters.handshakes_late,
+        counters.read_bytes,
+        counters.written_bytes,
+    )
+}
+
+/// A worker answers once a turn, which is milliseconds.
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,81 @@
+//! Everything that can happen to a shard, on one screen. The shell says it in values; a shard never asks.
+
+use std::sync::Arc;
+
+use crate::actor::{Answer, Ticket};
+use crate::base::{AddressPrefix, WorkerId};
+use crate::config::Config;
+use crate::jid::Jid;
+use crate::stream::{StreamKey, TlsFacts};
+
+use super::mesh::Batch;
+
+/// What happened. `Shard::handle` says how many bytes it took, which is 0 for all but `Bytes`.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Plaintext from the peer (after TLS and decompression). What is not taken is offered again, with
+    /// whatever came behind it, after the shard has said [`super::Output::Resume`].
+    Bytes(StreamKey, &'a [u8]),
+    /// The TLS handshake that [`super::Output::StartTls`] asked for is complete.
+    Secured(StreamKey, Box<TlsFacts>),
+    /// Every byte rendered so far is in the socket: more may be rendered, and what needs no other
+    /// acknowledgement counts as delivered.
+    Written(StreamKey),
+    /// The connection is gone, whoever closed it. The key is dead from here on.
+    Closed(StreamKey, CloseReason),
+    /// A batch from another worker; batches of one worker come in the order it made them.
+    Mesh(Batch),
+    /// A service thread answered.
+    Answer(Ticket, Answer),
+    /// An order from the administrator.
+    Control(Control),
+    /// A deadline has passed, or the loop merely turned.
+    Tick,
+}
+
+/// A connection was accepted.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Index of the listener in the configuration under which it was accepted.
+    pub listener: usize,
+    /// What an attacker can hold cheaply counts as one address.
+    pub prefix: AddressPrefix,
+    /// The peer's address as text, for audit and log only.
+    pub peer: Arc<str>,
+    /// The listener speaks direct TLS: facts of the completed handshake.
+    pub secured: Option<Box<TlsFacts>>,
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The shard asked for it.
+    Asked,
+    /// The peer closed its half.
+    EndOfStream,
+    /// The operating system reported an error, or the peer a reset.
+    Failed,
+    /// The TLS handshake failed or took too long.
+    Handshake,
+}
+
+/// An order from the administrator, copied to every worker.
+#[derive(Clone, Debug)]
+pub enum Control {
+    /// From now on this is the configuration.
+    Reconfigure(Arc<Config>),
+    /// Close every stream with `system-shutdown` (or `see-other-host` where configured); sessions end.
+    Drain,
+    /// The account was removed, disabled, or has a new password: end its sessions (`reset`,
+    /// `not-authorized`).
+    Disconnect(Jid),
+}
+
+/// Which worker a shard is, and how many there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// This worker.
+    pub worker: WorkerId,
+    /// Number of workers of this node, at least 1.
+    pub worker_count: u8,
+}

@@ -1,0 +1,3 @@
+/// THROW-AWAY stand-in.
+#[derive(Debug)]
+pub struct Batch(pub Vec<String>);

@@ -1,0 +1,61 @@
+//! Everything that a shard can want, on one screen. The shell drains it to `None` after every input.
+
+use crate::actor::Ticket;
+use crate::actor::audit::AuditEvent;
+use crate::actor::auth::AuthAsk;
+use crate::actor::rows::{RowKey, RowRange, Table, Write};
+use crate::base::WorkerId;
+use crate::stream::{StreamKey, StreamState};
+
+/// What the shell shall do. Envelopes for other workers are not listed: they collect in an outbox per
+/// worker, which the shell empties once per turn of its loop.
+#[derive(Debug)]
+pub enum Output {
+    /// The stream has something to render: call `Shard::render` before the loop sleeps.
+    Flush(StreamKey),
+    /// Render and write what is left in plaintext, drop every byte read but not taken (STARTTLS
+    /// injection), then begin the handshake.
+    StartTls(StreamKey),
+    /// The stream takes bytes again: offer what was not taken.
+    Resume(StreamKey),
+    /// Render and write what is left, close the connection, then say `Input::Closed`. Nothing more is
+    /// read from it.
+    Close(StreamKey),
+    /// The account's home is another worker: move the connection there, with its unread bytes. The key is
+    /// dead here; `Shard::arrive` gives a new one there.
+    HandOver(WorkerId, StreamKey, Box<StreamState>),
+    /// A question to a service thread; the answer comes back under the ticket.
+    Ask(Ticket, Ask),
+    /// A record for the audit file.
+    Audit(AuditEvent),
+}
+
+/// A question to a service thread.
+#[derive(Debug)]
+pub enum Ask {
+    /// One row.
+    Row {
+        table: &'static Table,
+        key: RowKey,
+        fence: Fence,
+    },
+    /// Some rows in key order.
+    Range {
+        table: &'static Table,
+        range: RowRange,
+        fence: Fence,
+    },
+    /// Writes, atomically; answered when they are durable.
+    Save(Vec<Write>),
+    /// A credential to be verified.
+    Auth(AuthAsk),
+}
+
+/// What a read must have seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// Whatever is committed.
+    None,
+    /// Every write that this worker saved before it asked.
+    AfterSaves,
+}

@@ -1,0 +1,243 @@
+//! THROW-AWAY: an echo shard with the signatures of the real one. Lines in, lines out.
+
+use std::collections::VecDeque;
+
+use slotmap::SlotMap;
+
+use super::mesh::Batch;
+use super::*;
+use crate::actor::Ticket;
+use crate::actor::rows::{RowKey, Table};
+use crate::base::{Now, WorkerId};
+use crate::stream::{StreamKey, StreamState, TlsFacts};
+
+#[derive(Debug, Default)]
+pub struct EchoStream {
+    tail: Vec<u8>,
+    out: VecDeque<Vec<u8>>,
+    waits: bool,
+    closing: bool,
+    who: String,
+}
+
+pub enum Rendered {
+    More,
+    Done,
+}
+
+pub struct Shard {
+    streams: SlotMap<StreamKey, EchoStream>,
+    outputs: VecDeque<Output>,
+    outbox: Vec<Vec<String>>,
+    deadline: Option<u64>,
+    asked: Option<StreamKey>,
+}
+
+static TABLE: Table = Table {
+    name: "echo",
+    durability: crate::actor::rows::Durability::Soon,
+    export: crate::actor::rows::Export::Never,
+    about: "",
+};
+
+impl Shard {
+    pub fn new(place: Place) -> Shard {
+        Shard {
+            streams: SlotMap::with_key(),
+            outputs: VecDeque::new(),
+            outbox: vec![Vec::new(); usize::from(place.worker_count)],
+            deadline: None,
+            asked: None,
+        }
+    }
+    pub fn open(&mut self, _now: Now, opened: Opened) -> StreamKey {
+        let who = format!(
+            "who {} {} {:?}\n",
+            opened.listener, opened.peer, opened.prefix
+        );
+        let key = self.streams.insert(EchoStream {
+            who,
+            ..EchoStream::default()
+        });
+        if let Some(facts) = opened.secured {
+            self.secured(key, &facts);
+        }
+        key
+    }
+    pub fn arrive(&mut self, _now: Now, state: Box<StreamState>) -> StreamKey {
+        let key = self.streams.insert(state.0);
+        self.say(key, b"arrived\n".to_vec());
+        key
+    }
+    fn secured(&mut self, key: StreamKey, facts: &TlsFacts) {
+        let line = format!(
+            "secured {:?} {} {} {:?} {:?} {:?}\n",
+            facts.version,
+            facts.exporter.map_or("-".into(), |e| hex(&e)),
+            facts.end_point.as_deref().map_or("-".into(), hex),
+            facts.server_name,
+            facts
+                .alpn
+                .as_ref()
+                .map(|a| String::from_utf8_lossy(a).into_owned()),
+            facts.certificate_addresses
+        );
+        self.say(key, line.into_bytes());
+    }
+    fn say(&mut self, key: StreamKey, line: Vec<u8>) {
+        if let Some(s) = self.streams.get_mut(key) {
+            s.out.push_back(line);
+            self.outputs.push_back(Output::Flush(key));
+        }
+    }
+    pub fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
+        match input {
+            Input::Bytes(key, bytes) => return self.bytes(now, key, bytes),
+            Input::Secured(key, facts) => self.secured(key, &facts),
+            Input::Written(_) => {}
+            Input::Closed(key, _) => {
+                self.streams.remove(key);
+            }
+            Input::Mesh(batch) => {
+                let keys: Vec<_> = self.streams.keys().collect();
+                for line in batch.0 {
+                    for key in &keys {
+                        self.say(*key, line.clone().into_bytes());
+                    }
+                }
+            }
+            Input::Answer(..) => {
+                if let Some(key) = self.asked.take() {
+                    self.wake(key);
+                }
+            }
+            Input::Control(Control::Drain) => {
+                let keys: Vec<_> = self.streams.keys().collect();
+                for key in keys {
+                    self.say(key, b"shutdown\n".to_vec());
+                    self.outputs.push_back(Output::Close(key));
+                }
+            }
+            Input::Control(_) => {}
+            Input::Tick => {
+                if self.deadline.is_some_and(|d| d <= now.mono_ms) {
+                    self.deadline = None;
+                    let keys: Vec<_> = self.streams.keys().collect();
+                    for key in keys {
+                        self.say(key, b"tick\n".to_vec());
+                    }
+                }
+            }
+        }
+        0
+    }
+    fn wake(&mut self, key: StreamKey) {
+        if let Some(s) = self.streams.get_mut(key) {
+            s.waits = false;
+            self.outputs.push_back(Output::Resume(key));
+        }
+    }
+    fn bytes(&mut self, now: Now, key: StreamKey, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let Some(s) = self.streams.get_mut(key) else {
+                return taken;
+            };
+            if s.waits || s.closing {
+                return taken;
+            }
+            let rest = &bytes[taken..];
+            let Some(end) = rest.iter().position(|b| *b == b'\n') else {
+                s.tail.extend_from_slice(rest);
+                return bytes.len();
+            };
+            taken += end + 1;
+            let mut line = std::mem::take(&mut s.tail);
+            line.extend_from_slice(&rest[..end]);
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let words: Vec<&str> = text.split(' ').collect();
+            match words[0] {
+                "STARTTLS" => {
+                    self.say(key, b"proceed\n".to_vec());
+                    self.outputs.push_back(Output::StartTls(key));
+                    return taken;
+                }
+                "WAIT" => {
+                    s.waits = true;
+                    self.asked = Some(key);
+                    let ask = Ask::Row {
+                        table: &TABLE,
+                        key: RowKey::new(b""),
+                        fence: Fence::None,
+                    };
+                    self.outputs.push_back(Output::Ask(Ticket(7), ask));
+                }
+                "MOVE" => {
+                    let state = self.streams.remove(key).unwrap();
+                    let to = WorkerId(words[1].parse().unwrap());
+                    self.outputs
+                        .push_back(Output::HandOver(to, key, Box::new(StreamState(state))));
+                    return taken;
+                }
+                "TELL" => self.outbox[words[1].parse::<usize>().unwrap()]
+                    .push(format!("told {}\n", words[2])),
+                "TICK" => self.deadline = Some(now.mono_ms + words[1].parse::<u64>().unwrap()),
+                "WHO" => {
+                    let who = s.who.clone().into_bytes();
+                    self.say(key, who);
+                }
+                "BIG" => {
+                    let count: usize = words[1].parse().unwrap();
+                    for _ in 0..count / 16_384 {
+                        s.out.push_back(vec![b'x'; 16_384]);
+                    }
+                    self.outputs.push_back(Output::Flush(key));
+                }
+                "CLOSE" => {
+                    s.closing = true;
+                    self.say(key, b"bye\n".to_vec());
+                    self.outputs.push_back(Output::Close(key));
+                }
+                "PANIC" => panic!("asked to"),
+                _ => {
+                    line.push(b'\n');
+                    self.say(key, line);
+                }
+            }
+        }
+        taken
+    }
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+    pub fn render(&mut self, _now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
+        let Some(s) = self.streams.get_mut(key) else {
+            return Rendered::Done;
+        };
+        while out.len() < 16_384 {
+            let Some(line) = s.out.pop_front() else {
+                return Rendered::Done;
+            };
+            out.extend_from_slice(&line);
+        }
+        if s.out.is_empty() {
+            Rendered::Done
+        } else {
+            Rendered::More
+        }
+    }
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadline
+    }
+    pub fn outbox_is_empty(&self, to: WorkerId) -> bool {
+        self.outbox[to.index()].is_empty()
+    }
+    pub fn take_batch(&mut self, to: WorkerId) -> Option<Batch> {
+        let batch = std::mem::take(&mut self.outbox[to.index()]);
+        (!batch.is_empty()).then_some(Batch(batch))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

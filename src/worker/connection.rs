@@ -1,0 +1,255 @@
+//! One socket with what is wrapped around it: TLS, bytes the core has not taken, bytes the socket has not
+//! taken. Refuses to know streams, and when to read or write.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use mio::net::TcpStream;
+
+use crate::base::limits;
+use crate::shard::CloseReason;
+use crate::stream::StreamKey;
+
+use super::admit::Guest;
+use super::door::Permit;
+use super::tls::{ClientCertificate, Opened, PARTIAL_BYTES_MAX, Session};
+
+slotmap::new_key_type! {
+    /// A connection of one worker; its number is the mio token.
+    pub struct ConnectionKey;
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its first bytes must be a PROXY header.
+    Proxy,
+    /// The first byte of a handshake is awaited: it costs no handshake's memory yet.
+    Hello,
+    /// The handshake may begin, but too many others have; its bytes wait in the kernel.
+    Waiting,
+    /// The handshake goes on.
+    Handshake,
+    /// A stream reads and writes.
+    Open,
+    /// What was rendered leaves in plaintext; then comes [`Phase::Hello`]. Nothing is read.
+    StartingTls,
+    /// What was rendered leaves; then the connection is closed. Nothing is read.
+    Closing,
+    /// Our half is closed and the stream has been told. What still comes is dropped, because closing a
+    /// socket with unread bytes would reset it and take our last words (a stream error) from the peer.
+    Lingering,
+}
+
+/// A connection. An idle one in plaintext is this struct and its place in two maps, below 200 bytes.
+#[derive(Debug)]
+pub struct Connection {
+    pub socket: TcpStream,
+    pub tls: Option<Box<Session>>,
+    pub stream: Option<StreamKey>,
+    /// Plaintext that the core has not taken; while there is some, the socket is not read.
+    pub unread: Vec<u8>,
+    /// Plaintext connections only (rustls keeps its own): what the socket would not take.
+    pub unsent: Vec<u8>,
+    /// What was known at the door, until the stream has been opened.
+    pub guest: Option<Box<Guest>>,
+    pub permit: Permit,
+    /// What the listener says about its clients' certificates.
+    pub client_certificate: ClientCertificate,
+    /// The one entry of [`super::deadlines::Deadlines`] that counts; 0 if none does.
+    pub deadline_ms: u64,
+    pub phase: Phase,
+    /// The socket may have bytes: an edge-triggered event said so and no short read has said otherwise.
+    pub readable: bool,
+    /// An event said that the peer has closed its half, so a short read is not the end.
+    pub hung_up: bool,
+    /// The end was read, behind `unread`.
+    pub ended: bool,
+    /// The core wants what it has not taken.
+    pub resumed: bool,
+    /// It stands in the worker's list of connections to read.
+    pub is_ready: bool,
+    /// It stands in the worker's list of connections to write.
+    pub is_dirty: bool,
+}
+
+const _: () = assert!(size_of::<Connection>() <= 176);
+
+/// Buffers that all connections of a worker share, because only one of them reads or writes at a time.
+pub struct Scratch {
+    pub ciphertext: Box<[u8]>,
+    pub plaintext: Box<[u8]>,
+    pub rendered: Vec<u8>,
+}
+
+impl Scratch {
+    /// Three buffers of 64 KiB.
+    pub fn new() -> Scratch {
+        Scratch {
+            ciphertext: vec![0; limits::READ_PER_TURN_BYTES].into(),
+            plaintext: vec![0; limits::READ_PER_TURN_BYTES].into(),
+            rendered: Vec::with_capacity(limits::READ_PER_TURN_BYTES),
+        }
+    }
+}
+
+// What one turn reads can be kept if the core takes none of it, and one whole record fits.
+const _: () = assert!(limits::READ_PER_TURN_BYTES <= limits::UNREAD_BYTES_MAX);
+const _: () = assert!(limits::READ_PER_TURN_BYTES > 2 * PARTIAL_BYTES_MAX);
+
+/// What to do after a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The socket is empty: an event will come.
+    Wait,
+    /// There may be more: no event will come.
+    Again,
+    /// Nothing will ever come.
+    End(CloseReason),
+    /// As `End(Failed)`: the peer has sent something that is no TLS, and an alert waits to be sent.
+    Broken,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything is in the socket.
+    Done,
+    /// The socket is full: the rest is kept and an event will come.
+    Blocked,
+    /// The connection is broken.
+    Failed,
+}
+
+impl Connection {
+    /// A connection in `phase`, with nothing read and nothing written.
+    pub fn new(socket: TcpStream, permit: Permit, phase: Phase) -> Connection {
+        Connection {
+            socket,
+            tls: None,
+            stream: None,
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            guest: None,
+            permit,
+            client_certificate: ClientCertificate::Unasked,
+            deadline_ms: 0,
+            phase,
+            readable: false,
+            hung_up: false,
+            ended: false,
+            resumed: false,
+            is_ready: false,
+            is_dirty: false,
+        }
+    }
+
+    /// Reads plaintext into the beginning of `scratch.plaintext`: how many bytes, and what then.
+    pub fn read(&mut self, scratch: &mut Scratch) -> (usize, Then) {
+        let Some(session) = &mut self.tls else {
+            return read_once(&mut self.socket, &mut scratch.plaintext, self.hung_up);
+        };
+        let kept = session.prepend_partial(&mut scratch.ciphertext);
+        let (count, then) = read_once(
+            &mut self.socket,
+            &mut scratch.ciphertext[kept..],
+            self.hung_up,
+        );
+        let mut filled = 0;
+        let ciphertext = &scratch.ciphertext[..kept + count];
+        match session.open(ciphertext, &mut scratch.plaintext, &mut filled) {
+            Opened::More => (filled, then),
+            Opened::Ended => (filled, Then::End(CloseReason::EndOfStream)),
+            Opened::Broken => (filled, Then::Broken),
+        }
+    }
+
+    /// Reads handshake records: whether they were good, and what then.
+    pub fn shake_hands(&mut self, scratch: &mut Scratch) -> (Opened, Then) {
+        let Some(session) = &mut self.tls else {
+            return (Opened::Broken, Then::Wait);
+        };
+        let kept = session.prepend_partial(&mut scratch.ciphertext);
+        let (count, then) = read_once(
+            &mut self.socket,
+            &mut scratch.ciphertext[kept..],
+            self.hung_up,
+        );
+        (
+            session.shake_hands(&scratch.ciphertext[..kept + count]),
+            then,
+        )
+    }
+
+    /// Writes plaintext. To be called only when nothing is unsent.
+    pub fn write(&mut self, plaintext: &[u8]) -> Progress {
+        if let Some(session) = &mut self.tls {
+            if session.seal(plaintext).is_err() {
+                return Progress::Failed;
+            }
+            return self.push();
+        }
+        let mut written = 0;
+        while written < plaintext.len() {
+            match self.socket.write(&plaintext[written..]) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.unsent = plaintext[written..].to_vec();
+                    return Progress::Blocked;
+                }
+                Err(_) => return Progress::Failed,
+            }
+        }
+        Progress::Done
+    }
+
+    /// Whether the socket was full and something is kept.
+    pub fn is_blocked(&self) -> bool {
+        !self.unsent.is_empty()
+            || self
+                .tls
+                .as_ref()
+                .is_some_and(|session| session.wants_push())
+    }
+
+    /// Writes what is kept.
+    pub fn push(&mut self) -> Progress {
+        if let Some(session) = &mut self.tls {
+            while session.wants_push() {
+                if let Err(error) = session.push(&mut self.socket) {
+                    match error.kind() {
+                        ErrorKind::Interrupted => {}
+                        ErrorKind::WouldBlock => return Progress::Blocked,
+                        _ => return Progress::Failed,
+                    }
+                }
+            }
+            return Progress::Done;
+        }
+        if self.unsent.is_empty() {
+            return Progress::Done;
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        self.write(&unsent)
+    }
+
+    /// Takes a PROXY header's bytes out of the socket, which holds at least that many.
+    pub fn skip(&mut self, count: usize, scratch: &mut Scratch) -> io::Result<()> {
+        self.socket.read_exact(&mut scratch.plaintext[..count])
+    }
+}
+
+/// A read that fills less than the buffer has emptied the socket, and an edge will announce what comes
+/// next: no second system call to be told so. Unless the peer has closed its half, whose edge is behind us.
+fn read_once(socket: &mut TcpStream, buffer: &mut [u8], hung_up: bool) -> (usize, Then) {
+    match socket.read(buffer) {
+        Ok(0) => (0, Then::End(CloseReason::EndOfStream)),
+        Ok(count) if count < buffer.len() && !hung_up => (count, Then::Wait),
+        Ok(count) => (count, Then::Again),
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock => (0, Then::Wait),
+            ErrorKind::Interrupted => (0, Then::Again),
+            _ => (0, Then::End(CloseReason::Failed)),
+        },
+    }
+}

@@ -1,0 +1,353 @@
+//! The loop of one worker: what is done in which order in every turn (DESIGN section 4). Refuses to know
+//! XMPP; it carries values between a `Shard` and the operating system.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use mio::event::Event;
+use mio::{Events, Poll};
+use slotmap::{Key, KeyData, SecondaryMap, SlotMap};
+
+use crate::actor::Ticket;
+use crate::base::{Now, WorkerId};
+use crate::shard::mesh::Batch;
+use crate::shard::{Ask, CloseReason, Input, Shard};
+use crate::stream::StreamKey;
+
+use super::Ports;
+use super::clock::Clock;
+use super::connection::{Connection, ConnectionKey, Phase, Scratch};
+use super::deadlines::Deadlines;
+use super::intake::Intake;
+use super::mesh::{Address, Inbox, KNOCK};
+use super::order::{Counters, Order};
+use super::tls::TlsContext;
+
+/// Everything that one worker thread owns.
+pub struct Worker {
+    pub(super) poll: Poll,
+    pub(super) inbox: Inbox,
+    pub(super) outboxes: Vec<Option<Sender<Batch>>>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) shard: Shard,
+    pub(super) connections: SlotMap<ConnectionKey, Connection>,
+    pub(super) streams: SecondaryMap<StreamKey, ConnectionKey>,
+    /// Connections to read; those that no event will announce among them.
+    pub(super) ready: VecDeque<ConnectionKey>,
+    /// Connections to write.
+    pub(super) dirty: VecDeque<ConnectionKey>,
+    /// Handshakes in progress, at most `limits::HANDSHAKES_MAX`.
+    pub(super) handshake_count: usize,
+    /// Those that would like to begin; some may be gone meanwhile.
+    pub(super) waiting: VecDeque<ConnectionKey>,
+    pub(super) deadlines: Deadlines,
+    pub(super) scratch: Scratch,
+    pub(super) now: Now,
+    pub(super) clock: Clock,
+    pub(super) tls: Arc<TlsContext>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) ports: Ports,
+    /// What the shard has asked in this turn.
+    pub(super) asked: Vec<(Ticket, Ask)>,
+    pub(super) counters: Counters,
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Next,
+    Last,
+}
+
+impl Worker {
+    /// Works until it is told to stop.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        while self.turn() == Turn::Next {
+            self.sleep(&mut events);
+            for event in &events {
+                self.note(event);
+            }
+        }
+    }
+
+    /// Finish what is inside before admitting more: this order is the back-pressure policy.
+    fn turn(&mut self) -> Turn {
+        self.now = self.clock.now();
+        if self.take_orders() == Turn::Last {
+            return Turn::Last;
+        }
+        self.take_answers();
+        self.take_batches();
+        self.take_connections();
+        self.run_timers();
+        if self.intake.is_reading() {
+            self.read_sockets();
+        }
+        self.flush_streams();
+        self.flush_asks();
+        self.flush_mesh();
+        Turn::Next
+    }
+
+    fn take_orders(&mut self) -> Turn {
+        while let Ok(order) = self.inbox.orders.try_recv() {
+            match order {
+                Order::Control(control) => self.tell(Input::Control(control)),
+                Order::Tls(context) => self.tls = context,
+                Order::Report(answer) => {
+                    self.counters.connections = self.connections.len();
+                    // Whoever asked may have lost patience.
+                    let _ = answer.send(self.counters);
+                }
+                Order::LookAtClock => self.now = self.clock.now(),
+                Order::Stop => return Turn::Last,
+            }
+        }
+        Turn::Next
+    }
+
+    fn take_answers(&mut self) {
+        for _ in 0..ANSWERS_PER_TURN {
+            let Ok((ticket, answer)) = self.inbox.answers.try_recv() else {
+                return;
+            };
+            self.tell(Input::Answer(ticket, answer));
+        }
+    }
+
+    /// Inboxes are always emptied: the channels' bound is the bound.
+    fn take_batches(&mut self) {
+        for index in 0..self.inbox.batches.len() {
+            for _ in 0..self.inbox.batches[index].len() {
+                if let Ok(batch) = self.inbox.batches[index].try_recv() {
+                    self.tell(Input::Mesh(batch));
+                }
+            }
+        }
+    }
+
+    fn take_connections(&mut self) {
+        for _ in 0..CONNECTIONS_PER_TURN {
+            let Ok(carried) = self.inbox.carried.try_recv() else {
+                break;
+            };
+            self.receive(*carried);
+        }
+        for _ in 0..CONNECTIONS_PER_TURN {
+            let Ok(newcomer) = self.inbox.newcomers.try_recv() else {
+                break;
+            };
+            self.welcome(newcomer);
+        }
+    }
+
+    fn run_timers(&mut self) {
+        if self
+            .shard
+            .next_deadline()
+            .is_some_and(|due_ms| due_ms <= self.now.mono_ms)
+        {
+            self.tell(Input::Tick);
+        }
+        while let Some((due_ms, key)) = self.deadlines.take_due(self.now.mono_ms) {
+            self.expire(due_ms, key);
+        }
+    }
+
+    fn read_sockets(&mut self) {
+        for _ in 0..self.ready.len().min(READS_PER_TURN) {
+            let Some(key) = self.ready.pop_front() else {
+                return;
+            };
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_ready = false;
+                self.serve(key);
+            }
+        }
+    }
+
+    fn flush_streams(&mut self) {
+        for _ in 0..FLUSHES_PER_TURN {
+            let Some(key) = self.dirty.pop_front() else {
+                return;
+            };
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_dirty = false;
+                self.flush(key);
+            }
+        }
+    }
+
+    /// Once per turn, so that a service is woken once for all of them.
+    fn flush_asks(&mut self) {
+        if !self.asked.is_empty() {
+            (self.ports.ask)(&mut self.asked);
+        }
+    }
+
+    /// What does not fit into a channel stays in the shard, behind which its streams pause.
+    fn flush_mesh(&mut self) {
+        for (index, sender) in self.outboxes.iter().enumerate() {
+            let Some(sender) = sender else { continue };
+            let to = worker_at(index);
+            let mut sent = false;
+            while !self.shard.outbox_is_empty(to) && !sender.is_full() {
+                let Some(batch) = self.shard.take_batch(to) else {
+                    break;
+                };
+                // We are the only sender, so there is room; an error means that the process ends.
+                sent |= sender.try_send(batch).is_ok();
+            }
+            if sent {
+                self.addresses[index].knock();
+            }
+        }
+    }
+
+    /// Waits for events, answers, batches, or the next deadline.
+    fn sleep(&mut self, events: &mut Events) {
+        let mut patience = self.patience();
+        if patience != Some(Duration::ZERO) {
+            self.inbox.knocker.fall_asleep();
+            if !self.inbox.is_empty() {
+                patience = Some(Duration::ZERO);
+            }
+        }
+        match self.poll.poll(events, patience) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("epoll does not work: {error}"),
+        }
+        self.inbox.knocker.wake_up();
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let is_reading = self.intake.is_reading();
+        if !self.dirty.is_empty() || (is_reading && !self.ready.is_empty()) {
+            return Some(Duration::ZERO);
+        }
+        let mut patience_ms = u64::MAX;
+        if !is_reading {
+            patience_ms = INTAKE_RETRY_MS;
+        }
+        let outbox_waits =
+            (0..self.outboxes.len()).any(|index| !self.shard.outbox_is_empty(worker_at(index)));
+        if outbox_waits {
+            patience_ms = MESH_RETRY_MS;
+        }
+        for due_ms in [self.shard.next_deadline(), self.deadlines.next_ms()]
+            .into_iter()
+            .flatten()
+        {
+            patience_ms = patience_ms.min(due_ms.saturating_sub(self.now.mono_ms));
+        }
+        (patience_ms != u64::MAX).then(|| Duration::from_millis(patience_ms))
+    }
+
+    fn note(&mut self, event: &Event) {
+        if event.token() == KNOCK {
+            return;
+        }
+        let key = ConnectionKey::from(KeyData::from_ffi(event.token().0 as u64));
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.hung_up |= event.is_read_closed();
+        let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        connection.readable |= is_readable;
+        let is_blocked = event.is_writable() && connection.is_blocked();
+        if is_readable {
+            self.mark_ready(key);
+        }
+        if is_blocked {
+            self.mark_dirty(key);
+        }
+    }
+
+    pub(super) fn mark_ready(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !std::mem::replace(&mut connection.is_ready, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    pub(super) fn mark_dirty(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !std::mem::replace(&mut connection.is_dirty, true)
+        {
+            self.dirty.push_back(key);
+        }
+    }
+
+    /// Replaces the connection's deadline.
+    pub(super) fn set_deadline(&mut self, key: ConnectionKey, after_ms: u64) {
+        let at_ms = self.now.mono_ms + after_ms;
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.deadline_ms = at_ms;
+            self.deadlines.set(at_ms, key);
+        }
+    }
+
+    /// An input of which nothing comes back but outputs.
+    pub(super) fn tell(&mut self, input: Input<'_>) {
+        self.shard.handle(self.now, input);
+        self.drain();
+    }
+
+    /// Carries out what the shard wants, to the last.
+    pub(super) fn drain(&mut self) {
+        while let Some(output) = self.shard.poll_output() {
+            self.carry_out(output);
+        }
+    }
+
+    /// Removes a connection and tells its stream; the caller drains.
+    pub(super) fn remove(&mut self, key: ConnectionKey, reason: CloseReason) {
+        let Some(connection) = self.connections.remove(key) else {
+            return;
+        };
+        if connection.phase == Phase::Handshake {
+            self.end_handshake();
+        }
+        if let Some(stream) = connection.stream {
+            self.streams.remove(stream);
+            self.shard.handle(self.now, Input::Closed(stream, reason));
+        }
+    }
+
+    /// Removes a connection, tells its stream, and does what that causes.
+    pub(super) fn lose(&mut self, key: ConnectionKey, reason: CloseReason) {
+        self.remove(key, reason);
+        self.drain();
+    }
+
+    /// The mio token of a connection.
+    pub(super) fn token(key: ConnectionKey) -> mio::Token {
+        // This server is built for 64 bits only (checked below), so the number fits.
+        mio::Token(key.data().as_ffi() as usize)
+    }
+}
+
+fn worker_at(index: usize) -> WorkerId {
+    WorkerId(u8::try_from(index).expect("workers are counted in a u8"))
+}
+
+const _: () = assert!(size_of::<usize>() == size_of::<u64>());
+
+/// Events of one `poll`; what is left comes with the next one.
+const EVENTS_PER_TURN: usize = 256;
+/// Bounds of one turn, which together keep it below 5 ms (DESIGN section 4): what is left is done in the
+/// next turn, after the answers and batches that came meanwhile.
+const ANSWERS_PER_TURN: usize = 1_024;
+const CONNECTIONS_PER_TURN: usize = 64;
+const READS_PER_TURN: usize = 256;
+const FLUSHES_PER_TURN: usize = 256;
+/// How soon a batch that found its channel full is tried again: the receiver empties it every turn.
+const MESH_RETRY_MS: u64 = 1;
+/// How soon a worker looks again whether it may read its sockets.
+const INTAKE_RETRY_MS: u64 = 50;

@@ -1,0 +1,169 @@
+//! Clients that speak lines: over TCP, and over TLS as a rustls client does.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
+};
+
+use crate::house::PATIENCE;
+
+/// A client that sends and expects lines.
+pub struct Client<S: Read + Write>(BufReader<S>);
+
+pub type Plain = Client<TcpStream>;
+pub type Secure = Client<StreamOwned<ClientConnection, TcpStream>>;
+
+impl<S: Read + Write> Client<S> {
+    pub fn over(stream: S) -> Client<S> {
+        Client(BufReader::new(stream))
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.try_send(text.as_bytes()).unwrap();
+    }
+
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let stream = self.0.get_mut();
+        stream.write_all(bytes)?;
+        stream.flush()
+    }
+
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    pub fn expect(&mut self, line: &str) {
+        assert_eq!(self.line(), line);
+    }
+
+    /// Reads exactly `count` bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The rest until the end, which may be a reset.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.0.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) => assert_ne!(error.kind(), ErrorKind::WouldBlock, "the end never came"),
+        }
+        rest
+    }
+
+    pub fn stream(&mut self) -> &mut S {
+        self.0.get_mut()
+    }
+}
+
+pub fn socket(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+}
+
+pub fn plain(address: SocketAddr) -> Plain {
+    Client::over(socket(address))
+}
+
+/// What a TLS client asks for.
+pub struct TlsWishes {
+    pub version: &'static SupportedProtocolVersion,
+    pub server_name: &'static str,
+    pub alpn: &'static [&'static [u8]],
+    pub certificate: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+}
+
+impl Default for TlsWishes {
+    fn default() -> TlsWishes {
+        TlsWishes {
+            version: &rustls::version::TLS13,
+            server_name: "juliet.example",
+            alpn: &[b"xmpp-client"],
+            certificate: None,
+        }
+    }
+}
+
+pub fn session(wishes: TlsWishes) -> ClientConnection {
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[wishes.version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trusting));
+    let mut config = match wishes.certificate {
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = wishes.alpn.iter().map(|name| name.to_vec()).collect();
+    let name = ServerName::try_from(wishes.server_name).unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
+}
+
+/// Begins TLS on a socket; the handshake happens with the first bytes.
+pub fn secure(socket: TcpStream, wishes: TlsWishes) -> Secure {
+    Client::over(StreamOwned::new(session(wishes), socket))
+}
+
+/// STARTTLS as the echo shard speaks it.
+pub fn start_tls(mut client: Plain, wishes: TlsWishes) -> Secure {
+    client.send("STARTTLS\n");
+    client.expect("proceed");
+    secure(client.0.into_inner(), wishes)
+}
+
+/// The tests look at the certificate themselves.
+#[derive(Debug)]
+struct Trusting;
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

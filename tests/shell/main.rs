@@ -1,0 +1,10 @@
+//! The shell over real sockets on the loopback: workers, doorman, TLS, hand-over, PROXY headers. What is
+//! behind the border is a shard that echoes lines.
+
+mod client;
+mod house;
+
+mod hand_over;
+mod plain;
+mod proxy;
+mod tls;

@@ -1,0 +1,91 @@
+//! The PROXY protocol: required where it is asked for, garbage elsewhere.
+
+use crate::client::{Client, TlsWishes, plain, secure, socket};
+use crate::house::Server;
+use std::io::Write;
+
+const HEADER: &str = "PROXY TCP4 192.0.2.7 192.0.2.1 40000 5222\r\n";
+
+fn v2_header() -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    header.extend([192, 0, 2, 8, 192, 0, 2, 1, 0x9c, 0x40, 0x14, 0x66]);
+    header
+}
+
+#[test]
+fn the_stream_sees_the_address_that_the_proxy_tells() {
+    let server = Server::start();
+    let mut client = plain(server.proxied);
+    client.send(&format!("{HEADER}WHO\n"));
+    client.expect("who 2 192.0.2.7:40000 V4([192, 0, 2, 7])");
+    let mut client = plain(server.proxied);
+    client.try_send(&v2_header()).unwrap();
+    client.send("WHO\n");
+    client.expect("who 2 192.0.2.8:40000 V4([192, 0, 2, 8])");
+}
+
+#[test]
+fn a_header_may_come_byte_by_byte() {
+    let server = Server::start();
+    for header in [HEADER.as_bytes().to_vec(), v2_header()] {
+        let mut client = plain(server.proxied);
+        for byte in header {
+            client.try_send(&[byte]).unwrap();
+        }
+        client.send("WHO\n");
+        assert!(client.line().starts_with("who 2 192.0.2."));
+    }
+}
+
+#[test]
+fn direct_tls_begins_behind_the_header() {
+    let server = Server::start();
+    let mut socket = socket(server.proxied_direct);
+    socket.write_all(&v2_header()).unwrap();
+    let mut client = secure(socket, TlsWishes::default());
+    client.send("WHO\n");
+    assert!(client.line().starts_with("secured V1_3"));
+    client.expect("who 3 192.0.2.8:40000 V4([192, 0, 2, 8])");
+}
+
+#[test]
+fn without_the_required_header_the_connection_is_closed() {
+    let server = Server::start();
+    let mut client = plain(server.proxied);
+    client.send("hello without a header\n");
+    assert_eq!(client.rest(), b"");
+    let mut client = plain(server.proxied);
+    client.send("PROXY TCP4 192.0");
+    client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(client.rest(), b"");
+    assert_eq!(
+        server
+            .until(|counters| counters.proxy_refused == 2)
+            .connections,
+        0
+    );
+}
+
+#[test]
+fn a_proxy_that_says_nothing_is_not_waited_for() {
+    let server = Server::start();
+    let mut client = plain(server.proxied);
+    client.send("PROXY ");
+    server.until(|counters| counters.connections == 1);
+    server.pass_ms(5_001);
+    assert_eq!(client.rest(), b"");
+    assert_eq!(server.counters().handshakes_late, 1);
+}
+
+#[test]
+fn elsewhere_a_header_is_garbage() {
+    let server = Server::start();
+    let mut client = Client::over(socket(server.direct));
+    client.send(HEADER);
+    client.rest();
+    server.until(|counters| counters.handshakes_failed == 1);
+    let mut client = plain(server.plain);
+    client.send(&format!("{HEADER}WHO\n"));
+    client.line();
+    assert!(client.line().starts_with("who 0 127.0.0.1:"));
+}

@@ -1,0 +1,346 @@
+//! TLS: both ways in, both versions, certificates, and what is not TLS.
+
+use std::io::Write;
+
+use rcgen::{CertificateParams, KeyPair, SanType};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
+use stonechat::worker::HostCertificate;
+
+use crate::client::{Client, TlsWishes, plain, secure, socket, start_tls};
+use crate::house::{Directory, Server, Wishes};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn both_versions_echo_over_both_ways_in_and_agree_on_the_channel_binding() {
+    let server = Server::start();
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        for direct in [true, false] {
+            let wishes = TlsWishes {
+                version,
+                ..TlsWishes::default()
+            };
+            let mut client = if direct {
+                secure(socket(server.direct), wishes)
+            } else {
+                start_tls(plain(server.plain), wishes)
+            };
+            client.send("hello\n");
+            let secured = client.line();
+            client.expect("hello");
+            let session = &client.stream().conn;
+            let exporter = session
+                .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
+                .unwrap();
+            let shown = session.peer_certificates().unwrap()[0].clone();
+            let words: Vec<_> = secured.split(' ').collect();
+            assert_eq!(words[2], hex(&exporter));
+            assert_eq!(words[3], hex(&Sha256::digest(&shown)));
+            assert_eq!(words[4], "Some(\"juliet.example\")");
+            let alpn = if direct {
+                "Some(\"xmpp-client\")"
+            } else {
+                "None"
+            };
+            assert_eq!(words[5], alpn);
+        }
+    }
+    server.until(|counters| counters.secured == 4);
+}
+
+#[test]
+fn records_may_come_byte_by_byte() {
+    let server = Server::start();
+    let mut client = secure(socket(server.direct), TlsWishes::default());
+    client.send("hello\n");
+    client.line();
+    client.expect("hello");
+    let mut record = Vec::new();
+    let stream = client.stream();
+    stream.conn.writer().write_all(b"byte by byte\n").unwrap();
+    stream.conn.write_tls(&mut record).unwrap();
+    for byte in record {
+        stream.sock.write_all(&[byte]).unwrap();
+    }
+    client.expect("byte by byte");
+}
+
+#[test]
+fn large_amounts_go_both_ways() {
+    let server = Server::start();
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let wishes = TlsWishes {
+            version,
+            ..TlsWishes::default()
+        };
+        let mut client = secure(socket(server.direct), wishes);
+        let line = "y".repeat(1_000_000);
+        client.send(&format!("{line}\nBIG 8388608\nend\n"));
+        client.line();
+        client.expect(&line);
+        assert!(client.bytes(8_388_608).iter().all(|byte| *byte == b'x'));
+        client.expect("end");
+    }
+}
+
+#[test]
+fn what_was_sent_right_behind_the_handshake_is_heard() {
+    let server = Server::start();
+    for _ in 0..50 {
+        let mut session = crate::client::session(TlsWishes::default());
+        let mut socket = socket(server.direct);
+        session.writer().write_all(b"early bird\n").unwrap();
+        while session.is_handshaking() || session.wants_write() {
+            while session.wants_write() {
+                session.write_tls(&mut socket).unwrap();
+            }
+            if session.is_handshaking() {
+                session.read_tls(&mut socket).unwrap();
+                session.process_new_packets().unwrap();
+            }
+        }
+        let mut client = Client::over(rustls::StreamOwned::new(session, socket));
+        client.line();
+        client.expect("early bird");
+    }
+}
+
+#[test]
+fn plaintext_behind_the_starttls_request_is_dropped() {
+    let server = Server::start();
+    let mut client = plain(server.plain);
+    client.send("STARTTLS\nCLOSE\ninjected\n");
+    client.expect("proceed");
+    let socket = client.stream().try_clone().unwrap();
+    let mut client = secure(socket, TlsWishes::default());
+    client.send("hello\n");
+    assert!(client.line().starts_with("secured"));
+    client.expect("hello");
+    assert_eq!(
+        server.counters().injected_bytes,
+        "CLOSE\ninjected\n".len() as u64
+    );
+}
+
+#[test]
+fn each_host_shows_its_own_certificate_and_strangers_see_the_first() {
+    let server = Server::start();
+    for (server_name, host) in [
+        ("romeo.example", 1),
+        ("juliet.example", 0),
+        ("tybalt.example", 0),
+    ] {
+        let wishes = TlsWishes {
+            server_name,
+            ..TlsWishes::default()
+        };
+        let mut client = secure(socket(server.direct), wishes);
+        client.send("hello\n");
+        let secured = client.line();
+        let end_point = server.hosts[host].end_point.as_ref().unwrap();
+        assert!(secured.contains(&hex(end_point)));
+        let shown = client.stream().conn.peer_certificates().unwrap();
+        assert_eq!(shown, server.hosts[host].key.cert);
+    }
+}
+
+#[test]
+fn new_certificates_are_for_new_sessions_only() {
+    let server = Server::start();
+    let mut old = secure(socket(server.direct), TlsWishes::default());
+    old.send("before\n");
+    old.line();
+    old.expect("before");
+    let directory = Directory::new();
+    let (fresh, made) = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+    assert!(made);
+    let (again, made) = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+    assert!(!made && again.key.cert == fresh.key.cert);
+    server.reload(vec![fresh.clone()]);
+    old.send("after\n");
+    old.expect("after");
+    let mut new = secure(socket(server.direct), TlsWishes::default());
+    new.send("hello\n");
+    new.line();
+    assert_eq!(
+        new.stream().conn.peer_certificates().unwrap(),
+        fresh.key.cert
+    );
+}
+
+#[test]
+fn a_key_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+    let file = std::fs::metadata(directory.0.join("juliet.example.pem")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+}
+
+/// XEP-0368 section 4: a client may offer `xmpp-client`, or nothing.
+#[test]
+fn a_client_that_speaks_another_protocol_is_refused() {
+    let server = Server::start();
+    let mut without = secure(
+        socket(server.direct),
+        TlsWishes {
+            alpn: &[],
+            ..TlsWishes::default()
+        },
+    );
+    without.send("hello\n");
+    assert!(without.line().contains(" None []"));
+    let wishes = TlsWishes {
+        alpn: &[b"h2"],
+        ..TlsWishes::default()
+    };
+    let mut other = secure(socket(server.direct), wishes);
+    let error = other.try_send(b"hello\n").unwrap_err();
+    assert!(
+        error.to_string().contains("NoApplicationProtocol"),
+        "{error}"
+    );
+    server.until(|counters| counters.handshakes_failed == 1);
+}
+
+#[test]
+fn what_is_not_tls_gets_an_alert_and_is_closed() {
+    let server = Server::start();
+    let garbage: [&[u8]; 4] = [
+        b"GET / HTTP/1.1\r\nHost: juliet.example\r\n\r\n",
+        &[0; 600],
+        &[22, 3, 1, 0xff, 0xff, 1, 2, 3],
+        &[22, 3, 1, 0, 5, 1, 0, 0, 1, 0],
+    ];
+    for bytes in garbage {
+        let mut client = Client::over(socket(server.direct));
+        client.try_send(bytes).unwrap();
+        let answer = client.rest();
+        // RFC 8446 section 5.1: content type 21 is an alert; its first byte 2 means fatal.
+        assert_eq!((answer[0], answer[5]), (21, 2), "{bytes:?} got {answer:?}");
+    }
+    let mut client = plain(server.plain);
+    client.send("STARTTLS\n");
+    client.expect("proceed");
+    client.send("<stream:stream>");
+    client.rest();
+    assert_eq!(
+        server
+            .until(|counters| counters.handshakes_failed == 5)
+            .connections,
+        0
+    );
+}
+
+#[test]
+fn a_forged_record_ends_the_connection() {
+    let server = Server::start();
+    let mut client = secure(socket(server.direct), TlsWishes::default());
+    client.send("hello\n");
+    client.line();
+    client.expect("hello");
+    client.stream().sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
+    client.stream().sock.write_all(&[0; 20]).unwrap();
+    // An alert: what rustls makes of it is an error that says so.
+    let mut rest = Vec::new();
+    let error = std::io::Read::read_to_end(client.stream(), &mut rest).unwrap_err();
+    assert!(error.to_string().contains("BadRecordMac"), "{error}");
+    server.until(|counters| counters.connections == 0 && counters.records_broken == 1);
+}
+
+#[test]
+fn a_client_that_says_close_notify_is_heard_to_the_end() {
+    let server = Server::start();
+    let mut client = secure(socket(server.direct), TlsWishes::default());
+    client.send("hello\n");
+    client.line();
+    client.expect("hello");
+    client.send("CLOSE\n");
+    assert_eq!(client.rest(), b"bye\n");
+    let mut client = secure(socket(server.direct), TlsWishes::default());
+    client.send("hello\n");
+    client.line();
+    client.expect("hello");
+    client.stream().conn.send_close_notify();
+    client.stream().flush().unwrap();
+    client.rest();
+    server.until(|counters| counters.connections <= 1);
+}
+
+#[test]
+fn a_stalled_handshake_ends_after_its_time_and_holds_up_nobody() {
+    let server = Server::start();
+    let mut record = Vec::new();
+    crate::client::session(TlsWishes::default())
+        .write_tls(&mut record)
+        .unwrap();
+    // More than may shake hands at once: half a ClientHello each.
+    let stalled: Vec<_> = (0..300)
+        .map(|_| {
+            let mut socket = socket(server.direct);
+            socket.write_all(&record[..record.len() / 2]).unwrap();
+            socket
+        })
+        .collect();
+    server.until(|counters| counters.accepted == 300);
+    let mut client = plain(server.plain);
+    client.send("hello\n");
+    client.expect("hello");
+    server.pass_ms(10_001);
+    server.until(|counters| counters.handshakes_late >= 256);
+    let mut secured = secure(socket(server.direct), TlsWishes::default());
+    secured.send("hello\n");
+    secured.line();
+    secured.expect("hello");
+    for socket in stalled {
+        drop(socket);
+    }
+    server.until(|counters| counters.connections == 2);
+}
+
+#[test]
+fn a_client_certificate_proves_addresses_if_its_authority_is_known() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = vec![SanType::OtherName((
+        vec![1, 3, 6, 1, 5, 5, 7, 8, 5],
+        "juliet@example.com".into(),
+    ))];
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let known = params.signed_by(&key, &issuer).unwrap();
+    let unknown = params.self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let server = Server::with(Wishes {
+        client_roots: Some(roots),
+        ..Wishes::default()
+    });
+    let secured_with = |certificate: &CertificateDer<'static>, version| {
+        let wishes = TlsWishes {
+            version,
+            certificate: Some((
+                certificate.clone(),
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )),
+            ..TlsWishes::default()
+        };
+        let mut client = secure(socket(server.direct), wishes);
+        client.send("hello\n");
+        client.line()
+    };
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        assert!(secured_with(known.der(), version).ends_with(" [\"juliet@example.com\"]"));
+        assert!(secured_with(unknown.der(), version).ends_with(" []"));
+    }
+    let mut without = secure(socket(server.direct), TlsWishes::default());
+    without.send("hello\n");
+    assert!(without.line().ends_with(" []"));
+}
