@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -167,7 +168,12 @@ fn accounts_of_a_stopped_server_are_made_listed_disabled_and_removed() {
 
     let copy = data.join("copy");
     assert!(run(&["backup", copy.to_str().expect("UTF-8")], "").0);
-    assert!(copy.is_dir());
+    let mode = fs::metadata(&copy).expect("is there").permissions().mode();
+    assert_eq!(
+        mode & 0o777,
+        0o700,
+        "keys of users are nobody else's business"
+    );
 
     let audit = fs::read_to_string(data.join("audit.jsonl")).expect("is kept");
     let events: Vec<&str> = audit
