@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -167,7 +168,12 @@ fn accounts_of_a_stopped_server_are_made_listed_disabled_and_removed() {
 
     let copy = data.join("copy");
     assert!(run(&["backup", copy.to_str().expect("UTF-8")], "").0);
-    assert!(copy.is_dir());
+    let mode = fs::metadata(&copy).expect("is there").permissions().mode();
+    assert_eq!(
+        mode & 0o777,
+        0o700,
+        "keys of users are nobody else's business"
+    );
 
     let audit = fs::read_to_string(data.join("audit.jsonl")).expect("is kept");
     let events: Vec<&str> = audit
@@ -202,6 +208,23 @@ fn no_file_holds(directory: &Path, canary: &[u8]) {
                 path.display()
             );
         }
+    }
+}
+
+#[test]
+fn the_name_of_a_removed_account_is_free_when_its_time_is_over() {
+    let data = data("tombstone");
+    let config = data.with_extension("toml");
+    fs::write(
+        &config,
+        "[auth]\ntombstone = \"0 s\"\nscram_iterations = 4096\n",
+    )
+    .expect("writable");
+    let config = config.to_str().expect("UTF-8");
+    for verb in ["add", "remove", "add"] {
+        let arguments = ["user", verb, "romeo@localhost", "--config", config];
+        let (fine, text) = said(&stonechat(&data, &arguments, "secret\n"));
+        assert!(fine, "{text}");
     }
 }
 

@@ -13,6 +13,7 @@ use super::penalty::Penalties;
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
 use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use crate::base::{AccountId, HashSeed, Now, Rng, Secret, limits};
+use crate::config::Config;
 use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
 use crate::stream::sasl::digest::hmac;
 
@@ -38,10 +39,33 @@ pub type RangeReader =
 pub type RowWriter = Box<dyn Fn(Vec<Write>) -> Result<(), StoreError> + Send + Sync>;
 
 /// What an operator chooses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AuthSettings {
     /// PBKDF2 iterations of new keys by host; [`limits::SCRAM_ITERATIONS`] where nothing is said.
     pub iterations: BTreeMap<Arc<str>, u32>,
+    /// How long the name of a removed account is not given to anybody else.
+    pub tombstone_ms: u64,
+}
+
+impl From<&Config> for AuthSettings {
+    fn from(config: &Config) -> AuthSettings {
+        let hosts = config.hosts.iter();
+        AuthSettings {
+            iterations: hosts
+                .map(|host| (host.name.clone(), host.scram_iterations))
+                .collect(),
+            tombstone_ms: config.auth.tombstone.as_ms(),
+        }
+    }
+}
+
+impl Default for AuthSettings {
+    fn default() -> AuthSettings {
+        AuthSettings {
+            iterations: BTreeMap::new(),
+            tombstone_ms: limits::TOMBSTONE_MS,
+        }
+    }
 }
 
 impl AuthSettings {
@@ -56,7 +80,7 @@ pub struct Accounts {
     pub(super) rows: AccountRows,
     /// Makes the fakes stable: kept beside the store, the same after every restart.
     secret: Secret,
-    settings: Mutex<Arc<AuthSettings>>,
+    pub(super) settings: Mutex<Arc<AuthSettings>>,
     rng: Mutex<Rng>,
     penalties: Mutex<Penalties>,
     /// Held from reading a row to writing it back, so that no change is lost between the threads.

@@ -110,8 +110,8 @@ impl Accounts {
         Ok(row.account)
     }
 
-    /// Removes an account and keeps its name from being taken for [`limits::TOMBSTONE_MS`]. Answers the
-    /// number whose other rows are now nobody's; they are the caller's to purge.
+    /// Removes an account and keeps its name from being taken for [`AuthSettings::tombstone_ms`](super::AuthSettings::tombstone_ms).
+    /// Answers the number whose other rows are now nobody's; they are the caller's to purge.
     ///
     /// # Errors
     /// `Unknown`, `Store`.
@@ -119,8 +119,9 @@ impl Accounts {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
         let id = row.account.id;
+        let tombstone_ms = self.settings.lock().tombstone_ms;
         let tombstone = TombstoneRow {
-            until_wall_ms: now.wall_ms.saturating_add(limits::TOMBSTONE_MS),
+            until_wall_ms: now.wall_ms.saturating_add(tombstone_ms),
             id,
         };
         let key = name_key(host, localpart);

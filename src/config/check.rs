@@ -3,18 +3,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
-use super::file::{self, ClientCertificates, File, TlsMode};
-use super::host::{Certificate, Config, HostConfig};
+use super::file::File;
+use super::host::Config;
+use super::judge::{check_hosts, check_limits, check_listeners};
 use super::place::{self, ConfigError, Places};
 use super::reference::known_names;
-use crate::base::limits;
-use crate::jid::prepare_domainpart;
 
 /// What the configuration cannot judge itself.
 #[derive(Clone, Copy)]
@@ -78,19 +76,19 @@ pub fn load(name: &str, text: &str, outside: &Outside<'_>) -> Result<Config, Vec
 }
 
 /// Errors on their way out; the first about a path is the one that counts.
-struct Sink<'a> {
-    places: &'a Places,
+pub(super) struct Sink<'a> {
+    pub(super) places: &'a Places,
     errors: Vec<ConfigError>,
 }
 
 impl Sink<'_> {
-    fn push(&mut self, path: &str, message: impl Into<String>) {
+    pub(super) fn push(&mut self, path: &str, message: impl Into<String>) {
         if !self.errors.iter().any(|error| error.path == path) {
             self.errors.push(self.places.error(path, message));
         }
     }
 
-    fn require(&mut self, holds: bool, path: &str, message: &str) {
+    pub(super) fn require(&mut self, holds: bool, path: &str, message: &str) {
         if !holds {
             self.push(path, message);
         }
@@ -144,238 +142,7 @@ fn without_wrong_types(mut table: Spanned<DeTable<'_>>, sink: &mut Sink<'_>) -> 
     }
 }
 
-fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfig>> {
-    sink.require(
-        !file.host.is_empty(),
-        "host",
-        "at least one host must be served",
-    );
-    let mut names = BTreeSet::new();
-    let mut hosts = Vec::new();
-    for (index, host) in file.host.iter().enumerate() {
-        let at = format!("host[{index}]");
-        let at = |name: &str| format!("{at}.{name}");
-        if sink.places.contains(&format!("host[{index}]")) && !sink.places.contains(&at("name")) {
-            sink.push(&at("name"), "is missing: name the domain that is served");
-        }
-        let name: Arc<str> = match prepare_domainpart(&host.name) {
-            Ok(name) => Arc::from(name),
-            Err(error) => {
-                sink.push(&at("name"), error.to_string());
-                continue;
-            }
-        };
-        sink.require(
-            names.insert(name.clone()),
-            &at("name"),
-            "this host is already configured above",
-        );
-        sink.require(
-            is_language(&host.language),
-            &at("language"),
-            "is no language tag such as \"en\" or \"pt-BR\"",
-        );
-        let certificate = match (host.certificate.is_empty(), host.key.is_empty()) {
-            (true, true) => Certificate::SelfSigned,
-            (false, false) => Certificate::Files {
-                certificate: host.certificate.clone(),
-                key: host.key.clone(),
-            },
-            (false, true) => {
-                sink.push(
-                    &at("key"),
-                    "is missing: give the file with the private key of `certificate`",
-                );
-                continue;
-            }
-            (true, false) => {
-                sink.push(
-                    &at("certificate"),
-                    "is missing: give the file with the certificate of `key`",
-                );
-                continue;
-            }
-        };
-        let own = host.auth.scram_iterations;
-        if own != 0 {
-            check_iterations(own, &at("auth.scram_iterations"), sink);
-        }
-        hosts.push(Arc::new(HostConfig {
-            name,
-            certificate,
-            language: Arc::from(host.language.as_str()),
-            plain: host.auth.plain,
-            external: host.auth.external,
-            anonymous: host.auth.anonymous,
-            scram_iterations: if own == 0 {
-                file.auth.scram_iterations
-            } else {
-                own
-            },
-        }));
-    }
-    hosts
-}
-
-fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sink<'_>) {
-    sink.require(
-        !file.listener.is_empty(),
-        "listener",
-        "at least one listener is needed",
-    );
-    let mut addresses = BTreeSet::new();
-    for (index, listener) in file.listener.iter().enumerate() {
-        let at = format!("listener[{index}]");
-        let at = |name: &str| format!("{at}.{name}");
-        if sink.places.contains(&format!("listener[{index}]"))
-            && !sink.places.contains(&at("address"))
-        {
-            sink.push(
-                &at("address"),
-                "is missing: give an IP address and port, as in \"[::]:5222\"",
-            );
-        }
-        if let Err(message) = (outside.address)(&listener.address) {
-            sink.push(&at("address"), message);
-        }
-        let first = addresses.insert(listener.address.as_str());
-        sink.require(
-            first,
-            &at("address"),
-            "a listener above has this address already",
-        );
-        let asks = listener.client_certificates == ClientCertificates::Request;
-        let can_ask = listener.tls != TlsMode::None;
-        sink.require(
-            can_ask || !asks,
-            &at("client_certificates"),
-            "cannot be requested where `tls` is \"none\"",
-        );
-    }
-    let asked =
-        |listener: &file::Listener| listener.client_certificates == ClientCertificates::Request;
-    for (index, host) in file.host.iter().enumerate() {
-        sink.require(
-            !host.auth.external || file.listener.iter().any(asked),
-            &format!("host[{index}].auth.external"),
-            "needs a listener with client_certificates = \"request\"",
-        );
-    }
-}
-
-/// Relations between numbers: the same that `base/limits.rs` asserts of the defaults.
-fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'_>) {
-    let File {
-        server, c2s, sm, ..
-    } = file;
-    sink.require(
-        server.workers <= limits::WORKERS_MAX,
-        "server.workers",
-        "at most 255 workers",
-    );
-    sink.require(
-        !server
-            .see_other_host
-            .contains(|c: char| c.is_whitespace() || c.is_control()),
-        "server.see_other_host",
-        "is no \"host\" or \"host:port\"",
-    );
-
-    // RFC 6120 section 13.12: "a maximum stanza size ... MUST NOT be smaller than 10000 bytes".
-    sink.require(
-        c2s.element_size.as_bytes() >= 10_000,
-        "c2s.element_size",
-        "must be at least 10000 B (RFC 6120)",
-    );
-    sink.require(
-        c2s.element_size <= c2s.outbound_hard,
-        "c2s.element_size",
-        "must not be above c2s.outbound_hard",
-    );
-    sink.require(
-        c2s.element_size <= c2s.rate_bytes_burst,
-        "c2s.rate_bytes_burst",
-        "must not be below c2s.element_size, or the largest stanza would never pass",
-    );
-    sink.require(
-        c2s.outbound_soft < c2s.outbound_hard,
-        "c2s.outbound_soft",
-        "must be below c2s.outbound_hard",
-    );
-    sink.require(
-        c2s.handshake_timeout <= c2s.negotiation_timeout,
-        "c2s.handshake_timeout",
-        "must not be above c2s.negotiation_timeout, of which it is a part",
-    );
-    for (path, duration) in [
-        ("c2s.ping_after", c2s.ping_after),
-        ("c2s.ping_timeout", c2s.ping_timeout),
-        ("c2s.negotiation_timeout", c2s.negotiation_timeout),
-        ("c2s.handshake_timeout", c2s.handshake_timeout),
-    ] {
-        sink.require(duration.as_ms() >= 1_000, path, "must be at least \"1 s\"");
-    }
-    for (path, count) in [
-        ("c2s.rate_stanzas_per_s", c2s.rate_stanzas_per_s),
-        ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
-        ("c2s.sessions_per_account", c2s.sessions_per_account),
-        ("sm.unacked_count", sm.unacked_count),
-        ("sm.ack_request_after", sm.ack_request_after),
-    ] {
-        sink.require(count > 0, path, "must be at least 1");
-    }
-    sink.require(
-        c2s.rate_bytes_per_s.as_bytes() >= 1_024,
-        "c2s.rate_bytes_per_s",
-        "must be at least \"1 KiB\"",
-    );
-    sink.require(
-        sm.ack_request_after <= sm.unacked_count,
-        "sm.ack_request_after",
-        "must not be above sm.unacked_count, or no acknowledgement would be asked for in time",
-    );
-    sink.require(
-        sm.unacked_size >= c2s.element_size,
-        "sm.unacked_size",
-        "must not be below c2s.element_size",
-    );
-    check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
-
-    sink.require(
-        !file.tls.versions.is_empty(),
-        "tls.versions",
-        "name \"1.2\", \"1.3\" or both",
-    );
-    sink.require(
-        file.store.cache.as_bytes() >= 1 << 20,
-        "store.cache",
-        "must be at least \"1 MiB\"",
-    );
-    if let Err(message) = (outside.log_filter)(&file.log.filter) {
-        sink.push("log.filter", message);
-    }
-    for name in file
-        .features
-        .keys()
-        .filter(|name| !outside.features.contains(&name.as_str()))
-    {
-        sink.push(
-            &place::join("features", name),
-            unknown_message("feature", nearest(name, outside.features)),
-        );
-    }
-}
-
-fn check_iterations(iterations: u32, path: &str, sink: &mut Sink<'_>) {
-    let range = limits::SCRAM_ITERATIONS_MIN..=limits::SCRAM_ITERATIONS_MAX;
-    sink.require(
-        range.contains(&iterations),
-        path,
-        "must be between 4096 (RFC 7677) and 1000000",
-    );
-}
-
-fn unknown_message(kind: &str, meant: Option<&str>) -> Cow<'static, str> {
+pub(super) fn unknown_message(kind: &str, meant: Option<&str>) -> Cow<'static, str> {
     Cow::Owned(match meant {
         Some(meant) => format!("unknown {kind}; did you mean `{meant}`?"),
         None => format!("unknown {kind}"),
@@ -383,7 +150,7 @@ fn unknown_message(kind: &str, meant: Option<&str>) -> Cow<'static, str> {
 }
 
 /// The name that was probably meant.
-fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let scored = names
         .iter()
         .map(|known| (strsim::jaro_winkler(name, known), *known));
@@ -392,20 +159,9 @@ fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
         .map(|(_, known)| known)
 }
 
-/// RFC 5646 section 2.1, roughly: letters, then letters and digits between hyphens.
-fn is_language(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    let primary = parts.next().unwrap_or_default();
-    let is_subtag = |part: &str| {
-        (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-    };
-    (2..=8).contains(&primary.len())
-        && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && parts.all(is_subtag)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::host::Certificate;
     use super::*;
 
     const OUTSIDE: Outside<'_> = Outside {

@@ -337,7 +337,8 @@ pub enum WhenFull {
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// A level (error, warn, info, debug, trace), or levels by module, as in "info,stonechat::stream=debug".
+    /// A level (error, warn, info, debug, trace), or levels by module, as in "info,stonechat::stream=debug"; without a
+    /// module the crates that we stand on are meant, too.
     /// reload: live
     pub filter: String,
 }
@@ -498,7 +499,7 @@ impl Default for Audit {
 impl Default for Log {
     fn default() -> Log {
         Log {
-            filter: "info".to_owned(),
+            filter: "warn,stonechat=info".to_owned(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod difference;
 mod file;
 mod host;
+mod judge;
 mod place;
 mod reference;
 

@@ -40,3 +40,14 @@ const NONE: Feature<Account> = Feature {
     host: &[],
     account: &[],
 };
+
+/// Their names, for the switches in `[features]`.
+pub const NAMES: [&str; ALL.len()] = {
+    let mut names = [""; ALL.len()];
+    let mut at = 0;
+    while at < ALL.len() {
+        names[at] = ALL[at].name;
+        at += 1;
+    }
+    names
+};

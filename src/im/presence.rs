@@ -91,10 +91,9 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
         .filter(|other| other.id != session.id)
     {
         turn.out.deliver(other.id, stanza.clone());
-        if first
-            && let Some(presence) = &other.presence {
-                turn.out.deliver(session.id, presence.clone());
-            }
+        if first && let Some(presence) = &other.presence {
+            turn.out.deliver(session.id, presence.clone());
+        }
     }
     turn.out.deliver(session.id, stanza.clone());
     turn.out.change.push(Change::Presence {

@@ -211,6 +211,7 @@ mod tests {
     use super::*;
     use crate::auth::AuthSettings;
     use crate::base::{HashSeed, Rng};
+    use crate::server::command::Answer;
     use crate::server::rows::{TABLES, account_rows};
     use crate::server::settings::read_config;
     use crate::store::Store;
@@ -222,10 +223,11 @@ mod tests {
 
     /// Runs the commands on one store. Returns what each answered, whose sessions were ended, and how many
     /// accounts were purged.
-    fn run(commands: Vec<UserCommand>) -> (Vec<Result<Vec<String>, String>>, Vec<String>, usize) {
+    fn run(commands: Vec<UserCommand>) -> (Vec<Answer>, Vec<String>, usize) {
         let store = Store::in_memory(TABLES, Vec::new());
         let settings = AuthSettings {
             iterations: [(Arc::from("localhost"), 1)].into(),
+            ..AuthSettings::default()
         };
         let rng = Rng::from_seed([7; 32]);
         let accounts = Accounts::new(

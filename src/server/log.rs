@@ -25,10 +25,6 @@ pub fn set_filter(filter: &str) {
 
 fn logger(filter: &str) -> Logger {
     let mut builder = env_logger::Builder::new();
-    // The store's engine tells of every file it opens; the operator may still ask for that by name.
-    for module in ["fjall", "lsm_tree"] {
-        builder.filter_module(module, log::LevelFilter::Warn);
-    }
     builder.parse_filters(filter).format(|out, record| {
         let now = jiff::Timestamp::now();
         writeln!(

@@ -44,16 +44,6 @@ pub struct Running {
     pub test_offset_ms: Option<Arc<AtomicU64>>,
 }
 
-/// What accounts are made with under this configuration.
-pub fn auth_settings(config: &Config) -> AuthSettings {
-    let hosts = config.hosts.iter();
-    AuthSettings {
-        iterations: hosts
-            .map(|host| (host.name.clone(), host.scram_iterations))
-            .collect(),
-    }
-}
-
 impl Running {
     /// What the control socket can ask for.
     pub fn actions(self: &Arc<Running>) -> AdminActions {
@@ -101,7 +91,7 @@ impl Running {
         let config = Arc::new(reloaded.config);
         log::set_filter(&config.log.filter);
         self.audit.configure(config.audit.when_full);
-        self.accounts.configure(auth_settings(&config));
+        self.accounts.configure(AuthSettings::from(&*config));
         for change in reloaded.live {
             self.record(AuditEvent::ConfigurationChanged {
                 option: Arc::from(change.path),

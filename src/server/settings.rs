@@ -11,8 +11,8 @@ use rustls::sign::CertifiedKey;
 
 use crate::config::{Certificate, Config, ConfigError, HostConfig, Outside, load};
 
-/// Features that have a switch in `[features]`; names of `features/` join here.
-pub const FEATURE_NAMES: &[&str] = &[];
+/// Features that have a switch in `[features]`.
+pub const FEATURE_NAMES: &[&str] = &crate::features::NAMES;
 
 /// Reads the configuration at `path`, or the defaults if there is none.
 ///

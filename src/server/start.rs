@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::audit::Audit;
-use crate::auth::{Accounts, AuthService};
+use crate::auth::{Accounts, AuthService, AuthSettings};
 use crate::base::{HashSeed, WorkerId};
 use crate::config::{ClientCertificates, Config, TlsMode};
 use crate::shard::{Place, Routes, Seeds, Shard};
@@ -29,7 +29,7 @@ use super::data::{self, Secrets};
 use super::doorman::{self, Doorman};
 use super::ports::ports;
 use super::rows::{TABLES, account_rows, store_directory};
-use super::running::{Running, auth_settings};
+use super::running::Running;
 use super::settings::read_config;
 use super::shutdown::{House, end_by_panic};
 use super::{descriptors, log};
@@ -225,7 +225,7 @@ fn open_accounts(
 ) -> Result<Arc<Accounts>, String> {
     let mut rng = data::fresh_rng()?;
     let seed = HashSeed(rng.next_u64(), rng.next_u64());
-    let settings = auth_settings(config);
+    let settings = AuthSettings::from(config);
     let fakes = secrets.fakes.clone();
     Ok(Arc::new(Accounts::new(
         account_rows(store),

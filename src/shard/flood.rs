@@ -27,13 +27,14 @@ impl Shard {
             return;
         };
         if let Some(session) = cell.account.session_mut(session)
-            && session.flood.is_none() {
-                session.flood = Some(Box::new(Flood {
-                    next: first,
-                    end,
-                    ..Flood::default()
-                }));
-            }
+            && session.flood.is_none()
+        {
+            session.flood = Some(Box::new(Flood {
+                next: first,
+                end,
+                ..Flood::default()
+            }));
+        }
         self.advance_flood(now, actor, session);
     }
 

@@ -180,13 +180,15 @@ impl Shard {
         self.bind(now, key, Some(resource))?;
         let mut bound = format!("<bound xmlns='{}'>", ns::BIND2);
         if let Some(at) = self.session_of(key) {
-            if wish.carbons && self.catalog.has("carbons")
-                && let Some(cell) = self.cells.get_mut(at.actor) {
-                    cell.account.apply(crate::im::Change::Carbons {
-                        session: at.session,
-                        enabled: true,
-                    });
-                }
+            if wish.carbons
+                && self.catalog.has("carbons")
+                && let Some(cell) = self.cells.get_mut(at.actor)
+            {
+                cell.account.apply(crate::im::Change::Carbons {
+                    session: at.session,
+                    enabled: true,
+                });
+            }
             if let Some(enable) = wish.enable {
                 bound.push_str(&self.enable(at, enable).unwrap_or_else(|failed| failed));
             }

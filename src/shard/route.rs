@@ -72,15 +72,16 @@ impl Shard {
         };
         // RFC 6121 section 8.3: presence to the server itself is nobody's business.
         if (stanza.header.kind != Kind::Presence || !served)
-            && let Some(reply) = reply_error(&stanza, &error) {
-                self.route(
-                    now,
-                    Envelope::Stanza {
-                        stanza: reply,
-                        settle: None,
-                    },
-                );
-            }
+            && let Some(reply) = reply_error(&stanza, &error)
+        {
+            self.route(
+                now,
+                Envelope::Stanza {
+                    stanza: reply,
+                    settle: None,
+                },
+            );
+        }
         if let Some(origin) = settle {
             self.route(now, Envelope::Settled(origin));
         }

@@ -62,12 +62,13 @@ impl Shard {
     /// Adds the removal of a row.
     pub(super) fn unsave(&mut self, write: Write) {
         if let Write::Delete { key, .. } = &write
-            && let Some((at, promise)) = self.saves.puts.remove(key) {
-                // It never was in the store, and it is where it should be: there is nothing to bounce.
-                self.saves.writes[at] = None;
-                self.saves.promises[promise].bounce = None;
-                return;
-            }
+            && let Some((at, promise)) = self.saves.puts.remove(key)
+        {
+            // It never was in the store, and it is where it should be: there is nothing to bounce.
+            self.saves.writes[at] = None;
+            self.saves.promises[promise].bounce = None;
+            return;
+        }
         self.saves.writes.push(Some(write));
     }
 
@@ -128,9 +129,10 @@ impl Shard {
         let handled = acks.handled();
         let stream = session.stream;
         if let Some(stream) = stream
-            && due {
-                self.say(stream, super::streams::ack(handled));
-            }
+            && due
+        {
+            self.say(stream, super::streams::ack(handled));
+        }
         self.resume_own(origin.actor);
     }
 }

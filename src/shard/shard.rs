@@ -214,10 +214,12 @@ impl Shard {
     /// Tells the shell, once per flush, that a stream has something to say.
     pub(super) fn flush(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key)
-            && !stream.is_dirty && !stream.outbound.is_empty() {
-                stream.is_dirty = true;
-                self.outputs.push_back(Output::Flush(key));
-            }
+            && !stream.is_dirty
+            && !stream.outbound.is_empty()
+        {
+            stream.is_dirty = true;
+            self.outputs.push_back(Output::Flush(key));
+        }
     }
 
     /// The questions that are open, for the judge of the simulator.

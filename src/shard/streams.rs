@@ -43,9 +43,10 @@ impl Shard {
         }
         self.flush(key);
         if taken < bytes.len()
-            && let Some(stream) = self.streams.get_mut(key) {
-                stream.is_paused = true;
-            }
+            && let Some(stream) = self.streams.get_mut(key)
+        {
+            stream.is_paused = true;
+        }
         taken
     }
 
@@ -167,16 +168,17 @@ impl Shard {
             }
             Some(error) => {
                 if (stanza.header.kind != Kind::Iq || stanza.header.id.is_some())
-                    && let Some(reply) = reply_error(&stanza, &error) {
-                        let session = at.session;
-                        let delivery = Delivery {
-                            session,
-                            stanza: reply,
-                            kept: None,
-                            shared: false,
-                        };
-                        self.deliver(now, at.actor, delivery);
-                    }
+                    && let Some(reply) = reply_error(&stanza, &error)
+                {
+                    let session = at.session;
+                    let delivery = Delivery {
+                        session,
+                        stanza: reply,
+                        kept: None,
+                        shared: false,
+                    };
+                    self.deliver(now, at.actor, delivery);
+                }
                 if let Some(origin) = origin {
                     self.settled(now, origin);
                 }
@@ -232,10 +234,12 @@ impl Shard {
     /// The stream takes bytes again, if it had refused some.
     pub(super) fn resume_stream(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key)
-            && stream.is_paused && !stream.waits() {
-                stream.is_paused = false;
-                self.outputs.push_back(Output::Resume(key));
-            }
+            && stream.is_paused
+            && !stream.waits()
+        {
+            stream.is_paused = false;
+            self.outputs.push_back(Output::Resume(key));
+        }
     }
 
     /// Streams of an account whose mailbox has room again.

@@ -88,17 +88,18 @@ impl Shard {
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
         if let Mail::Inbound { stanza, settle } = &mail
-            && self.cells[actor].mailbox.is_full_of_foreign() {
-                // DESIGN section 7: messages and IQs bounce; presence will come again.
-                let (stanza, settle) = (stanza.clone(), *settle);
-                if stanza.header.kind != Kind::Presence {
-                    self.bounce(now, &stanza, &overloaded());
-                }
-                if let Some(origin) = settle {
-                    self.route(now, Envelope::Settled(origin));
-                }
-                return;
+            && self.cells[actor].mailbox.is_full_of_foreign()
+        {
+            // DESIGN section 7: messages and IQs bounce; presence will come again.
+            let (stanza, settle) = (stanza.clone(), *settle);
+            if stanza.header.kind != Kind::Presence {
+                self.bounce(now, &stanza, &overloaded());
             }
+            if let Some(origin) = settle {
+                self.route(now, Envelope::Settled(origin));
+            }
+            return;
+        }
         self.post_to(actor, mail);
     }
 
@@ -113,10 +114,11 @@ impl Shard {
     /// The account shall be run before this turn of the loop ends.
     pub(super) fn wake(&mut self, actor: ActorKey) {
         if let Some(cell) = self.cells.get_mut(actor)
-            && !cell.is_ready {
-                cell.is_ready = true;
-                self.ready.push_back(actor);
-            }
+            && !cell.is_ready
+        {
+            cell.is_ready = true;
+            self.ready.push_back(actor);
+        }
     }
 
     /// Reads mail until the box is empty or the head has to wait.
@@ -376,15 +378,16 @@ impl Shard {
     /// An error to whoever sent the stanza, wherever that is.
     pub(super) fn bounce(&mut self, now: Now, stanza: &Stanza, error: &StanzaError) {
         if let Some(reply) = reply_error(stanza, error)
-            && reply.header.to.is_some() {
-                self.route(
-                    now,
-                    Envelope::Stanza {
-                        stanza: reply,
-                        settle: None,
-                    },
-                );
-            }
+            && reply.header.to.is_some()
+        {
+            self.route(
+                now,
+                Envelope::Stanza {
+                    stanza: reply,
+                    settle: None,
+                },
+            );
+        }
     }
 
     /// The third panic of an actor within a minute closes it.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,6 +75,12 @@ impl Store {
         if part.try_exists().map_err(io)? {
             fs::remove_dir_all(&part).map_err(io)?;
         }
+        // The copy holds keys of users; where it goes, unlike our data directory, others may look in.
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&part);
+        made.map_err(io)?;
         let done = copy(self.engine(), self.tables(), &part)
             .and_then(|()| fs::rename(&part, target).map_err(io));
         if done.is_err() {

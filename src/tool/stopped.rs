@@ -33,13 +33,7 @@ pub fn user(
     let mut rng = Rng::from_seed(random()?);
     let mut secret = vec![0; 32];
     rng.fill(&mut secret);
-    let settings = AuthSettings {
-        iterations: config
-            .hosts
-            .iter()
-            .map(|host| (host.name.clone(), host.scram_iterations))
-            .collect(),
-    };
+    let settings = AuthSettings::from(&config);
     let seed = HashSeed(rng.next_u64(), rng.next_u64());
     let accounts = Accounts::new(
         account_rows(&store),

@@ -209,6 +209,8 @@ impl<C: Core> Worker<C> {
                 self.addresses[index].knock();
             }
         }
+        // Streams that waited for room take bytes again.
+        self.drain();
     }
 
     /// Waits for events, answers, batches, or the next deadline.

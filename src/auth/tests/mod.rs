@@ -43,6 +43,7 @@ struct House {
 fn settings(iterations: u32) -> AuthSettings {
     AuthSettings {
         iterations: BTreeMap::from([(Arc::from(HOST), iterations)]),
+        ..AuthSettings::default()
     }
 }
 
