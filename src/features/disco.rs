@@ -8,7 +8,6 @@
 //! | 3.2 nodes | unknown ones are `item-not-found`; there are none |
 //! | 8 strangers | an account answers its owner only, `im/iq.rs` |
 
-use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Stop, Turn};
 use crate::im::Account;
 use crate::stanza::{Condition, Iq, Payload, StanzaError, ns};
@@ -26,7 +25,6 @@ pub const DISCO: Feature<Account> = Feature {
         IqRoute::get(ns::DISCO_INFO, "query", account_info),
         IqRoute::get(ns::DISCO_ITEMS, "query", no_items),
     ],
-    ..NONE
 };
 
 fn host_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {

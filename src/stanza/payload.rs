@@ -165,11 +165,6 @@ mod tests {
             rest.child(ns::CLIENT, "b").map(|b| b.text().into_owned()),
             Some("t".into())
         );
-        assert_eq!(
-            rest.with("<c xmlns='urn:c'/>")
-                .child("urn:c", "c")
-                .is_some(),
-            true
-        );
+        assert!(rest.with("<c xmlns='urn:c'/>").has("urn:c", "c"));
     }
 }

@@ -697,6 +697,7 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
     };
     let settings = AuthSettings {
         iterations: [("localhost".into(), 1)].into_iter().collect(),
+        tombstone_ms: 1_000,
     };
     let mut seed = [0; 32];
     rng.fill(&mut seed);
