@@ -3,7 +3,7 @@
 
 use crate::actor::Delivery;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
-use crate::im::acks::{TooHigh, Unacked};
+use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
 use crate::stanza::{Kind, StreamCondition, StreamError, ns};
 use crate::stream::{Item, SessionRef};
@@ -119,37 +119,44 @@ impl Shard {
 
     /// XEP-0198 section 4: the client has everything up to `h`.
     pub(super) fn acknowledged(&mut self, now: Now, key: StreamKey, at: SessionRef, h: u32) {
-        let Some(cell) = self.cells.get_mut(at.actor) else {
-            return;
-        };
-        let Some(session) = cell.account.session_mut(at.session) else {
-            return;
-        };
-        let Some(acks) = &mut session.acks else {
-            return;
-        };
-        let was_full = acks.is_full();
-        if let Some(too_high) = acks.is_too_high(h) {
+        let acks = self.acks_of(at);
+        let too_high = acks.and_then(|acks| acks.is_too_high(h));
+        if let Some(too_high) = too_high {
             let error = handled_count_too_high(too_high);
             return self.fail_stream(now, key, error);
         }
-        let gone: Vec<(Option<u64>, usize)> = acks
-            .acknowledge(h)
-            .map(|held| (held.kept, held.stanza.charge()))
-            .collect();
-        let asks = acks.asks(u32::MAX);
-        for (kept, bytes) in gone {
-            if let Some(number) = kept {
-                self.forget_row(at.actor, number, bytes);
-            }
-        }
-        if asks {
+        let was_full = self.forget_acknowledged(at, h);
+        if self.acks_of(at).is_some_and(|acks| acks.asks(u32::MAX)) {
             self.say(key, REQUEST.to_owned());
         }
         if was_full {
             self.deliver_missed(now, at.actor, at.session);
         }
         self.advance_flood(now, at.actor, at.session);
+    }
+
+    /// What the client has leaves the queue, and its rows the store. Says nothing: a stream that resumes has not
+    /// heard `<resumed/>` yet. Whether the queue was full before.
+    pub(super) fn forget_acknowledged(&mut self, at: SessionRef, h: u32) -> bool {
+        let Some(acks) = self.acks_of(at) else {
+            return false;
+        };
+        let was_full = acks.is_full();
+        let gone: Vec<(Option<u64>, usize)> = acks
+            .acknowledge(h)
+            .map(|held| (held.kept, held.stanza.charge()))
+            .collect();
+        for (kept, bytes) in gone {
+            if let Some(number) = kept {
+                self.forget_row(at.actor, number, bytes);
+            }
+        }
+        was_full
+    }
+
+    fn acks_of(&mut self, at: SessionRef) -> Option<&mut Acks> {
+        let cell = self.cells.get_mut(at.actor)?;
+        cell.account.session_mut(at.session)?.acks.as_deref_mut()
     }
 
     /// Messages that were kept while the session's queue was full are due to it.

@@ -380,7 +380,7 @@ impl Shard {
             stream.login = None;
         }
         self.arm_stream(key);
-        self.acknowledged(now, key, at, wish.h);
+        self.forget_acknowledged(at, wish.h);
         Ok(at)
     }
 
