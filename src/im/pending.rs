@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
 use crate::actor::{Stop, Turn};
 use crate::base::{AccountId, SessionId};
-use crate::stanza::{Kind, Stanza, Type, delay_element, read_stored};
+use crate::stanza::{Kind, Stanza, Type, delay_element, ns, read_stored};
 
 use super::account::{self, Account, Change, Tally};
 use super::acks::Unacked;
@@ -140,15 +140,22 @@ pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
     match (held.stanza.header.kind, held.stanza.header.type_) {
         // The requester would wait for ever.
         (Kind::Iq, Type::Get | Type::Set) => return Leftover::Bounce,
+        // XEP-0280: a copy was for this session alone; the others got their own.
+        (Kind::Message, _) if held.stanza.payload.has(ns::CARBONS, "sent") => {
+            return Leftover::Leave;
+        }
+        (Kind::Message, _) if held.stanza.payload.has(ns::CARBONS, "received") => {
+            return Leftover::Leave;
+        }
         (Kind::Message, _) if message::is_storable(&held.stanza) => {}
         _ => return Leftover::Leave,
     }
-    let others: SmallVec<[SessionId; 4]> = account
-        .sessions
-        .iter()
-        .filter(|session| session.takes_messages())
-        .map(|s| s.id)
-        .collect();
+    let takers = || account.sessions.iter().filter(|s| s.takes_messages());
+    if takers().any(|session| held.kept.is_some_and(|number| number < session.flooded_to)) {
+        // It read the row, or is about to.
+        return Leftover::Leave;
+    }
+    let others: SmallVec<[SessionId; 4]> = takers().map(|s| s.id).collect();
     match (others.is_empty(), held.shared, held.kept) {
         (false, true, _) => Leftover::Leave,
         (false, false, _) => Leftover::Redeliver(others),
