@@ -32,6 +32,8 @@ pub struct Session {
     pub flood: Option<Box<Flood>>,
     /// Number of the first message that was kept while this session's queue was full: from there it is owed.
     pub missed: Option<u64>,
+    /// Every row of a smaller number was read for it, or is being read.
+    pub flooded_to: u64,
     /// When a detached session ends, on the monotonic clock.
     pub ends_at_ms: Option<u64>,
     /// It is over: nothing is delivered to it any more, its last turn is waiting in the mailbox.
@@ -46,8 +48,10 @@ pub struct Flood {
     pub next: u64,
     /// Number of the first row that belongs to the backlog.
     pub end: u64,
-    /// A read is outstanding.
-    pub asked: bool,
+    /// A read to before this number is outstanding.
+    pub asked_to: Option<u64>,
+    /// Rows that the session had in hand when it began: its client may acknowledge them while the rows are read.
+    pub in_hand: Vec<u64>,
     pub backlog: VecDeque<Delivery>,
     pub backlog_bytes: usize,
 }
@@ -67,6 +71,7 @@ impl Session {
             acks: None,
             flood: None,
             missed: None,
+            flooded_to: 0,
             ends_at_ms: None,
             ended: false,
         }

@@ -26,14 +26,37 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        if let Some(session) = cell.account.session_mut(session)
-            && session.flood.is_none()
-        {
-            session.flood = Some(Box::new(Flood {
-                next: first,
-                end,
-                ..Flood::default()
-            }));
+        let Some(at) = cell.account.session_mut(session) else {
+            return;
+        };
+        let stream = at.stream.and_then(|key| self.streams.get(key));
+        let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());
+        let unacked = at.acks.iter().flat_map(|acks| acks.unacked());
+        let in_hand = unacked.filter_map(|held| held.kept).chain(unwritten);
+        let in_hand: Vec<u64> = in_hand.collect();
+        if first == 0 {
+            at.flooded_to = end;
+        }
+        match &mut at.flood {
+            // What was kept since it began comes as rows, and so does what waits behind it, to stay in order.
+            Some(flood) => {
+                flood.end = end;
+                flood.in_hand.extend(in_hand);
+                flood.backlog.retain(|delivery| delivery.kept.is_none());
+                let bytes = flood
+                    .backlog
+                    .iter()
+                    .map(|delivery| delivery.stanza.charge());
+                flood.backlog_bytes = bytes.sum();
+            }
+            None => {
+                at.flood = Some(Box::new(Flood {
+                    next: first,
+                    end,
+                    in_hand,
+                    ..Flood::default()
+                }));
+            }
         }
         self.advance_flood(now, actor, session);
     }
@@ -53,7 +76,7 @@ impl Shard {
         let (Some(flood), Some(identity)) = (&mut session.flood, identity) else {
             return;
         };
-        if flood.asked || !room {
+        if flood.asked_to.is_some() || !room {
             return;
         }
         let mut range = pending::range(identity.id, flood.next, flood.end);
@@ -63,7 +86,7 @@ impl Shard {
             // The store is overloaded: the next write or acknowledgement tries again.
             return;
         };
-        flood.asked = true;
+        flood.asked_to = Some(flood.end);
         self.flush_saves(now);
         let ask = Ask::Range {
             table: &pending::PENDING,
@@ -86,7 +109,7 @@ impl Shard {
         let Some(flood) = &mut session.flood else {
             return;
         };
-        flood.asked = false;
+        let asked_to = flood.asked_to.take().unwrap_or(flood.end);
         let (rows, more) = match answer {
             Answer::Range { rows, more } => (rows, more),
             other => {
@@ -96,15 +119,16 @@ impl Shard {
             }
         };
         let last = rows.last().and_then(|row| pending::number(&row.key));
-        flood.next = last.map_or(flood.next, |last| last + 1);
+        flood.next = match last {
+            Some(last) if more => last + 1,
+            _ if more => flood.next,
+            _ => asked_to,
+        };
+        let more = flood.next < flood.end;
         // A row that is on its way to this very session already is not sent to it again.
-        let in_flight: Vec<u64> = session
-            .acks
-            .iter()
-            .flat_map(|acks| acks.unacked().filter_map(|held| held.kept))
-            .collect();
+        let in_hand = flood.in_hand.clone();
         for row in rows {
-            let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
+            let number = pending::number(&row.key).filter(|number| !in_hand.contains(number));
             let stanza = host
                 .as_ref()
                 .ok()

@@ -82,6 +82,15 @@ impl Outbound {
         !self.rendered.is_empty()
     }
 
+    /// Rows of stanzas that are not in the socket yet.
+    pub fn kept(&self) -> impl Iterator<Item = u64> + '_ {
+        let waiting = self.queue.iter().filter_map(|item| match item {
+            Item::Stanza { kept, .. } => *kept,
+            Item::Xml(_) => None,
+        });
+        self.rendered.iter().copied().chain(waiting)
+    }
+
     /// Takes the messages out that were not rendered, for a stream that loses its session. What is left may
     /// still be written.
     pub fn take_messages(&mut self) -> Vec<Item> {
