@@ -155,6 +155,13 @@ impl Acks {
         std::mem::take(&mut self.unacked)
     }
 
+    /// Stanzas and bytes that may follow at once and leave half of the queue to what cannot wait.
+    pub fn room(&self) -> (usize, usize) {
+        let count = (self.bounds.count_max / 2).saturating_sub(self.unacked.len());
+        let bytes = (self.bounds.bytes_max / 2).saturating_sub(self.unacked_bytes);
+        (count, bytes)
+    }
+
     /// The bound is reached.
     pub fn is_full(&self) -> bool {
         self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
