@@ -34,7 +34,11 @@ fn every_seed_satisfies_the_judge() {
         let outcome = catch_unwind(|| {
             let trace = story::play(seed, false);
             if seed % TWICE == 0 {
-                assert_eq!(story::play(seed, false), trace, "the run cannot be repeated");
+                assert_eq!(
+                    story::play(seed, false),
+                    trace,
+                    "the run cannot be repeated"
+                );
             }
         });
         if let Err(panic) = outcome {

@@ -92,12 +92,17 @@ impl Device {
     }
 
     pub fn is_ready(&self) -> bool {
-        self.link.as_ref().is_some_and(|l| l.phase == Phase::Ready && !l.has_ended && !l.is_leaving)
+        self.link
+            .as_ref()
+            .is_some_and(|l| l.phase == Phase::Ready && !l.has_ended && !l.is_leaving)
     }
 
     /// The log of the session that is online.
     pub fn log(&self) -> Option<usize> {
-        self.session.as_ref().filter(|_| self.is_ready()).map(|s| s.log)
+        self.session
+            .as_ref()
+            .filter(|_| self.is_ready())
+            .map(|s| s.log)
     }
 
     /// Begins to log in. Who resumes leaves an older connection alone, as a phone that changes networks does.
@@ -125,7 +130,11 @@ impl Device {
 
     pub fn can_resume(&self) -> bool {
         let is_leaving = self.link.as_ref().is_some_and(|link| link.is_leaving);
-        !is_leaving && self.session.as_ref().is_some_and(|s| s.management.is_some())
+        !is_leaving
+            && self
+                .session
+                .as_ref()
+                .is_some_and(|s| s.management.is_some())
     }
 
     /// The connection breaks.
@@ -292,10 +301,18 @@ impl Device {
             "<x xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>{text}</x>"
         );
         let document = Document::parse(&whole).unwrap_or_else(|e| panic!("{e}: {text}"));
-        let element = document.root_element().first_element_child().expect("an element");
+        let element = document
+            .root_element()
+            .first_element_child()
+            .expect("an element");
         let phase = self.link.as_ref().map_or(Phase::Ready, |link| link.phase);
         if element.has_tag_name(("http://etherx.jabber.org/streams", "error")) {
-            let known = ["conflict", "reset", "connection-timeout", "resource-constraint"];
+            let known = [
+                "conflict",
+                "reset",
+                "connection-timeout",
+                "resource-constraint",
+            ];
             let is_known = known.iter().any(|name| text.contains(&format!("<{name} ")));
             assert!(is_known, "{} got a stream error: {text}", self.title());
             return;
@@ -345,7 +362,11 @@ impl Device {
             }
             // A store that fails.
             (Phase::Authenticating, "failure") => {
-                assert!(judge.had_faults, "{} cannot log in: {element:?}", self.title());
+                assert!(
+                    judge.had_faults,
+                    "{} cannot log in: {element:?}",
+                    self.title()
+                );
                 self.lose(world, judge);
             }
             // Deliveries may come before the answer to <enable/>; they are not counted.
@@ -404,7 +425,11 @@ impl Device {
     fn authenticate(&mut self, world: &mut World) {
         let plain = BASE64_STANDARD.encode(format!("\0u{}\0secret", self.account));
         let xml = if self.is_modern {
-            let resume = if self.wants_resume { self.resume_wish() } else { String::new() };
+            let resume = if self.wants_resume {
+                self.resume_wish()
+            } else {
+                String::new()
+            };
             let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
             let enable = if self.manages { enable } else { "" };
             let carbons = "<enable xmlns='urn:xmpp:carbons:2'/>";
@@ -430,7 +455,9 @@ impl Device {
             return self.resumed(judge, resumed);
         }
         self.give_up_session(judge);
-        let jid = find("authorization-identifier").and_then(|n| n.text()).unwrap_or_default();
+        let jid = find("authorization-identifier")
+            .and_then(|n| n.text())
+            .unwrap_or_default();
         assert!(find("bound").is_some(), "neither resumed nor bound");
         self.begin(judge, jid.to_string());
         self.enter(Phase::Ready);

@@ -127,7 +127,9 @@ impl Judge {
             }
         }
         let number = number(element);
-        let body = element.children().find(|c| c.has_tag_name((CLIENT, "body")));
+        let body = element
+            .children()
+            .find(|c| c.has_tag_name((CLIENT, "body")));
         let body = body.and_then(|b| b.text()).unwrap_or_default();
         assert_eq!(body, format!("m{number}"), "message {number} was changed");
         let sent = &mut self.messages[number];
@@ -266,7 +268,11 @@ impl Judge {
     }
 
     fn everybody_sees_everybody(&self) {
-        for at in self.sessions.iter().filter(|at| at.is_alive && !at.is_unsure) {
+        for at in self
+            .sessions
+            .iter()
+            .filter(|at| at.is_alive && !at.is_unsure)
+        {
             let own = self
                 .sessions
                 .iter()

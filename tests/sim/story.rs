@@ -54,7 +54,11 @@ impl Story {
         let mut chance = Rng::from_seed(bytes);
         let mut below = |bound: u32| chance.below(bound);
         let options = Options {
-            keep: if below(3) == 0 { "offline-only" } else { "always" },
+            keep: if below(3) == 0 {
+                "offline-only"
+            } else {
+                "always"
+            },
             unacked: [12, 40, 500][below(3) as usize],
             ask_after: 1 + below(6),
             burst: [20, 1_000][below(2) as usize],
@@ -81,7 +85,12 @@ impl Story {
             let is_modern = devices.last().is_some_and(|device| device.is_modern);
             judge.single.push(count == 1 && !is_modern);
         }
-        judge.say(|| format!("{workers} workers, {accounts} accounts, keep {}", options.keep));
+        judge.say(|| {
+            format!(
+                "{workers} workers, {accounts} accounts, keep {}",
+                options.keep
+            )
+        });
         Story {
             world,
             judge,
@@ -154,7 +163,10 @@ impl Story {
                 let to = self.devices[other].account;
                 let session = self.devices[other].session.as_ref().map(|s| s.log);
                 let full = session.map(|log| self.judge.sessions[log].jid.clone());
-                (Some(to), full.unwrap_or_else(|| format!("u{to}@localhost/gone")))
+                (
+                    Some(to),
+                    full.unwrap_or_else(|| format!("u{to}@localhost/gone")),
+                )
             }
             _ => {
                 // Favourites, so that there are conversations.
@@ -251,7 +263,11 @@ impl Story {
     fn look(&mut self) {
         for at in 0..self.devices.len() {
             if self.one_in(2) {
-                let count = if self.one_in(3) { self.below(300) } else { usize::MAX };
+                let count = if self.one_in(3) {
+                    self.below(300)
+                } else {
+                    usize::MAX
+                };
                 self.devices[at].read(&mut self.world, &mut self.judge, count);
             }
         }
@@ -311,13 +327,17 @@ impl Story {
             self.wait(1_000);
         }
         for at in 0..self.devices.len() {
-            assert!(self.devices[at].is_ready(), "{} is away", self.devices[at].title());
+            let device = &self.devices[at];
+            assert!(device.is_ready(), "{} cannot come back", device.title());
             self.devices[at].send_presence(&mut self.world, &mut self.judge, Some(1));
         }
         self.calm();
         // Sessions that nobody resumed end, after a ping where their connection still stands, and what they held
         // goes to others.
         self.wait(310_000);
+        for device in &self.devices {
+            assert!(device.is_ready(), "{} was sent away", device.title());
+        }
         for at in 0..self.devices.len() {
             self.devices[at].request_ack(&mut self.world);
             self.devices[at].send_ack(&mut self.world);
