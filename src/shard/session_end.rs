@@ -81,6 +81,9 @@ impl Shard {
             if let Some(acks) = &mut session.acks {
                 acks.detached();
             }
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.outbound.drop_stanzas();
+            }
             session.ends_at_ms = Some(now.mono_ms + timeout_ms);
             self.arm_actor(now, actor);
             return;
