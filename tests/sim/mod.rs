@@ -198,7 +198,8 @@ impl World {
             config,
             self.store,
             self.accounts,
-            self.now,
+            // No process starts within the millisecond in which the last one ended.
+            self.now.plus_ms(1_000),
         );
         world.trace = trace;
         world
