@@ -35,8 +35,9 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         .and_then(|to| to.resourcepart());
     if let Some(resource) = resource {
         match turn.actor.resource(resource) {
-            // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
-            Some(session) if !session.is_full() => {
+            // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource." An error cannot
+            // be kept, and tells what became of something that this very client sent.
+            Some(session) if !session.is_full() || type_ == Type::Error => {
                 draft.targets.push(session.id);
                 return Ok(());
             }

@@ -310,9 +310,14 @@ impl Story {
         self.calm();
         self.wait(11_000);
         if self.judge.had_faults {
-            // What could not be read stays "for the next login".
-            for at in 0..self.devices.len() {
-                self.devices[at].close(&mut self.world, &mut self.judge);
+            // What could not be read or removed stays "for the next login".
+            for device in &mut self.devices {
+                if device.is_ready() {
+                    device.close(&mut self.world, &mut self.judge);
+                } else {
+                    device.lose(&mut self.world, &mut self.judge);
+                    device.give_up_session(&mut self.judge);
+                }
             }
             self.calm();
         }

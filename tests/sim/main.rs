@@ -2,15 +2,13 @@
 //!
 //! `cargo test --test sim` plays 200 seeds; `SIM_SEEDS=5000` more, `SIM_FROM=1000` others, `SIM_SEED=0x2a` one, aloud.
 
-#[path = "sim/device.rs"]
 mod device;
-#[path = "sim/judge.rs"]
 mod judge;
 #[allow(dead_code)] // The simulation speaks with the theatre's framer, not with its plays.
+#[path = "../play/mod.rs"]
 mod play;
-#[path = "sim/mod.rs"]
+#[path = "mod.rs"]
 mod sim;
-#[path = "sim/story.rs"]
 mod story;
 
 use std::panic::catch_unwind;
