@@ -475,3 +475,119 @@ pub(super) fn store_error(error: StoreError) -> StanzaError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::route::Routes;
+    use super::super::shard::Seeds;
+    use super::super::{Place, Shard};
+    use super::*;
+    use crate::actor::{Catalog, Feature, IqRoute};
+    use crate::base::{HashSeed, StreamKey, WorkerId};
+    use crate::config::{Outside, load};
+    use crate::im::{Account, Session};
+    use crate::stanza::{Header, Iq, Payload, Type};
+
+    const NOW: Now = Now {
+        mono_ms: 1_000,
+        wall_ms: 1_000_000,
+    };
+    const TRAP: Feature<Account> = Feature {
+        name: "trap",
+        specs: &[],
+        host_disco: &[],
+        account_disco: &[],
+        host: &[],
+        account: &[
+            IqRoute::get("urn:trap", "trap", spring),
+            IqRoute::get("urn:trap", "safe", answer),
+        ],
+    };
+
+    fn spring(_: &mut Turn<'_, Account>, _: Iq<'_>) -> Outcome {
+        panic!("a bug in a handler")
+    }
+
+    fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+        turn.out.send(iq.result(Payload::EMPTY));
+        Ok(())
+    }
+
+    /// A shard with one account of one session that counts what it is sent.
+    fn stage() -> (Shard, ActorKey) {
+        let outside = Outside {
+            features: &[],
+            address: |_| Ok(()),
+            log_filter: |_| Ok(()),
+        };
+        let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
+        let place = Place {
+            worker: WorkerId(0),
+            worker_count: 1,
+        };
+        let seeds = Seeds {
+            maps: HashSeed(1, 2),
+            rng: [0; 32],
+        };
+        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds);
+        shard.catalog = Catalog::new(&[&TRAP], |_| true);
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        let actor = shard.cell_at(NOW, &jid);
+        let full = jid.with_resource("orchard").expect("valid");
+        let mut session = Session::new(SessionId(1), full, StreamKey::default());
+        session.acks = Some(Box::new(crate::im::acks::Acks::new(
+            String::new(),
+            60_000,
+            crate::im::acks::Bounds {
+                count_max: 100,
+                bytes_max: 100_000,
+            },
+        )));
+        session.stream = None;
+        shard.cells[actor].account.sessions.push(session);
+        (shard, actor)
+    }
+
+    fn ask(shard: &mut Shard, actor: ActorKey, name: &str) {
+        let mut header = Header::new(Kind::Iq, Type::Get);
+        header.id = Some("1".into());
+        header.from = Some(Jid::parse("romeo@localhost/orchard").expect("valid"));
+        let payload = Payload::from_normal(&format!("<{name} xmlns='urn:trap'/>"));
+        let mail = Mail::Outbound {
+            session: SessionId(1),
+            stanza: Stanza { header, payload },
+            origin: None,
+        };
+        shard.post_to(actor, mail);
+        shard.drive(NOW);
+    }
+
+    fn answers(shard: &Shard, actor: ActorKey) -> Vec<Type> {
+        let session = &shard.cells[actor].account.sessions[0];
+        let acks = session.acks.as_ref().expect("set by the stage");
+        acks.unacked()
+            .map(|held| held.stanza.header.type_)
+            .collect()
+    }
+
+    #[test]
+    fn a_panic_in_a_turn_costs_the_stanza_and_nothing_else() {
+        let (mut shard, actor) = stage();
+        ask(&mut shard, actor, "trap");
+        ask(&mut shard, actor, "safe");
+        assert_eq!(answers(&shard, actor), [Type::Error, Type::Result]);
+        assert!(shard.effects.send.is_empty());
+    }
+
+    #[test]
+    fn the_third_panic_within_a_minute_closes_the_account() {
+        let (mut shard, actor) = stage();
+        for _ in 0..limits::PANIC_COUNT_MAX {
+            assert!(!shard.cells[actor].account.sessions.is_empty());
+            ask(&mut shard, actor, "trap");
+        }
+        assert!(shard.cells[actor].account.sessions.is_empty());
+    }
+}
