@@ -129,6 +129,17 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 
 // ---- Workers ----
 
+/// Memory of everything that waits in queues, of the whole server; each worker has its share.
+pub const QUEUE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
+/// Share of a worker's queue memory from which new logins wait.
+pub const LOAD_LOGINS_PERCENT: usize = 70;
+/// From here kept messages stay in the store.
+pub const LOAD_FLOODS_PERCENT: usize = 85;
+/// From here the slowest readers lose their connections.
+pub const LOAD_READERS_PERCENT: usize = 90;
+/// From here sockets are not read.
+pub const LOAD_SOCKETS_PERCENT: usize = 97;
+
 /// Envelopes that may wait for one other worker.
 pub const OUTBOX_COUNT_MAX: usize = 4_096;
 /// Batches in the channel between two workers.
@@ -163,6 +174,9 @@ const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= ELEMENT_BYTES_MAX);
 const _: () = assert!(ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
+const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
+const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
+const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);

@@ -149,6 +149,11 @@ impl Acks {
         self.unacked.iter()
     }
 
+    /// Bytes of what the client has not acknowledged.
+    pub fn unacked_bytes(&self) -> usize {
+        self.unacked_bytes
+    }
+
     /// The queue, for a session that ends.
     pub fn take_unacked(&mut self) -> VecDeque<Unacked> {
         self.unacked_bytes = 0;

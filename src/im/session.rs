@@ -84,6 +84,12 @@ impl Session {
         self.is_available() && self.priority >= 0 && !self.is_full()
     }
 
+    /// Bytes that wait for its client's acknowledgement, or behind its flood.
+    pub fn queued_bytes(&self) -> usize {
+        let unacked = self.acks.as_ref().map_or(0, |acks| acks.unacked_bytes());
+        unacked + self.flood.as_ref().map_or(0, |flood| flood.backlog_bytes)
+    }
+
     /// The queue of unacknowledged stanzas has reached its bound.
     pub fn is_full(&self) -> bool {
         self.acks.as_ref().is_some_and(|acks| acks.is_full())

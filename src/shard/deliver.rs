@@ -146,6 +146,7 @@ impl Shard {
         if asks {
             self.say(key, REQUEST.to_owned());
         }
+        self.count_cell(at.actor);
         if was_full {
             self.deliver_missed(now, at.actor, at.session);
         }
@@ -177,7 +178,7 @@ impl Shard {
     }
 
     /// Ends a connection whose client does not keep up with what it is sent.
-    fn drop_connection(&mut self, now: Now, key: StreamKey, reason: &'static str) {
+    pub(super) fn drop_connection(&mut self, now: Now, key: StreamKey, reason: &'static str) {
         if let Some(stream) = self.streams.get(key) {
             log::info!(
                 "connection_dropped stream={} reason=\"{reason}\"",

@@ -9,6 +9,7 @@ use crate::im::session::Flood;
 use crate::jid::Jid;
 
 use super::Shard;
+use super::load::Pressure;
 use super::output::{Ask, Output};
 use super::turns::Seat;
 
@@ -40,6 +41,7 @@ impl Shard {
 
     /// Asks for the next rows when the stream has room for them.
     pub(super) fn advance_flood(&mut self, now: Now, actor: ActorKey, id: SessionId) {
+        let full = self.pressure() >= Pressure::Floods;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -54,6 +56,10 @@ impl Shard {
             return;
         };
         if flood.asked || !room {
+            return;
+        }
+        if full {
+            self.waiting_floods.push((actor, id));
             return;
         }
         let mut range = pending::range(identity.id, flood.next, flood.end);
@@ -124,6 +130,7 @@ impl Shard {
                 (None, _) => {}
             }
         }
+        self.count_cell(actor);
         if more {
             return self.advance_flood(now, actor, id);
         }

@@ -6,6 +6,7 @@ mod control;
 mod deliver;
 mod flood;
 mod input;
+mod load;
 mod login;
 mod mesh;
 mod output;

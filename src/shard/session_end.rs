@@ -26,7 +26,8 @@ impl Shard {
     pub(super) fn closed(&mut self, now: Now, key: StreamKey, reason: CloseReason) {
         self.lose_stream(now, key, Loss::Resumable);
         self.paused.remove(&key);
-        if let Some(stream) = self.streams.remove(key) {
+        if let Some(mut stream) = self.streams.remove(key) {
+            self.load.recount(&mut stream.counted_bytes, 0);
             self.timers.disarm_stream(stream.armed_for_ms, key);
             log::debug!(
                 "stream_closed stream={} peer={} reason={reason:?}",

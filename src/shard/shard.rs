@@ -7,7 +7,8 @@ use slotmap::SlotMap;
 
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, StreamKey, TraceId, WorkerId,
+    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, StreamKey, TraceId,
+    WorkerId,
 };
 use crate::config::Config;
 use crate::features;
@@ -17,6 +18,7 @@ use crate::xml::Scratch;
 
 use super::cell::Cell;
 use super::input::{Input, Opened, Place};
+use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::route::Routes;
@@ -48,6 +50,13 @@ pub struct Shard {
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
+    pub(super) load: Load,
+    /// Streams whose login waits for room, in the order in which they came.
+    pub(super) waiting_logins: VecDeque<StreamKey>,
+    /// Sessions whose kept messages wait for room.
+    pub(super) waiting_floods: Vec<(ActorKey, SessionId)>,
+    /// Streams were not read because there was no room at all.
+    pub(super) sockets_wait: bool,
     pub(super) next_session: u64,
     next_trace: u64,
 }
@@ -92,6 +101,10 @@ impl Shard {
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::default(),
+            load: Load::default(),
+            waiting_logins: VecDeque::new(),
+            waiting_floods: Vec::new(),
+            sockets_wait: false,
             next_session: 0,
             next_trace: 0,
         }
@@ -161,16 +174,19 @@ impl Shard {
             return Rendered::Done;
         };
         stream.is_dirty = false;
-        if stream.outbound.render(out) {
-            Rendered::More
-        } else {
-            Rendered::Done
-        }
+        let rendered = match stream.outbound.render(out) {
+            true => Rendered::More,
+            false => Rendered::Done,
+        };
+        let bytes = stream.outbound.bytes();
+        self.load.recount(&mut stream.counted_bytes, bytes);
+        rendered
     }
 
     /// The turn of the loop is over and its streams were flushed: what has to be stored goes to the store.
     pub fn end_turn(&mut self, now: Now) {
         self.flush_saves(now);
+        self.relieve(now);
         self.drive(now);
     }
 
@@ -213,10 +229,12 @@ impl Shard {
 
     /// Tells the shell, once per flush, that a stream has something to say.
     pub(super) fn flush(&mut self, key: StreamKey) {
-        if let Some(stream) = self.streams.get_mut(key)
-            && !stream.is_dirty
-            && !stream.outbound.is_empty()
-        {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let bytes = stream.outbound.bytes();
+        self.load.recount(&mut stream.counted_bytes, bytes);
+        if !stream.is_dirty && !stream.outbound.is_empty() {
             stream.is_dirty = true;
             self.outputs.push_back(Output::Flush(key));
         }

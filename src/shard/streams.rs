@@ -11,6 +11,7 @@ use crate::xml::Scratch;
 
 use super::Shard;
 use super::cell::Mail;
+use super::load::Pressure;
 use super::output::{Ask, Output};
 use super::session_end::Loss;
 use super::turns::Seat;
@@ -63,7 +64,8 @@ impl Shard {
         let Some(SessionRef { actor, session }) = stream.session else {
             return true;
         };
-        if self.outboxes.is_stopped() {
+        self.sockets_wait |= self.pressure() == Pressure::Sockets;
+        if self.outboxes.is_stopped() || self.sockets_wait {
             self.paused.insert(key);
             return false;
         }
@@ -103,6 +105,9 @@ impl Shard {
                     self.authenticated(now, key, ticket, AuthAnswer::Unavailable);
                 }
             },
+            Event::Verified if self.pressure() >= Pressure::Logins => {
+                self.waiting_logins.push_back(key);
+            }
             Event::Verified => self.bring_home(now, key),
             Event::Bind { request, resource } => self.bind_requested(now, key, request, resource),
             Event::Enable(wish) => self.enable_requested(now, key, wish),

@@ -210,7 +210,9 @@ impl Shard {
         let idle_ms = if exists { limits::ACCOUNT_IDLE_MS } else { 0 };
         if cell.is_idle() && cell.used_at_ms + idle_ms <= now.mono_ms {
             self.homes.remove(cell.account.jid.bare_str());
-            self.cells.remove(actor);
+            if let Some(mut cell) = self.cells.remove(actor) {
+                self.load.recount(&mut cell.counted_bytes, 0);
+            }
             return;
         }
         self.arm_actor(now, actor);

@@ -149,6 +149,7 @@ impl Shard {
                 }
             }
         }
+        self.count_cell(actor);
         self.resume_own(actor);
         self.arm_actor(now, actor);
     }

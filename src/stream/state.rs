@@ -63,6 +63,8 @@ pub struct StreamState {
     pub pinged_at_ms: Option<u64>,
     /// The earliest deadline for which the shard will wake this stream.
     pub armed_for_ms: u64,
+    /// Bytes of its queue that the worker's load was last told of.
+    pub counted_bytes: usize,
     /// It has output that the shell was not told of yet.
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
@@ -164,6 +166,7 @@ impl StreamState {
             read_at_ms: now.mono_ms,
             pinged_at_ms: None,
             armed_for_ms: u64::MAX,
+            counted_bytes: 0,
             is_dirty: false,
             is_paused: false,
             framer: Framer::new(),

@@ -305,6 +305,15 @@ impl World {
         }
     }
 
+    /// Every worker's loop turns once more, though nothing happened.
+    pub fn end_turns(&mut self) {
+        for worker in 0..self.workers.len() {
+            self.workers[worker].shard.end_turn(self.now);
+            self.outputs(worker);
+        }
+        self.settle();
+    }
+
     /// Lets everything happen that can happen now.
     pub fn settle(&mut self) {
         let mut steps = 0u32;
@@ -401,6 +410,14 @@ impl World {
                 "connection {at} has queued bytes"
             );
         }
+    }
+
+    /// Bytes that wait in the queues of all workers.
+    pub fn queued_bytes(&self) -> usize {
+        self.workers
+            .iter()
+            .map(|worker| worker.shard.queued_bytes())
+            .sum()
     }
 
     pub fn stream_count(&self) -> usize {
