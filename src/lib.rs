@@ -17,11 +17,17 @@ pub mod features;
 
 pub mod shard;
 
+#[cfg(feature = "shell")]
 pub mod audit;
+#[cfg(feature = "shell")]
 pub mod auth;
+#[cfg(feature = "shell")]
 pub mod store;
 
+#[cfg(feature = "shell")]
 pub mod worker;
 
+#[cfg(feature = "shell")]
 pub mod server;
+#[cfg(feature = "shell")]
 pub mod tool;

@@ -34,13 +34,15 @@ impl Load {
 
     fn pressure(&self, budget: usize) -> Pressure {
         // A budget is below 2^57, so the percentage does not overflow.
-        match self.used * 100 / budget.max(1) {
-            ..limits::LOAD_LOGINS_PERCENT => Pressure::None,
-            ..limits::LOAD_FLOODS_PERCENT => Pressure::Logins,
-            ..limits::LOAD_READERS_PERCENT => Pressure::Floods,
-            ..limits::LOAD_SOCKETS_PERCENT => Pressure::Readers,
-            _ => Pressure::Sockets,
-        }
+        let percent = self.used * 100 / budget.max(1);
+        let thresholds = [
+            (limits::LOAD_SOCKETS_PERCENT, Pressure::Sockets),
+            (limits::LOAD_READERS_PERCENT, Pressure::Readers),
+            (limits::LOAD_FLOODS_PERCENT, Pressure::Floods),
+            (limits::LOAD_LOGINS_PERCENT, Pressure::Logins),
+        ];
+        let reached = thresholds.iter().find(|(from, _)| percent >= *from);
+        reached.map_or(Pressure::None, |(_, pressure)| *pressure)
     }
 }
 
