@@ -3,7 +3,7 @@
 
 use crate::actor::Delivery;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
-use crate::im::acks::{TooHigh, Unacked};
+use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
 use crate::stanza::{Kind, StreamCondition, StreamError, ns};
 use crate::stream::{Item, SessionRef};
@@ -133,23 +133,36 @@ impl Shard {
             let error = handled_count_too_high(too_high);
             return self.fail_stream(now, key, error);
         }
-        let gone: Vec<(Option<u64>, usize)> = acks
-            .acknowledge(h)
-            .map(|held| (held.kept, held.stanza.charge()))
-            .collect();
-        let asks = acks.asks(u32::MAX);
-        for (kept, bytes) in gone {
-            if let Some(number) = kept {
-                self.forget_row(at.actor, number, bytes);
-            }
-        }
-        if asks {
+        self.forget_acknowledged(at, h);
+        if self.acks_of(at).is_some_and(|acks| acks.asks(u32::MAX)) {
             self.say(key, REQUEST.to_owned());
         }
         if was_full {
             self.deliver_missed(now, at.actor, at.session);
         }
         self.advance_flood(now, at.actor, at.session);
+    }
+
+    /// What the client has by its count `h`, which was checked, leaves the queue and the store.
+    pub(super) fn forget_acknowledged(&mut self, at: SessionRef, h: u32) {
+        let Some(acks) = self.acks_of(at) else {
+            return;
+        };
+        let gone: Vec<(Option<u64>, usize)> = acks
+            .acknowledge(h)
+            .map(|held| (held.kept, held.stanza.charge()))
+            .collect();
+        for (kept, bytes) in gone {
+            if let Some(number) = kept {
+                self.forget_row(at.actor, number, bytes);
+            }
+        }
+    }
+
+    /// The counters of a session, if it has any.
+    pub(super) fn acks_of(&mut self, at: SessionRef) -> Option<&mut Acks> {
+        let cell = self.cells.get_mut(at.actor)?;
+        cell.account.session_mut(at.session)?.acks.as_deref_mut()
     }
 
     /// Messages that were kept while the session's queue was full are due to it.

@@ -380,7 +380,8 @@ impl Shard {
             stream.login = None;
         }
         self.arm_stream(key);
-        self.acknowledged(now, key, at, wish.h);
+        // Nothing is asked yet: the client must hear that it is resumed before anything else.
+        self.forget_acknowledged(at, wish.h);
         Ok(at)
     }
 
