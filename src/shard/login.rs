@@ -385,12 +385,8 @@ impl Shard {
         Ok(at)
     }
 
-    fn resumed_xml(&self, at: SessionRef, previd: &str) -> String {
-        let received = self
-            .cells
-            .get(at.actor)
-            .and_then(|cell| cell.account.session(at.session)?.acks.as_ref())
-            .map_or(0, |acks| acks.received());
+    fn resumed_xml(&mut self, at: SessionRef, previd: &str) -> String {
+        let received = self.acks_of(at).map_or(0, |acks| acks.resume());
         let mut id = Vec::new();
         escape_attribute(previd, &mut id);
         let id = String::from_utf8(id).expect("escaping keeps UTF-8");

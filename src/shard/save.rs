@@ -126,7 +126,7 @@ impl Shard {
             return;
         };
         let due = acks.settle(origin.sequence);
-        let handled = acks.handled();
+        let handled = acks.told();
         let stream = session.stream;
         if let Some(stream) = stream
             && due
