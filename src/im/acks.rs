@@ -163,6 +163,24 @@ impl Acks {
         self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
     }
 
+    /// How many stanzas and bytes a cursor may put in now. It takes half of the bounds, so that a client that is
+    /// slow to acknowledge its offline messages slows them down, instead of losing its connection to them.
+    pub fn cursor_room(&self) -> (usize, usize) {
+        let (count, bytes) = (self.bounds.count_max / 2, self.bounds.bytes_max / 2);
+        (
+            count.max(1).saturating_sub(self.unacked.len()),
+            bytes.max(1).saturating_sub(self.unacked_bytes),
+        )
+    }
+
+    /// How much may wait behind a cursor: a quarter of the bounds, so that it fits when the cursor is done.
+    pub fn backlog_bounds(&self) -> Bounds {
+        Bounds {
+            count_max: self.bounds.count_max / 4,
+            bytes_max: self.bounds.bytes_max / 4,
+        }
+    }
+
     // ---- what comes in ----
 
     /// A stanza came in: its number. `header` is kept for a bounce should it never be settled.

@@ -47,8 +47,12 @@ impl Shard {
         let Some(session) = cell.account.session_mut(id) else {
             return;
         };
-        let room = session.acks.as_ref().is_none_or(|acks| !acks.is_full());
+        let (count, bytes) = session
+            .acks
+            .as_ref()
+            .map_or((usize::MAX, usize::MAX), |acks| acks.cursor_room());
         let stream = session.stream.and_then(|key| self.streams.get(key));
+        let room = count > 0 && bytes > 0;
         let room = room && stream.is_some_and(|s| s.outbound.bytes() < limits::CURSOR_REFILL_BYTES);
         let (Some(flood), Some(identity)) = (&mut session.flood, identity) else {
             return;
@@ -57,8 +61,8 @@ impl Shard {
             return;
         }
         let mut range = pending::range(identity.id, flood.next, flood.end);
-        range.count_max = FLOOD_COUNT;
-        range.bytes_max = limits::RANGE_BYTES_MAX;
+        range.count_max = count.min(FLOOD_COUNT);
+        range.bytes_max = bytes.min(limits::RANGE_BYTES_MAX);
         let Ok(ticket) = self.seats.take(Seat::Flood(actor, id)) else {
             // The store is overloaded: the next write or acknowledgement tries again.
             return;
@@ -135,6 +139,8 @@ impl Shard {
         for delivery in flood.into_iter().flat_map(|flood| flood.backlog) {
             self.deliver(now, actor, delivery);
         }
+        // What did not fit into the backlog was kept and comes next.
+        self.deliver_missed(now, actor, id);
     }
 }
 
