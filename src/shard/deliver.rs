@@ -111,7 +111,7 @@ impl Shard {
         if stream.outbound.awaits_written() {
             let numbers: Vec<u64> = stream.outbound.written().collect();
             for number in numbers {
-                self.forget_row(actor, number, 0);
+                self.forget_row(actor, number);
             }
         }
         self.advance_flood(now, actor, session);
@@ -148,14 +148,9 @@ impl Shard {
         let Some(acks) = self.acks_of(at) else {
             return;
         };
-        let gone: Vec<(Option<u64>, usize)> = acks
-            .acknowledge(h)
-            .map(|held| (held.kept, held.stanza.charge()))
-            .collect();
-        for (kept, bytes) in gone {
-            if let Some(number) = kept {
-                self.forget_row(at.actor, number, bytes);
-            }
+        let gone: Vec<u64> = acks.acknowledge(h).filter_map(|held| held.kept).collect();
+        for number in gone {
+            self.forget_row(at.actor, number);
         }
     }
 
@@ -179,11 +174,13 @@ impl Shard {
     }
 
     /// A client has the message: its row goes.
-    fn forget_row(&mut self, actor: ActorKey, number: u64, bytes: usize) {
+    fn forget_row(&mut self, actor: ActorKey, number: u64) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        cell.account.forget_kept(bytes);
+        // Two clients may have the same message, and how long its row is nobody remembers: what is kept is
+        // counted again when the next message finds nobody.
+        cell.account.tally = None;
         if let Some(identity) = cell.account.identity {
             self.unsave(pending::delete(identity.id, number));
         }
