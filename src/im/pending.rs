@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
 use crate::actor::{Stop, Turn};
 use crate::base::{AccountId, SessionId};
-use crate::stanza::{Kind, Stanza, Type, delay_element, read_stored};
+use crate::stanza::{Kind, Stanza, Type, delay_element, ns, read_stored};
 
 use super::account::{self, Account, Change, Tally};
 use super::acks::Unacked;
@@ -140,6 +140,8 @@ pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
     match (held.stanza.header.kind, held.stanza.header.type_) {
         // The requester would wait for ever.
         (Kind::Iq, Type::Get | Type::Set) => return Leftover::Bounce,
+        // A copy: whoever else wants one got it, and the message itself has a fate of its own.
+        (Kind::Message, _) if is_carbon(&held.stanza) => return Leftover::Leave,
         (Kind::Message, _) if message::is_storable(&held.stanza) => {}
         _ => return Leftover::Leave,
     }
@@ -156,6 +158,11 @@ pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
         (true, _, None) if account.anonymous => Leftover::Bounce,
         (true, _, None) => Leftover::Keep,
     }
+}
+
+/// Whether it is a copy (XEP-0280) that this server made: forged ones do not get so far.
+fn is_carbon(stanza: &Stanza) -> bool {
+    stanza.payload.has(ns::CARBONS, "received") || stanza.payload.has(ns::CARBONS, "sent")
 }
 
 fn key(account: AccountId, number: u64) -> RowKey {
