@@ -163,6 +163,13 @@ impl Acks {
         self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
     }
 
+    /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]);
+    /// presence, IQs and copies have no other place, so there is an end to them here.
+    pub fn is_overfull(&self) -> bool {
+        self.unacked.len() >= self.bounds.count_max * 2
+            || self.unacked_bytes >= self.bounds.bytes_max * 2
+    }
+
     /// How many stanzas and bytes a cursor may put in now. It takes half of the bounds, so that a client that is
     /// slow to acknowledge its offline messages slows them down, instead of losing its connection to them.
     pub fn cursor_room(&self) -> (usize, usize) {

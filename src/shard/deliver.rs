@@ -51,7 +51,13 @@ impl Shard {
             asks = stream.is_some() && acks.asks(again_after);
         }
         let is_full = session.acks.as_ref().is_some_and(|acks| acks.is_full());
+        let is_overfull = session.acks.as_ref().is_some_and(|acks| acks.is_overfull());
         let Some(key) = stream else {
+            if is_overfull {
+                // DESIGN section 7: what a client that is away cannot take goes back to the account.
+                log::info!("session_overfull session={}", session.jid);
+                self.end_session(now, actor, delivery.session, Vec::new());
+            }
             return;
         };
         let Some(stream) = self.streams.get_mut(key) else {
