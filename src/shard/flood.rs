@@ -1,10 +1,13 @@
 //! Kept messages on their way to a session: a cursor over rows, pulled whenever its stream has room, and a
 //! backlog of what came meanwhile, so that the order stays.
 
+use std::collections::BTreeSet;
+
 use crate::actor::rows::Fence;
 use crate::actor::{Answer, Delivery};
 use crate::base::{ActorKey, Now, SessionId, limits};
 use crate::im::pending;
+use crate::im::Session;
 use crate::im::session::Flood;
 use crate::jid::Jid;
 
@@ -101,11 +104,17 @@ impl Shard {
         };
         let last = rows.last().and_then(|row| pending::number(&row.key));
         flood.next = last.map_or(flood.next, |last| last + 1);
-        // A row that is on its way to this very session already is not sent to it again.
-        let in_flight: Vec<u64> = session
-            .acks
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        // A row that is on its way to this or another session is not sent again. Should that one end without
+        // its acknowledgement, it comes back as a leftover.
+        let in_flight: BTreeSet<u64> = cell
+            .account
+            .sessions
             .iter()
-            .flat_map(|acks| acks.unacked().filter_map(|held| held.kept))
+            .filter(|session| !session.ended)
+            .flat_map(|session| self.rows_in_flight(session))
             .collect();
         for row in rows {
             let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
@@ -141,6 +150,18 @@ impl Shard {
         }
         // What did not fit into the backlog was kept and comes next.
         self.deliver_missed(now, actor, id);
+    }
+
+    /// Numbers of the rows that a session has not acknowledged, its socket not taken, or its cursor holds up.
+    fn rows_in_flight(&self, session: &Session) -> Vec<u64> {
+        let stream = session.stream.and_then(|key| self.streams.get(key));
+        let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());
+        let unacked = session.acks.iter().flat_map(|acks| acks.unacked());
+        let backlog = session.flood.iter().flat_map(|flood| &flood.backlog);
+        unwritten
+            .chain(unacked.filter_map(|held| held.kept))
+            .chain(backlog.filter_map(|delivery| delivery.kept))
+            .collect()
     }
 }
 
