@@ -81,13 +81,13 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let storable = is_storable(&draft.stanza) && !turn.actor.anonymous;
     if !draft.targets.is_empty() {
         if storable && turn.config.delivery.keep == Keep::Always {
-            draft.kept = Some(pending::put(turn, &draft.stanza)?);
+            draft.kept = Some(pending::put(turn, &draft.stanza, turn.now.wall_ms)?);
         }
         return Ok(());
     }
     if storable {
         pending::check_quota(turn, draft.stanza.charge())?;
-        let number = pending::put(turn, &draft.stanza)?;
+        let number = pending::put(turn, &draft.stanza, turn.now.wall_ms)?;
         let full = |session: &&Session| {
             session.is_available() && session.priority >= 0 && session.is_full()
         };
@@ -163,7 +163,7 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
         Leftover::Bounce => Err(nobody()),
         Leftover::Keep => {
             pending::check_quota(turn, held.stanza.charge())?;
-            pending::put(turn, &held.stanza)?;
+            pending::put(turn, &held.stanza, held.wall_ms)?;
             Ok(())
         }
         Leftover::Redeliver(sessions) => {

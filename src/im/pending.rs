@@ -22,14 +22,14 @@ pub static PENDING: Table = Table {
     about: "Messages that no client has acknowledged yet; key: account id, number by time",
 };
 
-/// Keeps a message; the number of its row.
+/// Keeps a message that came at `wall_ms`; the number of its row.
 ///
 /// # Errors
 /// Parks until the account is identified.
-pub fn put(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<u64, Stop> {
+pub fn put(turn: &mut Turn<'_, Account>, stanza: &Stanza, wall_ms: u64) -> Result<u64, Stop> {
     let account = account::identify(turn)?;
     let number = turn.sequence.next(turn.now);
-    let value = encode(stanza, turn.now.wall_ms);
+    let value = encode(stanza, wall_ms);
     turn.out.change.push(Change::Kept { bytes: value.len() });
     turn.out.write.push(Write::Put {
         table: &PENDING,
