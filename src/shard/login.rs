@@ -173,10 +173,11 @@ impl Shard {
     ) -> Result<String, StanzaError> {
         // Section 4.1: the server makes the resource; the tag says what it begins with.
         let unique = self.rng.token();
-        let resource = match &wish.tag {
-            Some(tag) => format!("{tag}/{unique}"),
-            None => unique,
-        };
+        let tagged = wish.tag.as_ref().map(|tag| format!("{tag}/{unique}"));
+        // "subject to the necessary validation for resource identifiers": a tag that cannot be one is left out.
+        let bare = self.streams.get(key).and_then(|stream| stream.jid.as_ref());
+        let fits = |tagged: &String| bare.is_some_and(|bare| bare.with_resource(tagged).is_ok());
+        let resource = tagged.filter(fits).unwrap_or(unique);
         self.bind(now, key, Some(resource))?;
         let mut bound = format!("<bound xmlns='{}'>", ns::BIND2);
         if let Some(at) = self.session_of(key) {
@@ -225,25 +226,20 @@ impl Shard {
         let taken = jid
             .resourcepart()
             .and_then(|resource| cell.account.resource(resource));
-        let taken = taken.map(|session| session.id);
-        let living = cell
-            .account
-            .sessions
-            .iter()
-            .filter(|session| !session.ended)
-            .count();
+        let taken = taken.map(|session| (session.id, session.stream.is_some()));
         match (taken, self.config.c2s.resource_conflict) {
             (None, _) => {}
-            // Section 7.7.2.2, the three choices in their order.
+            // Section 7.7.2.2 is about "a currently connected client": one that is away and did not resume
+            // stands in nobody's way.
+            (Some((old, false)), _) | (Some((old, true)), ResourceConflict::ReplaceOld) => {
+                let text = "Another connection took this resource";
+                let error = StreamError::new(StreamCondition::Conflict, text);
+                self.expel(now, actor, old, error);
+            }
             (Some(_), ResourceConflict::MakeNew) => {
                 jid = bare.with_resource(&self.rng.token()).map_err(|_| {
                     StanzaError::new(Condition::InternalServerError, "No resource could be made")
                 })?;
-            }
-            (Some(old), ResourceConflict::ReplaceOld) => {
-                let text = "Another connection took this resource";
-                let error = StreamError::new(StreamCondition::Conflict, text);
-                self.expel(now, actor, old, error);
             }
             (Some(_), ResourceConflict::RefuseNew) => {
                 return Err(
@@ -252,15 +248,7 @@ impl Shard {
                 );
             }
         }
-        let replaces =
-            taken.is_some() && self.config.c2s.resource_conflict == ResourceConflict::ReplaceOld;
-        if living >= self.config.c2s.sessions_per_account as usize && !replaces {
-            // Section 7.6.2.1: "the server MUST return" this when the limit is reached.
-            return Err(StanzaError::new(
-                Condition::ResourceConstraint,
-                "Too many resources",
-            ));
-        }
+        self.make_room(now, actor)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
         self.cells[actor]
@@ -275,6 +263,28 @@ impl Shard {
         }
         self.arm_stream(key);
         Ok(jid)
+    }
+
+    /// Ends the session that has waited longest for its client when an account has as many as it may.
+    ///
+    /// # Errors
+    /// Section 7.6.2.1: "the server MUST return a <resource-constraint/> stanza error" when all are connected.
+    fn make_room(&mut self, now: Now, actor: ActorKey) -> Result<(), StanzaError> {
+        let sessions = &self.cells[actor].account.sessions;
+        let living = sessions.iter().filter(|session| !session.ended);
+        if living.clone().count() < self.config.c2s.sessions_per_account as usize {
+            return Ok(());
+        }
+        let away = living.filter(|session| session.stream.is_none());
+        let Some(oldest) = away.min_by_key(|session| session.ends_at_ms) else {
+            return Err(StanzaError::new(
+                Condition::ResourceConstraint,
+                "Too many resources",
+            ));
+        };
+        let oldest = oldest.id;
+        self.end_session(now, actor, oldest, Vec::new());
+        Ok(())
     }
 
     /// XEP-0198 section 3.
