@@ -86,10 +86,11 @@ impl StreamState {
             (ns::SASL, _) => self.on_sasl1(cx, element),
             (ns::SASL2, _) => self.on_sasl2(cx, element),
             (ns::SM, _) => self.on_stream_management(cx, element),
-            // Section 4.9.3.20 lets a client name errors of its own; it is closing.
+            // Section 4.9.1.1: the client closes the stream over an error. That is no goodbye (XEP-0198 section 7):
+            // it may come back for its session.
             (ns::STREAMS, "error") => {
                 self.close();
-                Some(Event::Ended { clean: true })
+                Some(Event::Ended)
             }
             // Section 4.8.3: stanzas of another content namespace.
             (ns::SERVER, _) => self.fail(
@@ -194,7 +195,7 @@ impl StreamState {
             self.outbound
                 .push_xml(format!("<failure xmlns='{}'/>", ns::TLS));
             self.close();
-            return Some(Event::Ended { clean: false });
+            return Some(Event::Ended);
         }
         self.outbound
             .push_xml(format!("<proceed xmlns='{}'/>", ns::TLS));
