@@ -48,12 +48,10 @@ impl StreamState {
             .or(cx.config.hosts.first().map(|host| &**host));
         let from = host.map_or("", |host| &host.name);
         let language = host.map_or("en", |host| &host.language);
-        // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is.
-        let to = self
-            .jid
-            .as_ref()
-            .or(self.said_from.as_ref())
-            .map(|jid| jid.bare_str());
+        // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is, and "MUST NOT"
+        // when it did not. Once it is authenticated it hears who it is, whatever it said.
+        let known = self.jid.as_ref().filter(|_| self.said_from.is_some());
+        let to = known.or(self.said_from.as_ref()).map(Jid::bare_str);
         // Section 4.7.5: "the version ... MUST be" 1.0; 4.7.4: xml:lang SHOULD be there.
         let attributes = [
             ("id", Some(&*self.id)),
