@@ -7,7 +7,7 @@
 //! | 7 received | [`received`] |
 //! | 8 sent | [`sent`] |
 //! | 9 private | [`is_eligible`] |
-//! | 11 forged carbons | [`strip_forged`] |
+//! | 11 forged carbons | `im::message::strip_forged` |
 
 use super::NONE;
 use crate::actor::{Draft, Feature, IqRoute, Outcome, Spec, Turn};
@@ -57,16 +57,6 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     } else if !skip.is_empty() && is_eligible(&draft.stanza, Direction::Received) {
         copy(turn, &draft.stanza, "received", &skip);
     }
-    Ok(())
-}
-
-/// Inbound, first: only an account's own server makes carbons for it (CVE-2017-5589 and its class), so
-/// whatever claims to be one on arrival is a forgery.
-pub fn strip_forged(_: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    draft.stanza.payload = draft
-        .stanza
-        .payload
-        .without(|child| child.ns() == ns::CARBONS && matches!(child.name(), "sent" | "received"));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::actor::{Delivery, Draft, Outcome, Stop, Turn};
 use crate::config::Keep;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError, Type, delay_element, ns};
+use crate::xml::Element;
 
 use super::account::{self, Account, Change};
 use super::acks::Unacked;
@@ -20,6 +21,29 @@ pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         .to
         .get_or_insert_with(|| turn.actor.jid.clone());
     turn.out.route(stanza, draft.settle.take());
+    Ok(())
+}
+
+/// Inbound, first: what only this server says to this account is a forgery when it arrives.
+pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let account = turn.actor.jid.as_str();
+    let host = turn.actor.jid.domainpart();
+    let is_forged = |child: &Element<'_>| match (child.ns(), child.name()) {
+        // CVE-2017-5589 and its class: only an account's own server makes carbons for it.
+        (ns::CARBONS, "sent" | "received") => true,
+        // XEP-0203 section 4: "the recipient's server SHOULD discard a delayed delivery notation whose 'from'
+        // attribute matches the server's JabberID".
+        (ns::DELAY, "delay") => child.attribute("from").is_some_and(|from| {
+            Jid::parse(&from).is_ok_and(|from| from.as_str() == host || from.as_str() == account)
+        }),
+        // XEP-0359 section 3: "where the 'by' attribute matches the 'by' attribute they would otherwise set,
+        // MUST delete that element even if they are not adding their own stanza ID".
+        (ns::STANZA_ID, "stanza-id") => child
+            .attribute("by")
+            .is_some_and(|by| Jid::parse(&by).is_ok_and(|by| by.as_str() == account)),
+        _ => false,
+    };
+    draft.stanza.payload = draft.stanza.payload.without(is_forged);
     Ok(())
 }
 
@@ -184,10 +208,9 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
 /// What was sent once already says when.
 fn delayed(turn: &Turn<'_, Account>, held: &Unacked) -> Stanza {
     let mut stanza = held.stanza.clone();
-    if let (false, Ok(host)) = (
-        stanza.payload.has(ns::DELAY, "delay"),
-        Jid::domain(&turn.host.name),
-    ) {
+    if let Ok(host) = Jid::domain(&turn.host.name)
+        && !pending::is_stamped(&stanza, &host)
+    {
         stanza.payload = stanza.payload.with(&delay_element(&host, held.wall_ms));
     }
     stanza

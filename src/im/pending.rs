@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
 use crate::actor::{Stop, Turn};
 use crate::base::{AccountId, SessionId};
+use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza, Type, delay_element, ns, read_stored};
 
 use super::account::{self, Account, Change, Tally};
@@ -100,7 +101,7 @@ pub fn number(key: &RowKey) -> Option<u64> {
 
 /// A stored message as it is delivered late: with the stamp of when it came. None if the row cannot be
 /// read.
-pub fn decode(value: &[u8], host: &crate::jid::Jid) -> Option<Stanza> {
+pub fn decode(value: &[u8], host: &Jid) -> Option<Stanza> {
     let (&version, rest) = value.split_first()?;
     if version != ROW_VERSION {
         return None;
@@ -108,9 +109,19 @@ pub fn decode(value: &[u8], host: &crate::jid::Jid) -> Option<Stanza> {
     let (wall_ms, xml) = rest.split_first_chunk::<8>()?;
     let mut stanza = read_stored(std::str::from_utf8(xml).ok()?)?;
     // XEP-0160: "it is RECOMMENDED for the server to add a Delayed Delivery extension".
-    let delay = delay_element(host, u64::from_be_bytes(*wall_ms));
-    stanza.payload = stanza.payload.with(&delay);
+    if !is_stamped(&stanza, host) {
+        let delay = delay_element(host, u64::from_be_bytes(*wall_ms));
+        stanza.payload = stanza.payload.with(&delay);
+    }
     Some(stanza)
+}
+
+/// Whether this server has said already when the message came: it was late once before. A sender's own stamp
+/// is another matter.
+pub fn is_stamped(stanza: &Stanza, host: &Jid) -> bool {
+    stanza.payload.children().any(|child| {
+        child.is(ns::DELAY, "delay") && child.attribute("from").as_deref() == Some(host.as_str())
+    })
 }
 
 /// A row's value: a version byte, the wall clock at which the message came, the message as XML.
