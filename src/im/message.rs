@@ -58,21 +58,19 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         .as_ref()
         .and_then(|to| to.resourcepart());
     if let Some(resource) = resource {
-        match turn.actor.resource(resource) {
-            // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
-            Some(session) if !session.is_full() => {
-                draft.targets.push(session.id);
-                return Ok(());
-            }
-            // Its queue is full: it counts as gone until its client acknowledges.
-            Some(_) => {}
-            // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat
-            // is handled like one to the bare JID.
-            None => match type_ {
-                Type::Normal | Type::Groupchat => return Err(nobody()),
-                Type::Headline | Type::Error => return Ok(()),
-                _ => {}
-            },
+        let session = turn.actor.resource(resource);
+        // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
+        if let Some(session) = session.filter(|session| !session.is_full()) {
+            draft.targets.push(session.id);
+            return Ok(());
+        }
+        // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat is handled like
+        // one to the bare JID. One whose queue is full counts as gone until its client acknowledges, but for it
+        // a normal message can be kept.
+        match (type_, session) {
+            (Type::Normal, None) | (Type::Groupchat, _) => return Err(nobody()),
+            (Type::Headline | Type::Error, _) => return Ok(()),
+            _ => {}
         }
     } else if type_ == Type::Groupchat {
         // 8.5.2.1.1: "the server MUST NOT deliver the stanza to any of the available resources but
