@@ -194,6 +194,11 @@ impl StreamState {
             Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == of => {
                 self.tell_failure(cx, SaslFailure::Aborted, of)
             }
+            // It crossed our own <failure/>: "Upon receiving an <abort/> element, the receiving entity MUST
+            // return a <failure/> element ... containing an <aborted/>".
+            Phase::Negotiating if !self.needs_tls(cx.config) => {
+                self.tell_failure(cx, SaslFailure::Aborted, of)
+            }
             _ => self.fail(cx, not_authorized()),
         }
     }
