@@ -296,6 +296,9 @@ impl Shard {
     }
 
     fn enable(&mut self, at: SessionRef, wish: EnableWish) -> Result<String, String> {
+        if !self.catalog.has("stream-management") {
+            return Err(failed("feature-not-implemented", None));
+        }
         let sm = &self.config.sm;
         let bounds = Bounds {
             count_max: sm.unacked_count as usize,
@@ -352,6 +355,7 @@ impl Shard {
         key: StreamKey,
         wish: &ResumeWish,
     ) -> Result<SessionRef, Refusal> {
+        // With stream management switched off nobody can enable it: what is known now may still be resumed.
         let bare = self.streams.get(key).and_then(|stream| stream.jid.clone());
         let bare = bare.ok_or(Refusal::Unknown)?;
         let actor = *self.homes.get(bare.bare_str()).ok_or(Refusal::Unknown)?;
