@@ -52,6 +52,14 @@ pub struct Flood {
     pub backlog_bytes: usize,
 }
 
+impl Flood {
+    /// Whether something of this sender waits behind the cursor.
+    pub fn holds_from(&self, sender: &Option<Jid>) -> bool {
+        let mut waiting = self.backlog.iter();
+        waiting.any(|delivery| delivery.stanza.header.from == *sender)
+    }
+}
+
 impl Session {
     /// A session on `stream`, with no presence yet.
     pub fn new(id: SessionId, jid: Jid, stream: StreamKey) -> Session {

@@ -24,7 +24,11 @@ impl Shard {
             return self.post_to(actor, Mail::Leftover(held(now, delivery)));
         };
         match &mut session.flood {
-            Some(flood) if delivery.stanza.header.kind == Kind::Message => {
+            // RFC 6120 section 10.1: what the same sender says otherwise waits behind its messages.
+            Some(flood)
+                if delivery.stanza.header.kind == Kind::Message
+                    || flood.holds_from(&delivery.stanza.header.from) =>
+            {
                 flood.backlog_bytes += delivery.stanza.charge();
                 flood.backlog.push_back(delivery);
             }
