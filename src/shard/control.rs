@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actor::Catalog;
-use crate::base::{Now, StreamKey};
+use crate::base::{ActorKey, Now, StreamKey};
 use crate::features;
 use crate::stanza::{StreamCondition, StreamError};
 
@@ -23,6 +23,11 @@ impl Shard {
                 for key in keys {
                     self.lose_stream(now, key, Loss::Final);
                     self.fail_stream(now, key, self.farewell());
+                }
+                // Those that wait for their clients, too: what they hold has no other place.
+                let actors: Vec<ActorKey> = self.cells.keys().collect();
+                for actor in actors {
+                    self.end_all_sessions(now, actor, self.farewell());
                 }
             }
             Control::Disconnect(jid) => {
