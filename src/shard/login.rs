@@ -40,6 +40,9 @@ impl Shard {
 
     /// At home: the client hears that it is authenticated, and what became of what it asked beside.
     pub(super) fn complete_login(&mut self, now: Now, key: StreamKey) {
+        if self.refuse_outdated(now, key) {
+            return;
+        }
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };

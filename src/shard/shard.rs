@@ -1,6 +1,6 @@
 //! The shard: its parts, and the border between core and shell.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use slotmap::SlotMap;
@@ -49,6 +49,8 @@ pub struct Shard {
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
     pub(super) next_session: u64,
+    /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
+    pub(super) outdated: BTreeMap<Box<str>, u64>,
     next_trace: u64,
 }
 
@@ -93,6 +95,7 @@ impl Shard {
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::default(),
             next_session: 0,
+            outdated: BTreeMap::new(),
             next_trace: 0,
         }
     }

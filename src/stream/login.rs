@@ -19,6 +19,8 @@ pub struct Login {
     /// SASL's additional data with success.
     pub additional: Option<Vec<u8>>,
     pub profile: Profile,
+    /// When the attempt began, on the monotonic clock: what changed since, it does not know.
+    pub began_at_ms: u64,
 }
 
 /// Under which profile of SASL the client authenticated.

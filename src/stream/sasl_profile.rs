@@ -20,6 +20,8 @@ pub struct Sasl {
     exchange: Exchange,
     mechanism: Mechanism,
     profile: Profile,
+    /// On the monotonic clock.
+    began_at_ms: u64,
     /// The seat of the question that the attempt waits for.
     pub(super) ticket: Option<Ticket>,
     waiting: Waiting,
@@ -159,6 +161,7 @@ impl StreamState {
             exchange,
             mechanism,
             profile,
+            began_at_ms: cx.now.mono_ms,
             ticket: None,
             waiting: Waiting::Peer,
         };
@@ -240,6 +243,7 @@ impl StreamState {
                     mechanism: sasl.mechanism.name(),
                     additional,
                     profile: sasl.profile.clone(),
+                    began_at_ms: sasl.began_at_ms,
                 };
                 self.verified(cx, login)
             }
