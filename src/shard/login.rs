@@ -83,7 +83,7 @@ impl Shard {
         now: Now,
         key: StreamKey,
         login: &Login,
-        resume: Option<ResumeWish>,
+        resume: Option<Result<ResumeWish, &'static str>>,
         bind: Option<BindWish>,
     ) {
         let mut inline = String::new();
@@ -91,15 +91,17 @@ impl Shard {
             stream.phase = Phase::Binding;
         }
         let mut resumed = None;
-        if let Some(wish) = &resume {
-            match self.resume(now, key, wish) {
+        match &resume {
+            None => {}
+            Some(Err(condition)) => inline.push_str(&failed(condition, None)),
+            Some(Ok(wish)) => match self.resume(now, key, wish) {
                 Ok(session) => {
                     inline.push_str(&self.resumed_xml(session, &wish.previd));
                     resumed = Some(session);
                 }
                 Err(Refusal::Unknown) => inline.push_str(&failed("item-not-found", None)),
                 Err(Refusal::TooHigh(error)) => return self.fail_stream(now, key, error),
-            }
+            },
         }
         if let (None, Some(wish)) = (resumed, &bind) {
             match self.bind_inline(now, key, wish) {

@@ -212,9 +212,14 @@ impl StreamState {
             }
             (Phase::Bound, "r", _) => Some(Event::AckRequested),
             (Phase::Bound, "a", Some(h)) => Some(Event::Acknowledged(h)),
-            (Phase::Binding, "resume", Some(h)) => {
-                let previd = element.attribute("previd").unwrap_or_default().to_owned();
-                Some(Event::Resume(ResumeWish { previd, h }))
+            (Phase::Binding, "resume", _) => {
+                match ResumeWish::read(element.attribute("previd"), element.attribute("h")) {
+                    Ok(wish) => Some(Event::Resume(wish)),
+                    Err(condition) => {
+                        self.outbound.push_xml(failed(condition, None));
+                        None
+                    }
+                }
             }
             // Section 3 and 5: not before authentication, not twice, not in the other's place.
             (_, "enable" | "resume", _) => {

@@ -87,9 +87,10 @@ impl StreamState {
                     .map(|initial| sasl::decode_response(initial.text().trim()))
                     .transpose();
                 let profile = Profile::Sasl2 {
-                    resume: element
-                        .child(ns::SM, "resume")
-                        .and_then(|r| ResumeWish::read(&r)),
+                    resume: element.child(ns::SM, "resume").map(|resume| {
+                        let (previd, h) = (resume.attribute("previd"), resume.attribute("h"));
+                        ResumeWish::read(previd.as_deref(), h.as_deref())
+                    }),
                     bind: element
                         .child(ns::BIND2, "bind")
                         .map(|bind| BindWish::read(&bind)),
@@ -262,7 +263,13 @@ impl StreamState {
 
     fn verified(&mut self, cx: &mut Context<'_>, login: Login) -> Option<Event> {
         let host = self.host.as_deref().unwrap_or_default();
+        let of = Of::profile(&login.profile);
         match Jid::from_parts(Some(&login.localpart), host, None) {
+            // XEP-0388 section 2.3: "If the stream's from attribute (if present) does not match the ...
+            // authorization string, the server MUST fail the authentication."
+            Ok(jid) if of == Of::Sasl2 && !self.may_be(&jid) => {
+                self.tell_failure(cx, SaslFailure::InvalidAuthzid, of)
+            }
             Ok(jid) => {
                 self.jid = Some(jid);
                 self.login = Some(Box::new(login));
@@ -270,11 +277,14 @@ impl StreamState {
                 Some(Event::Verified)
             }
             // A back end that admits what is no address: nobody can be at home there.
-            Err(_) => {
-                let of = Of::profile(&login.profile);
-                self.tell_failure(cx, SaslFailure::TemporaryAuthFailure, of)
-            }
+            Err(_) => self.tell_failure(cx, SaslFailure::TemporaryAuthFailure, of),
         }
+    }
+
+    /// Whether the header said nothing else than that the client is `jid`.
+    fn may_be(&self, jid: &Jid) -> bool {
+        let said = self.said_from.as_ref();
+        said.is_none_or(|said| said.bare_str() == jid.bare_str())
     }
 
     /// Section 6.4.5, and after too many attempts section 6.5: "the server SHOULD ... close".
