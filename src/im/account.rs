@@ -103,14 +103,6 @@ impl Account {
             .filter(|session| session.is_available())
     }
 
-    /// A kept message was delivered: its share of the tally is free again.
-    pub fn forget_kept(&mut self, bytes: usize) {
-        if let Some(tally) = &mut self.tally {
-            tally.count = tally.count.saturating_sub(1);
-            tally.bytes = tally.bytes.saturating_sub(bytes);
-        }
-    }
-
     /// Applies one change.
     pub fn apply(&mut self, change: Change) {
         match change {

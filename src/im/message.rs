@@ -4,6 +4,7 @@ use crate::actor::{Delivery, Draft, Outcome, Stop, Turn};
 use crate::config::Keep;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError, Type, delay_element, ns};
+use crate::xml::Element;
 
 use super::account::{self, Account, Change};
 use super::acks::Unacked;
@@ -23,6 +24,29 @@ pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     Ok(())
 }
 
+/// Inbound, first: what only this server says to this account is a forgery when it arrives.
+pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let account = turn.actor.jid.as_str();
+    let host = turn.actor.jid.domainpart();
+    let is_forged = |child: &Element<'_>| match (child.ns(), child.name()) {
+        // CVE-2017-5589 and its class: only an account's own server makes carbons for it.
+        (ns::CARBONS, "sent" | "received") => true,
+        // XEP-0203 section 4: "the recipient's server SHOULD discard a delayed delivery notation whose 'from'
+        // attribute matches the server's JabberID".
+        (ns::DELAY, "delay") => child.attribute("from").is_some_and(|from| {
+            Jid::parse(&from).is_ok_and(|from| from.as_str() == host || from.as_str() == account)
+        }),
+        // XEP-0359 section 3: "where the 'by' attribute matches the 'by' attribute they would otherwise set,
+        // MUST delete that element even if they are not adding their own stanza ID".
+        (ns::STANZA_ID, "stanza-id") => child
+            .attribute("by")
+            .is_some_and(|by| Jid::parse(&by).is_ok_and(|by| by.as_str() == account)),
+        _ => false,
+    };
+    draft.stanza.payload = draft.stanza.payload.without(is_forged);
+    Ok(())
+}
+
 /// Inbound: which sessions shall get it, by RFC 6121 section 8.5.
 pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     account::identify_unless_anonymous(turn)?;
@@ -34,21 +58,19 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         .as_ref()
         .and_then(|to| to.resourcepart());
     if let Some(resource) = resource {
-        match turn.actor.resource(resource) {
-            // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
-            Some(session) if !session.is_full() => {
-                draft.targets.push(session.id);
-                return Ok(());
-            }
-            // Its queue is full: it counts as gone until its client acknowledges.
-            Some(_) => {}
-            // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat
-            // is handled like one to the bare JID.
-            None => match type_ {
-                Type::Normal | Type::Groupchat => return Err(nobody()),
-                Type::Headline | Type::Error => return Ok(()),
-                _ => {}
-            },
+        let session = turn.actor.resource(resource);
+        // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
+        if let Some(session) = session.filter(|session| !session.is_full()) {
+            draft.targets.push(session.id);
+            return Ok(());
+        }
+        // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat is handled like
+        // one to the bare JID. One whose queue is full counts as gone until its client acknowledges, but for it
+        // a normal message can be kept.
+        match (type_, session) {
+            (Type::Normal, None) | (Type::Groupchat, _) => return Err(nobody()),
+            (Type::Headline | Type::Error, _) => return Ok(()),
+            _ => {}
         }
     } else if type_ == Type::Groupchat {
         // 8.5.2.1.1: "the server MUST NOT deliver the stanza to any of the available resources but
@@ -81,16 +103,18 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let storable = is_storable(&draft.stanza) && !turn.actor.anonymous;
     if !draft.targets.is_empty() {
         if storable && turn.config.delivery.keep == Keep::Always {
-            draft.kept = Some(pending::put(turn, &draft.stanza)?);
+            draft.kept = Some(pending::put(turn, &draft.stanza, turn.now.wall_ms)?);
         }
         return Ok(());
     }
-    if storable {
+    // The switch of XEP-0160 is about who is away: a session whose queue is full is not.
+    let full = |session: &&Session| {
+        session.is_available() && session.priority >= 0 && session.is_full()
+    };
+    let is_missed = turn.actor.sessions.iter().any(|session| full(&session));
+    if storable && (is_missed || turn.catalog.has("offline")) {
         pending::check_quota(turn, draft.stanza.charge())?;
-        let number = pending::put(turn, &draft.stanza)?;
-        let full = |session: &&Session| {
-            session.is_available() && session.priority >= 0 && session.is_full()
-        };
+        let number = pending::put(turn, &draft.stanza, turn.now.wall_ms)?;
         for session in turn.actor.sessions.iter().filter(full) {
             turn.out.change.push(Change::Missed {
                 session: session.id,
@@ -163,7 +187,7 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
         Leftover::Bounce => Err(nobody()),
         Leftover::Keep => {
             pending::check_quota(turn, held.stanza.charge())?;
-            pending::put(turn, &held.stanza)?;
+            pending::put(turn, &held.stanza, held.wall_ms)?;
             Ok(())
         }
         Leftover::Redeliver(sessions) => {
@@ -184,10 +208,9 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
 /// What was sent once already says when.
 fn delayed(turn: &Turn<'_, Account>, held: &Unacked) -> Stanza {
     let mut stanza = held.stanza.clone();
-    if let (false, Ok(host)) = (
-        stanza.payload.has(ns::DELAY, "delay"),
-        Jid::domain(&turn.host.name),
-    ) {
+    if let Ok(host) = Jid::domain(&turn.host.name)
+        && !pending::is_stamped(&stanza, &host)
+    {
         stanza.payload = stanza.payload.with(&delay_element(&host, held.wall_ms));
     }
     stanza

@@ -7,7 +7,7 @@ use crate::base::{SessionId, StreamKey, limits};
 use crate::jid::Jid;
 use crate::stanza::Stanza;
 
-use super::acks::Acks;
+use super::acks::{Acks, Bounds};
 
 /// A bound resource of an account.
 pub struct Session {
@@ -52,6 +52,14 @@ pub struct Flood {
     pub backlog_bytes: usize,
 }
 
+impl Flood {
+    /// Whether something of this sender waits behind the cursor.
+    pub fn holds_from(&self, sender: &Option<Jid>) -> bool {
+        let mut waiting = self.backlog.iter();
+        waiting.any(|delivery| delivery.stanza.header.from == *sender)
+    }
+}
+
 impl Session {
     /// A session on `stream`, with no presence yet.
     pub fn new(id: SessionId, jid: Jid, stream: StreamKey) -> Session {
@@ -90,12 +98,19 @@ impl Session {
         unacked + self.flood.as_ref().map_or(0, |flood| flood.backlog_bytes)
     }
 
-    /// The queue of unacknowledged stanzas has reached its bound.
+    /// The queue of unacknowledged stanzas, or that behind the cursor, has reached its bound.
     pub fn is_full(&self) -> bool {
-        self.acks.as_ref().is_some_and(|acks| acks.is_full())
-            || self
-                .flood
-                .as_ref()
-                .is_some_and(|flood| flood.backlog_bytes >= limits::OUTBOUND_SOFT_BYTES)
+        let acks = self.acks.as_deref();
+        acks.is_some_and(Acks::is_full)
+            || self.flood.as_ref().is_some_and(|flood| {
+                let bounds = acks.map_or(BACKLOG_BOUNDS, Acks::backlog_bounds);
+                flood.backlog.len() >= bounds.count_max || flood.backlog_bytes >= bounds.bytes_max
+            })
     }
 }
+
+/// What may wait behind a cursor for a client that acknowledges nothing.
+const BACKLOG_BOUNDS: Bounds = Bounds {
+    count_max: usize::MAX,
+    bytes_max: limits::OUTBOUND_SOFT_BYTES,
+};

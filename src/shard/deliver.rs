@@ -3,7 +3,7 @@
 
 use crate::actor::Delivery;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
-use crate::im::acks::{TooHigh, Unacked};
+use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
 use crate::stanza::{Kind, StreamCondition, StreamError, ns};
 use crate::stream::{Item, SessionRef};
@@ -24,7 +24,11 @@ impl Shard {
             return self.post_to(actor, Mail::Leftover(held(now, delivery)));
         };
         match &mut session.flood {
-            Some(flood) if delivery.stanza.header.kind == Kind::Message => {
+            // RFC 6120 section 10.1: what the same sender says otherwise waits behind its messages.
+            Some(flood)
+                if delivery.stanza.header.kind == Kind::Message
+                    || flood.holds_from(&delivery.stanza.header.from) =>
+            {
                 flood.backlog_bytes += delivery.stanza.charge();
                 flood.backlog.push_back(delivery);
             }
@@ -51,7 +55,13 @@ impl Shard {
             asks = stream.is_some() && acks.asks(again_after);
         }
         let is_full = session.acks.as_ref().is_some_and(|acks| acks.is_full());
+        let is_overfull = session.acks.as_ref().is_some_and(|acks| acks.is_overfull());
         let Some(key) = stream else {
+            if is_overfull {
+                // DESIGN section 7: what a client that is away cannot take goes back to the account.
+                log::info!("session_overfull session={}", session.jid);
+                self.end_session(now, actor, delivery.session, Vec::new());
+            }
             return;
         };
         let Some(stream) = self.streams.get_mut(key) else {
@@ -111,7 +121,7 @@ impl Shard {
         if stream.outbound.awaits_written() {
             let numbers: Vec<u64> = stream.outbound.written().collect();
             for number in numbers {
-                self.forget_row(actor, number, 0);
+                self.forget_row(actor, number);
             }
         }
         self.advance_flood(now, actor, session);
@@ -133,17 +143,8 @@ impl Shard {
             let error = handled_count_too_high(too_high);
             return self.fail_stream(now, key, error);
         }
-        let gone: Vec<(Option<u64>, usize)> = acks
-            .acknowledge(h)
-            .map(|held| (held.kept, held.stanza.charge()))
-            .collect();
-        let asks = acks.asks(u32::MAX);
-        for (kept, bytes) in gone {
-            if let Some(number) = kept {
-                self.forget_row(at.actor, number, bytes);
-            }
-        }
-        if asks {
+        self.forget_acknowledged(at, h);
+        if self.acks_of(at).is_some_and(|acks| acks.asks(u32::MAX)) {
             self.say(key, REQUEST.to_owned());
         }
         self.count_cell(at.actor);
@@ -151,6 +152,23 @@ impl Shard {
             self.deliver_missed(now, at.actor, at.session);
         }
         self.advance_flood(now, at.actor, at.session);
+    }
+
+    /// What the client has by its count `h`, which was checked, leaves the queue and the store.
+    pub(super) fn forget_acknowledged(&mut self, at: SessionRef, h: u32) {
+        let Some(acks) = self.acks_of(at) else {
+            return;
+        };
+        let gone: Vec<u64> = acks.acknowledge(h).filter_map(|held| held.kept).collect();
+        for number in gone {
+            self.forget_row(at.actor, number);
+        }
+    }
+
+    /// The counters of a session, if it has any.
+    pub(super) fn acks_of(&mut self, at: SessionRef) -> Option<&mut Acks> {
+        let cell = self.cells.get_mut(at.actor)?;
+        cell.account.session_mut(at.session)?.acks.as_deref_mut()
     }
 
     /// Messages that were kept while the session's queue was full are due to it.
@@ -167,11 +185,13 @@ impl Shard {
     }
 
     /// A client has the message: its row goes.
-    fn forget_row(&mut self, actor: ActorKey, number: u64, bytes: usize) {
+    fn forget_row(&mut self, actor: ActorKey, number: u64) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        cell.account.forget_kept(bytes);
+        // Two clients may have the same message, and how long its row is nobody remembers: what is kept is
+        // counted again when the next message finds nobody.
+        cell.account.tally = None;
         if let Some(identity) = cell.account.identity {
             self.unsave(pending::delete(identity.id, number));
         }

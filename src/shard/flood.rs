@@ -1,10 +1,13 @@
 //! Kept messages on their way to a session: a cursor over rows, pulled whenever its stream has room, and a
 //! backlog of what came meanwhile, so that the order stays.
 
+use std::collections::BTreeSet;
+
 use crate::actor::rows::Fence;
 use crate::actor::{Answer, Delivery};
 use crate::base::{ActorKey, Now, SessionId, limits};
 use crate::im::pending;
+use crate::im::Session;
 use crate::im::session::Flood;
 use crate::jid::Jid;
 
@@ -49,8 +52,12 @@ impl Shard {
         let Some(session) = cell.account.session_mut(id) else {
             return;
         };
-        let room = session.acks.as_ref().is_none_or(|acks| !acks.is_full());
+        let (count, bytes) = session
+            .acks
+            .as_ref()
+            .map_or((usize::MAX, usize::MAX), |acks| acks.cursor_room());
         let stream = session.stream.and_then(|key| self.streams.get(key));
+        let room = count > 0 && bytes > 0;
         let room = room && stream.is_some_and(|s| s.outbound.bytes() < limits::CURSOR_REFILL_BYTES);
         let (Some(flood), Some(identity)) = (&mut session.flood, identity) else {
             return;
@@ -63,8 +70,8 @@ impl Shard {
             return;
         }
         let mut range = pending::range(identity.id, flood.next, flood.end);
-        range.count_max = FLOOD_COUNT;
-        range.bytes_max = limits::RANGE_BYTES_MAX;
+        range.count_max = count.min(FLOOD_COUNT);
+        range.bytes_max = bytes.min(limits::RANGE_BYTES_MAX);
         let Ok(ticket) = self.seats.take(Seat::Flood(actor, id)) else {
             // The store is overloaded: the next write or acknowledgement tries again.
             return;
@@ -103,11 +110,17 @@ impl Shard {
         };
         let last = rows.last().and_then(|row| pending::number(&row.key));
         flood.next = last.map_or(flood.next, |last| last + 1);
-        // A row that is on its way to this very session already is not sent to it again.
-        let in_flight: Vec<u64> = session
-            .acks
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        // A row that is on its way to this or another session is not sent again. Should that one end without
+        // its acknowledgement, it comes back as a leftover.
+        let in_flight: BTreeSet<u64> = cell
+            .account
+            .sessions
             .iter()
-            .flat_map(|acks| acks.unacked().filter_map(|held| held.kept))
+            .filter(|session| !session.ended)
+            .flat_map(|session| self.rows_in_flight(session))
             .collect();
         for row in rows {
             let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
@@ -142,6 +155,20 @@ impl Shard {
         for delivery in flood.into_iter().flat_map(|flood| flood.backlog) {
             self.deliver(now, actor, delivery);
         }
+        // What did not fit into the backlog was kept and comes next.
+        self.deliver_missed(now, actor, id);
+    }
+
+    /// Numbers of the rows that a session has not acknowledged, its socket not taken, or its cursor holds up.
+    fn rows_in_flight(&self, session: &Session) -> Vec<u64> {
+        let stream = session.stream.and_then(|key| self.streams.get(key));
+        let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());
+        let unacked = session.acks.iter().flat_map(|acks| acks.unacked());
+        let backlog = session.flood.iter().flat_map(|flood| &flood.backlog);
+        unwritten
+            .chain(unacked.filter_map(|held| held.kept))
+            .chain(backlog.filter_map(|delivery| delivery.kept))
+            .collect()
     }
 }
 

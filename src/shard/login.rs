@@ -41,6 +41,9 @@ impl Shard {
 
     /// At home: the client hears that it is authenticated, and what became of what it asked beside.
     pub(super) fn complete_login(&mut self, now: Now, key: StreamKey) {
+        if self.refuse_outdated(now, key) {
+            return;
+        }
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -81,7 +84,7 @@ impl Shard {
         now: Now,
         key: StreamKey,
         login: &Login,
-        resume: Option<ResumeWish>,
+        resume: Option<Result<ResumeWish, &'static str>>,
         bind: Option<BindWish>,
     ) {
         let mut inline = String::new();
@@ -89,15 +92,17 @@ impl Shard {
             stream.phase = Phase::Binding;
         }
         let mut resumed = None;
-        if let Some(wish) = &resume {
-            match self.resume(now, key, wish) {
+        match &resume {
+            None => {}
+            Some(Err(condition)) => inline.push_str(&failed(condition, None)),
+            Some(Ok(wish)) => match self.resume(now, key, wish) {
                 Ok(session) => {
                     inline.push_str(&self.resumed_xml(session, &wish.previd));
                     resumed = Some(session);
                 }
                 Err(Refusal::Unknown) => inline.push_str(&failed("item-not-found", None)),
                 Err(Refusal::TooHigh(error)) => return self.fail_stream(now, key, error),
-            }
+            },
         }
         if let (None, Some(wish)) = (resumed, &bind) {
             match self.bind_inline(now, key, wish) {
@@ -174,10 +179,11 @@ impl Shard {
     ) -> Result<String, StanzaError> {
         // Section 4.1: the server makes the resource; the tag says what it begins with.
         let unique = self.rng.token();
-        let resource = match &wish.tag {
-            Some(tag) => format!("{tag}/{unique}"),
-            None => unique,
-        };
+        let tagged = wish.tag.as_ref().map(|tag| format!("{tag}/{unique}"));
+        // "subject to the necessary validation for resource identifiers": a tag that cannot be one is left out.
+        let bare = self.streams.get(key).and_then(|stream| stream.jid.as_ref());
+        let fits = |tagged: &String| bare.is_some_and(|bare| bare.with_resource(tagged).is_ok());
+        let resource = tagged.filter(fits).unwrap_or(unique);
         self.bind(now, key, Some(resource))?;
         let mut bound = format!("<bound xmlns='{}'>", ns::BIND2);
         if let Some(at) = self.session_of(key) {
@@ -226,25 +232,20 @@ impl Shard {
         let taken = jid
             .resourcepart()
             .and_then(|resource| cell.account.resource(resource));
-        let taken = taken.map(|session| session.id);
-        let living = cell
-            .account
-            .sessions
-            .iter()
-            .filter(|session| !session.ended)
-            .count();
+        let taken = taken.map(|session| (session.id, session.stream.is_some()));
         match (taken, self.config.c2s.resource_conflict) {
             (None, _) => {}
-            // Section 7.7.2.2, the three choices in their order.
+            // Section 7.7.2.2 is about "a currently connected client": one that is away and did not resume
+            // stands in nobody's way.
+            (Some((old, false)), _) | (Some((old, true)), ResourceConflict::ReplaceOld) => {
+                let text = "Another connection took this resource";
+                let error = StreamError::new(StreamCondition::Conflict, text);
+                self.expel(now, actor, old, error);
+            }
             (Some(_), ResourceConflict::MakeNew) => {
                 jid = bare.with_resource(&self.rng.token()).map_err(|_| {
                     StanzaError::new(Condition::InternalServerError, "No resource could be made")
                 })?;
-            }
-            (Some(old), ResourceConflict::ReplaceOld) => {
-                let text = "Another connection took this resource";
-                let error = StreamError::new(StreamCondition::Conflict, text);
-                self.expel(now, actor, old, error);
             }
             (Some(_), ResourceConflict::RefuseNew) => {
                 return Err(
@@ -253,15 +254,7 @@ impl Shard {
                 );
             }
         }
-        let replaces =
-            taken.is_some() && self.config.c2s.resource_conflict == ResourceConflict::ReplaceOld;
-        if living >= self.config.c2s.sessions_per_account as usize && !replaces {
-            // Section 7.6.2.1: "the server MUST return" this when the limit is reached.
-            return Err(StanzaError::new(
-                Condition::ResourceConstraint,
-                "Too many resources",
-            ));
-        }
+        self.make_room(now, actor)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
         self.cells[actor]
@@ -278,6 +271,28 @@ impl Shard {
         Ok(jid)
     }
 
+    /// Ends the session that has waited longest for its client when an account has as many as it may.
+    ///
+    /// # Errors
+    /// Section 7.6.2.1: "the server MUST return a <resource-constraint/> stanza error" when all are connected.
+    fn make_room(&mut self, now: Now, actor: ActorKey) -> Result<(), StanzaError> {
+        let sessions = &self.cells[actor].account.sessions;
+        let living = sessions.iter().filter(|session| !session.ended);
+        if living.clone().count() < self.config.c2s.sessions_per_account as usize {
+            return Ok(());
+        }
+        let away = living.filter(|session| session.stream.is_none());
+        let Some(oldest) = away.min_by_key(|session| session.ends_at_ms) else {
+            return Err(StanzaError::new(
+                Condition::ResourceConstraint,
+                "Too many resources",
+            ));
+        };
+        let oldest = oldest.id;
+        self.end_session(now, actor, oldest, Vec::new());
+        Ok(())
+    }
+
     /// XEP-0198 section 3.
     pub(super) fn enable_requested(&mut self, _now: Now, key: StreamKey, wish: EnableWish) {
         if let Some(at) = self.session_of(key) {
@@ -287,6 +302,9 @@ impl Shard {
     }
 
     fn enable(&mut self, at: SessionRef, wish: EnableWish) -> Result<String, String> {
+        if !self.catalog.has("stream-management") {
+            return Err(failed("feature-not-implemented", None));
+        }
         let sm = &self.config.sm;
         let bounds = Bounds {
             count_max: sm.unacked_count as usize,
@@ -343,6 +361,7 @@ impl Shard {
         key: StreamKey,
         wish: &ResumeWish,
     ) -> Result<SessionRef, Refusal> {
+        // With stream management switched off nobody can enable it: what is known now may still be resumed.
         let bare = self.streams.get(key).and_then(|stream| stream.jid.clone());
         let bare = bare.ok_or(Refusal::Unknown)?;
         let actor = *self.homes.get(bare.bare_str()).ok_or(Refusal::Unknown)?;
@@ -381,16 +400,13 @@ impl Shard {
             stream.login = None;
         }
         self.arm_stream(key);
-        self.acknowledged(now, key, at, wish.h);
+        // Nothing is asked yet: the client must hear that it is resumed before anything else.
+        self.forget_acknowledged(at, wish.h);
         Ok(at)
     }
 
-    fn resumed_xml(&self, at: SessionRef, previd: &str) -> String {
-        let received = self
-            .cells
-            .get(at.actor)
-            .and_then(|cell| cell.account.session(at.session)?.acks.as_ref())
-            .map_or(0, |acks| acks.received());
+    fn resumed_xml(&mut self, at: SessionRef, previd: &str) -> String {
+        let received = self.acks_of(at).map_or(0, |acks| acks.resume());
         let mut id = Vec::new();
         escape_attribute(previd, &mut id);
         let id = String::from_utf8(id).expect("escaping keeps UTF-8");

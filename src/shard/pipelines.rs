@@ -24,7 +24,7 @@ pub const INBOUND_MESSAGE: &[Stage<Account>] = &[
     // First: what only this server may say is never stored or shown in anybody else's words.
     Stage {
         feature: CORE,
-        run: carbons::strip_forged,
+        run: message::strip_forged,
     },
     Stage {
         feature: CORE,

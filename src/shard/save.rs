@@ -106,6 +106,13 @@ impl Shard {
         }
         for promise in record.promises {
             if let (Some(error), Some(stanza)) = (error, &promise.bounce) {
+                // It was counted as kept.
+                let to = stanza.header.to.as_ref();
+                if let Some(actor) = to.and_then(|to| self.actor_of(to))
+                    && let Some(cell) = self.cells.get_mut(actor)
+                {
+                    cell.account.tally = None;
+                }
                 self.bounce(now, stanza, &store_error(error));
             }
             if let Some(origin) = promise.settle {
@@ -126,7 +133,7 @@ impl Shard {
             return;
         };
         let due = acks.settle(origin.sequence);
-        let handled = acks.handled();
+        let handled = acks.told();
         let stream = session.stream;
         if let Some(stream) = stream
             && due

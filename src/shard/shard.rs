@@ -1,6 +1,6 @@
 //! The shard: its parts, and the border between core and shell.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use slotmap::SlotMap;
@@ -58,6 +58,8 @@ pub struct Shard {
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) next_session: u64,
+    /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
+    pub(super) outdated: BTreeMap<Box<str>, u64>,
     next_trace: u64,
 }
 
@@ -106,6 +108,7 @@ impl Shard {
             waiting_floods: Vec::new(),
             sockets_wait: false,
             next_session: 0,
+            outdated: BTreeMap::new(),
             next_trace: 0,
         }
     }

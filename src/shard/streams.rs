@@ -130,9 +130,10 @@ impl Shard {
             }
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
-            Event::Ended { clean } => {
-                let loss = if clean { Loss::Final } else { Loss::Resumable };
-                self.goodbye(now, key, loss);
+            Event::Goodbye => self.goodbye(now, key),
+            Event::Ended => {
+                self.lose_stream(now, key, Loss::Resumable);
+                self.close_stream(key);
             }
         }
     }
@@ -272,9 +273,20 @@ impl Shard {
         self.streams.get(key)?.session
     }
 
-    /// Our end of the stream is queued; its session goes its way, then the connection closes.
-    fn goodbye(&mut self, now: Now, key: StreamKey, loss: Loss) {
-        self.lose_stream(now, key, loss);
+    /// The client closed its stream: it hears how much of what it sent is settled, so that it need not send that
+    /// again, then the session ends.
+    fn goodbye(&mut self, now: Now, key: StreamKey) {
+        let told = self
+            .session_of(key)
+            .and_then(|at| self.acks_of(at))
+            .map(|acks| acks.told());
+        if let Some(h) = told {
+            self.say(key, ack(h));
+        }
+        self.lose_stream(now, key, Loss::Final);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.close();
+        }
         self.close_stream(key);
     }
 }

@@ -77,6 +77,15 @@ impl Outbound {
         self.rendered.drain(..)
     }
 
+    /// Rows of what is not in the socket yet.
+    pub fn kept(&self) -> impl Iterator<Item = u64> + '_ {
+        let waiting = self.queue.iter().filter_map(|item| match item {
+            Item::Stanza { kept, .. } => *kept,
+            Item::Xml(_) => None,
+        });
+        waiting.chain(self.rendered.iter().copied())
+    }
+
     /// Whether something rendered has a row that waits for [`Outbound::written`].
     pub fn awaits_written(&self) -> bool {
         !self.rendered.is_empty()

@@ -134,8 +134,10 @@ pub enum Event {
     Stanza(Stanza),
     /// A stanza of the bound session that its sender shall hear an error about.
     Malformed(Stanza, StanzaError),
-    /// The client closed its stream, or did what ends it; our end is queued.
-    Ended { clean: bool },
+    /// The client closed its stream (RFC 6120 section 4.4); our end is still to be said.
+    Goodbye,
+    /// The client did what ends its stream; our end is queued.
+    Ended,
 }
 
 impl StreamState {
@@ -243,7 +245,7 @@ impl StreamState {
         }
         self.outbound.push_xml(error.to_xml());
         self.close();
-        Some(Event::Ended { clean: false })
+        Some(Event::Ended)
     }
 
     /// Ends our half: nothing is written behind it.
@@ -312,10 +314,7 @@ impl StreamState {
         match frame {
             Frame::Keepalive => None,
             Frame::Header(text) => self.on_header(cx, text),
-            Frame::End => {
-                self.close();
-                Some(Event::Ended { clean: true })
-            }
+            Frame::End => Some(Event::Goodbye),
             Frame::Element(text) => self.on_element(cx, text, limits),
         }
     }

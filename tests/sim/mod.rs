@@ -15,6 +15,7 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
 use stonechat::im::pending::PENDING;
+use stonechat::jid::Jid;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
 };
@@ -204,6 +205,15 @@ impl World {
             .add("localhost", localpart, &secret, self.now)
             .expect("a fresh name");
         self.store.lock().sync().expect("no fault is set");
+    }
+
+    /// Disables an account, as the operator does.
+    pub fn disable(&mut self, localpart: &str) {
+        let done = self.accounts.disable("localhost", localpart);
+        done.expect("the account exists");
+        self.store.lock().sync().expect("no fault is set");
+        let jid = Jid::parse(&format!("{localpart}@localhost")).expect("a prepared name");
+        self.control(&Control::Disconnect(jid));
     }
 
     /// Opens a connection through a listener of direct TLS, its handshake done.
