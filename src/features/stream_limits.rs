@@ -1,5 +1,5 @@
 //! XEP-0478: Stream Limits Advertisement, version 0.1.0: see `stream/features.rs`. Scenarios:
-//! `tests/scenarios/stream_limits.xmpp`
+//! `tests/scenarios/bind.xmpp`, `framing.xmpp`
 
 use super::NONE;
 use crate::actor::{Feature, Spec};
