@@ -10,6 +10,10 @@ use crate::stanza::Stanza;
 
 /// One step of what happens to a stanza.
 pub struct Stage<A: Actor> {
+    /// What the operator reads in the README: the module and function that run.
+    pub name: &'static str,
+    /// Why it stands where it stands; empty where it is alone.
+    pub why: &'static str,
     /// The feature that it belongs to: a stage of a feature that is switched off is skipped.
     pub feature: &'static str,
     /// May suspend, reject, edit the draft, or pass.

@@ -250,7 +250,7 @@ pub struct Delivery {
     /// lost in a crash; "offline-only" those whose recipient is not connected.
     /// reload: live
     pub keep: Keep,
-    /// Offline messages kept for one account; beyond it senders hear `resource-constraint`.
+    /// Offline messages kept for one account; beyond it senders hear `service-unavailable`.
     /// reload: live
     pub offline_count: u32,
     /// Bytes of the same.

@@ -1,4 +1,5 @@
-//! XEP-0280: Message Carbons, version 1.0.1. Scenarios: `tests/scenarios/carbons.xmpp`
+//! XEP-0280: Message Carbons, version 1.0.1, in the wrapping of XEP-0297: Stanza Forwarding, version 1.0.
+//! Scenarios: `tests/scenarios/carbons.xmpp`
 //!
 //! | section | item |
 //! |---|---|

@@ -23,5 +23,6 @@ mod turns;
 pub use input::{CloseReason, Control, Input, Opened, Place};
 pub use mesh::Batch;
 pub use output::{Ask, Output};
+pub use pipelines::PIPELINES;
 pub use route::Routes;
 pub use shard::{Rendered, Seeds, Shard};
