@@ -21,8 +21,9 @@ impl Shard {
             Control::Drain => {
                 let keys: Vec<StreamKey> = self.streams.keys().collect();
                 for key in keys {
-                    self.lose_stream(now, key, Loss::Final);
-                    self.fail_stream(now, key, self.farewell());
+                    let farewell = self.farewell();
+                    self.lose_stream(now, key, Loss::Final(farewell.condition.name()));
+                    self.fail_stream(now, key, farewell);
                 }
             }
             Control::Disconnect(jid) => {

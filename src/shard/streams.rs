@@ -12,7 +12,7 @@ use crate::xml::Scratch;
 use super::Shard;
 use super::cell::Mail;
 use super::output::{Ask, Output};
-use super::session_end::Loss;
+use super::session_end::{CLOSED, Loss};
 use super::turns::Seat;
 
 impl Shard {
@@ -126,7 +126,11 @@ impl Shard {
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
             Event::Ended { clean } => {
-                let loss = if clean { Loss::Final } else { Loss::Resumable };
+                let loss = if clean {
+                    Loss::Final(CLOSED)
+                } else {
+                    Loss::Resumable
+                };
                 self.goodbye(now, key, loss);
             }
         }
