@@ -23,8 +23,9 @@ impl Shard {
             Control::Drain => {
                 let keys: Vec<StreamKey> = self.streams.keys().collect();
                 for key in keys {
-                    self.lose_stream(now, key, Loss::Final);
-                    self.fail_stream(now, key, self.farewell());
+                    let farewell = self.farewell();
+                    self.lose_stream(now, key, Loss::Final(farewell.condition.name()));
+                    self.fail_stream(now, key, farewell);
                 }
                 // Those that wait for their clients, too: what they hold has no other place.
                 let actors: Vec<ActorKey> = self.cells.keys().collect();

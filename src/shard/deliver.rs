@@ -10,7 +10,7 @@ use crate::stream::{Item, SessionRef};
 
 use super::Shard;
 use super::cell::Mail;
-use super::session_end::Loss;
+use super::session_end::{Loss, OVERFULL};
 
 impl Shard {
     /// Delivers to a session, behind what it waits for.
@@ -60,7 +60,7 @@ impl Shard {
             if is_overfull {
                 // DESIGN section 7: what a client that is away cannot take goes back to the account.
                 log::info!("session_overfull session={}", session.jid);
-                self.end_session(now, actor, delivery.session, Vec::new());
+                self.end_session(now, actor, delivery.session, Vec::new(), OVERFULL);
             }
             return;
         };

@@ -21,6 +21,7 @@ use crate::xml::{escape_attribute, escape_text};
 use super::Shard;
 use super::deliver::{REQUEST, handled_count_too_high};
 use super::output::Output;
+use super::session_end::GAVE_WAY;
 
 impl Shard {
     /// The credentials are right: the stream goes where the account lives, and nothing is said before.
@@ -289,7 +290,7 @@ impl Shard {
             ));
         };
         let oldest = oldest.id;
-        self.end_session(now, actor, oldest, Vec::new());
+        self.end_session(now, actor, oldest, Vec::new(), GAVE_WAY);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::Shard;
 use super::cell::Mail;
 use super::load::Pressure;
 use super::output::{Ask, Output};
-use super::session_end::Loss;
+use super::session_end::{CLOSED, Loss};
 use super::turns::Seat;
 
 impl Shard {
@@ -283,7 +283,7 @@ impl Shard {
         if let Some(h) = told {
             self.say(key, ack(h));
         }
-        self.lose_stream(now, key, Loss::Final);
+        self.lose_stream(now, key, Loss::Final(CLOSED));
         if let Some(stream) = self.streams.get_mut(key) {
             stream.close();
         }

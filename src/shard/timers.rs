@@ -11,7 +11,7 @@ use crate::stanza::{Header, Kind, Payload, Type, reply_error};
 use crate::stream::Phase;
 
 use super::Shard;
-use super::session_end::Loss;
+use super::session_end::{Loss, NOT_RESUMED};
 
 /// The earliest deadline of each stream and account that has one.
 #[derive(Default)]
@@ -200,7 +200,7 @@ impl Shard {
             .map(|s| s.id)
             .collect();
         for id in over {
-            self.end_session(now, actor, id, Vec::new());
+            self.end_session(now, actor, id, Vec::new(), NOT_RESUMED);
         }
         self.bounce_overdue(now, actor);
         let Some(cell) = self.cells.get(actor) else {
