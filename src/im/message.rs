@@ -108,9 +108,8 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         return Ok(());
     }
     // The switch of XEP-0160 is about who is away: a session whose queue is full is not.
-    let full = |session: &&Session| {
-        session.is_available() && session.priority >= 0 && session.is_full()
-    };
+    let full =
+        |session: &&Session| session.is_available() && session.priority >= 0 && session.is_full();
     let is_missed = turn.actor.sessions.iter().any(|session| full(&session));
     if storable && (is_missed || turn.catalog.has("offline")) {
         pending::check_quota(turn, draft.stanza.charge())?;

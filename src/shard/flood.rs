@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use crate::actor::rows::Fence;
 use crate::actor::{Answer, Delivery};
 use crate::base::{ActorKey, Now, SessionId, limits};
-use crate::im::pending;
 use crate::im::Session;
+use crate::im::pending;
 use crate::im::session::Flood;
 use crate::jid::Jid;
 
