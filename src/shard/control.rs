@@ -34,6 +34,7 @@ impl Shard {
                         // It may be another account from now on, or none.
                         cell.account.identity = None;
                         cell.account.tally = None;
+                        cell.account.origins = None;
                     }
                 }
             }

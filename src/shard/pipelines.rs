@@ -2,7 +2,7 @@
 
 use crate::actor::{Draft, Outcome, Stage, Turn};
 use crate::features::carbons;
-use crate::im::{Account, iq, message, presence};
+use crate::im::{Account, iq, message, origin, presence};
 use crate::stanza::Kind;
 
 /// What happens to a message that a local user sends.
@@ -26,6 +26,11 @@ pub const INBOUND_MESSAGE: &[Stage<Account>] = &[
         feature: CORE,
         run: carbons::strip_forged,
     },
+    // Before anybody is chosen: what its sender repeats, because it never saw the acknowledgement, happens once.
+    Stage {
+        feature: CORE,
+        run: origin::recognise,
+    },
     Stage {
         feature: CORE,
         run: message::choose_sessions,
@@ -34,6 +39,11 @@ pub const INBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
         feature: CORE,
         run: message::keep,
+    },
+    // Behind keeping: only what is kept can be told from its repetition after a crash.
+    Stage {
+        feature: CORE,
+        run: origin::remember,
     },
     // Behind keeping: a stanza that is refused is not copied.
     Stage {
