@@ -88,6 +88,11 @@ pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 pub const PENDING_COUNT_MAX: usize = 1_000;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
+/// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
+pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// How often marks that are too old are swept out of the store.
+pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error.

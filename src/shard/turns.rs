@@ -35,6 +35,7 @@ pub(super) struct Seats {
 pub(super) enum Seat {
     Need(ActorKey, Need),
     Flood(ActorKey, SessionId),
+    Sweep,
     Save(SaveRecord),
     Auth(StreamKey),
 }
@@ -50,7 +51,9 @@ impl Seats {
         let (used, bound) = match &seat {
             Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
             Seat::Save(_) => (&mut self.store, usize::MAX),
-            Seat::Need(..) | Seat::Flood(..) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
+            Seat::Need(..) | Seat::Flood(..) | Seat::Sweep => {
+                (&mut self.store, limits::STORE_OUTSTANDING_MAX)
+            }
         };
         if *used >= bound {
             return Err(seat);
@@ -134,7 +137,7 @@ impl Shard {
             }
             let outcome = self.attempt(now, actor);
             match outcome {
-                Ok(()) => {
+                Ok(()) | Err(Stop::Done) => {
                     let mail = self.finish_mail(actor);
                     self.apply(now, actor, mail);
                 }
@@ -284,6 +287,7 @@ impl Shard {
             None => log::debug!("answer_for_nobody ticket={}", ticket.0),
             Some(Seat::Need(actor, need)) => self.fetched(now, actor, ticket, need, answer),
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
+            Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
             Some(Seat::Auth(stream)) => {
                 let answer = match answer {
