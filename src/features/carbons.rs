@@ -52,7 +52,12 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 
 /// Inbound: "deliver a forwarded copy to each Carbons-enabled resource ... that did not receive it".
 pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    if draft.targets.is_empty() || !is_eligible(&draft.stanza, Direction::Received) {
+    // Most accounts have nobody else to tell: no need to look into the message.
+    let wanted = |session: &Session| wants_copy(session) && !draft.targets.contains(&session.id);
+    if draft.targets.is_empty()
+        || !turn.actor.sessions.iter().any(wanted)
+        || !is_eligible(&draft.stanza, Direction::Received)
+    {
         return Ok(());
     }
     // What another session of the same account sent was copied when it was sent.
@@ -68,10 +73,12 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// Inbound, first: only an account's own server makes carbons for it (CVE-2017-5589 and its class), so
 /// whatever claims to be one on arrival is a forgery.
 pub fn strip_forged(_: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    draft.stanza.payload = draft
-        .stanza
-        .payload
-        .without(|child| child.ns() == ns::CARBONS && matches!(child.name(), "sent" | "received"));
+    let payload = &draft.stanza.payload;
+    if payload.has(ns::CARBONS, "sent") || payload.has(ns::CARBONS, "received") {
+        draft.stanza.payload = payload.without(|child| {
+            child.ns() == ns::CARBONS && matches!(child.name(), "sent" | "received")
+        });
+    }
     Ok(())
 }
 
@@ -100,7 +107,7 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>, enabled: bool) -> Outcome {
 }
 
 fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[SessionId]) {
-    let wanted = |session: &&Session| session.carbons && !session.ended;
+    let wanted = |session: &&Session| wants_copy(session);
     let mut payload: Option<Payload> = None;
     for session in turn.actor.sessions.iter().filter(wanted) {
         if skip.contains(&session.id) {
@@ -112,6 +119,10 @@ fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[Se
         let carbon = addressed(turn.actor.jid.clone(), session.jid.clone(), stanza, payload);
         turn.out.deliver(session.id, carbon);
     }
+}
+
+fn wants_copy(session: &Session) -> bool {
+    session.carbons && !session.ended
 }
 
 /// Section 7: "the 'from' attribute MUST be the Carbons-enabled user's bare JID ... and the 'to' attribute
@@ -151,9 +162,9 @@ fn is_eligible(stanza: &Stanza, direction: Direction) -> bool {
     if payload.has(ns::CARBONS, "private") || payload.has(ns::HINTS, "no-copy") {
         return false;
     }
-    let instant_messaging = payload.children().any(|child| {
+    let instant_messaging = payload.names().any(|(ns, _)| {
         matches!(
-            child.ns(),
+            ns,
             ns::RECEIPTS | ns::CHAT_STATES | ns::CHAT_MARKERS | ns::CONFERENCE
         )
     });

@@ -12,7 +12,7 @@ use super::session::Session;
 
 /// Outbound: to the home of its recipient.
 pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let mut stanza = draft.stanza.clone();
+    let mut stanza = draft.take_stanza();
     // RFC 6120 section 8.1.1.1: "If the client ... a message stanza ... does not contain a 'to'
     // address", it is addressed to the sender's own bare JID (RFC 6120 section 10.3.1).
     stanza
@@ -78,14 +78,15 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
 /// Inbound: whether it gets a pending row, and under which number (DESIGN section 20).
 pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let type_ = draft.stanza.header.type_;
-    let storable = is_storable(&draft.stanza) && !turn.actor.anonymous;
+    let is_storable =
+        |turn: &Turn<'_, Account>| is_storable(&draft.stanza) && !turn.actor.anonymous;
     if !draft.targets.is_empty() {
-        if storable && turn.config.delivery.keep == Keep::Always {
+        if turn.config.delivery.keep == Keep::Always && is_storable(turn) {
             draft.kept = Some(pending::put(turn, &draft.stanza)?);
         }
         return Ok(());
     }
-    if storable {
+    if is_storable(turn) {
         pending::check_quota(turn, draft.stanza.charge())?;
         let number = pending::put(turn, &draft.stanza)?;
         let full = |session: &&Session| {
@@ -109,15 +110,22 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 
 /// Inbound, last: to the chosen sessions.
 pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let shared = draft.targets.len() > 1;
-    for &session in &draft.targets {
-        turn.out.deliver.push(Delivery {
-            session,
-            stanza: draft.stanza.clone(),
-            kept: draft.kept,
-            shared,
-        });
+    let Some((&last, others)) = draft.targets.split_last() else {
+        return Ok(());
+    };
+    let (kept, shared) = (draft.kept, !others.is_empty());
+    let delivery = |session, stanza| Delivery {
+        session,
+        stanza,
+        kept,
+        shared,
+    };
+    for &session in others {
+        let stanza = draft.stanza.clone();
+        turn.out.deliver.push(delivery(session, stanza));
     }
+    let stanza = draft.take_stanza();
+    turn.out.deliver.push(delivery(last, stanza));
     Ok(())
 }
 
@@ -131,8 +139,8 @@ pub fn is_storable(stanza: &Stanza) -> bool {
 
 fn is_only_chat_state(stanza: &Stanza) -> bool {
     let mut seen = false;
-    for child in stanza.payload.children() {
-        match (child.ns(), child.name()) {
+    for name in stanza.payload.names() {
+        match name {
             (ns::CHAT_STATES, _) => seen = true,
             // A thread id belongs to the chat state's conversation and says nothing by itself.
             (ns::CLIENT, "thread") | (ns::HINTS, _) => {}
