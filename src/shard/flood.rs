@@ -47,6 +47,9 @@ impl Shard {
         let Some(session) = cell.account.session_mut(id) else {
             return;
         };
+        if session.flood.is_none() {
+            return;
+        }
         let room = session.acks.as_ref().is_none_or(|acks| !acks.is_full());
         let stream = session.stream.and_then(|key| self.streams.get(key));
         let room = room && stream.is_some_and(|s| s.outbound.bytes() < limits::CURSOR_REFILL_BYTES);
