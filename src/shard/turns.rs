@@ -209,7 +209,7 @@ impl Shard {
     fn finish_mail(&mut self, actor: ActorKey) -> Option<Mail> {
         let cell = self.cells.get_mut(actor)?;
         cell.runs = 0;
-        cell.loaded.clear();
+        cell.loaded = Vec::new();
         cell.mailbox.pop()
     }
 
