@@ -23,11 +23,14 @@ impl Shard {
             // It ended between the choice and the delivery.
             return self.post_to(actor, Mail::Leftover(held(now, delivery)));
         };
+        // Behind a full backlog nothing more may wait: the bounds of the queues before it judge it instead.
+        let is_full = session.is_full();
         match &mut session.flood {
             // RFC 6120 section 10.1: what the same sender says otherwise waits behind its messages.
             Some(flood)
-                if delivery.stanza.header.kind == Kind::Message
-                    || flood.holds_from(&delivery.stanza.header.from) =>
+                if !is_full
+                    && (delivery.stanza.header.kind == Kind::Message
+                        || flood.holds_from(&delivery.stanza.header.from)) =>
             {
                 flood.backlog_bytes += delivery.stanza.charge();
                 flood.backlog.push_back(delivery);

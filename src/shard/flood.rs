@@ -162,7 +162,7 @@ impl Shard {
         self.deliver_missed(now, actor, id);
     }
 
-    /// Numbers of the rows that a session has not acknowledged, its socket not taken, or its cursor holds up.
+    /// Numbers of the rows that a session has not acknowledged, or that wait for its stream or behind its cursor.
     fn rows_in_flight(&self, session: &Session) -> Vec<u64> {
         let stream = session.stream.and_then(|key| self.streams.get(key));
         let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());
