@@ -164,7 +164,8 @@
 //! - A stanza is *settled* when what it promises is durable or its sender was told otherwise. Its
 //!   [`actor::Origin`] travels with it, and whoever takes it sends [`actor::Envelope::Settled`] back.
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all
-//!   that the living process holds ([`im::acks::Acks::received`]), so a resumption repeats nothing.
+//!   that the living process holds ([`im::acks::Acks::resume`]), so a resumption repeats nothing; and no later
+//!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
 //! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
