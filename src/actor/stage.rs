@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::envelope::Origin;
 use super::turn::{Actor, Outcome, Turn};
 use crate::base::SessionId;
-use crate::stanza::Stanza;
+use crate::stanza::{Header, Payload, Stanza};
 
 /// One step of what happens to a stanza.
 pub struct Stage<A: Actor> {
@@ -44,5 +44,15 @@ impl Draft {
             targets: SmallVec::new(),
             kept: None,
         }
+    }
+
+    /// Takes the stanza out, for a last stage: what is left behind says nothing.
+    pub fn take_stanza(&mut self) -> Stanza {
+        let Header { kind, type_, .. } = self.stanza.header;
+        let nothing = Stanza {
+            header: Header::new(kind, type_),
+            payload: Payload::EMPTY,
+        };
+        std::mem::replace(&mut self.stanza, nothing)
     }
 }

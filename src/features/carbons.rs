@@ -46,6 +46,11 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 
 /// Inbound: "deliver a forwarded copy to each Carbons-enabled resource ... that did not receive it".
 pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    // Most accounts have nobody else to tell: no need to look into the message.
+    let wanted = |session: &Session| wants_copy(session) && !draft.targets.contains(&session.id);
+    if !turn.actor.sessions.iter().any(wanted) {
+        return Ok(());
+    }
     let mut skip: Vec<SessionId> = draft.targets.to_vec();
     let from = draft.stanza.header.from.as_ref();
     if let Some(own) = from.filter(|from| from.bare_str() == turn.actor.jid.as_str()) {
@@ -86,7 +91,7 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>, enabled: bool) -> Outcome {
 }
 
 fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[SessionId]) {
-    let wanted = |session: &&Session| session.carbons && !session.ended;
+    let wanted = |session: &&Session| wants_copy(session);
     let mut payload: Option<Payload> = None;
     for session in turn.actor.sessions.iter().filter(wanted) {
         if skip.contains(&session.id) {
@@ -98,6 +103,10 @@ fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[Se
         let carbon = addressed(turn.actor.jid.clone(), session.jid.clone(), stanza, payload);
         turn.out.deliver(session.id, carbon);
     }
+}
+
+fn wants_copy(session: &Session) -> bool {
+    session.carbons && !session.ended
 }
 
 /// Section 7: "the 'from' attribute MUST be the Carbons-enabled user's bare JID ... and the 'to' attribute
@@ -137,9 +146,9 @@ fn is_eligible(stanza: &Stanza, direction: Direction) -> bool {
     if payload.has(ns::CARBONS, "private") || payload.has(ns::HINTS, "no-copy") {
         return false;
     }
-    let instant_messaging = payload.children().any(|child| {
+    let instant_messaging = payload.names().any(|(ns, _)| {
         matches!(
-            child.ns(),
+            ns,
             ns::RECEIPTS | ns::CHAT_STATES | ns::CHAT_MARKERS | ns::CONFERENCE
         )
     });

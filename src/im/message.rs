@@ -13,7 +13,7 @@ use super::session::Session;
 
 /// Outbound: to the home of its recipient.
 pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let mut stanza = draft.stanza.clone();
+    let mut stanza = draft.take_stanza();
     // RFC 6120 section 8.1.1.1: "If the client ... a message stanza ... does not contain a 'to'
     // address", it is addressed to the sender's own bare JID (RFC 6120 section 10.3.1).
     stanza
@@ -43,9 +43,21 @@ pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome 
             .is_some_and(|by| Jid::parse(&by).is_ok_and(|by| by.as_str() == account)),
         _ => false,
     };
-    draft.stanza.payload = draft.stanza.payload.without(is_forged);
+    // Most messages have nothing of the kind: the index says so without a look inside.
+    let payload = &draft.stanza.payload;
+    if STRIPPED.iter().any(|(ns, name)| payload.has(ns, name)) {
+        draft.stanza.payload = payload.without(is_forged);
+    }
     Ok(())
 }
+
+/// What [`strip_forged`] looks at.
+const STRIPPED: [(&str, &str); 4] = [
+    (ns::CARBONS, "sent"),
+    (ns::CARBONS, "received"),
+    (ns::DELAY, "delay"),
+    (ns::STANZA_ID, "stanza-id"),
+];
 
 /// Inbound: which sessions shall get it, by RFC 6121 section 8.5.
 pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
@@ -100,9 +112,10 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
 /// Inbound: whether it gets a pending row, and under which number (DESIGN section 20).
 pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let type_ = draft.stanza.header.type_;
-    let storable = is_storable(&draft.stanza) && !turn.actor.anonymous;
+    let is_storable =
+        |turn: &Turn<'_, Account>| is_storable(&draft.stanza) && !turn.actor.anonymous;
     if !draft.targets.is_empty() {
-        if storable && turn.config.delivery.keep == Keep::Always {
+        if turn.config.delivery.keep == Keep::Always && is_storable(turn) {
             draft.kept = Some(pending::put(turn, &draft.stanza, turn.now.wall_ms)?);
         }
         return Ok(());
@@ -111,7 +124,7 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let full =
         |session: &&Session| session.is_available() && session.priority >= 0 && session.is_full();
     let is_missed = turn.actor.sessions.iter().any(|session| full(&session));
-    if storable && (is_missed || turn.catalog.has("offline")) {
+    if is_storable(turn) && (is_missed || turn.catalog.has("offline")) {
         pending::check_quota(turn, draft.stanza.charge())?;
         let number = pending::put(turn, &draft.stanza, turn.now.wall_ms)?;
         for session in turn.actor.sessions.iter().filter(full) {
@@ -132,15 +145,22 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 
 /// Inbound, last: to the chosen sessions.
 pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let shared = draft.targets.len() > 1;
-    for &session in &draft.targets {
-        turn.out.deliver.push(Delivery {
-            session,
-            stanza: draft.stanza.clone(),
-            kept: draft.kept,
-            shared,
-        });
+    let Some((&last, others)) = draft.targets.split_last() else {
+        return Ok(());
+    };
+    let (kept, shared) = (draft.kept, !others.is_empty());
+    let delivery = |session, stanza| Delivery {
+        session,
+        stanza,
+        kept,
+        shared,
+    };
+    for &session in others {
+        let stanza = draft.stanza.clone();
+        turn.out.deliver.push(delivery(session, stanza));
     }
+    let stanza = draft.take_stanza();
+    turn.out.deliver.push(delivery(last, stanza));
     Ok(())
 }
 
@@ -154,8 +174,8 @@ pub fn is_storable(stanza: &Stanza) -> bool {
 
 fn is_only_chat_state(stanza: &Stanza) -> bool {
     let mut seen = false;
-    for child in stanza.payload.children() {
-        match (child.ns(), child.name()) {
+    for name in stanza.payload.names() {
+        match name {
             (ns::CHAT_STATES, _) => seen = true,
             // A thread id belongs to the chat state's conversation and says nothing by itself.
             (ns::CLIENT, "thread") | (ns::HINTS, _) => {}

@@ -44,6 +44,7 @@ impl Shard {
             if let Some(cell) = self.cells.get_mut(actor) {
                 cell.account.identity = None;
                 cell.account.tally = None;
+                cell.account.origins = None;
             }
         }
         let is_login = |stream: &StreamState| {

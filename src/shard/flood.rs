@@ -52,6 +52,9 @@ impl Shard {
         let Some(session) = cell.account.session_mut(id) else {
             return;
         };
+        if session.flood.is_none() {
+            return;
+        }
         let (count, bytes) = session
             .acks
             .as_ref()

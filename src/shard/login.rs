@@ -258,10 +258,10 @@ impl Shard {
         self.make_room(now, actor)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
-        self.cells[actor]
-            .account
-            .sessions
-            .push(Session::new(id, jid.clone(), key));
+        let sessions = &mut self.cells[actor].account.sessions;
+        // A vector's first growth has room for four; most accounts have one session for ever.
+        sessions.reserve_exact(1);
+        sessions.push(Session::new(id, jid.clone(), key));
         if let Some(stream) = self.streams.get_mut(key) {
             stream.phase = Phase::Bound;
             stream.session = Some(SessionRef { actor, session: id });

@@ -17,6 +17,7 @@ mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;
 mod streams;
+mod sweep;
 mod timers;
 mod turns;
 

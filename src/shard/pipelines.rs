@@ -2,7 +2,7 @@
 
 use crate::actor::{Draft, Outcome, Stage, Turn};
 use crate::features::carbons;
-use crate::im::{Account, iq, message, presence};
+use crate::im::{Account, iq, message, origin, presence};
 use crate::stanza::Kind;
 
 /// What happens to a message that a local user sends.
@@ -30,6 +30,12 @@ const INBOUND_MESSAGE: &[Stage<Account>] = &[
         run: message::strip_forged,
     },
     Stage {
+        name: "origin::recognise",
+        why: "before anybody is chosen: what its sender repeats, not having seen the acknowledgement, happens once",
+        feature: CORE,
+        run: origin::recognise,
+    },
+    Stage {
         name: "message::choose_sessions",
         why: "before keeping: whether a message is kept depends on who takes it",
         feature: CORE,
@@ -40,6 +46,12 @@ const INBOUND_MESSAGE: &[Stage<Account>] = &[
         why: "behind the choice: what is kept when nobody takes it has a quota",
         feature: CORE,
         run: message::keep,
+    },
+    Stage {
+        name: "origin::remember",
+        why: "behind keeping: only what is kept can be told from its repetition after a crash",
+        feature: CORE,
+        run: origin::remember,
     },
     Stage {
         name: "carbons::received",

@@ -114,10 +114,19 @@ impl Shard {
                     cell.account.tally = None;
                 }
                 self.bounce(now, stanza, &store_error(error));
+                self.forget_origins(stanza);
             }
             if let Some(origin) = promise.settle {
                 self.route(now, Envelope::Settled(origin));
             }
+        }
+    }
+
+    /// What could not be stored was not kept: the store alone knows what was.
+    fn forget_origins(&mut self, stanza: &Stanza) {
+        let actor = stanza.header.to.as_ref().and_then(|to| self.actor_of(to));
+        if let Some(cell) = actor.and_then(|actor| self.cells.get_mut(actor)) {
+            cell.account.origins = None;
         }
     }
 

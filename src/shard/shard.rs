@@ -23,6 +23,7 @@ use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::route::Routes;
 use super::save::Saves;
+use super::sweep::SWEEPER;
 use super::timers::Timers;
 use super::turns::Seats;
 
@@ -84,6 +85,11 @@ impl Shard {
     /// A shard without streams.
     pub fn new(place: Place, config: Arc<Config>, routes: Routes, seeds: Seeds) -> Shard {
         let catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
+        let mut timers = Timers::default();
+        if place.worker == SWEEPER {
+            // At once: what a stopped server should have swept is waiting.
+            timers.arm_sweep(0);
+        }
         Shard {
             place,
             catalog,
@@ -97,7 +103,7 @@ impl Shard {
             outputs: VecDeque::new(),
             seats: Seats::default(),
             saves: Saves::default(),
-            timers: Timers::default(),
+            timers,
             paused: BTreeSet::new(),
             effects: Effects::new(),
             scratch: Scratch::new(),

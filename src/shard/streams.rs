@@ -1,7 +1,7 @@
 //! Streams in the shard: bytes in, events carried out, output announced.
 
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::AuthAnswer;
+use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::{Delivery, Origin, Ticket};
 use crate::base::{Now, Rng, StreamKey, TraceId, limits};
 use crate::config::Config;
@@ -43,6 +43,8 @@ impl Shard {
             self.drive(now);
         }
         self.flush(key);
+        // Acknowledgements and errors that the client asked for and does not read.
+        self.check_outbound(now, key);
         if taken < bytes.len()
             && let Some(stream) = self.streams.get_mut(key)
         {
@@ -89,7 +91,7 @@ impl Shard {
     fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
-            Event::Ask(ask) => match self.seats.take(Seat::Auth(key)) {
+            Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {
                         stream.asked(ticket);
@@ -288,6 +290,13 @@ impl Shard {
             stream.close();
         }
         self.close_stream(key);
+    }
+}
+
+fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
+    match ask {
+        AuthAsk::Password { .. } | AuthAsk::Failed { .. } => Seat::Guess(key),
+        AuthAsk::ScramKeys { .. } | AuthAsk::Admission { .. } => Seat::Auth(key),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Timers {
 enum Owner {
     Stream(StreamKey),
     Actor(ActorKey),
+    /// What has to be swept out of the store.
+    Sweep,
 }
 
 impl Timers {
@@ -35,6 +37,11 @@ impl Timers {
     /// The stream is gone, or will be woken at another time.
     pub fn disarm_stream(&mut self, armed_for_ms: u64, key: StreamKey) {
         self.due.remove(&(armed_for_ms, Owner::Stream(key)));
+    }
+
+    /// Somebody has to sweep then.
+    pub fn arm_sweep(&mut self, at_ms: u64) {
+        self.due.insert((at_ms, Owner::Sweep));
     }
 
     fn pop(&mut self, now: Now) -> Option<Owner> {
@@ -54,6 +61,7 @@ impl Shard {
             match owner {
                 Owner::Stream(key) => self.stream_due(now, key),
                 Owner::Actor(actor) => self.actor_due(now, actor),
+                Owner::Sweep => self.sweep_due(now),
             }
         }
     }

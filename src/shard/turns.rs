@@ -35,8 +35,11 @@ pub(super) struct Seats {
 pub(super) enum Seat {
     Need(ActorKey, Need),
     Flood(ActorKey, SessionId),
+    Sweep,
     Save(SaveRecord),
     Auth(StreamKey),
+    /// A guess at a password, or the leave to say that one was wrong.
+    Guess(StreamKey),
 }
 
 impl Seats {
@@ -49,8 +52,13 @@ impl Seats {
     pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
         let (used, bound) = match &seat {
             Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
+            // Both wait long, one of them by design: if they took from what others need, guessing would keep
+            // out who knows the password. There is at most one for each stream in negotiation.
+            Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
             Seat::Save(_) => (&mut self.store, usize::MAX),
-            Seat::Need(..) | Seat::Flood(..) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
+            Seat::Need(..) | Seat::Flood(..) | Seat::Sweep => {
+                (&mut self.store, limits::STORE_OUTSTANDING_MAX)
+            }
         };
         if *used >= bound {
             return Err(seat);
@@ -66,6 +74,7 @@ impl Seats {
             .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
             Seat::Auth(_) => self.auth -= 1,
+            Seat::Guess(_) => {}
             _ => self.store -= 1,
         }
         Some(seat)
@@ -134,7 +143,7 @@ impl Shard {
             }
             let outcome = self.attempt(now, actor);
             match outcome {
-                Ok(()) => {
+                Ok(()) | Err(Stop::Done) => {
                     let mail = self.finish_mail(actor);
                     self.apply(now, actor, mail);
                 }
@@ -200,7 +209,7 @@ impl Shard {
     fn finish_mail(&mut self, actor: ActorKey) -> Option<Mail> {
         let cell = self.cells.get_mut(actor)?;
         cell.runs = 0;
-        cell.loaded.clear();
+        cell.loaded = Vec::new();
         cell.mailbox.pop()
     }
 
@@ -284,8 +293,9 @@ impl Shard {
             None => log::debug!("answer_for_nobody ticket={}", ticket.0),
             Some(Seat::Need(actor, need)) => self.fetched(now, actor, ticket, need, answer),
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
+            Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
-            Some(Seat::Auth(stream)) => {
+            Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
                     Answer::Auth(answer) => answer,
                     _ => AuthAnswer::Unavailable,

@@ -66,7 +66,8 @@ impl Outbound {
                 Item::Xml(xml) => out.extend_from_slice(xml.as_bytes()),
             }
         }
-        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
+        if self.queue.is_empty() {
+            // An idle stream keeps no memory of a busy time.
             self.queue = VecDeque::new();
         }
         !self.queue.is_empty()
@@ -129,5 +130,3 @@ impl Item {
 
 /// Enough to fill a socket's buffer in few calls, little enough that every stream gets its turn.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// A queue that grew in a burst gives its memory back; an idle session keeps at most this many places.
-const IDLE_CAPACITY: usize = 8;

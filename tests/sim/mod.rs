@@ -14,6 +14,7 @@ use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
+use stonechat::im::origin::ORIGIN;
 use stonechat::im::pending::PENDING;
 use stonechat::jid::Jid;
 use stonechat::shard::{
@@ -24,7 +25,7 @@ use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING];
+pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN];
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
