@@ -104,7 +104,8 @@
 //! # What is deliberately absent
 //!
 //! 1. Layers 1 to 8 name no socket, thread, file, lock, clock or random source of the system, nor a crate that
-//!    is one (`FORBIDDEN_IN_CORE` in `tests/tidy.rs`). So one seed replays a whole world of shards.
+//!    is one (`FORBIDDEN_IN_CORE` in `tests/tidy.rs`); they build without the `shell` feature, which is all the
+//!    rest. So one seed replays a whole world of shards.
 //! 2. Hash maps of the core take their seed as an argument ([`base::KeyedMap`]); an order that reaches the wire
 //!    comes from a `Vec` or a `BTreeMap`. The partition hash is keyed with a secret of the data directory, so
 //!    that nobody can choose names that load one worker.
@@ -150,6 +151,10 @@
 //! messages are a cursor over rows that the stream pulls when it has room, not a queue. Every bound, its owner and
 //! its verdict: [`base::limits`].
 //!
+//! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
+//! (`shard/load.rs`). As it fills, new logins wait, then kept messages stay in the store, then the slowest readers
+//! lose their connections, and at the very top nothing more is read.
+//!
 //! # The promise: acknowledged means kept
 //!
 //! With the default configuration, what the server acknowledged survives `kill -9` and power loss.
@@ -159,7 +164,8 @@
 //! - A stanza is *settled* when what it promises is durable or its sender was told otherwise. Its
 //!   [`actor::Origin`] travels with it, and whoever takes it sends [`actor::Envelope::Settled`] back.
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all
-//!   that the living process holds ([`im::acks::Acks::received`]), so a resumption repeats nothing.
+//!   that the living process holds ([`im::acks::Acks::resume`]), so a resumption repeats nothing; and no later
+//!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
 //! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
@@ -214,6 +220,8 @@
 //!   configuration snapshot, which replaces the design's replicated domain table.
 //! - **Presence for a full mailbox is dropped**, not coalesced, and presence counts in the ack queue like everything
 //!   else: without a roster there are no broadcasts to coalesce.
+//! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
+//!   another worker may have room. [`worker::Hold::Overload`] is there for whoever watches the process; nobody does.
 //! - **Names**: `engine/` does not exist as long as nothing is shared; `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
@@ -225,7 +233,6 @@
 //!   the core writes asks for it: accounts and tombstones are written by [`auth`]. The roster brings it.
 //! - `Side`, the detached read of one IQ beside the mailbox; `Effects::timer` and `Effects::archive`; the outgoing
 //!   table of tells; resident tables.
-//! - The byte budget of a worker. [`worker::Hold::Overload`] is its last verdict, and nobody gives it yet.
 //! - Recognising a message that a client sends again after a crash by its origin-id (XEP-0359).
 //! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
 

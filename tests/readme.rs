@@ -150,6 +150,23 @@ fn every_stage_of_several_says_why_it_stands_there() {
 }
 
 #[test]
+fn a_stage_is_named_after_what_it_runs() {
+    let source = include_str!("../src/shard/pipelines.rs");
+    let after = |key: &str| -> Vec<String> {
+        let lines = source
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(key));
+        let named = lines.filter(|rest| rest.contains("::"));
+        named
+            .map(|rest| rest.trim_matches([' ', ',', '"']).to_owned())
+            .collect()
+    };
+    let names = after("name:");
+    assert!(!names.is_empty(), "the stages were not found");
+    assert_eq!(names, after("run:"));
+}
+
+#[test]
 fn every_link_and_path_in_the_documents_leads_somewhere() {
     for document in ["README.md", "conf/README.md", "tests/README.md"] {
         let path = root().join(document);

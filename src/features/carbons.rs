@@ -3,11 +3,11 @@
 //!
 //! | section | item |
 //! |---|---|
-//! | 4, 5 enabling and disabling | [`enable`], [`disable`]; asking twice is answered twice |
-//! | 6.1 which messages | [`is_eligible`], all rules of `urn:xmpp:carbons:rules:0` but one: an error is copied only where it carries what would have been eligible, because originals are not remembered |
+//! | 4, 5 enabling and disabling | `enable`, `disable`; asking twice is answered twice |
+//! | 6.1 which messages | `is_eligible`, all rules of `urn:xmpp:carbons:rules:0` but one: an error is copied only where it carries what would have been eligible, because originals are not remembered |
 //! | 7 received | [`received`] |
 //! | 8 sent | [`sent`] |
-//! | 9 private | [`is_eligible`] |
+//! | 9 private | `is_eligible` |
 //! | 11 forged carbons | `im::message::strip_forged` |
 
 use super::NONE;

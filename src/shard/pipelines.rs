@@ -24,7 +24,7 @@ const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
 /// What happens to a message that comes for a local user.
 const INBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
-        name: "carbons::strip_forged",
+        name: "message::strip_forged",
         why: "first: what only this server may say is never stored or shown in anybody else's words",
         feature: CORE,
         run: message::strip_forged,

@@ -51,7 +51,7 @@ impl Outbound {
         self.bytes
     }
 
-    /// Renders from the front until `out` holds about [`CHUNK_BYTES`]; whether more waits.
+    /// Renders from the front until `out` holds about 16 KiB (`CHUNK_BYTES`); whether more waits.
     pub fn render(&mut self, out: &mut Vec<u8>) -> bool {
         while out.len() < CHUNK_BYTES {
             let Some(item) = self.queue.pop_front() else {
