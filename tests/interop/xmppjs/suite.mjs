@@ -85,6 +85,8 @@ function someone(n, tls, port) {
   const [username, domain] = jid.split("@");
   const scheme = tls === "direct" ? "xmpps" : "xmpp";
   const xmpp = client({ service: `${scheme}://localhost:${port}`, domain, username, password, resource: "js" });
+  // Its own two seconds for each answer are short on a busy machine.
+  xmpp.timeout = WAIT;
   xmpp.inbox = [];
   xmpp.errors = [];
   xmpp.features = [];
