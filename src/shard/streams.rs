@@ -1,7 +1,7 @@
 //! Streams in the shard: bytes in, events carried out, output announced.
 
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::AuthAnswer;
+use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::{Delivery, Origin, Ticket};
 use crate::base::{Now, Rng, StreamKey, TraceId, limits};
 use crate::config::Config;
@@ -87,7 +87,7 @@ impl Shard {
     fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
-            Event::Ask(ask) => match self.seats.take(Seat::Auth(key)) {
+            Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {
                         stream.asked(ticket);
@@ -275,6 +275,13 @@ impl Shard {
     fn goodbye(&mut self, now: Now, key: StreamKey, loss: Loss) {
         self.lose_stream(now, key, loss);
         self.close_stream(key);
+    }
+}
+
+fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
+    match ask {
+        AuthAsk::Password { .. } | AuthAsk::Failed { .. } => Seat::Guess(key),
+        AuthAsk::ScramKeys { .. } | AuthAsk::Admission { .. } => Seat::Auth(key),
     }
 }
 

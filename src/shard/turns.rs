@@ -37,6 +37,8 @@ pub(super) enum Seat {
     Flood(ActorKey, SessionId),
     Save(SaveRecord),
     Auth(StreamKey),
+    /// A guess at a password, or the leave to say that one was wrong.
+    Guess(StreamKey),
 }
 
 impl Seats {
@@ -49,6 +51,9 @@ impl Seats {
     pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
         let (used, bound) = match &seat {
             Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
+            // Both wait long, one of them by design: if they took from what others need, guessing would keep
+            // out who knows the password. There is at most one for each stream in negotiation.
+            Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
             Seat::Save(_) => (&mut self.store, usize::MAX),
             Seat::Need(..) | Seat::Flood(..) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
@@ -66,6 +71,7 @@ impl Seats {
             .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
             Seat::Auth(_) => self.auth -= 1,
+            Seat::Guess(_) => {}
             _ => self.store -= 1,
         }
         Some(seat)
@@ -284,7 +290,7 @@ impl Shard {
             Some(Seat::Need(actor, need)) => self.fetched(now, actor, ticket, need, answer),
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
-            Some(Seat::Auth(stream)) => {
+            Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
                     Answer::Auth(answer) => answer,
                     _ => AuthAnswer::Unavailable,
