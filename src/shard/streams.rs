@@ -42,6 +42,8 @@ impl Shard {
             self.drive(now);
         }
         self.flush(key);
+        // Acknowledgements and errors that the client asked for and does not read.
+        self.check_outbound(now, key);
         if taken < bytes.len()
             && let Some(stream) = self.streams.get_mut(key)
         {
