@@ -33,6 +33,9 @@ pub const UNREAD_BYTES_MAX: usize = 64 * 1024;
 pub const NEGOTIATION_TIMEOUT_MS: u64 = 30_000;
 /// Time for the TLS handshake alone (peers.md row 20).
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+/// The same once half of [`HANDSHAKES_MAX`] is taken: two round trips of the slowest honest network fit, and
+/// those who stall give their places to others soon.
+pub const HANDSHAKE_CROWDED_MS: u64 = 2_000;
 /// Time a closed stream waits for the peer's `</stream:stream>` (RFC 6120 section 4.4).
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// SASL attempts on one stream; RFC 6120 section 6.4.5 recommends at least 2 and no more than 5.
@@ -168,5 +171,6 @@ const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(HANDSHAKE_CROWDED_MS < HANDSHAKE_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);
