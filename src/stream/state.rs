@@ -196,6 +196,10 @@ impl StreamState {
             self.framer = framer;
             taken += count;
             self.rate.spend_bytes(count);
+            let event = match event {
+                None if is_last && self.has_second_header() => self.fail(cx, self.misplaced()),
+                event => event,
+            };
             if event.is_some() || is_last {
                 return (taken, event);
             }
@@ -314,6 +318,24 @@ impl StreamState {
                 Some(Event::Ended { clean: true })
             }
             Frame::Element(text) => self.on_element(cx, text, limits),
+        }
+    }
+
+    /// The unfinished element is another stream header: without looking, what is sent "inside" it would be
+    /// waited for as one element until that is too large (peers.md row 7).
+    fn has_second_header(&self) -> bool {
+        let (Some(scope), Some(name)) = (&self.scope, self.framer.unfinished_name()) else {
+            return false;
+        };
+        let (prefix, local) = name.split_once(':').unwrap_or(("", name));
+        local == "stream" && scope.namespace(prefix) == Some(ns::STREAMS)
+    }
+
+    /// What an element that nobody expects is answered with.
+    fn misplaced(&self) -> StreamError {
+        match self.jid {
+            None => not_authorized(),
+            Some(_) => unsupported_stanza_type(),
         }
     }
 
