@@ -131,8 +131,8 @@ impl Shard {
             let features = stream.features(&self.config);
             stream.outbound.push_xml(features);
         }
-        if let Some(session) = resumed {
-            self.replay(now, key, session);
+        if let (Some(session), Some(wish)) = (resumed, &resume) {
+            self.replay(now, key, session, wish.h);
         }
     }
 
@@ -328,7 +328,7 @@ impl Shard {
             Ok(session) => {
                 let xml = self.resumed_xml(session, &wish.previd);
                 self.say(key, xml);
-                self.replay(now, key, session);
+                self.replay(now, key, session, wish.h);
             }
             Err(Refusal::Unknown) => self.say(key, failed("item-not-found", None)),
             Err(Refusal::TooHigh(error)) => self.fail_stream(now, key, error),
@@ -380,7 +380,6 @@ impl Shard {
             stream.login = None;
         }
         self.arm_stream(key);
-        self.acknowledged(now, key, at, wish.h);
         Ok(at)
     }
 
@@ -396,8 +395,10 @@ impl Shard {
         format!("<resumed xmlns='{}' h='{received}' previd='{id}'/>", ns::SM)
     }
 
-    /// "the server MUST ... resend" what the client has not handled, in order.
-    fn replay(&mut self, now: Now, key: StreamKey, at: SessionRef) {
+    /// "the server MUST ... resend" what the client has not handled, in order. Behind `<resumed/>`: what the
+    /// client has handled may give us something to say, too.
+    fn replay(&mut self, now: Now, key: StreamKey, at: SessionRef, handled: u32) {
+        self.acknowledged(now, key, at, handled);
         let Some(acks) = self
             .cells
             .get_mut(at.actor)
