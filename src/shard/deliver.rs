@@ -180,7 +180,7 @@ impl Shard {
             .cells
             .get_mut(actor)
             .and_then(|cell| cell.account.session_mut(session))
-            .filter(|session| !session.is_full())
+            .filter(|session| !session.is_full() && session.flood.is_none())
             .and_then(|session| session.missed.take());
         if let Some(first) = missed {
             self.begin_flood(now, actor, session, first);

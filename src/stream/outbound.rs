@@ -101,6 +101,13 @@ impl Outbound {
         messages
     }
 
+    /// Drops the stanzas that were not rendered, for a stream whose session counts them and goes on elsewhere: if
+    /// any of them were left out, the client would count the others in their place.
+    pub fn drop_stanzas(&mut self) {
+        self.queue.retain(|item| matches!(item, Item::Xml(_)));
+        self.bytes = self.queue.iter().map(Item::charge).sum();
+    }
+
     /// Drops everything that was not rendered.
     pub fn clear(&mut self) {
         self.queue.clear();
