@@ -1,4 +1,240 @@
-//! Stonechat: an XMPP server for large public services.
+//! Stonechat: an XMPP server for large public services. This page is its architecture, kept true to the code;
+//! what each part does in detail stands at the part.
+//!
+//! # In one breath
+//!
+//! **A core that knows XMPP and nothing else, inside a shell that knows Linux and nothing else.** The core is
+//! one type, [`shard::Shard`]: everything that one worker owns, driven by values in ([`shard::Input`]) and
+//! values out ([`shard::Output`]), with time ([`base::Now`]) as an argument. The shell is one loop per core
+//! around a `Shard` (`worker/loop.rs`), and service threads (store, auth, audit) that answer questions. A bare
+//! JID has exactly one *home*, a worker ([`shard::Routes::home`]); its account, its sessions and *its
+//! connections* live there.
+//!
+//! # Four nouns
+//!
+//! | noun | what it is | type | ends when |
+//! |---|---|---|---|
+//! | **connection** | socket and TLS; bytes | `worker/connection.rs` | the socket closes |
+//! | **stream** | XML stream: framing, negotiation, SASL | [`stream::StreamState`] | `</stream:stream>`, or the connection is lost |
+//! | **session** | a bound resource: full JID, presence, ack queue | [`im::Session`] | unbound, or not resumed in time (XEP-0198) |
+//! | **account** | a bare JID and its sessions | [`im::Account`] | idle for a minute; removed |
+//!
+//! A session outlives its stream; a stream outlives its worker, because a connection is handed over to the
+//! home of its account. Code that holds two of these in one struct is wrong.
+//!
+//! # Eleven doors, in reading order
+//!
+//! 1. [`base`]: time, ids, hashes, randomness, and [`base::limits`], every bound with its reason.
+//! 2. [`jid`] and [`xml`]: addresses and their preparation; bytes to checked elements and back.
+//! 3. [`stanza`] and [`config`]: the vocabulary; the declared options.
+//! 4. [`actor`]: the contract. How a handler runs, what it may wait for, what it may cause.
+//! 5. [`im`]: accounts, sessions, messages, presence, what is kept for whom (RFC 6121).
+//! 6. [`stream`]: the endpoint of a client's stream (RFC 6120), SASL under both of its profiles.
+//! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names.
+//! 8. [`shard`]: the composition. `input.rs`, `output.rs` and [`shard::PIPELINES`] fit on a screen each.
+//! 9. [`store`], [`auth`], [`audit`]: servants that may wait for a disk or a derivation, asked in writing.
+//! 10. [`worker`]: sockets, TLS, channels between workers, the loop.
+//! 11. [`server`] and [`tool`]: the process from start to drain, and the operator's command line.
+//!
+//! Behind none of them: a lock in the core, an async runtime, a callback that waits, a macro of our own, a
+//! table that two workers write.
+//!
+//! # The path of a stanza
+//!
+//! Juliet (home: worker 3) sends a chat message to Romeo (home: worker 9).
+//!
+//! 1. `Worker::read_sockets` on 3 gives her connection its share of the turn (`serve`, `read_stream`): at most
+//!    [`base::limits::READ_PER_TURN_BYTES`], decrypted into one buffer that all connections share.
+//! 2. [`shard::Shard::handle`] with [`shard::Input::Bytes`] says how many of them it took. What it did not take
+//!    stays in `Connection::unread` and is offered again after [`shard::Output::Resume`].
+//! 3. `Shard::read` asks `may_read` (rate, mailbox, outboxes, unsettled stanzas), then
+//!    [`stream::StreamState::take`]: [`xml::Framer`] finds the end of an element, [`xml::normalise`] checks it and
+//!    writes it once in normal form, and a [`stanza::Stanza`] comes out as [`stream::Event::Stanza`].
+//! 4. `Shard::stanza` stamps her full JID as `from` (RFC 6120 section 8.1.2.1), counts the stanza
+//!    ([`im::acks::Acks::receive`]) and puts it into the mailbox of her account (`Mailbox` in `shard/cell.rs`).
+//! 5. `Shard::drive` runs accounts that have mail; `attempt` runs the head of the mailbox through the stages of
+//!    the outbound pipeline. All that they cause gathers in [`actor::Effects`].
+//! 6. `Shard::apply` carries the effects out. Carbons go to her other sessions (`deliver`); the message goes to
+//!    its home (`route`): here that is the outbox for worker 9.
+//! 7. `Worker::flush_mesh` sends everything in it as one [`shard::Batch`], and knocks if 9 sleeps.
+//! 8. On 9, [`shard::Input::Mesh`] and `route` lead to `post`: Romeo's mailbox, and the stages of the inbound
+//!    pipeline: choose sessions, keep a row, copy, deliver.
+//! 9. `Shard::push` puts it into the ack queue of each chosen session, if that has one, and into
+//!    [`stream::Outbound`] of its stream: a shared pointer, nothing rendered. [`shard::Output::Flush`] says so.
+//! 10. `Worker::flush_streams` asks [`shard::Shard::render`] for bytes, encrypts and writes them, and says
+//!     [`shard::Input::Written`]. If the socket is full, the rest waits and is not rendered yet.
+//! 11. [`shard::Shard::end_turn`] sends the row that was kept to the store, with those of the whole turn. When it
+//!     is durable (`saved`), [`actor::Envelope::Settled`] goes back to worker 3, where [`im::acks::Acks::settle`]
+//!     moves her `h` on.
+//!
+//! One thread crossing for a message between users, none within a user. The turn of a worker has a fixed order
+//! (`Worker::turn`), which is the back-pressure policy, finish what is inside before admitting more:
+//!
+//! ```text
+//! orders -> answers -> mesh inbox -> connections -> timers -> sockets -> flush streams -> end_turn
+//!        -> questions to services -> flush mesh -> sleep
+//! ```
+//!
+//! A login takes the same path with one step more. The worker that accepted the connection verifies the client
+//! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
+//! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
+//! (`complete_login`). So resumption (XEP-0198) is a look-up in one account, without a message or a race.
+//!
+//! # Layers
+//!
+//! A layer imports only lower ones, never a sibling; `tests/tidy.rs` proves it.
+//!
+//! | | layer | refuses to know |
+//! |---|---|---|
+//! | 1 | [`base`] | XMPP |
+//! | 2 | [`jid`], [`xml`] | what lives at an address; what an element means |
+//! | 3 | [`stanza`], [`config`] | what a stanza causes; files |
+//! | 4 | [`actor`] | any protocol; who carries effects out |
+//! | 5 | [`im`], [`stream`] | how bytes became a stanza; accounts |
+//! | 6 | `engine` (later) | |
+//! | 7 | [`features`] | each other; the shard |
+//! | 8 | [`shard`] | sockets, threads, files, clocks |
+//! | | *the operating system begins here* | |
+//! | 9 | [`store`], [`auth`], [`audit`] | what a row means; streams; who waits |
+//! | 10 | [`worker`] | XMPP; what services do |
+//! | 11 | `cluster` (later) | |
+//! | 12 | [`server`] | XMPP |
+//! | 13 | [`tool`] | what the server does not do itself |
+//!
+//! # What is deliberately absent
+//!
+//! 1. Layers 1 to 8 name no socket, thread, file, lock, clock or random source of the system, nor a crate that
+//!    is one (`FORBIDDEN_IN_CORE` in `tests/tidy.rs`); they build without the `shell` feature, which is all the
+//!    rest. So one seed replays a whole world of shards.
+//! 2. Hash maps of the core take their seed as an argument ([`base::KeyedMap`]); an order that reaches the wire
+//!    comes from a `Vec` or a `BTreeMap`. The partition hash is keyed with a secret of the data directory, so
+//!    that nobody can choose names that load one worker.
+//! 3. Features never name the shard or each other. What two of them share moves down.
+//! 4. There is one place that orders stages: `shard/pipelines.rs`. No priorities, no registration at run time.
+//! 5. No shortcut to a session: what comes for a full JID takes the mailbox of its account, as what comes for
+//!    the bare JID does. RFC 6120 section 10.1 asks for that order.
+//! 6. Nothing is rendered while it waits. Queues hold shared payloads; bytes exist when a socket takes them.
+//! 7. No worker waits for anything but `poll`, and no service thread waits for a worker. Sending between workers
+//!    is `try_send`; what does not fit stays with the sender.
+//! 8. No password is stored, only what SCRAM needs; no derivation runs on a worker; nothing secret can be
+//!    logged ([`base::Secret`] prints a length).
+//! 9. No actor asks another actor. They tell; only services are asked. Hence no cycle of waits.
+//!
+//! # Waiting
+//!
+//! There is no async. A handler sees its actor immutably and reads what it needs with [`actor::Turn::load`]; a row
+//! that is not there is an error value, [`actor::Stop::Need`], which `?` carries out. `Shard::park` asks the
+//! store ([`shard::Ask`]) under a [`actor::Ticket`], and when the answer comes the mailbox's head is *run again
+//! from its start*, with the rows fetched so far. Effects of an unfinished run are dropped, so nothing
+//! half-happens; the same makes a panic in a turn harmless (`attempt` catches it, the stanza is answered with
+//! `internal-server-error`, the third within a minute ends the account's sessions). A turn runs at most
+//! [`base::limits::TURN_RUNS_MAX`] times. While it is parked the mailbox waits behind it, which keeps the order.
+//!
+//! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
+//! seat that was given up is dropped. Seats are bounded per worker *and per service*
+//! ([`base::limits::STORE_OUTSTANDING_MAX`], [`base::limits::AUTH_OUTSTANDING_MAX`]): beyond it, that service's
+//! requests fail at once with their own error. Streams wait for the auth thread the same way
+//! ([`stream::StreamState::asked`], [`stream::StreamState::answered`]).
+//!
+//! # Order and back-pressure
+//!
+//! Order is a chain of plain queues with one writer rule each: stream to mailbox on the same thread; the mailbox
+//! strictly first in, first out; an outbox is appended only behind what waits; batches of one worker arrive in
+//! their order ([`shard::Batch::number`] counts them); kept messages come before what arrived meanwhile
+//! ([`im::session::Flood`]). A hand-over takes unread and unsent bytes along.
+//!
+//! Pressure is charged to its source. A stream is not read while its account's mailbox is full of its own
+//! stanzas, while an outbox is full, while too much of what it sent is unsettled, or while it is faster than its
+//! rate; taking fewer bytes than offered *is* the pause. What comes from elsewhere for a full mailbox bounces
+//! with `resource-constraint`. A reader that is too slow loses its connection, not its session (`check_outbound`,
+//! `drop_connection`); a session whose ack queue is full takes no more messages, and they are kept for it. Offline
+//! messages are a cursor over rows that the stream pulls when it has room, not a queue. Every bound, its owner and
+//! its verdict: [`base::limits`].
+//!
+//! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
+//! (`shard/load.rs`). As it fills, new logins wait, then kept messages stay in the store, then the slowest readers
+//! lose their connections, and at the very top nothing more is read.
+//!
+//! # The promise: acknowledged means kept
+//!
+//! With the default configuration, what the server acknowledged survives `kill -9` and power loss.
+//!
+//! - A message for a local account gets a row ([`im::pending::PENDING`]), removed when the client acknowledged the
+//!   message, or without XEP-0198 when it was written to the socket. Delivery does not wait for the disk.
+//! - A stanza is *settled* when what it promises is durable or its sender was told otherwise. Its
+//!   [`actor::Origin`] travels with it, and whoever takes it sends [`actor::Envelope::Settled`] back.
+//! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all
+//!   that the living process holds ([`im::acks::Acks::resume`]), so a resumption repeats nothing; and no later
+//!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
+//! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
+//! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
+//!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
+//!   within the writer's collection the store's memory.
+//! - A disk without room refuses writes with `resource-constraint` and goes on reading.
+//!
+//! # Timers
+//!
+//! Deadlines are plain fields (`ends_at_ms`, `throttled_until_ms`, `pinged_at_ms`, ...). `arm_stream` and
+//! `arm_actor` compute an owner's earliest and put it into one ordered set; [`shard::Shard::next_deadline`] is its
+//! first entry, and on [`shard::Input::Tick`] the owner says what is due. A deadline that moves away fires early and
+//! is armed again, which costs less than moving it with every byte. The shell has its own few (handshakes,
+//! lingering) in `worker/deadlines.rs`. In tests time is an argument, or moved over the control socket
+//! (`--test-clock`).
+//!
+//! # Errors: the type says who hears of it
+//!
+//! | type | who is told | then |
+//! |---|---|---|
+//! | [`stanza::StreamError`] | the peer, once | the stream closes |
+//! | [`stream::sasl::SaslFailure`] | the peer, later the more often it failed | it may try again, counted |
+//! | [`stanza::StanzaError`] in [`actor::Stop::Reject`] | the sender of this stanza | life goes on |
+//! | [`actor::Need`] in [`actor::Stop::Need`] | the engine | park and run again |
+//! | [`actor::rows::StoreError`] | the operator by the log, the user as a stanza error | the stanza is bounced |
+//! | [`config::ConfigError`] | the administrator, all of them at once | no start, or the old configuration stays |
+//! | a panic in a turn | the sender, as `internal-server-error` | the actor is as it was |
+//! | a panic of a worker | the operator | the store is flushed, the process ends with status 70 |
+//!
+//! # Where this differs from the first design
+//!
+//! Decided otherwise while building, each for the reason given:
+//!
+//! - **The outbound queue lives in the core's stream, and the shell pulls.** [`shard::Output::Flush`] names a stream,
+//!   [`shard::Shard::render`] makes at most about 16 KiB of bytes, [`shard::Input::Written`] says that they are in
+//!   the socket. The design had `Output::Write(Render)` and a queue in the shell; then the core could not know
+//!   what was written, nor take back what was not when a session loses its stream.
+//! - **[`shard::Shard::open`] and [`shard::Shard::arrive`] are functions that return the stream's key**, not
+//!   inputs: the shell needs the key at once. `Shard::handle` returns a number of bytes, not a `Consumed`.
+//! - **There is no `Output::Pause`**: a stream that takes less than it was offered is paused.
+//! - **[`shard::Shard::end_turn`]** ends a turn of the loop after its streams were flushed: the turn's writes
+//!   become one save, and rows that were kept and delivered within it are none. A read asked in the turn takes the
+//!   saves before it along ([`actor::rows::Fence::AfterSaves`]).
+//! - **[`auth`] is a shell sibling of [`store`]**: verification needs threads, a penalty table and accounts' rows, and
+//!   its questions ([`actor::auth`]) are the front for back ends to come.
+//! - **Timers are an ordered set of each owner's earliest deadline**, not a hierarchical wheel with an array per
+//!   owner: there are a handful of kinds, and most entries are never moved.
+//! - **[`worker::Core`] is a trait** with two implementations: `Shard`, and the echo that tests the shell alone
+//!   (`tests/shell/echo.rs`). **[`actor::Actor`] is one with one** so far: rooms are the second.
+//! - **Keys are slotmap's** ([`base::StreamKey`], [`base::ActorKey`]), and a [`actor::Ticket`] is one of them as a
+//!   number, instead of `{ worker, owner, turn }`.
+//! - **Routes are made once at start** from secret and worker count; which domains are served is read from the
+//!   configuration snapshot, which replaces the design's replicated domain table.
+//! - **Presence for a full mailbox is dropped**, not coalesced, and presence counts in the ack queue like everything
+//!   else: without a roster there are no broadcasts to coalesce.
+//! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
+//!   another worker may have room. [`worker::Hold::Overload`] is there for whoever watches the process; nobody does.
+//! - **Names**: `engine/` does not exist as long as nothing is shared; `wheel.rs` and `queue.rs` of `base` never
+//!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
+//! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
+//! - **Scenarios run on four stages, not three**: one and four workers simulated, STARTTLS, direct TLS.
+//!
+//! Not built yet, because nothing needs it so far:
+//!
+//! - Turns that write [`actor::rows::Durability::BeforeReply`] rows (effects held until the commit). No table that
+//!   the core writes asks for it: accounts and tombstones are written by [`auth`]. The roster brings it.
+//! - `Side`, the detached read of one IQ beside the mailbox; `Effects::timer` and `Effects::archive`; the outgoing
+//!   table of tells; resident tables.
+//! - Recognising a message that a client sends again after a crash by its origin-id (XEP-0359).
+//! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
 
 pub mod base;
 
@@ -17,11 +253,17 @@ pub mod features;
 
 pub mod shard;
 
+#[cfg(feature = "shell")]
 pub mod audit;
+#[cfg(feature = "shell")]
 pub mod auth;
+#[cfg(feature = "shell")]
 pub mod store;
 
+#[cfg(feature = "shell")]
 pub mod worker;
 
+#[cfg(feature = "shell")]
 pub mod server;
+#[cfg(feature = "shell")]
 pub mod tool;

@@ -6,10 +6,14 @@ use smallvec::SmallVec;
 use super::envelope::Origin;
 use super::turn::{Actor, Outcome, Turn};
 use crate::base::SessionId;
-use crate::stanza::Stanza;
+use crate::stanza::{Header, Payload, Stanza};
 
 /// One step of what happens to a stanza.
 pub struct Stage<A: Actor> {
+    /// What the operator reads in the README: the module and function that run.
+    pub name: &'static str,
+    /// Why it stands where it stands; empty where it is alone.
+    pub why: &'static str,
     /// The feature that it belongs to: a stage of a feature that is switched off is skipped.
     pub feature: &'static str,
     /// May suspend, reject, edit the draft, or pass.
@@ -40,5 +44,15 @@ impl Draft {
             targets: SmallVec::new(),
             kept: None,
         }
+    }
+
+    /// Takes the stanza out, for a last stage: what is left behind says nothing.
+    pub fn take_stanza(&mut self) -> Stanza {
+        let Header { kind, type_, .. } = self.stanza.header;
+        let nothing = Stanza {
+            header: Header::new(kind, type_),
+            payload: Payload::EMPTY,
+        };
+        std::mem::replace(&mut self.stanza, nothing)
     }
 }

@@ -76,13 +76,15 @@ pub type Handler<A> = fn(&mut Turn<'_, A>, Iq<'_>) -> Outcome;
 /// How a handler or stage ends.
 pub type Outcome = Result<(), Stop>;
 
-/// Why a run stopped before its end. Its effects are dropped.
+/// Why a run stopped before its end. Its effects are dropped, except those of [`Stop::Done`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// State of this actor is not in memory: fetch it and run again.
     Need(Need),
     /// The stanza's sender is told this.
     Reject(StanzaError),
+    /// Nothing more happens to the stanza. It is no failure: what the run caused so far stands.
+    Done,
 }
 
 impl From<StanzaError> for Stop {

@@ -33,6 +33,9 @@ pub const UNREAD_BYTES_MAX: usize = 64 * 1024;
 pub const NEGOTIATION_TIMEOUT_MS: u64 = 30_000;
 /// Time for the TLS handshake alone (peers.md row 20).
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+/// The same once half of [`HANDSHAKES_MAX`] is taken: two round trips of the slowest honest network fit, and
+/// those who stall give their places to others soon.
+pub const HANDSHAKE_CROWDED_MS: u64 = 2_000;
 /// Time a closed stream waits for the peer's `</stream:stream>` (RFC 6120 section 4.4).
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// SASL attempts on one stream; RFC 6120 section 6.4.5 recommends at least 2 and no more than 5.
@@ -88,6 +91,11 @@ pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 pub const PENDING_COUNT_MAX: usize = 1_000;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
+/// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
+pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// How often marks that are too old are swept out of the store.
+pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error.
@@ -129,6 +137,17 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 
 // ---- Workers ----
 
+/// Memory of everything that waits in queues, of the whole server; each worker has its share.
+pub const QUEUE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
+/// Share of a worker's queue memory from which new logins wait.
+pub const LOAD_LOGINS_PERCENT: usize = 70;
+/// From here kept messages stay in the store.
+pub const LOAD_FLOODS_PERCENT: usize = 85;
+/// From here the slowest readers lose their connections.
+pub const LOAD_READERS_PERCENT: usize = 90;
+/// From here sockets are not read.
+pub const LOAD_SOCKETS_PERCENT: usize = 97;
+
 /// Envelopes that may wait for one other worker.
 pub const OUTBOX_COUNT_MAX: usize = 4_096;
 /// Batches in the channel between two workers.
@@ -163,10 +182,14 @@ const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= ELEMENT_BYTES_MAX);
 const _: () = assert!(ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
+const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
+const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
+const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(HANDSHAKE_CROWDED_MS < HANDSHAKE_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);

@@ -103,6 +103,8 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         Table::try_from(&config.file).expect("what was read from TOML is representable in TOML");
     let mut found = BTreeMap::new();
     collect("", &table, &mut found);
+    // A switch that is on says what its absence says.
+    found.retain(|path, value| !(path.starts_with("features.") && value == "true"));
     found
 }
 

@@ -55,6 +55,10 @@ pub struct Server {
     /// How long a stopping server waits for its clients to take their goodbye.
     /// reload: live
     pub drain_timeout: Duration,
+    /// Memory for everything that waits in queues, shared out equally to the workers. As it fills, new logins wait,
+    /// then the slowest readers lose their connections, and at the very top nothing more is read.
+    /// reload: live
+    pub queue_memory: Size,
     /// Where clients are sent when the server stops (RFC 6120 section 4.9.3.19), as "host" or "host:port"; if
     /// empty they are told `system-shutdown` instead.
     /// reload: live
@@ -246,7 +250,7 @@ pub struct Delivery {
     /// lost in a crash; "offline-only" those whose recipient is not connected.
     /// reload: live
     pub keep: Keep,
-    /// Offline messages kept for one account; beyond it senders hear `resource-constraint`.
+    /// Offline messages kept for one account; beyond it senders hear `service-unavailable`.
     /// reload: live
     pub offline_count: u32,
     /// Bytes of the same.
@@ -378,6 +382,7 @@ impl Default for Server {
             workers: 0,
             pin: true,
             drain_timeout: Duration::from_ms(limits::DRAIN_TIMEOUT_MS),
+            queue_memory: Size::from_bytes(limits::QUEUE_MEMORY_BYTES),
             see_other_host: String::new(),
         }
     }

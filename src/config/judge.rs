@@ -148,6 +148,12 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "is no \"host\" or \"host:port\"",
     );
 
+    sink.require(
+        file.server.queue_memory >= c2s.outbound_hard,
+        "server.queue_memory",
+        "must not be below c2s.outbound_hard",
+    );
+
     // RFC 6120 section 13.12: "a maximum stanza size ... MUST NOT be smaller than 10000 bytes".
     sink.require(
         c2s.element_size.as_bytes() >= 10_000,

@@ -1,13 +1,14 @@
-//! XEP-0280: Message Carbons, version 1.0.1. Scenarios: `tests/scenarios/carbons.xmpp`
+//! XEP-0280: Message Carbons, version 1.0.1, in the wrapping of XEP-0297: Stanza Forwarding, version 1.0.
+//! Scenarios: `tests/scenarios/carbons.xmpp`
 //!
 //! | section | item |
 //! |---|---|
-//! | 4, 5 enabling and disabling | [`enable`], [`disable`]; asking twice is answered twice |
-//! | 6.1 which messages | [`is_eligible`], all rules of `urn:xmpp:carbons:rules:0` but one: an error is copied only where it carries what would have been eligible, because originals are not remembered |
+//! | 4, 5 enabling and disabling | `enable`, `disable`; asking twice is answered twice |
+//! | 6.1 which messages | `is_eligible`, all rules of `urn:xmpp:carbons:rules:0` but one: an error is copied only where it carries what would have been eligible, because originals are not remembered |
 //! | 7 received | [`received`] |
 //! | 8 sent | [`sent`] |
-//! | 9 private | [`is_eligible`] |
-//! | 11 forged carbons | [`strip_forged`] |
+//! | 9 private | `is_eligible` |
+//! | 11 forged carbons | `im::message::strip_forged` |
 
 use super::NONE;
 use crate::actor::{Draft, Feature, IqRoute, Outcome, Spec, Turn};
@@ -33,45 +34,35 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if turn.actor.sessions.len() < 2 || !is_eligible(&draft.stanza, Direction::Sent) {
         return Ok(());
     }
-    // A message to one's own bare JID is delivered to all of one's sessions anyway.
+    // Which of one's own sessions get the message itself is known when it comes in: [`received`].
     let to = draft.stanza.header.to.as_ref();
-    if to.is_none_or(|to| to.as_str() == turn.actor.jid.as_str()) {
+    if to.is_none_or(|to| to.bare_str() == turn.actor.jid.as_str()) {
         return Ok(());
     }
-    // A session of the same account gets the message itself, not a copy of it beside.
-    let addressed = to.filter(|to| to.bare_str() == turn.actor.jid.as_str());
-    let addressed = addressed.and_then(|to| turn.actor.resource(to.resourcepart()?));
-    let skip: Vec<SessionId> = draft
-        .session
-        .into_iter()
-        .chain(addressed.map(|s| s.id))
-        .collect();
-    copy(turn, &draft.stanza, "sent", &skip);
+    let sender: Vec<SessionId> = draft.session.into_iter().collect();
+    copy(turn, &draft.stanza, "sent", &sender);
     Ok(())
 }
 
 /// Inbound: "deliver a forwarded copy to each Carbons-enabled resource ... that did not receive it".
 pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    if draft.targets.is_empty() || !is_eligible(&draft.stanza, Direction::Received) {
+    // Most accounts have nobody else to tell: no need to look into the message.
+    let wanted = |session: &Session| wants_copy(session) && !draft.targets.contains(&session.id);
+    if !turn.actor.sessions.iter().any(wanted) {
         return Ok(());
     }
-    // What another session of the same account sent was copied when it was sent.
+    let mut skip: Vec<SessionId> = draft.targets.to_vec();
     let from = draft.stanza.header.from.as_ref();
-    if from.is_some_and(|from| from.bare_str() == turn.actor.jid.as_str()) {
-        return Ok(());
+    if let Some(own) = from.filter(|from| from.bare_str() == turn.actor.jid.as_str()) {
+        // A message to oneself: one copy for whoever neither sent nor gets it.
+        if is_eligible(&draft.stanza, Direction::Sent) {
+            let sender = own.resourcepart().and_then(|r| turn.actor.resource(r));
+            skip.extend(sender.map(|session| session.id));
+            copy(turn, &draft.stanza, "sent", &skip);
+        }
+    } else if !skip.is_empty() && is_eligible(&draft.stanza, Direction::Received) {
+        copy(turn, &draft.stanza, "received", &skip);
     }
-    let targets = draft.targets.clone();
-    copy(turn, &draft.stanza, "received", &targets);
-    Ok(())
-}
-
-/// Inbound, first: only an account's own server makes carbons for it (CVE-2017-5589 and its class), so
-/// whatever claims to be one on arrival is a forgery.
-pub fn strip_forged(_: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    draft.stanza.payload = draft
-        .stanza
-        .payload
-        .without(|child| child.ns() == ns::CARBONS && matches!(child.name(), "sent" | "received"));
     Ok(())
 }
 
@@ -100,7 +91,7 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>, enabled: bool) -> Outcome {
 }
 
 fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[SessionId]) {
-    let wanted = |session: &&Session| session.carbons && !session.ended;
+    let wanted = |session: &&Session| wants_copy(session);
     let mut payload: Option<Payload> = None;
     for session in turn.actor.sessions.iter().filter(wanted) {
         if skip.contains(&session.id) {
@@ -112,6 +103,10 @@ fn copy(turn: &mut Turn<'_, Account>, stanza: &Stanza, wrapper: &str, skip: &[Se
         let carbon = addressed(turn.actor.jid.clone(), session.jid.clone(), stanza, payload);
         turn.out.deliver(session.id, carbon);
     }
+}
+
+fn wants_copy(session: &Session) -> bool {
+    session.carbons && !session.ended
 }
 
 /// Section 7: "the 'from' attribute MUST be the Carbons-enabled user's bare JID ... and the 'to' attribute
@@ -151,9 +146,9 @@ fn is_eligible(stanza: &Stanza, direction: Direction) -> bool {
     if payload.has(ns::CARBONS, "private") || payload.has(ns::HINTS, "no-copy") {
         return false;
     }
-    let instant_messaging = payload.children().any(|child| {
+    let instant_messaging = payload.names().any(|(ns, _)| {
         matches!(
-            child.ns(),
+            ns,
             ns::RECEIPTS | ns::CHAT_STATES | ns::CHAT_MARKERS | ns::CONFERENCE
         )
     });

@@ -1,5 +1,5 @@
 //! XEP-0030: Service Discovery, version 2.5.0, of the host and of an account to its owner. What is
-//! announced is read from the catalogue. Scenarios: `tests/scenarios/disco.xmpp`
+//! announced is read from the catalogue. Scenarios: `tests/scenarios/discovery.xmpp`
 //!
 //! | section | item |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! XEP-0012: Last Activity, version 2.0, of the host. Scenarios: `tests/scenarios/last_activity.xmpp`
+//! XEP-0012: Last Activity, version 2.0, of the host. Scenarios: `tests/scenarios/discovery.xmpp`
 //!
 //! | section | item |
 //! |---|---|

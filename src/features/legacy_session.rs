@@ -1,5 +1,5 @@
 //! RFC 3921 section 3, session establishment: obsolete, offered as optional and answered for clients that
-//! still ask. Scenarios: `tests/scenarios/session.xmpp`
+//! still ask. Scenarios: `tests/scenarios/bind.xmpp`
 
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Turn};

@@ -1,4 +1,4 @@
-//! XEP-0199: XMPP Ping, version 2.0.1. Scenarios: `tests/scenarios/ping.xmpp`
+//! XEP-0199: XMPP Ping, version 2.0.1. Scenarios: `tests/scenarios/discovery.xmpp`
 //!
 //! | section | item |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! RFC 6121 section 2 as a feature: see `im/roster.rs`. Scenarios: `tests/scenarios/roster.xmpp`
+//! RFC 6121 section 2 as a feature: see `im/roster.rs`. Scenarios: `tests/scenarios/iq.xmpp`
 
 use super::NONE;
 use crate::actor::{Feature, IqRoute};

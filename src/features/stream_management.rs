@@ -1,5 +1,5 @@
-//! XEP-0198: Stream Management, version 1.6.3: see `im/acks.rs` and `stream/management.rs`. Scenarios:
-//! `tests/scenarios/stream_management.xmpp`
+//! XEP-0198: Stream Management, version 1.6.3: see `im/acks.rs` and `shard/login.rs`. Scenarios:
+//! `tests/scenarios/management.xmpp`
 
 use super::NONE;
 use crate::actor::{Feature, Spec};

@@ -1,4 +1,4 @@
-//! XEP-0202: Entity Time, version 2.0. Scenarios: `tests/scenarios/time.xmpp`
+//! XEP-0202: Entity Time, version 2.0. Scenarios: `tests/scenarios/discovery.xmpp`
 //!
 //! | section | item |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! XEP-0092: Software Version, version 1.1. Scenarios: `tests/scenarios/version.xmpp`
+//! XEP-0092: Software Version, version 1.1. Scenarios: `tests/scenarios/discovery.xmpp`
 //!
 //! | section | item |
 //! |---|---|

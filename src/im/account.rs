@@ -7,6 +7,7 @@ use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
 use super::credentials::{self, AccountRow};
+use super::origin::{Mark, Origins};
 use super::session::Session;
 
 /// An account while it is resident: online, or in the middle of something.
@@ -21,6 +22,8 @@ pub struct Account {
     pub sessions: Vec<Session>,
     /// Messages kept for it in the store; none until they were counted.
     pub tally: Option<Tally>,
+    /// What it was sent lately, by the names that the senders' clients gave it; none until somebody asked.
+    pub origins: Option<Box<Origins>>,
 }
 
 /// How much is kept for an account.
@@ -59,6 +62,10 @@ pub enum Change {
     Counted(Tally),
     /// A message was kept or is kept no longer; ignored until they have been counted.
     Kept { bytes: usize },
+    /// The marks of what it was sent lately were read.
+    OriginsRead(Box<Origins>),
+    /// A message was kept under this mark on this day.
+    OriginKept { day: u32, mark: Mark },
     /// The session is over.
     Ended(SessionId),
 }
@@ -76,6 +83,7 @@ impl Account {
             anonymous: false,
             sessions: Vec::new(),
             tally: None,
+            origins: None,
         }
     }
 
@@ -101,14 +109,6 @@ impl Account {
         self.sessions
             .iter()
             .filter(|session| session.is_available())
-    }
-
-    /// A kept message was delivered: its share of the tally is free again.
-    pub fn forget_kept(&mut self, bytes: usize) {
-        if let Some(tally) = &mut self.tally {
-            tally.count = tally.count.saturating_sub(1);
-            tally.bytes = tally.bytes.saturating_sub(bytes);
-        }
     }
 
     /// Applies one change.
@@ -158,6 +158,12 @@ impl Account {
                 if let Some(tally) = &mut self.tally {
                     tally.count += 1;
                     tally.bytes += bytes;
+                }
+            }
+            Change::OriginsRead(origins) => self.origins = Some(origins),
+            Change::OriginKept { day, mark } => {
+                if let Some(origins) = &mut self.origins {
+                    origins.add(day, mark);
                 }
             }
             Change::Ended(id) => self.sessions.retain(|session| session.id != id),

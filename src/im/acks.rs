@@ -4,7 +4,7 @@
 //! | section | item |
 //! |---|---|
 //! | 4 acks | [`Acks::acknowledge`], [`Acks::handled`] |
-//! | 5 resumption | [`Acks::unacked`], [`Acks::received`] |
+//! | 5 resumption | [`Acks::unacked`], [`Acks::resume`] |
 
 use std::collections::VecDeque;
 
@@ -26,6 +26,8 @@ pub struct Acks {
     asked: Option<u32>,
     /// Number of the last inbound stanza, modulo 2^32.
     received: u32,
+    /// What `<resumed/>` said last: no later answer may say less.
+    resumed: u32,
     /// One mark per inbound stanza behind the settled prefix.
     marks: VecDeque<Mark>,
     /// The client asked for an acknowledgement and was told less than it sent: another `<a/>` follows
@@ -79,6 +81,7 @@ impl Acks {
             bounds,
             asked: None,
             received: 0,
+            resumed: 0,
             marks: VecDeque::new(),
             owed: None,
         }
@@ -149,22 +152,45 @@ impl Acks {
         self.unacked.iter()
     }
 
+    /// Bytes of what the client has not acknowledged.
+    pub fn unacked_bytes(&self) -> usize {
+        self.unacked_bytes
+    }
+
     /// The queue, for a session that ends.
     pub fn take_unacked(&mut self) -> VecDeque<Unacked> {
         self.unacked_bytes = 0;
         std::mem::take(&mut self.unacked)
     }
 
-    /// Stanzas and bytes that may follow at once and leave half of the queue to what cannot wait.
-    pub fn room(&self) -> (usize, usize) {
-        let count = (self.bounds.count_max / 2).saturating_sub(self.unacked.len());
-        let bytes = (self.bounds.bytes_max / 2).saturating_sub(self.unacked_bytes);
-        (count, bytes)
-    }
-
     /// The bound is reached.
     pub fn is_full(&self) -> bool {
         self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
+    }
+
+    /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]);
+    /// presence, IQs and copies have no other place, so there is an end to them here.
+    pub fn is_overfull(&self) -> bool {
+        self.unacked.len() >= self.bounds.count_max * 2
+            || self.unacked_bytes >= self.bounds.bytes_max * 2
+    }
+
+    /// How many stanzas and bytes a cursor may put in now. It takes half of the bounds, so that a client that is
+    /// slow to acknowledge its offline messages slows them down, instead of losing its connection to them.
+    pub fn cursor_room(&self) -> (usize, usize) {
+        let (count, bytes) = (self.bounds.count_max / 2, self.bounds.bytes_max / 2);
+        (
+            count.max(1).saturating_sub(self.unacked.len()),
+            bytes.max(1).saturating_sub(self.unacked_bytes),
+        )
+    }
+
+    /// How much may wait behind a cursor: a quarter of the bounds, so that it fits when the cursor is done.
+    pub fn backlog_bounds(&self) -> Bounds {
+        Bounds {
+            count_max: self.bounds.count_max / 4,
+            bytes_max: self.bounds.bytes_max / 4,
+        }
     }
 
     // ---- what comes in ----
@@ -205,8 +231,21 @@ impl Acks {
 
     /// Every stanza that the living process holds, settled or not: what `<resumed h=''/>` says, so that a
     /// resume never makes a client repeat what was delivered.
-    pub fn received(&self) -> u32 {
+    pub fn resume(&mut self) -> u32 {
+        self.resumed = self.received;
         self.received
+    }
+
+    /// What `<a h=''/>` says: the settled prefix, but never less than `<resumed/>` did. A count that goes back is
+    /// one of almost 2^32 to a client, which then closes its stream (section 6, "too high").
+    pub fn told(&self) -> u32 {
+        let handled = self.handled();
+        let ahead = self.resumed.wrapping_sub(handled) as usize;
+        if ahead <= self.marks.len() {
+            self.resumed
+        } else {
+            handled
+        }
     }
 
     /// The client asks: the `h` of the answer. What is not settled yet will be announced unasked.
@@ -214,7 +253,7 @@ impl Acks {
         if !self.marks.is_empty() {
             self.owed = Some(self.received);
         }
-        self.handled()
+        self.told()
     }
 
     /// Number of stanzas that are not settled or wait for one that is not.
@@ -309,7 +348,23 @@ mod tests {
         assert_eq!(acks.handled(), 2);
         assert!(acks.settle(numbers[2]), "now the client hears of all three");
         assert_eq!(acks.handled(), 3);
-        assert_eq!(acks.received(), 3);
+        assert_eq!(acks.resume(), 3);
+    }
+
+    #[test]
+    fn h_never_goes_back_behind_what_a_resumed_stream_was_told() {
+        let mut acks = Acks::new(String::new(), 0, BOUNDS);
+        let numbers: Vec<u32> = (0..3).map(|_| acks.receive(0, stanza().header)).collect();
+        acks.settle(numbers[0]);
+        assert_eq!(acks.answer_request(), 1);
+        assert_eq!(acks.resume(), 3, "held, if not settled");
+        acks.receive(0, stanza().header);
+        assert_eq!(acks.answer_request(), 3);
+        acks.settle(numbers[1]);
+        acks.settle(numbers[2]);
+        assert_eq!(acks.answer_request(), 3);
+        assert!(acks.settle(4));
+        assert_eq!(acks.told(), 4);
     }
 
     #[test]

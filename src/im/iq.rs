@@ -12,7 +12,9 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let stanza = &draft.stanza;
     let to = stanza.header.to.as_ref();
     let own = to.is_none_or(|to| to.as_str() == turn.actor.jid.as_str());
-    let host = to.is_some_and(|to| to.bare_str() == turn.actor.jid.domainpart());
+    // Any domain served here: they all are this server.
+    let host = to
+        .is_some_and(|to| to.localpart().is_none() && turn.config.host(to.domainpart()).is_some());
     if !own && !host {
         if is_request(stanza) {
             well_formed(stanza)?;

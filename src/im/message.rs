@@ -4,6 +4,7 @@ use crate::actor::{Delivery, Draft, Outcome, Stop, Turn};
 use crate::config::Keep;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError, Type, delay_element, ns};
+use crate::xml::Element;
 
 use super::account::{self, Account, Change};
 use super::acks::Unacked;
@@ -12,7 +13,7 @@ use super::session::Session;
 
 /// Outbound: to the home of its recipient.
 pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let mut stanza = draft.stanza.clone();
+    let mut stanza = draft.take_stanza();
     // RFC 6120 section 8.1.1.1: "If the client ... a message stanza ... does not contain a 'to'
     // address", it is addressed to the sender's own bare JID (RFC 6120 section 10.3.1).
     stanza
@@ -22,6 +23,41 @@ pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     turn.out.route(stanza, draft.settle.take());
     Ok(())
 }
+
+/// Inbound, first: what only this server says to this account is a forgery when it arrives.
+pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let account = turn.actor.jid.as_str();
+    let host = turn.actor.jid.domainpart();
+    let is_forged = |child: &Element<'_>| match (child.ns(), child.name()) {
+        // CVE-2017-5589 and its class: only an account's own server makes carbons for it.
+        (ns::CARBONS, "sent" | "received") => true,
+        // XEP-0203 section 4: "the recipient's server SHOULD discard a delayed delivery notation whose 'from'
+        // attribute matches the server's JabberID".
+        (ns::DELAY, "delay") => child.attribute("from").is_some_and(|from| {
+            Jid::parse(&from).is_ok_and(|from| from.as_str() == host || from.as_str() == account)
+        }),
+        // XEP-0359 section 3: "where the 'by' attribute matches the 'by' attribute they would otherwise set,
+        // MUST delete that element even if they are not adding their own stanza ID".
+        (ns::STANZA_ID, "stanza-id") => child
+            .attribute("by")
+            .is_some_and(|by| Jid::parse(&by).is_ok_and(|by| by.as_str() == account)),
+        _ => false,
+    };
+    // Most messages have nothing of the kind: the index says so without a look inside.
+    let payload = &draft.stanza.payload;
+    if STRIPPED.iter().any(|(ns, name)| payload.has(ns, name)) {
+        draft.stanza.payload = payload.without(is_forged);
+    }
+    Ok(())
+}
+
+/// What [`strip_forged`] looks at.
+const STRIPPED: [(&str, &str); 4] = [
+    (ns::CARBONS, "sent"),
+    (ns::CARBONS, "received"),
+    (ns::DELAY, "delay"),
+    (ns::STANZA_ID, "stanza-id"),
+];
 
 /// Inbound: which sessions shall get it, by RFC 6121 section 8.5.
 pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
@@ -34,22 +70,19 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         .as_ref()
         .and_then(|to| to.resourcepart());
     if let Some(resource) = resource {
-        match turn.actor.resource(resource) {
-            // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource." An error cannot
-            // be kept, and tells what became of something that this very client sent.
-            Some(session) if !session.is_full() || type_ == Type::Error => {
-                draft.targets.push(session.id);
-                return Ok(());
-            }
-            // Its queue is full: it counts as gone until its client acknowledges.
-            Some(_) => {}
-            // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat
-            // is handled like one to the bare JID.
-            None => match type_ {
-                Type::Normal | Type::Groupchat => return Err(nobody()),
-                Type::Headline | Type::Error => return Ok(()),
-                _ => {}
-            },
+        let session = turn.actor.resource(resource);
+        // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
+        if let Some(session) = session.filter(|session| !session.is_full()) {
+            draft.targets.push(session.id);
+            return Ok(());
+        }
+        // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat is handled like
+        // one to the bare JID. One whose queue is full counts as gone until its client acknowledges, but for it
+        // a normal message can be kept.
+        match (type_, session) {
+            (Type::Normal, None) | (Type::Groupchat, _) => return Err(nobody()),
+            (Type::Headline | Type::Error, _) => return Ok(()),
+            _ => {}
         }
     } else if type_ == Type::Groupchat {
         // 8.5.2.1.1: "the server MUST NOT deliver the stanza to any of the available resources but
@@ -79,19 +112,21 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
 /// Inbound: whether it gets a pending row, and under which number (DESIGN section 20).
 pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let type_ = draft.stanza.header.type_;
-    let storable = is_storable(&draft.stanza) && !turn.actor.anonymous;
+    let is_storable =
+        |turn: &Turn<'_, Account>| is_storable(&draft.stanza) && !turn.actor.anonymous;
     if !draft.targets.is_empty() {
-        if storable && turn.config.delivery.keep == Keep::Always {
-            draft.kept = Some(pending::put(turn, &draft.stanza)?);
+        if turn.config.delivery.keep == Keep::Always && is_storable(turn) {
+            draft.kept = Some(pending::put(turn, &draft.stanza, turn.now.wall_ms)?);
         }
         return Ok(());
     }
-    if storable {
+    // The switch of XEP-0160 is about who is away: a session whose queue is full is not.
+    let full =
+        |session: &&Session| session.is_available() && session.priority >= 0 && session.is_full();
+    let is_missed = turn.actor.sessions.iter().any(|session| full(&session));
+    if is_storable(turn) && (is_missed || turn.catalog.has("offline")) {
         pending::check_quota(turn, draft.stanza.charge())?;
-        let number = pending::put(turn, &draft.stanza)?;
-        let full = |session: &&Session| {
-            session.is_available() && session.priority >= 0 && session.is_full()
-        };
+        let number = pending::put(turn, &draft.stanza, turn.now.wall_ms)?;
         for session in turn.actor.sessions.iter().filter(full) {
             turn.out.change.push(Change::Missed {
                 session: session.id,
@@ -110,15 +145,22 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 
 /// Inbound, last: to the chosen sessions.
 pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let shared = draft.targets.len() > 1;
-    for &session in &draft.targets {
-        turn.out.deliver.push(Delivery {
-            session,
-            stanza: draft.stanza.clone(),
-            kept: draft.kept,
-            shared,
-        });
+    let Some((&last, others)) = draft.targets.split_last() else {
+        return Ok(());
+    };
+    let (kept, shared) = (draft.kept, !others.is_empty());
+    let delivery = |session, stanza| Delivery {
+        session,
+        stanza,
+        kept,
+        shared,
+    };
+    for &session in others {
+        let stanza = draft.stanza.clone();
+        turn.out.deliver.push(delivery(session, stanza));
     }
+    let stanza = draft.take_stanza();
+    turn.out.deliver.push(delivery(last, stanza));
     Ok(())
 }
 
@@ -132,8 +174,8 @@ pub fn is_storable(stanza: &Stanza) -> bool {
 
 fn is_only_chat_state(stanza: &Stanza) -> bool {
     let mut seen = false;
-    for child in stanza.payload.children() {
-        match (child.ns(), child.name()) {
+    for name in stanza.payload.names() {
+        match name {
             (ns::CHAT_STATES, _) => seen = true,
             // A thread id belongs to the chat state's conversation and says nothing by itself.
             (ns::CLIENT, "thread") | (ns::HINTS, _) => {}
@@ -164,7 +206,7 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
         Leftover::Bounce => Err(nobody()),
         Leftover::Keep => {
             pending::check_quota(turn, held.stanza.charge())?;
-            pending::put(turn, &held.stanza)?;
+            pending::put(turn, &held.stanza, held.wall_ms)?;
             Ok(())
         }
         Leftover::Redeliver(sessions) => {
@@ -185,10 +227,9 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
 /// What was sent once already says when.
 fn delayed(turn: &Turn<'_, Account>, held: &Unacked) -> Stanza {
     let mut stanza = held.stanza.clone();
-    if let (false, Ok(host)) = (
-        stanza.payload.has(ns::DELAY, "delay"),
-        Jid::domain(&turn.host.name),
-    ) {
+    if let Ok(host) = Jid::domain(&turn.host.name)
+        && !pending::is_stamped(&stanza, &host)
+    {
         stanza.payload = stanza.payload.with(&delay_element(&host, held.wall_ms));
     }
     stanza

@@ -6,6 +6,7 @@ pub mod acks;
 pub mod credentials;
 pub mod iq;
 pub mod message;
+pub mod origin;
 pub mod pending;
 pub mod presence;
 pub mod roster;

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
 use crate::actor::{Stop, Turn};
 use crate::base::{AccountId, SessionId};
+use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza, Type, delay_element, ns, read_stored};
 
 use super::account::{self, Account, Change, Tally};
@@ -22,14 +23,14 @@ pub static PENDING: Table = Table {
     about: "Messages that no client has acknowledged yet; key: account id, number by time",
 };
 
-/// Keeps a message; the number of its row.
+/// Keeps a message that came at `wall_ms`; the number of its row.
 ///
 /// # Errors
 /// Parks until the account is identified.
-pub fn put(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<u64, Stop> {
+pub fn put(turn: &mut Turn<'_, Account>, stanza: &Stanza, wall_ms: u64) -> Result<u64, Stop> {
     let account = account::identify(turn)?;
     let number = turn.sequence.next(turn.now);
-    let value = encode(stanza, turn.now.wall_ms);
+    let value = encode(stanza, wall_ms);
     turn.out.change.push(Change::Kept { bytes: value.len() });
     turn.out.write.push(Write::Put {
         table: &PENDING,
@@ -100,7 +101,7 @@ pub fn number(key: &RowKey) -> Option<u64> {
 
 /// A stored message as it is delivered late: with the stamp of when it came. None if the row cannot be
 /// read.
-pub fn decode(value: &[u8], host: &crate::jid::Jid) -> Option<Stanza> {
+pub fn decode(value: &[u8], host: &Jid) -> Option<Stanza> {
     let (&version, rest) = value.split_first()?;
     if version != ROW_VERSION {
         return None;
@@ -108,9 +109,19 @@ pub fn decode(value: &[u8], host: &crate::jid::Jid) -> Option<Stanza> {
     let (wall_ms, xml) = rest.split_first_chunk::<8>()?;
     let mut stanza = read_stored(std::str::from_utf8(xml).ok()?)?;
     // XEP-0160: "it is RECOMMENDED for the server to add a Delayed Delivery extension".
-    let delay = delay_element(host, u64::from_be_bytes(*wall_ms));
-    stanza.payload = stanza.payload.with(&delay);
+    if !is_stamped(&stanza, host) {
+        let delay = delay_element(host, u64::from_be_bytes(*wall_ms));
+        stanza.payload = stanza.payload.with(&delay);
+    }
     Some(stanza)
+}
+
+/// Whether this server has said already when the message came: it was late once before. A sender's own stamp
+/// is another matter.
+pub fn is_stamped(stanza: &Stanza, host: &Jid) -> bool {
+    stanza.payload.children().any(|child| {
+        child.is(ns::DELAY, "delay") && child.attribute("from").as_deref() == Some(host.as_str())
+    })
 }
 
 /// A row's value: a version byte, the wall clock at which the message came, the message as XML.
@@ -140,22 +151,17 @@ pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
     match (held.stanza.header.kind, held.stanza.header.type_) {
         // The requester would wait for ever.
         (Kind::Iq, Type::Get | Type::Set) => return Leftover::Bounce,
-        // XEP-0280: a copy was for this session alone; the others got their own.
-        (Kind::Message, _) if held.stanza.payload.has(ns::CARBONS, "sent") => {
-            return Leftover::Leave;
-        }
-        (Kind::Message, _) if held.stanza.payload.has(ns::CARBONS, "received") => {
-            return Leftover::Leave;
-        }
+        // A copy: whoever else wants one got it, and the message itself has a fate of its own.
+        (Kind::Message, _) if is_carbon(&held.stanza) => return Leftover::Leave,
         (Kind::Message, _) if message::is_storable(&held.stanza) => {}
         _ => return Leftover::Leave,
     }
-    let takers = || account.sessions.iter().filter(|s| s.takes_messages());
-    if takers().any(|session| held.kept.is_some_and(|number| number < session.flooded_to)) {
-        // It read the row, or is about to.
-        return Leftover::Leave;
-    }
-    let others: SmallVec<[SessionId; 4]> = takers().map(|s| s.id).collect();
+    let others: SmallVec<[SessionId; 4]> = account
+        .sessions
+        .iter()
+        .filter(|session| session.takes_messages())
+        .map(|s| s.id)
+        .collect();
     match (others.is_empty(), held.shared, held.kept) {
         (false, true, _) => Leftover::Leave,
         (false, false, _) => Leftover::Redeliver(others),
@@ -163,6 +169,11 @@ pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
         (true, _, None) if account.anonymous => Leftover::Bounce,
         (true, _, None) => Leftover::Keep,
     }
+}
+
+/// Whether it is a copy (XEP-0280) that this server made: forged ones do not get so far.
+fn is_carbon(stanza: &Stanza) -> bool {
+    stanza.payload.has(ns::CARBONS, "received") || stanza.payload.has(ns::CARBONS, "sent")
 }
 
 fn key(account: AccountId, number: u64) -> RowKey {

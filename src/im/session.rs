@@ -7,7 +7,7 @@ use crate::base::{SessionId, StreamKey, limits};
 use crate::jid::Jid;
 use crate::stanza::Stanza;
 
-use super::acks::Acks;
+use super::acks::{Acks, Bounds};
 
 /// A bound resource of an account.
 pub struct Session {
@@ -32,8 +32,6 @@ pub struct Session {
     pub flood: Option<Box<Flood>>,
     /// Number of the first message that was kept while this session's queue was full: from there it is owed.
     pub missed: Option<u64>,
-    /// Every row of a smaller number was read for it, or is being read.
-    pub flooded_to: u64,
     /// When a detached session ends, on the monotonic clock.
     pub ends_at_ms: Option<u64>,
     /// It is over: nothing is delivered to it any more, its last turn is waiting in the mailbox.
@@ -48,12 +46,20 @@ pub struct Flood {
     pub next: u64,
     /// Number of the first row that belongs to the backlog.
     pub end: u64,
-    /// A read to before this number is outstanding.
-    pub asked_to: Option<u64>,
-    /// Rows that the session had in hand when it began: its client may acknowledge them while the rows are read.
-    pub in_hand: Vec<u64>,
+    /// A read is outstanding.
+    pub asked: bool,
+    /// Rows that sessions of the account had in hand when it was asked.
+    pub in_hand: BTreeSet<u64>,
     pub backlog: VecDeque<Delivery>,
     pub backlog_bytes: usize,
+}
+
+impl Flood {
+    /// Whether something of this sender waits behind the cursor.
+    pub fn holds_from(&self, sender: &Option<Jid>) -> bool {
+        let mut waiting = self.backlog.iter();
+        waiting.any(|delivery| delivery.stanza.header.from == *sender)
+    }
 }
 
 impl Session {
@@ -71,7 +77,6 @@ impl Session {
             acks: None,
             flood: None,
             missed: None,
-            flooded_to: 0,
             ends_at_ms: None,
             ended: false,
         }
@@ -89,12 +94,25 @@ impl Session {
         self.is_available() && self.priority >= 0 && !self.is_full()
     }
 
-    /// The queue of unacknowledged stanzas has reached its bound.
+    /// Bytes that wait for its client's acknowledgement, or behind its flood.
+    pub fn queued_bytes(&self) -> usize {
+        let unacked = self.acks.as_ref().map_or(0, |acks| acks.unacked_bytes());
+        unacked + self.flood.as_ref().map_or(0, |flood| flood.backlog_bytes)
+    }
+
+    /// The queue of unacknowledged stanzas, or that behind the cursor, has reached its bound.
     pub fn is_full(&self) -> bool {
-        self.acks.as_ref().is_some_and(|acks| acks.is_full())
-            || self
-                .flood
-                .as_ref()
-                .is_some_and(|flood| flood.backlog_bytes >= limits::OUTBOUND_SOFT_BYTES)
+        let acks = self.acks.as_deref();
+        acks.is_some_and(Acks::is_full)
+            || self.flood.as_ref().is_some_and(|flood| {
+                let bounds = acks.map_or(BACKLOG_BOUNDS, Acks::backlog_bounds);
+                flood.backlog.len() >= bounds.count_max || flood.backlog_bytes >= bounds.bytes_max
+            })
     }
 }
+
+/// What may wait behind a cursor for a client that acknowledges nothing.
+const BACKLOG_BOUNDS: Bounds = Bounds {
+    count_max: usize::MAX,
+    bytes_max: limits::OUTBOUND_SOFT_BYTES,
+};

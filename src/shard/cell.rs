@@ -27,6 +27,8 @@ pub(super) struct Cell {
     pub armed_for_ms: u64,
     /// Panics of its turns: how many since when.
     pub panics: (u8, u64),
+    /// Bytes of its queues that the worker's load was last told of.
+    pub counted_bytes: usize,
     /// It stands in the queue of accounts with work.
     pub is_ready: bool,
 }
@@ -71,8 +73,18 @@ impl Cell {
             used_at_ms: now.mono_ms,
             armed_for_ms: u64::MAX,
             panics: (0, 0),
+            counted_bytes: 0,
             is_ready: false,
         }
+    }
+
+    /// Bytes that wait in its mailbox and its sessions' own queues.
+    pub fn queued_bytes(&self) -> usize {
+        let sessions = self.account.sessions.iter();
+        let held = sessions
+            .map(|session| session.queued_bytes())
+            .sum::<usize>();
+        self.mailbox.foreign_bytes + held
     }
 
     /// Nothing keeps it resident but the hope that it is needed again.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::actor::Catalog;
-use crate::base::{Now, StreamKey};
+use crate::base::{ActorKey, Now, StreamKey};
 use crate::features;
+use crate::jid::Jid;
 use crate::stanza::{StreamCondition, StreamError};
+use crate::stream::StreamState;
 
 use super::Shard;
 use super::input::Control;
@@ -21,23 +23,63 @@ impl Shard {
             Control::Drain => {
                 let keys: Vec<StreamKey> = self.streams.keys().collect();
                 for key in keys {
-                    self.lose_stream(now, key, Loss::Final);
-                    self.fail_stream(now, key, self.farewell());
+                    let farewell = self.farewell();
+                    self.lose_stream(now, key, Loss::Final(farewell.condition.name()));
+                    self.fail_stream(now, key, farewell);
+                }
+                // Those that wait for their clients, too: what they hold has no other place.
+                let actors: Vec<ActorKey> = self.cells.keys().collect();
+                for actor in actors {
+                    self.end_all_sessions(now, actor, self.farewell());
                 }
             }
-            Control::Disconnect(jid) => {
-                if let Some(actor) = self.actor_of(&jid) {
-                    let text = "The account was changed by its administrator";
-                    let error = StreamError::new(StreamCondition::Reset, text);
-                    self.end_all_sessions(now, actor, error);
-                    if let Some(cell) = self.cells.get_mut(actor) {
-                        // It may be another account from now on, or none.
-                        cell.account.identity = None;
-                        cell.account.tally = None;
-                    }
-                }
+            Control::Disconnect(jid) => self.disconnect(now, &jid),
+        }
+    }
+
+    /// The account is another from now on, or none: its sessions end, and so do logins that proved what it was.
+    fn disconnect(&mut self, now: Now, jid: &Jid) {
+        if let Some(actor) = self.actor_of(jid) {
+            self.end_all_sessions(now, actor, changed());
+            if let Some(cell) = self.cells.get_mut(actor) {
+                cell.account.identity = None;
+                cell.account.tally = None;
+                cell.account.origins = None;
             }
         }
+        let is_login = |stream: &StreamState| {
+            let own = stream.jid.as_ref();
+            stream.session.is_none() && own.is_some_and(|own| own.bare_str() == jid.bare_str())
+        };
+        let logins = self.streams.iter().filter(|(_, stream)| is_login(stream));
+        let logins: Vec<StreamKey> = logins.map(|(key, _)| key).collect();
+        for key in logins {
+            self.fail_stream(now, key, changed());
+        }
+        // A verdict may be on its way from the auth thread, or a stream from another worker. No login lasts
+        // longer than this.
+        let oldest_ms = now
+            .mono_ms
+            .saturating_sub(self.config.c2s.negotiation_timeout.as_ms());
+        self.outdated.retain(|_, at_ms| *at_ms >= oldest_ms);
+        self.outdated.insert(jid.bare_str().into(), now.mono_ms);
+    }
+
+    /// Refuses a login that began before its account was changed; whether it did.
+    pub(super) fn refuse_outdated(&mut self, now: Now, key: StreamKey) -> bool {
+        let stream = self.streams.get(key);
+        let outdated = stream.is_some_and(|stream| {
+            let changed_at_ms = stream.jid.as_ref().map(Jid::bare_str);
+            let changed_at_ms = changed_at_ms.and_then(|jid| self.outdated.get(jid));
+            let login = stream.login.as_ref();
+            changed_at_ms
+                .zip(login)
+                .is_some_and(|(&at_ms, login)| login.began_at_ms <= at_ms)
+        });
+        if outdated {
+            self.fail_stream(now, key, changed());
+        }
+        outdated
     }
 
     /// RFC 6120 section 4.9.3.22, or 4.9.3.19 where the operator named another server.
@@ -50,4 +92,12 @@ impl Shard {
         };
         StreamError::new(condition, "The server is shutting down")
     }
+}
+
+/// RFC 6120 section 4.9.3.16.
+fn changed() -> StreamError {
+    StreamError::new(
+        StreamCondition::Reset,
+        "The account was changed by its administrator",
+    )
 }

@@ -10,7 +10,7 @@ use crate::stream::{Item, SessionRef};
 
 use super::Shard;
 use super::cell::Mail;
-use super::session_end::Loss;
+use super::session_end::{Loss, OVERFULL};
 
 impl Shard {
     /// Delivers to a session, behind what it waits for.
@@ -23,8 +23,15 @@ impl Shard {
             // It ended between the choice and the delivery.
             return self.post_to(actor, Mail::Leftover(held(now, delivery)));
         };
+        // Behind a full backlog nothing more may wait: the bounds of the queues before it judge it instead.
+        let is_full = session.is_full();
         match &mut session.flood {
-            Some(flood) if delivery.stanza.header.kind == Kind::Message => {
+            // RFC 6120 section 10.1: what the same sender says otherwise waits behind its messages.
+            Some(flood)
+                if !is_full
+                    && (delivery.stanza.header.kind == Kind::Message
+                        || flood.holds_from(&delivery.stanza.header.from)) =>
+            {
                 flood.backlog_bytes += delivery.stanza.charge();
                 flood.backlog.push_back(delivery);
             }
@@ -51,7 +58,13 @@ impl Shard {
             asks = stream.is_some() && acks.asks(again_after);
         }
         let is_full = session.acks.as_ref().is_some_and(|acks| acks.is_full());
+        let is_overfull = session.acks.as_ref().is_some_and(|acks| acks.is_overfull());
         let Some(key) = stream else {
+            if is_overfull {
+                // DESIGN section 7: what a client that is away cannot take goes back to the account.
+                log::info!("session_overfull session={}", session.jid);
+                self.end_session(now, actor, delivery.session, Vec::new(), OVERFULL);
+            }
             return;
         };
         let Some(stream) = self.streams.get_mut(key) else {
@@ -111,7 +124,7 @@ impl Shard {
         if stream.outbound.awaits_written() {
             let numbers: Vec<u64> = stream.outbound.written().collect();
             for number in numbers {
-                self.forget_row(actor, number, 0);
+                self.forget_row(actor, number);
             }
         }
         self.advance_flood(now, actor, session);
@@ -119,42 +132,44 @@ impl Shard {
 
     /// XEP-0198 section 4: the client has everything up to `h`.
     pub(super) fn acknowledged(&mut self, now: Now, key: StreamKey, at: SessionRef, h: u32) {
-        let acks = self.acks_of(at);
-        let too_high = acks.and_then(|acks| acks.is_too_high(h));
-        if let Some(too_high) = too_high {
+        let Some(cell) = self.cells.get_mut(at.actor) else {
+            return;
+        };
+        let Some(session) = cell.account.session_mut(at.session) else {
+            return;
+        };
+        let Some(acks) = &mut session.acks else {
+            return;
+        };
+        let was_full = acks.is_full();
+        if let Some(too_high) = acks.is_too_high(h) {
             let error = handled_count_too_high(too_high);
             return self.fail_stream(now, key, error);
         }
-        let was_full = self.forget_acknowledged(at, h);
+        self.forget_acknowledged(at, h);
         if self.acks_of(at).is_some_and(|acks| acks.asks(u32::MAX)) {
             self.say(key, REQUEST.to_owned());
         }
+        self.count_cell(at.actor);
         if was_full {
             self.deliver_missed(now, at.actor, at.session);
         }
         self.advance_flood(now, at.actor, at.session);
     }
 
-    /// What the client has leaves the queue, and its rows the store. Says nothing: a stream that resumes has not
-    /// heard `<resumed/>` yet. Whether the queue was full before.
-    pub(super) fn forget_acknowledged(&mut self, at: SessionRef, h: u32) -> bool {
+    /// What the client has by its count `h`, which was checked, leaves the queue and the store.
+    pub(super) fn forget_acknowledged(&mut self, at: SessionRef, h: u32) {
         let Some(acks) = self.acks_of(at) else {
-            return false;
+            return;
         };
-        let was_full = acks.is_full();
-        let gone: Vec<(Option<u64>, usize)> = acks
-            .acknowledge(h)
-            .map(|held| (held.kept, held.stanza.charge()))
-            .collect();
-        for (kept, bytes) in gone {
-            if let Some(number) = kept {
-                self.forget_row(at.actor, number, bytes);
-            }
+        let gone: Vec<u64> = acks.acknowledge(h).filter_map(|held| held.kept).collect();
+        for number in gone {
+            self.forget_row(at.actor, number);
         }
-        was_full
     }
 
-    fn acks_of(&mut self, at: SessionRef) -> Option<&mut Acks> {
+    /// The counters of a session, if it has any.
+    pub(super) fn acks_of(&mut self, at: SessionRef) -> Option<&mut Acks> {
         let cell = self.cells.get_mut(at.actor)?;
         cell.account.session_mut(at.session)?.acks.as_deref_mut()
     }
@@ -165,7 +180,7 @@ impl Shard {
             .cells
             .get_mut(actor)
             .and_then(|cell| cell.account.session_mut(session))
-            .filter(|session| !session.is_full())
+            .filter(|session| !session.is_full() && session.flood.is_none())
             .and_then(|session| session.missed.take());
         if let Some(first) = missed {
             self.begin_flood(now, actor, session, first);
@@ -173,18 +188,20 @@ impl Shard {
     }
 
     /// A client has the message: its row goes.
-    fn forget_row(&mut self, actor: ActorKey, number: u64, bytes: usize) {
+    fn forget_row(&mut self, actor: ActorKey, number: u64) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        cell.account.forget_kept(bytes);
+        // Two clients may have the same message, and how long its row is nobody remembers: what is kept is
+        // counted again when the next message finds nobody.
+        cell.account.tally = None;
         if let Some(identity) = cell.account.identity {
             self.unsave(pending::delete(identity.id, number));
         }
     }
 
     /// Ends a connection whose client does not keep up with what it is sent.
-    fn drop_connection(&mut self, now: Now, key: StreamKey, reason: &'static str) {
+    pub(super) fn drop_connection(&mut self, now: Now, key: StreamKey, reason: &'static str) {
         if let Some(stream) = self.streams.get(key) {
             log::info!(
                 "connection_dropped stream={} reason=\"{reason}\"",

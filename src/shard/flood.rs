@@ -1,14 +1,18 @@
 //! Kept messages on their way to a session: a cursor over rows, pulled whenever its stream has room, and a
 //! backlog of what came meanwhile, so that the order stays.
 
+use std::collections::BTreeSet;
+
 use crate::actor::rows::Fence;
 use crate::actor::{Answer, Delivery};
 use crate::base::{ActorKey, Now, SessionId, limits};
+use crate::im::Session;
 use crate::im::pending;
 use crate::im::session::Flood;
 use crate::jid::Jid;
 
 use super::Shard;
+use super::load::Pressure;
 use super::output::{Ask, Output};
 use super::turns::Seat;
 
@@ -26,36 +30,19 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        let Some(at) = cell.account.session_mut(session) else {
-            return;
-        };
-        let stream = at.stream.and_then(|key| self.streams.get(key));
-        let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());
-        let unacked = at.acks.iter().flat_map(|acks| acks.unacked());
-        let in_hand = unacked.filter_map(|held| held.kept).chain(unwritten);
-        let in_hand: Vec<u64> = in_hand.collect();
-        if first == 0 {
-            at.flooded_to = end;
-        }
-        match &mut at.flood {
-            // What was kept since it began comes as rows, and so does what waits behind it, to stay in order.
-            Some(flood) => {
-                flood.end = end;
-                flood.in_hand.extend(in_hand);
-                flood.backlog.retain(|delivery| delivery.kept.is_none());
-                let bytes = flood
-                    .backlog
-                    .iter()
-                    .map(|delivery| delivery.stanza.charge());
-                flood.backlog_bytes = bytes.sum();
-            }
-            None => {
-                at.flood = Some(Box::new(Flood {
-                    next: first,
-                    end,
-                    in_hand,
-                    ..Flood::default()
-                }));
+        if let Some(session) = cell.account.session_mut(session) {
+            match &session.flood {
+                // What was kept since it began is due when it is over.
+                Some(flood) => {
+                    session.missed.get_or_insert(flood.end);
+                }
+                None => {
+                    session.flood = Some(Box::new(Flood {
+                        next: first,
+                        end,
+                        ..Flood::default()
+                    }));
+                }
             }
         }
         self.advance_flood(now, actor, session);
@@ -63,6 +50,7 @@ impl Shard {
 
     /// Asks for the next rows when the stream has room for them.
     pub(super) fn advance_flood(&mut self, now: Now, actor: ActorKey, id: SessionId) {
+        let full = self.pressure() >= Pressure::Floods;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -70,17 +58,24 @@ impl Shard {
         let Some(session) = cell.account.session_mut(id) else {
             return;
         };
-        let (count, bytes) = match &session.acks {
-            Some(acks) => acks.room(),
-            None => (FLOOD_COUNT, limits::RANGE_BYTES_MAX),
-        };
-        let room = count > 0 && bytes > 0;
+        if session.flood.is_none() {
+            return;
+        }
+        let (count, bytes) = session
+            .acks
+            .as_ref()
+            .map_or((usize::MAX, usize::MAX), |acks| acks.cursor_room());
         let stream = session.stream.and_then(|key| self.streams.get(key));
+        let room = count > 0 && bytes > 0;
         let room = room && stream.is_some_and(|s| s.outbound.bytes() < limits::CURSOR_REFILL_BYTES);
         let (Some(flood), Some(identity)) = (&mut session.flood, identity) else {
             return;
         };
-        if flood.asked_to.is_some() || !room {
+        if flood.asked || !room {
+            return;
+        }
+        if full {
+            self.waiting_floods.push((actor, id));
             return;
         }
         let mut range = pending::range(identity.id, flood.next, flood.end);
@@ -90,7 +85,12 @@ impl Shard {
             // The store is overloaded: the next write or acknowledgement tries again.
             return;
         };
-        flood.asked_to = Some(flood.end);
+        flood.asked = true;
+        // Their clients may acknowledge them between the question and the answer.
+        let in_hand = self.rows_in_flight_of(actor);
+        if let Some(flood) = self.flood_of(actor, id) {
+            flood.in_hand = in_hand;
+        }
         self.flush_saves(now);
         let ask = Ask::Range {
             table: &pending::PENDING,
@@ -113,7 +113,7 @@ impl Shard {
         let Some(flood) = &mut session.flood else {
             return;
         };
-        let asked_to = flood.asked_to.take().unwrap_or(flood.end);
+        flood.asked = false;
         let (rows, more) = match answer {
             Answer::Range { rows, more } => (rows, more),
             other => {
@@ -123,16 +123,14 @@ impl Shard {
             }
         };
         let last = rows.last().and_then(|row| pending::number(&row.key));
-        flood.next = match last {
-            Some(last) if more => last + 1,
-            _ if more => flood.next,
-            _ => asked_to,
-        };
-        let more = flood.next < flood.end;
-        // A row that is on its way to this very session already is not sent to it again.
-        let in_hand = flood.in_hand.clone();
+        flood.next = last.map_or(flood.next, |last| last + 1);
+        let asked_with = std::mem::take(&mut flood.in_hand);
+        // A row that is on its way to this or another session is not sent again. Should that one end without
+        // its acknowledgement, it comes back as a leftover.
+        let mut in_flight = self.rows_in_flight_of(actor);
+        in_flight.extend(asked_with);
         for row in rows {
-            let number = pending::number(&row.key).filter(|number| !in_hand.contains(number));
+            let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
             let stanza = host
                 .as_ref()
                 .ok()
@@ -152,6 +150,7 @@ impl Shard {
                 (None, _) => {}
             }
         }
+        self.count_cell(actor);
         if more {
             return self.advance_flood(now, actor, id);
         }
@@ -163,6 +162,35 @@ impl Shard {
         for delivery in flood.into_iter().flat_map(|flood| flood.backlog) {
             self.deliver(now, actor, delivery);
         }
+        // What did not fit into the backlog was kept and comes next.
+        self.deliver_missed(now, actor, id);
+    }
+
+    fn flood_of(&mut self, actor: ActorKey, id: SessionId) -> Option<&mut Flood> {
+        let cell = self.cells.get_mut(actor)?;
+        cell.account.session_mut(id)?.flood.as_deref_mut()
+    }
+
+    /// Numbers of the rows that are on their way to any session of the account.
+    fn rows_in_flight_of(&self, actor: ActorKey) -> BTreeSet<u64> {
+        let sessions = self.cells.get(actor).into_iter();
+        let sessions = sessions.flat_map(|cell| &cell.account.sessions);
+        let living = sessions.filter(|session| !session.ended);
+        living
+            .flat_map(|session| self.rows_in_flight(session))
+            .collect()
+    }
+
+    /// Numbers of the rows that a session has not acknowledged, or that wait for its stream or behind its cursor.
+    fn rows_in_flight(&self, session: &Session) -> Vec<u64> {
+        let stream = session.stream.and_then(|key| self.streams.get(key));
+        let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());
+        let unacked = session.acks.iter().flat_map(|acks| acks.unacked());
+        let backlog = session.flood.iter().flat_map(|flood| &flood.backlog);
+        unwritten
+            .chain(unacked.filter_map(|held| held.kept))
+            .chain(backlog.filter_map(|delivery| delivery.kept))
+            .collect()
     }
 }
 

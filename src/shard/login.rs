@@ -21,6 +21,7 @@ use crate::xml::{escape_attribute, escape_text};
 use super::Shard;
 use super::deliver::{REQUEST, handled_count_too_high};
 use super::output::Output;
+use super::session_end::GAVE_WAY;
 
 impl Shard {
     /// The credentials are right: the stream goes where the account lives, and nothing is said before.
@@ -32,7 +33,8 @@ impl Shard {
         if home == self.place.worker {
             return self.complete_login(now, key);
         }
-        if let Some(stream) = self.streams.remove(key) {
+        if let Some(mut stream) = self.streams.remove(key) {
+            self.load.recount(&mut stream.counted_bytes, 0);
             self.timers.disarm_stream(stream.armed_for_ms, key);
             self.outputs.push_back(Output::HandOver(home, key, stream));
         }
@@ -40,6 +42,9 @@ impl Shard {
 
     /// At home: the client hears that it is authenticated, and what became of what it asked beside.
     pub(super) fn complete_login(&mut self, now: Now, key: StreamKey) {
+        if self.refuse_outdated(now, key) {
+            return;
+        }
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -80,7 +85,7 @@ impl Shard {
         now: Now,
         key: StreamKey,
         login: &Login,
-        resume: Option<ResumeWish>,
+        resume: Option<Result<ResumeWish, &'static str>>,
         bind: Option<BindWish>,
     ) {
         let mut inline = String::new();
@@ -88,15 +93,17 @@ impl Shard {
             stream.phase = Phase::Binding;
         }
         let mut resumed = None;
-        if let Some(wish) = &resume {
-            match self.resume(now, key, wish) {
+        match &resume {
+            None => {}
+            Some(Err(condition)) => inline.push_str(&failed(condition, None)),
+            Some(Ok(wish)) => match self.resume(now, key, wish) {
                 Ok(session) => {
                     inline.push_str(&self.resumed_xml(session, &wish.previd));
                     resumed = Some(session);
                 }
                 Err(Refusal::Unknown) => inline.push_str(&failed("item-not-found", None)),
                 Err(Refusal::TooHigh(error)) => return self.fail_stream(now, key, error),
-            }
+            },
         }
         if let (None, Some(wish)) = (resumed, &bind) {
             match self.bind_inline(now, key, wish) {
@@ -109,6 +116,7 @@ impl Shard {
                 }
             }
         }
+        let is_managed = self.is_managed(key);
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -128,12 +136,24 @@ impl Shard {
             .push_xml(String::from_utf8(xml).expect("written from strings and ASCII only"));
         if resumed.is_none() {
             // Section 2.5: "the server then sends a stream features element"; there is no restart.
-            let features = stream.features(&self.config);
+            let features = match is_managed {
+                true => stream.features_when_managed(&self.config),
+                false => stream.features(&self.config),
+            };
             stream.outbound.push_xml(features);
         }
         if let Some(session) = resumed {
             self.replay(now, key, session);
         }
+    }
+
+    /// Whether the stream's session has stream management on.
+    fn is_managed(&self, key: StreamKey) -> bool {
+        let session = self.session_of(key).and_then(|at| {
+            let cell = self.cells.get(at.actor)?;
+            cell.account.session(at.session)
+        });
+        session.is_some_and(|session| session.acks.is_some())
     }
 
     /// RFC 6120 section 7.6 and 7.7.
@@ -173,10 +193,11 @@ impl Shard {
     ) -> Result<String, StanzaError> {
         // Section 4.1: the server makes the resource; the tag says what it begins with.
         let unique = self.rng.token();
-        let resource = match &wish.tag {
-            Some(tag) => format!("{tag}/{unique}"),
-            None => unique,
-        };
+        let tagged = wish.tag.as_ref().map(|tag| format!("{tag}/{unique}"));
+        // "subject to the necessary validation for resource identifiers": a tag that cannot be one is left out.
+        let bare = self.streams.get(key).and_then(|stream| stream.jid.as_ref());
+        let fits = |tagged: &String| bare.is_some_and(|bare| bare.with_resource(tagged).is_ok());
+        let resource = tagged.filter(fits).unwrap_or(unique);
         self.bind(now, key, Some(resource))?;
         let mut bound = format!("<bound xmlns='{}'>", ns::BIND2);
         if let Some(at) = self.session_of(key) {
@@ -225,25 +246,20 @@ impl Shard {
         let taken = jid
             .resourcepart()
             .and_then(|resource| cell.account.resource(resource));
-        let taken = taken.map(|session| session.id);
-        let living = cell
-            .account
-            .sessions
-            .iter()
-            .filter(|session| !session.ended)
-            .count();
+        let taken = taken.map(|session| (session.id, session.stream.is_some()));
         match (taken, self.config.c2s.resource_conflict) {
             (None, _) => {}
-            // Section 7.7.2.2, the three choices in their order.
+            // Section 7.7.2.2 is about "a currently connected client": one that is away and did not resume
+            // stands in nobody's way.
+            (Some((old, false)), _) | (Some((old, true)), ResourceConflict::ReplaceOld) => {
+                let text = "Another connection took this resource";
+                let error = StreamError::new(StreamCondition::Conflict, text);
+                self.expel(now, actor, old, error);
+            }
             (Some(_), ResourceConflict::MakeNew) => {
                 jid = bare.with_resource(&self.rng.token()).map_err(|_| {
                     StanzaError::new(Condition::InternalServerError, "No resource could be made")
                 })?;
-            }
-            (Some(old), ResourceConflict::ReplaceOld) => {
-                let text = "Another connection took this resource";
-                let error = StreamError::new(StreamCondition::Conflict, text);
-                self.expel(now, actor, old, error);
             }
             (Some(_), ResourceConflict::RefuseNew) => {
                 return Err(
@@ -252,21 +268,13 @@ impl Shard {
                 );
             }
         }
-        let replaces =
-            taken.is_some() && self.config.c2s.resource_conflict == ResourceConflict::ReplaceOld;
-        if living >= self.config.c2s.sessions_per_account as usize && !replaces {
-            // Section 7.6.2.1: "the server MUST return" this when the limit is reached.
-            return Err(StanzaError::new(
-                Condition::ResourceConstraint,
-                "Too many resources",
-            ));
-        }
+        self.make_room(now, actor)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
-        self.cells[actor]
-            .account
-            .sessions
-            .push(Session::new(id, jid.clone(), key));
+        let sessions = &mut self.cells[actor].account.sessions;
+        // A vector's first growth has room for four; most accounts have one session for ever.
+        sessions.reserve_exact(1);
+        sessions.push(Session::new(id, jid.clone(), key));
         if let Some(stream) = self.streams.get_mut(key) {
             stream.phase = Phase::Bound;
             stream.session = Some(SessionRef { actor, session: id });
@@ -275,6 +283,28 @@ impl Shard {
         }
         self.arm_stream(key);
         Ok(jid)
+    }
+
+    /// Ends the session that has waited longest for its client when an account has as many as it may.
+    ///
+    /// # Errors
+    /// Section 7.6.2.1: "the server MUST return a <resource-constraint/> stanza error" when all are connected.
+    fn make_room(&mut self, now: Now, actor: ActorKey) -> Result<(), StanzaError> {
+        let sessions = &self.cells[actor].account.sessions;
+        let living = sessions.iter().filter(|session| !session.ended);
+        if living.clone().count() < self.config.c2s.sessions_per_account as usize {
+            return Ok(());
+        }
+        let away = living.filter(|session| session.stream.is_none());
+        let Some(oldest) = away.min_by_key(|session| session.ends_at_ms) else {
+            return Err(StanzaError::new(
+                Condition::ResourceConstraint,
+                "Too many resources",
+            ));
+        };
+        let oldest = oldest.id;
+        self.end_session(now, actor, oldest, Vec::new(), GAVE_WAY);
+        Ok(())
     }
 
     /// XEP-0198 section 3.
@@ -286,6 +316,9 @@ impl Shard {
     }
 
     fn enable(&mut self, at: SessionRef, wish: EnableWish) -> Result<String, String> {
+        if !self.catalog.has("stream-management") {
+            return Err(failed("feature-not-implemented", None));
+        }
         let sm = &self.config.sm;
         let bounds = Bounds {
             count_max: sm.unacked_count as usize,
@@ -342,6 +375,7 @@ impl Shard {
         key: StreamKey,
         wish: &ResumeWish,
     ) -> Result<SessionRef, Refusal> {
+        // With stream management switched off nobody can enable it: what is known now may still be resumed.
         let bare = self.streams.get(key).and_then(|stream| stream.jid.clone());
         let bare = bare.ok_or(Refusal::Unknown)?;
         let actor = *self.homes.get(bare.bare_str()).ok_or(Refusal::Unknown)?;
@@ -380,16 +414,13 @@ impl Shard {
             stream.login = None;
         }
         self.arm_stream(key);
+        // Nothing is asked yet: the client must hear that it is resumed before anything else.
         self.forget_acknowledged(at, wish.h);
         Ok(at)
     }
 
-    fn resumed_xml(&self, at: SessionRef, previd: &str) -> String {
-        let received = self
-            .cells
-            .get(at.actor)
-            .and_then(|cell| cell.account.session(at.session)?.acks.as_ref())
-            .map_or(0, |acks| acks.received());
+    fn resumed_xml(&mut self, at: SessionRef, previd: &str) -> String {
+        let received = self.acks_of(at).map_or(0, |acks| acks.resume());
         let mut id = Vec::new();
         escape_attribute(previd, &mut id);
         let id = String::from_utf8(id).expect("escaping keeps UTF-8");

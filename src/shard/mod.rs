@@ -6,6 +6,7 @@ mod control;
 mod deliver;
 mod flood;
 mod input;
+mod load;
 mod login;
 mod mesh;
 mod output;
@@ -16,11 +17,13 @@ mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;
 mod streams;
+mod sweep;
 mod timers;
 mod turns;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
 pub use mesh::Batch;
 pub use output::{Ask, Output};
+pub use pipelines::PIPELINES;
 pub use route::Routes;
 pub use shard::{Rendered, Seeds, Shard};

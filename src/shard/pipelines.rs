@@ -2,67 +2,106 @@
 
 use crate::actor::{Draft, Outcome, Stage, Turn};
 use crate::features::carbons;
-use crate::im::{Account, iq, message, presence};
+use crate::im::{Account, iq, message, origin, presence};
 use crate::stanza::Kind;
 
 /// What happens to a message that a local user sends.
-pub const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
-    // Copies are of what was sent, before anything is done with it.
+const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
+        name: "carbons::sent",
+        why: "copies are of what was sent, before anything is done with it",
         feature: "carbons",
         run: carbons::sent,
     },
-    // Last, always.
     Stage {
+        name: "message::route",
+        why: "last, always",
         feature: CORE,
         run: message::route,
     },
 ];
 
 /// What happens to a message that comes for a local user.
-pub const INBOUND_MESSAGE: &[Stage<Account>] = &[
-    // First: what only this server may say is never stored or shown in anybody else's words.
+const INBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
+        name: "message::strip_forged",
+        why: "first: what only this server may say is never stored or shown in anybody else's words",
         feature: CORE,
-        run: carbons::strip_forged,
+        run: message::strip_forged,
     },
     Stage {
+        name: "origin::recognise",
+        why: "before anybody is chosen: what its sender repeats, not having seen the acknowledgement, happens once",
+        feature: CORE,
+        run: origin::recognise,
+    },
+    Stage {
+        name: "message::choose_sessions",
+        why: "before keeping: whether a message is kept depends on who takes it",
         feature: CORE,
         run: message::choose_sessions,
     },
-    // Behind the choice: what is kept when nobody takes it has a quota.
     Stage {
+        name: "message::keep",
+        why: "behind the choice: what is kept when nobody takes it has a quota",
         feature: CORE,
         run: message::keep,
     },
-    // Behind keeping: a stanza that is refused is not copied.
     Stage {
+        name: "origin::remember",
+        why: "behind keeping: only what is kept can be told from its repetition after a crash",
+        feature: CORE,
+        run: origin::remember,
+    },
+    Stage {
+        name: "carbons::received",
+        why: "behind keeping: a stanza that is refused is not copied",
         feature: "carbons",
         run: carbons::received,
     },
-    // Last, always.
     Stage {
+        name: "message::deliver",
+        why: "last, always",
         feature: CORE,
         run: message::deliver,
     },
 ];
 
-pub const OUTBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
+const OUTBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
+    name: "presence::outbound",
+    why: "",
     feature: CORE,
     run: presence::outbound,
 }];
-pub const INBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
+const INBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
+    name: "presence::inbound",
+    why: "",
     feature: CORE,
     run: presence::inbound,
 }];
-pub const OUTBOUND_IQ: &[Stage<Account>] = &[Stage {
+const OUTBOUND_IQ: &[Stage<Account>] = &[Stage {
+    name: "iq::outbound",
+    why: "",
     feature: CORE,
     run: iq::outbound,
 }];
-pub const INBOUND_IQ: &[Stage<Account>] = &[Stage {
+const INBOUND_IQ: &[Stage<Account>] = &[Stage {
+    name: "iq::inbound",
+    why: "",
     feature: CORE,
     run: iq::inbound,
 }];
+
+/// All of them with a heading each, as `tests/readme.rs` prints them into the README: the operator sees the
+/// order too.
+pub const PIPELINES: [(&str, &[Stage<Account>]); 6] = [
+    ("A message that a local user sends", OUTBOUND_MESSAGE),
+    ("A message that comes for a local user", INBOUND_MESSAGE),
+    ("Presence that a local user sends", OUTBOUND_PRESENCE),
+    ("Presence that comes for a local user", INBOUND_PRESENCE),
+    ("An IQ that a local user sends", OUTBOUND_IQ),
+    ("An IQ that comes for a local user", INBOUND_IQ),
+];
 
 /// The stages of a stanza that one of the account's sessions sends.
 pub fn outbound(kind: Kind) -> &'static [Stage<Account>] {

@@ -106,11 +106,27 @@ impl Shard {
         }
         for promise in record.promises {
             if let (Some(error), Some(stanza)) = (error, &promise.bounce) {
+                // It was counted as kept.
+                let to = stanza.header.to.as_ref();
+                if let Some(actor) = to.and_then(|to| self.actor_of(to))
+                    && let Some(cell) = self.cells.get_mut(actor)
+                {
+                    cell.account.tally = None;
+                }
                 self.bounce(now, stanza, &store_error(error));
+                self.forget_origins(stanza);
             }
             if let Some(origin) = promise.settle {
                 self.route(now, Envelope::Settled(origin));
             }
+        }
+    }
+
+    /// What could not be stored was not kept: the store alone knows what was.
+    fn forget_origins(&mut self, stanza: &Stanza) {
+        let actor = stanza.header.to.as_ref().and_then(|to| self.actor_of(to));
+        if let Some(cell) = actor.and_then(|actor| self.cells.get_mut(actor)) {
+            cell.account.origins = None;
         }
     }
 
@@ -126,7 +142,7 @@ impl Shard {
             return;
         };
         let due = acks.settle(origin.sequence);
-        let handled = acks.handled();
+        let handled = acks.told();
         let stream = session.stream;
         if let Some(stream) = stream
             && due

@@ -1,6 +1,7 @@
 //! The end of streams and of sessions. A session outlives its stream when its client can resume it; when it
 //! ends, what it did not acknowledge finds another way.
 
+use crate::actor::audit::AuditEvent;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
 use crate::im::acks::Unacked;
 use crate::stanza::{StreamCondition, StreamError};
@@ -17,16 +18,28 @@ use super::streams::context;
 pub(super) enum Loss {
     /// The client may come back for it.
     Resumable,
-    /// The client said goodbye, or has nothing to come back to.
-    Final,
+    /// The client said goodbye, or has nothing to come back to; the audit file says which.
+    Final(&'static str),
 }
+
+/// The client closed its stream.
+pub(super) const CLOSED: &str = "closed";
+/// The connection was lost, and the client had not asked for more than one.
+const CONNECTION_LOST: &str = "connection-lost";
+/// A client that was away gave its place to a newcomer.
+pub(super) const GAVE_WAY: &str = "gave-way";
+/// More was held for a client that was away than is held for anybody.
+pub(super) const OVERFULL: &str = "overfull";
+/// The client did not come back in time.
+pub(super) const NOT_RESUMED: &str = "not-resumed";
 
 impl Shard {
     /// The connection is gone.
     pub(super) fn closed(&mut self, now: Now, key: StreamKey, reason: CloseReason) {
         self.lose_stream(now, key, Loss::Resumable);
         self.paused.remove(&key);
-        if let Some(stream) = self.streams.remove(key) {
+        if let Some(mut stream) = self.streams.remove(key) {
+            self.load.recount(&mut stream.counted_bytes, 0);
             self.timers.disarm_stream(stream.armed_for_ms, key);
             log::debug!(
                 "stream_closed stream={} peer={} reason={reason:?}",
@@ -81,13 +94,17 @@ impl Shard {
             if let Some(acks) = &mut session.acks {
                 acks.detached();
             }
+            session.ends_at_ms = Some(now.mono_ms + timeout_ms);
             if let Some(stream) = self.streams.get_mut(key) {
                 stream.outbound.drop_stanzas();
             }
-            session.ends_at_ms = Some(now.mono_ms + timeout_ms);
             self.arm_actor(now, actor);
             return;
         }
+        let reason = match loss {
+            Loss::Final(reason) => reason,
+            Loss::Resumable => CONNECTION_LOST,
+        };
         let leftovers = match session.acks {
             Some(_) => Vec::new(),
             None => unwritten
@@ -95,16 +112,18 @@ impl Shard {
                 .filter_map(|item| unacked(now, item))
                 .collect(),
         };
-        self.end_session(now, actor, id, leftovers);
+        self.end_session(now, actor, id, leftovers, reason);
     }
 
-    /// A session is over: those who saw it hear so, what it did not acknowledge finds another way.
+    /// A session is over: those who saw it hear so, what it did not acknowledge finds another way. The audit
+    /// file learns the reason.
     pub(super) fn end_session(
         &mut self,
         now: Now,
         actor: ActorKey,
         id: SessionId,
         unwritten: Vec<Unacked>,
+        reason: &'static str,
     ) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
@@ -118,6 +137,11 @@ impl Shard {
         };
         session.ended = true;
         session.ends_at_ms = None;
+        self.outputs
+            .push_back(Output::Audit(AuditEvent::SessionEnded {
+                session: session.jid.as_str().into(),
+                reason,
+            }));
         let held = session
             .acks
             .as_mut()
@@ -150,10 +174,10 @@ impl Shard {
             .and_then(|session| session.stream);
         match stream {
             Some(key) => {
-                self.lose_stream(now, key, Loss::Final);
+                self.lose_stream(now, key, Loss::Final(error.condition.name()));
                 self.fail_stream(now, key, error);
             }
-            None => self.end_session(now, actor, id, Vec::new()),
+            None => self.end_session(now, actor, id, Vec::new(), error.condition.name()),
         }
     }
 

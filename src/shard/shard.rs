@@ -1,13 +1,14 @@
 //! The shard: its parts, and the border between core and shell.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use slotmap::SlotMap;
 
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, StreamKey, TraceId, WorkerId,
+    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, StreamKey, TraceId,
+    WorkerId,
 };
 use crate::config::Config;
 use crate::features;
@@ -17,10 +18,12 @@ use crate::xml::Scratch;
 
 use super::cell::Cell;
 use super::input::{Input, Opened, Place};
+use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::route::Routes;
 use super::save::Saves;
+use super::sweep::SWEEPER;
 use super::timers::Timers;
 use super::turns::Seats;
 
@@ -48,7 +51,16 @@ pub struct Shard {
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
+    pub(super) load: Load,
+    /// Streams whose login waits for room, in the order in which they came.
+    pub(super) waiting_logins: VecDeque<StreamKey>,
+    /// Sessions whose kept messages wait for room.
+    pub(super) waiting_floods: Vec<(ActorKey, SessionId)>,
+    /// Streams were not read because there was no room at all.
+    pub(super) sockets_wait: bool,
     pub(super) next_session: u64,
+    /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
+    pub(super) outdated: BTreeMap<Box<str>, u64>,
     next_trace: u64,
 }
 
@@ -73,6 +85,11 @@ impl Shard {
     /// A shard without streams.
     pub fn new(place: Place, config: Arc<Config>, routes: Routes, seeds: Seeds) -> Shard {
         let catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
+        let mut timers = Timers::default();
+        if place.worker == SWEEPER {
+            // At once: what a stopped server should have swept is waiting.
+            timers.arm_sweep(0);
+        }
         Shard {
             place,
             catalog,
@@ -86,13 +103,18 @@ impl Shard {
             outputs: VecDeque::new(),
             seats: Seats::default(),
             saves: Saves::default(),
-            timers: Timers::default(),
+            timers,
             paused: BTreeSet::new(),
             effects: Effects::new(),
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::default(),
+            load: Load::default(),
+            waiting_logins: VecDeque::new(),
+            waiting_floods: Vec::new(),
+            sockets_wait: false,
             next_session: 0,
+            outdated: BTreeMap::new(),
             next_trace: 0,
         }
     }
@@ -161,16 +183,19 @@ impl Shard {
             return Rendered::Done;
         };
         stream.is_dirty = false;
-        if stream.outbound.render(out) {
-            Rendered::More
-        } else {
-            Rendered::Done
-        }
+        let rendered = match stream.outbound.render(out) {
+            true => Rendered::More,
+            false => Rendered::Done,
+        };
+        let bytes = stream.outbound.bytes();
+        self.load.recount(&mut stream.counted_bytes, bytes);
+        rendered
     }
 
     /// The turn of the loop is over and its streams were flushed: what has to be stored goes to the store.
     pub fn end_turn(&mut self, now: Now) {
         self.flush_saves(now);
+        self.relieve(now);
         self.drive(now);
     }
 
@@ -213,10 +238,12 @@ impl Shard {
 
     /// Tells the shell, once per flush, that a stream has something to say.
     pub(super) fn flush(&mut self, key: StreamKey) {
-        if let Some(stream) = self.streams.get_mut(key)
-            && !stream.is_dirty
-            && !stream.outbound.is_empty()
-        {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let bytes = stream.outbound.bytes();
+        self.load.recount(&mut stream.counted_bytes, bytes);
+        if !stream.is_dirty && !stream.outbound.is_empty() {
             stream.is_dirty = true;
             self.outputs.push_back(Output::Flush(key));
         }

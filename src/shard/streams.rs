@@ -1,7 +1,7 @@
 //! Streams in the shard: bytes in, events carried out, output announced.
 
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::AuthAnswer;
+use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::{Delivery, Origin, Ticket};
 use crate::base::{Now, Rng, StreamKey, TraceId, limits};
 use crate::config::Config;
@@ -11,8 +11,9 @@ use crate::xml::Scratch;
 
 use super::Shard;
 use super::cell::Mail;
+use super::load::Pressure;
 use super::output::{Ask, Output};
-use super::session_end::Loss;
+use super::session_end::{CLOSED, Loss};
 use super::turns::Seat;
 
 impl Shard {
@@ -42,6 +43,8 @@ impl Shard {
             self.drive(now);
         }
         self.flush(key);
+        // Acknowledgements and errors that the client asked for and does not read.
+        self.check_outbound(now, key);
         if taken < bytes.len()
             && let Some(stream) = self.streams.get_mut(key)
         {
@@ -63,7 +66,8 @@ impl Shard {
         let Some(SessionRef { actor, session }) = stream.session else {
             return true;
         };
-        if self.outboxes.is_stopped() {
+        self.sockets_wait |= self.pressure() == Pressure::Sockets;
+        if self.outboxes.is_stopped() || self.sockets_wait {
             self.paused.insert(key);
             return false;
         }
@@ -87,7 +91,7 @@ impl Shard {
     fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
-            Event::Ask(ask) => match self.seats.take(Seat::Auth(key)) {
+            Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {
                         stream.asked(ticket);
@@ -103,6 +107,9 @@ impl Shard {
                     self.authenticated(now, key, ticket, AuthAnswer::Unavailable);
                 }
             },
+            Event::Verified if self.pressure() >= Pressure::Logins => {
+                self.waiting_logins.push_back(key);
+            }
             Event::Verified => self.bring_home(now, key),
             Event::Bind { request, resource } => self.bind_requested(now, key, request, resource),
             Event::Enable(wish) => self.enable_requested(now, key, wish),
@@ -125,9 +132,10 @@ impl Shard {
             }
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
-            Event::Ended { clean } => {
-                let loss = if clean { Loss::Final } else { Loss::Resumable };
-                self.goodbye(now, key, loss);
+            Event::Goodbye => self.goodbye(now, key),
+            Event::Ended => {
+                self.lose_stream(now, key, Loss::Resumable);
+                self.close_stream(key);
             }
         }
     }
@@ -267,10 +275,28 @@ impl Shard {
         self.streams.get(key)?.session
     }
 
-    /// Our end of the stream is queued; its session goes its way, then the connection closes.
-    fn goodbye(&mut self, now: Now, key: StreamKey, loss: Loss) {
-        self.lose_stream(now, key, loss);
+    /// The client closed its stream: it hears how much of what it sent is settled, so that it need not send that
+    /// again, then the session ends.
+    fn goodbye(&mut self, now: Now, key: StreamKey) {
+        let told = self
+            .session_of(key)
+            .and_then(|at| self.acks_of(at))
+            .map(|acks| acks.told());
+        if let Some(h) = told {
+            self.say(key, ack(h));
+        }
+        self.lose_stream(now, key, Loss::Final(CLOSED));
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.close();
+        }
         self.close_stream(key);
+    }
+}
+
+fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
+    match ask {
+        AuthAsk::Password { .. } | AuthAsk::Failed { .. } => Seat::Guess(key),
+        AuthAsk::ScramKeys { .. } | AuthAsk::Admission { .. } => Seat::Auth(key),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::stanza::{Header, Kind, Payload, Type, reply_error};
 use crate::stream::Phase;
 
 use super::Shard;
-use super::session_end::Loss;
+use super::session_end::{Loss, NOT_RESUMED};
 
 /// The earliest deadline of each stream and account that has one.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(super) struct Timers {
 enum Owner {
     Stream(StreamKey),
     Actor(ActorKey),
+    /// What has to be swept out of the store.
+    Sweep,
 }
 
 impl Timers {
@@ -35,6 +37,11 @@ impl Timers {
     /// The stream is gone, or will be woken at another time.
     pub fn disarm_stream(&mut self, armed_for_ms: u64, key: StreamKey) {
         self.due.remove(&(armed_for_ms, Owner::Stream(key)));
+    }
+
+    /// Somebody has to sweep then.
+    pub fn arm_sweep(&mut self, at_ms: u64) {
+        self.due.insert((at_ms, Owner::Sweep));
     }
 
     fn pop(&mut self, now: Now) -> Option<Owner> {
@@ -54,6 +61,7 @@ impl Shard {
             match owner {
                 Owner::Stream(key) => self.stream_due(now, key),
                 Owner::Actor(actor) => self.actor_due(now, actor),
+                Owner::Sweep => self.sweep_due(now),
             }
         }
     }
@@ -200,7 +208,7 @@ impl Shard {
             .map(|s| s.id)
             .collect();
         for id in over {
-            self.end_session(now, actor, id, Vec::new());
+            self.end_session(now, actor, id, Vec::new(), NOT_RESUMED);
         }
         self.bounce_overdue(now, actor);
         let Some(cell) = self.cells.get(actor) else {
@@ -210,7 +218,9 @@ impl Shard {
         let idle_ms = if exists { limits::ACCOUNT_IDLE_MS } else { 0 };
         if cell.is_idle() && cell.used_at_ms + idle_ms <= now.mono_ms {
             self.homes.remove(cell.account.jid.bare_str());
-            self.cells.remove(actor);
+            if let Some(mut cell) = self.cells.remove(actor) {
+                self.load.recount(&mut cell.counted_bytes, 0);
+            }
             return;
         }
         self.arm_actor(now, actor);

@@ -35,8 +35,11 @@ pub(super) struct Seats {
 pub(super) enum Seat {
     Need(ActorKey, Need),
     Flood(ActorKey, SessionId),
+    Sweep,
     Save(SaveRecord),
     Auth(StreamKey),
+    /// A guess at a password, or the leave to say that one was wrong.
+    Guess(StreamKey),
 }
 
 impl Seats {
@@ -49,8 +52,13 @@ impl Seats {
     pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
         let (used, bound) = match &seat {
             Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
+            // Both wait long, one of them by design: if they took from what others need, guessing would keep
+            // out who knows the password. There is at most one for each stream in negotiation.
+            Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
             Seat::Save(_) => (&mut self.store, usize::MAX),
-            Seat::Need(..) | Seat::Flood(..) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
+            Seat::Need(..) | Seat::Flood(..) | Seat::Sweep => {
+                (&mut self.store, limits::STORE_OUTSTANDING_MAX)
+            }
         };
         if *used >= bound {
             return Err(seat);
@@ -66,6 +74,7 @@ impl Seats {
             .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
             Seat::Auth(_) => self.auth -= 1,
+            Seat::Guess(_) => {}
             _ => self.store -= 1,
         }
         Some(seat)
@@ -134,7 +143,7 @@ impl Shard {
             }
             let outcome = self.attempt(now, actor);
             match outcome {
-                Ok(()) => {
+                Ok(()) | Err(Stop::Done) => {
                     let mail = self.finish_mail(actor);
                     self.apply(now, actor, mail);
                 }
@@ -149,6 +158,7 @@ impl Shard {
                 }
             }
         }
+        self.count_cell(actor);
         self.resume_own(actor);
         self.arm_actor(now, actor);
     }
@@ -199,7 +209,7 @@ impl Shard {
     fn finish_mail(&mut self, actor: ActorKey) -> Option<Mail> {
         let cell = self.cells.get_mut(actor)?;
         cell.runs = 0;
-        cell.loaded.clear();
+        cell.loaded = Vec::new();
         cell.mailbox.pop()
     }
 
@@ -284,8 +294,9 @@ impl Shard {
             None => log::debug!("answer_for_nobody ticket={}", ticket.0),
             Some(Seat::Need(actor, need)) => self.fetched(now, actor, ticket, need, answer),
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
+            Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
-            Some(Seat::Auth(stream)) => {
+            Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
                     Answer::Auth(answer) => answer,
                     _ => AuthAnswer::Unavailable,
@@ -474,5 +485,121 @@ pub(super) fn store_error(error: StoreError) -> StanzaError {
         StoreError::Overloaded => {
             StanzaError::new(Condition::ResourceConstraint, "The server is overloaded")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::route::Routes;
+    use super::super::shard::Seeds;
+    use super::super::{Place, Shard};
+    use super::*;
+    use crate::actor::{Catalog, Feature, IqRoute};
+    use crate::base::{HashSeed, StreamKey, WorkerId};
+    use crate::config::{Outside, load};
+    use crate::im::{Account, Session};
+    use crate::stanza::{Header, Iq, Payload, Type};
+
+    const NOW: Now = Now {
+        mono_ms: 1_000,
+        wall_ms: 1_000_000,
+    };
+    const TRAP: Feature<Account> = Feature {
+        name: "trap",
+        specs: &[],
+        host_disco: &[],
+        account_disco: &[],
+        host: &[],
+        account: &[
+            IqRoute::get("urn:trap", "trap", spring),
+            IqRoute::get("urn:trap", "safe", answer),
+        ],
+    };
+
+    fn spring(_: &mut Turn<'_, Account>, _: Iq<'_>) -> Outcome {
+        panic!("a bug in a handler")
+    }
+
+    fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+        turn.out.send(iq.result(Payload::EMPTY));
+        Ok(())
+    }
+
+    /// A shard with one account of one session that counts what it is sent.
+    fn stage() -> (Shard, ActorKey) {
+        let outside = Outside {
+            features: &[],
+            address: |_| Ok(()),
+            log_filter: |_| Ok(()),
+        };
+        let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
+        let place = Place {
+            worker: WorkerId(0),
+            worker_count: 1,
+        };
+        let seeds = Seeds {
+            maps: HashSeed(1, 2),
+            rng: [0; 32],
+        };
+        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds);
+        shard.catalog = Catalog::new(&[&TRAP], |_| true);
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        let actor = shard.cell_at(NOW, &jid);
+        let full = jid.with_resource("orchard").expect("valid");
+        let mut session = Session::new(SessionId(1), full, StreamKey::default());
+        session.acks = Some(Box::new(crate::im::acks::Acks::new(
+            String::new(),
+            60_000,
+            crate::im::acks::Bounds {
+                count_max: 100,
+                bytes_max: 100_000,
+            },
+        )));
+        session.stream = None;
+        shard.cells[actor].account.sessions.push(session);
+        (shard, actor)
+    }
+
+    fn ask(shard: &mut Shard, actor: ActorKey, name: &str) {
+        let mut header = Header::new(Kind::Iq, Type::Get);
+        header.id = Some("1".into());
+        header.from = Some(Jid::parse("romeo@localhost/orchard").expect("valid"));
+        let payload = Payload::from_normal(&format!("<{name} xmlns='urn:trap'/>"));
+        let mail = Mail::Outbound {
+            session: SessionId(1),
+            stanza: Stanza { header, payload },
+            origin: None,
+        };
+        shard.post_to(actor, mail);
+        shard.drive(NOW);
+    }
+
+    fn answers(shard: &Shard, actor: ActorKey) -> Vec<Type> {
+        let session = &shard.cells[actor].account.sessions[0];
+        let acks = session.acks.as_ref().expect("set by the stage");
+        acks.unacked()
+            .map(|held| held.stanza.header.type_)
+            .collect()
+    }
+
+    #[test]
+    fn a_panic_in_a_turn_costs_the_stanza_and_nothing_else() {
+        let (mut shard, actor) = stage();
+        ask(&mut shard, actor, "trap");
+        ask(&mut shard, actor, "safe");
+        assert_eq!(answers(&shard, actor), [Type::Error, Type::Result]);
+        assert!(shard.effects.send.is_empty());
+    }
+
+    #[test]
+    fn the_third_panic_within_a_minute_closes_the_account() {
+        let (mut shard, actor) = stage();
+        for _ in 0..limits::PANIC_COUNT_MAX {
+            assert!(!shard.cells[actor].account.sessions.is_empty());
+            ask(&mut shard, actor, "trap");
+        }
+        assert!(shard.cells[actor].account.sessions.is_empty());
     }
 }

@@ -62,13 +62,23 @@ impl Payload {
         })
     }
 
+    /// Namespaces and names of the direct children, in document order: what the index knows without a look
+    /// inside.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let shared = self.0.as_deref();
+        let index = shared.map_or(&[][..], |shared| &shared.children[..]);
+        index
+            .iter()
+            .filter_map(move |child| Some(names(&shared?.xml, child)))
+    }
+
     /// The first direct child of this namespace and name.
     pub fn child(&self, ns: &str, name: &str) -> Option<Element<'_>> {
         let shared = self.0.as_deref()?;
-        let child = shared.children.iter().find(|child| {
-            span(&shared.xml, child.name) == name
-                && child.ns.map_or(ns::CLIENT, |ns| span(&shared.xml, ns)) == ns
-        })?;
+        let child = shared
+            .children
+            .iter()
+            .find(|child| names(&shared.xml, child) == (ns, name))?;
         Element::parse(
             &shared.xml[child.start as usize..child.end as usize],
             ns::CLIENT,
@@ -77,7 +87,7 @@ impl Payload {
 
     /// Whether a direct child of this namespace and name is there.
     pub fn has(&self, ns: &str, name: &str) -> bool {
-        self.child(ns, name).is_some()
+        self.names().any(|child| child == (ns, name))
     }
 
     /// This payload with `xml` (normal form, elements only) behind its children.
@@ -134,6 +144,12 @@ fn index(xml: &str) -> SmallVec<[Child; 3]> {
         }
     };
     Children::new(xml, ns::CLIENT).map(child).collect()
+}
+
+/// Namespace and name of a direct child.
+fn names<'a>(xml: &'a str, child: &Child) -> (&'a str, &'a str) {
+    let ns = child.ns.map_or(ns::CLIENT, |ns| span(xml, ns));
+    (ns, span(xml, child.name))
 }
 
 fn span(xml: &str, (start, end): (u32, u32)) -> &str {

@@ -12,10 +12,16 @@ impl StreamState {
     /// The features of the phase that begins.
     pub fn features(&self, config: &Config) -> String {
         if self.jid.is_some() {
-            self.after_authentication(config)
+            self.after_authentication(&format!("<sm xmlns='{}'/>", ns::SM), config)
         } else {
             self.before_authentication(config)
         }
+    }
+
+    /// The features of a stream whose management was switched on with its binding: offering that once more
+    /// would make clients ask, and take the refusal for the end of what they have.
+    pub fn features_when_managed(&self, config: &Config) -> String {
+        self.after_authentication("", config)
     }
 
     /// The mechanisms that this stream's host and channel allow now, best first.
@@ -71,14 +77,19 @@ impl StreamState {
             ns::SASL
         ));
         xml.push_str(&format!(
-            "<authentication xmlns='{}'>{names}<inline><sm xmlns='{}'/><bind xmlns='{}'><inline>\
-             <feature var='{}'/><feature var='{}'/></inline></bind></inline></authentication>",
-            ns::SASL2,
-            ns::SM,
-            ns::BIND2,
-            ns::SM,
-            ns::CARBONS,
+            "<authentication xmlns='{}'>{names}<inline>",
+            ns::SASL2
         ));
+        if config.has_feature(STREAM_MANAGEMENT) {
+            xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
+        }
+        xml.push_str(&format!("<bind xmlns='{}'><inline>", ns::BIND2));
+        for (feature, var) in [(STREAM_MANAGEMENT, ns::SM), ("carbons", ns::CARBONS)] {
+            if config.has_feature(feature) {
+                xml.push_str(&format!("<feature var='{var}'/>"));
+            }
+        }
+        xml.push_str("</inline></bind></inline></authentication>");
         let bindings = sasl::channel_bindings(&mechanisms, &tls::channel(self.tls.as_deref()));
         if !bindings.is_empty() {
             xml.push_str(&format!(
@@ -97,17 +108,21 @@ impl StreamState {
     }
 
     /// After authentication: a resource, stream management, and the limits that hold now.
-    fn after_authentication(&self, config: &Config) -> String {
+    fn after_authentication(&self, management: &str, config: &Config) -> String {
         let mut xml = String::from("<stream:features>");
         if !matches!(self.phase, Phase::Bound) {
             xml.push_str(&format!("<bind xmlns='{}'><required/></bind>", ns::BIND));
-            // RFC 3921's session, marked as RFC 6121 appendix E advises for compatibility.
-            xml.push_str(&format!(
-                "<session xmlns='{}'><optional/></session>",
-                ns::SESSION
-            ));
+            if config.has_feature("legacy-session") {
+                // RFC 3921's session, marked as RFC 6121 appendix E advises for compatibility.
+                xml.push_str(&format!(
+                    "<session xmlns='{}'><optional/></session>",
+                    ns::SESSION
+                ));
+            }
         }
-        xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
+        if config.has_feature(STREAM_MANAGEMENT) {
+            xml.push_str(management);
+        }
         xml.push_str(&limits(config.c2s.element_size.as_bytes() as usize, config));
         xml.push_str("</stream:features>");
         xml
@@ -116,6 +131,9 @@ impl StreamState {
 
 /// XEP-0478 section 3.1.
 fn limits(bytes_max: usize, config: &Config) -> String {
+    if !config.has_feature("stream-limits") {
+        return String::new();
+    }
     format!(
         "<limits xmlns='{}'><max-bytes>{bytes_max}</max-bytes><idle-seconds>{}</idle-seconds></limits>",
         ns::STREAM_LIMITS,
@@ -132,3 +150,6 @@ fn policy(host: &HostConfig) -> SaslPolicy {
         anonymous: host.anonymous,
     }
 }
+
+/// The name of its switch: `features/stream_management.rs` is a layer above.
+const STREAM_MANAGEMENT: &str = "stream-management";

@@ -19,6 +19,8 @@ pub struct Login {
     /// SASL's additional data with success.
     pub additional: Option<Vec<u8>>,
     pub profile: Profile,
+    /// When the attempt began, on the monotonic clock: what changed since, it does not know.
+    pub began_at_ms: u64,
 }
 
 /// Under which profile of SASL the client authenticated.
@@ -28,7 +30,8 @@ pub enum Profile {
     Sasl1,
     /// XEP-0388: `<success/>` says what became of the inline requests; no restart.
     Sasl2 {
-        resume: Option<ResumeWish>,
+        /// An error is what a `<resume/>` without its attributes is answered with.
+        resume: Option<Result<ResumeWish, &'static str>>,
         bind: Option<BindWish>,
     },
 }
@@ -85,11 +88,17 @@ impl EnableWish {
 }
 
 impl ResumeWish {
-    /// From `<resume xmlns='urn:xmpp:sm:3'/>`; none without its two required attributes.
-    pub fn read(resume: &Element<'_>) -> Option<ResumeWish> {
-        Some(ResumeWish {
-            previd: resume.attribute("previd")?.into_owned(),
-            h: resume.attribute("h")?.parse().ok()?,
-        })
+    /// From the two attributes that `<resume/>` MUST have.
+    ///
+    /// # Errors
+    /// The stanza error condition of the `<failed/>` that answers anything else (XEP-0198 section 6).
+    pub fn read(previd: Option<&str>, h: Option<&str>) -> Result<ResumeWish, &'static str> {
+        match (previd, h.and_then(|h| h.parse().ok())) {
+            (Some(previd), Some(h)) => Ok(ResumeWish {
+                previd: previd.to_owned(),
+                h,
+            }),
+            _ => Err("bad-request"),
+        }
     }
 }

@@ -48,12 +48,10 @@ impl StreamState {
             .or(cx.config.hosts.first().map(|host| &**host));
         let from = host.map_or("", |host| &host.name);
         let language = host.map_or("en", |host| &host.language);
-        // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is.
-        let to = self
-            .jid
-            .as_ref()
-            .or(self.said_from.as_ref())
-            .map(|jid| jid.bare_str());
+        // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is, and "MUST NOT"
+        // when it did not. Once it is authenticated it hears who it is, whatever it said.
+        let known = self.jid.as_ref().filter(|_| self.said_from.is_some());
+        let to = known.or(self.said_from.as_ref()).map(Jid::bare_str);
         // Section 4.7.5: "the version ... MUST be" 1.0; 4.7.4: xml:lang SHOULD be there.
         let attributes = [
             ("id", Some(&*self.id)),
@@ -86,10 +84,11 @@ impl StreamState {
             (ns::SASL, _) => self.on_sasl1(cx, element),
             (ns::SASL2, _) => self.on_sasl2(cx, element),
             (ns::SM, _) => self.on_stream_management(cx, element),
-            // Section 4.9.3.20 lets a client name errors of its own; it is closing.
+            // Section 4.9.1.1: the client closes the stream over an error. That is no goodbye (XEP-0198 section 7):
+            // it may come back for its session.
             (ns::STREAMS, "error") => {
                 self.close();
-                Some(Event::Ended { clean: true })
+                Some(Event::Ended)
             }
             // Section 4.8.3: stanzas of another content namespace.
             (ns::SERVER, _) => self.fail(
@@ -194,7 +193,7 @@ impl StreamState {
             self.outbound
                 .push_xml(format!("<failure xmlns='{}'/>", ns::TLS));
             self.close();
-            return Some(Event::Ended { clean: false });
+            return Some(Event::Ended);
         }
         self.outbound
             .push_xml(format!("<proceed xmlns='{}'/>", ns::TLS));
@@ -213,9 +212,14 @@ impl StreamState {
             }
             (Phase::Bound, "r", _) => Some(Event::AckRequested),
             (Phase::Bound, "a", Some(h)) => Some(Event::Acknowledged(h)),
-            (Phase::Binding, "resume", Some(h)) => {
-                let previd = element.attribute("previd").unwrap_or_default().to_owned();
-                Some(Event::Resume(ResumeWish { previd, h }))
+            (Phase::Binding, "resume", _) => {
+                match ResumeWish::read(element.attribute("previd"), element.attribute("h")) {
+                    Ok(wish) => Some(Event::Resume(wish)),
+                    Err(condition) => {
+                        self.outbound.push_xml(failed(condition, None));
+                        None
+                    }
+                }
             }
             // Section 3 and 5: not before authentication, not twice, not in the other's place.
             (_, "enable" | "resume", _) => {

@@ -51,7 +51,7 @@ impl Outbound {
         self.bytes
     }
 
-    /// Renders from the front until `out` holds about [`CHUNK_BYTES`]; whether more waits.
+    /// Renders from the front until `out` holds about 16 KiB (`CHUNK_BYTES`); whether more waits.
     pub fn render(&mut self, out: &mut Vec<u8>) -> bool {
         while out.len() < CHUNK_BYTES {
             let Some(item) = self.queue.pop_front() else {
@@ -66,7 +66,8 @@ impl Outbound {
                 Item::Xml(xml) => out.extend_from_slice(xml.as_bytes()),
             }
         }
-        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
+        if self.queue.is_empty() {
+            // An idle stream keeps no memory of a busy time.
             self.queue = VecDeque::new();
         }
         !self.queue.is_empty()
@@ -77,18 +78,17 @@ impl Outbound {
         self.rendered.drain(..)
     }
 
+    /// Rows of what is not rendered yet, and comes back from [`Outbound::take_messages`] if it never is.
+    pub fn kept(&self) -> impl Iterator<Item = u64> + '_ {
+        self.queue.iter().filter_map(|item| match item {
+            Item::Stanza { kept, .. } => *kept,
+            Item::Xml(_) => None,
+        })
+    }
+
     /// Whether something rendered has a row that waits for [`Outbound::written`].
     pub fn awaits_written(&self) -> bool {
         !self.rendered.is_empty()
-    }
-
-    /// Rows of stanzas that are not in the socket yet.
-    pub fn kept(&self) -> impl Iterator<Item = u64> + '_ {
-        let waiting = self.queue.iter().filter_map(|item| match item {
-            Item::Stanza { kept, .. } => *kept,
-            Item::Xml(_) => None,
-        });
-        self.rendered.iter().copied().chain(waiting)
     }
 
     /// Takes the messages out that were not rendered, for a stream that loses its session. What is left may
@@ -136,5 +136,3 @@ impl Item {
 
 /// Enough to fill a socket's buffer in few calls, little enough that every stream gets its turn.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// A queue that grew in a burst gives its memory back; an idle session keeps at most this many places.
-const IDLE_CAPACITY: usize = 8;

@@ -20,6 +20,8 @@ pub struct Sasl {
     exchange: Exchange,
     mechanism: Mechanism,
     profile: Profile,
+    /// On the monotonic clock.
+    began_at_ms: u64,
     /// The seat of the question that the attempt waits for.
     pub(super) ticket: Option<Ticket>,
     waiting: Waiting,
@@ -85,9 +87,10 @@ impl StreamState {
                     .map(|initial| sasl::decode_response(initial.text().trim()))
                     .transpose();
                 let profile = Profile::Sasl2 {
-                    resume: element
-                        .child(ns::SM, "resume")
-                        .and_then(|r| ResumeWish::read(&r)),
+                    resume: element.child(ns::SM, "resume").map(|resume| {
+                        let (previd, h) = (resume.attribute("previd"), resume.attribute("h"));
+                        ResumeWish::read(previd.as_deref(), h.as_deref())
+                    }),
                     bind: element
                         .child(ns::BIND2, "bind")
                         .map(|bind| BindWish::read(&bind)),
@@ -159,6 +162,7 @@ impl StreamState {
             exchange,
             mechanism,
             profile,
+            began_at_ms: cx.now.mono_ms,
             ticket: None,
             waiting: Waiting::Peer,
         };
@@ -192,6 +196,11 @@ impl StreamState {
     fn abort(&mut self, cx: &mut Context<'_>, of: Of) -> Option<Event> {
         match &self.phase {
             Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == of => {
+                self.tell_failure(cx, SaslFailure::Aborted, of)
+            }
+            // It crossed our own <failure/>: "Upon receiving an <abort/> element, the receiving entity MUST
+            // return a <failure/> element ... containing an <aborted/>".
+            Phase::Negotiating if !self.needs_tls(cx.config) => {
                 self.tell_failure(cx, SaslFailure::Aborted, of)
             }
             _ => self.fail(cx, not_authorized()),
@@ -235,6 +244,7 @@ impl StreamState {
                     mechanism: sasl.mechanism.name(),
                     additional,
                     profile: sasl.profile.clone(),
+                    began_at_ms: sasl.began_at_ms,
                 };
                 self.verified(cx, login)
             }
@@ -253,7 +263,13 @@ impl StreamState {
 
     fn verified(&mut self, cx: &mut Context<'_>, login: Login) -> Option<Event> {
         let host = self.host.as_deref().unwrap_or_default();
+        let of = Of::profile(&login.profile);
         match Jid::from_parts(Some(&login.localpart), host, None) {
+            // XEP-0388 section 2.3: "If the stream's from attribute (if present) does not match the ...
+            // authorization string, the server MUST fail the authentication."
+            Ok(jid) if of == Of::Sasl2 && !self.may_be(&jid) => {
+                self.tell_failure(cx, SaslFailure::InvalidAuthzid, of)
+            }
             Ok(jid) => {
                 self.jid = Some(jid);
                 self.login = Some(Box::new(login));
@@ -261,11 +277,14 @@ impl StreamState {
                 Some(Event::Verified)
             }
             // A back end that admits what is no address: nobody can be at home there.
-            Err(_) => {
-                let of = Of::profile(&login.profile);
-                self.tell_failure(cx, SaslFailure::TemporaryAuthFailure, of)
-            }
+            Err(_) => self.tell_failure(cx, SaslFailure::TemporaryAuthFailure, of),
         }
+    }
+
+    /// Whether the header said nothing else than that the client is `jid`.
+    fn may_be(&self, jid: &Jid) -> bool {
+        let said = self.said_from.as_ref();
+        said.is_none_or(|said| said.bare_str() == jid.bare_str())
     }
 
     /// Section 6.4.5, and after too many attempts section 6.5: "the server SHOULD ... close".

@@ -63,6 +63,8 @@ pub struct StreamState {
     pub pinged_at_ms: Option<u64>,
     /// The earliest deadline for which the shard will wake this stream.
     pub armed_for_ms: u64,
+    /// Bytes of its queue that the worker's load was last told of.
+    pub counted_bytes: usize,
     /// It has output that the shell was not told of yet.
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
@@ -132,8 +134,10 @@ pub enum Event {
     Stanza(Stanza),
     /// A stanza of the bound session that its sender shall hear an error about.
     Malformed(Stanza, StanzaError),
-    /// The client closed its stream, or did what ends it; our end is queued.
-    Ended { clean: bool },
+    /// The client closed its stream (RFC 6120 section 4.4); our end is still to be said.
+    Goodbye,
+    /// The client did what ends its stream; our end is queued.
+    Ended,
 }
 
 impl StreamState {
@@ -164,6 +168,7 @@ impl StreamState {
             read_at_ms: now.mono_ms,
             pinged_at_ms: None,
             armed_for_ms: u64::MAX,
+            counted_bytes: 0,
             is_dirty: false,
             is_paused: false,
             framer: Framer::new(),
@@ -196,6 +201,10 @@ impl StreamState {
             self.framer = framer;
             taken += count;
             self.rate.spend_bytes(count);
+            let event = match event {
+                None if is_last && self.has_second_header() => self.fail(cx, self.misplaced()),
+                event => event,
+            };
             if event.is_some() || is_last {
                 return (taken, event);
             }
@@ -240,7 +249,7 @@ impl StreamState {
         }
         self.outbound.push_xml(error.to_xml());
         self.close();
-        Some(Event::Ended { clean: false })
+        Some(Event::Ended)
     }
 
     /// Ends our half: nothing is written behind it.
@@ -309,11 +318,26 @@ impl StreamState {
         match frame {
             Frame::Keepalive => None,
             Frame::Header(text) => self.on_header(cx, text),
-            Frame::End => {
-                self.close();
-                Some(Event::Ended { clean: true })
-            }
+            Frame::End => Some(Event::Goodbye),
             Frame::Element(text) => self.on_element(cx, text, limits),
+        }
+    }
+
+    /// The unfinished element is another stream header: without looking, what is sent "inside" it would be
+    /// waited for as one element until that is too large (peers.md row 7).
+    fn has_second_header(&self) -> bool {
+        let (Some(scope), Some(name)) = (&self.scope, self.framer.unfinished_name()) else {
+            return false;
+        };
+        let (prefix, local) = name.split_once(':').unwrap_or(("", name));
+        local == "stream" && scope.namespace(prefix) == Some(ns::STREAMS)
+    }
+
+    /// What an element that nobody expects is answered with.
+    fn misplaced(&self) -> StreamError {
+        match self.jid {
+            None => not_authorized(),
+            Some(_) => unsupported_stanza_type(),
         }
     }
 

@@ -231,13 +231,24 @@ impl<C: Core> Worker<C> {
             Ok(session) => {
                 connection.tls = Some(session);
                 self.handshake_count += 1;
-                self.enter(key, Phase::Handshake, self.tls.handshake_timeout_ms());
+                self.enter(key, Phase::Handshake, self.handshake_patience_ms());
                 self.shake_hands(key);
             }
             Err(error) => {
                 log::error!("tls_unusable error={error}");
                 self.lose(key, CloseReason::Handshake);
             }
+        }
+    }
+
+    /// One address may hold more connections than there are places: the fuller it is the sooner a place is
+    /// given to the next.
+    fn handshake_patience_ms(&self) -> u64 {
+        let full_ms = self.tls.handshake_timeout_ms();
+        if self.handshake_count > limits::HANDSHAKES_MAX / 2 {
+            full_ms.min(limits::HANDSHAKE_CROWDED_MS)
+        } else {
+            full_ms
         }
     }
 

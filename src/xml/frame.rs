@@ -92,6 +92,20 @@ impl Framer {
         if self.delivered { 0 } else { self.tail.len() }
     }
 
+    /// The name, with its prefix, of the top-level element that is unfinished, once its start tag goes on behind
+    /// it; none if it is no UTF-8.
+    pub fn unfinished_name(&self) -> Option<&str> {
+        if self.place != Place::Element || self.delivered {
+            return None;
+        }
+        let behind = self.tail.strip_prefix(b"<")?;
+        let name = behind.get(..behind.len().min(NAME_BYTES))?;
+        let end = name
+            .iter()
+            .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
+        std::str::from_utf8(&name[..end]).ok()
+    }
+
     /// Takes bytes from `input`: how many, and a frame if one is complete. Call again with the rest until no
     /// frame comes back (that call also frees the memory of the last one). A frame that lies wholly inside
     /// `input` borrows it.
@@ -437,6 +451,9 @@ fn is_whitespace(byte: u8) -> bool {
 
 /// A '<' and the byte behind it say what a piece is.
 const MARKUP_START_BYTES: usize = 2;
+
+/// Longest name that [`Framer::unfinished_name`] looks for.
+const NAME_BYTES: usize = 128;
 
 const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 

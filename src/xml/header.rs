@@ -13,7 +13,7 @@ pub struct Header {
     pub prefix: String,
     /// Local name of the root, to be "stream".
     pub name: String,
-    /// Its namespace, to be "http://etherx.jabber.org/streams".
+    /// Its namespace, to be `http://etherx.jabber.org/streams`.
     pub ns: String,
     pub to: Option<String>,
     pub from: Option<String>,

@@ -40,6 +40,15 @@ impl Scope {
         &self.default
     }
 
+    /// What the header binds `prefix` to; the default namespace for the empty one.
+    pub fn namespace(&self, prefix: &str) -> Option<&str> {
+        if prefix.is_empty() {
+            return Some(&self.default);
+        }
+        let bound = self.prefixes.iter().find(|(known, _)| known == prefix);
+        bound.map(|(_, namespace)| &**namespace)
+    }
+
     /// The header's `xml:lang`, the default for its stanzas (RFC 6120 section 4.7.4).
     pub fn lang(&self) -> Option<&str> {
         self.lang.as_deref()

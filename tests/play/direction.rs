@@ -11,6 +11,8 @@ pub enum Direction {
         resources: Vec<String>,
     },
     HasAccount(String),
+    /// By whoever runs the server.
+    IsDisabled(String),
     Connects(String),
     LogsIn(String),
     LogsOut(String),

@@ -60,6 +60,11 @@ impl Performance<'_> {
         match direction {
             Direction::OnlyOn(_) | Direction::Option(_) => Ok(()),
             Direction::HasAccount(who) => self.register(who),
+            Direction::IsDisabled(who) => {
+                self.gathered()?;
+                let localpart = self.cast.account(who)?.localpart.clone();
+                self.stage.disable(&localpart)
+            }
             Direction::HasResources { who, resources } => {
                 self.register(who)?;
                 resources

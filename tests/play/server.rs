@@ -87,6 +87,20 @@ impl Server {
         ))
     }
 
+    /// `stonechat user disable`.
+    pub fn disable(&self, localpart: &str) -> Result<(), String> {
+        let jid = format!("{localpart}@{}", self.host);
+        let output = command(&self.directory, &["user", "disable", &jid])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| format!("{BINARY}: {e}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&output.stderr);
+        Err(format!("user disable {jid}: {}: {why}", output.status))
+    }
+
     /// Moves the server's clock, in milliseconds.
     pub fn advance(&self, ms: u64) -> Result<(), String> {
         let path = self.directory.join("data/control.sock");

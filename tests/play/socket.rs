@@ -66,6 +66,10 @@ impl Stage for Sockets {
         self.server.register(localpart, password)
     }
 
+    fn disable(&mut self, localpart: &str) -> Result<(), String> {
+        self.server.disable(localpart)
+    }
+
     fn connect(&mut self) -> Result<Conn, String> {
         let port = match self.channel {
             Channel::StartTls => self.server.port,

@@ -26,6 +26,9 @@ pub trait Stage {
     /// Creates an account.
     fn register(&mut self, localpart: &str, password: &str) -> Result<(), String>;
 
+    /// Disables an account.
+    fn disable(&mut self, localpart: &str) -> Result<(), String>;
+
     /// Opens a connection; nothing is said on it yet.
     fn connect(&mut self) -> Result<Conn, String>;
 

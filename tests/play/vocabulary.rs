@@ -87,6 +87,11 @@ pub const TABLE: &[Row] = &[
         build: |w| Ok(Direction::HasAccount(w.word("WHO"))),
     },
     Row {
+        form: "the operator disables WHO",
+        says: "The account may not log in any more, and whoever is logged in is thrown out.",
+        build: |w| Ok(Direction::IsDisabled(w.word("WHO"))),
+    },
+    Row {
         form: "WHO connects",
         says: "Logs in and binds the resource, but sends no presence.",
         build: |w| Ok(Direction::Connects(w.word("WHO"))),

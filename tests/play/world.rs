@@ -46,6 +46,12 @@ impl Stage for WorldStage {
         Ok(())
     }
 
+    fn disable(&mut self, localpart: &str) -> Result<(), String> {
+        self.world.settle();
+        self.world.disable(localpart);
+        Ok(())
+    }
+
     fn connect(&mut self) -> Result<Conn, String> {
         Ok(self.world.connect_secure(1).0)
     }

@@ -14,7 +14,9 @@ use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
+use stonechat::im::origin::ORIGIN;
 use stonechat::im::pending::PENDING;
+use stonechat::jid::Jid;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
 };
@@ -23,7 +25,7 @@ use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING];
+pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN];
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -213,6 +215,15 @@ impl World {
         self.store.lock().sync().expect("no fault is set");
     }
 
+    /// Disables an account, as the operator does.
+    pub fn disable(&mut self, localpart: &str) {
+        let done = self.accounts.disable("localhost", localpart);
+        done.expect("the account exists");
+        self.store.lock().sync().expect("no fault is set");
+        let jid = Jid::parse(&format!("{localpart}@localhost")).expect("a prepared name");
+        self.control(&Control::Disconnect(jid));
+    }
+
     /// Opens a connection through a listener of direct TLS, its handshake done.
     pub fn connect_secure(&mut self, listener: usize) -> ConnId {
         self.open(listener, Some(facts()))
@@ -311,6 +322,15 @@ impl World {
                 .handle(self.now, Input::Control(control.clone()));
             self.outputs(worker);
         }
+    }
+
+    /// Every worker's loop turns once more, though nothing happened.
+    pub fn end_turns(&mut self) {
+        for worker in 0..self.workers.len() {
+            self.workers[worker].shard.end_turn(self.now);
+            self.outputs(worker);
+        }
+        self.settle();
     }
 
     /// Lets everything happen that can happen now.
@@ -428,6 +448,14 @@ impl World {
             Answer::Range { rows, .. } => rows.len(),
             other => panic!("the rows cannot be counted: {other:?}"),
         }
+    }
+
+    /// Bytes that wait in the queues of all workers.
+    pub fn queued_bytes(&self) -> usize {
+        self.workers
+            .iter()
+            .map(|worker| worker.shard.queued_bytes())
+            .sum()
     }
 
     pub fn stream_count(&self) -> usize {

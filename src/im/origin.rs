@@ -1,0 +1,303 @@
+//! What a client sends again after a crash, because it never saw the acknowledgement: recognised by its sender
+//! and its origin-id (XEP-0359) for at least 24 hours (DESIGN section 20). Refuses to look at the content.
+//!
+//! Asking the store about every message would make every delivery wait for the disk, so an account that is
+//! resident holds the marks of two days in memory and reads them once.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Table, Write};
+use crate::actor::{Draft, Outcome, Stop, Turn};
+use crate::base::{AccountId, Now, limits};
+use crate::stanza::ns;
+
+use super::account::{self, Account, Change};
+use super::message;
+
+/// One row for each message that was kept and may be sent again; its value is the wall clock in milliseconds.
+/// The day comes first, so that old rows are a range.
+pub static ORIGIN: Table = Table {
+    name: "origin",
+    durability: Durability::Soon,
+    export: Export::Never,
+    about: "Origin-ids of the last two days; key: day since 1970, account id, digest of sender and origin-id",
+};
+
+/// The first 96 bits of SHA-256 over the sender's bare JID, a NUL and the origin-id. The sender is in it, so
+/// that nobody can choose an id which makes another's message disappear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark([u8; MARK_BYTES]);
+
+/// Marks of what an account was sent today and yesterday.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Origins {
+    /// The older first.
+    days: [Day; 2],
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Day {
+    number: u32,
+    marks: BTreeSet<Mark>,
+    /// There are more of them in the store.
+    is_cut: bool,
+}
+
+/// Inbound: a message that was kept before is done with. Only where the sender's client counts on an
+/// acknowledgement (XEP-0198): no other sends again.
+///
+/// # Errors
+/// Parks until the account and its marks were read; stops with [`Stop::Done`] at a repetition.
+pub fn recognise(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let Some(mark) = mark_of(turn, draft) else {
+        return Ok(());
+    };
+    let account = account::identify(turn)?;
+    let today = day_of(turn.now);
+    let known = match &turn.actor.origins {
+        Some(origins) => origins.knows(today, mark),
+        None => {
+            let origins = read(turn, account, today)?;
+            let known = origins.knows(today, mark);
+            turn.out.change.push(Change::OriginsRead(Box::new(origins)));
+            known
+        }
+    };
+    let known = match known {
+        Some(known) => known,
+        None => {
+            is_stored(turn, key(today, account, mark))?
+                || is_stored(turn, key(today.saturating_sub(1), account, mark))?
+        }
+    };
+    if !known {
+        return Ok(());
+    }
+    // The first may not be durable yet, and this one is settled no sooner: saves are made in their order, so
+    // it waits for a row of its own.
+    turn.out.write.push(put(turn.now, account, mark));
+    Err(Stop::Done)
+}
+
+/// Inbound, behind keeping: a repetition of what is kept will be recognised.
+///
+/// # Errors
+/// Parks until the account is identified.
+pub fn remember(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    if draft.kept.is_none() {
+        return Ok(());
+    }
+    let Some(mark) = mark_of(turn, draft) else {
+        return Ok(());
+    };
+    let account = account::identify(turn)?;
+    let day = day_of(turn.now);
+    turn.out.change.push(Change::OriginKept { day, mark });
+    // In the same save as the message: after a crash both are there or neither.
+    turn.out.write.push(put(turn.now, account, mark));
+    Ok(())
+}
+
+/// Every row that is too old to be asked for.
+pub fn outdated(now: Now) -> RowRange {
+    RowRange {
+        from: RowKey::new(&[]),
+        to: RowKey::new(&day_of(now).saturating_sub(1).to_be_bytes()),
+        count_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+impl Origins {
+    /// Whether the mark is one of this day's or the day's before; none if only the store can say.
+    fn knows(&self, today: u32, mark: Mark) -> Option<bool> {
+        let mut is_cut = false;
+        for day in self.days.iter().filter(|day| day.number + 1 >= today) {
+            if day.marks.contains(&mark) {
+                return Some(true);
+            }
+            is_cut |= day.is_cut;
+        }
+        (!is_cut).then_some(false)
+    }
+
+    /// Adds a mark; what is older than the day before is forgotten.
+    pub fn add(&mut self, today: u32, mark: Mark) {
+        // A clock that was set back fills the newer day a little longer.
+        if self.days[1].number < today {
+            let fresh = Day {
+                number: today,
+                ..Day::default()
+            };
+            self.days[0] = std::mem::replace(&mut self.days[1], fresh);
+        }
+        self.days[1].add(mark);
+    }
+}
+
+impl Day {
+    fn add(&mut self, mark: Mark) {
+        if self.marks.len() < limits::ORIGINS_COUNT_MAX {
+            self.marks.insert(mark);
+        } else {
+            self.is_cut |= !self.marks.contains(&mark);
+        }
+    }
+}
+
+fn read(turn: &Turn<'_, Account>, account: AccountId, today: u32) -> Result<Origins, Stop> {
+    let day = |number: u32| {
+        let range = RowRange {
+            from: prefix(number, account),
+            to: prefix(number, AccountId(account.0.saturating_add(1))),
+            count_max: limits::ORIGINS_COUNT_MAX,
+            bytes_max: limits::RANGE_BYTES_MAX,
+        };
+        let (rows, is_cut) = turn.load_range(&ORIGIN, &range)?;
+        Ok::<Day, Stop>(Day {
+            number,
+            marks: rows.iter().filter_map(mark_in).collect(),
+            is_cut,
+        })
+    };
+    Ok(Origins {
+        days: [day(today.saturating_sub(1))?, day(today)?],
+    })
+}
+
+fn is_stored(turn: &Turn<'_, Account>, key: RowKey) -> Result<bool, Stop> {
+    Ok(turn.load(&ORIGIN, &key)?.is_some())
+}
+
+fn mark_of(turn: &Turn<'_, Account>, draft: &Draft) -> Option<Mark> {
+    let stanza = &draft.stanza;
+    if draft.settle.is_none() || turn.actor.anonymous || !message::is_storable(stanza) {
+        return None;
+    }
+    let id = stanza.payload.child(ns::STANZA_ID, "origin-id")?;
+    let id = id.attribute("id")?;
+    let sender = stanza.header.from.as_ref()?;
+    Some(Mark::new(sender.bare_str(), &id))
+}
+
+impl Mark {
+    fn new(sender: &str, id: &str) -> Mark {
+        let digest = Sha256::new()
+            .chain_update(sender)
+            .chain_update([0])
+            .chain_update(id)
+            .finalize();
+        let mut mark = [0; MARK_BYTES];
+        mark.copy_from_slice(&digest[..MARK_BYTES]);
+        Mark(mark)
+    }
+}
+
+fn mark_in(row: &Row) -> Option<Mark> {
+    let mark = row.key.as_bytes().get(PREFIX_BYTES..)?;
+    mark.try_into().ok().map(Mark)
+}
+
+fn put(now: Now, account: AccountId, mark: Mark) -> Write {
+    Write::Put {
+        table: &ORIGIN,
+        key: key(day_of(now), account, mark),
+        value: now.wall_ms.to_be_bytes()[..].into(),
+    }
+}
+
+fn key(day: u32, account: AccountId, mark: Mark) -> RowKey {
+    prefix(day, account).then(&mark.0)
+}
+
+fn prefix(day: u32, account: AccountId) -> RowKey {
+    RowKey::new(&day.to_be_bytes()).then(&account.0.to_be_bytes())
+}
+
+/// Days since 1970, which fit for eleven million years.
+fn day_of(now: Now) -> u32 {
+    u32::try_from(now.wall_ms / DAY_MS).unwrap_or(u32::MAX)
+}
+
+const DAY_MS: u64 = 24 * 3_600_000;
+/// With day and account 24 bytes: a key that needs no memory of its own.
+const MARK_BYTES: usize = 12;
+const PREFIX_BYTES: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TODAY: u32 = 20_000;
+
+    fn origins() -> Origins {
+        let day = |number| Day {
+            number,
+            ..Day::default()
+        };
+        Origins {
+            days: [day(TODAY - 1), day(TODAY)],
+        }
+    }
+
+    fn mark(id: &str) -> Mark {
+        Mark::new("romeo@example.org", id)
+    }
+
+    #[test]
+    fn a_mark_names_sender_and_id_and_the_border_between_them() {
+        assert_eq!(mark("a"), mark("a"));
+        assert_ne!(mark("a"), mark("b"));
+        assert_ne!(mark("a"), Mark::new("juliet@example.org", "a"));
+        assert_ne!(Mark::new("romeo@example.or", "ga"), mark("a"));
+    }
+
+    #[test]
+    fn a_mark_is_known_until_the_end_of_the_next_day() {
+        let mut origins = origins();
+        origins.add(TODAY, mark("a"));
+        assert_eq!(origins.knows(TODAY, mark("a")), Some(true));
+        assert_eq!(origins.knows(TODAY, mark("b")), Some(false));
+        assert_eq!(origins.knows(TODAY + 1, mark("a")), Some(true));
+        assert_eq!(origins.knows(TODAY + 2, mark("a")), Some(false));
+        origins.add(TODAY + 1, mark("b"));
+        assert_eq!(origins.knows(TODAY + 1, mark("a")), Some(true));
+        origins.add(TODAY + 2, mark("c"));
+        assert_eq!(origins.knows(TODAY + 2, mark("a")), Some(false));
+        assert_eq!(origins.knows(TODAY + 2, mark("b")), Some(true));
+    }
+
+    #[test]
+    fn beyond_the_bound_only_the_store_can_say_that_a_mark_is_new() {
+        let mut origins = origins();
+        for id in 0..=limits::ORIGINS_COUNT_MAX {
+            origins.add(TODAY, mark(&id.to_string()));
+        }
+        let bound = limits::ORIGINS_COUNT_MAX.to_string();
+        assert_eq!(origins.knows(TODAY, mark("0")), Some(true));
+        assert_eq!(origins.knows(TODAY, mark(&bound)), None);
+        assert_eq!(origins.knows(TODAY, mark("new")), None);
+        // The next day is whole again, but this one is asked for until it is over.
+        origins.add(TODAY + 1, mark("tomorrow"));
+        assert_eq!(origins.knows(TODAY + 1, mark("new")), None);
+        assert_eq!(origins.knows(TODAY + 2, mark("new")), Some(false));
+    }
+
+    #[test]
+    fn only_days_before_yesterday_are_outdated() {
+        let noon = Now {
+            mono_ms: 0,
+            wall_ms: u64::from(TODAY) * DAY_MS + DAY_MS / 2,
+        };
+        let range = outdated(noon);
+        let is_outdated = |day| {
+            let key = key(day, AccountId(u64::MAX), Mark([0xff; MARK_BYTES]));
+            range.from <= key && key < range.to
+        };
+        assert!(is_outdated(TODAY - 2));
+        assert!(!is_outdated(TODAY - 1));
+        assert!(!is_outdated(TODAY));
+    }
+}

@@ -1,0 +1,273 @@
+//! A client that says what it is told to, byte for byte, over TCP or TLS. It refuses to be clever: what the
+//! server says is handed to the test in pieces (header, element, end).
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+
+use crate::framer::{Framer, Item};
+use crate::server::{PASSWORD, PATIENCE, Server};
+
+pub const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
+    xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+pub const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+
+/// One connection.
+pub struct Client {
+    pub socket: TcpStream,
+    tls: Option<ClientConnection>,
+    framer: Framer,
+}
+
+impl Client {
+    /// A connection to the port of STARTTLS; nothing is said.
+    pub fn plain(server: &Server) -> Client {
+        Client::over(TcpStream::connect(("127.0.0.1", server.port)).unwrap())
+    }
+
+    /// A connection to the port of direct TLS, the handshake done; nothing is said.
+    pub fn secure(server: &Server) -> Client {
+        let mut client = Client::over(TcpStream::connect(("127.0.0.1", server.tls_port)).unwrap());
+        client.shake_hands();
+        client
+    }
+
+    /// A connection that exists.
+    pub fn over(socket: TcpStream) -> Client {
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Client {
+            socket,
+            tls: None,
+            framer: Framer::default(),
+        }
+    }
+
+    /// A stream on a connection secured by direct TLS; features are read.
+    pub fn opened(server: &Server) -> Client {
+        let mut client = Client::secure(server);
+        client.open();
+        client
+    }
+
+    /// A bound session, available: `name/resource`.
+    pub fn session(server: &Server, name: &str, resource: &str) -> Client {
+        let mut client = Client::opened(server);
+        client.log_in(name, PASSWORD);
+        let bound = client.bind(resource);
+        assert!(bound.contains("type='result'"), "{bound}");
+        client.send("<presence/>");
+        // Its own presence comes back when it counts.
+        let presence = client.element();
+        assert!(presence.starts_with("<presence"), "{presence}");
+        client
+    }
+
+    /// The TLS handshake.
+    pub fn shake_hands(&mut self) {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = ClientConnection::new(trusting(), name).unwrap();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.socket)
+                .expect("the server shakes hands");
+        }
+        self.tls = Some(tls);
+        self.framer.restart();
+    }
+
+    /// Opens a stream; the features.
+    pub fn open(&mut self) -> String {
+        self.send(HEADER);
+        self.framer.restart();
+        match self.next() {
+            Some(Item::Header(_)) => self.element(),
+            other => panic!("no header but {other:?}"),
+        }
+    }
+
+    /// SASL PLAIN, then the new stream's features.
+    pub fn log_in(&mut self, name: &str, password: &str) {
+        self.send(&auth(&plain(name, password)));
+        let success = self.element();
+        assert!(success.starts_with("<success"), "{success}");
+        self.open();
+    }
+
+    /// Asks for a resource; the answer.
+    pub fn bind(&mut self, resource: &str) -> String {
+        self.send(&format!(
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+             <resource>{resource}</resource></bind></iq>"
+        ));
+        self.element()
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.send_bytes(text.as_bytes());
+    }
+
+    /// Sends; a connection that the server has closed takes no bytes, and reading will tell.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = match &mut self.tls {
+            None => self.socket.write_all(bytes),
+            Some(tls) => rustls::Stream::new(tls, &mut self.socket).write_all(bytes),
+        };
+    }
+
+    /// The next thing that the server says; none at the end of the connection. Nothing at all fails.
+    pub fn next(&mut self) -> Option<Item> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if let Some(item) = self.framer.pop() {
+                return Some(item);
+            }
+            let came = match &mut self.tls {
+                None => self.socket.read(&mut buffer),
+                Some(tls) => rustls::Stream::new(tls, &mut self.socket).read(&mut buffer),
+            };
+            match came {
+                Ok(0) => return None,
+                Ok(count) => self.framer.push(&buffer[..count]),
+                Err(error) if is_silence(&error) => panic!("nothing came, nor did the end"),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The next element; anything else fails.
+    pub fn element(&mut self) -> String {
+        match self.next() {
+            Some(Item::Element(text)) => text,
+            other => panic!("no element but {other:?}; {:?}", self.framer.rest()),
+        }
+    }
+
+    /// A stream error with this condition must come next (behind a header if there was none), then the end.
+    pub fn fails_with(&mut self, condition: &str) {
+        let mut item = self.next();
+        if let Some(Item::Header(_)) = item {
+            item = self.next();
+            // A header that was good brings features along.
+            if matches!(&item, Some(Item::Element(text)) if text.contains(":features")) {
+                item = self.next();
+            }
+        }
+        match item {
+            Some(Item::Element(text)) => {
+                assert!(text.starts_with("<stream:error"), "no stream error: {text}");
+                assert!(
+                    text.contains(&format!("<{condition} ")),
+                    "not {condition}: {text}"
+                );
+            }
+            other => panic!("not {condition} but {other:?}"),
+        }
+        assert_eq!(self.next(), Some(Item::End), "behind {condition}");
+        assert_eq!(self.next(), None, "behind {condition}");
+    }
+
+    /// Everything up to the end of the connection, as it comes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = self.framer.rest().into_bytes();
+        let mut buffer = [0; 4096];
+        loop {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return rest,
+                Ok(count) => rest.extend_from_slice(&buffer[..count]),
+                Err(error) if is_silence(&error) => panic!("the end never came"),
+                Err(_) => return rest,
+            }
+        }
+    }
+
+    /// The client says nothing more, and the server sees it.
+    pub fn close(self) {
+        // It may be closed already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+fn is_silence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// A SASL PLAIN message.
+pub fn plain(name: &str, password: &str) -> Vec<u8> {
+    format!("\0{name}\0{password}").into_bytes()
+}
+
+/// `<auth/>` for PLAIN with this message.
+pub fn auth(message: &[u8]) -> String {
+    let message = BASE64_STANDARD.encode(message);
+    format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{message}</auth>")
+}
+
+/// A TLS client that takes whatever certificate it is shown.
+fn trusting() -> Arc<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+    Arc::new(config)
+}
+
+/// The first flight of a TLS client.
+pub fn client_hello() -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = ClientConnection::new(trusting(), name).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    hello
+}
+
+#[derive(Debug)]
+struct Trusting(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
