@@ -48,6 +48,8 @@ pub struct Flood {
     pub end: u64,
     /// A read is outstanding.
     pub asked: bool,
+    /// Rows that sessions of the account had in hand when it was asked.
+    pub in_hand: BTreeSet<u64>,
     pub backlog: VecDeque<Delivery>,
     pub backlog_bytes: usize,
 }

@@ -23,11 +23,14 @@ impl Shard {
             // It ended between the choice and the delivery.
             return self.post_to(actor, Mail::Leftover(held(now, delivery)));
         };
+        // Behind a full backlog nothing more may wait: the bounds of the queues before it judge it instead.
+        let is_full = session.is_full();
         match &mut session.flood {
             // RFC 6120 section 10.1: what the same sender says otherwise waits behind its messages.
             Some(flood)
-                if delivery.stanza.header.kind == Kind::Message
-                    || flood.holds_from(&delivery.stanza.header.from) =>
+                if !is_full
+                    && (delivery.stanza.header.kind == Kind::Message
+                        || flood.holds_from(&delivery.stanza.header.from)) =>
             {
                 flood.backlog_bytes += delivery.stanza.charge();
                 flood.backlog.push_back(delivery);
@@ -177,7 +180,7 @@ impl Shard {
             .cells
             .get_mut(actor)
             .and_then(|cell| cell.account.session_mut(session))
-            .filter(|session| !session.is_full())
+            .filter(|session| !session.is_full() && session.flood.is_none())
             .and_then(|session| session.missed.take());
         if let Some(first) = missed {
             self.begin_flood(now, actor, session, first);

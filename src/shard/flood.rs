@@ -30,14 +30,20 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        if let Some(session) = cell.account.session_mut(session)
-            && session.flood.is_none()
-        {
-            session.flood = Some(Box::new(Flood {
-                next: first,
-                end,
-                ..Flood::default()
-            }));
+        if let Some(session) = cell.account.session_mut(session) {
+            match &session.flood {
+                // What was kept since it began is due when it is over.
+                Some(flood) => {
+                    session.missed.get_or_insert(flood.end);
+                }
+                None => {
+                    session.flood = Some(Box::new(Flood {
+                        next: first,
+                        end,
+                        ..Flood::default()
+                    }));
+                }
+            }
         }
         self.advance_flood(now, actor, session);
     }
@@ -80,6 +86,11 @@ impl Shard {
             return;
         };
         flood.asked = true;
+        // Their clients may acknowledge them between the question and the answer.
+        let in_hand = self.rows_in_flight_of(actor);
+        if let Some(flood) = self.flood_of(actor, id) {
+            flood.in_hand = in_hand;
+        }
         self.flush_saves(now);
         let ask = Ask::Range {
             table: &pending::PENDING,
@@ -113,18 +124,11 @@ impl Shard {
         };
         let last = rows.last().and_then(|row| pending::number(&row.key));
         flood.next = last.map_or(flood.next, |last| last + 1);
-        let Some(cell) = self.cells.get(actor) else {
-            return;
-        };
+        let asked_with = std::mem::take(&mut flood.in_hand);
         // A row that is on its way to this or another session is not sent again. Should that one end without
         // its acknowledgement, it comes back as a leftover.
-        let in_flight: BTreeSet<u64> = cell
-            .account
-            .sessions
-            .iter()
-            .filter(|session| !session.ended)
-            .flat_map(|session| self.rows_in_flight(session))
-            .collect();
+        let mut in_flight = self.rows_in_flight_of(actor);
+        in_flight.extend(asked_with);
         for row in rows {
             let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
             let stanza = host
@@ -162,7 +166,22 @@ impl Shard {
         self.deliver_missed(now, actor, id);
     }
 
-    /// Numbers of the rows that a session has not acknowledged, its socket not taken, or its cursor holds up.
+    fn flood_of(&mut self, actor: ActorKey, id: SessionId) -> Option<&mut Flood> {
+        let cell = self.cells.get_mut(actor)?;
+        cell.account.session_mut(id)?.flood.as_deref_mut()
+    }
+
+    /// Numbers of the rows that are on their way to any session of the account.
+    fn rows_in_flight_of(&self, actor: ActorKey) -> BTreeSet<u64> {
+        let sessions = self.cells.get(actor).into_iter();
+        let sessions = sessions.flat_map(|cell| &cell.account.sessions);
+        let living = sessions.filter(|session| !session.ended);
+        living
+            .flat_map(|session| self.rows_in_flight(session))
+            .collect()
+    }
+
+    /// Numbers of the rows that a session has not acknowledged, or that wait for its stream or behind its cursor.
     fn rows_in_flight(&self, session: &Session) -> Vec<u64> {
         let stream = session.stream.and_then(|key| self.streams.get(key));
         let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());

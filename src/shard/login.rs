@@ -116,6 +116,7 @@ impl Shard {
                 }
             }
         }
+        let is_managed = self.is_managed(key);
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -135,12 +136,24 @@ impl Shard {
             .push_xml(String::from_utf8(xml).expect("written from strings and ASCII only"));
         if resumed.is_none() {
             // Section 2.5: "the server then sends a stream features element"; there is no restart.
-            let features = stream.features(&self.config);
+            let features = match is_managed {
+                true => stream.features_when_managed(&self.config),
+                false => stream.features(&self.config),
+            };
             stream.outbound.push_xml(features);
         }
         if let Some(session) = resumed {
             self.replay(now, key, session);
         }
+    }
+
+    /// Whether the stream's session has stream management on.
+    fn is_managed(&self, key: StreamKey) -> bool {
+        let session = self.session_of(key).and_then(|at| {
+            let cell = self.cells.get(at.actor)?;
+            cell.account.session(at.session)
+        });
+        session.is_some_and(|session| session.acks.is_some())
     }
 
     /// RFC 6120 section 7.6 and 7.7.

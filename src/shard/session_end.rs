@@ -95,6 +95,9 @@ impl Shard {
                 acks.detached();
             }
             session.ends_at_ms = Some(now.mono_ms + timeout_ms);
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.outbound.drop_stanzas();
+            }
             self.arm_actor(now, actor);
             return;
         }

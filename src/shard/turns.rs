@@ -251,6 +251,7 @@ impl Shard {
         } else {
             let bounce = match mail {
                 Some(Mail::Inbound { stanza, .. }) => Some(stanza),
+                Some(Mail::Leftover(held)) => Some(held.stanza),
                 _ => None,
             };
             self.save(effects.write.drain(..), settle, bounce);

@@ -12,10 +12,16 @@ impl StreamState {
     /// The features of the phase that begins.
     pub fn features(&self, config: &Config) -> String {
         if self.jid.is_some() {
-            self.after_authentication(config)
+            self.after_authentication(&format!("<sm xmlns='{}'/>", ns::SM), config)
         } else {
             self.before_authentication(config)
         }
+    }
+
+    /// The features of a stream whose management was switched on with its binding: offering that once more
+    /// would make clients ask, and take the refusal for the end of what they have.
+    pub fn features_when_managed(&self, config: &Config) -> String {
+        self.after_authentication("", config)
     }
 
     /// The mechanisms that this stream's host and channel allow now, best first.
@@ -102,7 +108,7 @@ impl StreamState {
     }
 
     /// After authentication: a resource, stream management, and the limits that hold now.
-    fn after_authentication(&self, config: &Config) -> String {
+    fn after_authentication(&self, management: &str, config: &Config) -> String {
         let mut xml = String::from("<stream:features>");
         if !matches!(self.phase, Phase::Bound) {
             xml.push_str(&format!("<bind xmlns='{}'><required/></bind>", ns::BIND));
@@ -115,7 +121,7 @@ impl StreamState {
             }
         }
         if config.has_feature(STREAM_MANAGEMENT) {
-            xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
+            xml.push_str(management);
         }
         xml.push_str(&limits(config.c2s.element_size.as_bytes() as usize, config));
         xml.push_str("</stream:features>");

@@ -78,13 +78,12 @@ impl Outbound {
         self.rendered.drain(..)
     }
 
-    /// Rows of what is not in the socket yet.
+    /// Rows of what is not rendered yet, and comes back from [`Outbound::take_messages`] if it never is.
     pub fn kept(&self) -> impl Iterator<Item = u64> + '_ {
-        let waiting = self.queue.iter().filter_map(|item| match item {
+        self.queue.iter().filter_map(|item| match item {
             Item::Stanza { kept, .. } => *kept,
             Item::Xml(_) => None,
-        });
-        waiting.chain(self.rendered.iter().copied())
+        })
     }
 
     /// Whether something rendered has a row that waits for [`Outbound::written`].
@@ -100,6 +99,13 @@ impl Outbound {
         self.queue = rest.into();
         self.bytes = self.queue.iter().map(Item::charge).sum();
         messages
+    }
+
+    /// Drops the stanzas that were not rendered, for a stream whose session counts them and goes on elsewhere: if
+    /// any of them were left out, the client would count the others in their place.
+    pub fn drop_stanzas(&mut self) {
+        self.queue.retain(|item| matches!(item, Item::Xml(_)));
+        self.bytes = self.queue.iter().map(Item::charge).sum();
     }
 
     /// Drops everything that was not rendered.

@@ -60,7 +60,13 @@ fn hostile_names_fail_like_others() {
         }
     }
     // Not even UTF-8, no separators, too many.
-    for message in [&b"\0\xff\xfe\0pencil"[..], b"", b"\0", b"\0\0", b"tybalt", b"\0a\0b\0c"] {
+    for message in [
+        &b"\0\xff\xfe\0pencil"[..],
+        b"\0",
+        b"\0\0",
+        b"tybalt",
+        b"\0a\0b\0c",
+    ] {
         let mut tybalt = Client::opened(&house.server);
         tybalt.send(&auth(message));
         attempts.push((format!("{message:?}"), tybalt));
@@ -97,10 +103,7 @@ fn nobody_logs_in_as_another() {
         house.advance(8_000);
         let failure = tybalt.element();
         assert!(
-            matches!(
-                condition(&failure),
-                "invalid-authzid" | "malformed-request"
-            ),
+            matches!(condition(&failure), "invalid-authzid" | "malformed-request"),
             "{authzid}: {failure}"
         );
     }
@@ -110,9 +113,8 @@ fn nobody_logs_in_as_another() {
 #[test]
 fn sasl_out_of_order_authenticates_nobody() {
     let house = House::open("order", "", &["tybalt"]);
-    let mechanism = |name: &str, data: &str| {
-        format!("<auth xmlns='{SASL}' mechanism='{name}'>{data}</auth>")
-    };
+    let mechanism =
+        |name: &str, data: &str| format!("<auth xmlns='{SASL}' mechanism='{name}'>{data}</auth>");
     let response = |data: &str| format!("<response xmlns='{SASL}'>{data}</response>");
     let sasl2 = |data: &str| format!("<response xmlns='urn:xmpp:sasl:2'>{data}</response>");
     let first = BASE64_STANDARD.encode("n,,n=tybalt,r=abcdefgh");
@@ -132,13 +134,24 @@ fn sasl_out_of_order_authenticates_nobody() {
             "malformed-request",
         ),
         (
-            format!("{}<abort xmlns='{SASL}'/>", mechanism("SCRAM-SHA-256", &first)),
+            format!(
+                "{}<abort xmlns='{SASL}'/>",
+                mechanism("SCRAM-SHA-256", &first)
+            ),
             1,
             "aborted",
         ),
-        (mechanism("PLAIN", "AHR5YmFsdABwZW5jaWw"), 0, "incorrect-encoding"),
+        (
+            mechanism("PLAIN", "AHR5YmFsdABwZW5jaWw"),
+            0,
+            "incorrect-encoding",
+        ),
         (mechanism("PLAIN", "%%%"), 0, "incorrect-encoding"),
-        (mechanism("PLAIN", "AHR5YmFs\ndABwZW5jaWw="), 0, "incorrect-encoding"),
+        (
+            mechanism("PLAIN", "AHR5YmFs\ndABwZW5jaWw="),
+            0,
+            "incorrect-encoding",
+        ),
         (mechanism("", ""), 0, "invalid-mechanism"),
         (mechanism("DIGEST-MD5", ""), 0, "invalid-mechanism"),
         (mechanism("plain", &right), 0, "invalid-mechanism"),
@@ -198,7 +211,9 @@ fn stanzas_before_login_and_in_anothers_name_are_not_processed() {
             println!("{from}, {name}");
             let mut tybalt = Client::session(&house.server, "tybalt", "r");
             let end = name.split(' ').next().unwrap();
-            tybalt.send(&format!("<{name} from='{from}' {to_nurse}><b xmlns='u'/></{end}>"));
+            tybalt.send(&format!(
+                "<{name} from='{from}' {to_nurse}><b xmlns='u'/></{end}>"
+            ));
             tybalt.fails_with("invalid-from");
         }
     }
@@ -210,7 +225,14 @@ fn numbers_beyond_their_bounds_are_refused_or_read_as_absent() {
     let house = House::open("numbers", "", &["tybalt"]);
     let sm = "urn:xmpp:sm:3";
     let session = || Client::session(&house.server, "tybalt", "r");
-    for h in ["99999999999999999999", "-1", "4294967296", "1e9", "", "0x10"] {
+    for h in [
+        "99999999999999999999",
+        "-1",
+        "4294967296",
+        "1e9",
+        "",
+        "0x10",
+    ] {
         let mut tybalt = session();
         tybalt.send(&format!("<enable xmlns='{sm}'/>"));
         assert!(tybalt.element().starts_with("<enabled"));
@@ -222,7 +244,13 @@ fn numbers_beyond_their_bounds_are_refused_or_read_as_absent() {
     assert!(tybalt.element().starts_with("<enabled"));
     tybalt.send(&format!("<a xmlns='{sm}' h='4294967295'/>"));
     tybalt.fails_with("undefined-condition");
-    for max in ["4294967295", "4294967296", "99999999999999999999", "-1", "NaN"] {
+    for max in [
+        "4294967295",
+        "4294967296",
+        "99999999999999999999",
+        "-1",
+        "NaN",
+    ] {
         let mut tybalt = session();
         tybalt.send(&format!("<enable xmlns='{sm}' resume='true' max='{max}'/>"));
         let enabled = tybalt.element();
@@ -241,7 +269,10 @@ fn numbers_beyond_their_bounds_are_refused_or_read_as_absent() {
         );
         tybalt.close();
     }
-    for (version, fails) in [("99999999999999999999.0", true), ("4294967295.4294967295", false)] {
+    for (version, fails) in [
+        ("99999999999999999999.0", true),
+        ("4294967295.4294967295", false),
+    ] {
         let mut tybalt = Client::secure(&house.server);
         tybalt.send(&format!(
             "<stream:stream to='localhost' version='{version}' xmlns='jabber:client' \

@@ -44,7 +44,10 @@ impl Canaries {
                 }
             }
             let hex: String = canary.bytes().map(|byte| format!("{byte:02x}")).collect();
-            assert!(!lower.contains(&hex), "{canary} is in {place} in hexadecimal");
+            assert!(
+                !lower.contains(&hex),
+                "{canary} is in {place} in hexadecimal"
+            );
             let decimal = canary.bytes().map(|byte| byte.to_string());
             let list = decimal.collect::<Vec<_>>().join(", ");
             assert!(!text.contains(&list), "{canary} is in {place} as a list");
@@ -98,7 +101,10 @@ fn no_secret_is_in_the_log_or_in_the_audit_file() {
         passwords.push(password);
     }
     let many = canaries.plant("many");
-    server.tool(&["user", "add", "--from", "-"], &format!("tybalt@localhost {many}\n"));
+    server.tool(
+        &["user", "add", "--from", "-"],
+        &format!("tybalt@localhost {many}\n"),
+    );
     // PLAIN and SCRAM, right and wrong; SASL2 with everything inline; messages refused for their form.
     let mut wrong = Vec::new();
     for kind in 0..4 {
@@ -172,23 +178,30 @@ fn no_secret_is_in_the_log_or_in_the_audit_file() {
     let bounce = juliet.element();
     assert!(bounce.contains("type='error'"), "{bounce}");
     let body = canaries.plant("broken");
-    juliet.send(&format!("<message to='romeo@localhost'><body>{body}</message>"));
+    juliet.send(&format!(
+        "<message to='romeo@localhost'><body>{body}</message></body>"
+    ));
     juliet.fails_with("not-well-formed");
     // Resumption, with a wrong id and the right one.
     romeo.close();
     house.chat_on();
+    let mut back = Vec::new();
     for (id, answer) in [(canaries.plant("previd"), "<failed"), (previd, "<resumed")] {
         let mut again = Client::opened(server);
         again.log_in("romeo", &passwords[1]);
-        again.send(&format!("<resume xmlns='urn:xmpp:sm:3' h='0' previd='{id}'/>"));
+        again.send(&format!(
+            "<resume xmlns='urn:xmpp:sm:3' h='0' previd='{id}'/>"
+        ));
         let said = again.element();
         assert!(said.starts_with(answer), "{said}");
+        back.push(again);
     }
     let new = canaries.plant("passwd");
-    server.tool(&["user", "passwd", "juliet@localhost"], &format!("{new}\n"));
-    let mut juliet = Client::opened(server);
-    juliet.log_in("juliet", &new);
-    drop(juliet);
+    let line = format!("{new}\n");
+    server.tool(&["user", "passwd", "romeo@localhost"], &line);
+    let mut romeo = Client::opened(server);
+    romeo.log_in("romeo", &new);
+    drop((romeo, back));
     let path = server.data().join("audit.jsonl");
     let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
@@ -196,7 +209,9 @@ fn no_secret_is_in_the_log_or_in_the_audit_file() {
     // Stopping writes what waits; the directory goes with the house, so a link keeps the file.
     let kept = std::env::temp_dir().join(format!("stonechat-audit-kept-{}", std::process::id()));
     let _ = fs::remove_file(&kept);
-    fs::hard_link(&path, &kept).or_else(|_| fs::copy(&path, &kept).map(|_| ())).unwrap();
+    fs::hard_link(&path, &kept)
+        .or_else(|_| fs::copy(&path, &kept).map(|_| ()))
+        .unwrap();
     let log = house.close(16 * 1024 * 1024);
     let audit = fs::read_to_string(&kept).unwrap();
     fs::remove_file(&kept).unwrap();
@@ -232,7 +247,7 @@ fn judge_audit(audit: &str) {
     has("login-failed", "account", "juliet@localhost");
     has("login-failed", "reason", "not-authorized");
     has("login-failed", "reason", "malformed-request");
-    has("password-changed", "account", "juliet@localhost");
+    has("password-changed", "account", "romeo@localhost");
     has("session-ended", "session", "juliet@localhost/balcony");
     has("session-ended", "reason", "connection-lost");
     has("session-ended", "reason", "reset");

@@ -43,10 +43,16 @@ fn bytes_that_are_no_tls_end_the_connection_without_a_word_of_xml() {
     .concat();
     let garbage: [(&str, &[u8]); 9] = [
         ("text", b"GET / HTTP/1.1\r\n\r\n"),
-        ("a stream", b"<?xml version='1.0'?><stream:stream to='localhost'>"),
+        (
+            "a stream",
+            b"<?xml version='1.0'?><stream:stream to='localhost'>",
+        ),
         ("zeros", &[0; 4096]),
         ("a broken hello", &broken_hello),
-        ("a hello that lies about its length", &[&cut_hello[..], &cut_hello[..]].concat()),
+        (
+            "a hello that lies about its length",
+            &[&cut_hello[..], &cut_hello[..]].concat(),
+        ),
         ("a record of 64 KiB", &huge_record),
         ("SSL 2", b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10"),
         ("data before keys", b"\x17\x03\x03\x00\x05hello"),
@@ -125,7 +131,10 @@ fn records_of_one_byte_cost_time_and_nothing_else() {
         tybalt.send_bytes(&[*byte]);
     }
     let pong = tybalt.element();
-    assert!(pong.contains("id='torn'") && pong.contains("result"), "{pong}");
+    assert!(
+        pong.contains("id='torn'") && pong.contains("result"),
+        "{pong}"
+    );
     // Empty records: rustls or we must not turn for ever.
     for _ in 0..10_000 {
         tybalt.send_bytes(b"");

@@ -428,6 +428,10 @@ async def _(world):
 @tests("clients answer each other's pings and questions through the server")
 async def _(world):
     romeo, juliet = await pair(world)
+    # RFC 6121 section 8.5.3.1: strangers' requests are not delivered, so each shows itself to the other.
+    for one, other in ((romeo, juliet), (juliet, romeo)):
+        one.send_presence(pto=other.boundjid.full)
+        await one["xep_0199"].ping(jid=HOST, timeout=WAIT)
     await romeo["xep_0199"].ping(jid=juliet.boundjid.full, timeout=WAIT)
     info = await juliet["xep_0030"].get_info(jid=romeo.boundjid.full, timeout=WAIT)
     expect("urn:xmpp:ping" in info["disco_info"]["features"], info)
