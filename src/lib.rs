@@ -58,7 +58,7 @@
 //!    its home (`route`): here that is the outbox for worker 9.
 //! 7. `Worker::flush_mesh` sends everything in it as one [`shard::Batch`], and knocks if 9 sleeps.
 //! 8. On 9, [`shard::Input::Mesh`] and `route` lead to `post`: Romeo's mailbox, and the stages of the inbound
-//!    pipeline: choose sessions, keep a row, copy, deliver.
+//!    pipeline: recognise a repetition, choose sessions, keep a row, copy, deliver.
 //! 9. `Shard::push` puts it into the ack queue of each chosen session, if that has one, and into
 //!    [`stream::Outbound`] of its stream: a shared pointer, nothing rendered. [`shard::Output::Flush`] says so.
 //! 10. `Worker::flush_streams` asks [`shard::Shard::render`] for bytes, encrypts and writes them, and says
@@ -167,6 +167,8 @@
 //!   that the living process holds ([`im::acks::Acks::resume`]), so a resumption repeats nothing; and no later
 //!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
 //! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
+//! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by
+//!   its sender and origin-id (XEP-0359) for 24 hours ([`im::origin`]) and stored once ([`actor::Stop::Done`]).
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
@@ -233,7 +235,6 @@
 //!   the core writes asks for it: accounts and tombstones are written by [`auth`]. The roster brings it.
 //! - `Side`, the detached read of one IQ beside the mailbox; `Effects::timer` and `Effects::archive`; the outgoing
 //!   table of tells; resident tables.
-//! - Recognising a message that a client sends again after a crash by its origin-id (XEP-0359).
 //! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
 
 pub mod base;

@@ -152,6 +152,19 @@ impl Acks {
         self.unacked.iter()
     }
 
+    /// Another session gets the message of this row, too; whether it is held here.
+    pub fn share(&mut self, number: u64) -> bool {
+        let held = self
+            .unacked
+            .iter_mut()
+            .find(|held| held.kept == Some(number));
+        let Some(held) = held else {
+            return false;
+        };
+        held.shared = true;
+        true
+    }
+
     /// Bytes of what the client has not acknowledged.
     pub fn unacked_bytes(&self) -> usize {
         self.unacked_bytes

@@ -72,7 +72,8 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
     if let Some(resource) = resource {
         let session = turn.actor.resource(resource);
         // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
-        if let Some(session) = session.filter(|session| !session.is_full()) {
+        // An error cannot be kept, and tells what became of something that this very client sent.
+        if let Some(session) = session.filter(|s| !s.is_full() || type_ == Type::Error) {
             draft.targets.push(session.id);
             return Ok(());
         }

@@ -87,7 +87,7 @@ impl Shard {
         };
         flood.asked = true;
         // Their clients may acknowledge them between the question and the answer.
-        let in_hand = self.rows_in_flight_of(actor);
+        let in_hand = self.rows_in_flight_of(actor, id);
         if let Some(flood) = self.flood_of(actor, id) {
             flood.in_hand = in_hand;
         }
@@ -127,7 +127,7 @@ impl Shard {
         let asked_with = std::mem::take(&mut flood.in_hand);
         // A row that is on its way to this or another session is not sent again. Should that one end without
         // its acknowledgement, it comes back as a leftover.
-        let mut in_flight = self.rows_in_flight_of(actor);
+        let mut in_flight = self.rows_in_flight_of(actor, id);
         in_flight.extend(asked_with);
         for row in rows {
             let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
@@ -138,11 +138,12 @@ impl Shard {
             match (number, stanza) {
                 (Some(number), Some(stanza)) => {
                     let kept = Some(number);
+                    let shared = self.share_row(actor, id, number);
                     let delivery = Delivery {
                         session: id,
                         stanza,
                         kept,
-                        shared: false,
+                        shared,
                     };
                     self.push(now, actor, delivery);
                 }
@@ -171,12 +172,27 @@ impl Shard {
         cell.account.session_mut(id)?.flood.as_deref_mut()
     }
 
-    /// Numbers of the rows that are on their way to any session of the account.
-    fn rows_in_flight_of(&self, actor: ActorKey) -> BTreeSet<u64> {
+    /// Tells the sessions that hold a row for a client who is away that this one gets it, too; whether there are any.
+    fn share_row(&mut self, actor: ActorKey, id: SessionId, number: u64) -> bool {
+        let mut is_shared = false;
+        let sessions = self.cells.get_mut(actor).into_iter();
+        let sessions = sessions.flat_map(|cell| &mut cell.account.sessions);
+        for acks in sessions
+            .filter(|session| session.id != id)
+            .filter_map(|session| session.acks.as_mut())
+        {
+            is_shared |= acks.share(number);
+        }
+        is_shared
+    }
+
+    /// Numbers of the rows that are on their way to this session, or to another whose client is there.
+    fn rows_in_flight_of(&self, actor: ActorKey, id: SessionId) -> BTreeSet<u64> {
         let sessions = self.cells.get(actor).into_iter();
         let sessions = sessions.flat_map(|cell| &cell.account.sessions);
-        let living = sessions.filter(|session| !session.ended);
-        living
+        // A session whose client is away may never acknowledge, and the newcomer may be that very client.
+        let present = sessions.filter(|s| !s.ended && (s.stream.is_some() || s.id == id));
+        present
             .flat_map(|session| self.rows_in_flight(session))
             .collect()
     }

@@ -226,6 +226,23 @@ fn what_streams_forbid_fails_between_and_inside_elements() {
 }
 
 #[test]
+fn an_unfinished_element_tells_its_name_once_that_is_whole() {
+    let mut framer = Framer::new();
+    let mut feed = |text: &str| {
+        let mut rest = text.as_bytes();
+        while let (taken, Some(_)) = framer.next(rest, &WIDE).unwrap() {
+            rest = &rest[taken..];
+        }
+        framer.unfinished_name().map(str::to_owned)
+    };
+    assert_eq!(feed("<s:s to='a'"), None, "a header is no element");
+    assert_eq!(feed("><a:b"), None);
+    assert_eq!(feed(" c='"), Some("a:b".to_owned()));
+    assert_eq!(feed("d'><e>"), Some("a:b".to_owned()));
+    assert_eq!(feed("</e></a:b>"), None);
+}
+
+#[test]
 fn nothing_follows_the_end_of_a_stream() {
     assert_eq!(
         behind_header("</stream:stream ><a/>"),

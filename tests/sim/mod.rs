@@ -436,6 +436,14 @@ impl World {
         }
     }
 
+    /// Bytes that wait in the queues of all workers.
+    pub fn queued_bytes(&self) -> usize {
+        self.workers
+            .iter()
+            .map(|worker| worker.shard.queued_bytes())
+            .sum()
+    }
+
     /// Rows of a table.
     pub fn row_count(&self, table: &'static Table) -> usize {
         let range = RowRange {
@@ -448,14 +456,6 @@ impl World {
             Answer::Range { rows, .. } => rows.len(),
             other => panic!("the rows cannot be counted: {other:?}"),
         }
-    }
-
-    /// Bytes that wait in the queues of all workers.
-    pub fn queued_bytes(&self) -> usize {
-        self.workers
-            .iter()
-            .map(|worker| worker.shard.queued_bytes())
-            .sum()
     }
 
     pub fn stream_count(&self) -> usize {
