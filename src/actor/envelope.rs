@@ -1,6 +1,6 @@
 //! What travels between homes, on one worker or over the mesh.
 
-use crate::base::{ActorKey, SessionId, WorkerId};
+use crate::base::{AccountId, ActorKey, SessionId, WorkerId};
 use crate::stanza::Stanza;
 
 /// One thing for one home.
@@ -14,6 +14,11 @@ pub enum Envelope {
     },
     /// What this stanza promised is durable, or its sender was told otherwise (DESIGN section 20).
     Settled(Origin),
+    /// A stanza that changes state at the home of its `to` address. It has a row in the table of outgoing tells
+    /// until [`Envelope::Told`] comes back.
+    Tell { stanza: Stanza, tell: Tell },
+    /// What the tell changes is durable there, or it changes nothing: the row may go.
+    Told { home: WorkerId, tell: Tell },
 }
 
 /// Where a stanza entered: the session of its sender and the stanza's number there.
@@ -24,4 +29,11 @@ pub struct Origin {
     pub session: SessionId,
     /// Counts the session's inbound stanzas as XEP-0198 does, modulo 2^32; the first is 1.
     pub sequence: u32,
+}
+
+/// The row of an outgoing tell: whose it is, and its number by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tell {
+    pub account: AccountId,
+    pub number: u64,
 }

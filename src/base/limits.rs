@@ -96,6 +96,8 @@ pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
 /// How often marks that are too old are swept out of the store.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
+/// How long a tell to another account is given before it is repeated; confirmations take milliseconds.
+pub const REPLAY_AFTER_MS: u64 = 60_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error.

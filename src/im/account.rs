@@ -111,6 +111,12 @@ impl Account {
             .filter(|session| session.is_available())
     }
 
+    /// A commit was refused, and may be visible in the store all the same: what is held of it is read again.
+    pub fn distrust(&mut self) {
+        self.tally = None;
+        self.origins = None;
+    }
+
     /// Applies one change.
     pub fn apply(&mut self, change: Change) {
         match change {

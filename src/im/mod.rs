@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod iq;
 pub mod message;
 pub mod origin;
+pub mod outgoing;
 pub mod pending;
 pub mod presence;
 pub mod roster;

@@ -5,12 +5,14 @@ mod cell;
 mod control;
 mod deliver;
 mod flood;
+mod held;
 mod input;
 mod load;
 mod login;
 mod mesh;
 mod output;
 mod pipelines;
+mod replay;
 mod route;
 mod save;
 mod session_end;
@@ -18,6 +20,8 @@ mod session_end;
 mod shard;
 mod streams;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod turns;
 

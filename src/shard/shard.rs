@@ -58,6 +58,8 @@ pub struct Shard {
     pub(super) waiting_floods: Vec<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
+    /// Tells that an earlier process left behind were told again.
+    pub(super) has_replayed: bool,
     pub(super) next_session: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
@@ -113,6 +115,7 @@ impl Shard {
             waiting_logins: VecDeque::new(),
             waiting_floods: Vec::new(),
             sockets_wait: false,
+            has_replayed: false,
             next_session: 0,
             outdated: BTreeMap::new(),
             next_trace: 0,

@@ -15,6 +15,7 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
 use stonechat::im::origin::ORIGIN;
+use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
 use stonechat::jid::Jid;
 use stonechat::shard::{
@@ -25,7 +26,7 @@ use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN];
+pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN, &OUTGOING];
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
