@@ -21,6 +21,8 @@ pub struct Acks {
     /// Outbound stanzas that it has not, oldest first.
     unacked: VecDeque<Unacked>,
     unacked_bytes: usize,
+    /// What of them bounds do not count.
+    unacked_excess: usize,
     bounds: Bounds,
     /// `<r/>` was sent and not answered: so many stanzas went out behind it.
     asked: Option<u32>,
@@ -78,6 +80,7 @@ impl Acks {
             acked: 0,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
+            unacked_excess: 0,
             bounds,
             asked: None,
             received: 0,
@@ -92,10 +95,20 @@ impl Acks {
     /// Holds a stanza until the client has it.
     pub fn sent(&mut self, stanza: Unacked) {
         self.unacked_bytes += stanza.stanza.charge();
+        self.unacked_excess += stanza.stanza.excess();
         if let Some(since) = &mut self.asked {
             *since += 1;
         }
         self.unacked.push_back(stanza);
+    }
+
+    /// What was counted but never sent is void: the one before the last `behind`.
+    pub fn take_back(&mut self, behind: usize) {
+        let at = self.unacked.len().checked_sub(behind + 1);
+        if let Some(gone) = at.and_then(|at| self.unacked.remove(at)) {
+            self.unacked_bytes -= gone.stanza.charge();
+            self.unacked_excess -= gone.stanza.excess();
+        }
     }
 
     /// Whether to ask for an acknowledgement now: when something waits for one and no question is open, or
@@ -127,12 +140,10 @@ impl Acks {
         let count = (h.wrapping_sub(self.acked) as usize).min(self.unacked.len());
         self.acked = h;
         self.asked = None;
-        let gone: usize = self
-            .unacked
-            .range(..count)
-            .map(|held| held.stanza.charge())
-            .sum();
-        self.unacked_bytes -= gone;
+        for gone in self.unacked.range(..count) {
+            self.unacked_bytes -= gone.stanza.charge();
+            self.unacked_excess -= gone.stanza.excess();
+        }
         self.unacked.drain(..count)
     }
 
@@ -173,19 +184,24 @@ impl Acks {
     /// The queue, for a session that ends.
     pub fn take_unacked(&mut self) -> VecDeque<Unacked> {
         self.unacked_bytes = 0;
+        self.unacked_excess = 0;
         std::mem::take(&mut self.unacked)
     }
 
     /// The bound is reached.
     pub fn is_full(&self) -> bool {
-        self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
+        self.unacked.len() >= self.bounds.count_max || self.judged_bytes() >= self.bounds.bytes_max
     }
 
     /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]);
     /// presence, IQs and copies have no other place, so there is an end to them here.
     pub fn is_overfull(&self) -> bool {
         self.unacked.len() >= self.bounds.count_max * 2
-            || self.unacked_bytes >= self.bounds.bytes_max * 2
+            || self.judged_bytes() >= self.bounds.bytes_max * 2
+    }
+
+    fn judged_bytes(&self) -> usize {
+        self.unacked_bytes - self.unacked_excess
     }
 
     /// How many stanzas and bytes a cursor may put in now. It takes half of the bounds, so that a client that is

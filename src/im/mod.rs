@@ -12,6 +12,7 @@ pub mod pending;
 pub mod presence;
 pub mod roster;
 pub mod session;
+pub mod subscription;
 
 pub use account::{Account, Change};
 pub use session::Session;

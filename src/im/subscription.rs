@@ -20,7 +20,7 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, read_stored};
 
-use super::account::{self, Account, Change};
+use super::account::{self, Account};
 use super::outgoing;
 use super::presence;
 use super::roster::{self, Roster, RosterItem, Sight, Standing};
@@ -235,7 +235,12 @@ pub const INBOUND: [[Incoming; 9]; 4] = [
 impl State {
     /// The state in which an account stands to a contact.
     pub fn of(standing: Standing) -> State {
-        match (standing.to, standing.from, standing.ask, standing.pending_in) {
+        match (
+            standing.to,
+            standing.from,
+            standing.ask,
+            standing.pending_in,
+        ) {
             (true, true, ..) => State::Both,
             (true, false, _, true) => State::ToPendingIn,
             (true, false, _, false) => State::To,
@@ -291,7 +296,10 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
     let contact = contact_of(turn, stanza)?;
     if stanza.charge() > limits::REQUEST_BYTES_MAX {
         // Section 3.1.3: "set limits on the number or size of inbound presence subscription requests".
-        return Err(reject(Condition::PolicyViolation, "The request is too large"));
+        return Err(reject(
+            Condition::PolicyViolation,
+            "The request is too large",
+        ));
     }
     let roster = roster::load(turn)?;
     let old = roster::item(turn, &roster, &contact)?;
@@ -310,7 +318,10 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
     // Appendix A.1: "the server MUST wait until the user has approved the subscription request before adding the
     // contact to the user's roster". Asking adds it, too, and so does approving beforehand.
     new.standing.listed |= new.standing.from || new.standing.ask || new.standing.approved;
-    let changes = new.standing != old.as_ref().map_or(Standing::default(), |item| item.standing);
+    let changes = new.standing
+        != old
+            .as_ref()
+            .map_or(Standing::default(), |item| item.standing);
     if changes && !old.as_ref().is_some_and(|item| item.standing.listed) && new.standing.listed {
         roster::check_quota(turn, &roster, old.as_ref(), &new)?;
     }
@@ -363,6 +374,8 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft, act: Act) -> Out
             if let Some(reply) = rule.reply {
                 let reply = said(turn, reply, &contact, &draft.stanza);
                 turn.out.send(reply);
+                // Who asks for what it has may have missed what it shows.
+                presence::introduce(turn, &contact);
             }
             Ok(())
         }
@@ -388,13 +401,16 @@ fn happen(
     // if the request had been directed to the contact's bare JID".
     draft.stanza.header.to = Some(turn.actor.jid.clone());
     if act == Act::Subscribe {
-        if roster.counts.pending_in >= turn.config.roster.requests {
+        let too_large = draft.stanza.charge() > limits::REQUEST_BYTES_MAX;
+        if too_large || roster.counts.pending_in >= turn.config.roster.requests {
             // Who asks hears nothing, as if the user did not answer.
             log::info!("request_dropped account={}", turn.actor.jid);
             return Ok(());
         }
         let account = account::identify(turn)?;
-        turn.out.write.push(put_request(account, contact, &draft.stanza));
+        turn.out
+            .write
+            .push(put_request(account, contact, &draft.stanza));
         // "Presence subscription requests are sent to available resources, whereas the roster pushes ... are sent
         // to interested resources."
         for session in turn.actor.available() {
@@ -424,7 +440,12 @@ fn happen(
 
 /// Section 3.4.2: "MUST automatically respond to such a stanza on behalf of the user by returning a presence
 /// stanza of type "subscribed"".
-fn grant(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, contact: &Jid, next: State) -> Outcome {
+fn grant(
+    turn: &mut Turn<'_, Account>,
+    roster: &Arc<Roster>,
+    contact: &Jid,
+    next: State,
+) -> Outcome {
     let Some(old) = roster::item(turn, roster, contact)? else {
         return Ok(());
     };
@@ -436,18 +457,8 @@ fn grant(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, contact: &Jid, next
         approved: false,
         ..pending
     };
-    let granted = Header {
-        from: Some(turn.actor.jid.clone()),
-        to: Some(contact.clone()),
-        ..Header::new(Kind::Presence, Type::Subscribed)
-    };
-    outgoing::tell(
-        turn,
-        Stanza {
-            header: granted,
-            payload: Payload::EMPTY,
-        },
-    )?;
+    let granted = plain(turn.actor, Act::Subscribed, contact);
+    outgoing::tell(turn, granted)?;
     save(turn, roster, Some(&old), &new)?;
     presence::introduce(turn, contact);
     Ok(())
@@ -469,12 +480,12 @@ pub fn remove(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, old: &RosterIt
     // "If the user has a presence subscription to the contact, then the user's server MUST send a presence stanza of
     // type "unsubscribe""; one that was asked for is withdrawn likewise.
     if to || ask {
-        let stanza = plain(turn, Act::Unsubscribe, contact);
+        let stanza = plain(turn.actor, Act::Unsubscribe, contact);
         outgoing::tell(turn, stanza)?;
     }
     if from {
         presence::leave(turn, contact);
-        let stanza = plain(turn, Act::Unsubscribed, contact);
+        let stanza = plain(turn.actor, Act::Unsubscribed, contact);
         outgoing::tell(turn, stanza)?;
     }
     // Appendix A.1: a request that was not answered is none of the item's business.
@@ -499,10 +510,11 @@ pub fn requests(turn: &mut Turn<'_, Account>, roster: &Roster, session: SessionI
     }
     let account = account::identify(turn)?;
     let (rows, _) = turn.load_range(&REQUEST, &request_range(account))?;
-    for row in rows {
-        match decode_request(&row.value) {
+    let requests: Vec<Option<Stanza>> = rows.iter().map(|r| decode_request(&r.value)).collect();
+    for request in requests {
+        match request {
             Some(stanza) => turn.out.deliver(session, stanza),
-            None => log::error!("request_row_damaged key={:?}", row.key),
+            None => log::error!("request_row_damaged account={}", turn.actor.jid),
         }
     }
     Ok(())
@@ -573,9 +585,9 @@ fn stamped(turn: &Turn<'_, Account>, stanza: &Stanza, contact: &Jid) -> Stanza {
 }
 
 /// Says something on the user's behalf.
-fn plain(turn: &Turn<'_, Account>, act: Act, contact: &Jid) -> Stanza {
+pub fn plain(account: &Account, act: Act, contact: &Jid) -> Stanza {
     let header = Header {
-        from: Some(turn.actor.jid.clone()),
+        from: Some(account.jid.clone()),
         to: Some(contact.clone()),
         ..Header::new(Kind::Presence, act.type_())
     };
@@ -587,7 +599,7 @@ fn plain(turn: &Turn<'_, Account>, act: Act, contact: &Jid) -> Stanza {
 
 /// The same in answer to something.
 fn said(turn: &Turn<'_, Account>, act: Act, contact: &Jid, cause: &Stanza) -> Stanza {
-    let mut stanza = plain(turn, act, contact);
+    let mut stanza = plain(turn.actor, act, contact);
     stanza.header.id = cause.header.id.clone();
     stanza.header.trace = cause.header.trace;
     stanza
@@ -619,7 +631,7 @@ fn request_range(account: AccountId) -> RowRange {
         from: RowKey::new(&account.0.to_be_bytes()),
         to: RowKey::new(&account.0.saturating_add(1).to_be_bytes()),
         count_max: usize::MAX,
-        bytes_max: limits::RANGE_BYTES_MAX,
+        bytes_max: limits::ROSTER_READ_BYTES_MAX,
     }
 }
 

@@ -10,10 +10,14 @@ use crate::im::credentials::{ACCOUNT, TOMBSTONE};
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
+use crate::im::roster::ROSTER;
+use crate::im::subscription::REQUEST;
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &ORIGIN, &OUTGOING, &PENDING, &TOMBSTONE];
+pub const TABLES: &[&Table] = &[
+    &ACCOUNT, &ORIGIN, &OUTGOING, &PENDING, &REQUEST, &ROSTER, &TOMBSTONE,
+];
 
 /// The store's directory inside the data directory.
 pub fn store_directory(data: &Path) -> PathBuf {

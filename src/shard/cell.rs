@@ -8,7 +8,7 @@ use crate::actor::{Loaded, Origin, Tell, Ticket};
 use crate::base::{Now, SessionId, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
-use crate::stanza::Stanza;
+use crate::stanza::{Stanza, is_outdone};
 
 use super::held::Held;
 
@@ -146,6 +146,28 @@ impl Mailbox {
     /// The account's own clients shall not be read further.
     pub fn is_full_of_own(&self) -> bool {
         self.own >= limits::MAILBOX_OWN_COUNT_MAX
+    }
+
+    /// Takes out what this presence makes void, if the box is full and there is such a thing: an older presence of
+    /// the same session. The head is left alone, its turn may have begun.
+    pub fn make_room_for(&mut self, presence: &Stanza) -> bool {
+        let is_void = |mail: &Mail| match mail {
+            Mail::Inbound {
+                stanza,
+                settle: None,
+                tell: None,
+            } => is_outdone(stanza, presence) && stanza.header.to == presence.header.to,
+            _ => false,
+        };
+        let found = (1..self.queue.len())
+            .rev()
+            .find(|&at| is_void(&self.queue[at]));
+        let Some(Mail::Inbound { stanza, .. }) = found.and_then(|at| self.queue.remove(at)) else {
+            return false;
+        };
+        self.foreign -= 1;
+        self.foreign_bytes -= stanza.charge();
+        true
     }
 
     /// What comes from elsewhere bounces.

@@ -49,6 +49,15 @@ impl Shard {
             return;
         };
         let stream = session.stream;
+        if let Some(stream) = stream.and_then(|key| self.streams.get_mut(key))
+            && delivery.stanza.header.kind == Kind::Presence
+            && stream.outbound.bytes() > self.config.c2s.outbound_soft.as_bytes() as usize
+            // DESIGN section 11: to a slow reader only the newest presence of each session goes.
+            && let Some(behind) = stream.outbound.make_way_for(&delivery.stanza)
+            && let Some(acks) = &mut session.acks
+        {
+            acks.take_back(behind);
+        }
         let mut asks = false;
         let mut kept = delivery.kept;
         if let Some(acks) = &mut session.acks {

@@ -18,6 +18,7 @@ mod save;
 mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;
+mod spread;
 mod streams;
 mod sweep;
 #[cfg(test)]

@@ -51,6 +51,7 @@ impl Shard {
             Envelope::Told { home, tell } => {
                 self.outboxes.push(home, Envelope::Told { home, tell });
             }
+            Envelope::Group { stanza, to } => self.spread(now, stanza, to),
             Envelope::Tell { stanza, tell } => {
                 if let Err(stanza) = self.bring(now, stanza, Due::Told(tell)) {
                     let from = stanza.header.from.clone();

@@ -8,6 +8,7 @@ mod header;
 mod iq;
 pub mod ns;
 mod payload;
+mod presence;
 mod read;
 mod stream_error;
 
@@ -17,8 +18,11 @@ pub use error::{Condition, ErrorType, StanzaError};
 pub use header::{Header, Kind, Type};
 pub use iq::Iq;
 pub use payload::Payload;
+pub use presence::is_outdone;
 pub use read::{ReadError, read_stanza, read_stored};
 pub use stream_error::{StreamCondition, StreamError};
+
+use crate::base::limits;
 
 /// A message, presence or IQ: what a server looks at, and what it only carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,12 @@ impl Stanza {
     /// Bytes that this stanza is charged with in a queue: its payload and a guess of its start tag.
     pub fn charge(&self) -> usize {
         self.payload.len() + 160
+    }
+
+    /// What a very large stanza, a roster, is charged beyond the largest that anybody may send: it is one burst, and no
+    /// sign of a slow reader.
+    pub fn excess(&self) -> usize {
+        self.charge().saturating_sub(limits::ELEMENT_BYTES_MAX)
     }
 
     /// Appends the stanza as XML whose default namespace is the stream's content namespace.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::{Kind, Stanza, is_outdone};
 
 /// One thing to be written.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub enum Item {
 pub struct Outbound {
     queue: VecDeque<Item>,
     bytes: usize,
+    /// Bytes of large elements beyond what any element is judged with: one roster is not a slow reader.
+    excess: usize,
     /// Rows of stanzas that were rendered, but are not in the socket yet.
     rendered: Vec<u64>,
     /// When the soft bound was last exceeded without interruption.
@@ -32,7 +34,7 @@ pub struct Outbound {
 impl Outbound {
     /// Appends.
     pub fn push(&mut self, item: Item) {
-        self.bytes += item.charge();
+        self.count_in(&item);
         self.queue.push_back(item);
     }
 
@@ -57,7 +59,7 @@ impl Outbound {
             let Some(item) = self.queue.pop_front() else {
                 break;
             };
-            self.bytes -= item.charge();
+            self.count_out(&item);
             match item {
                 Item::Stanza { stanza, kept, .. } => {
                     stanza.write(out);
@@ -97,7 +99,7 @@ impl Outbound {
         let is_message = |item: &Item| matches!(item, Item::Stanza { stanza, .. } if stanza.header.kind == Kind::Message);
         let (messages, rest): (Vec<Item>, Vec<Item>) = self.queue.drain(..).partition(is_message);
         self.queue = rest.into();
-        self.bytes = self.queue.iter().map(Item::charge).sum();
+        self.count_again();
         messages
     }
 
@@ -105,27 +107,71 @@ impl Outbound {
     /// any of them were left out, the client would count the others in their place.
     pub fn drop_stanzas(&mut self) {
         self.queue.retain(|item| matches!(item, Item::Xml(_)));
-        self.bytes = self.queue.iter().map(Item::charge).sum();
+        self.count_again();
     }
 
     /// Drops everything that was not rendered.
     pub fn clear(&mut self) {
         self.queue.clear();
-        self.bytes = 0;
+        self.count_again();
+    }
+
+    /// Takes out what `presence` makes void, as long as nothing of it was rendered: how many stanzas stood behind it.
+    pub fn make_way_for(&mut self, presence: &Stanza) -> Option<usize> {
+        let mut behind = 0;
+        for at in (0..self.queue.len()).rev() {
+            let Item::Stanza { stanza, .. } = &self.queue[at] else {
+                continue;
+            };
+            if is_outdone(stanza, presence) && stanza.header.to == presence.header.to {
+                let item = self.queue.remove(at)?;
+                self.count_out(&item);
+                return Some(behind);
+            }
+            // What its sender said in between stays between.
+            if stanza.header.from == presence.header.from {
+                return None;
+            }
+            behind += 1;
+        }
+        None
+    }
+
+    fn count_in(&mut self, item: &Item) {
+        self.bytes += item.charge();
+        self.excess += item.excess();
+    }
+
+    fn count_out(&mut self, item: &Item) {
+        self.bytes -= item.charge();
+        self.excess -= item.excess();
+    }
+
+    fn count_again(&mut self) {
+        self.bytes = self.queue.iter().map(Item::charge).sum();
+        self.excess = self.queue.iter().map(Item::excess).sum();
     }
 
     /// Whether the queue has been above `soft` for `soft_ms`, or is above `hard`.
     pub fn is_stuck(&mut self, now_ms: u64, soft: usize, soft_ms: u64, hard: usize) -> bool {
-        if self.bytes <= soft {
+        let bytes = self.bytes - self.excess;
+        if bytes <= soft {
             self.above_soft_since_ms = None;
             return false;
         }
         let since = *self.above_soft_since_ms.get_or_insert(now_ms);
-        self.bytes > hard || now_ms.saturating_sub(since) >= soft_ms
+        bytes > hard || now_ms.saturating_sub(since) >= soft_ms
     }
 }
 
 impl Item {
+    fn excess(&self) -> usize {
+        match self {
+            Item::Stanza { stanza, .. } => stanza.excess(),
+            Item::Xml(_) => 0,
+        }
+    }
+
     fn charge(&self) -> usize {
         match self {
             Item::Stanza { stanza, .. } => stanza.charge(),

@@ -17,6 +17,8 @@ use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
 use stonechat::im::origin::ORIGIN;
 use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
+use stonechat::im::roster::ROSTER;
+use stonechat::im::subscription::REQUEST;
 use stonechat::jid::Jid;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
@@ -26,7 +28,9 @@ use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN, &OUTGOING];
+pub const TABLES: &[&Table] = &[
+    &ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN, &OUTGOING, &ROSTER, &REQUEST,
+];
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
