@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use crate::stanza::{Header, Stanza};
+use crate::stanza::{Header, Kind, Stanza, is_outdone};
 
 /// Counters and queues of one session with stream management.
 pub struct Acks {
@@ -23,6 +23,10 @@ pub struct Acks {
     unacked_bytes: usize,
     /// What of them bounds do not count.
     unacked_excess: usize,
+    /// Presences among them, which have a bound of their own.
+    presence_count: usize,
+    /// The last so many of them came while the client was away, and were never sent.
+    unsent: usize,
     bounds: Bounds,
     /// `<r/>` was sent and not answered: so many stanzas went out behind it.
     asked: Option<u32>,
@@ -81,6 +85,8 @@ impl Acks {
             unacked: VecDeque::new(),
             unacked_bytes: 0,
             unacked_excess: 0,
+            presence_count: 0,
+            unsent: 0,
             bounds,
             asked: None,
             received: 0,
@@ -94,21 +100,51 @@ impl Acks {
 
     /// Holds a stanza until the client has it.
     pub fn sent(&mut self, stanza: Unacked) {
-        self.unacked_bytes += stanza.stanza.charge();
-        self.unacked_excess += stanza.stanza.excess();
+        self.count_in(&stanza.stanza);
         if let Some(since) = &mut self.asked {
             *since += 1;
         }
         self.unacked.push_back(stanza);
     }
 
+    /// The same while the client is away. An older presence that a newer one makes void leaves, because it was never
+    /// counted by the client.
+    pub fn sent_later(&mut self, stanza: Unacked) {
+        let first = self.unacked.len() - self.unsent.min(self.unacked.len());
+        let is_void = |held: &Unacked| {
+            is_outdone(&held.stanza, &stanza.stanza)
+                && held.stanza.header.to == stanza.stanza.header.to
+        };
+        let said_before = |held: &Unacked| held.stanza.header.from == stanza.stanza.header.from;
+        let last = (first..self.unacked.len())
+            .rev()
+            .find(|&at| said_before(&self.unacked[at]));
+        if let Some(at) = last.filter(|&at| is_void(&self.unacked[at])) {
+            self.take_back(self.unacked.len() - 1 - at);
+            self.unsent -= 1;
+        }
+        self.sent(stanza);
+        self.unsent += 1;
+    }
+
     /// What was counted but never sent is void: the one before the last `behind`.
     pub fn take_back(&mut self, behind: usize) {
         let at = self.unacked.len().checked_sub(behind + 1);
         if let Some(gone) = at.and_then(|at| self.unacked.remove(at)) {
-            self.unacked_bytes -= gone.stanza.charge();
-            self.unacked_excess -= gone.stanza.excess();
+            self.count_out(&gone.stanza);
         }
+    }
+
+    fn count_in(&mut self, stanza: &Stanza) {
+        self.unacked_bytes += stanza.charge();
+        self.unacked_excess += stanza.excess();
+        self.presence_count += usize::from(stanza.header.kind == Kind::Presence);
+    }
+
+    fn count_out(&mut self, stanza: &Stanza) {
+        self.unacked_bytes -= stanza.charge();
+        self.unacked_excess -= stanza.excess();
+        self.presence_count -= usize::from(stanza.header.kind == Kind::Presence);
     }
 
     /// Whether to ask for an acknowledgement now: when something waits for one and no question is open, or
@@ -140,9 +176,10 @@ impl Acks {
         let count = (h.wrapping_sub(self.acked) as usize).min(self.unacked.len());
         self.acked = h;
         self.asked = None;
-        for gone in self.unacked.range(..count) {
-            self.unacked_bytes -= gone.stanza.charge();
-            self.unacked_excess -= gone.stanza.excess();
+        for Unacked { stanza, .. } in self.unacked.range(..count) {
+            self.unacked_bytes -= stanza.charge();
+            self.unacked_excess -= stanza.excess();
+            self.presence_count -= usize::from(stanza.header.kind == Kind::Presence);
         }
         self.unacked.drain(..count)
     }
@@ -185,19 +222,29 @@ impl Acks {
     pub fn take_unacked(&mut self) -> VecDeque<Unacked> {
         self.unacked_bytes = 0;
         self.unacked_excess = 0;
+        self.presence_count = 0;
+        self.unsent = 0;
         std::mem::take(&mut self.unacked)
     }
 
     /// The bound is reached.
     pub fn is_full(&self) -> bool {
-        self.unacked.len() >= self.bounds.count_max || self.judged_bytes() >= self.bounds.bytes_max
+        self.is_beyond(1)
     }
 
     /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]);
     /// presence, IQs and copies have no other place, so there is an end to them here.
     pub fn is_overfull(&self) -> bool {
-        self.unacked.len() >= self.bounds.count_max * 2
-            || self.judged_bytes() >= self.bounds.bytes_max * 2
+        self.is_beyond(2)
+    }
+
+    /// DESIGN section 7: so many messages and IQs, or so many bytes. A client that acknowledges now and then is sent
+    /// one presence by each session of each contact when it comes, so they count less.
+    fn is_beyond(&self, factor: usize) -> bool {
+        let others = self.unacked.len() - self.presence_count;
+        others >= self.bounds.count_max * factor
+            || self.presence_count >= self.bounds.count_max * factor * PRESENCES
+            || self.judged_bytes() >= self.bounds.bytes_max * factor
     }
 
     fn judged_bytes(&self) -> usize {
@@ -209,7 +256,7 @@ impl Acks {
     pub fn cursor_room(&self) -> (usize, usize) {
         let (count, bytes) = (self.bounds.count_max / 2, self.bounds.bytes_max / 2);
         (
-            count.max(1).saturating_sub(self.unacked.len()),
+            count.max(1).saturating_sub(self.unacked.len() - self.presence_count),
             bytes.max(1).saturating_sub(self.unacked_bytes),
         )
     }
@@ -262,6 +309,7 @@ impl Acks {
     /// resume never makes a client repeat what was delivered.
     pub fn resume(&mut self) -> u32 {
         self.resumed = self.received;
+        self.unsent = 0;
         self.received
     }
 
@@ -309,6 +357,9 @@ impl Acks {
         Some((first.wrapping_add(ahead as u32), mark.header.take()?))
     }
 }
+
+/// Presences that count as one message.
+const PRESENCES: usize = 8;
 
 #[cfg(test)]
 mod tests {

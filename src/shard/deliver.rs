@@ -63,7 +63,11 @@ impl Shard {
         if let Some(acks) = &mut session.acks {
             // Its row goes when the client acknowledges, not when the socket takes it.
             kept = None;
-            acks.sent(held(now, delivery.clone()));
+            let held = held(now, delivery.clone());
+            match stream {
+                Some(_) => acks.sent(held),
+                None => acks.sent_later(held),
+            }
             asks = stream.is_some() && acks.asks(again_after);
         }
         let is_full = session.acks.as_ref().is_some_and(|acks| acks.is_full());

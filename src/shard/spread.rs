@@ -42,7 +42,7 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        if cell.account.sessions.is_empty() {
+        if cell.account.sessions.iter().all(|session| session.ended) {
             return;
         }
         let mut stanza = stanza.clone();
@@ -73,5 +73,95 @@ impl Shard {
                 settle: None,
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::{Ask, Output};
+    use super::super::testing::{NOW, answers, held, say, stage_of};
+    use super::*;
+    use crate::actor::auth::AccountRef;
+    use crate::actor::rows::Row;
+    use crate::actor::{Answer, Catalog, Ticket};
+    use crate::base::{AccountId, Generation};
+    use crate::features;
+    use crate::im::roster::{ROSTER, RosterItem, Standing};
+    use crate::shard::Input;
+    use crate::stanza::{Header, Kind, ns};
+
+    const ACCOUNT: AccountId = AccountId(7);
+
+    fn contacts() -> Vec<Row> {
+        let contact = |number: u32| {
+            let jid = format!("contact-{number}@localhost");
+            let mut item = RosterItem::unknown(Jid::parse(&jid).expect("valid"));
+            item.name = format!("Contact {number}");
+            item.version = 1;
+            item.standing = Standing {
+                to: true,
+                from: true,
+                listed: true,
+                ..Standing::default()
+            };
+            item.row(ACCOUNT)
+        };
+        (0..50).map(contact).collect()
+    }
+
+    /// Questions about the roster.
+    fn questions(shard: &mut Shard) -> Vec<Ticket> {
+        let outputs = std::iter::from_fn(|| shard.poll_output());
+        let about_roster = |output| match output {
+            Output::Ask(ticket, Ask::Range { table, .. } | Ask::Row { table, .. })
+                if table.name == ROSTER.name =>
+            {
+                Some(ticket)
+            }
+            _ => None,
+        };
+        outputs.filter_map(about_roster).collect()
+    }
+
+    #[test]
+    fn a_login_with_fifty_contacts_reads_the_roster_once_and_sends_two_envelopes_to_each_worker() {
+        let (mut shard, actor) = stage_of(4);
+        shard.catalog = Catalog::new(features::ALL, |_| true);
+        shard.cells[actor].account.identity = Some(AccountRef {
+            id: ACCOUNT,
+            generation: Generation(0),
+        });
+        let query = format!("<query xmlns='{}'/>", ns::ROSTER);
+        let get = Header::new(Kind::Iq, Type::Get);
+        say(&mut shard, actor, get, &query);
+        let [ticket] = questions(&mut shard)[..] else {
+            panic!("the roster is read once");
+        };
+        let rows = contacts();
+        let answer = Answer::Range { rows, more: false };
+        shard.handle(NOW, Input::Answer(ticket, answer));
+        let roster = held(&shard, actor).next().expect("the roster is answered");
+        assert_eq!(roster.payload.xml().matches("<item ").count(), 50);
+
+        let initial = Header::new(Kind::Presence, Type::Available);
+        say(&mut shard, actor, initial, "");
+        assert_eq!(questions(&mut shard), []);
+        assert_eq!(answers(&shard, actor), [Type::Result, Type::Available]);
+        let mut told = [0, 0];
+        for worker in (0..4).map(WorkerId) {
+            let Some(batch) = shard.take_batch(worker) else {
+                continue;
+            };
+            assert_eq!(batch.envelopes.len(), 2, "{worker:?}");
+            for envelope in batch.envelopes {
+                let Envelope::Group { stanza, to } = envelope else {
+                    panic!("not a group: {envelope:?}");
+                };
+                told[usize::from(stanza.header.type_ == Type::Probe)] += to.len();
+            }
+        }
+        // What is left lives here, and nobody uses it.
+        assert!(told[0] == told[1] && (30..50).contains(&told[0]), "{told:?}");
+        assert_eq!(shard.resident_accounts(), 1);
     }
 }

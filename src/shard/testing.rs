@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::actor::rows::{Durability, Export, RowKey, StoreError, Table, Write};
 use crate::actor::{Answer, Catalog, Feature, IqRoute, Outcome, Ticket, Turn};
-use crate::base::{ActorKey, HashSeed, Now, SessionId, StreamKey, WorkerId};
+use crate::base::{ActorKey, HashSeed, Now, SessionId, StreamKey};
 use crate::config::{Outside, load};
 use crate::im::acks::{Acks, Bounds};
 use crate::im::{Account, Change, Session};
@@ -69,23 +69,29 @@ fn write(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 
 /// A shard with one account of one session that counts what it is sent.
 pub fn stage() -> (Shard, ActorKey) {
+    stage_of(1)
+}
+
+/// The same as one of so many workers.
+pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
     let outside = Outside {
         features: &[],
         address: |_| Ok(()),
         log_filter: |_| Ok(()),
     };
     let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
+    let routes = Routes::new(HashSeed(3, 4), worker_count);
+    let jid = Jid::parse("romeo@localhost").expect("valid");
     let place = Place {
-        worker: WorkerId(0),
-        worker_count: 1,
+        worker: routes.home(&jid),
+        worker_count,
     };
     let seeds = Seeds {
         maps: HashSeed(1, 2),
         rng: [0; 32],
     };
-    let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds);
+    let mut shard = Shard::new(place, config, routes, seeds);
     shard.catalog = Catalog::new(&[&TRAP], |_| true);
-    let jid = Jid::parse("romeo@localhost").expect("valid");
     let actor = shard.cell_at(NOW, &jid);
     let full = jid.with_resource("orchard").expect("valid");
     let mut session = Session::new(SessionId(1), full, StreamKey::default());
@@ -101,10 +107,15 @@ pub fn stage() -> (Shard, ActorKey) {
 
 /// The session's client asks for this.
 pub fn ask(shard: &mut Shard, actor: ActorKey, name: &str) {
-    let mut header = Header::new(Kind::Iq, Type::Get);
+    let payload = format!("<{name} xmlns='urn:trap'/>");
+    say(shard, actor, Header::new(Kind::Iq, Type::Get), &payload);
+}
+
+/// The session's client says this.
+pub fn say(shard: &mut Shard, actor: ActorKey, mut header: Header, payload: &str) {
     header.id = Some("1".into());
     header.from = Some(Jid::parse("romeo@localhost/orchard").expect("valid"));
-    let payload = Payload::from_normal(&format!("<{name} xmlns='urn:trap'/>"));
+    let payload = Payload::from_normal(payload);
     let mail = Mail::Outbound {
         session: SessionId(1),
         stanza: Stanza { header, payload },

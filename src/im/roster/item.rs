@@ -71,6 +71,14 @@ impl RosterItem {
         value.into()
     }
 
+    /// The item as it stands in the store.
+    pub fn row(&self, account: AccountId) -> Row {
+        Row {
+            key: key(account, &self.jid),
+            value: self.encode().to_vec(),
+        }
+    }
+
     /// Bytes that it counts in the quota of its roster.
     pub fn charge(&self) -> usize {
         let groups: usize = self.groups.iter().map(|group| 2 + group.len()).sum();
@@ -241,13 +249,6 @@ mod tests {
         }
     }
 
-    fn row(item: &RosterItem) -> Row {
-        Row {
-            key: key(AccountId(7), &item.jid),
-            value: item.encode().to_vec(),
-        }
-    }
-
     fn xml(item: &RosterItem) -> String {
         let mut xml = Vec::new();
         item.write(&mut xml);
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     fn an_item_is_read_as_it_was_written() {
         let item = nurse();
-        assert_eq!(Record::decode(&row(&item)), Some(Record::Item(item)));
+        assert_eq!(Record::decode(&item.row(AccountId(7))), Some(Record::Item(item)));
         let head = Head { epoch: 1, floor: 2 };
         let row = Row {
             key: head_key(AccountId(7)),
@@ -268,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_row_that_was_cut_is_no_item() {
-        let whole = row(&nurse());
+        let whole = nurse().row(AccountId(7));
         let lengths: Vec<usize> = (0..whole.value.len())
             .filter(|&len| {
                 let value = whole.value[..len].to_vec();
