@@ -5,6 +5,7 @@ mod cell;
 mod control;
 mod deliver;
 mod flood;
+mod holders;
 mod input;
 mod load;
 mod login;
