@@ -10,6 +10,7 @@ mod input;
 mod load;
 mod login;
 mod mesh;
+mod numbers;
 mod output;
 mod pipelines;
 mod route;
@@ -24,6 +25,7 @@ mod turns;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
 pub use mesh::Batch;
+pub use numbers::{NUMBERS, numbers_floor, numbers_range};
 pub use output::{Ask, Output};
 pub use pipelines::PIPELINES;
 pub use route::Routes;

@@ -554,7 +554,7 @@ mod tests {
             maps: HashSeed(1, 2),
             rng: [0; 32],
         };
-        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds);
+        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
         shard.catalog = Catalog::new(&[&TRAP], |_| true);
         let jid = Jid::parse("romeo@localhost").expect("valid");
         let actor = shard.cell_at(NOW, &jid);
