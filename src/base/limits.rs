@@ -113,10 +113,11 @@ pub const REQUEST_COUNT_LIMIT: u32 = 500;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
-/// How often marks that are too old are swept out of the store.
+/// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
+/// run ahead of the clock after a crash, and about as often one more row is written.
+pub const NUMBERS_AHEAD_MS: u64 = 10_000;
+/// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
-/// How long a tell to another account is given before it is repeated; confirmations take milliseconds.
-pub const REPLAY_AFTER_MS: u64 = 60_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error.

@@ -12,12 +12,22 @@ use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
 use crate::im::roster::ROSTER;
 use crate::im::subscription::REQUEST;
+use crate::shard::{NUMBERS, numbers_floor, numbers_range};
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
 pub const TABLES: &[&Table] = &[
-    &ACCOUNT, &ORIGIN, &OUTGOING, &PENDING, &REQUEST, &ROSTER, &TOMBSTONE,
+    &ACCOUNT, &NUMBERS, &ORIGIN, &OUTGOING, &PENDING, &REQUEST, &ROSTER, &TOMBSTONE,
 ];
+
+/// The number above which the rows of this process begin. Waits for the disk.
+///
+/// # Errors
+/// The store's, or [`StoreError::Broken`] when the rows that say so are damaged.
+pub fn first_numbers(store: &Store) -> Result<u64, StoreError> {
+    let page = store.range_now(&NUMBERS, &numbers_range())?;
+    numbers_floor(&page.rows).ok_or(StoreError::Broken)
+}
 
 /// The store's directory inside the data directory.
 pub fn store_directory(data: &Path) -> PathBuf {

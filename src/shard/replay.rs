@@ -1,9 +1,9 @@
-//! Tells whose confirmation never came are told again: all of them when the server starts, later those that have
-//! waited for long. One worker reads them for all.
+//! Tells whose confirmation never came are told again, when the server starts and once an hour. One worker reads
+//! them for all. One that is on its way at that moment arrives twice, which is harmless.
 
 use crate::actor::rows::{Fence, RowKey, RowRange};
 use crate::actor::{Answer, Envelope};
-use crate::base::{Now, Sequence, limits};
+use crate::base::{Now, limits};
 use crate::im::outgoing::{self, OUTGOING};
 
 use super::Shard;
@@ -31,17 +31,11 @@ impl Shard {
                 log::error!("outgoing_row_damaged key={:?}", row.key);
                 continue;
             };
-            // What was told a moment ago is on its way.
-            let told_at_ms = Sequence::wall_ms_of(tell.number);
-            if told_at_ms + limits::REPLAY_AFTER_MS > now.wall_ms && self.has_replayed {
-                continue;
-            }
-            log::info!("told_again trace={}", stanza.header.trace);
+            log::info!("told_again number={}", tell.number);
             self.route(now, Envelope::Tell { stanza, tell });
         }
-        match (more, last) {
-            (true, Some(last)) => self.ask_replay(Some(last)),
-            _ => self.has_replayed = true,
+        if let (true, Some(last)) = (more, last) {
+            self.ask_replay(Some(last));
         }
     }
 

@@ -51,6 +51,8 @@ pub struct Shard {
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
+    /// No number above it is in the store.
+    pub(super) marked: u64,
     pub(super) load: Load,
     /// Streams whose login waits for room, in the order in which they came.
     pub(super) waiting_logins: VecDeque<StreamKey>,
@@ -58,8 +60,6 @@ pub struct Shard {
     pub(super) waiting_floods: Vec<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
-    /// Tells that an earlier process left behind were told again.
-    pub(super) has_replayed: bool,
     pub(super) next_session: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
@@ -84,8 +84,14 @@ pub enum Rendered {
 }
 
 impl Shard {
-    /// A shard without streams.
-    pub fn new(place: Place, config: Arc<Config>, routes: Routes, seeds: Seeds) -> Shard {
+    /// A shard without streams, whose rows get numbers above `floor` ([`super::numbers_floor`]).
+    pub fn new(
+        place: Place,
+        config: Arc<Config>,
+        routes: Routes,
+        seeds: Seeds,
+        floor: u64,
+    ) -> Shard {
         let catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
         let mut timers = Timers::default();
         if place.worker == SWEEPER {
@@ -110,12 +116,13 @@ impl Shard {
             effects: Effects::new(),
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
-            sequence: Sequence::default(),
+            sequence: Sequence::above(floor),
+            // The next save says so under its own name.
+            marked: 0,
             load: Load::default(),
             waiting_logins: VecDeque::new(),
             waiting_floods: Vec::new(),
             sockets_wait: false,
-            has_replayed: false,
             next_session: 0,
             outdated: BTreeMap::new(),
             next_trace: 0,

@@ -161,7 +161,10 @@ mod tests {
             }
         }
         // What is left lives here, and nobody uses it.
-        assert!(told[0] == told[1] && (30..50).contains(&told[0]), "{told:?}");
+        assert!(
+            told[0] == told[1] && (30..50).contains(&told[0]),
+            "{told:?}"
+        );
         assert_eq!(shard.resident_accounts(), 1);
     }
 }

@@ -90,7 +90,7 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
         maps: HashSeed(1, 2),
         rng: [0; 32],
     };
-    let mut shard = Shard::new(place, config, routes, seeds);
+    let mut shard = Shard::new(place, config, routes, seeds, 0);
     shard.catalog = Catalog::new(&[&TRAP], |_| true);
     let actor = shard.cell_at(NOW, &jid);
     let full = jid.with_resource("orchard").expect("valid");

@@ -74,7 +74,7 @@ pub struct Judge {
     pub questions: BTreeMap<String, Question>,
     /// Counts crashes.
     pub life: u32,
-    /// Every message has a row from its arrival on.
+    /// Every message has a row from its arrival on, in the whole story.
     pub keeps_always: bool,
     /// The disk failed or slept at some time.
     pub had_faults: bool,
@@ -161,9 +161,7 @@ impl Judge {
         if !is_late {
             in_order(&mut at.live, from, number, session);
         }
-        // Today's wrong behaviour, SIM_SEED=0x1a: in `offline-only` mode what a lost session held gets its row when the
-        // session is given up, and so a number behind what was kept meanwhile.
-        if to_bare && self.single[at.account] && self.keeps_always {
+        if to_bare && self.single[at.account] {
             in_order(&mut at.bare, from, number, session);
         }
     }
@@ -197,7 +195,10 @@ impl Judge {
         let (of, own) = (account_of(&from), self.sessions[session].account);
         if element.attribute("type").is_none() && of != Some(own) {
             let granted = of.is_some_and(|of| self.grants.contains(&(of, own)));
-            assert!(granted, "session {session} sees {from}, who never allowed it");
+            assert!(
+                granted,
+                "session {session} sees {from}, who never allowed it"
+            );
         }
         let status = element
             .children()
@@ -228,7 +229,10 @@ impl Judge {
         let items = query.children().filter(|item| item.is_element());
         let items = items.filter_map(|item| {
             let subscription = item.attribute("subscription").unwrap_or("none");
-            Some((account_of(item.attribute("jid")?)?, subscription.to_string()))
+            Some((
+                account_of(item.attribute("jid")?)?,
+                subscription.to_string(),
+            ))
         });
         let account = self.sessions[session].account;
         self.rosters.insert(account, items.collect());
@@ -236,7 +240,9 @@ impl Judge {
 
     fn subscription(&self, of: usize, to: usize) -> &str {
         let roster = self.rosters.get(&of);
-        roster.and_then(|roster| roster.get(&to)).map_or("none", String::as_str)
+        roster
+            .and_then(|roster| roster.get(&to))
+            .map_or("none", String::as_str)
     }
 
     /// Both halves of every subscription are there, or neither.

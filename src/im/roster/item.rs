@@ -258,7 +258,10 @@ mod tests {
     #[test]
     fn an_item_is_read_as_it_was_written() {
         let item = nurse();
-        assert_eq!(Record::decode(&item.row(AccountId(7))), Some(Record::Item(item)));
+        assert_eq!(
+            Record::decode(&item.row(AccountId(7))),
+            Some(Record::Item(item))
+        );
         let head = Head { epoch: 1, floor: 2 };
         let row = Row {
             key: head_key(AccountId(7)),
