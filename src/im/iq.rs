@@ -61,7 +61,10 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             let session = turn.actor.resource(resource);
             // 8.5.3.1: requests of those who do not share presence "SHOULD NOT" be delivered;
             // answers "MUST".
+            // RFC 6121 section 2.1.6 lets clients be fooled who do not check who pushes: only their server does.
+            let is_push = request && stanza.payload.has(ns::ROSTER, "query");
             let session = session
+                .filter(|_| !is_push || presence::is_own(turn.actor, from))
                 .filter(|s| !request || presence::shares_presence(turn.actor, s.id, from))
                 .map(|session| session.id);
             match session {
@@ -79,7 +82,7 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
                 .account_route(verb(stanza), child.ns(), child.name());
             let own = presence::is_own(turn.actor, from);
             match route {
-                // Subscribers will come with the roster; until then nobody but the owner may ask.
+                // No feature says yet that subscribers may ask, too.
                 Some(route) if own => (route.handler)(turn, iq),
                 _ => Err(Stop::Reject(account::unavailable())),
             }

@@ -94,7 +94,7 @@ pub fn change(
     }
     let mut after = roster.with(domain, old, &new);
     turn.out.write.push(write_of(account, &new));
-    if after.head.epoch == 0 {
+    if sight == Sight::Shown && after.head.epoch == 0 {
         // A random number that is not 0, which says that there is none yet.
         after.head.epoch = 1 + turn.rng.below(u32::MAX - 1);
     }
