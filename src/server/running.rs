@@ -1,6 +1,7 @@
 //! The running server as the operator reaches it, by the control socket or by signals: reload, status,
 //! accounts, the time of a test. Refuses to know how orders come in.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,8 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
-use crate::actor::audit::AuditEvent;
+use crate::actor::audit::{Attempt, AuditEvent, By};
+use crate::actor::rows::StoreError;
 use crate::audit::Audit;
 use crate::auth::{Accounts, AuthSettings};
 use crate::base::AccountId;
@@ -35,6 +37,8 @@ pub struct Running {
     pub current: Mutex<Arc<Config>>,
     pub certificates: CertificateSource,
     pub addresses: Vec<Address>,
+    /// Where it listens, with the ports that the system chose.
+    pub listeners: Vec<SocketAddr>,
     pub door: Arc<Door>,
     pub store: Store,
     pub accounts: Arc<Accounts>,
@@ -50,8 +54,10 @@ impl Running {
         let server = || Arc::clone(self);
         let (backup, reload, status, user, time) =
             (server(), server(), server(), server(), server());
+        let listeners: Vec<String> = self.listeners.iter().map(ToString::to_string).collect();
         AdminActions {
             backup: Box::new(move |directory| backup.backup(directory)),
+            listeners: Box::new(move || Ok(listeners.clone())),
             reload: Box::new(move || reload.reload()),
             status: Box::new(move || Ok(status.status())),
             time_advance: self.test_offset_ms.as_ref().map(|_| {
@@ -75,9 +81,18 @@ impl Running {
             self.certificates.context(config)
         });
         let lines = reload::report(&outcome);
+        let level = match outcome {
+            Ok(_) => ::log::Level::Info,
+            // What the operator wanted is not in force.
+            Err(_) => ::log::Level::Warn,
+        };
         for line in &lines {
-            ::log::info!("reload {line:?}");
+            ::log::log!(level, "reload {line:?}");
         }
+        self.record(AuditEvent::Reload {
+            outcome: Attempt::of(&outcome),
+            by: By::Operator,
+        });
         match outcome {
             Ok(reloaded) => {
                 *current = self.adopt(reloaded);
@@ -117,9 +132,13 @@ impl Running {
     }
 
     fn backup(&self, directory: &Path) -> Result<Vec<String>, String> {
-        self.store
-            .backup(directory)
-            .map_err(|error| error.to_string())?;
+        let copied = self.store.backup(directory);
+        self.record(AuditEvent::Backup {
+            directory: Arc::from(directory.display().to_string()),
+            outcome: Attempt::of(&copied),
+            by: By::Operator,
+        });
+        copied.map_err(|error| error.to_string())?;
         Ok(vec![format!("copied to {}", directory.display())])
     }
 
@@ -143,13 +162,8 @@ impl Running {
         }
     }
 
-    fn purge(&self, account: AccountId) {
-        if let Err(error) = purge(&self.store, TABLES, account) {
-            ::log::error!(
-                "account_purge_failed account={} error=\"{error}\"",
-                account.0
-            );
-        }
+    fn purge(&self, account: AccountId) -> Result<(), StoreError> {
+        purge(&self.store, TABLES, account)
     }
 
     fn advance(&self, ms: u64) {
