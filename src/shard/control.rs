@@ -130,7 +130,7 @@ mod tests {
             maps: HashSeed(1, 2),
             rng: [0; 32],
         };
-        Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds)
+        Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds, 0)
     }
 
     #[test]
