@@ -4,7 +4,7 @@
 use subtle::ConstantTimeEq;
 
 use crate::actor::audit::AuditEvent;
-use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::base::{ActorKey, Now, SessionId, StreamKey, Uuid, limits};
 use crate::config::ResourceConflict;
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
@@ -69,7 +69,7 @@ impl Shard {
                 // RFC 6120 section 6.4.6: a new stream begins.
                 stream.restart();
             }
-            Profile::Sasl2 { resume, bind } => {
+            Profile::Sasl2 { resume, bind, .. } => {
                 let (resume, bind) = (resume.clone(), bind.clone());
                 self.complete_sasl2(now, key, &login, resume, bind);
             }
@@ -269,12 +269,22 @@ impl Shard {
             }
         }
         self.make_room(now, actor)?;
+        if let Profile::Sasl2 {
+            bind: Some(_),
+            user_agent: Some(client),
+            ..
+        } = login.profile
+        {
+            self.end_earlier(now, actor, client);
+        }
         self.next_session += 1;
         let id = SessionId(self.next_session);
         let sessions = &mut self.cells[actor].account.sessions;
         // A vector's first growth has room for four; most accounts have one session for ever.
         sessions.reserve_exact(1);
-        sessions.push(Session::new(id, jid.clone(), key));
+        let mut session = Session::new(id, jid.clone(), key);
+        session.user_agent = login.profile.user_agent();
+        sessions.push(session);
         if let Some(stream) = self.streams.get_mut(key) {
             stream.phase = Phase::Bound;
             stream.session = Some(SessionRef { actor, session: id });
@@ -286,6 +296,23 @@ impl Shard {
     }
 
     /// Ends the session that has waited longest for its client when an account has as many as it may.
+    /// XEP-0386 section 3.2: "the server SHOULD terminate any earlier sessions from the same client (identified by
+    /// the <user-agent> 'id' attribute in its SASL2 authentication request)", connected or waiting to be resumed.
+    /// Before there is room made for the new one: theirs is the place that it takes.
+    fn end_earlier(&mut self, now: Now, actor: ActorKey, client: Uuid) {
+        let sessions = self.cells[actor].account.sessions.iter();
+        let earlier: Vec<SessionId> = sessions
+            .filter(|session| !session.ended && session.user_agent == Some(client))
+            .map(|session| session.id)
+            .collect();
+        for id in earlier {
+            // RFC 6120 section 4.9.3.3: "a new stream has been initiated that conflicts with the existing stream".
+            let text = "This client has begun another session";
+            let error = StreamError::new(StreamCondition::Conflict, text);
+            self.expel(now, actor, id, error);
+        }
+    }
+
     ///
     /// # Errors
     /// Section 7.6.2.1: "the server MUST return a <resource-constraint/> stanza error" when all are connected.
