@@ -73,6 +73,11 @@ pub const RESUME_TIMEOUT_MS: u64 = 300_000;
 /// Stanzas sent before the server asks for an acknowledgement by itself.
 pub const ACK_REQUEST_AFTER: u32 = 5;
 /// An unsettled stanza is bounced after this (DESIGN section 20).
+/// Sessions that are over whose count of handled stanzas one worker still knows, about 200 bytes each: what a
+/// worker with many phones loses in half an hour.
+pub const ENDED_COUNT_MAX: usize = 8_192;
+/// How long it knows it: who comes back later than this begins anew anyway.
+pub const ENDED_MS: u64 = 3_600_000;
 pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
@@ -189,6 +194,7 @@ const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
+const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(HANDSHAKE_CROWDED_MS < HANDSHAKE_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);

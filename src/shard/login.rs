@@ -101,7 +101,7 @@ impl Shard {
                     inline.push_str(&self.resumed_xml(session, &wish.previd));
                     resumed = Some(session);
                 }
-                Err(Refusal::Unknown) => inline.push_str(&failed("item-not-found", None)),
+                Err(Refusal::Unknown) => inline.push_str(&self.not_found(now, key, wish)),
                 Err(Refusal::TooHigh(error)) => return self.fail_stream(now, key, error),
             },
         }
@@ -390,12 +390,23 @@ impl Shard {
                 self.say(key, xml);
                 self.replay(now, key, session);
             }
-            Err(Refusal::Unknown) => self.say(key, failed("item-not-found", None)),
+            Err(Refusal::Unknown) => {
+                let xml = self.not_found(now, key, wish);
+                self.say(key, xml);
+            }
             Err(Refusal::TooHigh(error)) => self.fail_stream(now, key, error),
         }
     }
 
     /// Attaches a stream to the session that it names.
+    /// Section 5: "If the server recogizes the 'previd' as an earlier session that has timed out the server MAY
+    /// also include a 'h' attribute indicating the number of stanzas received before the timeout."
+    fn not_found(&self, now: Now, key: StreamKey, wish: &ResumeWish) -> String {
+        let own = self.streams.get(key).and_then(|stream| stream.jid.as_ref());
+        let handled = own.and_then(|own| self.ended.handled(now, own.bare_str(), &wish.previd));
+        failed("item-not-found", handled)
+    }
+
     fn resume(
         &mut self,
         now: Now,

@@ -17,6 +17,7 @@ use crate::stream::StreamState;
 use crate::xml::Scratch;
 
 use super::cell::Cell;
+use super::ended::Ended;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
@@ -52,6 +53,7 @@ pub struct Shard {
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
     pub(super) load: Load,
+    pub(super) ended: Ended,
     /// Streams whose login waits for room, in the order in which they came.
     pub(super) waiting_logins: VecDeque<StreamKey>,
     /// Sessions whose kept messages wait for room.
@@ -110,6 +112,7 @@ impl Shard {
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::default(),
             load: Load::default(),
+            ended: Ended::default(),
             waiting_logins: VecDeque::new(),
             waiting_floods: Vec::new(),
             sockets_wait: false,
