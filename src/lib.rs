@@ -78,7 +78,8 @@
 //! A login takes the same path with one step more. The worker that accepted the connection verifies the client
 //! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
 //! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
-//! (`complete_login`). So resumption (XEP-0198) is a look-up in one account, without a message or a race.
+//! (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
+//! then. So resumption (XEP-0198) is a look-up in one account, without a message or a race.
 //!
 //! # Layers
 //!

@@ -36,6 +36,9 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// The same once half of [`HANDSHAKES_MAX`] is taken: two round trips of the slowest honest network fit, and
 /// those who stall give their places to others soon.
 pub const HANDSHAKE_CROWDED_MS: u64 = 2_000;
+/// Connections of one address (or IPv6 /64) that have not logged in: room for a company behind one address that
+/// reconnects after a restart, and little for an attacker, who needs twenty addresses to fill a server.
+pub const UNPROVED_PER_PREFIX_MAX: u32 = 1_000;
 /// Time a closed stream waits for the peer's `</stream:stream>` (RFC 6120 section 4.4).
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// SASL attempts on one stream; RFC 6120 section 6.4.5 recommends at least 2 and no more than 5.

@@ -187,6 +187,7 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         ("c2s.handshake_timeout", c2s.handshake_timeout),
     ] {
         sink.require(duration.as_ms() >= 1_000, path, "must be at least \"1 s\"");
+        ("c2s.unproved_per_address", c2s.unproved_per_address),
     }
     for (path, count) in [
         ("c2s.rate_stanzas_per_s", c2s.rate_stanzas_per_s),

@@ -126,7 +126,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;
     let limits = DoorLimits {
         total_max: descriptors::connections_within(descriptors),
-        unproved_max: UNPROVED_PER_PREFIX_MAX,
+        unproved_max: config.c2s.unproved_per_address as usize,
     };
     let door = Door::new(limits, usize::from(count));
     let intake = Arc::new(Intake::default());
@@ -360,7 +360,3 @@ fn announce(start: &Start, running: &Running, doorman: &Doorman) {
     }
     println!("add a user with: {command} --data {}", start.data.display());
 }
-
-/// Connections of one address (or IPv6 /64) that have not logged in: room for a company behind one address
-/// that reconnects after a restart, and little for an attacker, who needs twenty addresses to fill a server.
-const UNPROVED_PER_PREFIX_MAX: usize = 1_000;

@@ -51,6 +51,7 @@ impl Shard {
         let Some(login) = stream.login.clone() else {
             return;
         };
+        self.outputs.push_back(Output::Proved(key));
         self.outputs.push_back(Output::Audit(AuditEvent::Login {
             account: stream.jid.as_ref().map_or("", Jid::as_str).into(),
             mechanism: login.mechanism,
