@@ -167,9 +167,9 @@
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all
 //!   that the living process holds ([`im::acks::Acks::resume`]), so a resumption repeats nothing; and no later
 //!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
-//! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
 //! - A client that comes too late to resume still hears how far the server got (`<failed h=''/>`). That count lives at
 //!   the worker (`shard/ended.rs`), bounded in number and time: accounts without sessions leave memory.
+//! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
 //! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by
 //!   its sender and origin-id (XEP-0359) for 24 hours ([`im::origin`]) and stored once ([`actor::Stop::Done`]).
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row

@@ -73,14 +73,14 @@ pub const UNACKED_COUNT_MAX: usize = 500;
 pub const UNACKED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a session waits for its client after the connection is lost.
 pub const RESUME_TIMEOUT_MS: u64 = 300_000;
-/// Stanzas sent before the server asks for an acknowledgement by itself.
-pub const ACK_REQUEST_AFTER: u32 = 5;
-/// An unsettled stanza is bounced after this (DESIGN section 20).
 /// Sessions that are over whose count of handled stanzas one worker still knows, about 200 bytes each: what a
 /// worker with many phones loses in half an hour.
 pub const ENDED_COUNT_MAX: usize = 8_192;
 /// How long it knows it: who comes back later than this begins anew anyway.
 pub const ENDED_MS: u64 = 3_600_000;
+/// Stanzas sent before the server asks for an acknowledgement by itself.
+pub const ACK_REQUEST_AFTER: u32 = 5;
+/// An unsettled stanza is bounced after this (DESIGN section 20).
 pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
@@ -194,10 +194,10 @@ const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
+const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
-const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(HANDSHAKE_CROWDED_MS < HANDSHAKE_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);

@@ -185,9 +185,9 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         ("c2s.handshake_timeout", c2s.handshake_timeout),
     ] {
         sink.require(duration.as_ms() >= 1_000, path, "must be at least \"1 s\"");
-        ("c2s.unproved_per_address", c2s.unproved_per_address),
     }
     for (path, count) in [
+        ("c2s.unproved_per_address", c2s.unproved_per_address),
         ("c2s.rate_stanzas_per_s", c2s.rate_stanzas_per_s),
         ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
         ("c2s.sessions_per_account", c2s.sessions_per_account),

@@ -161,6 +161,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         started: config,
         current: Mutex::new(current),
         certificates,
+        tls: Mutex::new(Arc::clone(&tls)),
         addresses,
         door,
         store,
@@ -169,6 +170,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         clock,
         test_offset_ms,
     });
+    // What was made just now nobody has seen; what was there before the start is no change.
+    running.record_certificates(None, &tls);
     let admin = Admin::start(&start.data, running.actions());
     let admin = admin.map_err(|error| format!("control socket: {error}"))?;
     announce(start, &running, &doorman);

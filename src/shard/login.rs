@@ -269,7 +269,6 @@ impl Shard {
                 );
             }
         }
-        self.make_room(now, actor)?;
         if let Profile::Sasl2 {
             bind: Some(_),
             user_agent: Some(client),
@@ -278,6 +277,7 @@ impl Shard {
         {
             self.end_earlier(now, actor, client);
         }
+        self.make_room(now, actor)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
         let sessions = &mut self.cells[actor].account.sessions;
@@ -296,7 +296,6 @@ impl Shard {
         Ok(jid)
     }
 
-    /// Ends the session that has waited longest for its client when an account has as many as it may.
     /// XEP-0386 section 3.2: "the server SHOULD terminate any earlier sessions from the same client (identified by
     /// the <user-agent> 'id' attribute in its SASL2 authentication request)", connected or waiting to be resumed.
     /// Before there is room made for the new one: theirs is the place that it takes.
@@ -314,6 +313,7 @@ impl Shard {
         }
     }
 
+    /// Ends the session that has waited longest for its client when an account has as many as it may.
     ///
     /// # Errors
     /// Section 7.6.2.1: "the server MUST return a <resource-constraint/> stanza error" when all are connected.
@@ -399,7 +399,6 @@ impl Shard {
         }
     }
 
-    /// Attaches a stream to the session that it names.
     /// Section 5: "If the server recogizes the 'previd' as an earlier session that has timed out the server MAY
     /// also include a 'h' attribute indicating the number of stanzas received before the timeout."
     fn not_found(&self, now: Now, key: StreamKey, wish: &ResumeWish) -> String {
@@ -408,6 +407,7 @@ impl Shard {
         failed("item-not-found", handled)
     }
 
+    /// Attaches a stream to the session that it names.
     fn resume(
         &mut self,
         now: Now,
