@@ -313,6 +313,29 @@ carbon = false
             errors("[c2s]\nelement_size = \"9999 B\"\n"),
             ["s.toml:2: c2s.element_size: must be at least 10000 B (RFC 6120)"]
         );
+        for wrong in [
+            "x y",
+            "example.org:",
+            "example.org:70000",
+            "2001:db8::1",
+            "[2001:db8::1",
+        ] {
+            let found = errors(&format!("[server]\nsee_other_host = \"{wrong}\"\n"));
+            assert_eq!(found.len(), 1, "{wrong}: {found:?}");
+        }
+        for right in [
+            "example.org",
+            "example.org:5222",
+            "[2001:db8::1]:5222",
+            "192.0.2.1",
+        ] {
+            let found = load(
+                "s.toml",
+                &format!("server.see_other_host = \"{right}\"\n"),
+                &OUTSIDE,
+            );
+            assert!(found.is_ok(), "{right}");
+        }
         let found = errors("[auth]\nscram_iterations = 100\n");
         assert_eq!(
             found,

@@ -141,11 +141,9 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "at most 255 workers",
     );
     sink.require(
-        !server
-            .see_other_host
-            .contains(|c: char| c.is_whitespace() || c.is_control()),
+        server.see_other_host.is_empty() || is_host_and_port(&server.see_other_host),
         "server.see_other_host",
-        "is no \"host\" or \"host:port\"",
+        "is no \"host\" or \"host:port\"; an IPv6 address stands in brackets",
     );
 
     sink.require(
@@ -189,6 +187,7 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         sink.require(duration.as_ms() >= 1_000, path, "must be at least \"1 s\"");
     }
     for (path, count) in [
+        ("c2s.unproved_per_address", c2s.unproved_per_address),
         ("c2s.rate_stanzas_per_s", c2s.rate_stanzas_per_s),
         ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
         ("c2s.sessions_per_account", c2s.sessions_per_account),
@@ -246,6 +245,17 @@ fn check_iterations(iterations: u32, path: &str, sink: &mut Sink<'_>) {
         path,
         "must be between 4096 (RFC 7677) and 1000000",
     );
+}
+
+/// RFC 6120 section 4.9.3.19: "a valid domainpart or a domainpart plus port number (separated by the ':' character
+/// in the form "domainpart:port")"; what clients cannot read would keep them from coming back.
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    prepare_domainpart(host).is_ok() && port.is_none_or(is_port)
 }
 
 /// RFC 5646 section 2.1, roughly: letters, then letters and digits between hyphens.

@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::ProducesTickets;
 
+use crate::actor::audit::AuditEvent;
 use crate::config::{Certificate, Config, ConfigError, TlsVersion};
 use crate::stream;
 use crate::worker::{HostCertificate, TlsContext, TlsWishes};
@@ -79,8 +80,8 @@ impl CertificateSource {
     fn self_signed(&self, host: &str) -> Result<HostCertificate, String> {
         let directory = self.directory();
         data::make_directory(&directory)?;
-        let (certificate, made) = HostCertificate::load_or_make(host, &directory)?;
-        if made {
+        let certificate = HostCertificate::load_or_make(host, &directory)?;
+        if certificate.made {
             log::info!(
                 "certificate_made host={host} directory={}",
                 directory.display()
@@ -102,6 +103,24 @@ impl CertificateSource {
     fn directory(&self) -> PathBuf {
         self.data.join("cert")
     }
+}
+
+/// Hosts that show another certificate in `now` than in `before`, or one that was made for it, with the record
+/// that says so.
+pub fn changes(before: Option<&TlsContext>, now: &TlsContext) -> Vec<AuditEvent> {
+    let shown_before = |host: &HostCertificate| {
+        let mut hosts = before?.hosts().iter();
+        hosts.find(|other| other.host == host.host)
+    };
+    let is_new = |host: &&HostCertificate| match shown_before(host) {
+        Some(other) => other.fingerprint() != host.fingerprint(),
+        None => host.made,
+    };
+    let record = |host: &HostCertificate| AuditEvent::CertificateChanged {
+        host: Arc::from(&*host.host),
+        fingerprint: Arc::from(host.fingerprint()),
+    };
+    now.hosts().iter().filter(is_new).map(record).collect()
 }
 
 fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {

@@ -126,7 +126,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;
     let limits = DoorLimits {
         total_max: descriptors::connections_within(descriptors),
-        unproved_max: UNPROVED_PER_PREFIX_MAX,
+        unproved_max: config.c2s.unproved_per_address as usize,
     };
     let door = Door::new(limits, usize::from(count));
     let intake = Arc::new(Intake::default());
@@ -163,6 +163,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         started: config,
         current: Mutex::new(current),
         certificates,
+        tls: Mutex::new(Arc::clone(&tls)),
         addresses,
         door,
         store,
@@ -171,6 +172,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         clock,
         test_offset_ms,
     });
+    // What was made just now nobody has seen; what was there before the start is no change.
+    running.record_certificates(None, &tls);
     let admin = Admin::start(&start.data, running.actions());
     let admin = admin.map_err(|error| format!("control socket: {error}"))?;
     announce(start, &running, &doorman);
@@ -364,7 +367,3 @@ fn announce(start: &Start, running: &Running, doorman: &Doorman) {
     }
     println!("add a user with: {command} --data {}", start.data.display());
 }
-
-/// Connections of one address (or IPv6 /64) that have not logged in: room for a company behind one address
-/// that reconnects after a restart, and little for an attacker, who needs twenty addresses to fill a server.
-const UNPROVED_PER_PREFIX_MAX: usize = 1_000;

@@ -4,6 +4,7 @@
 mod cell;
 mod control;
 mod deliver;
+mod ended;
 mod flood;
 mod holders;
 mod input;

@@ -17,6 +17,7 @@ use crate::stream::StreamState;
 use crate::xml::Scratch;
 
 use super::cell::Cell;
+use super::ended::Ended;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
@@ -54,6 +55,7 @@ pub struct Shard {
     /// No number above it is in the store.
     pub(super) marked: u64,
     pub(super) load: Load,
+    pub(super) ended: Ended,
     /// Streams whose login waits for room, in the order in which they came.
     pub(super) waiting_logins: VecDeque<StreamKey>,
     /// Sessions whose kept messages wait for room.
@@ -120,6 +122,7 @@ impl Shard {
             // The next save says so under its own name.
             marked: 0,
             load: Load::default(),
+            ended: Ended::default(),
             waiting_logins: VecDeque::new(),
             waiting_floods: Vec::new(),
             sockets_wait: false,

@@ -1,5 +1,6 @@
 //! Stream features (RFC 6120 section 4.3.2): what the client may negotiate next, and nothing else.
 
+use crate::config::units::Duration;
 use crate::config::{Config, HostConfig, TlsMode};
 use crate::stanza::ns;
 
@@ -102,7 +103,8 @@ impl StreamState {
             xml.push_str("</sasl-channel-binding>");
         }
         let limit = super::sasl_profile::PRE_AUTH_BYTES;
-        xml.push_str(&limits(limit, config));
+        // Who has not logged in is not pinged but sent away.
+        xml.push_str(&limits(limit, config.c2s.negotiation_timeout, config));
         xml.push_str("</stream:features>");
         xml
     }
@@ -123,21 +125,23 @@ impl StreamState {
         if config.has_feature(STREAM_MANAGEMENT) {
             xml.push_str(management);
         }
-        xml.push_str(&limits(config.c2s.element_size.as_bytes() as usize, config));
+        let limit = config.c2s.element_size.as_bytes() as usize;
+        xml.push_str(&limits(limit, config.c2s.ping_after, config));
         xml.push_str("</stream:features>");
         xml
     }
 }
 
-/// XEP-0478 section 3.1.
-fn limits(bytes_max: usize, config: &Config) -> String {
+/// XEP-0478 section 3.1; `idle` is "without any traffic from the iniating entity after which the server may consider
+/// the stream idle, and either perform liveness checks [...] or terminate the stream".
+fn limits(bytes_max: usize, idle: Duration, config: &Config) -> String {
     if !config.has_feature("stream-limits") {
         return String::new();
     }
     format!(
         "<limits xmlns='{}'><max-bytes>{bytes_max}</max-bytes><idle-seconds>{}</idle-seconds></limits>",
         ns::STREAM_LIMITS,
-        config.c2s.ping_after.as_ms() / 1_000,
+        idle.as_ms() / 1_000,
     )
 }
 

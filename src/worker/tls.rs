@@ -106,6 +106,11 @@ impl TlsContext {
         })
     }
 
+    /// What each host shows, in the order of the configuration.
+    pub fn hosts(&self) -> &[HostCertificate] {
+        self.certificates.all()
+    }
+
     /// How long a client may take.
     pub fn handshake_timeout_ms(&self) -> u64 {
         self.handshake_timeout_ms

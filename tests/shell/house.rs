@@ -68,7 +68,7 @@ impl Server {
         let directory = Directory::new();
         let hosts: Vec<_> = ["juliet.example", "romeo.example"]
             .iter()
-            .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap().0)
+            .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap())
             .collect();
         let tickets = rustls::crypto::ring::Ticketer::new().unwrap();
         let tls = context(hosts.clone(), wishes.client_roots, &tickets);

@@ -678,7 +678,7 @@ impl World {
                     }
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
-                Output::Audit(_) => {}
+                Output::Audit(_) | Output::Proved(_) => {}
             }
         }
     }
