@@ -57,10 +57,11 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     match read_config(config) {
         Ok(checked) => {
-            findings.push(fine(format!(
-                "configuration: {} hosts",
-                checked.hosts.len()
-            )));
+            let hosts = match checked.hosts.len() {
+                1 => "1 host".to_owned(),
+                count => format!("{count} hosts"),
+            };
+            findings.push(fine(format!("configuration: {hosts}")));
             let today_s = unix_seconds();
             for (index, host) in checked.hosts.iter().enumerate() {
                 findings.extend(check_certificate(config, &checked, index, host, today_s));

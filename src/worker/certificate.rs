@@ -44,7 +44,7 @@ impl HostCertificate {
     /// prints, in lower case without colons. Empty without a certificate, which `CertifiedKey` does not allow.
     pub fn fingerprint(&self) -> String {
         let leaf = self.key.cert.first();
-        let digest = leaf.map(|leaf| Sha256::digest(leaf)).unwrap_or_default();
+        let digest = leaf.map(Sha256::digest).unwrap_or_default();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
