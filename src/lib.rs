@@ -204,7 +204,7 @@
 //! | [`actor::rows::StoreError`] | the operator by the log, the user as a stanza error | the stanza is bounced |
 //! | [`config::ConfigError`] | the administrator, all of them at once | no start, or the old configuration stays |
 //! | a panic in a turn | the sender, as `internal-server-error` | the actor is as it was |
-//! | a panic of a worker | the operator | the store is flushed, the process ends with status 70 |
+//! | a panic of a worker, an auth thread or the doorman | the operator | the store is flushed, the process ends with status 70 |
 //!
 //! # Where this differs from the first design
 //!

@@ -184,6 +184,12 @@ pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub const DRAIN_TIMEOUT_MS: u64 = 10_000;
 /// Audit records that may wait for the disk; beyond it `audit.when_full` decides.
 pub const AUDIT_SPOOL_COUNT_MAX: usize = 10_000;
+/// How long the end of the process waits for the audit file: a full spool is three megabytes, and a disk that
+/// does not take them in this time is broken. A supervisor waits longer before it kills (systemd: 90 s).
+pub const AUDIT_STOP_MS: u64 = 5_000;
+/// How long a stopping server waits for its workers to store what sessions held that are over: the store's queue
+/// is answered within a second or two on a disk that is alive.
+pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);

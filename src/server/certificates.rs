@@ -40,7 +40,7 @@ impl CertificateSource {
                 Err(error) => errors.push(error),
             }
         }
-        let client_roots = self.client_roots().unwrap_or_else(|message| {
+        let client_roots = client_roots(&self.data).unwrap_or_else(|message| {
             errors.push(config.places().error("tls", message));
             RootCertStore::empty()
         });
@@ -90,16 +90,6 @@ impl CertificateSource {
         Ok(certificate)
     }
 
-    fn client_roots(&self) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        let path = self.directory().join("client-ca.pem");
-        if path.exists() {
-            let add = |roots: &mut RootCertStore| read_roots(&path, roots);
-            add(&mut roots).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        Ok(roots)
-    }
-
     fn directory(&self) -> PathBuf {
         self.data.join("cert")
     }
@@ -121,6 +111,23 @@ pub fn changes(before: Option<&TlsContext>, now: &TlsContext) -> Vec<AuditEvent>
         fingerprint: Arc::from(host.fingerprint()),
     };
     now.hosts().iter().filter(is_new).map(record).collect()
+}
+
+/// The authorities whose certificates log clients in; none if there is no such file.
+///
+/// # Errors
+/// With the file's path: it cannot be read, or holds no certificate, so that nobody it was meant for gets in.
+pub fn client_roots(data: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let path = data.join("cert").join("client-ca.pem");
+    if path.exists() {
+        let read = read_roots(&path, &mut roots);
+        read.map_err(|error| format!("{}: {error}", path.display()))?;
+        if roots.is_empty() {
+            return Err(format!("{}: holds no certificate", path.display()));
+        }
+    }
+    Ok(roots)
 }
 
 fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! The running server as the operator reaches it, by the control socket or by signals: reload, status,
 //! accounts, the time of a test. Refuses to know how orders come in.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,8 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
-use crate::actor::audit::AuditEvent;
+use crate::actor::audit::{Attempt, AuditEvent, By};
+use crate::actor::rows::StoreError;
 use crate::audit::Audit;
 use crate::auth::{Accounts, AuthSettings};
 use crate::base::AccountId;
@@ -37,6 +39,8 @@ pub struct Running {
     /// What new handshakes are made with.
     pub tls: Mutex<Arc<TlsContext>>,
     pub addresses: Vec<Address>,
+    /// Where it listens, with the ports that the system chose.
+    pub listeners: Vec<SocketAddr>,
     pub door: Arc<Door>,
     pub store: Store,
     pub accounts: Arc<Accounts>,
@@ -52,8 +56,10 @@ impl Running {
         let server = || Arc::clone(self);
         let (backup, reload, status, user, time) =
             (server(), server(), server(), server(), server());
+        let listeners: Vec<String> = self.listeners.iter().map(ToString::to_string).collect();
         AdminActions {
             backup: Box::new(move |directory| backup.backup(directory)),
+            listeners: Box::new(move || Ok(listeners.clone())),
             reload: Box::new(move || reload.reload()),
             status: Box::new(move || Ok(status.status())),
             time_advance: self.test_offset_ms.as_ref().map(|_| {
@@ -79,18 +85,29 @@ impl Running {
             self.certificates.context(config)
         });
         let mut lines = reload::report(&outcome);
-        let is_refused = outcome.is_err();
-        if let Ok(reloaded) = outcome {
-            let (config, certificates) = self.adopt(reloaded);
-            lines.extend(certificates);
-            *current = config;
-        }
+        let level = match outcome {
+            Ok(_) => ::log::Level::Info,
+            // What the operator wanted is not in force.
+            Err(_) => ::log::Level::Warn,
+        };
         for line in &lines {
-            ::log::info!("reload {line:?}");
+            ::log::log!(level, "reload {line:?}");
         }
-        match is_refused {
-            true => Err(lines.join("\n")),
-            false => Ok(lines),
+        self.record(AuditEvent::Reload {
+            outcome: Attempt::of(&outcome),
+            by: By::Operator,
+        });
+        match outcome {
+            Ok(reloaded) => {
+                let (config, certificates) = self.adopt(reloaded);
+                for line in &certificates {
+                    ::log::info!("reload {line:?}");
+                }
+                lines.extend(certificates);
+                *current = config;
+                Ok(lines)
+            }
+            Err(_) => Err(lines.join("\n")),
         }
     }
 
@@ -143,9 +160,13 @@ impl Running {
     }
 
     fn backup(&self, directory: &Path) -> Result<Vec<String>, String> {
-        self.store
-            .backup(directory)
-            .map_err(|error| error.to_string())?;
+        let copied = self.store.backup(directory);
+        self.record(AuditEvent::Backup {
+            directory: Arc::from(directory.display().to_string()),
+            outcome: Attempt::of(&copied),
+            by: By::Operator,
+        });
+        copied.map_err(|error| error.to_string())?;
         Ok(vec![format!("copied to {}", directory.display())])
     }
 
@@ -169,13 +190,8 @@ impl Running {
         }
     }
 
-    fn purge(&self, account: AccountId) {
-        if let Err(error) = purge(&self.store, TABLES, account) {
-            ::log::error!(
-                "account_purge_failed account={} error=\"{error}\"",
-                account.0
-            );
-        }
+    fn purge(&self, account: AccountId) -> Result<(), StoreError> {
+        purge(&self.store, TABLES, account)
     }
 
     fn advance(&self, ms: u64) {

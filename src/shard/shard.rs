@@ -62,6 +62,8 @@ pub struct Shard {
     pub(super) waiting_floods: Vec<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
+    /// The server is shutting down: a stream that arrives now hears so.
+    pub(super) draining: bool,
     pub(super) next_session: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
@@ -126,6 +128,7 @@ impl Shard {
             waiting_logins: VecDeque::new(),
             waiting_floods: Vec::new(),
             sockets_wait: false,
+            draining: false,
             next_session: 0,
             outdated: BTreeMap::new(),
             next_trace: 0,
@@ -154,7 +157,11 @@ impl Shard {
         state.is_paused = false;
         let key = self.streams.insert(state);
         self.arm_stream(key);
-        self.complete_login(now, key);
+        if self.draining {
+            self.fail_stream(now, key, self.farewell());
+        } else {
+            self.complete_login(now, key);
+        }
         self.drive(now);
         key
     }
@@ -215,6 +222,12 @@ impl Shard {
     /// When something is due next, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<u64> {
         self.timers.next()
+    }
+
+    /// Whether no mail is to be read, no question to the store is open and nothing is to be stored: what was
+    /// promised is kept.
+    pub fn is_settled(&self) -> bool {
+        self.ready.is_empty() && !self.seats.awaits_store() && !self.has_unsaved()
     }
 
     /// Whether nothing waits for another worker.

@@ -48,6 +48,11 @@ impl Seats {
         self.seats.len()
     }
 
+    /// Whether an answer of the store is to come.
+    pub fn awaits_store(&self) -> bool {
+        self.store > 0
+    }
+
     /// Keeps a seat, or none when the service's share is used up. A save always gets one: refusing it would
     /// break a promise, and its number is bounded by the turns of the loop.
     pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
@@ -262,6 +267,13 @@ impl Shard {
                 Some(Mail::Leftover(held)) => Some(held.stanza),
                 _ => None,
             };
+            if let Some(stanza) = &bounce {
+                log::trace!(
+                    "stanza_kept trace={} rows={}",
+                    stanza.header.trace,
+                    effects.write.len()
+                );
+            }
             self.save(effects.write.drain(..), settle, bounce);
         }
         self.outputs
@@ -385,6 +397,12 @@ impl Shard {
         stanza: &Stanza,
         error: &StanzaError,
     ) {
+        log::trace!(
+            "stanza_refused trace={} kind={} condition={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            error.condition.name()
+        );
         if let Some(mut reply) = reply_error(stanza, error) {
             // Section 8.1.1.1: what had no 'to' was for the account itself.
             let account = self.cells.get(actor).map(|cell| cell.account.jid.clone());
@@ -400,6 +418,12 @@ impl Shard {
 
     /// An error to whoever sent the stanza, wherever that is.
     pub(super) fn bounce(&mut self, now: Now, stanza: &Stanza, error: &StanzaError) {
+        log::trace!(
+            "stanza_bounced trace={} kind={} condition={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            error.condition.name()
+        );
         if let Some(reply) = reply_error(stanza, error)
             && reply.header.to.is_some()
         {

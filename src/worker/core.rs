@@ -21,6 +21,8 @@ pub trait Core {
     fn end_turn(&mut self, now: Now);
     /// See [`Shard::next_deadline`].
     fn next_deadline(&self) -> Option<u64>;
+    /// See [`Shard::is_settled`].
+    fn is_settled(&self) -> bool;
     /// See [`Shard::outbox_is_empty`].
     fn outbox_is_empty(&self, to: WorkerId) -> bool;
     /// See [`Shard::take_batch`].
@@ -54,6 +56,10 @@ impl Core for Shard {
 
     fn next_deadline(&self) -> Option<u64> {
         self.next_deadline()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_settled()
     }
 
     fn outbox_is_empty(&self, to: WorkerId) -> bool {

@@ -270,6 +270,10 @@ impl Core for Echo {
         self.deadline
     }
 
+    fn is_settled(&self) -> bool {
+        true
+    }
+
     fn outbox_is_empty(&self, to: WorkerId) -> bool {
         self.outbox[to.index()].is_empty()
     }

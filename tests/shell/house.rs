@@ -113,6 +113,7 @@ impl Server {
             intake: Arc::clone(&intake),
             admits: Box::new(|| true),
             addresses: addresses.clone(),
+            on_end: Arc::new(|| panic!("the doorman goes before he is told to")),
         };
         let wish = |index, security, proxy| {
             let listener = Listener {
