@@ -172,7 +172,7 @@ pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
 }
 
 /// Whether it is a copy (XEP-0280) that this server made: forged ones do not get so far.
-fn is_carbon(stanza: &Stanza) -> bool {
+pub fn is_carbon(stanza: &Stanza) -> bool {
     stanza.payload.has(ns::CARBONS, "received") || stanza.payload.has(ns::CARBONS, "sent")
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::actor::Delivery;
 use crate::base::{SessionId, StreamKey, limits};
 use crate::jid::Jid;
-use crate::stanza::Stanza;
+use crate::stanza::{Sender, Stanza};
 
 use super::acks::{Acks, Bounds};
 
@@ -92,6 +92,18 @@ impl Session {
     /// is full takes nothing more either: what comes now is kept for its return.
     pub fn takes_messages(&self) -> bool {
         self.is_available() && self.priority >= 0 && !self.is_full()
+    }
+
+    /// What this sender is to it, for presence that waits.
+    pub fn sender(&self, from: Option<&Jid>) -> Sender {
+        let is_it = |from: &Jid| {
+            let mut joined = self.directed.iter();
+            joined.any(|to| to.bare_str() == from.bare_str())
+        };
+        match from.is_some_and(is_it) {
+            true => Sender::Joined,
+            false => Sender::Other,
+        }
     }
 
     /// Bytes that wait for its client's acknowledgement, or behind its flood.
