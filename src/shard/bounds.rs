@@ -101,7 +101,7 @@ mod tests {
             maps: HashSeed(1, 2),
             rng: [0; 32],
         };
-        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds);
+        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
         let actor = shard.cell_at(NOW, &Jid::parse("juliet@localhost").expect("valid"));
         shard.cells[actor].parked = Some(Ticket(u64::MAX));
         (shard, actor)

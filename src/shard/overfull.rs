@@ -6,9 +6,9 @@
 //! Only what the client asked for or lives by is never left out, and then the session is what gives way.
 
 use crate::actor::Delivery;
-use crate::im::{Session, pending};
+use crate::im::Session;
 use crate::jid::Jid;
-use crate::stanza::{Kind, Newcomer, Sender, Stanza, Type};
+use crate::stanza::{Kind, Newcomer, Sender, Stanza, Type, ns};
 use crate::stream::StreamState;
 
 /// What becomes of a delivery.
@@ -53,7 +53,7 @@ pub(super) fn judge(
         return Verdict::Take;
     }
     let is_owed = sender == Sender::Joined || is_own(&session.jid, stanza);
-    match is_owed && !is_request && !pending::is_carbon(stanza) {
+    match is_owed && !is_request && !is_carbon(stanza) {
         true => Verdict::Last,
         false => Verdict::Refuse,
     }
@@ -61,7 +61,7 @@ pub(super) fn judge(
 
 /// Whether an error may tell the sender of what was refused. Presence is not answered, and a copy has no sender.
 pub(super) fn is_answered(stanza: &Stanza) -> bool {
-    stanza.header.kind != Kind::Presence && !pending::is_carbon(stanza)
+    stanza.header.kind != Kind::Presence && !is_carbon(stanza)
 }
 
 fn coalesce(session: &mut Session, stream: Option<&mut StreamState>, newcomer: &Newcomer<'_>) {
@@ -83,4 +83,9 @@ fn coalesce(session: &mut Session, stream: Option<&mut StreamState>, newcomer: &
 fn is_own(own: &Jid, stanza: &Stanza) -> bool {
     let from = stanza.header.from.as_ref();
     from.is_none_or(|from| from.bare_str() == own.bare_str() || from.as_str() == own.domainpart())
+}
+
+/// Whether it is a copy (XEP-0280) that this server made: forged ones do not get so far.
+fn is_carbon(stanza: &Stanza) -> bool {
+    stanza.payload.has(ns::CARBONS, "received") || stanza.payload.has(ns::CARBONS, "sent")
 }
