@@ -153,6 +153,7 @@ mod tests {
             features: &["ping"],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         load("s.toml", text, &outside).expect("valid")
     }

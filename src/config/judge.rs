@@ -7,6 +7,7 @@ use super::check::{Outside, Sink, nearest, unknown_message};
 use super::file::{self, ClientCertificates, File, TlsMode};
 use super::host::{Certificate, HostConfig};
 use super::place;
+use super::units::Size;
 use crate::base::limits;
 use crate::jid::prepare_domainpart;
 
@@ -146,10 +147,15 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "is no \"host\" or \"host:port\"; an IPv6 address stands in brackets",
     );
 
+    let workers = match server.workers {
+        0 => outside.cores as u64,
+        workers => u64::from(workers),
+    };
+    // Each worker has its share, and one slow reader alone must not fill it.
     sink.require(
-        file.server.queue_memory >= c2s.outbound_hard,
+        server.queue_memory.as_bytes() / workers.max(1) >= c2s.outbound_hard.as_bytes(),
         "server.queue_memory",
-        "must not be below c2s.outbound_hard",
+        "must be at least c2s.outbound_hard for each worker",
     );
 
     // RFC 6120 section 13.12: "a maximum stanza size ... MUST NOT be smaller than 10000 bytes".
@@ -159,9 +165,9 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must be at least 10000 B (RFC 6120)",
     );
     sink.require(
-        c2s.element_size <= c2s.outbound_hard,
+        fits_twice(c2s.element_size, c2s.outbound_hard),
         "c2s.element_size",
-        "must not be above c2s.outbound_hard",
+        "must not be above half of c2s.outbound_hard, or one stanza would fill a queue",
     );
     sink.require(
         c2s.element_size <= c2s.rate_bytes_burst,
@@ -207,9 +213,9 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must not be above sm.unacked_count, or no acknowledgement would be asked for in time",
     );
     sink.require(
-        sm.unacked_size >= c2s.element_size,
+        fits_twice(c2s.element_size, sm.unacked_size),
         "sm.unacked_size",
-        "must not be below c2s.element_size",
+        "must not be below twice c2s.element_size, or one stanza would fill a queue",
     );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 
@@ -236,6 +242,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
             unknown_message("feature", nearest(name, outside.features)),
         );
     }
+}
+
+/// A queue charges more for an element than its bytes.
+fn fits_twice(element: Size, queue: Size) -> bool {
+    queue.as_bytes() / 2 >= element.as_bytes()
 }
 
 fn check_iterations(iterations: u32, path: &str, sink: &mut Sink<'_>) {

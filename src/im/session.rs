@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::actor::{Delivery, Kept};
 use crate::base::{SessionId, StreamKey, Uuid, limits};
 use crate::jid::Jid;
-use crate::stanza::Stanza;
+use crate::stanza::{Sender, Stanza};
 
 use super::acks::{Acks, Bounds};
 
@@ -134,6 +134,18 @@ impl Session {
     pub fn has_room(&self) -> bool {
         let room = self.acks.as_ref().map(|acks| acks.cursor_room());
         self.takes_messages() && room.is_none_or(|(count, bytes)| count > 0 && bytes > 0)
+    }
+
+    /// What this sender is to it, for presence that waits.
+    pub fn sender(&self, from: Option<&Jid>) -> Sender {
+        let is_it = |from: &Jid| {
+            let mut joined = self.directed.iter();
+            joined.any(|to| to.bare_str() == from.bare_str())
+        };
+        match from.is_some_and(is_it) {
+            true => Sender::Joined,
+            false => Sender::Other,
+        }
     }
 
     /// Bytes that wait for its client's acknowledgement, or behind its flood.

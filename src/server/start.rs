@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -31,7 +31,7 @@ use super::doorman::{self, Doorman};
 use super::ports::ports;
 use super::rows::{TABLES, account_rows, first_numbers, purge_removed, store_directory};
 use super::running::Running;
-use super::settings::read_config;
+use super::settings::{cores, read_config};
 use super::shutdown::{House, end_by_panic};
 use super::{descriptors, log};
 
@@ -203,7 +203,7 @@ fn joined(errors: Vec<crate::config::ConfigError>) -> String {
 
 fn worker_count(config: &Config) -> u8 {
     let wished = match config.server.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => cores(),
         count => usize::try_from(count).unwrap_or(usize::MAX),
     };
     // The id of a worker is a byte; no machine that we know has more cores.

@@ -120,6 +120,7 @@ mod tests {
             features: &[],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
         let place = Place {
@@ -130,7 +131,7 @@ mod tests {
             maps: HashSeed(1, 2),
             rng: [0; 32],
         };
-        Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds)
+        Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds, 0)
     }
 
     #[test]

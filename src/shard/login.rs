@@ -439,7 +439,7 @@ impl Shard {
         if let Some(too_high) = acks.is_too_high(wish.h) {
             return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
-        acks.detached();
+        acks.detached(0);
         session.stream = Some(key);
         session.ends_at_ms = None;
         if let Some(old) = old {
@@ -481,6 +481,7 @@ impl Shard {
             let stanza = held.stanza.clone();
             stream.outbound.push(Item::Stanza { stanza, kept: None });
         }
+        stream.outbound.mark_replayed();
         if acks.asks(1) {
             stream.outbound.push_xml(REQUEST);
         }

@@ -1,6 +1,7 @@
 //! One worker's whole state, driven by values in and values out: the glass box. Refuses to know sockets,
 //! threads, files and clocks.
 
+mod bounds;
 mod cell;
 mod control;
 mod deliver;
@@ -13,6 +14,7 @@ mod login;
 mod mesh;
 mod numbers;
 mod output;
+mod overfull;
 mod pipelines;
 mod route;
 mod save;

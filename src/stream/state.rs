@@ -65,6 +65,8 @@ pub struct StreamState {
     pub armed_for_ms: u64,
     /// Bytes of its queue that the worker's load was last told of.
     pub counted_bytes: usize,
+    /// Bytes that it was offered last and refused: they wait in the shell.
+    pub unread_bytes: usize,
     /// It has output that the shell was not told of yet.
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
@@ -169,6 +171,7 @@ impl StreamState {
             pinged_at_ms: None,
             armed_for_ms: u64::MAX,
             counted_bytes: 0,
+            unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
             framer: Framer::new(),
@@ -210,6 +213,11 @@ impl StreamState {
             }
         }
         (taken, None)
+    }
+
+    /// Bytes that wait: to be written, to be read, or for the rest of their element.
+    pub fn queued_bytes(&self) -> usize {
+        self.outbound.bytes() + self.unread_bytes + self.framer.buffered()
     }
 
     /// Bytes came from the peer, whether or not they can be taken now.

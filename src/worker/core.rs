@@ -27,6 +27,10 @@ pub trait Core {
     fn outbox_is_empty(&self, to: WorkerId) -> bool;
     /// See [`Shard::take_batch`].
     fn take_batch(&mut self, to: WorkerId) -> Option<Batch>;
+    /// See [`Shard::channel_holds`].
+    fn channel_holds(&mut self, to: WorkerId, batches: usize);
+    /// See [`Shard::waits_for`].
+    fn waits_for(&self, to: WorkerId) -> bool;
 }
 
 impl Core for Shard {
@@ -68,5 +72,13 @@ impl Core for Shard {
 
     fn take_batch(&mut self, to: WorkerId) -> Option<Batch> {
         self.take_batch(to)
+    }
+
+    fn channel_holds(&mut self, to: WorkerId, batches: usize) {
+        self.channel_holds(to, batches);
+    }
+
+    fn waits_for(&self, to: WorkerId) -> bool {
+        self.waits_for(to)
     }
 }

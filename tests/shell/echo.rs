@@ -297,6 +297,12 @@ impl Core for Echo {
         })
     }
 
+    fn channel_holds(&mut self, _: WorkerId, _: usize) {}
+
+    fn waits_for(&self, to: WorkerId) -> bool {
+        !self.outbox[to.index()].is_empty()
+    }
+
     fn end_turn(&mut self, _: Now) {}
 }
 

@@ -78,6 +78,7 @@ impl Server {
             features: &[],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         let config = Arc::new(stonechat::config::load("test", "", &outside).unwrap());
         let luggage = Arc::default();
