@@ -52,6 +52,7 @@ impl CertificateSource {
             client_roots,
             tickets: Arc::clone(&self.tickets),
             handshake_timeout_ms: config.c2s.handshake_timeout.as_ms(),
+            negotiation_timeout_ms: config.c2s.negotiation_timeout.as_ms(),
         };
         let context = TlsContext::new(wishes);
         context.map_err(|error| vec![config.places().error("tls", error.to_string())])
@@ -91,7 +92,7 @@ impl CertificateSource {
 
     fn client_roots(&self) -> Result<RootCertStore, String> {
         let mut roots = RootCertStore::empty();
-        let path = self.directory().join("client-ca.pem");
+        let path = client_authorities(&self.data);
         if path.exists() {
             let add = |roots: &mut RootCertStore| read_roots(&path, roots);
             add(&mut roots).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -102,6 +103,11 @@ impl CertificateSource {
     fn directory(&self) -> PathBuf {
         self.data.join("cert")
     }
+}
+
+/// Where the authorities are whose certificates log clients in (SASL EXTERNAL): PEM, one or more.
+pub fn client_authorities(data: &Path) -> PathBuf {
+    data.join("cert").join("client-ca.pem")
 }
 
 fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Table, Write};
-use crate::auth::AccountRows;
+use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
 use crate::im::credentials::{ACCOUNT, TOMBSTONE};
 use crate::im::origin::ORIGIN;
@@ -12,7 +12,7 @@ use crate::im::pending::PENDING;
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &ORIGIN, &PENDING, &TOMBSTONE];
+pub const TABLES: &[&Table] = &[&ACCOUNT, &ITERATIONS, &ORIGIN, &PENDING, &TOMBSTONE];
 
 /// The store's directory inside the data directory.
 pub fn store_directory(data: &Path) -> PathBuf {

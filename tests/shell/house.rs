@@ -25,6 +25,7 @@ pub struct Wishes {
     pub workers: u8,
     pub limits: DoorLimits,
     pub client_roots: Option<RootCertStore>,
+    pub negotiation_timeout_ms: u64,
 }
 
 impl Default for Wishes {
@@ -36,6 +37,7 @@ impl Default for Wishes {
                 unproved_max: 1_000,
             },
             client_roots: None,
+            negotiation_timeout_ms: 30_000,
         }
     }
 }
@@ -71,7 +73,8 @@ impl Server {
             .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap().0)
             .collect();
         let tickets = rustls::crypto::ring::Ticketer::new().unwrap();
-        let tls = context(hosts.clone(), wishes.client_roots, &tickets);
+        let patience_ms = wishes.negotiation_timeout_ms;
+        let tls = context(hosts.clone(), wishes.client_roots, &tickets, patience_ms);
         let (tls, intake, time) = (tls, Arc::new(Intake::default()), Arc::default());
         let (panicked, panics) = unbounded();
         let outside = Outside {
@@ -230,6 +233,7 @@ fn context(
     hosts: Vec<HostCertificate>,
     client_roots: Option<RootCertStore>,
     tickets: &Arc<dyn rustls::server::ProducesTickets>,
+    negotiation_timeout_ms: u64,
 ) -> Arc<TlsContext> {
     let wishes = TlsWishes {
         hosts,
@@ -237,6 +241,7 @@ fn context(
         client_roots: client_roots.unwrap_or_else(RootCertStore::empty),
         tickets: Arc::clone(tickets),
         handshake_timeout_ms: 10_000,
+        negotiation_timeout_ms,
     };
     Arc::new(TlsContext::new(wishes).unwrap())
 }
