@@ -161,6 +161,13 @@
 //!
 //! - A message for a local account gets a row ([`im::pending::PENDING`]), removed when the client acknowledged the
 //!   message, or without XEP-0198 when it was written to the socket. Delivery does not wait for the disk.
+//! - A message that is owed carries its number wherever it waits for a client ([`actor::Kept`]), with a row or without
+//!   (`delivery.keep`). When one client has it, whoever else holds it owes it to nobody any more (`Shard::release`). When a
+//!   session ends with it, it is a leftover, and the *last* holder's leftover finds it another way
+//!   ([`im::pending::leftover`]): to sessions that have room, else into the store under the number that it has had from
+//!   the beginning, from where a cursor brings it in its order.
+//! - Numbers of rows never come again and never go back, whatever a process finds on the wall clock when it starts:
+//!   saves carry a mark along that is ahead of them, and the next process begins above it ([`shard::NUMBERS`]).
 //! - A stanza is *settled* when what it promises is durable or its sender was told otherwise. Its
 //!   [`actor::Origin`] travels with it, and whoever takes it sends [`actor::Envelope::Settled`] back.
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all

@@ -101,6 +101,9 @@ pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
+/// run ahead of the clock after a crash, and about as often one more row is written.
+pub const NUMBERS_AHEAD_MS: u64 = 10_000;
 /// How often marks that are too old are swept out of the store.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use crate::actor::Kept;
 use crate::stanza::{Header, Stanza};
 
 /// Counters and queues of one session with stream management.
@@ -46,10 +47,8 @@ pub struct Bounds {
 #[derive(Clone, Debug)]
 pub struct Unacked {
     pub stanza: Stanza,
-    /// Number of its pending row.
-    pub kept: Option<u64>,
-    /// Other sessions got it too.
-    pub shared: bool,
+    /// What it is owed, should its client never acknowledge it.
+    pub kept: Option<Kept>,
     /// When it was first sent, for the delay stamp of what is delivered again.
     pub wall_ms: u64,
 }
@@ -152,17 +151,9 @@ impl Acks {
         self.unacked.iter()
     }
 
-    /// Another session gets the message of this row, too; whether it is held here.
-    pub fn share(&mut self, number: u64) -> bool {
-        let held = self
-            .unacked
-            .iter_mut()
-            .find(|held| held.kept == Some(number));
-        let Some(held) = held else {
-            return false;
-        };
-        held.shared = true;
-        true
+    /// What is owed to the client, newest first, for changes that another holder causes.
+    pub fn kept_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
+        self.unacked.iter_mut().rev().map(|held| &mut held.kept)
     }
 
     /// Bytes of what the client has not acknowledged.
@@ -316,7 +307,6 @@ mod tests {
             acks.sent(Unacked {
                 stanza: stanza(),
                 kept: None,
-                shared: false,
                 wall_ms: 0,
             });
         }

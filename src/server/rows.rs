@@ -9,10 +9,27 @@ use crate::base::{AccountId, limits};
 use crate::im::credentials::{ACCOUNT, TOMBSTONE};
 use crate::im::origin::ORIGIN;
 use crate::im::pending::PENDING;
+use crate::shard::{NUMBERS, numbers_floor, numbers_range};
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &ITERATIONS, &ORIGIN, &PENDING, &TOMBSTONE];
+pub const TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &ITERATIONS,
+    &NUMBERS,
+    &ORIGIN,
+    &PENDING,
+    &TOMBSTONE,
+];
+
+/// The number above which the rows of this process begin. Waits for the disk.
+///
+/// # Errors
+/// The store's, or [`StoreError::Broken`] when the rows that say so are damaged.
+pub fn first_numbers(store: &Store) -> Result<u64, StoreError> {
+    let page = store.range_now(&NUMBERS, &numbers_range())?;
+    numbers_floor(&page.rows).ok_or(StoreError::Broken)
+}
 
 /// The store's directory inside the data directory.
 pub fn store_directory(data: &Path) -> PathBuf {

@@ -28,7 +28,7 @@ use super::certificates::CertificateSource;
 use super::data::{self, Secrets};
 use super::doorman::{self, Doorman};
 use super::ports::ports;
-use super::rows::{TABLES, account_rows, store_directory};
+use super::rows::{TABLES, account_rows, first_numbers, store_directory};
 use super::running::Running;
 use super::settings::read_config;
 use super::shutdown::{House, end_by_panic};
@@ -153,6 +153,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         store: &store,
         auth: &auth,
         audit: &audit,
+        numbers_floor: first_numbers(&store)
+            .map_err(|error| format!("numbers of rows: {error}"))?,
     };
     for seat in seats {
         workers.push(crew.start_worker(seat)?);
@@ -266,6 +268,7 @@ struct Crew<'a> {
     store: &'a Store,
     auth: &'a Arc<AuthService>,
     audit: &'a Audit,
+    numbers_floor: u64,
 }
 
 impl Crew<'_> {
@@ -301,7 +304,8 @@ impl Crew<'_> {
         };
         rng.fill(&mut seeds.rng);
         let routes = Routes::new(self.partitions, place.worker_count);
-        Ok(Shard::new(place, Arc::clone(self.config), routes, seeds))
+        let config = Arc::clone(self.config);
+        Ok(Shard::new(place, config, routes, seeds, self.numbers_floor))
     }
 }
 

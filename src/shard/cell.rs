@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::actor::{Loaded, Origin, Ticket};
+use crate::actor::{Kept, Loaded, Origin, Ticket};
 use crate::base::{Now, SessionId, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
@@ -40,6 +40,7 @@ pub(super) struct Mailbox {
     own: usize,
     foreign: usize,
     foreign_bytes: usize,
+    leftovers: usize,
 }
 
 /// What an account is told.
@@ -101,7 +102,8 @@ impl Mailbox {
                 self.foreign += 1;
                 self.foreign_bytes += stanza.charge();
             }
-            Mail::Ended(_) | Mail::Leftover(_) => {}
+            Mail::Leftover(_) => self.leftovers += 1,
+            Mail::Ended(_) => {}
         }
         self.queue.push_back(mail);
     }
@@ -118,13 +120,33 @@ impl Mailbox {
                 self.foreign -= 1;
                 self.foreign_bytes -= stanza.charge();
             }
-            Mail::Ended(_) | Mail::Leftover(_) => {}
+            Mail::Leftover(_) => self.leftovers -= 1,
+            Mail::Ended(_) => {}
         }
         if self.queue.is_empty() {
             // An idle account keeps no memory of a busy time.
             self.queue = VecDeque::new();
         }
         Some(mail)
+    }
+
+    /// What leftovers are owed.
+    pub fn leftovers(&self) -> impl Iterator<Item = &Kept> {
+        // Most boxes hold none, and need no look.
+        let queue = (self.leftovers > 0).then_some(&self.queue);
+        queue.into_iter().flatten().filter_map(|mail| match mail {
+            Mail::Leftover(held) => held.kept.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// The same, for changes that another holder causes.
+    pub fn leftovers_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
+        let queue = (self.leftovers > 0).then_some(&mut self.queue);
+        queue.into_iter().flatten().filter_map(|mail| match mail {
+            Mail::Leftover(held) => Some(&mut held.kept),
+            _ => None,
+        })
     }
 
     pub fn is_empty(&self) -> bool {

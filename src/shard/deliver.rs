@@ -1,7 +1,7 @@
 //! From an account to its sessions' streams: ack queue, outbound queue, bounds, and what was written or
 //! acknowledged.
 
-use crate::actor::Delivery;
+use crate::actor::{Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
 use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
@@ -70,12 +70,8 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let Delivery { stanza, shared, .. } = delivery;
-        stream.outbound.push(Item::Stanza {
-            stanza,
-            kept,
-            shared,
-        });
+        let stanza = delivery.stanza;
+        stream.outbound.push(Item::Stanza { stanza, kept });
         if asks {
             stream.outbound.push_xml(REQUEST);
         }
@@ -121,11 +117,8 @@ impl Shard {
         let Some(SessionRef { actor, session }) = stream.session else {
             return;
         };
-        if stream.outbound.awaits_written() {
-            let numbers: Vec<u64> = stream.outbound.written().collect();
-            for number in numbers {
-                self.forget_row(actor, number);
-            }
+        for kept in stream.outbound.take_rendered().into_iter().flatten() {
+            self.arrived(actor, kept);
         }
         self.advance_flood(now, actor, session);
     }
@@ -162,9 +155,9 @@ impl Shard {
         let Some(acks) = self.acks_of(at) else {
             return;
         };
-        let gone: Vec<u64> = acks.acknowledge(h).filter_map(|held| held.kept).collect();
-        for number in gone {
-            self.forget_row(at.actor, number);
+        let gone: Vec<Kept> = acks.acknowledge(h).filter_map(|held| held.kept).collect();
+        for kept in gone {
+            self.arrived(at.actor, kept);
         }
     }
 
@@ -187,8 +180,28 @@ impl Shard {
         }
     }
 
+    /// What is stored from this number on is due to whoever takes messages.
+    pub(super) fn offer_stored(&mut self, now: Now, actor: ActorKey, first: u64) {
+        let sessions = self.cells.get_mut(actor).into_iter();
+        let sessions = sessions.flat_map(|cell| &mut cell.account.sessions);
+        let takers = sessions.filter(|session| session.is_willing());
+        let takers: Vec<SessionId> = takers
+            .map(|session| {
+                session.owe(first);
+                session.id
+            })
+            .collect();
+        for session in takers {
+            self.deliver_missed(now, actor, session);
+        }
+    }
+
     /// A client has the message: its row goes.
-    fn forget_row(&mut self, actor: ActorKey, number: u64) {
+    fn arrived(&mut self, actor: ActorKey, kept: Kept) {
+        self.release(actor, kept);
+        if !kept.is_stored {
+            return;
+        }
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -196,7 +209,7 @@ impl Shard {
         // counted again when the next message finds nobody.
         cell.account.tally = None;
         if let Some(identity) = cell.account.identity {
-            self.unsave(pending::delete(identity.id, number));
+            self.unsave(pending::delete(identity.id, kept.number));
         }
     }
 
@@ -221,7 +234,6 @@ fn held(now: Now, delivery: Delivery) -> Unacked {
     Unacked {
         stanza: delivery.stanza,
         kept: delivery.kept,
-        shared: delivery.shared,
         wall_ms: now.wall_ms,
     }
 }

@@ -178,7 +178,6 @@ impl Shard {
             stream.outbound.push(Item::Stanza {
                 stanza: reply,
                 kept: None,
-                shared: false,
             });
         }
         self.flush(key);
@@ -441,11 +440,7 @@ impl Shard {
         };
         for held in acks.unacked() {
             let stanza = held.stanza.clone();
-            stream.outbound.push(Item::Stanza {
-                stanza,
-                kept: None,
-                shared: held.shared,
-            });
+            stream.outbound.push(Item::Stanza { stanza, kept: None });
         }
         if acks.asks(1) {
             stream.outbound.push_xml(REQUEST);

@@ -77,6 +77,7 @@ impl Shard {
             return;
         };
         let unwritten = stream.outbound.take_messages();
+        let torn = stream.outbound.take_rendered();
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -113,6 +114,11 @@ impl Shard {
                 .collect(),
         };
         self.end_session(now, actor, id, leftovers, reason);
+        // Nobody knows whether it arrived.
+        let torn = torn.into_iter().flatten().filter(|kept| kept.is_stored);
+        if let Some(first) = torn.map(|kept| kept.number).min() {
+            self.offer_stored(now, actor, first);
+        }
     }
 
     /// A session is over: those who saw it hear so, what it did not acknowledge finds another way. The audit
@@ -155,7 +161,6 @@ impl Shard {
         let waiting = backlog.into_iter().map(|delivery| Unacked {
             stanza: delivery.stanza,
             kept: delivery.kept,
-            shared: delivery.shared,
             wall_ms: now.wall_ms,
         });
         cell.mailbox.push(Mail::Ended(id));
@@ -224,14 +229,9 @@ impl Shard {
 /// What a lost stream without stream management had not written.
 fn unacked(now: Now, item: Item) -> Option<Unacked> {
     match item {
-        Item::Stanza {
+        Item::Stanza { stanza, kept } => Some(Unacked {
             stanza,
             kept,
-            shared,
-        } => Some(Unacked {
-            stanza,
-            kept,
-            shared,
             wall_ms: now.wall_ms,
         }),
         Item::Xml(_) => None,

@@ -51,6 +51,8 @@ pub struct Shard {
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
+    /// No number above it is in the store.
+    pub(super) marked: u64,
     pub(super) load: Load,
     /// Streams whose login waits for room, in the order in which they came.
     pub(super) waiting_logins: VecDeque<StreamKey>,
@@ -82,8 +84,14 @@ pub enum Rendered {
 }
 
 impl Shard {
-    /// A shard without streams.
-    pub fn new(place: Place, config: Arc<Config>, routes: Routes, seeds: Seeds) -> Shard {
+    /// A shard without streams, whose rows get numbers above `floor` ([`super::numbers_floor`]).
+    pub fn new(
+        place: Place,
+        config: Arc<Config>,
+        routes: Routes,
+        seeds: Seeds,
+        floor: u64,
+    ) -> Shard {
         let catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
         let mut timers = Timers::default();
         if place.worker == SWEEPER {
@@ -108,7 +116,9 @@ impl Shard {
             effects: Effects::new(),
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
-            sequence: Sequence::default(),
+            sequence: Sequence::above(floor),
+            // The next save says so under its own name.
+            marked: 0,
             load: Load::default(),
             waiting_logins: VecDeque::new(),
             waiting_floods: Vec::new(),

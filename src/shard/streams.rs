@@ -183,7 +183,6 @@ impl Shard {
                         session,
                         stanza: reply,
                         kept: None,
-                        shared: false,
                     };
                     self.deliver(now, at.actor, delivery);
                 }

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slotmap::SlotMap;
+use smallvec::SmallVec;
 
 use crate::actor::auth::AuthAnswer;
 use crate::actor::rows::{Fence, StoreError};
@@ -165,6 +166,9 @@ impl Shard {
 
     /// One run of the head of the mailbox.
     fn attempt(&mut self, now: Now, actor: ActorKey) -> Outcome {
+        if self.is_held_elsewhere(actor) {
+            return Ok(());
+        }
         let cell = &mut self.cells[actor];
         cell.runs += 1;
         if cell.runs > limits::TURN_RUNS_MAX {
@@ -217,11 +221,15 @@ impl Shard {
     fn apply(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>) {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
+        let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 change => {
+                    if let Change::Missed { session, .. } = &change {
+                        owed.push(*session);
+                    }
                     if let Some(cell) = self.cells.get_mut(actor) {
                         cell.account.apply(change);
                     }
@@ -259,6 +267,10 @@ impl Shard {
         self.outputs
             .extend(effects.audit.drain(..).map(Output::Audit));
         self.effects = effects;
+        // Now that what it is owed is among the saves.
+        for session in owed {
+            self.deliver_missed(now, actor, session);
+        }
     }
 
     /// The head of the mailbox waits for a row.
@@ -381,7 +393,6 @@ impl Shard {
                 session,
                 stanza: reply,
                 kept: None,
-                shared: false,
             };
             self.deliver(now, actor, delivery);
         }
@@ -543,7 +554,7 @@ mod tests {
             maps: HashSeed(1, 2),
             rng: [0; 32],
         };
-        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds);
+        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
         shard.catalog = Catalog::new(&[&TRAP], |_| true);
         let jid = Jid::parse("romeo@localhost").expect("valid");
         let actor = shard.cell_at(NOW, &jid);

@@ -2,18 +2,15 @@
 
 use std::collections::VecDeque;
 
+use crate::actor::Kept;
 use crate::stanza::{Kind, Stanza};
 
 /// One thing to be written.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// A stanza; `kept` is the number of its pending row when being written counts as being delivered,
-    /// because the client does not acknowledge.
-    Stanza {
-        stanza: Stanza,
-        kept: Option<u64>,
-        shared: bool,
-    },
+    /// A stanza; `kept` is there when being written counts as being delivered, because the client does not
+    /// acknowledge.
+    Stanza { stanza: Stanza, kept: Option<Kept> },
     /// Anything else, complete.
     Xml(Box<str>),
 }
@@ -23,8 +20,8 @@ pub enum Item {
 pub struct Outbound {
     queue: VecDeque<Item>,
     bytes: usize,
-    /// Rows of stanzas that were rendered, but are not in the socket yet.
-    rendered: Vec<u64>,
+    /// What was rendered, but is not in the socket yet.
+    rendered: Vec<Option<Kept>>,
     /// When the soft bound was last exceeded without interruption.
     above_soft_since_ms: Option<u64>,
 }
@@ -59,9 +56,9 @@ impl Outbound {
             };
             self.bytes -= item.charge();
             match item {
-                Item::Stanza { stanza, kept, .. } => {
+                Item::Stanza { stanza, kept } => {
                     stanza.write(out);
-                    self.rendered.extend(kept);
+                    self.rendered.extend(kept.map(Some));
                 }
                 Item::Xml(xml) => out.extend_from_slice(xml.as_bytes()),
             }
@@ -73,22 +70,27 @@ impl Outbound {
         !self.queue.is_empty()
     }
 
-    /// Everything rendered is in the socket: the rows that are done with.
-    pub fn written(&mut self) -> std::vec::Drain<'_, u64> {
-        self.rendered.drain(..)
+    /// Everything rendered is in the socket, or never will be: what that decides.
+    pub fn take_rendered(&mut self) -> Vec<Option<Kept>> {
+        std::mem::take(&mut self.rendered)
     }
 
-    /// Rows of what is not rendered yet, and comes back from [`Outbound::take_messages`] if it never is.
-    pub fn kept(&self) -> impl Iterator<Item = u64> + '_ {
-        self.queue.iter().filter_map(|item| match item {
-            Item::Stanza { kept, .. } => *kept,
+    /// What is not in the socket yet.
+    pub fn kept(&self) -> impl Iterator<Item = &Kept> + '_ {
+        let waiting = self.queue.iter().filter_map(|item| match item {
+            Item::Stanza { kept, .. } => kept.as_ref(),
             Item::Xml(_) => None,
-        })
+        });
+        waiting.chain(self.rendered.iter().flatten())
     }
 
-    /// Whether something rendered has a row that waits for [`Outbound::written`].
-    pub fn awaits_written(&self) -> bool {
-        !self.rendered.is_empty()
+    /// The same, for changes that another holder causes.
+    pub fn kept_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> + '_ {
+        let waiting = self.queue.iter_mut().filter_map(|item| match item {
+            Item::Stanza { kept, .. } => Some(kept),
+            Item::Xml(_) => None,
+        });
+        waiting.chain(&mut self.rendered)
     }
 
     /// Takes the messages out that were not rendered, for a stream that loses its session. What is left may

@@ -18,14 +18,22 @@ use stonechat::im::origin::ORIGIN;
 use stonechat::im::pending::PENDING;
 use stonechat::jid::Jid;
 use stonechat::shard::{
-    Ask, Batch, CloseReason, Control, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
+    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
+    Seeds, Shard, numbers_floor, numbers_range,
 };
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &ITERATIONS, &TOMBSTONE, &PENDING, &ORIGIN];
+pub const TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &ITERATIONS,
+    &TOMBSTONE,
+    &PENDING,
+    &ORIGIN,
+    &NUMBERS,
+];
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,6 +157,14 @@ impl World {
         let mut chance = Rng::from_seed(seed_bytes(seed ^ 0x5eed));
         let config = Arc::new(config);
         let routes = Routes::new(HashSeed(7, 7), workers);
+        let numbers = Request::Range {
+            table: &NUMBERS,
+            range: numbers_range(),
+        };
+        let floor = match store.lock().apply(numbers) {
+            Answer::Range { rows, .. } => numbers_floor(&rows).expect("nothing is damaged"),
+            other => panic!("a process starts with a store that reads: {other:?}"),
+        };
         let shards = (0..workers).map(|worker| {
             let mut rng = [0; 32];
             chance.fill(&mut rng);
@@ -161,7 +177,7 @@ impl World {
                 worker_count: workers,
             };
             Worker {
-                shard: Shard::new(place, Arc::clone(&config), routes.clone(), seeds),
+                shard: Shard::new(place, Arc::clone(&config), routes.clone(), seeds, floor),
                 answers: Vec::new(),
                 unsynced: VecDeque::new(),
                 arrivals: VecDeque::new(),
@@ -200,11 +216,15 @@ impl World {
             config,
             self.store,
             self.accounts,
-            // No process starts within the millisecond in which the last one ended.
-            self.now.plus_ms(1_000),
+            self.now,
         );
         world.trace = trace;
         world
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn set_wall_clock(&mut self, wall_ms: u64) {
+        self.now.wall_ms = wall_ms;
     }
 
     pub fn register(&mut self, localpart: &str, password: &str) {
