@@ -23,10 +23,17 @@ pub const NAMESPACE_COUNT_MAX: usize = 32;
 /// Longest stream header or XML declaration: attributes of a header fit in 1 KiB by far.
 pub const STREAM_HEADER_BYTES_MAX: usize = 4 * 1024;
 
+/// Longest language tag of a stream that its stanzas inherit: RFC 5646 section 4.4.1 reckons with 35, and with
+/// private ones a little beyond.
+pub const LANGUAGE_BYTES_MAX: usize = 64;
+
 // ---- Streams ----
 
 /// Bytes read from one socket in one turn: more would let one fast writer hold up its worker.
 pub const READ_PER_TURN_BYTES: usize = 64 * 1024;
+/// The same while the client has not proved who it is, which bounds what may be kept for it: this and the one TLS
+/// record (16 KiB of plaintext) that these bytes complete. No step of a login is longer.
+pub const READ_UNPROVED_BYTES: usize = 4 * 1024;
 /// Bytes that were read but not yet taken by the core (a stream that waits takes nothing).
 pub const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// Time from the connection to a bound session.
@@ -126,6 +133,8 @@ pub const SCRAM_ITERATIONS: u32 = 10_000;
 pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
 /// Most iterations: clients refuse what would hold them up for seconds, and so would the auth thread.
 pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+/// Different iteration counts that are remembered for one host: an operator changes it every few years.
+pub const SCRAM_COUNTS_MAX: usize = 32;
 /// Random bytes of a salt: the minimum of XEP-0438 section 6.2.
 pub const SALT_BYTES: usize = 16;
 /// Longest password: XEP-0438 section 8 allows a bound of 128 characters, which is 512 bytes of UTF-8.
@@ -191,6 +200,7 @@ pub const AUDIT_STOP_MS: u64 = 5_000;
 /// is answered within a second or two on a disk that is alive.
 pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
+const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);
 const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);
 const _: () = assert!(SCRAM_ITERATIONS_MIN <= SCRAM_ITERATIONS);

@@ -289,7 +289,7 @@ carbon = false
 
     #[test]
     fn hosts_and_listeners_are_named_and_differ() {
-        let text = "[[host]]\nlanguage = \"en\"\n[[host]]\nname = \"A.example\"\n[[host]]\nname = \"a.example.\"\n";
+        let text = "[[host]]\nkey = \"\"\n[[host]]\nname = \"A.example\"\n[[host]]\nname = \"a.example.\"\n";
         let found = errors(text);
         assert!(
             found[0].starts_with("s.toml:1: host[0].name: is missing"),

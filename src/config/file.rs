@@ -79,9 +79,6 @@ pub struct Host {
     /// File with the certificate's private key in PEM; given exactly when `certificate` is.
     /// reload: live
     pub key: String,
-    /// Language of texts that the server writes (`xml:lang`, RFC 6120 section 4.7.4).
-    /// reload: live
-    pub language: String,
     /// See [`HostAuth`].
     pub auth: HostAuth,
 }
@@ -94,7 +91,7 @@ pub struct HostAuth {
     /// reload: live
     pub plain: bool,
     /// Whether SASL EXTERNAL is offered to clients that show a certificate; needs a listener with
-    /// `client_certificates = "request"`.
+    /// `client_certificates = "request"` and, in the data directory, `cert/client-ca.pem`.
     /// reload: live
     pub external: bool,
     /// Whether SASL ANONYMOUS is offered: a nameless account that ends with its session.
@@ -124,7 +121,8 @@ pub struct Listener {
     /// Whether every connection begins with a PROXY header (version 1 or 2), which is required then.
     /// reload: restart
     pub proxy_protocol: bool,
-    /// Whether clients are asked for a certificate: "none" or "request".
+    /// Whether clients are asked for a certificate: "none" or "request". One logs in who was signed by an authority
+    /// in `cert/client-ca.pem` of the data directory (PEM, read again on reload); without that file nobody is asked.
     /// reload: restart
     pub client_certificates: ClientCertificates,
 }
@@ -398,7 +396,6 @@ impl Default for Host {
             name: "localhost".to_owned(),
             certificate: String::new(),
             key: String::new(),
-            language: "en".to_owned(),
             auth: HostAuth::default(),
         }
     }

@@ -38,11 +38,6 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             &at("name"),
             "this host is already configured above",
         );
-        sink.require(
-            is_language(&host.language),
-            &at("language"),
-            "is no language tag such as \"en\" or \"pt-BR\"",
-        );
         let certificate = match (host.certificate.is_empty(), host.key.is_empty()) {
             (true, true) => Certificate::SelfSigned,
             (false, false) => Certificate::Files {
@@ -71,7 +66,6 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,
-            language: Arc::from(host.language.as_str()),
             plain: host.auth.plain,
             external: host.auth.external,
             anonymous: host.auth.anonymous,
@@ -267,16 +261,4 @@ fn is_host_and_port(text: &str) -> bool {
     };
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
     prepare_domainpart(host).is_ok() && port.is_none_or(is_port)
-}
-
-/// RFC 5646 section 2.1, roughly: letters, then letters and digits between hyphens.
-fn is_language(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    let primary = parts.next().unwrap_or_default();
-    let is_subtag = |part: &str| {
-        (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-    };
-    (2..=8).contains(&primary.len())
-        && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && parts.all(is_subtag)
 }

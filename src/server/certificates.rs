@@ -53,6 +53,7 @@ impl CertificateSource {
             client_roots,
             tickets: Arc::clone(&self.tickets),
             handshake_timeout_ms: config.c2s.handshake_timeout.as_ms(),
+            negotiation_timeout_ms: config.c2s.negotiation_timeout.as_ms(),
         };
         let context = TlsContext::new(wishes);
         context.map_err(|error| vec![config.places().error("tls", error.to_string())])
@@ -119,7 +120,7 @@ pub fn changes(before: Option<&TlsContext>, now: &TlsContext) -> Vec<AuditEvent>
 /// With the file's path: it cannot be read, or holds no certificate, so that nobody it was meant for gets in.
 pub fn client_roots(data: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let path = data.join("cert").join("client-ca.pem");
+    let path = client_authorities(data);
     if path.exists() {
         let read = read_roots(&path, &mut roots);
         read.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -128,6 +129,11 @@ pub fn client_roots(data: &Path) -> Result<RootCertStore, String> {
         }
     }
     Ok(roots)
+}
+
+/// Where the authorities are whose certificates log clients in (SASL EXTERNAL): PEM, one or more.
+pub fn client_authorities(data: &Path) -> PathBuf {
+    data.join("cert").join("client-ca.pem")
 }
 
 fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {

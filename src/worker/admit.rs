@@ -196,7 +196,7 @@ impl<C: Core> Worker<C> {
 
     /// Gives the connection a stream.
     fn open(&mut self, key: ConnectionKey, secured: Option<Box<TlsFacts>>) {
-        self.enter(key, Phase::Open, limits::NEGOTIATION_TIMEOUT_MS);
+        self.enter(key, Phase::Open, self.tls.negotiation_timeout_ms());
         let connection = &mut self.connections[key];
         let Some(guest) = connection.guest.take() else {
             return;
@@ -218,7 +218,7 @@ impl<C: Core> Worker<C> {
     /// The first byte of a handshake is there.
     pub(super) fn begin_handshake(&mut self, key: ConnectionKey) {
         if self.handshake_count >= limits::HANDSHAKES_MAX {
-            self.enter(key, Phase::Waiting, limits::NEGOTIATION_TIMEOUT_MS);
+            self.enter(key, Phase::Waiting, self.tls.negotiation_timeout_ms());
             self.waiting.push_back(key);
             return;
         }
@@ -288,7 +288,7 @@ impl<C: Core> Worker<C> {
             .map(|session| Box::new(session.facts()));
         match (connection.stream, facts) {
             (Some(stream), Some(facts)) => {
-                self.enter(key, Phase::Open, limits::NEGOTIATION_TIMEOUT_MS);
+                self.enter(key, Phase::Open, self.tls.negotiation_timeout_ms());
                 self.tell(Input::Secured(stream, facts));
             }
             (_, facts) => self.open(key, facts),

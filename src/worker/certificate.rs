@@ -203,3 +203,76 @@ fn explicit_utf8(der: &[u8]) -> Option<String> {
     let (_, inner) = x509_parser::asn1_rs::Any::from_der(outer.data).ok()?;
     inner.utf8string().ok().map(|text| text.string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    const XMPP_ADDRESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 8, 5];
+
+    fn addresses_of(common_name: &str, names: Vec<SanType>) -> Vec<String> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, common_name);
+        params.subject_alt_names = names;
+        let key = KeyPair::generate().unwrap();
+        xmpp_addresses(params.self_signed(&key).unwrap().der())
+    }
+
+    fn other(oid: &[u64], text: &str) -> SanType {
+        SanType::OtherName((oid.to_vec(), text.into()))
+    }
+
+    // peers.md row 18.
+    #[test]
+    fn only_xmpp_addresses_among_the_first_hundred_names_are_read() {
+        let dns =
+            |number: usize| SanType::DnsName(format!("h{number}.example").try_into().unwrap());
+        let mut names: Vec<SanType> = (0..99).map(dns).collect();
+        names.push(other(&XMPP_ADDRESS, "last@example.com"));
+        names.push(other(&XMPP_ADDRESS, "beyond@example.com"));
+        names.extend((0..1_000).map(dns));
+        assert_eq!(addresses_of("juliet", names), ["last@example.com"]);
+        // Another kind of name, and a common name however it looks, prove nothing.
+        assert!(addresses_of("juliet@example.com", Vec::new()).is_empty());
+        let mail = SanType::Rfc822Name("juliet@example.com".try_into().unwrap());
+        let elsewhere = other(&[1, 3, 6, 1, 5, 5, 7, 8, 7], "juliet@example.com");
+        assert!(addresses_of("juliet@example.com", vec![mail, elsewhere]).is_empty());
+    }
+
+    #[test]
+    fn a_zero_byte_in_an_address_makes_it_none() {
+        for text in [
+            "juliet@example.com\0.evil.example",
+            "juliet\0@example.com",
+            "\0",
+        ] {
+            let addresses = addresses_of("x", vec![other(&XMPP_ADDRESS, text)]);
+            for address in addresses {
+                // What stands before it must not count as the whole.
+                assert_eq!(address, text);
+                assert!(crate::jid::Jid::parse(&address).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn certificates_that_are_cut_off_or_garbage_name_nobody_and_break_nothing() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![other(&XMPP_ADDRESS, "juliet@example.com")];
+        let whole = params.self_signed(&key).unwrap().der().to_vec();
+        assert_eq!(xmpp_addresses(&whole), ["juliet@example.com"]);
+        for end in 0..whole.len() {
+            assert!(xmpp_addresses(&whole[..end]).is_empty());
+        }
+        for at in 0..whole.len() {
+            let mut bent = whole.clone();
+            bent[at] ^= 0xff;
+            // Any answer but a panic, and nothing longer than what stood there.
+            assert!(xmpp_addresses(&bent).len() <= 1);
+        }
+    }
+}

@@ -13,6 +13,8 @@ pub trait Core {
     fn arrive(&mut self, now: Now, state: Box<StreamState>) -> StreamKey;
     /// See [`Shard::handle`].
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize;
+    /// See [`Shard::lets_go`].
+    fn lets_go(&mut self, stream: StreamKey) -> bool;
     /// See [`Shard::poll_output`].
     fn poll_output(&mut self) -> Option<Output>;
     /// See [`Shard::render`].
@@ -44,6 +46,10 @@ impl Core for Shard {
 
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
         self.handle(now, input)
+    }
+
+    fn lets_go(&mut self, stream: StreamKey) -> bool {
+        self.lets_go(stream)
     }
 
     fn poll_output(&mut self) -> Option<Output> {

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::bystanders::House;
-use crate::client::{Client, HEADER};
+use crate::client::{Client, HEADER, auth, plain};
 use crate::framer::Item;
 use crate::server::{PASSWORD, PATIENCE, Server, free_port};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const HALF_OPEN: usize = 15_000;
+/// Connections with TLS that have tried a password.
+const PROVING: usize = 400;
 
 /// A connection from one of many addresses, so that neither ports nor prefixes run out.
 fn from_address(number: usize, port: u16) -> std::io::Result<TcpStream> {
@@ -88,6 +90,34 @@ fn endless_elements_from_many_at_once_are_cut_off() {
         assert!(said.contains("<policy-violation "), "{said}");
     }
     house.close(2_000 * 16 * KIB);
+}
+
+#[test]
+fn what_is_sent_behind_a_guess_is_left_in_the_socket() {
+    let house = House::open("spaces", "", &["tybalt"]);
+    let crowd = |behind: usize| {
+        let resident = house.server.resident();
+        let clients: Vec<Client> = (0..PROVING)
+            .map(|_| {
+                let mut client = Client::opened(&house.server);
+                client.send(&auth(&plain("tybalt", "wrong")));
+                client.send(&" ".repeat(behind));
+                client
+            })
+            .collect();
+        house.chat_on();
+        let grown = house.server.resident().saturating_sub(resident);
+        (clients, grown)
+    };
+    let (quiet, without) = crowd(1);
+    let (loud, with) = crowd(66 * KIB);
+    let more = with.saturating_sub(without) / PROVING;
+    println!("{} KiB more for each", more / KIB);
+    // One read and the TLS record that it completes (peers.md row 3).
+    assert!(more <= 22 * KIB, "{more} bytes for each");
+    drop((quiet, loud));
+    house.advance(31_000);
+    house.close(2 * PROVING * 64 * KIB);
 }
 
 /// `count` messages with numbers and bodies of `bytes` bytes.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
@@ -26,7 +26,14 @@ use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN, &NUMBERS];
+pub const TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &ITERATIONS,
+    &TOMBSTONE,
+    &PENDING,
+    &ORIGIN,
+    &NUMBERS,
+];
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -229,6 +236,11 @@ impl World {
             .add("localhost", localpart, &secret, self.now)
             .expect("a fresh name");
         self.store.lock().sync().expect("no fault is set");
+    }
+
+    /// The store fails from now on, whatever it is asked.
+    pub fn break_store(&mut self) {
+        self.store.lock().set_fault(Some(StoreError::Broken));
     }
 
     /// Disables an account, as the operator does.
