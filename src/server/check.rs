@@ -13,10 +13,10 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::admin;
-use super::certificates::client_roots;
+use super::certificates::{client_authorities, client_roots};
 use super::command::Command;
 use super::settings::{read_certificate, read_config};
-use crate::config::{Certificate, Config, HostConfig};
+use crate::config::{Certificate, ClientCertificates, Config, HostConfig, Listener};
 
 /// Something that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +58,17 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     match read_config(config) {
         Ok(checked) => {
-            findings.push(fine(format!(
-                "configuration: {} hosts",
-                checked.hosts.len()
-            )));
+            let hosts = match checked.hosts.len() {
+                1 => "1 host".to_owned(),
+                count => format!("{count} hosts"),
+            };
+            findings.push(fine(format!("configuration: {hosts}")));
             let today_s = unix_seconds();
             for (index, host) in checked.hosts.iter().enumerate() {
                 findings.extend(check_certificate(config, &checked, index, host, today_s));
             }
             findings.extend(check_client_roots(data));
+            findings.extend(check_client_authorities(&checked, data));
             findings.extend(check_ports(&checked, &held_by_server(data)));
         }
         Err(errors) => {
@@ -164,6 +166,27 @@ fn check_client_roots(data: &Path) -> Option<Finding> {
                 .to_owned(),
         )),
     }
+}
+
+/// Who is asked for a certificate must be able to prove something with it.
+fn check_client_authorities(config: &Config, data: &Path) -> Option<Finding> {
+    let asks = |listener: &Listener| listener.client_certificates == ClientCertificates::Request;
+    let asking = config.listeners.iter().position(asks)?;
+    let path = client_authorities(data);
+    if path.exists() {
+        return None;
+    }
+    let text = format!(
+        "asks for certificates, but {} is not there: no client is asked, and SASL EXTERNAL lets nobody in",
+        path.display()
+    );
+    let place = config
+        .places()
+        .error(&format!("listener[{asking}].client_certificates"), text);
+    Some(warning(
+        place.to_string(),
+        "put the certificates of the authorities that sign your clients' there, in PEM".to_owned(),
+    ))
 }
 
 /// Looks into a certificate in DER: its time and its names.
@@ -463,6 +486,39 @@ mod tests {
             levels("a.chat.example.org", &one),
             [Level::Fine, Level::Error]
         );
+    }
+
+    #[test]
+    fn who_asks_for_certificates_and_knows_no_authority_is_warned() {
+        let directory = scratch("authorities");
+        let findings = |listener: &str| {
+            let text = format!("[[listener]]\naddress = \"[::]:1\"\ntls = \"direct\"\n{listener}");
+            let outside = crate::config::Outside {
+                features: &[],
+                address: |_| Ok(()),
+                log_filter: |_| Ok(()),
+                cores: 1,
+            };
+            let config = crate::config::load("s.toml", &text, &outside).expect("valid");
+            check_client_authorities(&config, &directory)
+        };
+        assert_eq!(findings(""), None);
+        let asking = "client_certificates = \"request\"\n";
+        let finding = findings(asking).expect("a warning");
+        assert_eq!(finding.level, Level::Warning);
+        assert!(finding.text.starts_with("s.toml:4: "), "{finding}");
+        assert!(finding.text.contains("cert/client-ca.pem"), "{finding}");
+        fs::create_dir_all(directory.join("cert")).expect("ours");
+        fs::write(directory.join("cert/client-ca.pem"), "").expect("ours");
+        assert_eq!(findings(asking), None);
+        fs::remove_dir_all(&directory).expect("ours");
+    }
+
+    fn scratch(name: &str) -> std::path::PathBuf {
+        let name = format!("stonechat-check-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&path);
+        path
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Table, Write};
-use crate::auth::AccountRows;
+use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
 use crate::im::credentials::{ACCOUNT, PURGE, TOMBSTONE, purge_key};
 use crate::im::origin::ORIGIN;
@@ -13,7 +13,15 @@ use crate::shard::{NUMBERS, numbers_floor, numbers_range};
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &NUMBERS, &ORIGIN, &PENDING, &PURGE, &TOMBSTONE];
+pub const TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &ITERATIONS,
+    &NUMBERS,
+    &ORIGIN,
+    &PENDING,
+    &PURGE,
+    &TOMBSTONE,
+];
 
 /// The number above which the rows of this process begin. Waits for the disk.
 ///

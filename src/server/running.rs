@@ -19,11 +19,11 @@ use crate::config::Config;
 use crate::jid::Jid;
 use crate::shard::Control;
 use crate::store::Store;
-use crate::worker::{Address, Clock, Counters, Door, Order};
+use crate::worker::{Address, Clock, Counters, Door, Order, TlsContext};
 
 use super::accounts::AccountDesk;
 use super::admin::AdminActions;
-use super::certificates::CertificateSource;
+use super::certificates::{self, CertificateSource};
 use super::command::UserCommand;
 use super::log;
 use super::reload::{self, Reloaded};
@@ -36,6 +36,8 @@ pub struct Running {
     pub started: Config,
     pub current: Mutex<Arc<Config>>,
     pub certificates: CertificateSource,
+    /// What new handshakes are made with.
+    pub tls: Mutex<Arc<TlsContext>>,
     pub addresses: Vec<Address>,
     /// Where it listens, with the ports that the system chose.
     pub listeners: Vec<SocketAddr>,
@@ -75,12 +77,18 @@ impl Running {
     pub fn reload(&self) -> Result<Vec<String>, String> {
         // Held to the end: two reloads at once would give workers different configurations.
         let mut current = self.current.lock();
+        // Whatever comes of the rest: whoever rotates files has moved this one away.
+        self.audit.reopen();
         let path = self.certificates.config.as_deref();
         let load = || read_config(path);
         let outcome = reload::reload(&self.started, &current, load, |config| {
             self.certificates.context(config)
         });
-        let lines = reload::report(&outcome);
+        self.record(AuditEvent::Reload {
+            outcome: Attempt::of(&outcome),
+            by: By::Operator,
+        });
+        let mut lines = reload::report(&outcome);
         let level = match outcome {
             Ok(_) => ::log::Level::Info,
             // What the operator wanted is not in force.
@@ -89,20 +97,22 @@ impl Running {
         for line in &lines {
             ::log::log!(level, "reload {line:?}");
         }
-        self.record(AuditEvent::Reload {
-            outcome: Attempt::of(&outcome),
-            by: By::Operator,
-        });
         match outcome {
             Ok(reloaded) => {
-                *current = self.adopt(reloaded);
+                let (config, certificates) = self.adopt(reloaded);
+                for line in &certificates {
+                    ::log::info!("reload {line:?}");
+                }
+                lines.extend(certificates);
+                *current = config;
                 Ok(lines)
             }
             Err(_) => Err(lines.join("\n")),
         }
     }
 
-    fn adopt(&self, reloaded: Reloaded<crate::worker::TlsContext>) -> Arc<Config> {
+    /// Puts the new configuration in force; with it, a line for each host that shows another certificate.
+    fn adopt(&self, reloaded: Reloaded<TlsContext>) -> (Arc<Config>, Vec<String>) {
         let config = Arc::new(reloaded.config);
         log::set_filter(&config.log.filter);
         self.audit.configure(config.audit.when_full);
@@ -115,9 +125,27 @@ impl Running {
             });
         }
         let tls = Arc::new(reloaded.certificates);
+        let before = std::mem::replace(&mut *self.tls.lock(), Arc::clone(&tls));
+        let lines = self.record_certificates(Some(&before), &tls);
         self.order_all(|| Order::Tls(Arc::clone(&tls)));
         self.order_all(|| Order::Control(Control::Reconfigure(Arc::clone(&config))));
-        config
+        (config, lines)
+    }
+
+    /// Records which hosts show another certificate in `now` than in `before`, and says so to the operator.
+    pub fn record_certificates(
+        &self,
+        before: Option<&TlsContext>,
+        now: &TlsContext,
+    ) -> Vec<String> {
+        let mut lines = Vec::new();
+        for event in certificates::changes(before, now) {
+            if let AuditEvent::CertificateChanged { host, fingerprint } = &event {
+                lines.push(format!("changed: certificate of {host}: {fingerprint}"));
+            }
+            self.record(event);
+        }
+        lines
     }
 
     fn record(&self, event: AuditEvent) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -31,7 +31,7 @@ use super::doorman::{self, Doorman};
 use super::ports::ports;
 use super::rows::{TABLES, account_rows, first_numbers, purge_removed, store_directory};
 use super::running::Running;
-use super::settings::read_config;
+use super::settings::{cores, read_config};
 use super::shutdown::{House, end_by_panic};
 use super::{descriptors, log};
 
@@ -130,7 +130,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;
     let limits = DoorLimits {
         total_max: descriptors::connections_within(descriptors),
-        unproved_max: UNPROVED_PER_PREFIX_MAX,
+        unproved_max: config.c2s.unproved_per_address as usize,
     };
     let door = Door::new(limits, usize::from(count));
     let intake = Arc::new(Intake::default());
@@ -158,9 +158,9 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         store: &store,
         auth: &auth,
         audit: &audit,
-        on_panic: &on_panic,
         numbers_floor: first_numbers(&store)
             .map_err(|error| format!("numbers of rows: {error}"))?,
+        on_panic: &on_panic,
     };
     for seat in seats {
         workers.push(crew.start_worker(seat)?);
@@ -169,6 +169,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         started: config,
         current: Mutex::new(current),
         certificates,
+        tls: Mutex::new(Arc::clone(&tls)),
         addresses,
         listeners: doorman.listeners().map(|(_, address)| address).collect(),
         door,
@@ -178,6 +179,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         clock,
         test_offset_ms,
     });
+    // What was made just now nobody has seen; what was there before the start is no change.
+    running.record_certificates(None, &tls);
     let admin = Admin::start(&start.data, running.actions());
     let admin = admin.map_err(|error| format!("control socket: {error}"))?;
     announce(start, &running, &doorman);
@@ -200,7 +203,7 @@ fn joined(errors: Vec<crate::config::ConfigError>) -> String {
 
 fn worker_count(config: &Config) -> u8 {
     let wished = match config.server.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => cores(),
         count => usize::try_from(count).unwrap_or(usize::MAX),
     };
     // The id of a worker is a byte; no machine that we know has more cores.
@@ -290,8 +293,8 @@ struct Crew<'a> {
     store: &'a Store,
     auth: &'a Arc<AuthService>,
     audit: &'a Audit,
-    on_panic: &'a OnPanic,
     numbers_floor: u64,
+    on_panic: &'a OnPanic,
 }
 
 impl Crew<'_> {
@@ -388,7 +391,3 @@ fn announce(start: &Start, running: &Running, doorman: &Doorman) {
     }
     println!("add a user with: {command} --data {}", start.data.display());
 }
-
-/// Connections of one address (or IPv6 /64) that have not logged in: room for a company behind one address
-/// that reconnects after a restart, and little for an attacker, who needs twenty addresses to fill a server.
-const UNPROVED_PER_PREFIX_MAX: usize = 1_000;

@@ -120,6 +120,7 @@ mod tests {
             features: &[],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
         let place = Place {

@@ -240,6 +240,7 @@ impl<C: Core> Worker<C> {
             let Some(sender) = sender else { continue };
             let to = worker_at(index);
             let mut sent = false;
+            self.shard.channel_holds(to, sender.len());
             while !self.shard.outbox_is_empty(to) && !sender.is_full() {
                 let Some(batch) = self.shard.take_batch(to) else {
                     break;
@@ -282,9 +283,9 @@ impl<C: Core> Worker<C> {
         if !is_reading {
             patience_ms = INTAKE_RETRY_MS;
         }
-        let outbox_waits =
-            (0..self.outboxes.len()).any(|index| !self.shard.outbox_is_empty(worker_at(index)));
-        if outbox_waits {
+        let mesh_waits =
+            (0..self.outboxes.len()).any(|index| self.shard.waits_for(worker_at(index)));
+        if mesh_waits {
             patience_ms = MESH_RETRY_MS;
         }
         for due_ms in [self.shard.next_deadline(), self.deadlines.next_ms()]
