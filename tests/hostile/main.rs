@@ -36,6 +36,7 @@
 //! | 66 | storage | `crowd::a_full_mailbox_bounces_and_its_owner_finds_what_was_accepted`; offline.xmpp |
 
 mod bystanders;
+#[allow(dead_code)] // Some of it is for tests/operation.
 mod client;
 mod crowd;
 mod elements;
