@@ -37,10 +37,10 @@ pub(super) struct Cell {
 #[derive(Default)]
 pub(super) struct Mailbox {
     queue: VecDeque<Mail>,
-    own: usize,
+    own: u32,
     foreign: usize,
     foreign_bytes: usize,
-    leftovers: usize,
+    leftovers: u32,
 }
 
 /// What an account is told.
@@ -155,7 +155,7 @@ impl Mailbox {
 
     /// The account's own clients shall not be read further.
     pub fn is_full_of_own(&self) -> bool {
-        self.own >= limits::MAILBOX_OWN_COUNT_MAX
+        self.own as usize >= limits::MAILBOX_OWN_COUNT_MAX
     }
 
     /// What comes from elsewhere bounces.
