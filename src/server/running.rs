@@ -84,6 +84,10 @@ impl Running {
         let outcome = reload::reload(&self.started, &current, load, |config| {
             self.certificates.context(config)
         });
+        self.record(AuditEvent::Reload {
+            outcome: Attempt::of(&outcome),
+            by: By::Operator,
+        });
         let mut lines = reload::report(&outcome);
         let level = match outcome {
             Ok(_) => ::log::Level::Info,
@@ -93,10 +97,6 @@ impl Running {
         for line in &lines {
             ::log::log!(level, "reload {line:?}");
         }
-        self.record(AuditEvent::Reload {
-            outcome: Attempt::of(&outcome),
-            by: By::Operator,
-        });
         match outcome {
             Ok(reloaded) => {
                 let (config, certificates) = self.adopt(reloaded);
