@@ -276,10 +276,7 @@ impl Shard {
         sessions.reserve_exact(1);
         sessions.push(Session::new(id, jid.clone(), key));
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.phase = Phase::Bound;
-            stream.session = Some(SessionRef { actor, session: id });
-            stream.jid = Some(jid.clone());
-            stream.login = None;
+            stream.bound(SessionRef { actor, session: id }, jid.clone());
         }
         self.arm_stream(key);
         Ok(jid)
@@ -408,10 +405,7 @@ impl Shard {
             self.supplant(now, old);
         }
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.phase = Phase::Bound;
-            stream.session = Some(at);
-            stream.jid = Some(jid);
-            stream.login = None;
+            stream.bound(at, jid);
         }
         self.arm_stream(key);
         // Nothing is asked yet: the client must hear that it is resumed before anything else.
