@@ -24,10 +24,20 @@ pub struct Effects<A: Actor> {
 pub struct Delivery {
     pub session: SessionId,
     pub stanza: Stanza,
-    /// Number of its pending row: removed when the client has it (DESIGN section 20).
-    pub kept: Option<u64>,
-    /// Other sessions got it too.
-    pub shared: bool,
+    /// What it is owed; none when nobody misses it should it be lost with its session.
+    pub kept: Option<Kept>,
+}
+
+/// A message that some client of the account must get. Whoever holds it for a client carries this along; the
+/// last holder that ends without that client's acknowledgement finds it another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Given when the message came: its name and its place in the order of its account's messages.
+    pub number: u64,
+    /// It has a row under this number, which goes when a client has the message (DESIGN section 20).
+    pub is_stored: bool,
+    /// Others may hold it, too: they are told when a client has it.
+    pub is_shared: bool,
 }
 
 impl<A: Actor> Effects<A> {
@@ -70,7 +80,6 @@ impl<A: Actor> Effects<A> {
             session,
             stanza,
             kept: None,
-            shared: false,
         });
     }
 }

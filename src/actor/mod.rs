@@ -11,7 +11,7 @@ mod stage;
 mod ticket;
 mod turn;
 
-pub use effects::{Delivery, Effects};
+pub use effects::{Delivery, Effects, Kept};
 pub use envelope::{Envelope, Origin};
 pub use feature::{Catalog, Feature, IqRoute, Spec, Verb};
 pub use stage::{Draft, Stage};

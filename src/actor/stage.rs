@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::effects::Kept;
 use super::envelope::Origin;
 use super::turn::{Actor, Outcome, Turn};
 use crate::base::SessionId;
@@ -30,8 +31,8 @@ pub struct Draft {
     pub settle: Option<Origin>,
     /// Sessions that shall get it.
     pub targets: SmallVec<[SessionId; 4]>,
-    /// Number of the pending row under which it is kept.
-    pub kept: Option<u64>,
+    /// What it is owed, once that was decided.
+    pub kept: Option<Kept>,
 }
 
 impl Draft {

@@ -56,7 +56,7 @@ pub enum Change {
     Interested { session: SessionId },
     /// Messages kept while nobody could take them are due to this session.
     DeliverPending { session: SessionId },
-    /// A message was kept under this number that the session's full queue could not take.
+    /// The message of this number is stored and due to this session as soon as it has room.
     Missed { session: SessionId, number: u64 },
     /// Messages kept were counted.
     Counted(Tally),
@@ -150,7 +150,7 @@ impl Account {
             }
             Change::Missed { session, number } => {
                 if let Some(session) = self.session_mut(session) {
-                    session.missed.get_or_insert(number);
+                    session.owe(number);
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),

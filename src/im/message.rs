@@ -1,6 +1,6 @@
 //! Messages (RFC 6121 sections 5 and 8.5): who gets one, and what its sender hears when nobody does.
 
-use crate::actor::{Delivery, Draft, Outcome, Stop, Turn};
+use crate::actor::{Delivery, Draft, Kept, Outcome, Stop, Turn};
 use crate::config::Keep;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError, Type, delay_element, ns};
@@ -110,31 +110,27 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
     Ok(())
 }
 
-/// Inbound: whether it gets a pending row, and under which number (DESIGN section 20).
+/// Inbound: whether it is owed, and gets a pending row for that (DESIGN section 20).
 pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let type_ = draft.stanza.header.type_;
-    let is_storable =
-        |turn: &Turn<'_, Account>| is_storable(&draft.stanza) && !turn.actor.anonymous;
+    let is_storable = is_storable(&draft.stanza);
+    let anonymous = turn.actor.anonymous;
     if !draft.targets.is_empty() {
-        if turn.config.delivery.keep == Keep::Always && is_storable(turn) {
-            draft.kept = Some(pending::put(turn, &draft.stanza, turn.now.wall_ms)?);
+        if is_storable {
+            let kept = pending::owe(turn);
+            let is_stored = turn.config.delivery.keep == Keep::Always && !anonymous;
+            draft.kept = Some(match is_stored {
+                true => pending::put(turn, kept, &draft.stanza, turn.now.wall_ms)?,
+                false => kept,
+            });
         }
         return Ok(());
     }
     // The switch of XEP-0160 is about who is away: a session whose queue is full is not.
-    let full =
-        |session: &&Session| session.is_available() && session.priority >= 0 && session.is_full();
-    let is_missed = turn.actor.sessions.iter().any(|session| full(&session));
-    if is_storable(turn) && (is_missed || turn.catalog.has("offline")) {
-        pending::check_quota(turn, draft.stanza.charge())?;
-        let number = pending::put(turn, &draft.stanza, turn.now.wall_ms)?;
-        for session in turn.actor.sessions.iter().filter(full) {
-            turn.out.change.push(Change::Missed {
-                session: session.id,
-                number,
-            });
-        }
-        draft.kept = Some(number);
+    let is_missed = turn.actor.sessions.iter().any(Session::is_willing);
+    if is_storable && !anonymous && (is_missed || turn.catalog.has("offline")) {
+        let kept = pending::owe(turn);
+        draft.kept = Some(store(turn, kept, &draft.stanza, turn.now.wall_ms)?);
         return Ok(());
     }
     match type_ {
@@ -144,17 +140,41 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     }
 }
 
+/// Keeps what nobody can take now, within the quota, until somebody comes or has room.
+fn store(
+    turn: &mut Turn<'_, Account>,
+    kept: Kept,
+    stanza: &Stanza,
+    wall_ms: u64,
+) -> Result<Kept, Stop> {
+    let earlier = kept;
+    let kept = if kept.is_stored {
+        kept
+    } else {
+        pending::check_quota(turn, stanza.charge())?;
+        pending::put(turn, kept, stanza, wall_ms)?
+    };
+    // A cursor comes to what was stored before it began, and may have passed what is stored now.
+    let sessions = turn.actor.sessions.iter();
+    for session in sessions.filter(|s| s.is_willing() && !s.will_read(earlier)) {
+        turn.out.change.push(Change::Missed {
+            session: session.id,
+            number: kept.number,
+        });
+    }
+    Ok(kept)
+}
+
 /// Inbound, last: to the chosen sessions.
 pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some((&last, others)) = draft.targets.split_last() else {
         return Ok(());
     };
-    let (kept, shared) = (draft.kept, !others.is_empty());
+    let kept = draft.kept.map(|kept| among(kept, draft.targets.len()));
     let delivery = |session, stanza| Delivery {
         session,
         stanza,
         kept,
-        shared,
     };
     for &session in others {
         let stanza = draft.stanza.clone();
@@ -200,24 +220,30 @@ pub fn mailbox_full() -> StanzaError {
     )
 }
 
+/// So many sessions get it now.
+fn among(kept: Kept, sessions: usize) -> Kept {
+    Kept {
+        is_shared: kept.is_shared || sessions > 1,
+        ..kept
+    }
+}
+
 /// What a session that is over did not acknowledge: to other sessions, into the store, or back.
 pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
     match pending::leftover(turn.actor, held) {
         Leftover::Leave => Ok(()),
         Leftover::Bounce => Err(nobody()),
-        Leftover::Keep => {
-            pending::check_quota(turn, held.stanza.charge())?;
-            pending::put(turn, &held.stanza, held.wall_ms)?;
+        Leftover::Keep(kept) => {
+            store(turn, kept, &held.stanza, held.wall_ms)?;
             Ok(())
         }
         Leftover::Redeliver(sessions) => {
-            let shared = sessions.len() > 1;
+            let kept = held.kept.map(|kept| among(kept, sessions.len()));
             for session in sessions {
                 turn.out.deliver.push(Delivery {
                     session,
                     stanza: delayed(turn, held),
-                    kept: held.kept,
-                    shared,
+                    kept,
                 });
             }
             Ok(())

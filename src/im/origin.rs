@@ -86,7 +86,7 @@ pub fn recognise(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// # Errors
 /// Parks until the account is identified.
 pub fn remember(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    if draft.kept.is_none() {
+    if !draft.kept.is_some_and(|kept| kept.is_stored) {
         return Ok(());
     }
     let Some(mark) = mark_of(turn, draft) else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
-use crate::actor::{Stop, Turn};
+use crate::actor::{Kept, Stop, Turn};
 use crate::base::{AccountId, SessionId};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza, Type, delay_element, ns, read_stored};
@@ -23,21 +23,37 @@ pub static PENDING: Table = Table {
     about: "Messages that no client has acknowledged yet; key: account id, number by time",
 };
 
-/// Keeps a message that came at `wall_ms`; the number of its row.
+/// Owes a message that came just now to whoever gets it, without a row: it has no other place than its holders.
+pub fn owe(turn: &mut Turn<'_, Account>) -> Kept {
+    Kept {
+        number: turn.sequence.next(turn.now),
+        is_stored: false,
+        is_shared: false,
+    }
+}
+
+/// Keeps a message that came at `wall_ms`, in the order in which the messages came and not in that of their rows.
 ///
 /// # Errors
 /// Parks until the account is identified.
-pub fn put(turn: &mut Turn<'_, Account>, stanza: &Stanza, wall_ms: u64) -> Result<u64, Stop> {
+pub fn put(
+    turn: &mut Turn<'_, Account>,
+    kept: Kept,
+    stanza: &Stanza,
+    wall_ms: u64,
+) -> Result<Kept, Stop> {
     let account = account::identify(turn)?;
-    let number = turn.sequence.next(turn.now);
     let value = encode(stanza, wall_ms);
     turn.out.change.push(Change::Kept { bytes: value.len() });
     turn.out.write.push(Write::Put {
         table: &PENDING,
-        key: key(account, number),
+        key: key(account, kept.number),
         value,
     });
-    Ok(number)
+    Ok(Kept {
+        is_stored: true,
+        ..kept
+    })
 }
 
 /// The write that forgets a message.
@@ -136,44 +152,35 @@ pub fn encode(stanza: &Stanza, wall_ms: u64) -> Arc<[u8]> {
 /// What becomes of a delivery whose session ended before its client acknowledged it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leftover {
-    /// Other sessions take it now.
+    /// Other sessions have room for it now.
     Redeliver(SmallVec<[SessionId; 4]>),
-    /// It has no row yet and gets one.
-    Keep,
+    /// It waits in the store, where it gets a row if it has none yet.
+    Keep(Kept),
     /// Its sender hears an error.
     Bounce,
-    /// Its row waits in the store, another session has it, or nobody misses it.
+    /// A client has it, or nobody misses it.
     Leave,
 }
 
-/// Decides the fate of what a session that is over did not acknowledge.
+/// Decides the fate of what a session that is over did not acknowledge, when nobody else holds it.
 pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
     match (held.stanza.header.kind, held.stanza.header.type_) {
         // The requester would wait for ever.
         (Kind::Iq, Type::Get | Type::Set) => return Leftover::Bounce,
-        // A copy: whoever else wants one got it, and the message itself has a fate of its own.
-        (Kind::Message, _) if is_carbon(&held.stanza) => return Leftover::Leave,
-        (Kind::Message, _) if message::is_storable(&held.stanza) => {}
-        _ => return Leftover::Leave,
+        _ => {}
     }
-    let others: SmallVec<[SessionId; 4]> = account
-        .sessions
-        .iter()
-        .filter(|session| session.takes_messages())
-        .map(|s| s.id)
-        .collect();
-    match (others.is_empty(), held.shared, held.kept) {
-        (false, true, _) => Leftover::Leave,
-        (false, false, _) => Leftover::Redeliver(others),
-        (true, _, Some(_)) => Leftover::Leave,
-        (true, _, None) if account.anonymous => Leftover::Bounce,
-        (true, _, None) => Leftover::Keep,
+    // Presence and copies are owed to nobody.
+    let Some(kept) = held.kept else {
+        return Leftover::Leave;
+    };
+    let others = account.sessions.iter().filter(|s| s.has_room());
+    let others = others.filter(|session| !session.will_read(kept));
+    let others: SmallVec<[SessionId; 4]> = others.map(|session| session.id).collect();
+    match others.is_empty() {
+        false => Leftover::Redeliver(others),
+        true if account.anonymous => Leftover::Bounce,
+        true => Leftover::Keep(kept),
     }
-}
-
-/// Whether it is a copy (XEP-0280) that this server made: forged ones do not get so far.
-fn is_carbon(stanza: &Stanza) -> bool {
-    stanza.payload.has(ns::CARBONS, "received") || stanza.payload.has(ns::CARBONS, "sent")
 }
 
 fn key(account: AccountId, number: u64) -> RowKey {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::actor::Delivery;
-use crate::base::{SessionId, StreamKey, limits};
+use crate::actor::{Delivery, Kept};
+use crate::base::{SessionId, StreamKey, Uuid, limits};
 use crate::jid::Jid;
-use crate::stanza::Stanza;
+use crate::stanza::{Sender, Stanza};
 
 use super::acks::{Acks, Bounds};
 
@@ -16,6 +16,8 @@ pub struct Session {
     pub jid: Jid,
     /// The stream that carries it; none while it waits to be resumed.
     pub stream: Option<StreamKey>,
+    /// The client installation that it belongs to, if its login said so (XEP-0388 section 2.2). Nobody else is told.
+    pub user_agent: Option<Uuid>,
     /// The last available presence; none before the first and after `unavailable`.
     pub presence: Option<Stanza>,
     /// RFC 6121 section 4.7.2.3; 0 unless the presence says otherwise.
@@ -48,8 +50,8 @@ pub struct Flood {
     pub end: u64,
     /// A read is outstanding.
     pub asked: bool,
-    /// Rows that sessions of the account had in hand when it was asked.
-    pub in_hand: BTreeSet<u64>,
+    /// Messages that clients got since it was asked: their rows may still come with the answer.
+    pub gone: BTreeSet<u64>,
     pub backlog: VecDeque<Delivery>,
     pub backlog_bytes: usize,
 }
@@ -69,6 +71,7 @@ impl Session {
             id,
             jid,
             stream: Some(stream),
+            user_agent: None,
             presence: None,
             priority: 0,
             carbons: false,
@@ -91,7 +94,58 @@ impl Session {
     /// with a negative priority". A session whose client has not acknowledged for so long that its queue
     /// is full takes nothing more either: what comes now is kept for its return.
     pub fn takes_messages(&self) -> bool {
-        self.is_available() && self.priority >= 0 && !self.is_full()
+        self.is_willing() && !self.is_full()
+    }
+
+    /// It takes messages whenever it has room for them.
+    pub fn is_willing(&self) -> bool {
+        self.is_available() && self.priority >= 0
+    }
+
+    /// What its client has yet to get and this session holds; more of it may be in its stream.
+    pub fn kept(&self) -> impl Iterator<Item = &Kept> {
+        let unacked = self.acks.iter().flat_map(|acks| acks.unacked());
+        let backlog = self.flood.iter().flat_map(|flood| &flood.backlog);
+        let unacked = unacked.filter_map(|held| held.kept.as_ref());
+        unacked.chain(backlog.filter_map(|delivery| delivery.kept.as_ref()))
+    }
+
+    /// The same, for changes that another holder causes.
+    pub fn kept_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
+        let unacked = self.acks.iter_mut().flat_map(|acks| acks.kept_mut());
+        let backlog = self.flood.iter_mut().flat_map(|flood| &mut flood.backlog);
+        unacked.chain(backlog.map(|delivery| &mut delivery.kept))
+    }
+
+    /// Whether a cursor over what is stored brings it this message, or will.
+    pub fn will_read(&self, kept: Kept) -> bool {
+        let flood = self.flood.as_ref();
+        let is_ahead = flood.is_some_and(|flood| (flood.next..flood.end).contains(&kept.number));
+        let is_missed = self.missed.is_some_and(|first| first <= kept.number);
+        kept.is_stored && (is_ahead || is_missed)
+    }
+
+    /// What is stored from this number on is due to it, once it has room.
+    pub fn owe(&mut self, first: u64) {
+        self.missed = Some(self.missed.map_or(first, |missed| missed.min(first)));
+    }
+
+    /// Whether what was meant for another fits in besides what this session gets itself: as much as a cursor puts in.
+    pub fn has_room(&self) -> bool {
+        let room = self.acks.as_ref().map(|acks| acks.cursor_room());
+        self.takes_messages() && room.is_none_or(|(count, bytes)| count > 0 && bytes > 0)
+    }
+
+    /// What this sender is to it, for presence that waits.
+    pub fn sender(&self, from: Option<&Jid>) -> Sender {
+        let is_it = |from: &Jid| {
+            let mut joined = self.directed.iter();
+            joined.any(|to| to.bare_str() == from.bare_str())
+        };
+        match from.is_some_and(is_it) {
+            true => Sender::Joined,
+            false => Sender::Other,
+        }
     }
 
     /// Bytes that wait for its client's acknowledgement, or behind its flood.

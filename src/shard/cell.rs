@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::actor::{Loaded, Origin, Ticket};
+use crate::actor::{Kept, Loaded, Origin, Ticket};
 use crate::base::{Now, SessionId, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
-use crate::stanza::Stanza;
+use crate::stanza::{Newcomer, Stanza};
 
 /// A resident account.
 pub(super) struct Cell {
@@ -40,6 +40,8 @@ pub(super) struct Mailbox {
     own: usize,
     foreign: usize,
     foreign_bytes: usize,
+    bytes: usize,
+    leftovers: usize,
 }
 
 /// What an account is told.
@@ -84,7 +86,7 @@ impl Cell {
         let held = sessions
             .map(|session| session.queued_bytes())
             .sum::<usize>();
-        self.mailbox.foreign_bytes + held
+        self.mailbox.bytes + held
     }
 
     /// Nothing keeps it resident but the hope that it is needed again.
@@ -95,13 +97,15 @@ impl Cell {
 
 impl Mailbox {
     pub fn push(&mut self, mail: Mail) {
+        self.bytes += mail.charge();
         match &mail {
             Mail::Outbound { .. } => self.own += 1,
             Mail::Inbound { stanza, .. } => {
                 self.foreign += 1;
                 self.foreign_bytes += stanza.charge();
             }
-            Mail::Ended(_) | Mail::Leftover(_) => {}
+            Mail::Leftover(_) => self.leftovers += 1,
+            Mail::Ended(_) => {}
         }
         self.queue.push_back(mail);
     }
@@ -112,14 +116,7 @@ impl Mailbox {
 
     pub fn pop(&mut self) -> Option<Mail> {
         let mail = self.queue.pop_front()?;
-        match &mail {
-            Mail::Outbound { .. } => self.own -= 1,
-            Mail::Inbound { stanza, .. } => {
-                self.foreign -= 1;
-                self.foreign_bytes -= stanza.charge();
-            }
-            Mail::Ended(_) | Mail::Leftover(_) => {}
-        }
+        self.forget(&mail);
         if self.queue.is_empty() {
             // An idle account keeps no memory of a busy time.
             self.queue = VecDeque::new();
@@ -127,8 +124,59 @@ impl Mailbox {
         Some(mail)
     }
 
+    /// What leftovers are owed.
+    pub fn leftovers(&self) -> impl Iterator<Item = &Kept> {
+        // Most boxes hold none, and need no look.
+        let queue = (self.leftovers > 0).then_some(&self.queue);
+        queue.into_iter().flatten().filter_map(|mail| match mail {
+            Mail::Leftover(held) => held.kept.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// The same, for changes that another holder causes.
+    pub fn leftovers_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
+        let queue = (self.leftovers > 0).then_some(&mut self.queue);
+        queue.into_iter().flatten().filter_map(|mail| match mail {
+            Mail::Leftover(held) => Some(&mut held.kept),
+            _ => None,
+        })
+    }
+
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Takes out the presence that `newcomer` makes void. The head stays: its turn may be under way.
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) -> Vec<Mail> {
+        let is_void =
+            |mail: &Mail| matches!(mail, Mail::Inbound { stanza, .. } if newcomer.replaces(stanza));
+        let at = (1..self.queue.len()).filter(|&at| is_void(&self.queue[at]));
+        let at: Vec<usize> = at.collect();
+        let gone = at.into_iter().rev().filter_map(|at| self.queue.remove(at));
+        let gone: Vec<Mail> = gone.collect();
+        for mail in &gone {
+            self.forget(mail);
+        }
+        gone
+    }
+
+    fn forget(&mut self, mail: &Mail) {
+        self.bytes -= mail.charge();
+        match mail {
+            Mail::Outbound { .. } => self.own -= 1,
+            Mail::Inbound { stanza, .. } => {
+                self.foreign -= 1;
+                self.foreign_bytes -= stanza.charge();
+            }
+            Mail::Leftover(_) => self.leftovers -= 1,
+            Mail::Ended(_) => {}
+        }
+    }
+
+    /// How many stanzas of the account's own clients, and how many of others, wait.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.own, self.foreign)
     }
 
     /// The account's own clients shall not be read further.
@@ -139,5 +187,21 @@ impl Mailbox {
     /// What comes from elsewhere bounces.
     pub fn is_full_of_foreign(&self) -> bool {
         self.foreign >= limits::MAILBOX_COUNT_MAX || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX
+    }
+
+    /// Twice that: presence that makes nothing void does not get in either.
+    pub fn is_overfull_of_foreign(&self) -> bool {
+        self.foreign >= limits::MAILBOX_COUNT_MAX * 2
+            || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * 2
+    }
+}
+
+impl Mail {
+    fn charge(&self) -> usize {
+        match self {
+            Mail::Outbound { stanza, .. } | Mail::Inbound { stanza, .. } => stanza.charge(),
+            Mail::Leftover(held) => held.stanza.charge(),
+            Mail::Ended(_) => 0,
+        }
     }
 }

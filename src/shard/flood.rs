@@ -1,12 +1,9 @@
 //! Kept messages on their way to a session: a cursor over rows, pulled whenever its stream has room, and a
 //! backlog of what came meanwhile, so that the order stays.
 
-use std::collections::BTreeSet;
-
 use crate::actor::rows::Fence;
-use crate::actor::{Answer, Delivery};
+use crate::actor::{Answer, Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, limits};
-use crate::im::Session;
 use crate::im::pending;
 use crate::im::session::Flood;
 use crate::jid::Jid;
@@ -32,10 +29,8 @@ impl Shard {
         };
         if let Some(session) = cell.account.session_mut(session) {
             match &session.flood {
-                // What was kept since it began is due when it is over.
-                Some(flood) => {
-                    session.missed.get_or_insert(flood.end);
-                }
+                // What its cursor has passed may have come back since, and what was kept since it began is behind it.
+                Some(_) => session.owe(first),
                 None => {
                     session.flood = Some(Box::new(Flood {
                         next: first,
@@ -75,7 +70,7 @@ impl Shard {
             return;
         }
         if full {
-            self.waiting_floods.push((actor, id));
+            self.waiting_floods.insert((actor, id));
             return;
         }
         let mut range = pending::range(identity.id, flood.next, flood.end);
@@ -86,11 +81,6 @@ impl Shard {
             return;
         };
         flood.asked = true;
-        // Their clients may acknowledge them between the question and the answer.
-        let in_hand = self.rows_in_flight_of(actor, id);
-        if let Some(flood) = self.flood_of(actor, id) {
-            flood.in_hand = in_hand;
-        }
         self.flush_saves(now);
         let ask = Ask::Range {
             table: &pending::PENDING,
@@ -124,26 +114,27 @@ impl Shard {
         };
         let last = rows.last().and_then(|row| pending::number(&row.key));
         flood.next = last.map_or(flood.next, |last| last + 1);
-        let asked_with = std::mem::take(&mut flood.in_hand);
-        // A row that is on its way to this or another session is not sent again. Should that one end without
-        // its acknowledgement, it comes back as a leftover.
-        let mut in_flight = self.rows_in_flight_of(actor, id);
-        in_flight.extend(asked_with);
+        // What is on its way to this or another session is not sent again. Should that one end without its
+        // acknowledgement, it comes back as a leftover.
+        let mut has_holder = std::mem::take(&mut flood.gone);
+        has_holder.extend(self.in_flight_to(actor, id));
         for row in rows {
-            let number = pending::number(&row.key).filter(|number| !in_flight.contains(number));
+            let number = pending::number(&row.key).filter(|number| !has_holder.contains(number));
             let stanza = host
                 .as_ref()
                 .ok()
                 .and_then(|host| pending::decode(&row.value, host));
             match (number, stanza) {
                 (Some(number), Some(stanza)) => {
-                    let kept = Some(number);
-                    let shared = self.share_row(actor, id, number);
+                    let kept = Kept {
+                        number,
+                        is_stored: true,
+                        is_shared: self.share(actor, number),
+                    };
                     let delivery = Delivery {
                         session: id,
                         stanza,
-                        kept,
-                        shared,
+                        kept: Some(kept),
                     };
                     self.push(now, actor, delivery);
                 }
@@ -165,48 +156,6 @@ impl Shard {
         }
         // What did not fit into the backlog was kept and comes next.
         self.deliver_missed(now, actor, id);
-    }
-
-    fn flood_of(&mut self, actor: ActorKey, id: SessionId) -> Option<&mut Flood> {
-        let cell = self.cells.get_mut(actor)?;
-        cell.account.session_mut(id)?.flood.as_deref_mut()
-    }
-
-    /// Tells the sessions that hold a row for a client who is away that this one gets it, too; whether there are any.
-    fn share_row(&mut self, actor: ActorKey, id: SessionId, number: u64) -> bool {
-        let mut is_shared = false;
-        let sessions = self.cells.get_mut(actor).into_iter();
-        let sessions = sessions.flat_map(|cell| &mut cell.account.sessions);
-        for acks in sessions
-            .filter(|session| session.id != id)
-            .filter_map(|session| session.acks.as_mut())
-        {
-            is_shared |= acks.share(number);
-        }
-        is_shared
-    }
-
-    /// Numbers of the rows that are on their way to this session, or to another whose client is there.
-    fn rows_in_flight_of(&self, actor: ActorKey, id: SessionId) -> BTreeSet<u64> {
-        let sessions = self.cells.get(actor).into_iter();
-        let sessions = sessions.flat_map(|cell| &cell.account.sessions);
-        // A session whose client is away may never acknowledge, and the newcomer may be that very client.
-        let present = sessions.filter(|s| !s.ended && (s.stream.is_some() || s.id == id));
-        present
-            .flat_map(|session| self.rows_in_flight(session))
-            .collect()
-    }
-
-    /// Numbers of the rows that a session has not acknowledged, or that wait for its stream or behind its cursor.
-    fn rows_in_flight(&self, session: &Session) -> Vec<u64> {
-        let stream = session.stream.and_then(|key| self.streams.get(key));
-        let unwritten = stream.into_iter().flat_map(|stream| stream.outbound.kept());
-        let unacked = session.acks.iter().flat_map(|acks| acks.unacked());
-        let backlog = session.flood.iter().flat_map(|flood| &flood.backlog);
-        unwritten
-            .chain(unacked.filter_map(|held| held.kept))
-            .chain(backlog.filter_map(|delivery| delivery.kept))
-            .collect()
     }
 }
 

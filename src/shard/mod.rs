@@ -1,15 +1,20 @@
 //! One worker's whole state, driven by values in and values out: the glass box. Refuses to know sockets,
 //! threads, files and clocks.
 
+mod bounds;
 mod cell;
 mod control;
 mod deliver;
+mod ended;
 mod flood;
+mod holders;
 mod input;
 mod load;
 mod login;
 mod mesh;
+mod numbers;
 mod output;
+mod overfull;
 mod pipelines;
 mod route;
 mod save;
@@ -23,6 +28,7 @@ mod turns;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
 pub use mesh::Batch;
+pub use numbers::{NUMBERS, numbers_floor, numbers_range};
 pub use output::{Ask, Output};
 pub use pipelines::PIPELINES;
 pub use route::Routes;

@@ -30,8 +30,11 @@ pub(super) struct Promise {
 }
 
 /// What hangs on one save.
+#[derive(Default)]
 pub(super) struct SaveRecord {
     promises: Vec<Promise>,
+    /// The mark among its rows (`numbers.rs`).
+    mark: Option<u64>,
 }
 
 impl Shard {
@@ -79,8 +82,12 @@ impl Shard {
         }
         self.saves.puts.clear();
         let promises = std::mem::take(&mut self.saves.promises);
-        let writes: Vec<Write> = self.saves.writes.drain(..).flatten().collect();
-        let record = SaveRecord { promises };
+        let mut writes: Vec<Write> = self.saves.writes.drain(..).flatten().collect();
+        let mark = match writes.is_empty() {
+            true => None,
+            false => self.mark(&mut writes),
+        };
+        let record = SaveRecord { promises, mark };
         if writes.is_empty() {
             return self.saved(now, record, Answer::Saved);
         }
@@ -103,6 +110,9 @@ impl Shard {
                 "save_failed error={error} promises={}",
                 record.promises.len()
             );
+        }
+        if let (None, Some(mark)) = (error, record.mark) {
+            self.marked = self.marked.max(mark);
         }
         for promise in record.promises {
             if let (Some(error), Some(stanza)) = (error, &promise.bounce) {

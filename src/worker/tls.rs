@@ -25,6 +25,7 @@ pub struct TlsContext {
     certificates: Arc<Certificates>,
     client_verifier: Option<Arc<dyn ClientCertVerifier>>,
     handshake_timeout_ms: u64,
+    negotiation_timeout_ms: u64,
 }
 
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct TlsWishes {
     pub tickets: Arc<dyn ProducesTickets>,
     /// How long a client may take.
     pub handshake_timeout_ms: u64,
+    /// How long it may take to prove who it is.
+    pub negotiation_timeout_ms: u64,
 }
 
 /// Whether clients of a listener are asked for a certificate. One that does not chain to a known authority
@@ -103,12 +106,23 @@ impl TlsContext {
             certificates,
             client_verifier,
             handshake_timeout_ms: wishes.handshake_timeout_ms,
+            negotiation_timeout_ms: wishes.negotiation_timeout_ms,
         })
+    }
+
+    /// What each host shows, in the order of the configuration.
+    pub fn hosts(&self) -> &[HostCertificate] {
+        self.certificates.all()
     }
 
     /// How long a client may take.
     pub fn handshake_timeout_ms(&self) -> u64 {
         self.handshake_timeout_ms
+    }
+
+    /// How long it may take to prove who it is, from the opening of its stream.
+    pub fn negotiation_timeout_ms(&self) -> u64 {
+        self.negotiation_timeout_ms
     }
 }
 

@@ -173,10 +173,10 @@ fn new_certificates_are_for_new_sessions_only() {
     old.line();
     old.expect("before");
     let directory = Directory::new();
-    let (fresh, made) = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
-    assert!(made);
-    let (again, made) = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
-    assert!(!made && again.key.cert == fresh.key.cert);
+    let fresh = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+    assert!(fresh.made);
+    let again = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+    assert!(!again.made && again.key.cert == fresh.key.cert);
     server.reload(vec![fresh.clone()]);
     old.send("after\n");
     old.expect("after");

@@ -74,7 +74,7 @@ pub struct Judge {
     pub questions: BTreeMap<String, Question>,
     /// Counts crashes.
     pub life: u32,
-    /// Every message has a row from its arrival on.
+    /// Every message has a row from its arrival on, in the whole story.
     pub keeps_always: bool,
     /// The disk failed or slept at some time.
     pub had_faults: bool,
@@ -157,9 +157,7 @@ impl Judge {
         if !is_late {
             in_order(&mut at.live, from, number, session);
         }
-        // Today's wrong behaviour, SIM_SEED=0x1a: in `offline-only` mode what a lost session held gets its row when the
-        // session is given up, and so a number behind what was kept meanwhile.
-        if to_bare && self.single[at.account] && self.keeps_always {
+        if to_bare && self.single[at.account] {
             in_order(&mut at.bare, from, number, session);
         }
     }

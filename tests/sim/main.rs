@@ -15,6 +15,18 @@ use std::panic::catch_unwind;
 
 /// Seeds that are played when nobody asks for more.
 const SEEDS: u64 = 200;
+/// Seeds that showed a fault once. The faults are mended; a change of the story gives a seed another story, so where
+/// one could be told as a play, that is in `tests/scenarios/offline.xmpp` or `management.xmpp`, too.
+const MENDED: [u64; 8] = [
+    0x1a,   // order: what a lost session held got a row behind what was kept meanwhile
+    0x368,  // twice: held by a lost session, and in a newcomer's flood
+    0x4ca,  // the same
+    0x4f5,  // numbers of rows came again when a process started with its clock set back
+    0x5b7,  // lost: held by two lost sessions while a third was there
+    0x5cc,  // twice, as 0x368
+    0x11a2, // a burst of leftovers cost a session its connection
+    0x130f, // the same
+];
 /// Every so many seeds one is played twice.
 const TWICE: u64 = 8;
 
@@ -28,7 +40,8 @@ fn every_seed_satisfies_the_judge() {
     let from = std::env::var("SIM_FROM").map_or(0, |from| parse(&from));
     let count = std::env::var("SIM_SEEDS").map_or(SEEDS, |count| parse(&count));
     let mut failed = Vec::new();
-    for seed in from..from + count {
+    let mended = MENDED.into_iter().filter(|_| from == 0);
+    for seed in (from..from + count).chain(mended) {
         let outcome = catch_unwind(|| {
             let trace = story::play(seed, false);
             if seed % TWICE == 0 {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
@@ -18,14 +18,22 @@ use stonechat::im::origin::ORIGIN;
 use stonechat::im::pending::PENDING;
 use stonechat::jid::Jid;
 use stonechat::shard::{
-    Ask, Batch, CloseReason, Control, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
+    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
+    Seeds, Shard, numbers_floor, numbers_range,
 };
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
-pub const TABLES: &[&Table] = &[&ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN];
+pub const TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &ITERATIONS,
+    &TOMBSTONE,
+    &PENDING,
+    &ORIGIN,
+    &NUMBERS,
+];
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +53,8 @@ pub struct World {
     /// Failures that the auth thread holds back.
     held_back: Vec<(u64, WorkerId, Ticket, Answer)>,
     habits: Habits,
+    /// No service answers while this is set.
+    pub services_are_mute: bool,
     /// The disk does not sync while this is set.
     pub disk_is_asleep: bool,
     /// A hash of everything that left the shards, by which two runs of one seed can be compared.
@@ -149,6 +159,14 @@ impl World {
         let mut chance = Rng::from_seed(seed_bytes(seed ^ 0x5eed));
         let config = Arc::new(config);
         let routes = Routes::new(HashSeed(7, 7), workers);
+        let numbers = Request::Range {
+            table: &NUMBERS,
+            range: numbers_range(),
+        };
+        let floor = match store.lock().apply(numbers) {
+            Answer::Range { rows, .. } => numbers_floor(&rows).expect("nothing is damaged"),
+            other => panic!("a process starts with a store that reads: {other:?}"),
+        };
         let shards = (0..workers).map(|worker| {
             let mut rng = [0; 32];
             chance.fill(&mut rng);
@@ -161,7 +179,7 @@ impl World {
                 worker_count: workers,
             };
             Worker {
-                shard: Shard::new(place, Arc::clone(&config), routes.clone(), seeds),
+                shard: Shard::new(place, Arc::clone(&config), routes.clone(), seeds, floor),
                 answers: Vec::new(),
                 unsynced: VecDeque::new(),
                 arrivals: VecDeque::new(),
@@ -182,6 +200,7 @@ impl World {
             conns: Vec::new(),
             held_back: Vec::new(),
             habits,
+            services_are_mute: false,
             disk_is_asleep: false,
             trace: 0,
         }
@@ -200,11 +219,15 @@ impl World {
             config,
             self.store,
             self.accounts,
-            // No process starts within the millisecond in which the last one ended.
-            self.now.plus_ms(1_000),
+            self.now,
         );
         world.trace = trace;
         world
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn set_wall_clock(&mut self, wall_ms: u64) {
+        self.now.wall_ms = wall_ms;
     }
 
     pub fn register(&mut self, localpart: &str, password: &str) {
@@ -213,6 +236,11 @@ impl World {
             .add("localhost", localpart, &secret, self.now)
             .expect("a fresh name");
         self.store.lock().sync().expect("no fault is set");
+    }
+
+    /// The store fails from now on, whatever it is asked.
+    pub fn break_store(&mut self) {
+        self.store.lock().set_fault(Some(StoreError::Broken));
     }
 
     /// Disables an account, as the operator does.
@@ -361,7 +389,27 @@ impl World {
             return false;
         };
         self.perform(event);
+        self.assert_bounds();
         true
+    }
+
+    /// Every queue is below its bound.
+    pub fn assert_bounds(&self) {
+        for (at, worker) in self.workers.iter().enumerate() {
+            let overflows = worker.shard.overflows();
+            assert!(overflows.is_empty(), "worker {at}: {overflows:?}");
+        }
+    }
+
+    /// So many batches fit into each channel from now on.
+    pub fn widen_channels(&mut self, batches: usize) {
+        self.habits.channel_batches = batches;
+    }
+
+    /// On which worker an account lives.
+    pub fn home(&self, localpart: &str) -> WorkerId {
+        let jid = Jid::parse(&format!("{localpart}@localhost")).expect("a prepared name");
+        Routes::new(HashSeed(7, 7), self.workers.len() as u8).home(&jid)
     }
 
     /// Something left a shard.
@@ -482,7 +530,11 @@ impl World {
     fn possible(&self) -> Vec<Event> {
         let mut events = Vec::new();
         for (at, worker) in self.workers.iter().enumerate() {
-            events.extend((0..worker.answers.len()).map(|answer| Event::Answer(at, answer)));
+            let answers = match self.services_are_mute {
+                true => 0,
+                false => worker.answers.len(),
+            };
+            events.extend((0..answers).map(|answer| Event::Answer(at, answer)));
             for from in 0..self.workers.len() {
                 if !self.mesh[from][at].is_empty() {
                     events.push(Event::Batch(from, at));
@@ -543,6 +595,10 @@ impl World {
             Event::Batch(from, to) => {
                 if let Some(batch) = self.mesh[from][to].pop_front() {
                     self.workers[to].shard.handle(now, Input::Mesh(batch));
+                    let left = self.mesh[from][to].len();
+                    self.workers[from]
+                        .shard
+                        .channel_holds(WorkerId(to as u8), left);
                     self.outputs(to);
                 }
             }
@@ -672,7 +728,7 @@ impl World {
                     }
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
-                Output::Audit(_) => {}
+                Output::Audit(_) | Output::Proved(_) => {}
             }
         }
     }
@@ -831,6 +887,7 @@ pub fn config(options: &str) -> Result<Config, String> {
         features: &names,
         address: |_| Ok(()),
         log_filter: |_| Ok(()),
+        cores: 1,
     };
     load("scene", &text, &outside).map_err(|errors| format!("{errors:?}"))
 }

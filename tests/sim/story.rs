@@ -19,6 +19,8 @@ struct Story {
     devices: Vec<Device>,
     accounts: usize,
     chance: Rng,
+    /// What was added to the stories later draws from here, so that older seeds go on telling theirs.
+    later: Rng,
     options: Options,
 }
 
@@ -36,8 +38,12 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     let mut story = Story::new(seed, is_loud);
     let crashes = story.one_in(3);
     let faults = story.one_in(3);
+    let jumps = story.later.below(3) == 0;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
+        if jumps && story.later.below(25) == 0 {
+            story.set_clock();
+        }
         for _ in 0..story.below(20) {
             story.world.step();
         }
@@ -52,6 +58,8 @@ impl Story {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&(seed ^ 0xcafe_0000).to_le_bytes());
         let mut chance = Rng::from_seed(bytes);
+        bytes[8] = 1;
+        let later = Rng::from_seed(bytes);
         let mut below = |bound: u32| chance.below(bound);
         let options = Options {
             keep: if below(3) == 0 {
@@ -97,6 +105,7 @@ impl Story {
             devices,
             accounts,
             chance,
+            later,
             options,
         }
     }
@@ -229,6 +238,20 @@ impl Story {
         self.world.advance(ms);
     }
 
+    /// An administrator corrects the wall clock, by milliseconds or years.
+    fn set_clock(&mut self) {
+        let most_ms = [5, 2_000, 7_200_000, 100_000_000_000][self.later.below(4) as usize];
+        let ms = self.later.next_u64() % most_ms;
+        let now_ms = self.world.now.wall_ms;
+        let wall_ms = match self.later.below(2) {
+            0 => now_ms + ms,
+            _ => now_ms - ms,
+        };
+        self.judge
+            .say(|| format!("the clock goes from {now_ms} to {wall_ms}"));
+        self.world.set_wall_clock(wall_ms);
+    }
+
     fn fault(&mut self) {
         self.judge.had_faults = true;
         let which = self.below(6);
@@ -255,6 +278,13 @@ impl Story {
 
     fn reload(&mut self) {
         self.options.ask_after = 1 + self.below(6) as u32;
+        if self.later.below(4) == 0 {
+            self.options.keep = match self.options.keep {
+                "always" => "offline-only",
+                _ => "always",
+            };
+            self.judge.keeps_always = false;
+        }
         let config = Arc::new(self.options.config());
         self.world.control(&Control::Reconfigure(config));
     }

@@ -1,0 +1,101 @@
+//! Numbers of rows across restarts. A number must never come again, and none before one that was given, whatever
+//! the wall clock says when the next process starts. So each worker's saves carry a mark along, ahead of all that it has
+//! given, and the next process begins above the highest mark. Refuses to know what the numbers are for.
+
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Table, Write};
+use crate::base::{Sequence, WorkerId, limits};
+
+use super::Shard;
+
+/// One row for each worker that ever gave a number that was stored.
+pub static NUMBERS: Table = Table {
+    name: "numbers",
+    durability: Durability::Soon,
+    export: Export::Never,
+    about: "Marks above all numbers of stored rows; key: worker; value: a number, big-endian",
+};
+
+/// All rows of [`NUMBERS`].
+pub fn numbers_range() -> RowRange {
+    RowRange {
+        from: RowKey::new(&[]),
+        to: RowKey::new(&[u8::MAX; 2]),
+        count_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+/// The number above which a process may begin that finds these rows of [`NUMBERS`]; none if one is damaged,
+/// because guessing could give a number twice. All workers begin above the same one: an account may have had its home
+/// elsewhere.
+pub fn numbers_floor(rows: &[Row]) -> Option<u64> {
+    rows.iter().try_fold(0, |floor, row| {
+        let mark = row.value.as_slice().try_into().ok()?;
+        Some(u64::from_be_bytes(mark).max(floor))
+    })
+}
+
+impl Shard {
+    /// Adds a mark to what is being saved if it may hold numbers above the last durable one, or soon will; the
+    /// mark. In the same save as the rows: after a crash both are there or neither.
+    pub(super) fn mark(&self, writes: &mut Vec<Write>) -> Option<u64> {
+        let mark = mark_for(self.sequence.last(), self.marked)?;
+        writes.push(put(self.place.worker, mark));
+        Some(mark)
+    }
+}
+
+/// The next mark, half of its lead before the last one is reached.
+fn mark_for(last: u64, marked: u64) -> Option<u64> {
+    let lead = Sequence::count_in(limits::NUMBERS_AHEAD_MS);
+    (last.saturating_add(lead / 2) > marked).then(|| last.saturating_add(lead))
+}
+
+fn put(worker: WorkerId, mark: u64) -> Write {
+    Write::Put {
+        table: &NUMBERS,
+        key: RowKey::new(&[worker.0]),
+        value: mark.to_be_bytes()[..].into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(worker: u8, value: &[u8]) -> Row {
+        Row {
+            key: RowKey::new(&[worker]),
+            value: value.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_process_begins_above_the_highest_mark_of_all_workers() {
+        assert_eq!(numbers_floor(&[]), Some(0));
+        let rows = [
+            row(0, &7_u64.to_be_bytes()),
+            row(u8::MAX, &9_u64.to_be_bytes()),
+        ];
+        assert_eq!(numbers_floor(&rows), Some(9));
+        let range = numbers_range();
+        assert!(
+            rows.iter()
+                .all(|row| range.from <= row.key && row.key < range.to)
+        );
+    }
+
+    #[test]
+    fn a_damaged_mark_is_no_reason_to_guess() {
+        assert_eq!(numbers_floor(&[row(0, b"short")]), None);
+    }
+
+    #[test]
+    fn no_number_is_saved_that_is_not_below_a_mark() {
+        let lead = Sequence::count_in(limits::NUMBERS_AHEAD_MS);
+        assert_eq!(mark_for(5, 0), Some(5 + lead));
+        assert_eq!(mark_for(5 + lead / 2, 5 + lead), None);
+        let next = 6 + lead / 2;
+        assert_eq!(mark_for(next, 5 + lead), Some(next + lead));
+    }
+}
