@@ -310,6 +310,13 @@ impl World {
         std::mem::take(&mut self.conns[conn.0].downstream)
     }
 
+    /// The simulated connection gives back what it needed for reading and writing.
+    pub fn forget_buffers(&mut self, conn: ConnId) {
+        let conn = &mut self.conns[conn.0];
+        conn.upstream.shrink_to_fit();
+        conn.unread.shrink_to_fit();
+    }
+
     pub fn is_closed(&self, conn: ConnId) -> bool {
         self.conns[conn.0].closed
     }
