@@ -286,10 +286,7 @@ impl Shard {
         session.user_agent = login.profile.user_agent();
         sessions.push(session);
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.phase = Phase::Bound;
-            stream.session = Some(SessionRef { actor, session: id });
-            stream.jid = Some(jid.clone());
-            stream.login = None;
+            stream.bound(SessionRef { actor, session: id }, jid.clone());
         }
         self.arm_stream(key);
         Ok(jid)
@@ -446,10 +443,7 @@ impl Shard {
             self.supplant(now, old);
         }
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.phase = Phase::Bound;
-            stream.session = Some(at);
-            stream.jid = Some(jid);
-            stream.login = None;
+            stream.bound(at, jid);
         }
         self.arm_stream(key);
         // Nothing is asked yet: the client must hear that it is resumed before anything else.

@@ -39,6 +39,7 @@ pub struct StreamState {
     pub prefix: AddressPrefix,
     /// The peer's address, for audit and log.
     pub peer: Arc<str>,
+    /// What the handshake proved; none in plaintext, and none once a session is bound, when nobody asks any more.
     pub tls: Option<Box<TlsFacts>>,
     pub phase: Phase,
     pub outbound: Outbound,
@@ -297,6 +298,17 @@ impl StreamState {
         if let Phase::Authenticating(sasl) = &mut self.phase {
             sasl.ticket = Some(ticket);
         }
+    }
+
+    /// It carries a session. What only the negotiation needed goes: most of the time of most streams is idle
+    /// from here on, and 300 bytes each are a third of a gigabyte for a million.
+    pub fn bound(&mut self, session: SessionRef, jid: Jid) {
+        self.phase = Phase::Bound;
+        self.session = Some(session);
+        self.jid = Some(jid);
+        self.login = None;
+        self.said_from = None;
+        self.tls = None;
     }
 
     /// A new header is awaited.
