@@ -36,7 +36,8 @@ fn open(client: &mut Client, host: &str) -> String {
 }
 
 fn listed(features: &str, element: &str) -> Vec<String> {
-    let parts = features.split(&format!("<{element}>")).skip(1);
+    let start = format!("<{element}>");
+    let parts = features.split(start.as_str()).skip(1);
     parts
         .map(|part| part.split('<').next().unwrap().to_owned())
         .collect()
@@ -217,7 +218,7 @@ fn a_certificate_logs_its_owner_in_and_nobody_else() {
     assert!(!offers(known("juliet@verona.example")).1);
     fs::write(server.data().join("cert/client-ca.pem"), root.pem()).unwrap();
     server.tool(&["reload"], "");
-    let mut external = |certificate, authzid: &str| {
+    let external = |certificate, authzid: &str| {
         let (mut client, offered) = offers(certificate);
         assert!(offered);
         let authzid = match authzid {

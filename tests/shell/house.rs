@@ -156,7 +156,7 @@ impl Server {
 
     /// Replaces the certificates of all workers by those of these hosts.
     pub fn reload(&self, hosts: Vec<HostCertificate>) {
-        let context = context(hosts, None, &self.tickets);
+        let context = context(hosts, None, &self.tickets, 30_000);
         for address in &self.addresses {
             address.order(Order::Tls(Arc::clone(&context)));
         }
