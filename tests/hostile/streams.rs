@@ -170,7 +170,12 @@ fn a_drain_says_where_to_go() {
 // sent by the initiating entity"; what is no language tag is none, however long.
 #[test]
 fn a_language_of_the_stream_is_that_of_its_stanzas_if_it_is_one() {
-    for (said, stamped) in [("it", true), ("pt-BR", true), (&*"x".repeat(3_000), false), ("e&lt;", false)] {
+    for (said, stamped) in [
+        ("it", true),
+        ("pt-BR", true),
+        (&*"x".repeat(3_000), false),
+        ("e&lt;", false),
+    ] {
         let mut world = world("");
         let conn = world.connect_secure(1);
         let header = HEADER.replace(" to=", &format!(" xml:lang='{said}' to="));
@@ -186,7 +191,10 @@ fn a_language_of_the_stream_is_that_of_its_stanzas_if_it_is_one() {
         assert!(message.contains("<body>Ciao</body>"), "{message}");
         assert_eq!(message.contains(" xml:lang="), stamped, "{message}");
         if stamped {
-            assert!(message.contains(&format!(" xml:lang='{said}'")), "{message}");
+            assert!(
+                message.contains(&format!(" xml:lang='{said}'")),
+                "{message}"
+            );
         }
     }
 }
