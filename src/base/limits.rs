@@ -43,6 +43,9 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// The same once half of [`HANDSHAKES_MAX`] is taken: two round trips of the slowest honest network fit, and
 /// those who stall give their places to others soon.
 pub const HANDSHAKE_CROWDED_MS: u64 = 2_000;
+/// Connections of one address (or IPv6 /64) that have not logged in: room for a company behind one address that
+/// reconnects after a restart, and little for an attacker, who needs twenty addresses to fill a server.
+pub const UNPROVED_PER_PREFIX_MAX: u32 = 1_000;
 /// Time a closed stream waits for the peer's `</stream:stream>` (RFC 6120 section 4.4).
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// SASL attempts on one stream; RFC 6120 section 6.4.5 recommends at least 2 and no more than 5.
@@ -77,6 +80,11 @@ pub const UNACKED_COUNT_MAX: usize = 500;
 pub const UNACKED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a session waits for its client after the connection is lost.
 pub const RESUME_TIMEOUT_MS: u64 = 300_000;
+/// Sessions that are over whose count of handled stanzas one worker still knows, about 200 bytes each: what a
+/// worker with many phones loses in half an hour.
+pub const ENDED_COUNT_MAX: usize = 8_192;
+/// How long it knows it: who comes back later than this begins anew anyway.
+pub const ENDED_MS: u64 = 3_600_000;
 /// Stanzas sent before the server asks for an acknowledgement by itself.
 pub const ACK_REQUEST_AFTER: u32 = 5;
 /// An unsettled stanza is bounced after this (DESIGN section 20).
@@ -185,6 +193,12 @@ pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub const DRAIN_TIMEOUT_MS: u64 = 10_000;
 /// Audit records that may wait for the disk; beyond it `audit.when_full` decides.
 pub const AUDIT_SPOOL_COUNT_MAX: usize = 10_000;
+/// How long the end of the process waits for the audit file: a full spool is three megabytes, and a disk that
+/// does not take them in this time is broken. A supervisor waits longer before it kills (systemd: 90 s).
+pub const AUDIT_STOP_MS: u64 = 5_000;
+/// How long a stopping server waits for its workers to store what sessions held that are over: the store's queue
+/// is answered within a second or two on a disk that is alive.
+pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);
 const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
@@ -192,13 +206,15 @@ const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);
 const _: () = assert!(SCRAM_ITERATIONS_MIN <= SCRAM_ITERATIONS);
 const _: () = assert!(SCRAM_ITERATIONS <= SCRAM_ITERATIONS_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= ELEMENT_BYTES_MAX);
-const _: () = assert!(ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
+const _: () = assert!(2 * ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
+const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
 const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
+const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);

@@ -89,10 +89,12 @@ pub fn live_part(started: &Config, new: &Config) -> Config {
     config.store = started.store.clone();
     config.server.workers = started.server.workers;
     config.server.pin = started.server.pin;
+    config.c2s.unproved_per_address = started.c2s.unproved_per_address;
     config.audit.file.clone_from(&started.audit.file);
     config.file.listener.clone_from(&config.listeners);
     config.file.store = config.store.clone();
     config.file.server = config.server.clone();
+    config.file.c2s = config.c2s.clone();
     config.file.audit = config.audit.clone();
     config.file.features.clone_from(&started.file.features);
     config
@@ -151,6 +153,7 @@ mod tests {
             features: &["ping"],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         load("s.toml", text, &outside).expect("valid")
     }
@@ -268,6 +271,8 @@ address = "[::]:5222"
 tls = "none"
 require_tls = false
 proxy_protocol = true
+[c2s]
+unproved_per_address = 5
 [store]
 cache = "2 MiB"
 reserve_free = "1 MiB"

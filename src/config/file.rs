@@ -179,6 +179,10 @@ pub struct C2s {
     /// Time for the TLS handshake alone.
     /// reload: live
     pub handshake_timeout: Duration,
+    /// Connections of one address (of a /64 network with IPv6) that have not logged in; further ones are closed at
+    /// once. Behind a proxy it is the address that the PROXY header tells; the machine's own is not counted.
+    /// reload: restart
+    pub unproved_per_address: u32,
     /// Stanzas a second that one client may send for long; it is read more slowly beyond.
     /// reload: live
     pub rate_stanzas_per_s: u32,
@@ -429,6 +433,7 @@ impl Default for C2s {
             ping_timeout: Duration::from_ms(limits::PING_TIMEOUT_MS),
             negotiation_timeout: Duration::from_ms(limits::NEGOTIATION_TIMEOUT_MS),
             handshake_timeout: Duration::from_ms(limits::HANDSHAKE_TIMEOUT_MS),
+            unproved_per_address: limits::UNPROVED_PER_PREFIX_MAX,
             rate_stanzas_per_s: limits::RATE_STANZAS_PER_S,
             rate_stanzas_burst: limits::RATE_STANZAS_BURST,
             rate_bytes_per_s: Size::from_bytes(limits::RATE_BYTES_PER_S),

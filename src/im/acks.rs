@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use crate::actor::Kept;
-use crate::stanza::{Header, Stanza};
+use crate::stanza::{Header, Newcomer, Stanza};
 
 /// Counters and queues of one session with stream management.
 pub struct Acks {
@@ -23,6 +23,10 @@ pub struct Acks {
     unacked: VecDeque<Unacked>,
     unacked_bytes: usize,
     bounds: Bounds,
+    /// Since when the queue has been full without an acknowledgement, on the monotonic clock.
+    full_since_ms: Option<u64>,
+    /// While the client is away: how many of the queue it may have seen, so that they count whatever comes.
+    seen: usize,
     /// `<r/>` was sent and not answered: so many stanzas went out behind it.
     asked: Option<u32>,
     /// Number of the last inbound stanza, modulo 2^32.
@@ -78,6 +82,8 @@ impl Acks {
             unacked: VecDeque::new(),
             unacked_bytes: 0,
             bounds,
+            full_since_ms: None,
+            seen: 0,
             asked: None,
             received: 0,
             resumed: 0,
@@ -126,6 +132,10 @@ impl Acks {
         let count = (h.wrapping_sub(self.acked) as usize).min(self.unacked.len());
         self.acked = h;
         self.asked = None;
+        self.seen = self.seen.saturating_sub(count);
+        if count > 0 {
+            self.full_since_ms = None;
+        }
         let gone: usize = self
             .unacked
             .range(..count)
@@ -141,9 +151,43 @@ impl Acks {
         self.acked.wrapping_add(self.unacked.len() as u32)
     }
 
-    /// The connection was lost, and any open question with it.
-    pub fn detached(&mut self) {
+    /// The connection was lost, and any open question with it. So many of the queue were never written.
+    pub fn detached(&mut self, unwritten: usize) {
         self.asked = None;
+        self.full_since_ms = None;
+        self.seen = self.unacked.len().saturating_sub(unwritten);
+    }
+
+    /// Stanzas of a session whose client is away that were never written.
+    pub fn unwritten_count(&self) -> usize {
+        self.unacked.len() - self.seen
+    }
+
+    /// Drops the presence that `newcomer` makes void, among the last `unwritten` of the queue: what was written counts,
+    /// for the client may have counted it.
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>, unwritten: usize) {
+        let first = self.unacked.len().saturating_sub(unwritten);
+        for at in (first..self.unacked.len()).rev() {
+            if newcomer.replaces(&self.unacked[at].stanza)
+                && let Some(gone) = self.unacked.remove(at)
+            {
+                self.unacked_bytes -= gone.stanza.charge();
+            }
+        }
+    }
+
+    /// Notes whether the queue is full; to be called when it grew or shrank.
+    pub fn watch(&mut self, now_ms: u64) {
+        if !self.is_full() {
+            self.full_since_ms = None;
+        } else {
+            self.full_since_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// Since when the queue has been full without an acknowledgement.
+    pub fn full_since_ms(&self) -> Option<u64> {
+        self.full_since_ms
     }
 
     /// What the client has not acknowledged, oldest first.
@@ -164,6 +208,7 @@ impl Acks {
     /// The queue, for a session that ends.
     pub fn take_unacked(&mut self) -> VecDeque<Unacked> {
         self.unacked_bytes = 0;
+        self.seen = 0;
         std::mem::take(&mut self.unacked)
     }
 
@@ -172,8 +217,8 @@ impl Acks {
         self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
     }
 
-    /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]);
-    /// presence, IQs and copies have no other place, so there is an end to them here.
+    /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]),
+    /// presence coalesces; for answers, errors, copies, and the presence of ever more senders there is an end here.
     pub fn is_overfull(&self) -> bool {
         self.unacked.len() >= self.bounds.count_max * 2
             || self.unacked_bytes >= self.bounds.bytes_max * 2

@@ -1,9 +1,11 @@
 //! One worker's whole state, driven by values in and values out: the glass box. Refuses to know sockets,
 //! threads, files and clocks.
 
+mod bounds;
 mod cell;
 mod control;
 mod deliver;
+mod ended;
 mod flood;
 mod holders;
 mod input;
@@ -12,6 +14,7 @@ mod login;
 mod mesh;
 mod numbers;
 mod output;
+mod overfull;
 mod pipelines;
 mod route;
 mod save;

@@ -35,6 +35,11 @@ impl Routes {
 }
 
 impl Shard {
+    fn send(&mut self, to: WorkerId, envelope: Envelope) {
+        self.outboxes.push(to, envelope);
+        self.count_outboxes();
+    }
+
     /// Brings an envelope to the home of its address.
     pub(super) fn route(&mut self, now: Now, envelope: Envelope) {
         let (stanza, settle) = match envelope {
@@ -42,7 +47,7 @@ impl Shard {
                 return self.settled(now, origin);
             }
             Envelope::Settled(origin) => {
-                return self.outboxes.push(origin.worker, Envelope::Settled(origin));
+                return self.send(origin.worker, Envelope::Settled(origin));
             }
             Envelope::Stanza { stanza, settle } => (stanza, settle),
         };
@@ -53,11 +58,16 @@ impl Shard {
         let served = self.config.host(to.domainpart()).is_some();
         if served && to.localpart().is_some() {
             let home = self.routes.home(to);
+            log::trace!(
+                "stanza_routed trace={} kind={} to-worker={}",
+                stanza.header.trace,
+                stanza.header.kind.name(),
+                home.0
+            );
             if home == self.place.worker {
                 self.post(now, &to.clone(), Mail::Inbound { stanza, settle });
             } else {
-                self.outboxes
-                    .push(home, Envelope::Stanza { stanza, settle });
+                self.send(home, Envelope::Stanza { stanza, settle });
             }
             return;
         }

@@ -2,6 +2,7 @@
 //! causes.
 
 mod build;
+mod coalesce;
 mod delay;
 mod error;
 mod header;
@@ -12,6 +13,7 @@ mod read;
 mod stream_error;
 
 pub use build::{reply_error, reply_result, server_message};
+pub use coalesce::{Newcomer, Sender};
 pub use delay::{delay_element, stamp};
 pub use error::{Condition, ErrorType, StanzaError};
 pub use header::{Header, Kind, Type};

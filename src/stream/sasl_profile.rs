@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::actor::Ticket;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
-use crate::base::{Secret, limits};
+use crate::base::{Secret, Uuid, limits};
 use crate::jid::Jid;
 use crate::stanza::{StreamCondition, StreamError, ns};
 
@@ -94,6 +94,9 @@ impl StreamState {
                     bind: element
                         .child(ns::BIND2, "bind")
                         .map(|bind| BindWish::read(&bind)),
+                    user_agent: element
+                        .child(ns::SASL2, "user-agent")
+                        .and_then(|agent| Uuid::parse_v4(&agent.attribute("id")?)),
                 };
                 self.begin(cx, element.attribute("mechanism"), data, profile)
             }

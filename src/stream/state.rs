@@ -39,6 +39,7 @@ pub struct StreamState {
     pub prefix: AddressPrefix,
     /// The peer's address, for audit and log.
     pub peer: Arc<str>,
+    /// What the handshake proved; none in plaintext, and none once a session is bound, when nobody asks any more.
     pub tls: Option<Box<TlsFacts>>,
     pub phase: Phase,
     pub outbound: Outbound,
@@ -66,6 +67,8 @@ pub struct StreamState {
     pub armed_for_ms: u64,
     /// Bytes of its queue that the worker's load was last told of.
     pub counted_bytes: usize,
+    /// Bytes that it was offered last and refused: they wait in the shell.
+    pub unread_bytes: usize,
     /// It has output that the shell was not told of yet.
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
@@ -172,6 +175,7 @@ impl StreamState {
             pinged_at_ms: None,
             armed_for_ms: u64::MAX,
             counted_bytes: 0,
+            unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
             framer: Framer::new(),
@@ -214,6 +218,11 @@ impl StreamState {
             }
         }
         (taken, None)
+    }
+
+    /// Bytes that wait: to be written, to be read, or for the rest of their element.
+    pub fn queued_bytes(&self) -> usize {
+        self.outbound.bytes() + self.unread_bytes + self.framer.buffered()
     }
 
     /// Bytes came from the peer, whether or not they can be taken now.
@@ -289,6 +298,17 @@ impl StreamState {
         if let Phase::Authenticating(sasl) = &mut self.phase {
             sasl.ticket = Some(ticket);
         }
+    }
+
+    /// It carries a session. What only the negotiation needed goes: most of the time of most streams is idle
+    /// from here on, and 300 bytes each are a third of a gigabyte for a million.
+    pub fn bound(&mut self, session: SessionRef, jid: Jid) {
+        self.phase = Phase::Bound;
+        self.session = Some(session);
+        self.jid = Some(jid);
+        self.login = None;
+        self.said_from = None;
+        self.tls = None;
     }
 
     /// A new header is awaited.

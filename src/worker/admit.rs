@@ -321,11 +321,9 @@ impl<C: Core> Worker<C> {
             return;
         }
         match connection.phase {
-            // The core has closed what has not proved itself by now.
-            Phase::Open => {
-                connection.permit.secured();
-                connection.permit.proved();
-            }
+            // Whoever has not begun to shake hands by now is no reason to spare this worker. It counts under its
+            // address until it has logged in, for which the core has a deadline of its own.
+            Phase::Open => connection.permit.secured(),
             Phase::Proxy | Phase::Hello | Phase::Waiting | Phase::Handshake => {
                 self.counters.handshakes_late += 1;
                 self.lose(key, CloseReason::Handshake);

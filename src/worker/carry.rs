@@ -264,6 +264,13 @@ impl<C: Core> Worker<C> {
                 }
             }
             Output::StartTls(stream) => self.start_tls(stream),
+            Output::Proved(stream) => {
+                if let Some(&key) = self.streams.get(stream) {
+                    let permit = &mut self.connections[key].permit;
+                    permit.secured();
+                    permit.proved();
+                }
+            }
             Output::Close(stream) => self.begin_close(stream),
             Output::HandOver(to, stream, state) => self.hand_over(to, stream, state),
             Output::Ask(ticket, ask) => self.asked.push((ticket, ask)),

@@ -25,6 +25,8 @@ pub struct HostCertificate {
     pub key: Arc<CertifiedKey>,
     /// RFC 5929 section 4.1, none where it is undefined.
     pub end_point: Option<Vec<u8>>,
+    /// It was not there before: nobody can have seen it yet.
+    pub made: bool,
 }
 
 impl HostCertificate {
@@ -34,12 +36,21 @@ impl HostCertificate {
             host: host.to_owned(),
             end_point: key.cert.first().and_then(|leaf| end_point_hash(leaf)),
             key: Arc::new(key),
+            made: false,
         }
     }
 
+    /// SHA-256 of the certificate in DER, as lower-case hexadecimal: what `openssl x509 -fingerprint -sha256`
+    /// prints, in lower case without colons. Empty without a certificate, which `CertifiedKey` does not allow.
+    pub fn fingerprint(&self) -> String {
+        let leaf = self.key.cert.first();
+        let digest = leaf.map(Sha256::digest).unwrap_or_default();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Reads `directory/HOST.pem`; makes it first, self-signed and with its key (mode 0600), if there is
-    /// none. Returns whether it was made.
-    pub fn load_or_make(host: &str, directory: &Path) -> Result<(HostCertificate, bool), String> {
+    /// none, and says so in `made`.
+    pub fn load_or_make(host: &str, directory: &Path) -> Result<HostCertificate, String> {
         let path = directory.join(format!("{host}.pem"));
         let made = match make_self_signed(host, &path) {
             Ok(()) => true,
@@ -47,7 +58,10 @@ impl HostCertificate {
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
         match read_pem(&path) {
-            Ok(key) => Ok((HostCertificate::new(host, key), made)),
+            Ok(key) => Ok(HostCertificate {
+                made,
+                ..HostCertificate::new(host, key)
+            }),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
@@ -103,6 +117,11 @@ impl Certificates {
             by_name.entry(name.to_ascii_lowercase()).or_insert(index);
         }
         Ok(Certificates { hosts, by_name })
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn all(&self) -> &[HostCertificate] {
+        &self.hosts
     }
 
     /// The certificate for this server name.

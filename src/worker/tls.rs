@@ -1,7 +1,7 @@
 //! TLS sessions as rustls keeps them, fed record by record so that its buffers stay small (CRATES.md
 //! section 2). Refuses to know sockets' readiness and what the plaintext means.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use rustls::server::danger::ClientCertVerifier;
@@ -108,6 +108,11 @@ impl TlsContext {
             handshake_timeout_ms: wishes.handshake_timeout_ms,
             negotiation_timeout_ms: wishes.negotiation_timeout_ms,
         })
+    }
+
+    /// What each host shows, in the order of the configuration.
+    pub fn hosts(&self) -> &[HostCertificate] {
+        self.certificates.all()
     }
 
     /// How long a client may take.
@@ -284,7 +289,7 @@ impl Session {
 
     /// Writes ciphertext once.
     pub fn push(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
-        self.rustls.write_tls(socket)
+        self.rustls.write_tls(&mut Plainly(socket))
     }
 
     /// Says goodbye: with it the peer knows that nothing was cut off.
@@ -336,6 +341,28 @@ impl Session {
                 Vec::new()
             }
         }
+    }
+}
+
+/// A socket to which a single record is written without `writev`: rustls always writes vectors, but what one turn
+/// says to one client is nearly always one record, and for that the kernel's way through `writev` is longer than
+/// that through `send`.
+struct Plainly<'a>(&'a mut dyn Write);
+
+impl Write for Plainly<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
+        match records {
+            [record] => self.0.write(record),
+            _ => self.0.write_vectored(records),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

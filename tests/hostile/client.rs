@@ -42,6 +42,8 @@ impl Default for TlsWishes {
 /// One connection.
 pub struct Client {
     pub socket: TcpStream,
+    /// The host that its headers and its handshake name.
+    host: String,
     tls: Option<ClientConnection>,
     framer: Framer,
 }
@@ -87,9 +89,23 @@ impl Client {
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         Client {
             socket,
+            host: "localhost".to_owned(),
             tls: None,
             framer: Framer::default(),
         }
+    }
+
+    /// This host is meant from now on.
+    pub fn meaning(mut self, host: &str) -> Client {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// The certificate that the server has shown.
+    pub fn certificate(&self) -> Vec<u8> {
+        let tls = self.tls.as_ref().expect("a handshake is done");
+        let shown = tls.peer_certificates().and_then(|chain| chain.first());
+        shown.expect("the server has shown one").to_vec()
     }
 
     /// A stream on a connection secured by direct TLS; features are read.
@@ -102,14 +118,19 @@ impl Client {
     /// A bound session, available: `name/resource`.
     pub fn session(server: &Server, name: &str, resource: &str) -> Client {
         let mut client = Client::opened(server);
-        client.log_in(name, PASSWORD);
-        let bound = client.bind(resource);
-        assert!(bound.contains("type='result'"), "{bound}");
-        client.send("<presence/>");
-        // Its own presence comes back when it counts.
-        let presence = client.element();
-        assert!(presence.starts_with("<presence"), "{presence}");
+        client.begin_session(name, resource);
         client
+    }
+
+    /// On an open stream: log in, bind, be available.
+    pub fn begin_session(&mut self, name: &str, resource: &str) {
+        self.log_in(name, PASSWORD);
+        let bound = self.bind(resource);
+        assert!(bound.contains("type='result'"), "{bound}");
+        self.send("<presence/>");
+        // Its own presence comes back when it counts.
+        let presence = self.element();
+        assert!(presence.starts_with("<presence"), "{presence}");
     }
 
     /// The TLS handshake.
@@ -118,7 +139,7 @@ impl Client {
     }
 
     fn shake_hands_with(&mut self, config: Arc<ClientConfig>) {
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(self.host.clone()).unwrap();
         let mut tls = ClientConnection::new(config, name).unwrap();
         while tls.is_handshaking() {
             tls.complete_io(&mut self.socket)
@@ -135,7 +156,7 @@ impl Client {
 
     /// Opens a stream; the features.
     pub fn open(&mut self) -> String {
-        self.send(HEADER);
+        self.send(&HEADER.replace("localhost", &self.host));
         self.framer.restart();
         match self.next() {
             Some(Item::Header(_)) => self.element(),

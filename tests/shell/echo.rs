@@ -284,6 +284,10 @@ impl Core for Echo {
         self.deadline
     }
 
+    fn is_settled(&self) -> bool {
+        true
+    }
+
     fn outbox_is_empty(&self, to: WorkerId) -> bool {
         self.outbox[to.index()].is_empty()
     }
@@ -305,6 +309,12 @@ impl Core for Echo {
             number,
             envelopes: Vec::new(),
         })
+    }
+
+    fn channel_holds(&mut self, _: WorkerId, _: usize) {}
+
+    fn waits_for(&self, to: WorkerId) -> bool {
+        !self.outbox[to.index()].is_empty()
     }
 
     fn end_turn(&mut self, _: Now) {}

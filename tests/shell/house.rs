@@ -56,6 +56,7 @@ pub struct Server {
     /// The certificates of `juliet.example` (the default) and `romeo.example`.
     pub hosts: Vec<HostCertificate>,
     tickets: Arc<dyn rustls::server::ProducesTickets>,
+    negotiation_timeout_ms: u64,
     time: Arc<AtomicU64>,
     doorman: Option<Employed>,
     _directory: Directory,
@@ -70,7 +71,7 @@ impl Server {
         let directory = Directory::new();
         let hosts: Vec<_> = ["juliet.example", "romeo.example"]
             .iter()
-            .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap().0)
+            .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap())
             .collect();
         let tickets = rustls::crypto::ring::Ticketer::new().unwrap();
         let patience_ms = wishes.negotiation_timeout_ms;
@@ -81,6 +82,7 @@ impl Server {
             features: &[],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         let config = Arc::new(stonechat::config::load("test", "", &outside).unwrap());
         let luggage = Arc::default();
@@ -116,6 +118,7 @@ impl Server {
             intake: Arc::clone(&intake),
             admits: Box::new(|| true),
             addresses: addresses.clone(),
+            on_end: Arc::new(|| panic!("the doorman goes before he is told to")),
         };
         let wish = |index, security, proxy| {
             let listener = Listener {
@@ -148,6 +151,7 @@ impl Server {
             panics,
             hosts,
             tickets,
+            negotiation_timeout_ms: patience_ms,
             time,
             doorman: Some(doorman.start().unwrap()),
             _directory: directory,
@@ -156,7 +160,7 @@ impl Server {
 
     /// Replaces the certificates of all workers by those of these hosts.
     pub fn reload(&self, hosts: Vec<HostCertificate>) {
-        let context = context(hosts, None, &self.tickets, 30_000);
+        let context = context(hosts, None, &self.tickets, self.negotiation_timeout_ms);
         for address in &self.addresses {
             address.order(Order::Tls(Arc::clone(&context)));
         }
