@@ -78,7 +78,8 @@
 //! A login takes the same path with one step more. The worker that accepted the connection verifies the client
 //! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
 //! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
-//! (`complete_login`). So resumption (XEP-0198) is a look-up in one account, without a message or a race.
+//! (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
+//! then. So resumption (XEP-0198) is a look-up in one account, without a message or a race.
 //!
 //! # Layers
 //!
@@ -177,6 +178,8 @@
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all
 //!   that the living process holds ([`im::acks::Acks::resume`]), so a resumption repeats nothing; and no later
 //!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
+//! - A client that comes too late to resume still hears how far the server got (`<failed h=''/>`). That count lives at
+//!   the worker (`shard/ended.rs`), bounded in number and time: accounts without sessions leave memory.
 //! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
 //! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by
 //!   its sender and origin-id (XEP-0359) for 24 hours ([`im::origin`]) and stored once ([`actor::Stop::Done`]).
@@ -205,7 +208,7 @@
 //! | [`actor::rows::StoreError`] | the operator by the log, the user as a stanza error | the stanza is bounced |
 //! | [`config::ConfigError`] | the administrator, all of them at once | no start, or the old configuration stays |
 //! | a panic in a turn | the sender, as `internal-server-error` | the actor is as it was |
-//! | a panic of a worker | the operator | the store is flushed, the process ends with status 70 |
+//! | a panic of a worker, an auth thread or the doorman | the operator | the store is flushed, the process ends with status 70 |
 //!
 //! # Where this differs from the first design
 //!

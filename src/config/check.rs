@@ -289,7 +289,7 @@ carbon = false
 
     #[test]
     fn hosts_and_listeners_are_named_and_differ() {
-        let text = "[[host]]\nlanguage = \"en\"\n[[host]]\nname = \"A.example\"\n[[host]]\nname = \"a.example.\"\n";
+        let text = "[[host]]\nkey = \"\"\n[[host]]\nname = \"A.example\"\n[[host]]\nname = \"a.example.\"\n";
         let found = errors(text);
         assert!(
             found[0].starts_with("s.toml:1: host[0].name: is missing"),
@@ -316,6 +316,29 @@ carbon = false
             errors("[c2s]\nelement_size = \"9999 B\"\n"),
             ["s.toml:2: c2s.element_size: must be at least 10000 B (RFC 6120)"]
         );
+        for wrong in [
+            "x y",
+            "example.org:",
+            "example.org:70000",
+            "2001:db8::1",
+            "[2001:db8::1",
+        ] {
+            let found = errors(&format!("[server]\nsee_other_host = \"{wrong}\"\n"));
+            assert_eq!(found.len(), 1, "{wrong}: {found:?}");
+        }
+        for right in [
+            "example.org",
+            "example.org:5222",
+            "[2001:db8::1]:5222",
+            "192.0.2.1",
+        ] {
+            let found = load(
+                "s.toml",
+                &format!("server.see_other_host = \"{right}\"\n"),
+                &OUTSIDE,
+            );
+            assert!(found.is_ok(), "{right}");
+        }
         // An empty queue takes the largest stanza, whatever it is charged above its bytes.
         assert_eq!(
             errors("[c2s]\nelement_size = \"600 KiB\"\n[sm]\nunacked_size = \"2 MiB\"\n"),

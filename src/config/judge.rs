@@ -38,11 +38,6 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             &at("name"),
             "this host is already configured above",
         );
-        sink.require(
-            is_language(&host.language),
-            &at("language"),
-            "is no language tag such as \"en\" or \"pt-BR\"",
-        );
         let certificate = match (host.certificate.is_empty(), host.key.is_empty()) {
             (true, true) => Certificate::SelfSigned,
             (false, false) => Certificate::Files {
@@ -71,7 +66,6 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,
-            language: Arc::from(host.language.as_str()),
             plain: host.auth.plain,
             external: host.auth.external,
             anonymous: host.auth.anonymous,
@@ -142,11 +136,9 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "at most 255 workers",
     );
     sink.require(
-        !server
-            .see_other_host
-            .contains(|c: char| c.is_whitespace() || c.is_control()),
+        server.see_other_host.is_empty() || is_host_and_port(&server.see_other_host),
         "server.see_other_host",
-        "is no \"host\" or \"host:port\"",
+        "is no \"host\" or \"host:port\"; an IPv6 address stands in brackets",
     );
 
     let workers = match server.workers {
@@ -195,6 +187,7 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         sink.require(duration.as_ms() >= 1_000, path, "must be at least \"1 s\"");
     }
     for (path, count) in [
+        ("c2s.unproved_per_address", c2s.unproved_per_address),
         ("c2s.rate_stanzas_per_s", c2s.rate_stanzas_per_s),
         ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
         ("c2s.sessions_per_account", c2s.sessions_per_account),
@@ -259,14 +252,13 @@ fn check_iterations(iterations: u32, path: &str, sink: &mut Sink<'_>) {
     );
 }
 
-/// RFC 5646 section 2.1, roughly: letters, then letters and digits between hyphens.
-fn is_language(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    let primary = parts.next().unwrap_or_default();
-    let is_subtag = |part: &str| {
-        (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+/// RFC 6120 section 4.9.3.19: "a valid domainpart or a domainpart plus port number (separated by the ':' character
+/// in the form "domainpart:port")"; what clients cannot read would keep them from coming back.
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
     };
-    (2..=8).contains(&primary.len())
-        && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && parts.all(is_subtag)
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    prepare_domainpart(host).is_ok() && port.is_none_or(is_port)
 }

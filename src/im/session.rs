@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::actor::{Delivery, Kept};
-use crate::base::{SessionId, StreamKey, limits};
+use crate::base::{SessionId, StreamKey, Uuid, limits};
 use crate::jid::Jid;
 use crate::stanza::{Sender, Stanza};
 
@@ -16,6 +16,8 @@ pub struct Session {
     pub jid: Jid,
     /// The stream that carries it; none while it waits to be resumed.
     pub stream: Option<StreamKey>,
+    /// The client installation that it belongs to, if its login said so (XEP-0388 section 2.2). Nobody else is told.
+    pub user_agent: Option<Uuid>,
     /// The last available presence; none before the first and after `unavailable`.
     pub presence: Option<Stanza>,
     /// RFC 6121 section 4.7.2.3; 0 unless the presence says otherwise.
@@ -69,6 +71,7 @@ impl Session {
             id,
             jid,
             stream: Some(stream),
+            user_agent: None,
             presence: None,
             priority: 0,
             carbons: false,

@@ -37,11 +37,11 @@ pub(super) struct Cell {
 #[derive(Default)]
 pub(super) struct Mailbox {
     queue: VecDeque<Mail>,
-    own: usize,
+    own: u32,
     foreign: usize,
     foreign_bytes: usize,
     bytes: usize,
-    leftovers: usize,
+    leftovers: u32,
 }
 
 /// What an account is told.
@@ -176,12 +176,12 @@ impl Mailbox {
 
     /// How many stanzas of the account's own clients, and how many of others, wait.
     pub fn counts(&self) -> (usize, usize) {
-        (self.own, self.foreign)
+        (self.own as usize, self.foreign)
     }
 
     /// The account's own clients shall not be read further.
     pub fn is_full_of_own(&self) -> bool {
-        self.own >= limits::MAILBOX_OWN_COUNT_MAX
+        self.own as usize >= limits::MAILBOX_OWN_COUNT_MAX
     }
 
     /// What comes from elsewhere bounces.

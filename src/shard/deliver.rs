@@ -61,6 +61,13 @@ impl Shard {
             }
             return;
         }
+        log::trace!(
+            "stanza_delivered trace={} kind={} session={} connected={}",
+            delivery.stanza.header.trace,
+            delivery.stanza.header.kind.name(),
+            session.id.0,
+            stream.is_some()
+        );
         let mut asks = false;
         let mut kept = delivery.kept;
         if let Some(acks) = &mut session.acks {

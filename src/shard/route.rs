@@ -58,6 +58,12 @@ impl Shard {
         let served = self.config.host(to.domainpart()).is_some();
         if served && to.localpart().is_some() {
             let home = self.routes.home(to);
+            log::trace!(
+                "stanza_routed trace={} kind={} to-worker={}",
+                stanza.header.trace,
+                stanza.header.kind.name(),
+                home.0
+            );
             if home == self.place.worker {
                 self.post(now, &to.clone(), Mail::Inbound { stanza, settle });
             } else {

@@ -145,6 +145,15 @@ impl Shard {
         };
         session.ended = true;
         session.ends_at_ms = None;
+        // Who closed the stream has nothing to come back to.
+        let resumable = session
+            .acks
+            .as_ref()
+            .filter(|acks| acks.resume_timeout_ms > 0);
+        if let Some(acks) = resumable.filter(|_| reason != CLOSED) {
+            let jid = session.jid.clone();
+            self.ended.remember(now, &acks.token, jid, acks.told());
+        }
         self.outputs
             .push_back(Output::Audit(AuditEvent::SessionEnded {
                 session: session.jid.as_str().into(),

@@ -17,6 +17,7 @@ use crate::stream::StreamState;
 use crate::xml::Scratch;
 
 use super::cell::Cell;
+use super::ended::Ended;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
@@ -54,12 +55,15 @@ pub struct Shard {
     /// No number above it is in the store.
     pub(super) marked: u64,
     pub(super) load: Load,
+    pub(super) ended: Ended,
     /// Streams whose login waits for room, in the order in which they came.
     pub(super) waiting_logins: VecDeque<StreamKey>,
     /// Sessions whose kept messages wait for room.
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
+    /// The server is shutting down: a stream that arrives now hears so.
+    pub(super) draining: bool,
     pub(super) next_session: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
@@ -120,9 +124,11 @@ impl Shard {
             // The next save says so under its own name.
             marked: 0,
             load: Load::default(),
+            ended: Ended::default(),
             waiting_logins: VecDeque::new(),
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
+            draining: false,
             next_session: 0,
             outdated: BTreeMap::new(),
             next_trace: 0,
@@ -151,7 +157,11 @@ impl Shard {
         state.is_paused = false;
         let key = self.streams.insert(state);
         self.arm_stream(key);
-        self.complete_login(now, key);
+        if self.draining {
+            self.fail_stream(now, key, self.farewell());
+        } else {
+            self.complete_login(now, key);
+        }
         self.drive(now);
         key
     }
@@ -215,6 +225,12 @@ impl Shard {
     /// When something is due next, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<u64> {
         self.timers.next()
+    }
+
+    /// Whether no mail is to be read, no question to the store is open and nothing is to be stored: what was
+    /// promised is kept.
+    pub fn is_settled(&self) -> bool {
+        self.ready.is_empty() && self.seats.store_count() == 0 && !self.has_unsaved()
     }
 
     /// Whether nothing waits for another worker.

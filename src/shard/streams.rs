@@ -249,6 +249,18 @@ impl Shard {
             }));
     }
 
+    /// The peer will send nothing more, and the shell asks whether the connection may go. If not, because an
+    /// attempt to log in has no verdict yet, [`Output::Resume`] says when to ask again.
+    pub fn lets_go(&mut self, key: StreamKey) -> bool {
+        match self.streams.get_mut(key) {
+            Some(stream) if stream.awaits_verdict() => {
+                stream.is_paused = true;
+                false
+            }
+            _ => true,
+        }
+    }
+
     /// The stream takes bytes again, if it had refused some.
     pub(super) fn resume_stream(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key)

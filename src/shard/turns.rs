@@ -293,6 +293,13 @@ impl Shard {
                 Some(Mail::Leftover(held)) => Some(held.stanza),
                 _ => None,
             };
+            if let Some(stanza) = &bounce {
+                log::trace!(
+                    "stanza_kept trace={} rows={}",
+                    stanza.header.trace,
+                    effects.write.len()
+                );
+            }
             self.save(effects.write.drain(..), settle, bounce);
         }
         self.outputs
@@ -416,6 +423,12 @@ impl Shard {
         stanza: &Stanza,
         error: &StanzaError,
     ) {
+        log::trace!(
+            "stanza_refused trace={} kind={} condition={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            error.condition.name()
+        );
         if let Some(mut reply) = reply_error(stanza, error) {
             // Section 8.1.1.1: what had no 'to' was for the account itself.
             let account = self.cells.get(actor).map(|cell| cell.account.jid.clone());
@@ -431,6 +444,12 @@ impl Shard {
 
     /// An error to whoever sent the stanza, wherever that is.
     pub(super) fn bounce(&mut self, now: Now, stanza: &Stanza, error: &StanzaError) {
+        log::trace!(
+            "stanza_bounced trace={} kind={} condition={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            error.condition.name()
+        );
         if let Some(reply) = reply_error(stanza, error)
             && reply.header.to.is_some()
         {

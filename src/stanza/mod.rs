@@ -30,9 +30,10 @@ pub struct Stanza {
 }
 
 impl Stanza {
-    /// Bytes that this stanza is charged with in a queue: its payload and a guess of its start tag.
+    /// Bytes that this stanza is charged with in a queue: its payload, what a client may write into its start
+    /// tag, and what holding it costs. It changes when the header is edited, so never inside a queue.
     pub fn charge(&self) -> usize {
-        self.payload.len() + 160
+        self.payload.len() + self.header.bytes() + HELD_BYTES
     }
 
     /// Appends the stanza as XML whose default namespace is the stream's content namespace.
@@ -57,5 +58,27 @@ impl Stanza {
         out.extend_from_slice(b"</");
         out.extend_from_slice(self.header.kind.name().as_bytes());
         out.push(b'>');
+    }
+}
+
+/// The stanza itself and its place in a queue.
+const HELD_BYTES: usize = size_of::<Stanza>() + 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_writes_into_the_start_tag_is_charged() {
+        let mut stanza = Stanza {
+            header: Header::new(Kind::Message, Type::Chat),
+            payload: Payload::EMPTY,
+        };
+        let bare = stanza.charge();
+        stanza.header.id = Some("i".repeat(200_000).into());
+        stanza.header.lang = Some("l".repeat(3_000).into());
+        stanza.header.to = crate::jid::Jid::parse("juliet@example.com/balcony").ok();
+        stanza.header.from = crate::jid::Jid::parse("romeo@example.net").ok();
+        assert_eq!(stanza.charge(), bare + 200_000 + 3_000 + 26 + 17);
     }
 }

@@ -13,6 +13,8 @@ pub trait Core {
     fn arrive(&mut self, now: Now, state: Box<StreamState>) -> StreamKey;
     /// See [`Shard::handle`].
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize;
+    /// See [`Shard::lets_go`].
+    fn lets_go(&mut self, stream: StreamKey) -> bool;
     /// See [`Shard::poll_output`].
     fn poll_output(&mut self) -> Option<Output>;
     /// See [`Shard::render`].
@@ -21,6 +23,8 @@ pub trait Core {
     fn end_turn(&mut self, now: Now);
     /// See [`Shard::next_deadline`].
     fn next_deadline(&self) -> Option<u64>;
+    /// See [`Shard::is_settled`].
+    fn is_settled(&self) -> bool;
     /// See [`Shard::outbox_is_empty`].
     fn outbox_is_empty(&self, to: WorkerId) -> bool;
     /// See [`Shard::take_batch`].
@@ -44,6 +48,10 @@ impl Core for Shard {
         self.handle(now, input)
     }
 
+    fn lets_go(&mut self, stream: StreamKey) -> bool {
+        self.lets_go(stream)
+    }
+
     fn poll_output(&mut self) -> Option<Output> {
         self.poll_output()
     }
@@ -58,6 +66,10 @@ impl Core for Shard {
 
     fn next_deadline(&self) -> Option<u64> {
         self.next_deadline()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_settled()
     }
 
     fn outbox_is_empty(&self, to: WorkerId) -> bool {
