@@ -84,7 +84,9 @@ fn count(text: &str, what: &str) -> usize {
 }
 
 fn stanzas(text: &str) -> usize {
+    // What a copy wraps is no stanza of the stream.
     count(text, "<message ") + count(text, "<presence ") + count(text, "<iq ")
+        - count(text, "<forwarded ")
 }
 
 const PING: &str = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
@@ -217,6 +219,8 @@ fn a_request_to_a_full_session_whose_client_is_away_bounces() {
     let mut world = world("sm.unacked_count = 5\n");
     let (juliet, id) = managed(&mut world, "juliet");
     let romeo = user(&mut world, "romeo");
+    says(&mut world, juliet, "<presence to='romeo@localhost'/>");
+    hears(&mut world, romeo);
     world.lose(juliet);
     let ask = "<iq type='get' id='q' to='juliet@localhost/r'><q xmlns='urn:x'/></iq>";
     assert_eq!(says(&mut world, romeo, &ask.repeat(4)), "", "they wait");
@@ -231,13 +235,12 @@ fn a_client_that_acknowledges_nothing_for_too_long_loses_its_connection_and_not_
     let mut world = world("sm.unacked_count = 5\nc2s.outbound_soft_for = \"40 s\"\n");
     let (juliet, id) = managed(&mut world, "juliet");
     let romeo = user(&mut world, "romeo");
-    let chat = "<message to='juliet@localhost' type='chat'><body/></message>";
-    says(&mut world, romeo, &chat.repeat(9));
+    let answer = "<iq type='result' id='x' to='juliet@localhost/r'/>";
+    says(&mut world, romeo, &answer.repeat(9));
     world.advance(39_000);
     assert!(!world.is_closed(juliet));
     // Whoever acknowledges anything has 40 s more.
     says(&mut world, juliet, "<a xmlns='urn:xmpp:sm:3' h='2'/>");
-    says(&mut world, romeo, &chat.repeat(2));
     world.advance(39_000);
     assert!(!world.is_closed(juliet));
     world.advance(1_001);
@@ -305,6 +308,8 @@ fn an_empty_queue_takes_the_largest_stanza() {
 fn a_request_that_waited_for_a_client_that_is_lost_is_answered() {
     let mut world = world("");
     let (romeo, juliet) = (user(&mut world, "romeo"), user(&mut world, "juliet"));
+    says(&mut world, juliet, "<presence to='romeo@localhost'/>");
+    hears(&mut world, romeo);
     world.stall(juliet, true);
     let ask = "<iq type='get' id='q' to='juliet@localhost/r'><q xmlns='urn:x'/></iq>";
     assert_eq!(says(&mut world, romeo, ask), "");
@@ -320,7 +325,7 @@ fn a_request_that_waited_for_a_client_that_is_lost_is_answered() {
 #[test]
 fn what_nobody_acknowledges_does_not_make_a_worker_deaf() {
     let options = "server.queue_memory = \"4 MiB\"\nc2s.outbound_hard = \"4 MiB\"\n\
-        sm.unacked_size = \"2 MiB\"\nquota.offline_size = \"64 MiB\"\n";
+        sm.unacked_size = \"2 MiB\"\ndelivery.offline_size = \"64 MiB\"\n";
     let mut world = world(options);
     let romeo = user(&mut world, "romeo");
     let mut silent = Vec::new();
@@ -387,9 +392,14 @@ fn a_full_outbox_stops_the_streams_that_fill_it_and_no_others() {
 fn a_client_whose_own_mailbox_is_full_is_not_read() {
     let mut world = world("");
     let juliet = user(&mut world, "juliet");
+    says(
+        &mut world,
+        juliet,
+        "<presence><priority>-1</priority></presence>",
+    );
     world.services_are_mute = true;
-    // Whether it was here before is asked of the store; what follows waits behind it.
-    let first = "<message to='juliet@localhost'><body/><origin-id xmlns='urn:xmpp:sid:0' id='o'/></message>";
+    // How much is kept for her is asked of the store; what follows waits behind it.
+    let first = "<message to='juliet@localhost'><body/></message>";
     let heard = says(&mut world, juliet, &format!("{first}{}", PING.repeat(300)));
     assert!(count(&heard, "id='p'") < 300, "the head waits");
     // The world asserts that at most 64 wait.
@@ -400,7 +410,7 @@ fn a_client_whose_own_mailbox_is_full_is_not_read() {
 
 #[test]
 fn a_client_with_too_much_unsettled_is_not_read() {
-    let mut world = world("quota.offline_count = 10000\n");
+    let mut world = world("delivery.offline_count = 10000\n");
     let (romeo, _) = managed(&mut world, "romeo");
     world.register("juliet", "secret");
     world.disk_is_asleep = true;

@@ -181,6 +181,8 @@ impl Shard {
             Input::Mesh(batch) => {
                 for envelope in batch.envelopes {
                     self.route(now, envelope);
+                    // A mailbox is full when its account waits, not when a batch is long.
+                    self.drive(now);
                 }
             }
             Input::Answer(ticket, answer) => self.answered(now, ticket, answer),
