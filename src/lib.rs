@@ -78,7 +78,8 @@
 //! A login takes the same path with one step more. The worker that accepted the connection verifies the client
 //! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
 //! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
-//! (`complete_login`). So resumption (XEP-0198) is a look-up in one account, without a message or a race.
+//! (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
+//! then. So resumption (XEP-0198) is a look-up in one account, without a message or a race.
 //!
 //! # Layers
 //!
@@ -154,20 +155,23 @@
 //! ([`im::session::Flood`]). A hand-over takes unread and unsent bytes along.
 //!
 //! Pressure is charged to its source. A stream is not read while its account's mailbox is full of its own
-//! stanzas, while an outbox is full, while too much of what it sent is unsettled, or while it is faster than its
+//! stanzas, while its envelopes wait for a full outbox (`shard/mesh.rs`), while too much of what it sent is unsettled, or while it is faster than its
 //! rate; taking fewer bytes than offered *is* the pause. What comes from elsewhere for a full mailbox bounces
-//! with `resource-constraint`. A reader that is too slow loses its connection, not its session (`check_outbound`,
-//! `drop_connection`); a session whose ack queue is full takes no more messages, and they are kept for it. Offline
+//! with `resource-constraint`; presence coalesces to the newest of each sender ([`stanza::Newcomer`]). A client that
+//! reads or acknowledges nothing for too long loses its connection, not its session (`check_outbound`,
+//! `drop_connection`); a session whose ack queue is full takes no more messages, and they are kept for it; what else it
+//! takes then `shard/overfull.rs` judges, so that no stranger can end it by sending much. Offline
 //! messages are a cursor over rows that the stream pulls when it has room, not a queue. Every bound, its owner and
 //! its verdict: [`base::limits`].
 //!
 //! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
-//! (`shard/load.rs`). As it fills, new logins wait, then kept messages stay in the store, then the slowest readers
-//! lose their connections, and at the very top nothing more is read.
+//! (`shard/load.rs`). Everything that waits counts: mailboxes, ack queues, what is to be written, what was read and not
+//! taken, outboxes and the channels behind them. As it fills, new logins wait, then kept messages stay in the store, then
+//! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
+//! top nothing more is read.
 //!
 //! Presence is told to many at once ([`actor::Envelope::Group`]): one envelope for each worker, whose accounts get a
-//! copy each if somebody uses them (`shard/spread.rs`). For who reads slowly, is away, or has a full mailbox, only the
-//! newest presence of each session waits ([`stanza::is_outdone`]).
+//! copy each if somebody uses them (`shard/spread.rs`).
 //!
 //! # The promise: acknowledged means kept
 //!
@@ -187,6 +191,8 @@
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all
 //!   that the living process holds ([`im::acks::Acks::resume`]), so a resumption repeats nothing; and no later
 //!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
+//! - A client that comes too late to resume still hears how far the server got (`<failed h=''/>`). That count lives at
+//!   the worker (`shard/ended.rs`), bounded in number and time: accounts without sessions leave memory.
 //! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`); what still waits in its
 //!   own account's mailbox is answered when its turn comes.
 //! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by
@@ -216,7 +222,7 @@
 //! | [`actor::rows::StoreError`] | the operator by the log, the user as a stanza error | the stanza is bounced |
 //! | [`config::ConfigError`] | the administrator, all of them at once | no start, or the old configuration stays |
 //! | a panic in a turn | the sender, as `internal-server-error` | the actor is as it was |
-//! | a panic of a worker | the operator | the store is flushed, the process ends with status 70 |
+//! | a panic of a worker, an auth thread or the doorman | the operator | the store is flushed, the process ends with status 70 |
 //!
 //! # Where this differs from the first design
 //!
@@ -248,7 +254,10 @@
 //!   and forgets it when it leaves memory; what a refused commit may have left behind is read again
 //!   ([`im::Account::distrust`]).
 //! - **A roster is one stanza, not a cursor**: its size is bounded (`roster.size`), and what it exceeds the largest
-//!   element by does not make its reader a slow one ([`stanza::Stanza::excess`]).
+//!   element by does not make its reader a slow one (`Stanza::excess`).
+//! - **Presence counts in the ack queue** like everything else; once that is full it coalesces there
+//!   (`shard/overfull.rs`), and in a full mailbox. The exception for `muc#user` holds for entities that the session told
+//!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
 //!   another worker may have room. [`worker::Hold::Overload`] is there for whoever watches the process; nobody does.
 //! - **Names**: `engine/` does not exist as long as nothing is shared; `wheel.rs` and `queue.rs` of `base` never

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use stonechat::server::start::{self, ClockChoice, Start};
+use stonechat::server::umask;
 use stonechat::tool::{self, Serve};
 
 /// Arenas per core and memory that goes back to the system (CRATES.md section 1).
@@ -10,6 +11,7 @@ use stonechat::tool::{self, Serve};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    umask::keep_files_private();
     tool::run(serve)
 }
 

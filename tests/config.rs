@@ -190,6 +190,7 @@ fn accounts_of_a_stopped_server_are_made_listed_disabled_and_removed() {
             "password-changed",
             "account-enabled",
             "account-removed",
+            "backup",
         ]
     );
     no_file_holds(&data, b"canary-5e1f");

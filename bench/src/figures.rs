@@ -92,12 +92,14 @@ impl Report {
         self.load_after = load();
     }
 
-    /// A table in Markdown under a line on the circumstances.
+    /// A table in Markdown under a line on the command and its circumstances, as `FIGURES.md` quotes it.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "{} at {}; {}; server on core {}, driver on core {}; load {} before, {} after\n\n\
+            "`cargo run --release -- {}`, {} at {}; {}; server on core {}, driver on core {}; load {} \
+             before, {} after\n\n\
              | measure | program | unit | median | spread | x null relay | beside (medians) |\n\
              |---|---|---|--:|--:|--:|---|\n",
+            self.command.join(" "),
             self.date,
             self.commit,
             self.machine,

@@ -18,6 +18,12 @@ pub enum AuditEvent {
     AccountEnabled { account: Arc<str>, by: By },
     /// An account and all that it had was removed.
     AccountRemoved { account: Arc<str>, by: By },
+    /// The store, keys of all accounts included, was to be copied to a directory.
+    Backup {
+        directory: Arc<str>,
+        outcome: Attempt,
+        by: By,
+    },
     /// A host shows another certificate. `fingerprint` is the SHA-256 of its DER form in hexadecimal.
     CertificateChanged {
         host: Arc<str>,
@@ -33,7 +39,7 @@ pub enum AuditEvent {
     Login {
         account: Arc<str>,
         mechanism: &'static str,
-        /// The peer's address, if it has one.
+        /// The peer's address and port, if it has one.
         from: Option<Arc<str>>,
         /// Whether the stream is encrypted.
         tls: bool,
@@ -52,11 +58,32 @@ pub enum AuditEvent {
     PasswordChanged { account: Arc<str>, by: By },
     /// Records were left out because the disk did not keep up.
     RecordsDropped { count: u64 },
+    /// Configuration and certificates were to be read again. What changed has records of its own.
+    Reload { outcome: Attempt, by: By },
     /// A session ended for good.
     SessionEnded {
         session: Arc<str>,
         reason: &'static str,
     },
+}
+
+/// What became of something that can fail as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attempt {
+    Done,
+    /// Nothing changed, or for a copy: there is no whole one.
+    Failed,
+}
+
+impl Attempt {
+    /// What a result says of it.
+    pub fn of<T, E>(outcome: &Result<T, E>) -> Attempt {
+        match outcome {
+            Ok(_) => Attempt::Done,
+            Err(_) => Attempt::Failed,
+        }
+    }
 }
 
 /// Who asked for a change.
@@ -79,12 +106,12 @@ mod tests {
             host: Arc::from("example.org"),
             account: None,
             mechanism: "PLAIN",
-            from: Some(Arc::from("192.0.2.1")),
+            from: Some(Arc::from("192.0.2.1:50123")),
             reason: "not-authorized",
         };
         assert_eq!(
             serde_json::to_string(&event).expect("plain data"),
-            r#"{"event":"login-failed","host":"example.org","account":null,"mechanism":"PLAIN","from":"192.0.2.1","reason":"not-authorized"}"#
+            r#"{"event":"login-failed","host":"example.org","account":null,"mechanism":"PLAIN","from":"192.0.2.1:50123","reason":"not-authorized"}"#
         );
     }
 

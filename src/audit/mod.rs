@@ -4,4 +4,4 @@
 mod json;
 mod sink;
 
-pub use sink::Audit;
+pub use sink::{Audit, Stopped};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use super::json;
 use crate::actor::audit::AuditEvent;
@@ -22,7 +22,31 @@ use crate::config::WhenFull;
 pub struct Audit {
     /// None when no records are kept.
     spool: Option<Sender<Message>>,
+    end: End,
     state: Arc<State>,
+}
+
+/// How the thread is told to end: beside the spool, which may be full, and heard while a disk refuses.
+#[derive(Clone)]
+struct End {
+    ask: Sender<()>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+}
+
+/// The thread's side of [`End`].
+struct Orders {
+    asked: Receiver<()>,
+    /// Held until the thread ends.
+    _alive: Sender<()>,
+}
+
+/// Whether everything that was handed over is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    Written,
+    /// The log says how much is missing, and why.
+    Incomplete,
 }
 
 #[derive(Default)]
@@ -33,12 +57,13 @@ struct State {
     failing: AtomicBool,
     /// Records that were left out and not yet reported.
     dropped: AtomicU64,
+    /// Records that were given up at the end.
+    lost: AtomicU64,
 }
 
 enum Message {
     Record { wall_ms: u64, event: AuditEvent },
     Reopen,
-    Stop,
 }
 
 impl Audit {
@@ -46,6 +71,7 @@ impl Audit {
     pub fn none() -> Audit {
         Audit {
             spool: None,
+            end: end().0,
             state: Arc::default(),
         }
     }
@@ -66,6 +92,7 @@ impl Audit {
     ) -> io::Result<(Audit, JoinHandle<()>)> {
         let (file, sequence) = open(path)?;
         let (sender, receiver) = bounded(count);
+        let (end, orders) = end();
         let state = Arc::new(State::default());
         let sink = Sink {
             path: path.to_owned(),
@@ -76,9 +103,10 @@ impl Audit {
         };
         let thread = thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || sink.run(&receiver))?;
+            .spawn(move || sink.run(&receiver, &orders))?;
         let audit = Audit {
             spool: Some(sender),
+            end,
             state,
         };
         audit.configure(when_full);
@@ -121,13 +149,34 @@ impl Audit {
         }
     }
 
-    /// Ends the thread once all records handed over before are written. Waits for room in the spool.
-    pub fn stop(&self) {
-        if let Some(spool) = &self.spool {
-            // Fails only if the thread is gone already.
-            let _ = spool.send(Message::Stop);
+    /// Ends the thread once all records handed over before are written, or the disk has refused them once
+    /// more; waits for that, at most [`limits::AUDIT_STOP_MS`].
+    pub fn stop(&self) -> Stopped {
+        if self.spool.is_none() {
+            return Stopped::Written;
+        }
+        // Full if somebody has asked before.
+        let _ = self.end.ask.try_send(());
+        let patience = Duration::from_millis(limits::AUDIT_STOP_MS);
+        if self.end.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            log::error!("audit_abandoned reason=\"the disk does not answer\"");
+            return Stopped::Incomplete;
+        }
+        match self.state.lost.load(Ordering::Relaxed) {
+            0 => Stopped::Written,
+            _ => Stopped::Incomplete,
         }
     }
+}
+
+fn end() -> (End, Orders) {
+    let (ask, asked) = bounded(1);
+    let (alive, ended) = bounded(0);
+    let orders = Orders {
+        asked,
+        _alive: alive,
+    };
+    (End { ask, ended }, orders)
 }
 
 struct Sink {
@@ -141,27 +190,48 @@ struct Sink {
 }
 
 impl Sink {
-    fn run(mut self, spool: &Receiver<Message>) {
+    fn run(mut self, spool: &Receiver<Message>, orders: &Orders) {
         loop {
-            // While writing fails, what was taken waits here and the rest in the spool.
-            let stop = match spool.recv_timeout(RETRY) {
-                Ok(first) => self.take(first, spool),
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            self.write();
-            while !stop && self.state.failing.load(Ordering::Relaxed) {
-                thread::sleep(RETRY);
-                self.write();
+            if self.state.failing.load(Ordering::Relaxed) {
+                // What was taken waits here and the rest in the spool.
+                match orders.asked.recv_timeout(RETRY) {
+                    Err(RecvTimeoutError::Timeout) => self.write(),
+                    _ => return self.finish(spool),
+                }
+                continue;
             }
-            if stop {
-                return;
+            select! {
+                recv(orders.asked) -> _ => return self.finish(spool),
+                recv(spool) -> first => match first {
+                    Ok(first) => {
+                        self.take(first, spool);
+                        self.write();
+                    }
+                    Err(_) => return self.finish(spool),
+                },
             }
         }
     }
 
-    /// Takes what waits, up to a batch. Returns whether the end was among it.
-    fn take(&mut self, first: Message, spool: &Receiver<Message>) -> bool {
+    /// Takes everything that waits and tries once more; what the disk still refuses is lost, and counted.
+    fn finish(mut self, spool: &Receiver<Message>) {
+        while let Ok(first) = spool.try_recv() {
+            self.take(first, spool);
+        }
+        self.write();
+        let unwritten = self.buffer.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let lost = unwritten + self.state.dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            log::error!(
+                "audit_records_lost path={} count={lost}",
+                self.path.display()
+            );
+        }
+        self.state.lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// Takes what waits, up to a batch.
+    fn take(&mut self, first: Message, spool: &Receiver<Message>) {
         let mut next = Some(first);
         let mut count = 0;
         while let Some(message) = next {
@@ -171,7 +241,6 @@ impl Sink {
                     self.append(wall_ms, &event);
                 }
                 Message::Reopen => self.reopen(),
-                Message::Stop => return true,
             }
             count += 1;
             next = if count < BATCH_COUNT {
@@ -180,7 +249,6 @@ impl Sink {
                 None
             };
         }
-        false
     }
 
     fn report_dropped(&mut self, wall_ms: u64) {
@@ -292,7 +360,7 @@ mod tests {
         for count in counts {
             audit.record(0, event(*count));
         }
-        audit.stop();
+        assert_eq!(audit.stop(), Stopped::Written);
         thread.join().expect("ends");
     }
 
@@ -323,6 +391,7 @@ mod tests {
         let (sender, receiver) = bounded(2);
         let audit = Audit {
             spool: Some(sender),
+            end: end().0,
             state: Arc::default(),
         };
         for _ in 0..5 {
@@ -336,7 +405,7 @@ mod tests {
             buffer: Vec::new(),
             state: audit.state,
         };
-        assert!(!sink.take(receiver.recv().expect("waits"), &receiver));
+        sink.take(receiver.recv().expect("waits"), &receiver);
         sink.write();
         let text = fs::read_to_string(&path).expect("readable");
         assert!(
@@ -348,10 +417,41 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_is_heard_behind_a_full_spool_while_the_disk_refuses() {
+        let path = directory("refuses").join("audit.jsonl");
+        fs::write(&path, b"").expect("writes");
+        let (sender, receiver) = bounded(2);
+        let (end, orders) = end();
+        let audit = Audit {
+            spool: Some(sender),
+            end,
+            state: Arc::default(),
+        };
+        for _ in 0..5 {
+            audit.record(0, event(1));
+        }
+        let sink = Sink {
+            path: path.clone(),
+            // Opened to be read: nothing can be written into it.
+            file: File::open(&path).expect("opens"),
+            sequence: 0,
+            buffer: Vec::new(),
+            state: Arc::clone(&audit.state),
+        };
+        let thread = thread::spawn(move || sink.run(&receiver, &orders));
+        assert_eq!(audit.stop(), Stopped::Incomplete);
+        thread.join().expect("ends");
+        // What did not fit is told by a record, which is lost too.
+        let lost = audit.state.lost.load(Ordering::Relaxed);
+        assert!((3..=5).contains(&lost), "{lost}");
+    }
+
+    #[test]
     fn stop_intake_lets_nobody_in_while_the_spool_is_half_full() {
         let (sender, _receiver) = bounded(4);
         let audit = Audit {
             spool: Some(sender),
+            end: end().0,
             state: Arc::default(),
         };
         audit.configure(WhenFull::StopIntake);
@@ -370,7 +470,7 @@ mod tests {
         let path = directory.join("audit.jsonl");
         let (audit, thread) = Audit::open(&path, WhenFull::default()).expect("opens");
         audit.record(0, event(1));
-        audit.stop();
+        assert_eq!(audit.stop(), Stopped::Written);
         thread.join().expect("ends");
         let (file, sequence) = open(&path).expect("opens");
         let state = Arc::new(State::default());

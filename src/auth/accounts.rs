@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::counts::Counts;
 use super::keys::{self, HASHES};
 use super::penalty::Penalties;
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
@@ -86,6 +87,7 @@ pub struct Accounts {
     /// Held from reading a row to writing it back, so that no change is lost between the threads.
     pub(super) writing: Mutex<()>,
     derivations: AtomicU64,
+    counts: Counts,
 }
 
 impl Accounts {
@@ -105,6 +107,7 @@ impl Accounts {
             penalties: Mutex::new(Penalties::new(seed)),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),
+            counts: Counts::default(),
         }
     }
 
@@ -159,12 +162,15 @@ impl Accounts {
             return AuthAnswer::Unavailable;
         };
         // Made in every case: what it costs must not tell either.
-        let mut keys = self.fake_keys(host, localpart, hash);
+        let Ok(mut keys) = self.fake_keys(host, localpart, hash) else {
+            return AuthAnswer::Unavailable;
+        };
         let mut account = None;
         if let Some((row, real)) = row
             .as_ref()
             .and_then(|row| Some((row, row.keys_for(hash)?)))
         {
+            self.note_count(host, real.iterations);
             match row.state {
                 AccountState::Enabled => {
                     keys = real.clone();
@@ -206,7 +212,9 @@ impl Accounts {
         let Ok(row) = self.load(host, localpart) else {
             return (AuthAnswer::Unavailable, None);
         };
-        let fake = self.fake_keys(host, localpart, HASHES[0]);
+        let Ok(fake) = self.fake_keys(host, localpart, HASHES[0]) else {
+            return (AuthAnswer::Unavailable, None);
+        };
         let real = row
             .as_ref()
             .and_then(|row| HASHES.into_iter().find_map(|hash| row.keys_for(hash)));
@@ -250,6 +258,7 @@ impl Accounts {
     /// password.
     pub(super) fn fresh_keys(&self, host: &str, password: &Secret) -> Vec<ScramKeys> {
         let iterations = self.settings.lock().iterations_of(host);
+        self.note_count(host, iterations);
         HASHES
             .into_iter()
             .map(|hash| {
@@ -297,19 +306,33 @@ impl Accounts {
         })
     }
 
+    /// Names without an account will show this count too. Best effort: whoever asks for the keys tries again.
+    fn note_count(&self, host: &str, count: u32) {
+        if let Err(error) = self.counts.note(&self.rows, host, count) {
+            log::warn!("count_not_noted host={host} error=\"{error}\"");
+        }
+    }
+
     /// Keys that no password matches, the same ones each time.
-    fn fake_keys(&self, host: &str, localpart: &str, hash: ScramHash) -> ScramKeys {
+    fn fake_keys(
+        &self,
+        host: &str,
+        localpart: &str,
+        hash: ScramHash,
+    ) -> Result<ScramKeys, StoreError> {
         let made_from = |label: &str| {
             let text = format!("{host}\0{localpart}\0{hash:?}\0{label}");
             hmac(hash, self.secret.expose(), text.as_bytes())
         };
-        ScramKeys {
+        let today = self.settings.lock().iterations_of(host);
+        let name = (host, localpart);
+        Ok(ScramKeys {
             hash,
-            iterations: self.settings.lock().iterations_of(host),
+            iterations: self.counts.pick(&self.rows, &self.secret, name, today)?,
             salt: made_from("salt").expose()[..limits::SALT_BYTES].to_vec(),
             stored_key: made_from("stored"),
             server_key: made_from("server"),
-        }
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use crate::actor::auth::AccountRef;
 use crate::actor::rows::{RowRange, StoreError, Write};
 use crate::base::{AccountId, Generation, Now, Secret, limits};
 use crate::im::credentials::{
-    ACCOUNT, AccountRow, AccountState, TOMBSTONE, TombstoneRow, localpart_of, name_key, names_after,
+    ACCOUNT, AccountRow, AccountState, PURGE, TOMBSTONE, TombstoneRow, localpart_of, name_key,
+    names_after, purge_key,
 };
 
 /// Why a change to an account was not made.
@@ -111,7 +112,8 @@ impl Accounts {
     }
 
     /// Removes an account and keeps its name from being taken for [`AuthSettings::tombstone_ms`](super::AuthSettings::tombstone_ms).
-    /// Answers the number whose other rows are now nobody's; they are the caller's to purge.
+    /// Answers the number whose other rows are now nobody's; they are the caller's to purge. Until then the number
+    /// stands in [`PURGE`].
     ///
     /// # Errors
     /// `Unknown`, `Store`.
@@ -134,6 +136,12 @@ impl Accounts {
                 table: &TOMBSTONE,
                 key,
                 value: tombstone.encode().into(),
+            },
+            // Whatever comes of the purge, the next start knows of it.
+            Write::Put {
+                table: &PURGE,
+                key: purge_key(id),
+                value: b""[..].into(),
             },
         ])?;
         Ok(id)

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod admin;
+mod counts;
 pub mod keys;
 pub mod penalty;
 pub mod service;
@@ -11,4 +12,5 @@ mod tests;
 
 pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};
+pub use counts::ITERATIONS;
 pub use service::AuthService;

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -21,6 +22,9 @@ pub type AnswerPort = Arc<dyn Fn(Ticket, Answer) + Send + Sync>;
 
 /// Tells the time of the workers' loops, to whichever thread asks.
 pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// Told that a thread panicked.
+pub type OnPanic = Arc<dyn Fn() + Send + Sync>;
 
 /// The running threads; shared by all workers. Dropping it ends them.
 pub struct AuthService {
@@ -48,7 +52,8 @@ struct Question {
 }
 
 impl AuthService {
-    /// Starts the threads; `ports` in the order of the workers, `clock` the one that their loops read.
+    /// Starts the threads; `ports` in the order of the workers, `clock` the one that their loops read. `on_panic`
+    /// is called on a thread that panicked: without it nobody can log in.
     ///
     /// # Errors
     /// The system has no thread left.
@@ -56,6 +61,7 @@ impl AuthService {
         accounts: &Arc<Accounts>,
         ports: Vec<AnswerPort>,
         clock: Clock,
+        on_panic: OnPanic,
     ) -> io::Result<AuthService> {
         let seats: Arc<[Seat]> = ports
             .into_iter()
@@ -75,11 +81,13 @@ impl AuthService {
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
         let quick_loop = move || answer_quickly(&known, &seats, &quick_questions, &clock);
+        let quick_loop = guarded(quick_loop, Arc::clone(&on_panic));
         service.threads.push(thread("auth").spawn(quick_loop)?);
         for _ in 0..DERIVING_THREADS {
             let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
             let questions = slow_questions.clone();
             let slow_loop = move || derive_and_answer(&known, &seats, &questions);
+            let slow_loop = guarded(slow_loop, Arc::clone(&on_panic));
             service
                 .threads
                 .push(thread("auth-derive").spawn(slow_loop)?);
@@ -122,6 +130,16 @@ impl AuthService {
     }
 }
 
+/// What a thread runs, and whoever is told if it panics: nothing of it is used afterwards.
+fn guarded(work: impl FnOnce(), on_panic: OnPanic) -> impl FnOnce() {
+    move || {
+        if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+            log::error!("auth_thread_panicked");
+            on_panic();
+        }
+    }
+}
+
 impl Drop for AuthService {
     /// Answers what was asked before, then ends the threads. What still waits for its penalty is dropped.
     fn drop(&mut self) {
@@ -131,9 +149,8 @@ impl Drop for AuthService {
             let _ = self.slow.send(Message::Stop);
         }
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                log::error!("auth_thread_panicked");
-            }
+            // Whoever panicked has told.
+            let _ = thread.join();
         }
     }
 }

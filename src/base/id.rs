@@ -48,6 +48,29 @@ pub struct Generation(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
+/// What a client calls its installation (RFC 9562).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uuid([u8; 16]);
+
+impl Uuid {
+    /// Reads a random (version 4) UUID, `xxxxxxxx-xxxx-4xxx-xxxx-xxxxxxxxxxxx` in any case; none for anything
+    /// else: other versions may be the same on two machines.
+    pub fn parse_v4(text: &str) -> Option<Uuid> {
+        let is_hyphen = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+        let shaped = |(at, byte): (usize, u8)| match is_hyphen(at) {
+            true => byte == b'-',
+            false => byte.is_ascii_hexdigit(),
+        };
+        if text.len() != 36 || !text.bytes().enumerate().all(shaped) || text.as_bytes()[14] != b'4'
+        {
+            return None;
+        }
+        let digits: String = text.chars().filter(|digit| *digit != '-').collect();
+        let number = u128::from_str_radix(&digits, 16).ok()?;
+        Some(Uuid(number.to_be_bytes()))
+    }
+}
+
 /// Given to a stanza when it enters and to everything that it causes, so that one search through the log
 /// follows a message over workers and nodes. The high byte names the worker that gave it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,4 +99,35 @@ slotmap::new_key_type! {
     pub struct StreamKey;
     /// An account (later also a room) that is resident on one worker; a stale key finds nothing.
     pub struct ActorKey;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_uuid_is_the_same_in_any_case_and_nothing_else_is_one() {
+        let upper = Uuid::parse_v4("D4565FA7-4D72-4749-B3D3-740EDBF87770");
+        assert!(upper.is_some());
+        assert_eq!(
+            upper,
+            Uuid::parse_v4("d4565fa7-4d72-4749-b3d3-740edbf87770")
+        );
+        assert_ne!(
+            upper,
+            Uuid::parse_v4("d4565fa7-4d72-4749-b3d3-740edbf87771")
+        );
+        for text in [
+            "",
+            "phone",
+            "d4565fa7-4d72-1749-b3d3-740edbf87770",
+            "d4565fa74d724749b3d3740edbf87770",
+            "d4565fa7-4d72-4749-b3d3-740edbf8777",
+            "d4565fa7-4d72-4749-b3d3-740edbf8777g",
+            "+4565fa7-4d72-4749-b3d3-740edbf87770",
+            "d4565fa7-4d72-4749-b3d3-740edbf8\u{1f600}",
+        ] {
+            assert_eq!(Uuid::parse_v4(text), None, "{text}");
+        }
+    }
 }

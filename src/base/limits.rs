@@ -23,10 +23,17 @@ pub const NAMESPACE_COUNT_MAX: usize = 32;
 /// Longest stream header or XML declaration: attributes of a header fit in 1 KiB by far.
 pub const STREAM_HEADER_BYTES_MAX: usize = 4 * 1024;
 
+/// Longest language tag of a stream that its stanzas inherit: RFC 5646 section 4.4.1 reckons with 35, and with
+/// private ones a little beyond.
+pub const LANGUAGE_BYTES_MAX: usize = 64;
+
 // ---- Streams ----
 
 /// Bytes read from one socket in one turn: more would let one fast writer hold up its worker.
 pub const READ_PER_TURN_BYTES: usize = 64 * 1024;
+/// The same while the client has not proved who it is, which bounds what may be kept for it: this and the one TLS
+/// record (16 KiB of plaintext) that these bytes complete. No step of a login is longer.
+pub const READ_UNPROVED_BYTES: usize = 4 * 1024;
 /// Bytes that were read but not yet taken by the core (a stream that waits takes nothing).
 pub const UNREAD_BYTES_MAX: usize = 64 * 1024;
 /// Time from the connection to a bound session.
@@ -36,6 +43,9 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// The same once half of [`HANDSHAKES_MAX`] is taken: two round trips of the slowest honest network fit, and
 /// those who stall give their places to others soon.
 pub const HANDSHAKE_CROWDED_MS: u64 = 2_000;
+/// Connections of one address (or IPv6 /64) that have not logged in: room for a company behind one address that
+/// reconnects after a restart, and little for an attacker, who needs twenty addresses to fill a server.
+pub const UNPROVED_PER_PREFIX_MAX: u32 = 1_000;
 /// Time a closed stream waits for the peer's `</stream:stream>` (RFC 6120 section 4.4).
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// SASL attempts on one stream; RFC 6120 section 6.4.5 recommends at least 2 and no more than 5.
@@ -70,6 +80,11 @@ pub const UNACKED_COUNT_MAX: usize = 500;
 pub const UNACKED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a session waits for its client after the connection is lost.
 pub const RESUME_TIMEOUT_MS: u64 = 300_000;
+/// Sessions that are over whose count of handled stanzas one worker still knows, about 200 bytes each: what a
+/// worker with many phones loses in half an hour.
+pub const ENDED_COUNT_MAX: usize = 8_192;
+/// How long it knows it: who comes back later than this begins anew anyway.
+pub const ENDED_MS: u64 = 3_600_000;
 /// Stanzas sent before the server asks for an acknowledgement by itself.
 pub const ACK_REQUEST_AFTER: u32 = 5;
 /// An unsettled stanza is bounced after this (DESIGN section 20).
@@ -137,6 +152,8 @@ pub const SCRAM_ITERATIONS: u32 = 10_000;
 pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
 /// Most iterations: clients refuse what would hold them up for seconds, and so would the auth thread.
 pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+/// Different iteration counts that are remembered for one host: an operator changes it every few years.
+pub const SCRAM_COUNTS_MAX: usize = 32;
 /// Random bytes of a salt: the minimum of XEP-0438 section 6.2.
 pub const SALT_BYTES: usize = 16;
 /// Longest password: XEP-0438 section 8 allows a bound of 128 characters, which is 512 bytes of UTF-8.
@@ -195,22 +212,31 @@ pub const STORE_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub const DRAIN_TIMEOUT_MS: u64 = 10_000;
 /// Audit records that may wait for the disk; beyond it `audit.when_full` decides.
 pub const AUDIT_SPOOL_COUNT_MAX: usize = 10_000;
+/// How long the end of the process waits for the audit file: a full spool is three megabytes, and a disk that
+/// does not take them in this time is broken. A supervisor waits longer before it kills (systemd: 90 s).
+pub const AUDIT_STOP_MS: u64 = 5_000;
+/// How long a stopping server waits for its workers to store what sessions held that are over: the store's queue
+/// is answered within a second or two on a disk that is alive.
+pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
+const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);
 const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);
 const _: () = assert!(SCRAM_ITERATIONS_MIN <= SCRAM_ITERATIONS);
 const _: () = assert!(SCRAM_ITERATIONS <= SCRAM_ITERATIONS_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= ELEMENT_BYTES_MAX);
-const _: () = assert!(ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
+const _: () = assert!(2 * ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
+const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
 const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
+const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);

@@ -11,7 +11,7 @@ mod time;
 
 pub use hash::{HashSeed, KeyedMap, KeyedSet, KeyedState};
 pub use id::{
-    AccountId, ActorKey, AddressPrefix, Generation, Partition, SessionId, StreamKey, TraceId,
+    AccountId, ActorKey, AddressPrefix, Generation, Partition, SessionId, StreamKey, TraceId, Uuid,
     WorkerId,
 };
 pub use rng::Rng;

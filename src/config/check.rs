@@ -23,6 +23,8 @@ pub struct Outside<'a> {
     pub address: fn(&str) -> Result<(), String>,
     /// Whether a text is a log filter; the error says what it is not.
     pub log_filter: fn(&str) -> Result<(), String>,
+    /// Workers of a server whose configuration names no number.
+    pub cores: usize,
 }
 
 /// Reads a configuration. `name` is what errors call the text; an empty text is the defaults.
@@ -181,6 +183,7 @@ mod tests {
                 Ok(())
             }
         },
+        cores: 4,
     };
 
     fn errors(text: &str) -> Vec<String> {
@@ -287,7 +290,7 @@ carbon = false
 
     #[test]
     fn hosts_and_listeners_are_named_and_differ() {
-        let text = "[[host]]\nlanguage = \"en\"\n[[host]]\nname = \"A.example\"\n[[host]]\nname = \"a.example.\"\n";
+        let text = "[[host]]\nkey = \"\"\n[[host]]\nname = \"A.example\"\n[[host]]\nname = \"a.example.\"\n";
         let found = errors(text);
         assert!(
             found[0].starts_with("s.toml:1: host[0].name: is missing"),
@@ -314,6 +317,50 @@ carbon = false
             errors("[c2s]\nelement_size = \"9999 B\"\n"),
             ["s.toml:2: c2s.element_size: must be at least 10000 B (RFC 6120)"]
         );
+        for wrong in [
+            "x y",
+            "example.org:",
+            "example.org:70000",
+            "2001:db8::1",
+            "[2001:db8::1",
+        ] {
+            let found = errors(&format!("[server]\nsee_other_host = \"{wrong}\"\n"));
+            assert_eq!(found.len(), 1, "{wrong}: {found:?}");
+        }
+        for right in [
+            "example.org",
+            "example.org:5222",
+            "[2001:db8::1]:5222",
+            "192.0.2.1",
+        ] {
+            let found = load(
+                "s.toml",
+                &format!("server.see_other_host = \"{right}\"\n"),
+                &OUTSIDE,
+            );
+            assert!(found.is_ok(), "{right}");
+        }
+        // An empty queue takes the largest stanza, whatever it is charged above its bytes.
+        assert_eq!(
+            errors("[c2s]\nelement_size = \"600 KiB\"\n[sm]\nunacked_size = \"2 MiB\"\n"),
+            [
+                "s.toml:2: c2s.element_size: must not be above half of c2s.outbound_hard, or one stanza would fill \
+                 a queue"
+            ]
+        );
+        assert_eq!(
+            errors("[sm]\nunacked_size = \"511 KiB\"\n"),
+            [
+                "s.toml:2: sm.unacked_size: must not be below twice c2s.element_size, or one stanza would fill a \
+                 queue"
+            ]
+        );
+        // Four workers have a quarter each.
+        let share =
+            "s.toml:2: server.queue_memory: must be at least c2s.outbound_hard for each worker";
+        assert_eq!(errors("[server]\nqueue_memory = \"3 MiB\"\n"), [share]);
+        let all = errors("[server]\nqueue_memory = \"3 MiB\"\nworkers = 2\n");
+        assert_eq!(all, [""; 0]);
         let found = errors("[auth]\nscram_iterations = 100\n");
         assert_eq!(
             found,

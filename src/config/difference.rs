@@ -13,7 +13,7 @@ use super::reference::{Reload, reload_of};
 /// One option whose value differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Path of the option; hosts and listeners go by name: `host[example.org].language`.
+    /// Path of the option; hosts and listeners go by name: `host[example.org].key`.
     pub path: String,
     /// The old value in TOML; none if it was absent.
     pub from: Option<String>,
@@ -89,10 +89,12 @@ pub fn live_part(started: &Config, new: &Config) -> Config {
     config.store = started.store.clone();
     config.server.workers = started.server.workers;
     config.server.pin = started.server.pin;
+    config.c2s.unproved_per_address = started.c2s.unproved_per_address;
     config.audit.file.clone_from(&started.audit.file);
     config.file.listener.clone_from(&config.listeners);
     config.file.store = config.store.clone();
     config.file.server = config.server.clone();
+    config.file.c2s = config.c2s.clone();
     config.file.audit = config.audit.clone();
     config.file.features.clone_from(&started.file.features);
     config
@@ -151,6 +153,7 @@ mod tests {
             features: &["ping"],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         load("s.toml", text, &outside).expect("valid")
     }
@@ -194,13 +197,10 @@ mod tests {
     #[test]
     fn hosts_and_listeners_are_compared_by_name_not_by_order() {
         let old = "[[host]]\nname = \"a\"\n[[host]]\nname = \"b\"\n";
-        let new = "[[host]]\nname = \"b\"\nlanguage = \"de\"\n[[host]]\nname = \"a\"\n";
+        let new = "[[host]]\nname = \"b\"\nauth.plain = false\n[[host]]\nname = \"a\"\n";
         assert_eq!(
             changes(old, new),
-            [(
-                "host[b].language: \"en\" -> \"de\"".to_owned(),
-                Reload::Live
-            )]
+            [("host[b].auth.plain: true -> false".to_owned(), Reload::Live)]
         );
         let old = "[[listener]]\naddress = \"[::]:1\"\n";
         let new = "[[listener]]\naddress = \"[::]:1\"\ntls = \"direct\"\n";
@@ -229,12 +229,12 @@ mod tests {
             .into_iter()
             .find(|change| !waits(change));
         assert_eq!(missing, None);
-        let hosts: Vec<(&str, &str)> = merged
+        let hosts: Vec<(&str, bool)> = merged
             .hosts
             .iter()
-            .map(|host| (&*host.name, &*host.language))
+            .map(|host| (&*host.name, host.plain))
             .collect();
-        assert_eq!(hosts, [("a", "en"), ("b", "de")]);
+        assert_eq!(hosts, [("a", true), ("b", false)]);
     }
 
     #[test]
@@ -263,7 +263,7 @@ pin = false
 drain_timeout = "1 s"
 [[host]]
 name = "b"
-language = "de"
+auth.plain = false
 [[host]]
 name = "c"
 [[listener]]
@@ -271,6 +271,8 @@ address = "[::]:5222"
 tls = "none"
 require_tls = false
 proxy_protocol = true
+[c2s]
+unproved_per_address = 5
 [store]
 cache = "2 MiB"
 reserve_free = "1 MiB"

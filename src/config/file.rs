@@ -81,9 +81,6 @@ pub struct Host {
     /// File with the certificate's private key in PEM; given exactly when `certificate` is.
     /// reload: live
     pub key: String,
-    /// Language of texts that the server writes (`xml:lang`, RFC 6120 section 4.7.4).
-    /// reload: live
-    pub language: String,
     /// See [`HostAuth`].
     pub auth: HostAuth,
 }
@@ -96,7 +93,7 @@ pub struct HostAuth {
     /// reload: live
     pub plain: bool,
     /// Whether SASL EXTERNAL is offered to clients that show a certificate; needs a listener with
-    /// `client_certificates = "request"`.
+    /// `client_certificates = "request"` and, in the data directory, `cert/client-ca.pem`.
     /// reload: live
     pub external: bool,
     /// Whether SASL ANONYMOUS is offered: a nameless account that ends with its session.
@@ -126,7 +123,8 @@ pub struct Listener {
     /// Whether every connection begins with a PROXY header (version 1 or 2), which is required then.
     /// reload: restart
     pub proxy_protocol: bool,
-    /// Whether clients are asked for a certificate: "none" or "request".
+    /// Whether clients are asked for a certificate: "none" or "request". One logs in who was signed by an authority
+    /// in `cert/client-ca.pem` of the data directory (PEM, read again on reload); without that file nobody is asked.
     /// reload: restart
     pub client_certificates: ClientCertificates,
 }
@@ -183,6 +181,10 @@ pub struct C2s {
     /// Time for the TLS handshake alone.
     /// reload: live
     pub handshake_timeout: Duration,
+    /// Connections of one address (of a /64 network with IPv6) that have not logged in; further ones are closed at
+    /// once. Behind a proxy it is the address that the PROXY header tells; the machine's own is not counted.
+    /// reload: restart
+    pub unproved_per_address: u32,
     /// Stanzas a second that one client may send for long; it is read more slowly beyond.
     /// reload: live
     pub rate_stanzas_per_s: u32,
@@ -413,7 +415,6 @@ impl Default for Host {
             name: "localhost".to_owned(),
             certificate: String::new(),
             key: String::new(),
-            language: "en".to_owned(),
             auth: HostAuth::default(),
         }
     }
@@ -451,6 +452,7 @@ impl Default for C2s {
             ping_timeout: Duration::from_ms(limits::PING_TIMEOUT_MS),
             negotiation_timeout: Duration::from_ms(limits::NEGOTIATION_TIMEOUT_MS),
             handshake_timeout: Duration::from_ms(limits::HANDSHAKE_TIMEOUT_MS),
+            unproved_per_address: limits::UNPROVED_PER_PREFIX_MAX,
             rate_stanzas_per_s: limits::RATE_STANZAS_PER_S,
             rate_stanzas_burst: limits::RATE_STANZAS_BURST,
             rate_bytes_per_s: Size::from_bytes(limits::RATE_BYTES_PER_S),

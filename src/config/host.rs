@@ -36,8 +36,6 @@ pub struct HostConfig {
     /// The prepared domainpart.
     pub name: Arc<str>,
     pub certificate: Certificate,
-    /// `xml:lang` of texts that the server writes.
-    pub language: Arc<str>,
     /// Whether SASL PLAIN is offered on encrypted streams.
     pub plain: bool,
     /// Whether SASL EXTERNAL is offered to clients with a certificate.

@@ -7,6 +7,7 @@ use super::check::{Outside, Sink, nearest, unknown_message};
 use super::file::{self, ClientCertificates, File, TlsMode};
 use super::host::{Certificate, HostConfig};
 use super::place;
+use super::units::Size;
 use crate::base::limits;
 use crate::jid::prepare_domainpart;
 
@@ -37,11 +38,6 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             &at("name"),
             "this host is already configured above",
         );
-        sink.require(
-            is_language(&host.language),
-            &at("language"),
-            "is no language tag such as \"en\" or \"pt-BR\"",
-        );
         let certificate = match (host.certificate.is_empty(), host.key.is_empty()) {
             (true, true) => Certificate::SelfSigned,
             (false, false) => Certificate::Files {
@@ -70,7 +66,6 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,
-            language: Arc::from(host.language.as_str()),
             plain: host.auth.plain,
             external: host.auth.external,
             anonymous: host.auth.anonymous,
@@ -141,17 +136,20 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "at most 255 workers",
     );
     sink.require(
-        !server
-            .see_other_host
-            .contains(|c: char| c.is_whitespace() || c.is_control()),
+        server.see_other_host.is_empty() || is_host_and_port(&server.see_other_host),
         "server.see_other_host",
-        "is no \"host\" or \"host:port\"",
+        "is no \"host\" or \"host:port\"; an IPv6 address stands in brackets",
     );
 
+    let workers = match server.workers {
+        0 => outside.cores as u64,
+        workers => u64::from(workers),
+    };
+    // Each worker has its share, and one slow reader alone must not fill it.
     sink.require(
-        file.server.queue_memory >= c2s.outbound_hard,
+        server.queue_memory.as_bytes() / workers.max(1) >= c2s.outbound_hard.as_bytes(),
         "server.queue_memory",
-        "must not be below c2s.outbound_hard",
+        "must be at least c2s.outbound_hard for each worker",
     );
 
     // RFC 6120 section 13.12: "a maximum stanza size ... MUST NOT be smaller than 10000 bytes".
@@ -161,9 +159,9 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must be at least 10000 B (RFC 6120)",
     );
     sink.require(
-        c2s.element_size <= c2s.outbound_hard,
+        fits_twice(c2s.element_size, c2s.outbound_hard),
         "c2s.element_size",
-        "must not be above c2s.outbound_hard",
+        "must not be above half of c2s.outbound_hard, or one stanza would fill a queue",
     );
     sink.require(
         c2s.element_size <= c2s.rate_bytes_burst,
@@ -189,6 +187,7 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         sink.require(duration.as_ms() >= 1_000, path, "must be at least \"1 s\"");
     }
     for (path, count) in [
+        ("c2s.unproved_per_address", c2s.unproved_per_address),
         ("c2s.rate_stanzas_per_s", c2s.rate_stanzas_per_s),
         ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
         ("c2s.sessions_per_account", c2s.sessions_per_account),
@@ -208,9 +207,9 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must not be above sm.unacked_count, or no acknowledgement would be asked for in time",
     );
     sink.require(
-        sm.unacked_size >= c2s.element_size,
+        fits_twice(c2s.element_size, sm.unacked_size),
         "sm.unacked_size",
-        "must not be below c2s.element_size",
+        "must not be below twice c2s.element_size, or one stanza would fill a queue",
     );
     sink.require(
         file.roster.size.as_bytes() <= limits::ROSTER_READ_BYTES_MAX as u64,
@@ -249,6 +248,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
     }
 }
 
+/// A queue charges more for an element than its bytes.
+fn fits_twice(element: Size, queue: Size) -> bool {
+    queue.as_bytes() / 2 >= element.as_bytes()
+}
+
 fn check_iterations(iterations: u32, path: &str, sink: &mut Sink<'_>) {
     let range = limits::SCRAM_ITERATIONS_MIN..=limits::SCRAM_ITERATIONS_MAX;
     sink.require(
@@ -258,14 +262,13 @@ fn check_iterations(iterations: u32, path: &str, sink: &mut Sink<'_>) {
     );
 }
 
-/// RFC 5646 section 2.1, roughly: letters, then letters and digits between hyphens.
-fn is_language(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    let primary = parts.next().unwrap_or_default();
-    let is_subtag = |part: &str| {
-        (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+/// RFC 6120 section 4.9.3.19: "a valid domainpart or a domainpart plus port number (separated by the ':' character
+/// in the form "domainpart:port")"; what clients cannot read would keep them from coming back.
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
     };
-    (2..=8).contains(&primary.len())
-        && primary.bytes().all(|b| b.is_ascii_alphabetic())
-        && parts.all(is_subtag)
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    prepare_domainpart(host).is_ok() && port.is_none_or(is_port)
 }

@@ -46,11 +46,14 @@ fn account_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         .catalog
         .features()
         .flat_map(|feature| feature.account_disco);
-    let payload = info(
-        iq,
-        "<identity category='account' type='registered'/>",
-        features,
-    )?;
+    // XEP-0175 section 3: "A server MUST reply ... with an identity of "account/anonymous""; XEP-0030 section 8
+    // asks for the other.
+    let identity = if turn.actor.anonymous {
+        "<identity category='account' type='anonymous'/>"
+    } else {
+        "<identity category='account' type='registered'/>"
+    };
+    let payload = info(iq, identity, features)?;
     turn.out.send(iq.result(payload));
     Ok(())
 }

@@ -108,6 +108,12 @@ impl Account {
         self.sessions.iter_mut().find(|session| session.id == id)
     }
 
+    /// The session of this number, and the roster as it was when it was last known.
+    pub fn session_and_roster(&mut self, id: SessionId) -> Option<(&mut Session, Option<&Roster>)> {
+        let session = self.sessions.iter_mut().find(|session| session.id == id)?;
+        Some((session, self.roster.as_deref()))
+    }
+
     /// The session bound to this resource.
     pub fn resource(&self, resourcepart: &str) -> Option<&Session> {
         self.sessions

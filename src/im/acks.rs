@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use crate::actor::Kept;
-use crate::stanza::{Header, Kind, Stanza, is_outdone};
+use crate::stanza::{Header, Newcomer, Stanza};
 
 /// Counters and queues of one session with stream management.
 pub struct Acks {
@@ -22,13 +22,11 @@ pub struct Acks {
     /// Outbound stanzas that it has not, oldest first.
     unacked: VecDeque<Unacked>,
     unacked_bytes: usize,
-    /// What of them bounds do not count.
-    unacked_excess: usize,
-    /// Presences among them, which have a bound of their own.
-    presence_count: usize,
-    /// The last so many of them came while the client was away, and were never sent.
-    unsent: usize,
     bounds: Bounds,
+    /// Since when the queue has been full without an acknowledgement, on the monotonic clock.
+    full_since_ms: Option<u64>,
+    /// While the client is away: how many of the queue it may have seen, so that they count whatever comes.
+    seen: usize,
     /// `<r/>` was sent and not answered: so many stanzas went out behind it.
     asked: Option<u32>,
     /// Number of the last inbound stanza, modulo 2^32.
@@ -83,10 +81,9 @@ impl Acks {
             acked: 0,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
-            unacked_excess: 0,
-            presence_count: 0,
-            unsent: 0,
             bounds,
+            full_since_ms: None,
+            seen: 0,
             asked: None,
             received: 0,
             resumed: 0,
@@ -99,51 +96,11 @@ impl Acks {
 
     /// Holds a stanza until the client has it.
     pub fn sent(&mut self, stanza: Unacked) {
-        self.count_in(&stanza.stanza);
+        self.unacked_bytes += stanza.stanza.charge();
         if let Some(since) = &mut self.asked {
             *since += 1;
         }
         self.unacked.push_back(stanza);
-    }
-
-    /// The same while the client is away. An older presence that a newer one makes void leaves, because it was never
-    /// counted by the client.
-    pub fn sent_later(&mut self, stanza: Unacked) {
-        let first = self.unacked.len() - self.unsent.min(self.unacked.len());
-        let is_void = |held: &Unacked| {
-            is_outdone(&held.stanza, &stanza.stanza)
-                && held.stanza.header.to == stanza.stanza.header.to
-        };
-        let said_before = |held: &Unacked| held.stanza.header.from == stanza.stanza.header.from;
-        let last = (first..self.unacked.len())
-            .rev()
-            .find(|&at| said_before(&self.unacked[at]));
-        if let Some(at) = last.filter(|&at| is_void(&self.unacked[at])) {
-            self.take_back(self.unacked.len() - 1 - at);
-            self.unsent -= 1;
-        }
-        self.sent(stanza);
-        self.unsent += 1;
-    }
-
-    /// What was counted but never sent is void: the one before the last `behind`.
-    pub fn take_back(&mut self, behind: usize) {
-        let at = self.unacked.len().checked_sub(behind + 1);
-        if let Some(gone) = at.and_then(|at| self.unacked.remove(at)) {
-            self.count_out(&gone.stanza);
-        }
-    }
-
-    fn count_in(&mut self, stanza: &Stanza) {
-        self.unacked_bytes += stanza.charge();
-        self.unacked_excess += stanza.excess();
-        self.presence_count += usize::from(stanza.header.kind == Kind::Presence);
-    }
-
-    fn count_out(&mut self, stanza: &Stanza) {
-        self.unacked_bytes -= stanza.charge();
-        self.unacked_excess -= stanza.excess();
-        self.presence_count -= usize::from(stanza.header.kind == Kind::Presence);
     }
 
     /// Whether to ask for an acknowledgement now: when something waits for one and no question is open, or
@@ -175,11 +132,16 @@ impl Acks {
         let count = (h.wrapping_sub(self.acked) as usize).min(self.unacked.len());
         self.acked = h;
         self.asked = None;
-        for Unacked { stanza, .. } in self.unacked.range(..count) {
-            self.unacked_bytes -= stanza.charge();
-            self.unacked_excess -= stanza.excess();
-            self.presence_count -= usize::from(stanza.header.kind == Kind::Presence);
+        self.seen = self.seen.saturating_sub(count);
+        if count > 0 {
+            self.full_since_ms = None;
         }
+        let gone: usize = self
+            .unacked
+            .range(..count)
+            .map(|held| held.stanza.charge())
+            .sum();
+        self.unacked_bytes -= gone;
         self.unacked.drain(..count)
     }
 
@@ -189,9 +151,43 @@ impl Acks {
         self.acked.wrapping_add(self.unacked.len() as u32)
     }
 
-    /// The connection was lost, and any open question with it.
-    pub fn detached(&mut self) {
+    /// The connection was lost, and any open question with it. So many of the queue were never written.
+    pub fn detached(&mut self, unwritten: usize) {
         self.asked = None;
+        self.full_since_ms = None;
+        self.seen = self.unacked.len().saturating_sub(unwritten);
+    }
+
+    /// Stanzas of a session whose client is away that were never written.
+    pub fn unwritten_count(&self) -> usize {
+        self.unacked.len() - self.seen
+    }
+
+    /// Drops the presence that `newcomer` makes void, among the last `unwritten` of the queue: what was written counts,
+    /// for the client may have counted it.
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>, unwritten: usize) {
+        let first = self.unacked.len().saturating_sub(unwritten);
+        for at in (first..self.unacked.len()).rev() {
+            if newcomer.replaces(&self.unacked[at].stanza)
+                && let Some(gone) = self.unacked.remove(at)
+            {
+                self.unacked_bytes -= gone.stanza.charge();
+            }
+        }
+    }
+
+    /// Notes whether the queue is full; to be called when it grew or shrank.
+    pub fn watch(&mut self, now_ms: u64) {
+        if !self.is_full() {
+            self.full_since_ms = None;
+        } else {
+            self.full_since_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// Since when the queue has been full without an acknowledgement.
+    pub fn full_since_ms(&self) -> Option<u64> {
+        self.full_since_ms
     }
 
     /// What the client has not acknowledged, oldest first.
@@ -212,34 +208,27 @@ impl Acks {
     /// The queue, for a session that ends.
     pub fn take_unacked(&mut self) -> VecDeque<Unacked> {
         self.unacked_bytes = 0;
-        self.unacked_excess = 0;
-        self.presence_count = 0;
-        self.unsent = 0;
+        self.seen = 0;
         std::mem::take(&mut self.unacked)
     }
 
     /// The bound is reached.
     pub fn is_full(&self) -> bool {
-        self.is_beyond(1)
+        self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
     }
 
-    /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]);
-    /// presence, IQs and copies have no other place, so there is an end to them here.
+    /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]),
+    /// presence coalesces; for answers, errors, copies, and the presence of ever more senders there is an end here.
     pub fn is_overfull(&self) -> bool {
-        self.is_beyond(2)
+        self.unacked.len() >= self.bounds.count_max * 2
+            || self.unacked_bytes >= self.bounds.bytes_max * 2
     }
 
-    /// DESIGN section 7: so many messages and IQs, or so many bytes. A client that acknowledges now and then is sent
-    /// one presence by each session of each contact when it comes, so they count less.
-    fn is_beyond(&self, factor: usize) -> bool {
-        let others = self.unacked.len() - self.presence_count;
-        others >= self.bounds.count_max * factor
-            || self.presence_count >= self.bounds.count_max * factor * PRESENCES
-            || self.judged_bytes() >= self.bounds.bytes_max * factor
-    }
-
-    fn judged_bytes(&self) -> usize {
-        self.unacked_bytes - self.unacked_excess
+    /// It holds sixteen times its bound of stanzas, or four times of bytes: the end even for the presence of contacts,
+    /// of which as much comes at once as there are contacts.
+    pub fn is_crowded(&self) -> bool {
+        self.unacked.len() >= self.bounds.count_max * CROWD
+            || self.unacked_bytes >= self.bounds.bytes_max * 4
     }
 
     /// How many stanzas and bytes a cursor may put in now. It takes half of the bounds, so that a client that is
@@ -247,9 +236,7 @@ impl Acks {
     pub fn cursor_room(&self) -> (usize, usize) {
         let (count, bytes) = (self.bounds.count_max / 2, self.bounds.bytes_max / 2);
         (
-            count
-                .max(1)
-                .saturating_sub(self.unacked.len() - self.presence_count),
+            count.max(1).saturating_sub(self.unacked.len()),
             bytes.max(1).saturating_sub(self.unacked_bytes),
         )
     }
@@ -302,7 +289,6 @@ impl Acks {
     /// resume never makes a client repeat what was delivered.
     pub fn resume(&mut self) -> u32 {
         self.resumed = self.received;
-        self.unsent = 0;
         self.received
     }
 
@@ -351,8 +337,8 @@ impl Acks {
     }
 }
 
-/// Presences that count as one message.
-const PRESENCES: usize = 8;
+/// See [`Acks::is_crowded`].
+pub const CROWD: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,19 @@ pub static TOMBSTONE: Table = Table {
     about: "A removed name: until when it stays free, and whose it was. Key: host, 0, localpart.",
 };
 
+/// Numbers of removed accounts whose other rows may still be there.
+pub static PURGE: Table = Table {
+    name: "purge",
+    durability: Durability::BeforeReply,
+    export: Export::Never,
+    about: "An account that was removed since the last start, which looks again whether all it had is gone. Key: account id.",
+};
+
+/// The key of a removed account's row in [`PURGE`].
+pub fn purge_key(account: AccountId) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes())
+}
+
 /// The key of `localpart` on `host` in both tables. Prepared names hold no zero byte, so no two pairs share
 /// a key.
 pub fn name_key(host: &str, localpart: &str) -> RowKey {

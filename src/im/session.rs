@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::actor::{Delivery, Kept};
-use crate::base::{SessionId, StreamKey, limits};
+use crate::base::{SessionId, StreamKey, Uuid, limits};
 use crate::jid::Jid;
-use crate::stanza::Stanza;
+use crate::stanza::{Sender, Stanza};
 
 use super::acks::{Acks, Bounds};
 
@@ -16,6 +16,8 @@ pub struct Session {
     pub jid: Jid,
     /// The stream that carries it; none while it waits to be resumed.
     pub stream: Option<StreamKey>,
+    /// The client installation that it belongs to, if its login said so (XEP-0388 section 2.2). Nobody else is told.
+    pub user_agent: Option<Uuid>,
     /// The last available presence; none before the first and after `unavailable`.
     pub presence: Option<Stanza>,
     /// RFC 6121 section 4.7.2.3; 0 unless the presence says otherwise.
@@ -69,6 +71,7 @@ impl Session {
             id,
             jid,
             stream: Some(stream),
+            user_agent: None,
             presence: None,
             priority: 0,
             carbons: false,
@@ -131,6 +134,18 @@ impl Session {
     pub fn has_room(&self) -> bool {
         let room = self.acks.as_ref().map(|acks| acks.cursor_room());
         self.takes_messages() && room.is_none_or(|(count, bytes)| count > 0 && bytes > 0)
+    }
+
+    /// What this sender is to it, for presence that waits.
+    pub fn sender(&self, from: Option<&Jid>) -> Sender {
+        let is_it = |from: &Jid| {
+            let mut joined = self.directed.iter();
+            joined.any(|to| to.bare_str() == from.bare_str())
+        };
+        match from.is_some_and(is_it) {
+            true => Sender::Joined,
+            false => Sender::Other,
+        }
     }
 
     /// Bytes that wait for its client's acknowledgement, or behind its flood.

@@ -6,6 +6,7 @@ use std::thread;
 
 use super::command::UserCommand;
 use crate::actor::audit::{AuditEvent, By};
+use crate::actor::rows::StoreError;
 use crate::auth::{AccountError, Accounts};
 use crate::base::{AccountId, Now, Secret};
 use crate::config::Config;
@@ -20,7 +21,7 @@ pub struct AccountDesk<'a> {
     /// Ends the sessions of an account, by bare JID: its password or its right to be here is gone.
     pub disconnect: &'a (dyn Fn(&str) + Sync),
     /// Removes what else an account had, by its number.
-    pub purge: &'a (dyn Fn(AccountId) + Sync),
+    pub purge: &'a (dyn Fn(AccountId) -> Result<(), StoreError> + Sync),
     pub audit: &'a (dyn Fn(AuditEvent) + Sync),
 }
 
@@ -74,10 +75,21 @@ impl AccountDesk<'_> {
                 let removed = self.accounts.remove(&name.host, &name.localpart, self.now);
                 let id = removed.map_err(|error| name.failed(&error))?;
                 (self.disconnect)(&name.jid());
-                (self.purge)(id);
-                Ok(self.done(&name, "is removed", |account, by| {
+                let purged = (self.purge)(id);
+                let done = self.done(&name, "is removed", |account, by| {
                     AuditEvent::AccountRemoved { account, by }
-                }))
+                });
+                match purged {
+                    Ok(()) => Ok(done),
+                    Err(error) => {
+                        log::error!("account_purge_failed account={} error=\"{error}\"", id.0);
+                        Err(format!(
+                            "{} is removed and cannot log in, but what it had is still stored ({error}); the next \
+                             start of the server removes it",
+                            name.jid()
+                        ))
+                    }
+                }
             }
         }
     }
@@ -224,6 +236,14 @@ mod tests {
     /// Runs the commands on one store. Returns what each answered, whose sessions were ended, and how many
     /// accounts were purged.
     fn run(commands: Vec<UserCommand>) -> (Vec<Answer>, Vec<String>, usize) {
+        run_on(Ok(()), commands)
+    }
+
+    /// The same, with what comes of each purge.
+    fn run_on(
+        purge_outcome: Result<(), StoreError>,
+        commands: Vec<UserCommand>,
+    ) -> (Vec<Answer>, Vec<String>, usize) {
         let store = Store::in_memory(TABLES, Vec::new());
         let settings = AuthSettings {
             iterations: [(Arc::from("localhost"), 1)].into(),
@@ -244,7 +264,10 @@ mod tests {
             config: &config,
             now: Now::default(),
             disconnect: &|jid| ended.lock().expect("no panic").push(jid.to_owned()),
-            purge: &|_| *purged.lock().expect("no panic") += 1,
+            purge: &|_| {
+                *purged.lock().expect("no panic") += 1;
+                purge_outcome
+            },
             audit: &|_| {},
         };
         let answers = commands
@@ -278,6 +301,20 @@ mod tests {
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         assert_eq!(ended, ["romeo@localhost"; 3]);
         assert_eq!(purged, 1);
+    }
+
+    #[test]
+    fn a_purge_that_failed_is_no_success_and_says_what_became_of_the_account() {
+        let remove = UserCommand::Remove {
+            jid: "romeo@localhost".to_owned(),
+        };
+        let list = UserCommand::List { host: None };
+        let commands = vec![add("romeo@localhost"), remove, list];
+        let (answers, ..) = run_on(Err(StoreError::Broken), commands);
+        let error = answers[1].as_ref().expect_err("not all is gone");
+        assert!(error.starts_with("romeo@localhost is removed"), "{error}");
+        assert!(error.contains("the next start"), "{error}");
+        assert_eq!(answers[2], Ok(Vec::new()));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::command::{Answer, Command, UserCommand, encode_answer, parse_answer};
 /// What requests cause. Each answers lines for the operator, or a sentence that says what was not done.
 pub struct AdminActions {
     pub backup: Box<dyn Fn(&Path) -> Answer + Send>,
+    pub listeners: Box<dyn Fn() -> Answer + Send>,
     pub reload: Box<dyn Fn() -> Answer + Send>,
     pub status: Box<dyn Fn() -> Answer + Send>,
     /// Lets milliseconds pass: only with `--test-clock`.
@@ -171,6 +172,7 @@ fn serve(mut connection: UnixStream, actions: &AdminActions) -> io::Result<()> {
 fn run(command: Command, actions: &AdminActions) -> Answer {
     match command {
         Command::Backup { directory } => (actions.backup)(&directory),
+        Command::Listeners => (actions.listeners)(),
         Command::Reload => (actions.reload)(),
         Command::Status => (actions.status)(),
         Command::TimeAdvance { ms } => match &actions.time_advance {
@@ -206,6 +208,7 @@ mod tests {
     fn actions() -> AdminActions {
         AdminActions {
             backup: Box::new(|directory| Ok(vec![format!("copied to {}", directory.display())])),
+            listeners: Box::new(|| Ok(Vec::new())),
             reload: Box::new(|| Ok(Vec::new())),
             status: Box::new(|| Ok(vec!["sessions 0".to_owned()])),
             time_advance: None,

@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::ProducesTickets;
 
+use crate::actor::audit::AuditEvent;
 use crate::config::{Certificate, Config, ConfigError, TlsVersion};
 use crate::stream;
 use crate::worker::{HostCertificate, TlsContext, TlsWishes};
@@ -39,7 +40,7 @@ impl CertificateSource {
                 Err(error) => errors.push(error),
             }
         }
-        let client_roots = self.client_roots().unwrap_or_else(|message| {
+        let client_roots = client_roots(&self.data).unwrap_or_else(|message| {
             errors.push(config.places().error("tls", message));
             RootCertStore::empty()
         });
@@ -52,6 +53,7 @@ impl CertificateSource {
             client_roots,
             tickets: Arc::clone(&self.tickets),
             handshake_timeout_ms: config.c2s.handshake_timeout.as_ms(),
+            negotiation_timeout_ms: config.c2s.negotiation_timeout.as_ms(),
         };
         let context = TlsContext::new(wishes);
         context.map_err(|error| vec![config.places().error("tls", error.to_string())])
@@ -79,8 +81,8 @@ impl CertificateSource {
     fn self_signed(&self, host: &str) -> Result<HostCertificate, String> {
         let directory = self.directory();
         data::make_directory(&directory)?;
-        let (certificate, made) = HostCertificate::load_or_make(host, &directory)?;
-        if made {
+        let certificate = HostCertificate::load_or_make(host, &directory)?;
+        if certificate.made {
             log::info!(
                 "certificate_made host={host} directory={}",
                 directory.display()
@@ -89,19 +91,49 @@ impl CertificateSource {
         Ok(certificate)
     }
 
-    fn client_roots(&self) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        let path = self.directory().join("client-ca.pem");
-        if path.exists() {
-            let add = |roots: &mut RootCertStore| read_roots(&path, roots);
-            add(&mut roots).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        Ok(roots)
-    }
-
     fn directory(&self) -> PathBuf {
         self.data.join("cert")
     }
+}
+
+/// Hosts that show another certificate in `now` than in `before`, or one that was made for it, with the record
+/// that says so.
+pub fn changes(before: Option<&TlsContext>, now: &TlsContext) -> Vec<AuditEvent> {
+    let shown_before = |host: &HostCertificate| {
+        let mut hosts = before?.hosts().iter();
+        hosts.find(|other| other.host == host.host)
+    };
+    let is_new = |host: &&HostCertificate| match shown_before(host) {
+        Some(other) => other.fingerprint() != host.fingerprint(),
+        None => host.made,
+    };
+    let record = |host: &HostCertificate| AuditEvent::CertificateChanged {
+        host: Arc::from(&*host.host),
+        fingerprint: Arc::from(host.fingerprint()),
+    };
+    now.hosts().iter().filter(is_new).map(record).collect()
+}
+
+/// The authorities whose certificates log clients in; none if there is no such file.
+///
+/// # Errors
+/// With the file's path: it cannot be read, or holds no certificate, so that nobody it was meant for gets in.
+pub fn client_roots(data: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let path = client_authorities(data);
+    if path.exists() {
+        let read = read_roots(&path, &mut roots);
+        read.map_err(|error| format!("{}: {error}", path.display()))?;
+        if roots.is_empty() {
+            return Err(format!("{}: holds no certificate", path.display()));
+        }
+    }
+    Ok(roots)
+}
+
+/// Where the authorities are whose certificates log clients in (SASL EXTERNAL): PEM, one or more.
+pub fn client_authorities(data: &Path) -> PathBuf {
+    data.join("cert").join("client-ca.pem")
 }
 
 fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {

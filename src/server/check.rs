@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,9 +13,10 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::admin;
+use super::certificates::{client_authorities, client_roots};
 use super::command::Command;
 use super::settings::{read_certificate, read_config};
-use crate::config::{Certificate, Config, HostConfig};
+use crate::config::{Certificate, ClientCertificates, Config, HostConfig, Listener};
 
 /// Something that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,15 +58,18 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     match read_config(config) {
         Ok(checked) => {
-            findings.push(fine(format!(
-                "configuration: {} hosts",
-                checked.hosts.len()
-            )));
+            let hosts = match checked.hosts.len() {
+                1 => "1 host".to_owned(),
+                count => format!("{count} hosts"),
+            };
+            findings.push(fine(format!("configuration: {hosts}")));
             let today_s = unix_seconds();
             for (index, host) in checked.hosts.iter().enumerate() {
                 findings.extend(check_certificate(config, &checked, index, host, today_s));
             }
-            findings.extend(check_ports(&checked, is_running(data)));
+            findings.extend(check_client_roots(data));
+            findings.extend(check_client_authorities(&checked, data));
+            findings.extend(check_ports(&checked, &held_by_server(data)));
         }
         Err(errors) => {
             let mend = "see conf/reference.toml for every option".to_owned();
@@ -148,6 +152,43 @@ fn check_certificate(
     }
 }
 
+/// The authorities that may vouch for clients, if the operator gave any.
+fn check_client_roots(data: &Path) -> Option<Finding> {
+    match client_roots(data) {
+        Ok(roots) if roots.is_empty() => None,
+        Ok(roots) => Some(fine(format!(
+            "authorities for client certificates: {}",
+            roots.len()
+        ))),
+        Err(message) => Some(error(
+            message,
+            "give certificates of authorities in PEM, readable by this user, or remove the file"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Who is asked for a certificate must be able to prove something with it.
+fn check_client_authorities(config: &Config, data: &Path) -> Option<Finding> {
+    let asks = |listener: &Listener| listener.client_certificates == ClientCertificates::Request;
+    let asking = config.listeners.iter().position(asks)?;
+    let path = client_authorities(data);
+    if path.exists() {
+        return None;
+    }
+    let text = format!(
+        "asks for certificates, but {} is not there: no client is asked, and SASL EXTERNAL lets nobody in",
+        path.display()
+    );
+    let place = config
+        .places()
+        .error(&format!("listener[{asking}].client_certificates"), text);
+    Some(warning(
+        place.to_string(),
+        "put the certificates of the authorities that sign your clients' there, in PEM".to_owned(),
+    ))
+}
+
 /// Looks into a certificate in DER: its time and its names.
 fn inspect(host: &str, certificate: &[u8], today_s: i64) -> Vec<Finding> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
@@ -206,16 +247,20 @@ fn covers(certificate: &X509Certificate<'_>, host: &str) -> bool {
         .any(|name| matches!(name, GeneralName::DNSName(name) if is_host(name)))
 }
 
-fn is_running(data: &Path) -> bool {
-    matches!(admin::ask(data, &Command::Status), Ok(Ok(_)))
+/// Where the server that runs on this data directory listens; nowhere if none runs.
+fn held_by_server(data: &Path) -> Vec<SocketAddr> {
+    match admin::ask(data, &Command::Listeners) {
+        Ok(Ok(lines)) => lines.iter().filter_map(|line| line.parse().ok()).collect(),
+        _ => Vec::new(),
+    }
 }
 
-fn check_ports(config: &Config, running: bool) -> Vec<Finding> {
+fn check_ports(config: &Config, held: &[SocketAddr]) -> Vec<Finding> {
     let check = |address: &str| {
         // The listener is dropped at once: the next address may need the same port.
         match TcpListener::bind(address).map(drop) {
             Ok(()) => fine(format!("port {address}: free")),
-            Err(found) => port_finding(address, &found, running),
+            Err(found) => port_finding(address, &found, held),
         }
     };
     config
@@ -225,9 +270,23 @@ fn check_ports(config: &Config, running: bool) -> Vec<Finding> {
         .collect()
 }
 
-fn port_finding(address: &str, found: &io::Error, running: bool) -> Finding {
+/// Whether the server itself is why nobody else can listen at `address`. One that listens at a single address says
+/// nothing of the others of this machine.
+fn is_ours(address: &str, held: &[SocketAddr]) -> bool {
+    let Ok(wished) = address.parse::<SocketAddr>() else {
+        return false;
+    };
+    held.iter().any(|ours| {
+        let covers = ours.ip().is_unspecified() && ours.is_ipv4() == wished.is_ipv4();
+        ours.port() == wished.port() && (ours.ip() == wished.ip() || covers)
+    })
+}
+
+fn port_finding(address: &str, found: &io::Error, held: &[SocketAddr]) -> Finding {
     match found.kind() {
-        io::ErrorKind::AddrInUse if running => fine(format!("port {address}: held by the running server")),
+        io::ErrorKind::AddrInUse if is_ours(address, held) => {
+            fine(format!("port {address}: held by the running server"))
+        }
         io::ErrorKind::AddrInUse => error(
             format!("port {address}: another program listens there"),
             "find it with `ss -ltnp` and stop it, or choose another `address` for the listener".to_owned(),
@@ -430,13 +489,52 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_certificates_and_knows_no_authority_is_warned() {
+        let directory = scratch("authorities");
+        let findings = |listener: &str| {
+            let text = format!("[[listener]]\naddress = \"[::]:1\"\ntls = \"direct\"\n{listener}");
+            let outside = crate::config::Outside {
+                features: &[],
+                address: |_| Ok(()),
+                log_filter: |_| Ok(()),
+                cores: 1,
+            };
+            let config = crate::config::load("s.toml", &text, &outside).expect("valid");
+            check_client_authorities(&config, &directory)
+        };
+        assert_eq!(findings(""), None);
+        let asking = "client_certificates = \"request\"\n";
+        let finding = findings(asking).expect("a warning");
+        assert_eq!(finding.level, Level::Warning);
+        assert!(finding.text.starts_with("s.toml:4: "), "{finding}");
+        assert!(finding.text.contains("cert/client-ca.pem"), "{finding}");
+        fs::create_dir_all(directory.join("cert")).expect("ours");
+        fs::write(directory.join("cert/client-ca.pem"), "").expect("ours");
+        assert_eq!(findings(asking), None);
+        fs::remove_dir_all(&directory).expect("ours");
+    }
+
+    fn scratch(name: &str) -> std::path::PathBuf {
+        let name = format!("stonechat-check-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&path);
+        path
+    }
+
+    #[test]
     fn a_port_in_use_is_an_error_unless_it_is_ours() {
         let in_use = io::Error::from(io::ErrorKind::AddrInUse);
-        assert_eq!(
-            port_finding("[::]:5222", &in_use, false).level,
-            Level::Error
-        );
-        assert_eq!(port_finding("[::]:5222", &in_use, true).level, Level::Fine);
+        let level = |address: &str, held: &[&str]| {
+            let held: Vec<SocketAddr> = held.iter().map(|held| held.parse().unwrap()).collect();
+            port_finding(address, &in_use, &held).level
+        };
+        assert_eq!(level("[::]:5222", &[]), Level::Error);
+        assert_eq!(level("[::]:5222", &["[::]:5222"]), Level::Fine);
+        assert_eq!(level("127.0.0.1:5222", &["0.0.0.0:5222"]), Level::Fine);
+        // Another family, another address, another port.
+        assert_eq!(level("127.0.0.1:5222", &["[::]:5222"]), Level::Error);
+        assert_eq!(level("0.0.0.0:5222", &["127.0.0.1:5222"]), Level::Error);
+        assert_eq!(level("[::]:5223", &["[::]:5222"]), Level::Error);
     }
 
     #[test]

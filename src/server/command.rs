@@ -13,6 +13,8 @@ use crate::base::Secret;
 pub enum Command {
     /// Copy the store to a directory.
     Backup { directory: PathBuf },
+    /// Name the addresses at which it listens.
+    Listeners,
     /// Read configuration and certificates again.
     Reload,
     /// Say what is going on.
@@ -55,6 +57,7 @@ impl Command {
                     .ok_or("the path of the backup must be UTF-8")?;
                 head(format!("backup {path}"));
             }
+            Command::Listeners => head("listeners".to_owned()),
             Command::Reload => head("reload".to_owned()),
             Command::Status => head("status".to_owned()),
             Command::TimeAdvance { ms } => head(format!("time advance {ms}")),
@@ -120,6 +123,7 @@ impl Command {
                 directory: PathBuf::from(argument),
             },
             "backup" => return Err("the directory of the backup is missing".to_owned()),
+            "listeners" => Command::Listeners,
             "reload" => Command::Reload,
             "status" => Command::Status,
             "time advance" => {
@@ -174,7 +178,8 @@ pub fn parse_accounts(text: &str) -> Result<Vec<(String, Secret)>, String> {
 /// What the operator hears: lines, or a sentence that says what was not done.
 pub type Answer = Result<Vec<String>, String>;
 
-/// The form of an answer: lines for the operator, then `ok` or `error TEXT`.
+/// The form of an answer: lines for the operator, then `ok` or `error TEXT`. Of an error of several lines, the last
+/// is its `TEXT`.
 pub fn encode_answer(answer: &Answer) -> String {
     let mut out = String::new();
     match answer {
@@ -186,7 +191,11 @@ pub fn encode_answer(answer: &Answer) -> String {
             out.push_str("ok\n");
         }
         Err(text) => {
-            let _ = writeln!(out, "error {}", text.replace('\n', " "));
+            let (lines, last) = text.rsplit_once('\n').unwrap_or(("", text));
+            for line in lines.lines() {
+                let _ = writeln!(out, " {line}");
+            }
+            let _ = writeln!(out, "error {last}");
         }
     }
     out
@@ -201,7 +210,10 @@ pub fn parse_answer(text: &str) -> Answer {
     for line in text.lines() {
         match line.split_once(' ') {
             Some(("", line)) => lines.push(line.to_owned()),
-            Some(("error", text)) => return Err(text.to_owned()),
+            Some(("error", text)) => {
+                lines.push(text.to_owned());
+                return Err(lines.join("\n"));
+            }
             _ if line == "ok" => return Ok(lines),
             _ => break,
         }
@@ -224,6 +236,7 @@ mod tests {
             Command::Backup {
                 directory: PathBuf::from("/var/backups/with a space"),
             },
+            Command::Listeners,
             Command::Reload,
             Command::Status,
             Command::TimeAdvance { ms: 60_000 },

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -36,6 +37,8 @@ pub struct House {
     pub admits: Box<dyn Fn() -> bool + Send>,
     /// The workers' addresses, by their place.
     pub addresses: Vec<Address>,
+    /// Called when nobody is let in any more though nobody has dismissed the doorman.
+    pub on_end: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl House {
@@ -108,12 +111,22 @@ impl Doorman {
         let (stopped, waker) = (Arc::clone(&self.stopped), Arc::clone(&self.waker));
         let thread = thread::Builder::new()
             .name("doorman".to_owned())
-            .spawn(move || self.run())?;
+            .spawn(move || self.work())?;
         Ok(Employed {
             thread,
             stopped,
             waker,
         })
+    }
+
+    fn work(self) {
+        let (stopped, on_end) = (Arc::clone(&self.stopped), Arc::clone(&self.house.on_end));
+        // Nothing of the doorman is used after a panic.
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| self.run()));
+        if !stopped.load(Ordering::Relaxed) {
+            log::error!("doorman_ended panicked={}", ended.is_err());
+            on_end();
+        }
     }
 
     fn run(mut self) {
@@ -247,3 +260,37 @@ const PENDING_RETRY: Duration = Duration::from_millis(1);
 /// How soon it is looked at again whether anybody may be let in.
 const CLOSED_RETRY: Duration = Duration::from_millis(50);
 const REFUSALS_PER_LINE: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::{ClientCertificate, DoorLimits, Security};
+    use crossbeam_channel::unbounded;
+
+    #[test]
+    fn a_doorman_that_panics_is_told_of_for_nobody_would_be_let_in() {
+        let limits = DoorLimits {
+            total_max: 1,
+            unproved_max: 1,
+        };
+        let (tell, told) = unbounded();
+        let house = House {
+            door: Door::new(limits, 1),
+            intake: Arc::new(Intake::default()),
+            admits: Box::new(|| panic!("a bug behind the door")),
+            addresses: Vec::new(),
+            on_end: Arc::new(move || tell.send(()).expect("the test listens")),
+        };
+        let listener = Listener {
+            index: 0,
+            security: Security::StartTls,
+            client_certificate: ClientCertificate::Unasked,
+            proxy: ProxyHeader::Refused,
+        };
+        let wish = (listener, SocketAddr::from(([127, 0, 0, 1], 0)));
+        let doorman = Doorman::bind(&[wish], house).expect("a port of the loopback");
+        let _employed = doorman.start().expect("a thread");
+        let patience = Duration::from_secs(30);
+        assert_eq!(told.recv_timeout(patience), Ok(()));
+    }
+}

@@ -16,3 +16,4 @@ mod running;
 pub mod settings;
 mod shutdown;
 pub mod start;
+pub mod umask;

@@ -81,6 +81,7 @@ mod tests {
         features: &[],
         address: |_| Ok(()),
         log_filter: |_| Ok(()),
+        cores: 1,
     };
 
     fn config(text: &str) -> Config {

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Table, Write};
-use crate::auth::AccountRows;
+use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
-use crate::im::credentials::{ACCOUNT, TOMBSTONE};
+use crate::im::credentials::{ACCOUNT, PURGE, TOMBSTONE, purge_key};
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
@@ -17,7 +17,16 @@ use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
 pub const TABLES: &[&Table] = &[
-    &ACCOUNT, &NUMBERS, &ORIGIN, &OUTGOING, &PENDING, &REQUEST, &ROSTER, &TOMBSTONE,
+    &ACCOUNT,
+    &ITERATIONS,
+    &NUMBERS,
+    &ORIGIN,
+    &OUTGOING,
+    &PENDING,
+    &PURGE,
+    &REQUEST,
+    &ROSTER,
+    &TOMBSTONE,
 ];
 
 /// The number above which the rows of this process begin. Waits for the disk.
@@ -83,6 +92,39 @@ pub fn purge(
     Ok(())
 }
 
+/// Purges the accounts that were removed since the last start: their purge may have failed, or a session that was
+/// about to end may have written behind it. Before anything runs that writes rows. Waits for the disk.
+///
+/// # Errors
+/// The store's; the next start tries again.
+pub fn purge_removed(store: &Store, tables: &[&'static Table]) -> Result<usize, StoreError> {
+    let mut count = 0;
+    loop {
+        let everything = RowRange {
+            from: purge_key(AccountId(0)),
+            to: purge_key(AccountId(u64::MAX)),
+            count_max: PURGE_COUNT,
+            bytes_max: limits::RANGE_BYTES_MAX,
+        };
+        let page = store.range_now(&PURGE, &everything)?;
+        let mut forgotten = Vec::with_capacity(page.rows.len());
+        for row in page.rows {
+            if let Ok(id) = <[u8; 8]>::try_from(row.key.as_bytes()) {
+                purge(store, tables, AccountId(u64::from_be_bytes(id)))?;
+                count += 1;
+            }
+            forgotten.push(Write::Delete {
+                table: &PURGE,
+                key: row.key,
+            });
+        }
+        store.save_now(forgotten)?;
+        if !page.more {
+            return Ok(count);
+        }
+    }
+}
+
 /// Rows removed in one commit.
 const PURGE_COUNT: usize = 1_000;
 
@@ -97,6 +139,34 @@ mod tests {
         export: Export::WithAccount,
         about: "A test's.",
     };
+
+    #[test]
+    fn what_a_purge_left_behind_is_purged_at_the_next_start_and_once() {
+        let store = Store::in_memory(&[&THINGS, &PURGE], Vec::new());
+        let put = |table, key: &[u8]| Write::Put {
+            table,
+            key: RowKey::new(key),
+            value: b""[..].into(),
+        };
+        let removed: Vec<u64> = (10..10 + 2 * PURGE_COUNT as u64).collect();
+        let mut rows = vec![put(&THINGS, &5u64.to_be_bytes())];
+        for id in &removed {
+            rows.push(put(&THINGS, &id.to_be_bytes()));
+            rows.push(put(&PURGE, &id.to_be_bytes()));
+        }
+        store.save_now(rows).expect("memory");
+        assert_eq!(purge_removed(&store, &[&THINGS]), Ok(removed.len()));
+        let everything = RowRange {
+            from: RowKey::new(&[]),
+            to: RowKey::new(&[0xff]),
+            count_max: 10,
+            bytes_max: 1_000,
+        };
+        let left = store.range_now(&THINGS, &everything).expect("memory");
+        let keys: Vec<RowKey> = left.rows.into_iter().map(|row| row.key).collect();
+        assert_eq!(keys, [RowKey::new(&5u64.to_be_bytes())]);
+        assert_eq!(purge_removed(&store, &[&THINGS]), Ok(0));
+    }
 
     #[test]
     fn nothing_of_a_removed_account_stays_and_its_neighbours_are_whole() {

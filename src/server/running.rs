@@ -1,6 +1,7 @@
 //! The running server as the operator reaches it, by the control socket or by signals: reload, status,
 //! accounts, the time of a test. Refuses to know how orders come in.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,8 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
-use crate::actor::audit::AuditEvent;
+use crate::actor::audit::{Attempt, AuditEvent, By};
+use crate::actor::rows::StoreError;
 use crate::audit::Audit;
 use crate::auth::{Accounts, AuthSettings};
 use crate::base::AccountId;
@@ -17,11 +19,11 @@ use crate::config::Config;
 use crate::jid::Jid;
 use crate::shard::Control;
 use crate::store::Store;
-use crate::worker::{Address, Clock, Counters, Door, Order};
+use crate::worker::{Address, Clock, Counters, Door, Order, TlsContext};
 
 use super::accounts::AccountDesk;
 use super::admin::AdminActions;
-use super::certificates::CertificateSource;
+use super::certificates::{self, CertificateSource};
 use super::command::UserCommand;
 use super::log;
 use super::reload::{self, Reloaded};
@@ -34,7 +36,11 @@ pub struct Running {
     pub started: Config,
     pub current: Mutex<Arc<Config>>,
     pub certificates: CertificateSource,
+    /// What new handshakes are made with.
+    pub tls: Mutex<Arc<TlsContext>>,
     pub addresses: Vec<Address>,
+    /// Where it listens, with the ports that the system chose.
+    pub listeners: Vec<SocketAddr>,
     pub door: Arc<Door>,
     pub store: Store,
     pub accounts: Arc<Accounts>,
@@ -50,8 +56,10 @@ impl Running {
         let server = || Arc::clone(self);
         let (backup, reload, status, user, time) =
             (server(), server(), server(), server(), server());
+        let listeners: Vec<String> = self.listeners.iter().map(ToString::to_string).collect();
         AdminActions {
             backup: Box::new(move |directory| backup.backup(directory)),
+            listeners: Box::new(move || Ok(listeners.clone())),
             reload: Box::new(move || reload.reload()),
             status: Box::new(move || Ok(status.status())),
             time_advance: self.test_offset_ms.as_ref().map(|_| {
@@ -69,25 +77,42 @@ impl Running {
     pub fn reload(&self) -> Result<Vec<String>, String> {
         // Held to the end: two reloads at once would give workers different configurations.
         let mut current = self.current.lock();
+        // Whatever comes of the rest: whoever rotates files has moved this one away.
+        self.audit.reopen();
         let path = self.certificates.config.as_deref();
         let load = || read_config(path);
         let outcome = reload::reload(&self.started, &current, load, |config| {
             self.certificates.context(config)
         });
-        let lines = reload::report(&outcome);
+        self.record(AuditEvent::Reload {
+            outcome: Attempt::of(&outcome),
+            by: By::Operator,
+        });
+        let mut lines = reload::report(&outcome);
+        let level = match outcome {
+            Ok(_) => ::log::Level::Info,
+            // What the operator wanted is not in force.
+            Err(_) => ::log::Level::Warn,
+        };
         for line in &lines {
-            ::log::info!("reload {line:?}");
+            ::log::log!(level, "reload {line:?}");
         }
         match outcome {
             Ok(reloaded) => {
-                *current = self.adopt(reloaded);
+                let (config, certificates) = self.adopt(reloaded);
+                for line in &certificates {
+                    ::log::info!("reload {line:?}");
+                }
+                lines.extend(certificates);
+                *current = config;
                 Ok(lines)
             }
             Err(_) => Err(lines.join("\n")),
         }
     }
 
-    fn adopt(&self, reloaded: Reloaded<crate::worker::TlsContext>) -> Arc<Config> {
+    /// Puts the new configuration in force; with it, a line for each host that shows another certificate.
+    fn adopt(&self, reloaded: Reloaded<TlsContext>) -> (Arc<Config>, Vec<String>) {
         let config = Arc::new(reloaded.config);
         log::set_filter(&config.log.filter);
         self.audit.configure(config.audit.when_full);
@@ -100,9 +125,27 @@ impl Running {
             });
         }
         let tls = Arc::new(reloaded.certificates);
+        let before = std::mem::replace(&mut *self.tls.lock(), Arc::clone(&tls));
+        let lines = self.record_certificates(Some(&before), &tls);
         self.order_all(|| Order::Tls(Arc::clone(&tls)));
         self.order_all(|| Order::Control(Control::Reconfigure(Arc::clone(&config))));
-        config
+        (config, lines)
+    }
+
+    /// Records which hosts show another certificate in `now` than in `before`, and says so to the operator.
+    pub fn record_certificates(
+        &self,
+        before: Option<&TlsContext>,
+        now: &TlsContext,
+    ) -> Vec<String> {
+        let mut lines = Vec::new();
+        for event in certificates::changes(before, now) {
+            if let AuditEvent::CertificateChanged { host, fingerprint } = &event {
+                lines.push(format!("changed: certificate of {host}: {fingerprint}"));
+            }
+            self.record(event);
+        }
+        lines
     }
 
     fn record(&self, event: AuditEvent) {
@@ -117,9 +160,13 @@ impl Running {
     }
 
     fn backup(&self, directory: &Path) -> Result<Vec<String>, String> {
-        self.store
-            .backup(directory)
-            .map_err(|error| error.to_string())?;
+        let copied = self.store.backup(directory);
+        self.record(AuditEvent::Backup {
+            directory: Arc::from(directory.display().to_string()),
+            outcome: Attempt::of(&copied),
+            by: By::Operator,
+        });
+        copied.map_err(|error| error.to_string())?;
         Ok(vec![format!("copied to {}", directory.display())])
     }
 
@@ -143,13 +190,8 @@ impl Running {
         }
     }
 
-    fn purge(&self, account: AccountId) {
-        if let Err(error) = purge(&self.store, TABLES, account) {
-            ::log::error!(
-                "account_purge_failed account={} error=\"{error}\"",
-                account.0
-            );
-        }
+    fn purge(&self, account: AccountId) -> Result<(), StoreError> {
+        purge(&self.store, TABLES, account)
     }
 
     fn advance(&self, ms: u64) {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +24,7 @@ pub fn read_config(path: Option<&Path>) -> Result<Config, Vec<ConfigError>> {
         features: FEATURE_NAMES,
         address,
         log_filter,
+        cores: cores(),
     };
     let Some(path) = path else {
         return load("(defaults)", "", &outside);
@@ -95,6 +97,11 @@ fn address(text: &str) -> Result<(), String> {
             Err("is no IP address and port, such as \"192.0.2.1:5222\" or \"[::]:5222\"".to_owned())
         }
     }
+}
+
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn log_filter(text: &str) -> Result<(), String> {

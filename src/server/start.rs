@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::audit::Audit;
+use crate::auth::service::OnPanic;
 use crate::auth::{Accounts, AuthService, AuthSettings};
 use crate::base::{HashSeed, WorkerId};
 use crate::config::{ClientCertificates, Config, TlsMode};
@@ -28,9 +29,9 @@ use super::certificates::CertificateSource;
 use super::data::{self, Secrets};
 use super::doorman::{self, Doorman};
 use super::ports::ports;
-use super::rows::{TABLES, account_rows, first_numbers, store_directory};
+use super::rows::{TABLES, account_rows, first_numbers, purge_removed, store_directory};
 use super::running::Running;
-use super::settings::read_config;
+use super::settings::{cores, read_config};
 use super::shutdown::{House, end_by_panic};
 use super::{descriptors, log};
 
@@ -119,14 +120,17 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
 
     let (audit, audit_sink) = open_audit(&start.data, &config)?;
     let store = open_store(&start.data, &config, &addresses)?;
+    purge_left(&store);
     let accounts = open_accounts(&config, &store, &secrets)?;
-    let auth = start_auth(&accounts, &addresses, &clock)?;
+    let (flushed, told) = (store.clone(), audit.clone());
+    let on_panic: OnPanic = Arc::new(move || end_by_panic(&flushed, &told));
+    let auth = start_auth(&accounts, &addresses, &clock, &on_panic)?;
 
     let descriptors =
         descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;
     let limits = DoorLimits {
         total_max: descriptors::connections_within(descriptors),
-        unproved_max: UNPROVED_PER_PREFIX_MAX,
+        unproved_max: config.c2s.unproved_per_address as usize,
     };
     let door = Door::new(limits, usize::from(count));
     let intake = Arc::new(Intake::default());
@@ -136,6 +140,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         intake: Arc::clone(&intake),
         admits: Box::new(move || admits.admits()),
         addresses: addresses.clone(),
+        on_end: Arc::clone(&on_panic),
     };
     // Bound before the workers start: a port that is taken ends the attempt with nothing to clean up.
     let doorman =
@@ -155,6 +160,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         audit: &audit,
         numbers_floor: first_numbers(&store)
             .map_err(|error| format!("numbers of rows: {error}"))?,
+        on_panic: &on_panic,
     };
     for seat in seats {
         workers.push(crew.start_worker(seat)?);
@@ -163,7 +169,9 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         started: config,
         current: Mutex::new(current),
         certificates,
+        tls: Mutex::new(Arc::clone(&tls)),
         addresses,
+        listeners: doorman.listeners().map(|(_, address)| address).collect(),
         door,
         store,
         accounts,
@@ -171,6 +179,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         clock,
         test_offset_ms,
     });
+    // What was made just now nobody has seen; what was there before the start is no change.
+    running.record_certificates(None, &tls);
     let admin = Admin::start(&start.data, running.actions());
     let admin = admin.map_err(|error| format!("control socket: {error}"))?;
     announce(start, &running, &doorman);
@@ -193,7 +203,7 @@ fn joined(errors: Vec<crate::config::ConfigError>) -> String {
 
 fn worker_count(config: &Config) -> u8 {
     let wished = match config.server.workers {
-        0 => thread::available_parallelism().map_or(1, usize::from),
+        0 => cores(),
         count => usize::try_from(count).unwrap_or(usize::MAX),
     };
     // The id of a worker is a byte; no machine that we know has more cores.
@@ -220,6 +230,15 @@ fn open_store(data: &Path, config: &Config, addresses: &[Address]) -> Result<Sto
     Store::open(options, TABLES, ports.collect()).map_err(|error| error.to_string())
 }
 
+/// What could not be removed with its account is no reason not to start.
+fn purge_left(store: &Store) {
+    match purge_removed(store, TABLES) {
+        Ok(0) => {}
+        Ok(count) => ::log::info!("accounts_purged count={count}"),
+        Err(error) => ::log::error!("accounts_purge_failed error=\"{error}\""),
+    }
+}
+
 fn open_accounts(
     config: &Config,
     store: &Store,
@@ -242,6 +261,7 @@ fn start_auth(
     accounts: &Arc<Accounts>,
     addresses: &[Address],
     clock: &Clock,
+    on_panic: &OnPanic,
 ) -> Result<Arc<AuthService>, String> {
     let mut ports: Vec<crate::auth::service::AnswerPort> = Vec::with_capacity(addresses.len());
     for address in addresses {
@@ -251,7 +271,12 @@ fn start_auth(
         }));
     }
     let clock = clock.clone();
-    let service = AuthService::start(accounts, ports, Arc::new(move || clock.now()));
+    let service = AuthService::start(
+        accounts,
+        ports,
+        Arc::new(move || clock.now()),
+        Arc::clone(on_panic),
+    );
     Ok(Arc::new(
         service.map_err(|error| format!("auth thread: {error}"))?,
     ))
@@ -269,16 +294,18 @@ struct Crew<'a> {
     auth: &'a Arc<AuthService>,
     audit: &'a Audit,
     numbers_floor: u64,
+    on_panic: &'a OnPanic,
 }
 
 impl Crew<'_> {
     fn start_worker(&self, seat: Seat) -> Result<JoinHandle<()>, String> {
         let worker = seat.worker;
         let (store, audit) = (self.store.clone(), self.audit.clone());
+        let on_panic = Arc::clone(self.on_panic);
         let post = Post {
             shard: self.shard(worker)?,
             addresses: self.addresses.to_vec(),
-            ports: ports(worker, store.clone(), Arc::clone(self.auth), audit.clone()),
+            ports: ports(worker, store, Arc::clone(self.auth), audit),
             clock: self.clock.clone(),
             tls: Arc::clone(self.tls),
             intake: Arc::clone(self.intake),
@@ -286,7 +313,7 @@ impl Crew<'_> {
                 true => Pinning::Pinned,
                 false => Pinning::Free,
             },
-            on_panic: Arc::new(move |_| end_by_panic(&store, &audit)),
+            on_panic: Arc::new(move |_| on_panic()),
         };
         worker::start(seat, post).map_err(|error| format!("worker {}: {error}", worker.0))
     }
@@ -364,7 +391,3 @@ fn announce(start: &Start, running: &Running, doorman: &Doorman) {
     }
     println!("add a user with: {command} --data {}", start.data.display());
 }
-
-/// Connections of one address (or IPv6 /64) that have not logged in: room for a company behind one address
-/// that reconnects after a restart, and little for an attacker, who needs twenty addresses to fill a server.
-const UNPROVED_PER_PREFIX_MAX: usize = 1_000;

@@ -8,7 +8,7 @@ use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
 use crate::base::{Now, SessionId, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
-use crate::stanza::{Stanza, is_outdone};
+use crate::stanza::{Newcomer, Stanza};
 
 use super::held::Held;
 
@@ -41,10 +41,11 @@ pub(super) struct Cell {
 #[derive(Default)]
 pub(super) struct Mailbox {
     queue: VecDeque<Mail>,
-    own: usize,
+    own: u32,
     foreign: usize,
     foreign_bytes: usize,
-    leftovers: usize,
+    bytes: usize,
+    leftovers: u32,
 }
 
 /// What an account is told.
@@ -92,7 +93,7 @@ impl Cell {
         let held = sessions
             .map(|session| session.queued_bytes())
             .sum::<usize>();
-        self.mailbox.foreign_bytes + held
+        self.mailbox.bytes + held
     }
 
     /// Nothing keeps it resident but the hope that it is needed again.
@@ -108,6 +109,7 @@ impl Cell {
 
 impl Mailbox {
     pub fn push(&mut self, mail: Mail) {
+        self.bytes += mail.charge();
         match &mail {
             Mail::Outbound { .. } => self.own += 1,
             Mail::Inbound { stanza, .. } => {
@@ -126,15 +128,7 @@ impl Mailbox {
 
     pub fn pop(&mut self) -> Option<Mail> {
         let mail = self.queue.pop_front()?;
-        match &mail {
-            Mail::Outbound { .. } => self.own -= 1,
-            Mail::Inbound { stanza, .. } => {
-                self.foreign -= 1;
-                self.foreign_bytes -= stanza.charge();
-            }
-            Mail::Leftover(_) => self.leftovers -= 1,
-            Mail::Ended(_) => {}
-        }
+        self.forget(&mail);
         if self.queue.is_empty() {
             // An idle account keeps no memory of a busy time.
             self.queue = VecDeque::new();
@@ -165,35 +159,61 @@ impl Mailbox {
         self.queue.is_empty()
     }
 
-    /// The account's own clients shall not be read further.
-    pub fn is_full_of_own(&self) -> bool {
-        self.own >= limits::MAILBOX_OWN_COUNT_MAX
+    /// Takes out the presence that `newcomer` makes void. The head stays: its turn may be under way.
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) -> Vec<Mail> {
+        let is_void =
+            |mail: &Mail| matches!(mail, Mail::Inbound { stanza, .. } if newcomer.replaces(stanza));
+        let at = (1..self.queue.len()).filter(|&at| is_void(&self.queue[at]));
+        let at: Vec<usize> = at.collect();
+        let gone = at.into_iter().rev().filter_map(|at| self.queue.remove(at));
+        let gone: Vec<Mail> = gone.collect();
+        for mail in &gone {
+            self.forget(mail);
+        }
+        gone
     }
 
-    /// Takes out what this presence makes void, if the box is full and there is such a thing: an older presence of
-    /// the same session. The head is left alone, its turn may have begun.
-    pub fn make_room_for(&mut self, presence: &Stanza) -> bool {
-        let is_void = |mail: &Mail| match mail {
-            Mail::Inbound {
-                stanza,
-                settle: None,
-                tell: None,
-            } => is_outdone(stanza, presence) && stanza.header.to == presence.header.to,
-            _ => false,
-        };
-        let found = (1..self.queue.len())
-            .rev()
-            .find(|&at| is_void(&self.queue[at]));
-        let Some(Mail::Inbound { stanza, .. }) = found.and_then(|at| self.queue.remove(at)) else {
-            return false;
-        };
-        self.foreign -= 1;
-        self.foreign_bytes -= stanza.charge();
-        true
+    fn forget(&mut self, mail: &Mail) {
+        self.bytes -= mail.charge();
+        match mail {
+            Mail::Outbound { .. } => self.own -= 1,
+            Mail::Inbound { stanza, .. } => {
+                self.foreign -= 1;
+                self.foreign_bytes -= stanza.charge();
+            }
+            Mail::Leftover(_) => self.leftovers -= 1,
+            Mail::Ended(_) => {}
+        }
+    }
+
+    /// How many stanzas of the account's own clients, and how many of others, wait.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.own as usize, self.foreign)
+    }
+
+    /// The account's own clients shall not be read further.
+    pub fn is_full_of_own(&self) -> bool {
+        self.own as usize >= limits::MAILBOX_OWN_COUNT_MAX
     }
 
     /// What comes from elsewhere bounces.
     pub fn is_full_of_foreign(&self) -> bool {
         self.foreign >= limits::MAILBOX_COUNT_MAX || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX
+    }
+
+    /// Twice that: presence that makes nothing void does not get in either.
+    pub fn is_overfull_of_foreign(&self) -> bool {
+        self.foreign >= limits::MAILBOX_COUNT_MAX * 2
+            || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * 2
+    }
+}
+
+impl Mail {
+    fn charge(&self) -> usize {
+        match self {
+            Mail::Outbound { stanza, .. } | Mail::Inbound { stanza, .. } => stanza.charge(),
+            Mail::Leftover(held) => held.stanza.charge(),
+            Mail::Ended(_) => 0,
+        }
     }
 }

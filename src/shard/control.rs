@@ -21,6 +21,7 @@ impl Shard {
                 self.config = Arc::clone(&config);
             }
             Control::Drain => {
+                self.draining = true;
                 let keys: Vec<StreamKey> = self.streams.keys().collect();
                 for key in keys {
                     let farewell = self.farewell();
@@ -82,7 +83,7 @@ impl Shard {
     }
 
     /// RFC 6120 section 4.9.3.22, or 4.9.3.19 where the operator named another server.
-    fn farewell(&self) -> StreamError {
+    pub(super) fn farewell(&self) -> StreamError {
         let other = &self.config.server.see_other_host;
         let condition = if other.is_empty() {
             StreamCondition::SystemShutdown
@@ -99,4 +100,55 @@ fn changed() -> StreamError {
         StreamCondition::Reset,
         "The account was changed by its administrator",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Input, Output, Place, Routes, Seeds};
+    use super::*;
+    use crate::base::{AddressPrefix, HashSeed, WorkerId};
+    use crate::config::{Outside, load};
+
+    const NOW: Now = Now {
+        mono_ms: 1_000,
+        wall_ms: 1_000_000,
+    };
+
+    fn shard() -> Shard {
+        let outside = Outside {
+            features: &[],
+            address: |_| Ok(()),
+            log_filter: |_| Ok(()),
+            cores: 1,
+        };
+        let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
+        let place = Place {
+            worker: WorkerId(0),
+            worker_count: 2,
+        };
+        let seeds = Seeds {
+            maps: HashSeed(1, 2),
+            rng: [0; 32],
+        };
+        Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds, 0)
+    }
+
+    #[test]
+    fn a_stream_that_was_on_its_way_from_another_worker_hears_of_the_drain_too() {
+        let mut shard = shard();
+        let peer = Arc::from("192.0.2.1:50123");
+        let local = AddressPrefix::Local;
+        let state = StreamState::new(NOW, &shard.config, 0, local, peer, None);
+        shard.handle(NOW, Input::Control(Control::Drain));
+        let key = shard.arrive(NOW, Box::new(state));
+        let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
+        let closed = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Close(closed) if *closed == key));
+        assert!(closed, "{outputs:?}");
+        let mut said = Vec::new();
+        shard.render(NOW, key, &mut said);
+        let said = String::from_utf8(said).expect("XML is UTF-8");
+        assert!(said.contains("<system-shutdown"), "{said}");
+    }
 }

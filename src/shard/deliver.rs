@@ -10,7 +10,9 @@ use crate::stream::{Item, SessionRef};
 
 use super::Shard;
 use super::cell::Mail;
+use super::overfull::{self, Verdict};
 use super::session_end::{Loss, OVERFULL};
+use super::turns::overloaded;
 
 impl Shard {
     /// Delivers to a session, behind what it waits for.
@@ -42,38 +44,42 @@ impl Shard {
     /// Puts a delivery into the session's queues.
     pub(super) fn push(&mut self, now: Now, actor: ActorKey, delivery: Delivery) {
         let again_after = self.config.sm.ack_request_after;
+        let soft = self.config.c2s.outbound_soft.as_bytes() as usize;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        let Some(session) = cell.account.session_mut(delivery.session) else {
+        let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
             return;
         };
         let stream = session.stream;
-        if let Some(stream) = stream.and_then(|key| self.streams.get_mut(key))
-            && delivery.stanza.header.kind == Kind::Presence
-            && stream.outbound.bytes() > self.config.c2s.outbound_soft.as_bytes() as usize
-            // DESIGN section 11: to a slow reader only the newest presence of each session goes.
-            && let Some(behind) = stream.outbound.make_way_for(&delivery.stanza)
-            && let Some(acks) = &mut session.acks
-        {
-            acks.take_back(behind);
+        let state = stream.and_then(|key| self.streams.get_mut(key));
+        let state = state.map(|state| &mut **state);
+        let verdict = overfull::judge(session, state, soft, &delivery, roster);
+        if verdict == Verdict::Refuse {
+            log::debug!("delivery_refused trace={}", delivery.stanza.header.trace);
+            if overfull::is_answered(&delivery.stanza) {
+                self.bounce(now, &delivery.stanza, &overloaded());
+            }
+            return;
         }
+        log::trace!(
+            "stanza_delivered trace={} kind={} session={} connected={}",
+            delivery.stanza.header.trace,
+            delivery.stanza.header.kind.name(),
+            session.id.0,
+            stream.is_some()
+        );
         let mut asks = false;
         let mut kept = delivery.kept;
         if let Some(acks) = &mut session.acks {
             // Its row goes when the client acknowledges, not when the socket takes it.
             kept = None;
-            let held = held(now, delivery.clone());
-            match stream {
-                Some(_) => acks.sent(held),
-                None => acks.sent_later(held),
-            }
+            acks.sent(held(now, delivery.clone()));
+            acks.watch(now.mono_ms);
             asks = stream.is_some() && acks.asks(again_after);
         }
-        let is_full = session.acks.as_ref().is_some_and(|acks| acks.is_full());
-        let is_overfull = session.acks.as_ref().is_some_and(|acks| acks.is_overfull());
         let Some(key) = stream else {
-            if is_overfull {
+            if verdict == Verdict::Last {
                 // DESIGN section 7: what a client that is away cannot take goes back to the account.
                 log::info!("session_overfull session={}", session.jid);
                 self.end_session(now, actor, delivery.session, Vec::new(), OVERFULL);
@@ -89,7 +95,7 @@ impl Shard {
             stream.outbound.push_xml(REQUEST);
         }
         self.flush(key);
-        if is_full {
+        if verdict == Verdict::Last {
             // DESIGN section 7: the connection is closed; the session stays, detached.
             self.drop_connection(now, key, "too many stanzas are unacknowledged");
         } else {
@@ -105,7 +111,7 @@ impl Shard {
         }
     }
 
-    /// A reader that does not keep up loses its connection, not its session.
+    /// A client that reads or acknowledges nothing for too long loses its connection, not its session.
     pub(super) fn check_outbound(&mut self, now: Now, key: StreamKey) {
         let c2s = &self.config.c2s;
         let (soft, hard) = (
@@ -113,13 +119,26 @@ impl Shard {
             c2s.outbound_hard.as_bytes() as usize,
         );
         let soft_ms = c2s.outbound_soft_for.as_ms();
-        let stuck = self
-            .streams
-            .get_mut(key)
-            .is_some_and(|stream| stream.outbound.is_stuck(now.mono_ms, soft, soft_ms, hard));
-        if stuck {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let is_stuck = stream.outbound.is_stuck(now.mono_ms, soft, soft_ms, hard);
+        let is_slow = stream.outbound.above_soft_since_ms().is_some();
+        let full_since_ms = self.full_since_ms(key);
+        if is_stuck {
             self.drop_connection(now, key, "the client does not read");
+        } else if full_since_ms.is_some_and(|since_ms| since_ms + soft_ms <= now.mono_ms) {
+            self.drop_connection(now, key, "too many stanzas are unacknowledged");
+        } else if is_slow || full_since_ms.is_some() {
+            self.arm_stream(key);
         }
+    }
+
+    /// Since when a stream's client has acknowledged nothing of a full queue.
+    pub(super) fn full_since_ms(&self, key: StreamKey) -> Option<u64> {
+        let at = self.session_of(key)?;
+        let session = self.cells.get(at.actor)?.account.session(at.session)?;
+        session.acks.as_ref()?.full_since_ms()
     }
 
     /// Everything rendered is in the socket: what needs no other acknowledgement is delivered.
@@ -153,6 +172,9 @@ impl Shard {
             return self.fail_stream(now, key, error);
         }
         self.forget_acknowledged(at, h);
+        if let Some(acks) = self.acks_of(at) {
+            acks.watch(now.mono_ms);
+        }
         if self.acks_of(at).is_some_and(|acks| acks.asks(u32::MAX)) {
             self.say(key, REQUEST.to_owned());
         }

@@ -70,7 +70,7 @@ impl Shard {
             return;
         }
         if full {
-            self.waiting_floods.push((actor, id));
+            self.waiting_floods.insert((actor, id));
             return;
         }
         let mut range = pending::range(identity.id, flood.next, flood.end);

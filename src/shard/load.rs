@@ -1,7 +1,9 @@
 //! The byte budget of one worker: everything that waits in its queues, and what is shed as it fills (DESIGN
 //! section 7). The bounds of single queues do not bound their sum; this does.
 
-use crate::base::{ActorKey, Now, limits};
+use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::stanza::{StreamCondition, StreamError};
+use crate::stream::Phase;
 
 use super::Shard;
 
@@ -46,17 +48,94 @@ impl Load {
     }
 }
 
+/// Who gives memory back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Victim {
+    /// Loses its connection, and the session if that was not to be resumed.
+    Reader(StreamKey),
+    /// Ends: its messages have rows or get them, and wait in the store.
+    Session(ActorKey, SessionId),
+}
+
 impl Shard {
     /// How full this worker is.
     pub(super) fn pressure(&self) -> Pressure {
+        self.load.pressure(self.budget())
+    }
+
+    fn budget(&self) -> usize {
         let shared = self.config.server.queue_memory.as_bytes() as usize;
-        self.load
-            .pressure(shared / usize::from(self.place.worker_count))
+        shared / usize::from(self.place.worker_count)
+    }
+
+    /// The slowest readers lose their connections; should that not be enough, the sessions whose clients acknowledge
+    /// least end. Nobody else could free that memory: from a little more on nobody is read, and no acknowledgement
+    /// would be heard.
+    fn shed(&mut self, now: Now) {
+        let enough = self.budget() / 100 * limits::LOAD_READERS_PERCENT;
+        let mut excess = (self.load.used + 1).saturating_sub(enough);
+        let mut readers = self.readers();
+        let mut holders = self.holders();
+        // Whoever holds less than half of his share is not the cause.
+        let floor = self.load.used / (readers.len() + holders.len()).max(1) / 2;
+        readers.sort_unstable_by(|a, b| b.cmp(a));
+        holders.sort_unstable_by(|a, b| b.cmp(a));
+        for (bytes, victim) in readers.into_iter().chain(holders) {
+            if excess == 0 {
+                break;
+            }
+            if bytes <= floor {
+                continue;
+            }
+            excess = excess.saturating_sub(bytes);
+            match victim {
+                Victim::Reader(key) => self.drop_connection(now, key, SHORT),
+                Victim::Session(actor, id) => {
+                    let error = StreamError::new(StreamCondition::ResourceConstraint, SHORT);
+                    self.expel(now, actor, id, error);
+                }
+            }
+        }
+    }
+
+    fn readers(&self) -> Vec<(usize, Victim)> {
+        let open = self.streams.iter();
+        let open = open.filter(|(_, stream)| !matches!(stream.phase, Phase::Closing));
+        open.map(|(key, stream)| (stream.queued_bytes(), Victim::Reader(key)))
+            .collect()
+    }
+
+    fn holders(&self) -> Vec<(usize, Victim)> {
+        let mut holders = Vec::new();
+        for (actor, cell) in &self.cells {
+            let living = cell.account.sessions.iter().filter(|s| !s.ended);
+            holders.extend(living.map(|s| (s.queued_bytes(), Victim::Session(actor, s.id))));
+        }
+        holders
     }
 
     /// Bytes that wait in this worker's queues, for the judge and metrics.
     pub fn queued_bytes(&self) -> usize {
         self.load.used
+    }
+
+    /// Whether anything is shed.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.pressure() > Pressure::None
+    }
+
+    /// A stream's queues grew or shrank.
+    pub(super) fn count_stream(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            let bytes = stream.queued_bytes();
+            self.load.recount(&mut stream.counted_bytes, bytes);
+        }
+    }
+
+    /// What waits for other workers grew or shrank.
+    pub(super) fn count_outboxes(&mut self) {
+        let bytes = self.outboxes.bytes();
+        self.load.recount(&mut self.outboxes.counted_bytes, bytes);
     }
 
     /// An account's queues grew or shrank.
@@ -67,20 +146,11 @@ impl Shard {
         }
     }
 
-    /// Once per turn of the loop: detaches the slowest readers while there is too much, lets waiting logins in
-    /// and sockets be read again when there is room.
+    /// Once per turn of the loop: sheds while there is too much, lets waiting logins in and sockets be read again
+    /// when there is room.
     pub(super) fn relieve(&mut self, now: Now) {
-        while self.pressure() >= Pressure::Readers {
-            let slowest = self
-                .streams
-                .iter()
-                .max_by_key(|(_, stream)| stream.outbound.bytes())
-                .filter(|(_, stream)| stream.outbound.bytes() > limits::OUTBOUND_SOFT_BYTES / 4)
-                .map(|(key, _)| key);
-            let Some(slowest) = slowest else {
-                break;
-            };
-            self.drop_connection(now, slowest, "the server is short of memory");
+        if self.pressure() >= Pressure::Readers {
+            self.shed(now);
         }
         if self.pressure() < Pressure::Sockets && self.sockets_wait {
             self.sockets_wait = false;
@@ -101,6 +171,8 @@ impl Shard {
         }
     }
 }
+
+const SHORT: &str = "the server is short of memory";
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 use subtle::ConstantTimeEq;
 
 use crate::actor::audit::AuditEvent;
-use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::base::{ActorKey, Now, SessionId, StreamKey, Uuid, limits};
 use crate::config::ResourceConflict;
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
@@ -51,6 +51,7 @@ impl Shard {
         let Some(login) = stream.login.clone() else {
             return;
         };
+        self.outputs.push_back(Output::Proved(key));
         self.outputs.push_back(Output::Audit(AuditEvent::Login {
             account: stream.jid.as_ref().map_or("", Jid::as_str).into(),
             mechanism: login.mechanism,
@@ -69,7 +70,7 @@ impl Shard {
                 // RFC 6120 section 6.4.6: a new stream begins.
                 stream.restart();
             }
-            Profile::Sasl2 { resume, bind } => {
+            Profile::Sasl2 { resume, bind, .. } => {
                 let (resume, bind) = (resume.clone(), bind.clone());
                 self.complete_sasl2(now, key, &login, resume, bind);
             }
@@ -101,7 +102,7 @@ impl Shard {
                     inline.push_str(&self.resumed_xml(session, &wish.previd));
                     resumed = Some(session);
                 }
-                Err(Refusal::Unknown) => inline.push_str(&failed("item-not-found", None)),
+                Err(Refusal::Unknown) => inline.push_str(&self.not_found(now, key, wish)),
                 Err(Refusal::TooHigh(error)) => return self.fail_stream(now, key, error),
             },
         }
@@ -267,21 +268,45 @@ impl Shard {
                 );
             }
         }
+        if let Profile::Sasl2 {
+            bind: Some(_),
+            user_agent: Some(client),
+            ..
+        } = login.profile
+        {
+            self.end_earlier(now, actor, client);
+        }
         self.make_room(now, actor)?;
         self.next_session += 1;
         let id = SessionId(self.next_session);
         let sessions = &mut self.cells[actor].account.sessions;
         // A vector's first growth has room for four; most accounts have one session for ever.
         sessions.reserve_exact(1);
-        sessions.push(Session::new(id, jid.clone(), key));
+        let mut session = Session::new(id, jid.clone(), key);
+        session.user_agent = login.profile.user_agent();
+        sessions.push(session);
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.phase = Phase::Bound;
-            stream.session = Some(SessionRef { actor, session: id });
-            stream.jid = Some(jid.clone());
-            stream.login = None;
+            stream.bound(SessionRef { actor, session: id }, jid.clone());
         }
         self.arm_stream(key);
         Ok(jid)
+    }
+
+    /// XEP-0386 section 3.2: "the server SHOULD terminate any earlier sessions from the same client (identified by
+    /// the <user-agent> 'id' attribute in its SASL2 authentication request)", connected or waiting to be resumed.
+    /// Before there is room made for the new one: theirs is the place that it takes.
+    fn end_earlier(&mut self, now: Now, actor: ActorKey, client: Uuid) {
+        let sessions = self.cells[actor].account.sessions.iter();
+        let earlier: Vec<SessionId> = sessions
+            .filter(|session| !session.ended && session.user_agent == Some(client))
+            .map(|session| session.id)
+            .collect();
+        for id in earlier {
+            // RFC 6120 section 4.9.3.3: "a new stream has been initiated that conflicts with the existing stream".
+            let text = "This client has begun another session";
+            let error = StreamError::new(StreamCondition::Conflict, text);
+            self.expel(now, actor, id, error);
+        }
     }
 
     /// Ends the session that has waited longest for its client when an account has as many as it may.
@@ -362,9 +387,20 @@ impl Shard {
                 self.say(key, xml);
                 self.replay(now, key, session);
             }
-            Err(Refusal::Unknown) => self.say(key, failed("item-not-found", None)),
+            Err(Refusal::Unknown) => {
+                let xml = self.not_found(now, key, wish);
+                self.say(key, xml);
+            }
             Err(Refusal::TooHigh(error)) => self.fail_stream(now, key, error),
         }
+    }
+
+    /// Section 5: "If the server recogizes the 'previd' as an earlier session that has timed out the server MAY
+    /// also include a 'h' attribute indicating the number of stanzas received before the timeout."
+    fn not_found(&self, now: Now, key: StreamKey, wish: &ResumeWish) -> String {
+        let own = self.streams.get(key).and_then(|stream| stream.jid.as_ref());
+        let handled = own.and_then(|own| self.ended.handled(now, own.bare_str(), &wish.previd));
+        failed("item-not-found", handled)
     }
 
     /// Attaches a stream to the session that it names.
@@ -400,17 +436,14 @@ impl Shard {
         if let Some(too_high) = acks.is_too_high(wish.h) {
             return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
-        acks.detached();
+        acks.detached(0);
         session.stream = Some(key);
         session.ends_at_ms = None;
         if let Some(old) = old {
             self.supplant(now, old);
         }
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.phase = Phase::Bound;
-            stream.session = Some(at);
-            stream.jid = Some(jid);
-            stream.login = None;
+            stream.bound(at, jid);
         }
         self.arm_stream(key);
         // Nothing is asked yet: the client must hear that it is resumed before anything else.
@@ -442,6 +475,7 @@ impl Shard {
             let stanza = held.stanza.clone();
             stream.outbound.push(Item::Stanza { stanza, kept: None });
         }
+        stream.outbound.mark_replayed();
         if acks.asks(1) {
             stream.outbound.push_xml(REQUEST);
         }

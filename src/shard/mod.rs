@@ -1,9 +1,11 @@
 //! One worker's whole state, driven by values in and values out: the glass box. Refuses to know sockets,
 //! threads, files and clocks.
 
+mod bounds;
 mod cell;
 mod control;
 mod deliver;
+mod ended;
 mod flood;
 mod held;
 mod holders;
@@ -13,6 +15,7 @@ mod login;
 mod mesh;
 mod numbers;
 mod output;
+mod overfull;
 mod pipelines;
 mod replay;
 mod route;

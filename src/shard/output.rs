@@ -21,6 +21,8 @@ pub enum Output {
     /// Render and write what is left, close the connection, then say `Input::Closed`. Nothing more is
     /// read from it.
     Close(StreamKey),
+    /// The client has logged in: its address may send another stranger.
+    Proved(StreamKey),
     /// The account's home is another worker: move the connection there, with its unread bytes. The key is
     /// dead here; `Shard::arrive` gives a new one there.
     HandOver(WorkerId, StreamKey, Box<StreamState>),

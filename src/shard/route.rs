@@ -36,6 +36,11 @@ impl Routes {
 }
 
 impl Shard {
+    pub(super) fn send(&mut self, to: WorkerId, envelope: Envelope) {
+        self.outboxes.push(to, envelope);
+        self.count_outboxes();
+    }
+
     /// Brings an envelope to the home of its address.
     pub(super) fn route(&mut self, now: Now, envelope: Envelope) {
         match envelope {
@@ -43,13 +48,13 @@ impl Shard {
                 self.settled(now, origin);
             }
             Envelope::Settled(origin) => {
-                self.outboxes.push(origin.worker, Envelope::Settled(origin));
+                self.send(origin.worker, Envelope::Settled(origin));
             }
             Envelope::Told { home, tell } if home == self.place.worker => {
                 self.unsave(outgoing::delete(tell));
             }
             Envelope::Told { home, tell } => {
-                self.outboxes.push(home, Envelope::Told { home, tell });
+                self.send(home, Envelope::Told { home, tell });
             }
             Envelope::Group { stanza, to } => self.spread(now, stanza, to),
             Envelope::Tell { stanza, tell } => {
@@ -83,12 +88,18 @@ impl Shard {
             return Err(stanza);
         }
         let home = self.routes.home(&to);
+        log::trace!(
+            "stanza_routed trace={} kind={} to-worker={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            home.0
+        );
         if home != self.place.worker {
             let envelope = match due {
                 Due::Settled(settle) => Envelope::Stanza { stanza, settle },
                 Due::Told(tell) => Envelope::Tell { stanza, tell },
             };
-            self.outboxes.push(home, envelope);
+            self.send(home, envelope);
             return Ok(());
         }
         let (settle, tell) = match due {

@@ -32,6 +32,7 @@ pub(super) struct Promise {
 }
 
 /// What hangs on one save.
+#[derive(Default)]
 pub(super) struct SaveRecord {
     promises: Vec<Promise>,
     /// The mark among its rows (`numbers.rs`).

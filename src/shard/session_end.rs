@@ -38,6 +38,7 @@ impl Shard {
     pub(super) fn closed(&mut self, now: Now, key: StreamKey, reason: CloseReason) {
         self.lose_stream(now, key, Loss::Resumable);
         self.paused.remove(&key);
+        self.outboxes.forget(key);
         if let Some(mut stream) = self.streams.remove(key) {
             self.load.recount(&mut stream.counted_bytes, 0);
             self.timers.disarm_stream(stream.armed_for_ms, key);
@@ -76,7 +77,8 @@ impl Shard {
         let Some(SessionRef { actor, session }) = stream.session.take() else {
             return;
         };
-        let unwritten = stream.outbound.take_messages();
+        let unwritten_count = stream.outbound.stanza_count();
+        let unwritten = stream.outbound.take_owed();
         let torn = stream.outbound.take_rendered();
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
@@ -93,7 +95,7 @@ impl Shard {
         if loss == Loss::Resumable && timeout_ms > 0 {
             // What was not written is in the ack queue.
             if let Some(acks) = &mut session.acks {
-                acks.detached();
+                acks.detached(unwritten_count);
             }
             session.ends_at_ms = Some(now.mono_ms + timeout_ms);
             if let Some(stream) = self.streams.get_mut(key) {
@@ -143,6 +145,15 @@ impl Shard {
         };
         session.ended = true;
         session.ends_at_ms = None;
+        // Who closed the stream has nothing to come back to.
+        let resumable = session
+            .acks
+            .as_ref()
+            .filter(|acks| acks.resume_timeout_ms > 0);
+        if let Some(acks) = resumable.filter(|_| reason != CLOSED) {
+            let jid = session.jid.clone();
+            self.ended.remember(now, &acks.token, jid, acks.told());
+        }
         self.outputs
             .push_back(Output::Audit(AuditEvent::SessionEnded {
                 session: session.jid.as_str().into(),

@@ -17,6 +17,7 @@ use crate::stream::StreamState;
 use crate::xml::Scratch;
 
 use super::cell::Cell;
+use super::ended::Ended;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
@@ -54,12 +55,15 @@ pub struct Shard {
     /// No number above it is in the store.
     pub(super) marked: u64,
     pub(super) load: Load,
+    pub(super) ended: Ended,
     /// Streams whose login waits for room, in the order in which they came.
     pub(super) waiting_logins: VecDeque<StreamKey>,
     /// Sessions whose kept messages wait for room.
-    pub(super) waiting_floods: Vec<(ActorKey, SessionId)>,
+    pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
+    /// The server is shutting down: a stream that arrives now hears so.
+    pub(super) draining: bool,
     pub(super) next_session: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
@@ -120,9 +124,11 @@ impl Shard {
             // The next save says so under its own name.
             marked: 0,
             load: Load::default(),
+            ended: Ended::default(),
             waiting_logins: VecDeque::new(),
-            waiting_floods: Vec::new(),
+            waiting_floods: BTreeSet::new(),
             sockets_wait: false,
+            draining: false,
             next_session: 0,
             outdated: BTreeMap::new(),
             next_trace: 0,
@@ -151,7 +157,11 @@ impl Shard {
         state.is_paused = false;
         let key = self.streams.insert(state);
         self.arm_stream(key);
-        self.complete_login(now, key);
+        if self.draining {
+            self.fail_stream(now, key, self.farewell());
+        } else {
+            self.complete_login(now, key);
+        }
         self.drive(now);
         key
     }
@@ -171,6 +181,8 @@ impl Shard {
             Input::Mesh(batch) => {
                 for envelope in batch.envelopes {
                     self.route(now, envelope);
+                    // A mailbox is full when its account waits, not when a batch is long.
+                    self.drive(now);
                 }
             }
             Input::Answer(ticket, answer) => self.answered(now, ticket, answer),
@@ -188,7 +200,7 @@ impl Shard {
 
     /// Appends what the stream has to say, up to about 16 KiB. To be called only when everything rendered
     /// before was written.
-    pub fn render(&mut self, _now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
+    pub fn render(&mut self, now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
         let Some(stream) = self.streams.get_mut(key) else {
             return Rendered::Done;
         };
@@ -197,8 +209,9 @@ impl Shard {
             true => Rendered::More,
             false => Rendered::Done,
         };
-        let bytes = stream.outbound.bytes();
-        self.load.recount(&mut stream.counted_bytes, bytes);
+        let soft = self.config.c2s.outbound_soft.as_bytes() as usize;
+        stream.outbound.watch(now.mono_ms, soft);
+        self.count_stream(key);
         rendered
     }
 
@@ -214,6 +227,12 @@ impl Shard {
         self.timers.next()
     }
 
+    /// Whether no mail is to be read, no question to the store is open and nothing is to be stored: what was
+    /// promised is kept.
+    pub fn is_settled(&self) -> bool {
+        self.ready.is_empty() && self.seats.store_count() == 0 && !self.has_unsaved()
+    }
+
     /// Whether nothing waits for another worker.
     pub fn outbox_is_empty(&self, to: WorkerId) -> bool {
         self.outboxes.is_empty(to)
@@ -222,10 +241,23 @@ impl Shard {
     /// What waits for another worker. To be called only when the channel has room.
     pub fn take_batch(&mut self, to: WorkerId) -> Option<Batch> {
         let batch = self.outboxes.take(to);
-        if self.outboxes.starts_again() {
-            self.resume_paused();
+        for key in self.outboxes.release(to) {
+            self.resume_stream(key);
         }
         batch
+    }
+
+    /// Of the batches for another worker, so many are still in the channel: they count as waiting here. To be called
+    /// once per turn of the loop.
+    pub fn channel_holds(&mut self, to: WorkerId, batches: usize) {
+        self.outboxes.channel_holds(to, batches);
+        self.count_outboxes();
+    }
+
+    /// Whether the loop shall soon look again at what became of what is for another worker: something waits for room
+    /// in the channel, or for the memory that what is in it takes.
+    pub fn waits_for(&self, to: WorkerId) -> bool {
+        !self.outboxes.is_empty(to) || (self.is_pressed() && self.outboxes.has_sent(to))
     }
 
     /// Number of streams, for drain and metrics.
@@ -251,12 +283,11 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let bytes = stream.outbound.bytes();
-        self.load.recount(&mut stream.counted_bytes, bytes);
         if !stream.is_dirty && !stream.outbound.is_empty() {
             stream.is_dirty = true;
             self.outputs.push_back(Output::Flush(key));
         }
+        self.count_stream(key);
     }
 
     /// The questions that are open, for the judge of the simulator.

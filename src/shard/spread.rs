@@ -20,7 +20,7 @@ impl Shard {
             }
             let home = self.routes.home(&jid);
             if home == self.place.worker {
-                self.visit(&stanza, jid);
+                self.visit(now, &stanza, jid);
                 continue;
             }
             elsewhere.resize_with(usize::from(self.place.worker_count), Vec::new);
@@ -29,33 +29,28 @@ impl Shard {
         for (worker, to) in (0..).map(WorkerId).zip(elsewhere) {
             if !to.is_empty() {
                 let stanza = stanza.clone();
-                self.outboxes.push(worker, Envelope::Group { stanza, to });
+                self.send(worker, Envelope::Group { stanza, to });
             }
         }
     }
 
     /// To an account of this worker that somebody uses.
-    fn visit(&mut self, stanza: &Stanza, to: Jid) {
-        let Some(&actor) = self.homes.get(to.bare_str()) else {
-            return;
-        };
-        let Some(cell) = self.cells.get_mut(actor) else {
+    fn visit(&mut self, now: Now, stanza: &Stanza, to: Jid) {
+        let actor = self.homes.get(to.bare_str());
+        let Some(cell) = actor.and_then(|&actor| self.cells.get(actor)) else {
             return;
         };
         if cell.account.sessions.iter().all(|session| session.ended) {
             return;
         }
         let mut stanza = stanza.clone();
-        stanza.header.to = Some(to);
-        if cell.mailbox.is_full_of_foreign() && !cell.mailbox.make_room_for(&stanza) {
-            return;
-        }
+        stanza.header.to = Some(to.clone());
         let mail = Mail::Inbound {
             stanza,
             settle: None,
             tell: None,
         };
-        self.post_to(actor, mail);
+        self.post(now, &to, mail);
     }
 
     /// To a contact elsewhere, each by itself.

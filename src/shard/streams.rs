@@ -38,9 +38,17 @@ impl Shard {
             let Some(event) = event else {
                 break;
             };
+            // Whatever filled an outbox before was not this stream.
+            self.outboxes.take_overflow();
             self.on_event(now, key, event);
             // Each stanza is run before the next is read, so that a full mailbox is seen in time.
             self.drive(now);
+            if let Some(to) = self.outboxes.take_overflow() {
+                self.outboxes.hold(key, to);
+            }
+        }
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.unread_bytes = bytes.len() - taken;
         }
         self.flush(key);
         // Acknowledgements and errors that the client asked for and does not read.
@@ -67,7 +75,10 @@ impl Shard {
             return true;
         };
         self.sockets_wait |= self.pressure() == Pressure::Sockets;
-        if self.outboxes.is_stopped() || self.sockets_wait {
+        if self.outboxes.holds(key) {
+            return false;
+        }
+        if self.sockets_wait {
             self.paused.insert(key);
             return false;
         }
@@ -238,6 +249,18 @@ impl Shard {
             }));
     }
 
+    /// The shell asks whether it may go on with the connection: read more of it, or remove it when the peer is gone.
+    /// If not, because an attempt to log in has no verdict yet, [`Output::Resume`] says when to ask again.
+    pub fn lets_go(&mut self, key: StreamKey) -> bool {
+        match self.streams.get_mut(key) {
+            Some(stream) if stream.awaits_verdict() => {
+                stream.is_paused = true;
+                false
+            }
+            _ => true,
+        }
+    }
+
     /// The stream takes bytes again, if it had refused some.
     pub(super) fn resume_stream(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key)
@@ -262,7 +285,7 @@ impl Shard {
         }
     }
 
-    /// Streams that waited for the mesh.
+    /// Streams that waited for memory.
     pub(super) fn resume_paused(&mut self) {
         for key in std::mem::take(&mut self.paused) {
             self.resume_stream(key);

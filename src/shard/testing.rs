@@ -78,6 +78,7 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
         features: &[],
         address: |_| Ok(()),
         log_filter: |_| Ok(()),
+        cores: 1,
     };
     let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
     let routes = Routes::new(HashSeed(3, 4), worker_count);

@@ -69,6 +69,7 @@ impl Shard {
     /// Arranges that the stream is woken at its earliest deadline. A deadline that moves away is left to
     /// fire early: that costs less than moving it with every byte.
     pub(super) fn arm_stream(&mut self, key: StreamKey) {
+        let full_since_ms = self.full_since_ms(key);
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -79,7 +80,16 @@ impl Shard {
             (Phase::Bound, None) => stream.read_at_ms + c2s.ping_after.as_ms(),
             _ => stream.opened_at_ms + c2s.negotiation_timeout.as_ms(),
         };
-        let due_ms = liveness_ms.min(stream.throttled_until_ms.unwrap_or(u64::MAX));
+        // A reader that takes nothing, a client that acknowledges nothing: nobody else would notice in time.
+        let stuck_since_ms = stream.outbound.above_soft_since_ms();
+        let stuck_since_ms = stuck_since_ms.into_iter().chain(full_since_ms).min();
+        let stuck_ms = match stream.phase {
+            Phase::Closing => None,
+            _ => stuck_since_ms.map(|since_ms| since_ms + c2s.outbound_soft_for.as_ms()),
+        };
+        let due_ms = liveness_ms
+            .min(stream.throttled_until_ms.unwrap_or(u64::MAX))
+            .min(stuck_ms.unwrap_or(u64::MAX));
         if due_ms < stream.armed_for_ms {
             self.timers
                 .due

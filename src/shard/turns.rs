@@ -15,7 +15,9 @@ use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
 use crate::im::{message, presence};
 use crate::jid::Jid;
-use crate::stanza::{Condition, ErrorType, Kind, Stanza, StanzaError, reply_error};
+use crate::stanza::{
+    Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, reply_error,
+};
 
 use super::cell::{Cell, Mail};
 use super::output::{Ask, Output};
@@ -49,6 +51,11 @@ pub(super) enum Seat {
 impl Seats {
     pub fn len(&self) -> usize {
         self.seats.len()
+    }
+
+    /// Questions to the store, saves included.
+    pub fn store_count(&self) -> usize {
+        self.store
     }
 
     /// Keeps a seat, or none when the service's share is used up. A save always gets one: refusing it would
@@ -103,9 +110,14 @@ impl Shard {
         if let Mail::Inbound { stanza, settle, .. } = &mail
             && self.cells[actor].mailbox.is_full_of_foreign()
         {
-            // DESIGN section 7: messages and IQs bounce; presence will come again.
+            // DESIGN section 7: messages and IQs bounce; presence coalesces.
             let (stanza, settle) = (stanza.clone(), *settle);
-            if stanza.header.kind != Kind::Presence {
+            if stanza.header.kind == Kind::Presence {
+                self.coalesce_mail(now, actor, &stanza);
+                if !self.cells[actor].mailbox.is_overfull_of_foreign() {
+                    return self.post_to(actor, mail);
+                }
+            } else {
                 self.bounce(now, &stanza, &overloaded());
             }
             if let Some(origin) = settle {
@@ -114,6 +126,25 @@ impl Shard {
             return;
         }
         self.post_to(actor, mail);
+    }
+
+    /// Takes out of a mailbox what this presence makes void; whoever waits for its fate is told.
+    fn coalesce_mail(&mut self, now: Now, actor: ActorKey, stanza: &Stanza) {
+        let cell = &mut self.cells[actor];
+        let from = stanza.header.from.as_ref();
+        let mut senders = cell.account.sessions.iter().map(|s| s.sender(from));
+        let sender = match senders.any(|sender| sender == Sender::Joined) {
+            true => Sender::Joined,
+            false => Sender::Other,
+        };
+        let Some(newcomer) = Newcomer::new(stanza, sender) else {
+            return;
+        };
+        for mail in cell.mailbox.coalesce(&newcomer) {
+            if let Some(origin) = mail.settles() {
+                self.route(now, Envelope::Settled(origin));
+            }
+        }
     }
 
     /// Puts mail into the box of a resident account.
@@ -267,6 +298,13 @@ impl Shard {
                 Some(Mail::Leftover(held)) => Some(held.stanza),
                 _ => None,
             };
+            if let Some(stanza) = &bounce {
+                log::trace!(
+                    "stanza_kept trace={} rows={}",
+                    stanza.header.trace,
+                    effects.write.len()
+                );
+            }
             self.save(effects.write.drain(..), settle, bounce);
         }
         if let Some(told) = tell {
@@ -397,6 +435,12 @@ impl Shard {
         stanza: &Stanza,
         error: &StanzaError,
     ) {
+        log::trace!(
+            "stanza_refused trace={} kind={} condition={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            error.condition.name()
+        );
         if let Some(mut reply) = reply_error(stanza, error) {
             // Section 8.1.1.1: what had no 'to' was for the account itself.
             let account = self.cells.get(actor).map(|cell| cell.account.jid.clone());
@@ -412,6 +456,12 @@ impl Shard {
 
     /// An error to whoever sent the stanza, wherever that is.
     pub(super) fn bounce(&mut self, now: Now, stanza: &Stanza, error: &StanzaError) {
+        log::trace!(
+            "stanza_bounced trace={} kind={} condition={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            error.condition.name()
+        );
         if let Some(reply) = reply_error(stanza, error)
             && reply.header.to.is_some()
         {
@@ -483,7 +533,7 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
     }
 }
 
-fn overloaded() -> StanzaError {
+pub(super) fn overloaded() -> StanzaError {
     StanzaError::new(
         Condition::ResourceConstraint,
         "The recipient is overloaded, try again later",
@@ -532,6 +582,21 @@ mod tests {
         ask(&mut shard, actor, "safe");
         assert_eq!(answers(&shard, actor), [Type::Error, Type::Result]);
         assert!(shard.effects.send.is_empty());
+    }
+
+    #[test]
+    fn beyond_its_bound_the_store_is_asked_no_more_but_saves_always_go() {
+        let mut seats = Seats::default();
+        let first = seats.take(Seat::Sweep).ok().expect("there is room");
+        for _ in 1..limits::STORE_OUTSTANDING_MAX {
+            assert!(seats.take(Seat::Sweep).is_ok());
+        }
+        assert!(seats.take(Seat::Sweep).is_err());
+        let save = SaveRecord::default();
+        assert!(seats.take(Seat::Save(save)).is_ok());
+        seats.free(first);
+        assert!(seats.take(Seat::Sweep).is_err(), "the save counts");
+        assert_eq!(seats.store_count(), limits::STORE_OUTSTANDING_MAX);
     }
 
     #[test]

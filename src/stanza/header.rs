@@ -134,6 +134,13 @@ impl Header {
         }
     }
 
+    /// Bytes of what has no bound of its own but a stanza's: addresses, id and language.
+    pub(super) fn bytes(&self) -> usize {
+        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+        let address = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
+        text(&self.id) + text(&self.lang) + address(&self.to) + address(&self.from)
+    }
+
     /// Appends `<kind attributes`, without the closing `>` or `/>`.
     pub(super) fn write_open(&self, out: &mut Vec<u8>, ns: Option<&str>) {
         out.push(b'<');

@@ -2,23 +2,23 @@
 //! causes.
 
 mod build;
+mod coalesce;
 mod delay;
 mod error;
 mod header;
 mod iq;
 pub mod ns;
 mod payload;
-mod presence;
 mod read;
 mod stream_error;
 
 pub use build::{reply_error, reply_result, server_message};
+pub use coalesce::{Newcomer, Sender};
 pub use delay::{delay_element, stamp};
 pub use error::{Condition, ErrorType, StanzaError};
 pub use header::{Header, Kind, Type};
 pub use iq::Iq;
 pub use payload::Payload;
-pub use presence::is_outdone;
 pub use read::{ReadError, read_stanza, read_stored};
 pub use stream_error::{StreamCondition, StreamError};
 
@@ -32,9 +32,10 @@ pub struct Stanza {
 }
 
 impl Stanza {
-    /// Bytes that this stanza is charged with in a queue: its payload and a guess of its start tag.
+    /// Bytes that this stanza is charged with in a queue: its payload, what a client may write into its start
+    /// tag, and what holding it costs. It changes when the header is edited, so never inside a queue.
     pub fn charge(&self) -> usize {
-        self.payload.len() + 160
+        self.payload.len() + self.header.bytes() + HELD_BYTES
     }
 
     /// What a very large stanza, a roster, is charged beyond the largest that anybody may send: it is one burst, and no
@@ -65,5 +66,27 @@ impl Stanza {
         out.extend_from_slice(b"</");
         out.extend_from_slice(self.header.kind.name().as_bytes());
         out.push(b'>');
+    }
+}
+
+/// The stanza itself and its place in a queue.
+const HELD_BYTES: usize = size_of::<Stanza>() + 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_writes_into_the_start_tag_is_charged() {
+        let mut stanza = Stanza {
+            header: Header::new(Kind::Message, Type::Chat),
+            payload: Payload::EMPTY,
+        };
+        let bare = stanza.charge();
+        stanza.header.id = Some("i".repeat(200_000).into());
+        stanza.header.lang = Some("l".repeat(3_000).into());
+        stanza.header.to = crate::jid::Jid::parse("juliet@example.com/balcony").ok();
+        stanza.header.from = crate::jid::Jid::parse("romeo@example.net").ok();
+        assert_eq!(stanza.charge(), bare + 200_000 + 3_000 + 26 + 17);
     }
 }

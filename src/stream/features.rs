@@ -76,20 +76,10 @@ impl StreamState {
             "<mechanisms xmlns='{}'>{names}</mechanisms>",
             ns::SASL
         ));
-        xml.push_str(&format!(
-            "<authentication xmlns='{}'>{names}<inline>",
-            ns::SASL2
-        ));
-        if config.has_feature(STREAM_MANAGEMENT) {
-            xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
+        // XEP-0388 section 6: "SASL2 MUST only be used by Clients or offered by Servers after TLS negotiation".
+        if self.tls.is_some() {
+            xml.push_str(&sasl2(&names, config));
         }
-        xml.push_str(&format!("<bind xmlns='{}'><inline>", ns::BIND2));
-        for (feature, var) in [(STREAM_MANAGEMENT, ns::SM), ("carbons", ns::CARBONS)] {
-            if config.has_feature(feature) {
-                xml.push_str(&format!("<feature var='{var}'/>"));
-            }
-        }
-        xml.push_str("</inline></bind></inline></authentication>");
         let bindings = sasl::channel_bindings(&mechanisms, &tls::channel(self.tls.as_deref()));
         if !bindings.is_empty() {
             xml.push_str(&format!(
@@ -101,8 +91,9 @@ impl StreamState {
             }
             xml.push_str("</sasl-channel-binding>");
         }
+        // Nothing but the deadline of the negotiation counts, however busy the stream is: that is no idle time.
         let limit = super::sasl_profile::PRE_AUTH_BYTES;
-        xml.push_str(&limits(limit, config));
+        xml.push_str(&limits(limit, None, config));
         xml.push_str("</stream:features>");
         xml
     }
@@ -129,21 +120,43 @@ impl StreamState {
                 xml.push_str(&format!("<{name} xmlns='{ns}'/>"));
             }
         }
-        xml.push_str(&limits(config.c2s.element_size.as_bytes() as usize, config));
+        xml.push_str(&limits(
+            config.c2s.element_size.as_bytes() as usize,
+            Some(config.c2s.ping_after.as_ms() / 1_000),
+            config,
+        ));
         xml.push_str("</stream:features>");
         xml
     }
 }
 
-/// XEP-0478 section 3.1.
-fn limits(bytes_max: usize, config: &Config) -> String {
+/// XEP-0388 section 2.1, with what may be negotiated beside.
+fn sasl2(mechanisms: &str, config: &Config) -> String {
+    let mut xml = format!("<authentication xmlns='{}'>{mechanisms}<inline>", ns::SASL2);
+    if config.has_feature(STREAM_MANAGEMENT) {
+        xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
+    }
+    xml.push_str(&format!("<bind xmlns='{}'><inline>", ns::BIND2));
+    for (feature, var) in [(STREAM_MANAGEMENT, ns::SM), ("carbons", ns::CARBONS)] {
+        if config.has_feature(feature) {
+            xml.push_str(&format!("<feature var='{var}'/>"));
+        }
+    }
+    xml.push_str("</inline></bind></inline></authentication>");
+    xml
+}
+
+/// XEP-0478 section 3.1; `idle_s` if silence has consequences.
+fn limits(bytes_max: usize, idle_s: Option<u64>, config: &Config) -> String {
     if !config.has_feature("stream-limits") {
         return String::new();
     }
+    let idle = idle_s.map_or_else(String::new, |idle_s| {
+        format!("<idle-seconds>{idle_s}</idle-seconds>")
+    });
     format!(
-        "<limits xmlns='{}'><max-bytes>{bytes_max}</max-bytes><idle-seconds>{}</idle-seconds></limits>",
+        "<limits xmlns='{}'><max-bytes>{bytes_max}</max-bytes>{idle}</limits>",
         ns::STREAM_LIMITS,
-        config.c2s.ping_after.as_ms() / 1_000,
     )
 }
 

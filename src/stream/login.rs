@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::actor::auth::AccountRef;
+use crate::base::Uuid;
 use crate::stanza::ns;
 use crate::xml::Element;
 
@@ -33,7 +34,19 @@ pub enum Profile {
         /// An error is what a `<resume/>` without its attributes is answered with.
         resume: Option<Result<ResumeWish, &'static str>>,
         bind: Option<BindWish>,
+        /// Which of its user's clients it is, if it said so as section 2.2 asks ("a UUID v4").
+        user_agent: Option<Uuid>,
     },
+}
+
+impl Profile {
+    /// The client installation, where it said which.
+    pub fn user_agent(&self) -> Option<Uuid> {
+        match self {
+            Profile::Sasl1 => None,
+            Profile::Sasl2 { user_agent, .. } => *user_agent,
+        }
+    }
 }
 
 /// XEP-0386: Bind 2.

@@ -17,14 +17,19 @@ impl StreamState {
             Ok(header) => header,
             Err(error) => return self.fail(cx, error.into()),
         };
-        self.said_from = header
+        let from = header
             .from
             .as_deref()
             .and_then(|from| Jid::parse(from).ok());
-        if let Err(error) = self.accept_header(cx, &header) {
+        // Said back in our header: nobody of elsewhere.
+        self.said_from = from
+            .clone()
+            .filter(|from| cx.config.host(from.domainpart()).is_some());
+        if let Err(error) = self.accept_header(cx, &header, from.as_ref()) {
             return self.fail(cx, error);
         }
         self.lang = header.lang.as_deref().map(std::sync::Arc::from);
+        self.root_prefix = header.prefix.clone();
         // Content that the client prefixes, with no default namespace, is jabber:client all the same.
         self.scope = Some(Box::new(header.scope.with_content(ns::CLIENT)));
         self.send_header(cx);
@@ -47,18 +52,18 @@ impl StreamState {
             .host_config(cx.config)
             .or(cx.config.hosts.first().map(|host| &**host));
         let from = host.map_or("", |host| &host.name);
-        let language = host.map_or("en", |host| &host.language);
         // Section 4.7.2: "the server MUST include a 'to' attribute" when the client said who it is, and "MUST NOT"
         // when it did not. Once it is authenticated it hears who it is, whatever it said.
         let known = self.jid.as_ref().filter(|_| self.said_from.is_some());
         let to = known.or(self.said_from.as_ref()).map(Jid::bare_str);
-        // Section 4.7.5: "the version ... MUST be" 1.0; 4.7.4: xml:lang SHOULD be there.
+        // Section 4.7.5: "the version ... MUST be" 1.0; 4.7.4: xml:lang MUST be there.
         let attributes = [
             ("id", Some(&*self.id)),
             ("from", Some(from)),
             ("to", to),
             ("version", Some("1.0")),
-            ("xml:lang", Some(language)),
+            // What we say in words is English.
+            ("xml:lang", Some("en")),
         ];
         for (name, value) in attributes {
             if let Some(value) = value {
@@ -126,7 +131,13 @@ impl StreamState {
         })
     }
 
-    fn accept_header(&mut self, cx: &Context<'_>, header: &Header) -> Result<(), StreamError> {
+    /// Judges the header; `from` is the address in it, if it is one.
+    fn accept_header(
+        &mut self,
+        cx: &Context<'_>,
+        header: &Header,
+        from: Option<&Jid>,
+    ) -> Result<(), StreamError> {
         let refuse = |condition, text| Err(StreamError::new(condition, text));
         // Section 4.8.1: "the stream namespace ... MUST" be this; 4.9.3.10.
         if header.ns != ns::STREAMS {
@@ -165,6 +176,15 @@ impl StreamState {
             return refuse(
                 StreamCondition::HostUnknown,
                 "You authenticated for another domain",
+            );
+        }
+        // XEP-0388 section 2.1: "If the "from" attribute is not empty and the domain used in this attribute does not
+        // match the domain used in the "to" attribute the server SHOULD respond with an invalid-from error".
+        if from.is_some_and(|from| from.domainpart() != &*host.name) {
+            self.said_from = None;
+            return refuse(
+                StreamCondition::InvalidFrom,
+                "Your address is of another domain than the one you asked for",
             );
         }
         self.host = Some(std::sync::Arc::clone(&host.name));

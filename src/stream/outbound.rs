@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::actor::Kept;
-use crate::stanza::{Kind, Stanza, is_outdone};
+use crate::stanza::{Kind, Newcomer, Stanza, Type};
 
 /// One thing to be written.
 #[derive(Clone, Debug)]
@@ -20,24 +20,32 @@ pub enum Item {
 pub struct Outbound {
     queue: VecDeque<Item>,
     bytes: usize,
-    /// Bytes of large elements beyond what any element is judged with: one roster is not a slow reader.
+    /// Bytes of very large stanzas beyond the largest that anybody may send: one roster is not a slow reader.
     excess: usize,
     /// What was rendered, but is not in the socket yet.
     rendered: Vec<Option<Kept>>,
     /// When the soft bound was last exceeded without interruption.
     above_soft_since_ms: Option<u64>,
+    /// What was queued again when a session was resumed: it was held already, and does not count against the bound.
+    replayed: usize,
 }
 
 impl Outbound {
     /// Appends.
     pub fn push(&mut self, item: Item) {
-        self.count_in(&item);
+        self.bytes += item.charge();
+        self.excess += item.excess();
         self.queue.push_back(item);
     }
 
     /// Appends something other than a stanza.
     pub fn push_xml(&mut self, xml: impl Into<Box<str>>) {
         self.push(Item::Xml(xml.into()));
+    }
+
+    /// What waits now was held by the session that was resumed.
+    pub fn mark_replayed(&mut self) {
+        self.replayed = self.bytes;
     }
 
     /// Nothing waits.
@@ -56,7 +64,8 @@ impl Outbound {
             let Some(item) = self.queue.pop_front() else {
                 break;
             };
-            self.count_out(&item);
+            self.bytes -= item.charge();
+            self.excess -= item.excess();
             match item {
                 Item::Stanza { stanza, kept } => {
                     stanza.write(out);
@@ -68,6 +77,7 @@ impl Outbound {
         if self.queue.is_empty() {
             // An idle stream keeps no memory of a busy time.
             self.queue = VecDeque::new();
+            self.replayed = 0;
         }
         !self.queue.is_empty()
     }
@@ -95,14 +105,33 @@ impl Outbound {
         waiting.chain(&mut self.rendered)
     }
 
-    /// Takes the messages out that were not rendered, for a stream that loses its session. What is left may
-    /// still be written.
-    pub fn take_messages(&mut self) -> Vec<Item> {
-        let is_message = |item: &Item| matches!(item, Item::Stanza { stanza, .. } if stanza.header.kind == Kind::Message);
-        let (messages, rest): (Vec<Item>, Vec<Item>) = self.queue.drain(..).partition(is_message);
+    /// Takes out what was not rendered and somebody misses, messages and requests, for a stream that loses its
+    /// session. What is left may still be written.
+    pub fn take_owed(&mut self) -> Vec<Item> {
+        let (owed, rest): (Vec<Item>, Vec<Item>) = self.queue.drain(..).partition(Item::is_owed);
         self.queue = rest.into();
         self.count_again();
-        messages
+        owed
+    }
+
+    /// Drops the presence, not rendered yet, that `newcomer` makes void.
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) {
+        let is_void =
+            |item: &Item| matches!(item, Item::Stanza { stanza, .. } if newcomer.replaces(stanza));
+        let gone = &mut self.bytes;
+        self.queue.retain(|item| {
+            let stays = !is_void(item);
+            if !stays {
+                *gone -= item.charge();
+            }
+            stays
+        });
+    }
+
+    /// Stanzas that were not rendered.
+    pub fn stanza_count(&self) -> usize {
+        let is_stanza = |item: &&Item| matches!(item, Item::Stanza { .. });
+        self.queue.iter().filter(is_stanza).count()
     }
 
     /// Drops the stanzas that were not rendered, for a stream whose session counts them and goes on elsewhere: if
@@ -112,61 +141,57 @@ impl Outbound {
         self.count_again();
     }
 
+    fn count_again(&mut self) {
+        self.bytes = self.queue.iter().map(Item::charge).sum();
+        self.excess = self.queue.iter().map(Item::excess).sum();
+    }
+
     /// Drops everything that was not rendered.
     pub fn clear(&mut self) {
         self.queue.clear();
         self.count_again();
     }
 
-    /// Takes out what `presence` makes void, as long as nothing of it was rendered: how many stanzas stood behind it.
-    pub fn make_way_for(&mut self, presence: &Stanza) -> Option<usize> {
-        let mut behind = 0;
-        for at in (0..self.queue.len()).rev() {
-            let Item::Stanza { stanza, .. } = &self.queue[at] else {
-                continue;
-            };
-            if is_outdone(stanza, presence) && stanza.header.to == presence.header.to {
-                let item = self.queue.remove(at)?;
-                self.count_out(&item);
-                return Some(behind);
-            }
-            // What its sender said in between stays between.
-            if stanza.header.from == presence.header.from {
-                return None;
-            }
-            behind += 1;
-        }
-        None
-    }
-
-    fn count_in(&mut self, item: &Item) {
-        self.bytes += item.charge();
-        self.excess += item.excess();
-    }
-
-    fn count_out(&mut self, item: &Item) {
-        self.bytes -= item.charge();
-        self.excess -= item.excess();
-    }
-
-    fn count_again(&mut self) {
-        self.bytes = self.queue.iter().map(Item::charge).sum();
-        self.excess = self.queue.iter().map(Item::excess).sum();
-    }
-
-    /// Whether the queue has been above `soft` for `soft_ms`, or is above `hard`.
+    /// Whether the queue has been above `soft` for `soft_ms`, or is above `hard`. An empty queue takes one stanza,
+    /// however large.
     pub fn is_stuck(&mut self, now_ms: u64, soft: usize, soft_ms: u64, hard: usize) -> bool {
-        let bytes = self.bytes - self.excess;
-        if bytes <= soft {
-            self.above_soft_since_ms = None;
+        self.watch(now_ms, soft);
+        let Some(since_ms) = self.above_soft_since_ms else {
             return false;
+        };
+        let first = self
+            .queue
+            .front()
+            .map_or(0, |item| item.charge() - item.excess());
+        self.bytes - self.excess - first > hard + self.replayed
+            || now_ms.saturating_sub(since_ms) >= soft_ms
+    }
+
+    /// Notes whether the queue is above `soft`; to be called whenever it grew or shrank.
+    pub fn watch(&mut self, now_ms: u64, soft: usize) {
+        if self.bytes <= soft {
+            self.above_soft_since_ms = None;
+        } else {
+            self.above_soft_since_ms.get_or_insert(now_ms);
         }
-        let since = *self.above_soft_since_ms.get_or_insert(now_ms);
-        bytes > hard || now_ms.saturating_sub(since) >= soft_ms
+    }
+
+    /// Since when it has been above its soft bound, on the monotonic clock.
+    pub fn above_soft_since_ms(&self) -> Option<u64> {
+        self.above_soft_since_ms
     }
 }
 
 impl Item {
+    /// A message finds another way, and who asked hears that nobody answers.
+    fn is_owed(&self) -> bool {
+        let Item::Stanza { stanza, .. } = self else {
+            return false;
+        };
+        let header = &stanza.header;
+        header.kind == Kind::Message || matches!(header.type_, Type::Get | Type::Set)
+    }
+
     fn excess(&self) -> usize {
         match self {
             Item::Stanza { stanza, .. } => stanza.excess(),

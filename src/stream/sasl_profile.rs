@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::actor::Ticket;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
-use crate::base::{Secret, limits};
+use crate::base::{Secret, Uuid, limits};
 use crate::jid::Jid;
 use crate::stanza::{StreamCondition, StreamError, ns};
 
@@ -94,6 +94,9 @@ impl StreamState {
                     bind: element
                         .child(ns::BIND2, "bind")
                         .map(|bind| BindWish::read(&bind)),
+                    user_agent: element
+                        .child(ns::SASL2, "user-agent")
+                        .and_then(|agent| Uuid::parse_v4(&agent.attribute("id")?)),
                 };
                 self.begin(cx, element.attribute("mechanism"), data, profile)
             }
@@ -124,7 +127,8 @@ impl StreamState {
             }
             Waiting::Penalty(failure) => {
                 let of = Of::profile(&sasl.profile);
-                self.tell_failure(cx, failure, of)
+                // It was recorded when it failed.
+                self.say_failure(cx, failure, of)
             }
         }
     }
@@ -137,13 +141,18 @@ impl StreamState {
         profile: Profile,
     ) -> Option<Event> {
         let of = Of::profile(&profile);
+        // XEP-0388 section 2.2: clients "MUST send only <response/> elements as appropriate or an <abort/>".
+        if self.is_in_sasl2() {
+            return self.fail(cx, other_traffic());
+        }
         // Section 6.4.2: a further <auth/> discards "the ongoing handshake" and begins anew.
         let may_begin = matches!(self.phase, Phase::Negotiating | Phase::Authenticating(_));
         if self.jid.is_some() || !may_begin {
             return self.fail(cx, not_authorized());
         }
-        if self.needs_tls(cx.config) {
-            // Section 6.5.4: "encryption-required"; nothing but STARTTLS was offered.
+        // Section 6.5.4: "encryption-required"; nothing but STARTTLS was offered. XEP-0388 section 6: "SASL2 MUST
+        // only be used by Clients or offered by Servers after TLS negotiation", whatever the listener allows.
+        if self.needs_tls(cx.config) || (of == Of::Sasl2 && self.tls.is_none()) {
             return self.tell_failure(cx, SaslFailure::EncryptionRequired, of);
         }
         let Some(host) = self.host.clone() else {
@@ -181,6 +190,9 @@ impl StreamState {
     ) -> Option<Event> {
         match &self.phase {
             Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == of => {}
+            Phase::Authenticating(_) if self.is_in_sasl2() => {
+                return self.fail(cx, other_traffic());
+            }
             Phase::Authenticating(_) | Phase::Negotiating if !self.needs_tls(cx.config) => {
                 return self.tell_failure(cx, SaslFailure::MalformedRequest, of);
             }
@@ -255,6 +267,8 @@ impl StreamState {
                     prefix: self.prefix,
                 };
                 sasl.waiting = Waiting::Penalty(failure);
+                // Now, not when the peer is told: one that hangs up before has guessed all the same.
+                self.record(failure);
                 Some(Event::Ask(ask))
             }
             Step::Failure(failure) => self.tell_failure(cx, failure, of),
@@ -281,30 +295,44 @@ impl StreamState {
         }
     }
 
+    /// Whether an exchange of XEP-0388 is in progress, in which nothing but its own elements may come.
+    pub(super) fn is_in_sasl2(&self) -> bool {
+        matches!(&self.phase, Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == Of::Sasl2)
+    }
+
     /// Whether the header said nothing else than that the client is `jid`.
     fn may_be(&self, jid: &Jid) -> bool {
         let said = self.said_from.as_ref();
         said.is_none_or(|said| said.bare_str() == jid.bare_str())
     }
 
-    /// Section 6.4.5, and after too many attempts section 6.5: "the server SHOULD ... close".
+    /// Leaves a failure to be audited.
+    fn record(&mut self, failure: SaslFailure) {
+        let attempt = match &self.phase {
+            Phase::Authenticating(sasl) => Some(sasl),
+            _ => None,
+        };
+        self.failed = Some(Box::new(LoginFailure {
+            localpart: attempt.and_then(|sasl| sasl.exchange.localpart().cloned()),
+            mechanism: attempt.map_or("", |sasl| sasl.mechanism.name()),
+            reason: failure.element_name(),
+        }));
+    }
+
+    /// The attempt failed for a reason that teaches nothing about a password: recorded and told at once.
     fn tell_failure(
         &mut self,
         cx: &mut Context<'_>,
         failure: SaslFailure,
         of: Of,
     ) -> Option<Event> {
-        let attempt = match std::mem::replace(&mut self.phase, Phase::Negotiating) {
-            Phase::Authenticating(sasl) => Some(sasl),
-            _ => None,
-        };
-        self.failed = Some(Box::new(LoginFailure {
-            localpart: attempt
-                .as_ref()
-                .and_then(|sasl| sasl.exchange.localpart().cloned()),
-            mechanism: attempt.map_or("", |sasl| sasl.mechanism.name()),
-            reason: failure.element_name(),
-        }));
+        self.record(failure);
+        self.say_failure(cx, failure, of)
+    }
+
+    /// Section 6.4.5, and after too many attempts section 6.5: "the server SHOULD ... close".
+    fn say_failure(&mut self, cx: &mut Context<'_>, failure: SaslFailure, of: Of) -> Option<Event> {
+        self.phase = Phase::Negotiating;
         self.outbound.push_xml(format!(
             "<failure xmlns='{}'><{} xmlns='{}'/><text xmlns='{}' xml:lang='en'>{failure}</text></failure>",
             of.namespace(),
@@ -321,6 +349,14 @@ impl StreamState {
             StreamError::new(StreamCondition::PolicyViolation, "Too many attempts"),
         )
     }
+}
+
+/// XEP-0388 section 2.2: "Servers MUST disconnect Clients immediately if any other traffic is received."
+pub(super) fn other_traffic() -> StreamError {
+    StreamError::new(
+        StreamCondition::PolicyViolation,
+        "During SASL2 nothing but responses may be sent",
+    )
 }
 
 /// Which profile an element belongs to.

@@ -1,6 +1,7 @@
 //! One client's stream: from bytes to events, and from the answers to bytes. Refuses to know accounts; what
 //! only they can decide is an event, and the stream waits until it is told.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::actor::Ticket;
@@ -11,13 +12,13 @@ use crate::jid::Jid;
 use crate::stanza::{
     ReadError, Stanza, StanzaError, StreamCondition, StreamError, ns, read_stanza,
 };
-use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, normalise};
+use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, XmlError, normalise};
 
 use super::login::{EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
-use super::sasl_profile::{LoginFailure, Sasl};
+use super::sasl_profile::{LoginFailure, Sasl, other_traffic};
 use super::tls::TlsFacts;
 
 /// What a stream needs for one step and does not own.
@@ -38,6 +39,7 @@ pub struct StreamState {
     pub prefix: AddressPrefix,
     /// The peer's address, for audit and log.
     pub peer: Arc<str>,
+    /// What the handshake proved; none in plaintext, and none once a session is bound, when nobody asks any more.
     pub tls: Option<Box<TlsFacts>>,
     pub phase: Phase,
     pub outbound: Outbound,
@@ -65,12 +67,16 @@ pub struct StreamState {
     pub armed_for_ms: u64,
     /// Bytes of its queue that the worker's load was last told of.
     pub counted_bytes: usize,
+    /// Bytes that it was offered last and refused: they wait in the shell.
+    pub unread_bytes: usize,
     /// It has output that the shell was not told of yet.
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
     pub is_paused: bool,
     pub(super) framer: Framer,
     pub(super) scope: Option<Box<Scope>>,
+    /// The prefix of the client's header, which its end tag has to repeat; empty if none.
+    pub(super) root_prefix: Cow<'static, str>,
     pub(super) lang: Option<Arc<str>>,
     /// Whom the client said it is in its header, for ours to say back (RFC 6120 section 4.7.2).
     pub(super) said_from: Option<Jid>,
@@ -169,10 +175,12 @@ impl StreamState {
             pinged_at_ms: None,
             armed_for_ms: u64::MAX,
             counted_bytes: 0,
+            unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
             framer: Framer::new(),
             scope: None,
+            root_prefix: Cow::Borrowed(""),
             lang: None,
             said_from: None,
             rate: Rate::new(now, &rate_limits(config)),
@@ -212,6 +220,11 @@ impl StreamState {
         (taken, None)
     }
 
+    /// Bytes that wait: to be written, to be read, or for the rest of their element.
+    pub fn queued_bytes(&self) -> usize {
+        self.outbound.bytes() + self.unread_bytes + self.framer.buffered()
+    }
+
     /// Bytes came from the peer, whether or not they can be taken now.
     pub fn heard(&mut self, now: Now) {
         self.read_at_ms = now.mono_ms;
@@ -222,9 +235,13 @@ impl StreamState {
     pub fn waits(&self) -> bool {
         match &self.phase {
             Phase::Securing | Phase::Verified => true,
-            Phase::Authenticating(sasl) => sasl.is_waiting(),
-            _ => false,
+            _ => self.awaits_verdict(),
         }
+    }
+
+    /// Whether an attempt to log in was made and the client has not been told what became of it.
+    pub fn awaits_verdict(&self) -> bool {
+        matches!(&self.phase, Phase::Authenticating(sasl) if sasl.is_waiting())
     }
 
     /// Until when a writer that is too fast should not be read, on the monotonic clock.
@@ -283,6 +300,17 @@ impl StreamState {
         }
     }
 
+    /// It carries a session. What only the negotiation needed goes: most of the time of most streams is idle
+    /// from here on, and 300 bytes each are a third of a gigabyte for a million.
+    pub fn bound(&mut self, session: SessionRef, jid: Jid) {
+        self.phase = Phase::Bound;
+        self.session = Some(session);
+        self.jid = Some(jid);
+        self.login = None;
+        self.said_from = None;
+        self.tls = None;
+    }
+
     /// A new header is awaited.
     pub fn restart(&mut self) {
         self.framer.reset();
@@ -316,9 +344,15 @@ impl StreamState {
         limits: &FrameLimits,
     ) -> Option<Event> {
         match frame {
+            // XEP-0388 section 2.2: "Clients MUST NOT send whitespace".
+            Frame::Keepalive if self.is_in_sasl2() => self.fail(cx, other_traffic()),
             Frame::Keepalive => None,
             Frame::Header(text) => self.on_header(cx, text),
-            Frame::End => Some(Event::Goodbye),
+            // XML 1.0 section 3: "The Name in an element's end-tag MUST match the element type in the start-tag."
+            Frame::End(name) if !is_end_of(&self.root_prefix, name) => {
+                self.fail(cx, not_well_formed())
+            }
+            Frame::End(_) => Some(Event::Goodbye),
             Frame::Element(text) => self.on_element(cx, text, limits),
         }
     }
@@ -417,6 +451,14 @@ impl StreamState {
     }
 }
 
+/// Whether `name` closes a `<stream/>` of that prefix.
+fn is_end_of(prefix: &str, name: &str) -> bool {
+    match name.split_once(':') {
+        Some((before, local)) => local == "stream" && before == prefix,
+        None => name == "stream" && prefix.is_empty(),
+    }
+}
+
 fn rate_limits(config: &Config) -> RateLimits {
     RateLimits {
         stanzas_per_s: u64::from(config.c2s.rate_stanzas_per_s),
@@ -442,6 +484,10 @@ fn invalid_from() -> StreamError {
 
 /// RFC 6120 section 4.9.3.12: "The entity has attempted to send XML stanzas or other outbound data before the
 /// stream has been authenticated".
+fn not_well_formed() -> StreamError {
+    StreamError::from(XmlError::NotWellFormed)
+}
+
 pub(super) fn not_authorized() -> StreamError {
     StreamError::new(
         StreamCondition::NotAuthorized,

@@ -4,10 +4,12 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::joined;
-use crate::audit::Audit;
+use crate::actor::audit::{Attempt, AuditEvent, By};
+use crate::audit::{Audit, Stopped};
 use crate::auth::{Accounts, AuthSettings};
 use crate::base::{HashSeed, Now, Rng, Secret};
 use crate::config::Config;
@@ -43,15 +45,7 @@ pub fn user(
         rng,
     );
 
-    let (audit, sink) = if config.audit.file.is_empty() {
-        (Audit::none(), None)
-    } else {
-        let path = data.join(&config.audit.file);
-        let opened = Audit::open(&path, config.audit.when_full);
-        let (audit, sink) =
-            opened.map_err(|error| format!("audit file {}: {error}", path.display()))?;
-        (audit, Some(sink))
-    };
+    let audit = open_audit(&config, data)?;
     let now = now();
     let desk = AccountDesk {
         accounts: &accounts,
@@ -59,23 +53,35 @@ pub fn user(
         now,
         // There are no sessions to end.
         disconnect: &|_| {},
-        purge: &|account| {
-            if let Err(error) = purge(&store, TABLES, account) {
-                log::error!(
-                    "account_purge_failed account={} error=\"{error}\"",
-                    account.0
-                );
-            }
-        },
+        purge: &|account| purge(&store, TABLES, account),
         audit: &|event| audit.record(now.wall_ms, event),
     };
     let outcome = desk.run(command);
-    audit.stop();
-    if let Some(sink) = sink {
-        // A panic there has said so on standard error already.
-        let _ = sink.join();
+    recorded(outcome, &audit)
+}
+
+/// The outcome, unless it could not be recorded: the operator must know, though it is done.
+fn recorded(outcome: Result<Vec<String>, String>, audit: &Audit) -> Result<Vec<String>, String> {
+    match (audit.stop(), outcome) {
+        (Stopped::Written, outcome) => outcome,
+        (Stopped::Incomplete, Ok(lines)) => Err(format!(
+            "{}, but that could not be written into the audit file",
+            lines.join(", ")
+        )),
+        (Stopped::Incomplete, Err(error)) => Err(error),
     }
-    outcome
+}
+
+fn open_audit(config: &Config, data: &Path) -> Result<Audit, String> {
+    if config.audit.file.is_empty() {
+        return Ok(Audit::none());
+    }
+    let path = data.join(&config.audit.file);
+    match Audit::open(&path, config.audit.when_full) {
+        // The thread ends with `Audit::stop`; a panic there says so on standard error.
+        Ok((audit, _)) => Ok(audit),
+        Err(error) => Err(format!("audit file {}: {error}", path.display())),
+    }
 }
 
 /// Copies the store.
@@ -91,8 +97,18 @@ pub fn backup(config: Option<&Path>, data: &Path, directory: &Path) -> Result<Ve
         ));
     }
     let store = open(&config, data)?;
-    store.backup(directory).map_err(|error| error.to_string())?;
-    Ok(vec![format!("copied to {}", directory.display())])
+    let audit = open_audit(&config, data)?;
+    let outcome = store.backup(directory).map_err(|error| error.to_string());
+    audit.record(
+        now().wall_ms,
+        AuditEvent::Backup {
+            directory: Arc::from(directory.display().to_string()),
+            outcome: Attempt::of(&outcome),
+            by: By::Operator,
+        },
+    );
+    let outcome = outcome.map(|()| vec![format!("copied to {}", directory.display())]);
+    recorded(outcome, &audit)
 }
 
 fn open(config: &Config, data: &Path) -> Result<Store, String> {

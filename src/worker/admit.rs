@@ -196,7 +196,7 @@ impl<C: Core> Worker<C> {
 
     /// Gives the connection a stream.
     fn open(&mut self, key: ConnectionKey, secured: Option<Box<TlsFacts>>) {
-        self.enter(key, Phase::Open, limits::NEGOTIATION_TIMEOUT_MS);
+        self.enter(key, Phase::Open, self.tls.negotiation_timeout_ms());
         let connection = &mut self.connections[key];
         let Some(guest) = connection.guest.take() else {
             return;
@@ -218,7 +218,7 @@ impl<C: Core> Worker<C> {
     /// The first byte of a handshake is there.
     pub(super) fn begin_handshake(&mut self, key: ConnectionKey) {
         if self.handshake_count >= limits::HANDSHAKES_MAX {
-            self.enter(key, Phase::Waiting, limits::NEGOTIATION_TIMEOUT_MS);
+            self.enter(key, Phase::Waiting, self.tls.negotiation_timeout_ms());
             self.waiting.push_back(key);
             return;
         }
@@ -288,7 +288,7 @@ impl<C: Core> Worker<C> {
             .map(|session| Box::new(session.facts()));
         match (connection.stream, facts) {
             (Some(stream), Some(facts)) => {
-                self.enter(key, Phase::Open, limits::NEGOTIATION_TIMEOUT_MS);
+                self.enter(key, Phase::Open, self.tls.negotiation_timeout_ms());
                 self.tell(Input::Secured(stream, facts));
             }
             (_, facts) => self.open(key, facts),
@@ -321,11 +321,9 @@ impl<C: Core> Worker<C> {
             return;
         }
         match connection.phase {
-            // The core has closed what has not proved itself by now.
-            Phase::Open => {
-                connection.permit.secured();
-                connection.permit.proved();
-            }
+            // Whoever has not begun to shake hands by now is no reason to spare this worker. It counts under its
+            // address until it has logged in, for which the core has a deadline of its own.
+            Phase::Open => connection.permit.secured(),
             Phase::Proxy | Phase::Hello | Phase::Waiting | Phase::Handshake => {
                 self.counters.handshakes_late += 1;
                 self.lose(key, CloseReason::Handshake);

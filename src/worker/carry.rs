@@ -50,6 +50,10 @@ impl<C: Core> Worker<C> {
         let Some(stream) = connection.stream else {
             return;
         };
+        // What stands behind a guess stays in the socket: here even one TLS record would cost 40 KiB.
+        if !connection.permit.is_proved() && !self.shard.lets_go(stream) {
+            return;
+        }
         // The core owes us no Resume: nothing waits.
         connection.resumed = false;
         if !connection.readable || connection.ended {
@@ -96,9 +100,24 @@ impl<C: Core> Worker<C> {
         if connection.ended && is_offered {
             // An alert, if there is one.
             connection.push();
-            self.lose(key, reason);
+            self.part(key, reason);
         } else if (connection.readable && is_offered) || (connection.resumed && !is_offered) {
             self.mark_ready(key);
+        }
+    }
+
+    /// The peer is gone. Its connection goes too, unless it has made an attempt to log in and not waited for the
+    /// verdict: then it keeps its place until that is due, or guessing would cost no more than hanging up.
+    fn part(&mut self, key: ConnectionKey, reason: CloseReason) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        match connection.stream {
+            Some(stream) if !self.shard.lets_go(stream) => {
+                connection.ended = true;
+                connection.unread = Vec::new();
+            }
+            _ => self.lose(key, reason),
         }
     }
 
@@ -189,7 +208,7 @@ impl<C: Core> Worker<C> {
             Progress::Done => true,
             Progress::Blocked => false,
             Progress::Failed => {
-                self.lose(key, CloseReason::Failed);
+                self.part(key, CloseReason::Failed);
                 false
             }
         }
@@ -245,6 +264,13 @@ impl<C: Core> Worker<C> {
                 }
             }
             Output::StartTls(stream) => self.start_tls(stream),
+            Output::Proved(stream) => {
+                if let Some(&key) = self.streams.get(stream) {
+                    let permit = &mut self.connections[key].permit;
+                    permit.secured();
+                    permit.proved();
+                }
+            }
             Output::Close(stream) => self.begin_close(stream),
             Output::HandOver(to, stream, state) => self.hand_over(to, stream, state),
             Output::Ask(ticket, ask) => self.asked.push((ticket, ask)),

@@ -25,6 +25,8 @@ pub struct HostCertificate {
     pub key: Arc<CertifiedKey>,
     /// RFC 5929 section 4.1, none where it is undefined.
     pub end_point: Option<Vec<u8>>,
+    /// It was not there before: nobody can have seen it yet.
+    pub made: bool,
 }
 
 impl HostCertificate {
@@ -34,12 +36,21 @@ impl HostCertificate {
             host: host.to_owned(),
             end_point: key.cert.first().and_then(|leaf| end_point_hash(leaf)),
             key: Arc::new(key),
+            made: false,
         }
     }
 
+    /// SHA-256 of the certificate in DER, as lower-case hexadecimal: what `openssl x509 -fingerprint -sha256`
+    /// prints, in lower case without colons. Empty without a certificate, which `CertifiedKey` does not allow.
+    pub fn fingerprint(&self) -> String {
+        let leaf = self.key.cert.first();
+        let digest = leaf.map(Sha256::digest).unwrap_or_default();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Reads `directory/HOST.pem`; makes it first, self-signed and with its key (mode 0600), if there is
-    /// none. Returns whether it was made.
-    pub fn load_or_make(host: &str, directory: &Path) -> Result<(HostCertificate, bool), String> {
+    /// none, and says so in `made`.
+    pub fn load_or_make(host: &str, directory: &Path) -> Result<HostCertificate, String> {
         let path = directory.join(format!("{host}.pem"));
         let made = match make_self_signed(host, &path) {
             Ok(()) => true,
@@ -47,7 +58,10 @@ impl HostCertificate {
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
         match read_pem(&path) {
-            Ok(key) => Ok((HostCertificate::new(host, key), made)),
+            Ok(key) => Ok(HostCertificate {
+                made,
+                ..HostCertificate::new(host, key)
+            }),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
@@ -103,6 +117,11 @@ impl Certificates {
             by_name.entry(name.to_ascii_lowercase()).or_insert(index);
         }
         Ok(Certificates { hosts, by_name })
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn all(&self) -> &[HostCertificate] {
+        &self.hosts
     }
 
     /// The certificate for this server name.
@@ -183,4 +202,77 @@ fn explicit_utf8(der: &[u8]) -> Option<String> {
     }
     let (_, inner) = x509_parser::asn1_rs::Any::from_der(outer.data).ok()?;
     inner.utf8string().ok().map(|text| text.string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    const XMPP_ADDRESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 8, 5];
+
+    fn addresses_of(common_name: &str, names: Vec<SanType>) -> Vec<String> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, common_name);
+        params.subject_alt_names = names;
+        let key = KeyPair::generate().unwrap();
+        xmpp_addresses(params.self_signed(&key).unwrap().der())
+    }
+
+    fn other(oid: &[u64], text: &str) -> SanType {
+        SanType::OtherName((oid.to_vec(), text.into()))
+    }
+
+    // peers.md row 18.
+    #[test]
+    fn only_xmpp_addresses_among_the_first_hundred_names_are_read() {
+        let dns =
+            |number: usize| SanType::DnsName(format!("h{number}.example").try_into().unwrap());
+        let mut names: Vec<SanType> = (0..99).map(dns).collect();
+        names.push(other(&XMPP_ADDRESS, "last@example.com"));
+        names.push(other(&XMPP_ADDRESS, "beyond@example.com"));
+        names.extend((0..1_000).map(dns));
+        assert_eq!(addresses_of("juliet", names), ["last@example.com"]);
+        // Another kind of name, and a common name however it looks, prove nothing.
+        assert!(addresses_of("juliet@example.com", Vec::new()).is_empty());
+        let mail = SanType::Rfc822Name("juliet@example.com".try_into().unwrap());
+        let elsewhere = other(&[1, 3, 6, 1, 5, 5, 7, 8, 7], "juliet@example.com");
+        assert!(addresses_of("juliet@example.com", vec![mail, elsewhere]).is_empty());
+    }
+
+    #[test]
+    fn a_zero_byte_in_an_address_makes_it_none() {
+        for text in [
+            "juliet@example.com\0.evil.example",
+            "juliet\0@example.com",
+            "\0",
+        ] {
+            let addresses = addresses_of("x", vec![other(&XMPP_ADDRESS, text)]);
+            for address in addresses {
+                // What stands before it must not count as the whole.
+                assert_eq!(address, text);
+                assert!(crate::jid::Jid::parse(&address).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn certificates_that_are_cut_off_or_garbage_name_nobody_and_break_nothing() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![other(&XMPP_ADDRESS, "juliet@example.com")];
+        let whole = params.self_signed(&key).unwrap().der().to_vec();
+        assert_eq!(xmpp_addresses(&whole), ["juliet@example.com"]);
+        for end in 0..whole.len() {
+            assert!(xmpp_addresses(&whole[..end]).is_empty());
+        }
+        for at in 0..whole.len() {
+            let mut bent = whole.clone();
+            bent[at] ^= 0xff;
+            // Any answer but a panic, and nothing longer than what stood there.
+            assert!(xmpp_addresses(&bent).len() <= 1);
+        }
+    }
 }

@@ -145,15 +145,15 @@ impl Connection {
 
     /// Reads plaintext into the beginning of `scratch.plaintext`: how many bytes, and what then.
     pub fn read(&mut self, scratch: &mut Scratch) -> (usize, Then) {
+        let bytes_max = self.read_bytes_max();
         let Some(session) = &mut self.tls else {
-            return read_once(&mut self.socket, &mut scratch.plaintext, self.hung_up);
+            let buffer = &mut scratch.plaintext[..bytes_max];
+            return read_once(&mut self.socket, buffer, self.hung_up);
         };
         let kept = session.prepend_partial(&mut scratch.ciphertext);
-        let (count, then) = read_once(
-            &mut self.socket,
-            &mut scratch.ciphertext[kept..],
-            self.hung_up,
-        );
+        let end = scratch.ciphertext.len().min(kept + bytes_max);
+        let buffer = &mut scratch.ciphertext[kept..end];
+        let (count, then) = read_once(&mut self.socket, buffer, self.hung_up);
         let mut filled = 0;
         let ciphertext = &scratch.ciphertext[..kept + count];
         match session.open(ciphertext, &mut scratch.plaintext, &mut filled) {
@@ -163,17 +163,25 @@ impl Connection {
         }
     }
 
+    /// How much may be read at once, and so be kept if the core takes none of it.
+    fn read_bytes_max(&self) -> usize {
+        if self.permit.is_proved() {
+            limits::READ_PER_TURN_BYTES
+        } else {
+            limits::READ_UNPROVED_BYTES
+        }
+    }
+
     /// Reads handshake records: whether they were good, and what then.
     pub fn shake_hands(&mut self, scratch: &mut Scratch) -> (Opened, Then) {
+        let bytes_max = self.read_bytes_max();
         let Some(session) = &mut self.tls else {
             return (Opened::Broken, Then::Wait);
         };
         let kept = session.prepend_partial(&mut scratch.ciphertext);
-        let (count, then) = read_once(
-            &mut self.socket,
-            &mut scratch.ciphertext[kept..],
-            self.hung_up,
-        );
+        let end = scratch.ciphertext.len().min(kept + bytes_max);
+        let buffer = &mut scratch.ciphertext[kept..end];
+        let (count, then) = read_once(&mut self.socket, buffer, self.hung_up);
         (
             session.shake_hands(&scratch.ciphertext[..kept + count]),
             then,

@@ -13,6 +13,8 @@ pub trait Core {
     fn arrive(&mut self, now: Now, state: Box<StreamState>) -> StreamKey;
     /// See [`Shard::handle`].
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize;
+    /// See [`Shard::lets_go`].
+    fn lets_go(&mut self, stream: StreamKey) -> bool;
     /// See [`Shard::poll_output`].
     fn poll_output(&mut self) -> Option<Output>;
     /// See [`Shard::render`].
@@ -21,10 +23,16 @@ pub trait Core {
     fn end_turn(&mut self, now: Now);
     /// See [`Shard::next_deadline`].
     fn next_deadline(&self) -> Option<u64>;
+    /// See [`Shard::is_settled`].
+    fn is_settled(&self) -> bool;
     /// See [`Shard::outbox_is_empty`].
     fn outbox_is_empty(&self, to: WorkerId) -> bool;
     /// See [`Shard::take_batch`].
     fn take_batch(&mut self, to: WorkerId) -> Option<Batch>;
+    /// See [`Shard::channel_holds`].
+    fn channel_holds(&mut self, to: WorkerId, batches: usize);
+    /// See [`Shard::waits_for`].
+    fn waits_for(&self, to: WorkerId) -> bool;
 }
 
 impl Core for Shard {
@@ -38,6 +46,10 @@ impl Core for Shard {
 
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
         self.handle(now, input)
+    }
+
+    fn lets_go(&mut self, stream: StreamKey) -> bool {
+        self.lets_go(stream)
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -56,11 +68,23 @@ impl Core for Shard {
         self.next_deadline()
     }
 
+    fn is_settled(&self) -> bool {
+        self.is_settled()
+    }
+
     fn outbox_is_empty(&self, to: WorkerId) -> bool {
         self.outbox_is_empty(to)
     }
 
     fn take_batch(&mut self, to: WorkerId) -> Option<Batch> {
         self.take_batch(to)
+    }
+
+    fn channel_holds(&mut self, to: WorkerId, batches: usize) {
+        self.channel_holds(to, batches);
+    }
+
+    fn waits_for(&self, to: WorkerId) -> bool {
+        self.waits_for(to)
     }
 }

@@ -60,6 +60,7 @@ impl Door {
             worker,
             prefix: AddressPrefix::Local,
             unsecured: true,
+            is_proved: false,
         };
         permit.count_under(prefix)?;
         Ok(permit)
@@ -92,6 +93,7 @@ pub struct Permit {
     prefix: AddressPrefix,
     worker: WorkerId,
     unsecured: bool,
+    is_proved: bool,
 }
 
 impl Permit {
@@ -102,7 +104,7 @@ impl Permit {
 
     /// Counts it under `prefix`, and no longer under the one before: a proxy has told who it is.
     pub fn count_under(&mut self, prefix: AddressPrefix) -> Result<(), Refusal> {
-        self.proved();
+        self.uncount();
         if prefix != AddressPrefix::Local {
             let mut unproved = self.door.unproved.lock();
             let count = unproved.entry(prefix).or_insert(0);
@@ -117,6 +119,16 @@ impl Permit {
 
     /// It has proved who it is: its prefix may send another one.
     pub fn proved(&mut self) {
+        self.is_proved = true;
+        self.uncount();
+    }
+
+    /// Whether it has.
+    pub fn is_proved(&self) -> bool {
+        self.is_proved
+    }
+
+    fn uncount(&mut self) {
         if self.prefix == AddressPrefix::Local {
             return;
         }
@@ -140,7 +152,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.proved();
+        self.uncount();
         self.secured();
         self.door.total.fetch_sub(1, Ordering::Relaxed);
     }

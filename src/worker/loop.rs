@@ -6,14 +6,14 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use mio::event::Event;
 use mio::{Events, Poll};
 use slotmap::{Key, KeyData, SecondaryMap, SlotMap};
 
 use crate::actor::Ticket;
 use crate::base::{Now, WorkerId};
-use crate::shard::{Ask, Batch, CloseReason, Input};
+use crate::shard::{Ask, Batch, CloseReason, Control, Input};
 use crate::stream::StreamKey;
 
 use super::Ports;
@@ -23,11 +23,12 @@ use super::core::Core;
 use super::deadlines::Deadlines;
 use super::intake::Intake;
 use super::mesh::{Address, Inbox, KNOCK};
-use super::order::{Counters, Order};
+use super::order::{Counters, Order, Settled};
 use super::tls::TlsContext;
 
 /// Everything that one worker thread owns.
 pub struct Worker<C> {
+    pub(super) worker: WorkerId,
     pub(super) poll: Poll,
     pub(super) inbox: Inbox,
     pub(super) outboxes: Vec<Option<Sender<Batch>>>,
@@ -52,6 +53,8 @@ pub struct Worker<C> {
     pub(super) ports: Ports,
     /// What the shard has asked in this turn.
     pub(super) asked: Vec<(Ticket, Ask)>,
+    /// Sent to other workers and received from them.
+    pub(super) batches: u64,
     pub(super) counters: Counters,
 }
 
@@ -99,7 +102,13 @@ impl<C: Core> Worker<C> {
     fn take_orders(&mut self) -> Turn {
         while let Ok(order) = self.inbox.orders.try_recv() {
             match order {
-                Order::Control(control) => self.tell(Input::Control(control)),
+                Order::Control(control) => {
+                    let is_drain = matches!(control, Control::Drain);
+                    self.tell(Input::Control(control));
+                    if is_drain {
+                        self.drop_streamless();
+                    }
+                }
                 Order::Tls(context) => self.tls = context,
                 Order::Report(answer) => {
                     self.counters.connections = self.connections.len();
@@ -107,10 +116,42 @@ impl<C: Core> Worker<C> {
                     let _ = answer.send(self.counters);
                 }
                 Order::LookAtClock => self.now = self.clock.now(),
+                Order::AreYouSettled(answer) => {
+                    // Whoever asked may have lost patience.
+                    let _ = answer.send((self.worker, self.settled()));
+                }
                 Order::Stop => return Turn::Last,
             }
         }
         Turn::Next
+    }
+
+    fn settled(&self) -> Settled {
+        let mut outboxes = (0..self.outboxes.len()).map(worker_at);
+        let is_idle = self.shard.is_settled()
+            && self.inbox.answers.is_empty()
+            && self.inbox.carried.is_empty()
+            && self.inbox.batches.iter().all(Receiver::is_empty)
+            && outboxes.all(|to| self.shard.outbox_is_empty(to));
+        match is_idle {
+            true => Settled::Idle {
+                batches: self.batches,
+            },
+            false => Settled::Busy,
+        }
+    }
+
+    /// Connections that have no stream yet hear nothing of a drain: there is nothing to say to them.
+    fn drop_streamless(&mut self) {
+        let connections = self.connections.iter();
+        let streamless = connections.filter(|(_, connection)| match connection.phase {
+            Phase::Proxy | Phase::Hello | Phase::Waiting | Phase::Handshake => true,
+            Phase::Open | Phase::StartingTls | Phase::Closing | Phase::Lingering => false,
+        });
+        let keys: Vec<ConnectionKey> = streamless.map(|(key, _)| key).collect();
+        for key in keys {
+            self.lose(key, CloseReason::Asked);
+        }
     }
 
     fn take_answers(&mut self) {
@@ -127,6 +168,7 @@ impl<C: Core> Worker<C> {
         for index in 0..self.inbox.batches.len() {
             for _ in 0..self.inbox.batches[index].len() {
                 if let Ok(batch) = self.inbox.batches[index].try_recv() {
+                    self.batches += 1;
                     self.tell(Input::Mesh(batch));
                 }
             }
@@ -198,12 +240,14 @@ impl<C: Core> Worker<C> {
             let Some(sender) = sender else { continue };
             let to = worker_at(index);
             let mut sent = false;
+            self.shard.channel_holds(to, sender.len());
             while !self.shard.outbox_is_empty(to) && !sender.is_full() {
                 let Some(batch) = self.shard.take_batch(to) else {
                     break;
                 };
                 // We are the only sender, so there is room; an error means that the process ends.
                 sent |= sender.try_send(batch).is_ok();
+                self.batches += 1;
             }
             if sent {
                 self.addresses[index].knock();
@@ -239,9 +283,9 @@ impl<C: Core> Worker<C> {
         if !is_reading {
             patience_ms = INTAKE_RETRY_MS;
         }
-        let outbox_waits =
-            (0..self.outboxes.len()).any(|index| !self.shard.outbox_is_empty(worker_at(index)));
-        if outbox_waits {
+        let mesh_waits =
+            (0..self.outboxes.len()).any(|index| self.shard.waits_for(worker_at(index)));
+        if mesh_waits {
             patience_ms = MESH_RETRY_MS;
         }
         for due_ms in [self.shard.next_deadline(), self.deadlines.next_ms()]

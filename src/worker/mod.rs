@@ -40,7 +40,7 @@ pub use core::Core;
 pub use door::{Door, DoorLimits, Permit, Refusal};
 pub use intake::{Hold, Intake};
 pub use mesh::{Address, Seat, seats};
-pub use order::{Counters, Order};
+pub use order::{Counters, Order, Settled};
 pub use tls::{ClientCertificate, Security, TlsContext, TlsWishes};
 
 use r#loop::Worker;
@@ -111,6 +111,7 @@ fn said_by(cause: &(dyn Any + Send)) -> &str {
 
 fn employ<C: Core>(seat: Seat, post: Post<C>) -> Worker<C> {
     Worker {
+        worker: seat.worker,
         poll: seat.poll,
         inbox: seat.inbox,
         outboxes: seat.outboxes,
@@ -130,6 +131,7 @@ fn employ<C: Core>(seat: Seat, post: Post<C>) -> Worker<C> {
         intake: post.intake,
         ports: post.ports,
         asked: Vec::new(),
+        batches: 0,
         counters: Counters::default(),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use crate::base::WorkerId;
 use crate::shard::Control;
 
 use super::tls::TlsContext;
@@ -19,8 +20,19 @@ pub enum Order {
     Report(Sender<Counters>),
     /// The clock of a test was moved: whoever sleeps has set its alarm by the old time.
     LookAtClock,
+    /// Say whether you could stop without losing anything.
+    AreYouSettled(Sender<(WorkerId, Settled)>),
     /// Close every socket and end the thread.
     Stop,
+}
+
+/// Whether a worker has nothing left to do but wait for its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Questions to the store are open, something is not saved, or something waits for or from another worker.
+    Busy,
+    /// Nothing. `batches` counts what it ever sent to and received from other workers.
+    Idle { batches: u64 },
 }
 
 /// What a worker counts; plain numbers of its own, copied on request.

@@ -1,7 +1,7 @@
 //! TLS sessions as rustls keeps them, fed record by record so that its buffers stay small (CRATES.md
 //! section 2). Refuses to know sockets' readiness and what the plaintext means.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use rustls::server::danger::ClientCertVerifier;
@@ -25,6 +25,7 @@ pub struct TlsContext {
     certificates: Arc<Certificates>,
     client_verifier: Option<Arc<dyn ClientCertVerifier>>,
     handshake_timeout_ms: u64,
+    negotiation_timeout_ms: u64,
 }
 
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct TlsWishes {
     pub tickets: Arc<dyn ProducesTickets>,
     /// How long a client may take.
     pub handshake_timeout_ms: u64,
+    /// How long it may take to prove who it is.
+    pub negotiation_timeout_ms: u64,
 }
 
 /// Whether clients of a listener are asked for a certificate. One that does not chain to a known authority
@@ -103,12 +106,23 @@ impl TlsContext {
             certificates,
             client_verifier,
             handshake_timeout_ms: wishes.handshake_timeout_ms,
+            negotiation_timeout_ms: wishes.negotiation_timeout_ms,
         })
+    }
+
+    /// What each host shows, in the order of the configuration.
+    pub fn hosts(&self) -> &[HostCertificate] {
+        self.certificates.all()
     }
 
     /// How long a client may take.
     pub fn handshake_timeout_ms(&self) -> u64 {
         self.handshake_timeout_ms
+    }
+
+    /// How long it may take to prove who it is, from the opening of its stream.
+    pub fn negotiation_timeout_ms(&self) -> u64 {
+        self.negotiation_timeout_ms
     }
 }
 
@@ -275,7 +289,7 @@ impl Session {
 
     /// Writes ciphertext once.
     pub fn push(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
-        self.rustls.write_tls(socket)
+        self.rustls.write_tls(&mut Plainly(socket))
     }
 
     /// Says goodbye: with it the peer knows that nothing was cut off.
@@ -327,6 +341,28 @@ impl Session {
                 Vec::new()
             }
         }
+    }
+}
+
+/// A socket to which a single record is written without `writev`: rustls always writes vectors, but what one turn
+/// says to one client is nearly always one record, and for that the kernel's way through `writev` is longer than
+/// that through `send`.
+struct Plainly<'a>(&'a mut dyn Write);
+
+impl Write for Plainly<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
+        match records {
+            [record] => self.0.write(record),
+            _ => self.0.write_vectored(records),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

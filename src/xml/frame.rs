@@ -13,8 +13,8 @@ pub enum Frame<'a> {
     Header(&'a str),
     /// One complete top-level element.
     Element(&'a str),
-    /// The stream's end tag.
-    End,
+    /// The stream's end tag: its name with its prefix, to be compared with the header's.
+    End(&'a str),
     /// Only whitespace between elements was skipped.
     Keepalive,
 }
@@ -424,18 +424,19 @@ impl Framer {
         let text = simdutf8::basic::from_utf8(bytes).map_err(|_| XmlError::NotUtf8)?;
         let frame = match place {
             Place::Header => Frame::Header(text),
-            Place::EndTag if is_stream_end(text) => Frame::End,
-            Place::EndTag => return Err(XmlError::NotWellFormed),
+            Place::EndTag => match end_name(text) {
+                "" => return Err(XmlError::NotWellFormed),
+                name => Frame::End(name),
+            },
             _ => Frame::Element(text),
         };
         Ok((at, Some(frame)))
     }
 }
 
-/// `</stream:stream>`, with whatever prefix the header used.
-fn is_stream_end(text: &str) -> bool {
-    let name = text[2..text.len() - 1].trim_end_matches(WHITESPACE);
-    name.split_once(':').map_or(name, |(_, local)| local) == "stream"
+/// The name in `</name >`.
+fn end_name(text: &str) -> &str {
+    text[2..text.len() - 1].trim_end_matches(WHITESPACE)
 }
 
 fn skip_whitespace(bytes: &[u8]) -> usize {

@@ -1,7 +1,10 @@
 //! The start tag of a stream (RFC 6120 section 4.7). Refuses to know which values a server accepts.
 
+use std::borrow::Cow;
+
 use xmlparser::{ElementEnd, Token, Tokenizer};
 
+use super::language::is_language;
 use super::reference::push_unescaped;
 use super::scope::shared;
 use super::{FrameLimits, Scope, XML_NAMESPACE, XMLNS_NAMESPACE, XmlError};
@@ -10,7 +13,7 @@ use super::{FrameLimits, Scope, XML_NAMESPACE, XMLNS_NAMESPACE, XmlError};
 #[derive(Clone, Debug)]
 pub struct Header {
     /// The prefix as written, empty if none; RFC 6120 section 4.8.5 recommends "stream".
-    pub prefix: String,
+    pub prefix: Cow<'static, str>,
     /// Local name of the root, to be "stream".
     pub name: String,
     /// Its namespace, to be `http://etherx.jabber.org/streams`.
@@ -19,7 +22,7 @@ pub struct Header {
     pub from: Option<String>,
     pub id: Option<String>,
     pub version: Option<String>,
-    /// `xml:lang`
+    /// `xml:lang`, if it is a language tag.
     pub lang: Option<String>,
     /// What elements of the stream inherit.
     pub scope: Scope,
@@ -81,7 +84,7 @@ fn build(
     attributes: Vec<(&str, &str, String)>,
 ) -> Result<Header, XmlError> {
     let mut header = Header {
-        prefix: prefix.to_owned(),
+        prefix: shared(prefix),
         name: name.to_owned(),
         ns: String::new(),
         to: None,
@@ -112,7 +115,8 @@ fn build(
             ("", "from") => header.from = Some(value),
             ("", "id") => header.id = Some(value),
             ("", "version") => header.version = Some(value),
-            ("xml", "lang") => header.lang = Some(value),
+            // It is stamped on every stanza without one of its own: what is no language is not.
+            ("xml", "lang") => header.lang = Some(value).filter(|tag| is_language(tag)),
             // Others are ignored, but their names must be namespace-well-formed.
             ("" | "xml", _) => {}
             _ => prefixed.push((prefix, local)),

@@ -8,6 +8,7 @@ mod element;
 mod error;
 mod frame;
 mod header;
+mod language;
 mod limits;
 mod normal;
 mod reference;

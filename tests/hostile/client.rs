@@ -8,8 +8,12 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
+    SupportedProtocolVersion,
+};
+use sha2::{Digest, Sha256};
 
 use crate::framer::{Framer, Item};
 use crate::server::{PASSWORD, PATIENCE, Server};
@@ -19,9 +23,27 @@ pub const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' ver
 pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 pub const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 
+/// How a client shakes hands.
+pub struct TlsWishes {
+    pub version: &'static SupportedProtocolVersion,
+    /// What it shows if it is asked.
+    pub certificate: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+}
+
+impl Default for TlsWishes {
+    fn default() -> TlsWishes {
+        TlsWishes {
+            version: &rustls::version::TLS13,
+            certificate: None,
+        }
+    }
+}
+
 /// One connection.
 pub struct Client {
     pub socket: TcpStream,
+    /// The host that its headers and its handshake name.
+    host: String,
     tls: Option<ClientConnection>,
     framer: Framer,
 }
@@ -39,6 +61,27 @@ impl Client {
         client
     }
 
+    /// The same on another port, as TLS is wished for.
+    pub fn wishing(port: u16, wishes: TlsWishes) -> Client {
+        let mut client = Client::over(TcpStream::connect(("127.0.0.1", port)).unwrap());
+        client.shake_hands_with(trusting(wishes));
+        client
+    }
+
+    /// What names this channel: RFC 9266 section 2.
+    pub fn exporter(&self) -> [u8; 32] {
+        let tls = self.tls.as_ref().expect("a secure connection");
+        tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
+            .unwrap()
+    }
+
+    /// RFC 5929 section 4: the hash of the server's certificate, which is signed with SHA-256.
+    pub fn end_point(&self) -> Vec<u8> {
+        let tls = self.tls.as_ref().expect("a secure connection");
+        let certificate = &tls.peer_certificates().unwrap()[0];
+        Sha256::digest(certificate).to_vec()
+    }
+
     /// A connection that exists.
     pub fn over(socket: TcpStream) -> Client {
         socket.set_nodelay(true).unwrap();
@@ -46,9 +89,23 @@ impl Client {
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         Client {
             socket,
+            host: "localhost".to_owned(),
             tls: None,
             framer: Framer::default(),
         }
+    }
+
+    /// This host is meant from now on.
+    pub fn meaning(mut self, host: &str) -> Client {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// The certificate that the server has shown.
+    pub fn certificate(&self) -> Vec<u8> {
+        let tls = self.tls.as_ref().expect("a handshake is done");
+        let shown = tls.peer_certificates().and_then(|chain| chain.first());
+        shown.expect("the server has shown one").to_vec()
     }
 
     /// A stream on a connection secured by direct TLS; features are read.
@@ -61,20 +118,29 @@ impl Client {
     /// A bound session, available: `name/resource`.
     pub fn session(server: &Server, name: &str, resource: &str) -> Client {
         let mut client = Client::opened(server);
-        client.log_in(name, PASSWORD);
-        let bound = client.bind(resource);
-        assert!(bound.contains("type='result'"), "{bound}");
-        client.send("<presence/>");
-        // Its own presence comes back when it counts.
-        let presence = client.element();
-        assert!(presence.starts_with("<presence"), "{presence}");
+        client.begin_session(name, resource);
         client
+    }
+
+    /// On an open stream: log in, bind, be available.
+    pub fn begin_session(&mut self, name: &str, resource: &str) {
+        self.log_in(name, PASSWORD);
+        let bound = self.bind(resource);
+        assert!(bound.contains("type='result'"), "{bound}");
+        self.send("<presence/>");
+        // Its own presence comes back when it counts.
+        let presence = self.element();
+        assert!(presence.starts_with("<presence"), "{presence}");
     }
 
     /// The TLS handshake.
     pub fn shake_hands(&mut self) {
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = ClientConnection::new(trusting(), name).unwrap();
+        self.shake_hands_with(trusting(TlsWishes::default()));
+    }
+
+    fn shake_hands_with(&mut self, config: Arc<ClientConfig>) {
+        let name = ServerName::try_from(self.host.clone()).unwrap();
+        let mut tls = ClientConnection::new(config, name).unwrap();
         while tls.is_handshaking() {
             tls.complete_io(&mut self.socket)
                 .expect("the server shakes hands");
@@ -83,9 +149,14 @@ impl Client {
         self.framer.restart();
     }
 
+    /// A new stream begins with what comes next.
+    pub fn restarted(&mut self) {
+        self.framer.restart();
+    }
+
     /// Opens a stream; the features.
     pub fn open(&mut self) -> String {
-        self.send(HEADER);
+        self.send(&HEADER.replace("localhost", &self.host));
         self.framer.restart();
         match self.next() {
             Some(Item::Header(_)) => self.element(),
@@ -211,14 +282,19 @@ pub fn auth(message: &[u8]) -> String {
 }
 
 /// A TLS client that takes whatever certificate it is shown.
-fn trusting() -> Arc<ClientConfig> {
+fn trusting(wishes: TlsWishes) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[wishes.version])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(provider)))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(Trusting(provider)));
+    let mut config = match wishes.certificate {
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap(),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"xmpp-client".to_vec()];
     Arc::new(config)
 }
@@ -226,7 +302,7 @@ fn trusting() -> Arc<ClientConfig> {
 /// The first flight of a TLS client.
 pub fn client_hello() -> Vec<u8> {
     let name = ServerName::try_from("localhost").unwrap();
-    let mut tls = ClientConnection::new(trusting(), name).unwrap();
+    let mut tls = ClientConnection::new(trusting(TlsWishes::default()), name).unwrap();
     let mut hello = Vec::new();
     tls.write_tls(&mut hello).unwrap();
     hello

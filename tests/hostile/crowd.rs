@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::bystanders::House;
-use crate::client::{Client, HEADER};
+use crate::client::{Client, HEADER, auth, plain};
 use crate::framer::Item;
-use crate::server::{PASSWORD, PATIENCE};
+use crate::server::{PASSWORD, PATIENCE, Server, free_port};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const HALF_OPEN: usize = 15_000;
+/// Connections with TLS that have tried a password.
+const PROVING: usize = 400;
 
 /// A connection from one of many addresses, so that neither ports nor prefixes run out.
 fn from_address(number: usize, port: u16) -> std::io::Result<TcpStream> {
@@ -88,6 +90,34 @@ fn endless_elements_from_many_at_once_are_cut_off() {
         assert!(said.contains("<policy-violation "), "{said}");
     }
     house.close(2_000 * 16 * KIB);
+}
+
+#[test]
+fn what_is_sent_behind_a_guess_is_left_in_the_socket() {
+    let house = House::open("spaces", "", &["tybalt"]);
+    let crowd = |behind: usize| {
+        let resident = house.server.resident();
+        let clients: Vec<Client> = (0..PROVING)
+            .map(|_| {
+                let mut client = Client::opened(&house.server);
+                client.send(&auth(&plain("tybalt", "wrong")));
+                client.send(&" ".repeat(behind));
+                client
+            })
+            .collect();
+        house.chat_on();
+        let grown = house.server.resident().saturating_sub(resident);
+        (clients, grown)
+    };
+    let (quiet, without) = crowd(1);
+    let (loud, with) = crowd(66 * KIB);
+    let more = with.saturating_sub(without) / PROVING;
+    println!("{} KiB more for each", more / KIB);
+    // One read and the TLS record that it completes (peers.md row 3).
+    assert!(more <= 22 * KIB, "{more} bytes for each");
+    drop((quiet, loud));
+    house.advance(31_000);
+    house.close(2 * PROVING * 64 * KIB);
 }
 
 /// `count` messages with numbers and bodies of `bytes` bytes.
@@ -273,4 +303,49 @@ fn more_sessions_than_an_account_may_have_are_refused() {
         first = client;
     }
     house.close(8 * MIB);
+}
+
+/// A connection that a proxy brings from this address.
+fn proxied(port: u16, address: &str) -> TcpStream {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let header = format!("PROXY TCP4 {address} 127.0.0.1 40000 5223\r\n");
+    socket.write_all(header.as_bytes()).unwrap();
+    socket
+}
+
+#[test]
+fn strangers_of_one_address_are_few_and_who_has_logged_in_is_none() {
+    let port = free_port();
+    let options = format!(
+        "c2s.unproved_per_address = 1\n[[listener]]\naddress = \"127.0.0.1:{port}\"\n\
+         tls = \"direct\"\nproxy_protocol = true\n"
+    );
+    let names: Vec<String> = (0..8).map(|number| format!("guest{number}")).collect();
+    let accounts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut server = Server::start("strangers", &options, &accounts);
+    // Those whose home is the worker that accepted them, and those who are handed over: all of them stay.
+    let guests: Vec<Client> = accounts
+        .iter()
+        .map(|name| {
+            let mut client = Client::over(proxied(port, "192.0.2.7"));
+            client.shake_hands();
+            client.open();
+            client.log_in(name, PASSWORD);
+            client
+        })
+        .collect();
+    let mut stranger = Client::over(proxied(port, "192.0.2.7"));
+    stranger.shake_hands();
+    stranger.open();
+    let mut second = Client::over(proxied(port, "192.0.2.7"));
+    assert_eq!(second.rest(), b"", "it is sent away without a word");
+    let mut elsewhere = Client::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());
+    // Version 2 of the header: TCP over IPv4, from 192.0.2.8.
+    elsewhere.send_bytes(
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x08\x7f\0\0\x01\x9c\x40\x14\x67",
+    );
+    elsewhere.shake_hands();
+    elsewhere.open();
+    drop(guests);
+    server.stop();
 }

@@ -290,9 +290,22 @@ fn what_stands_behind_the_end_of_a_stream_is_not_read() {
     );
     assert_eq!(tybalt.next(), Some(Item::End));
     assert_eq!(tybalt.next(), None);
-    // Today only the local name is looked at: another prefix is no error.
-    let mut tybalt = at(&house, Moment::Bound, 0);
-    tybalt.send("</stream>");
-    assert_eq!(tybalt.next(), Some(Item::End));
+    house.close(0);
+}
+
+#[test]
+fn an_end_tag_of_another_name_is_not_well_formed() {
+    let house = House::open("end", "", &["tybalt"]);
+    for end in [
+        "</stream>",
+        "</s:stream>",
+        "</stream:message>",
+        "</:stream>",
+    ] {
+        println!("{end}");
+        let mut tybalt = at(&house, Moment::Bound, 0);
+        tybalt.send(end);
+        tybalt.fails_with("not-well-formed");
+    }
     house.close(0);
 }

@@ -170,7 +170,8 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn free_port() -> u16 {
+/// A port of the loopback that nobody listens on.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

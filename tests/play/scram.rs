@@ -1,4 +1,4 @@
-//! The client's half of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
+//! The client's half of SCRAM-SHA-256 (RFC 5802, RFC 7677), with channel binding if it is told the channel.
 //! It refuses to know SASL's framing: it takes and gives messages before base64.
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,6 +11,10 @@ use super::SelfTest;
 /// An exchange after its first message.
 pub struct Scram {
     first_bare: String,
+    /// The GS2 header, which says whether the channel is bound to.
+    header: String,
+    /// What names the channel.
+    channel: Vec<u8>,
     password: String,
     nonce: String,
     server_signature: Vec<u8>,
@@ -23,15 +27,44 @@ impl Scram {
         let user = user.replace('=', "=3D").replace(',', "=2C");
         Scram {
             first_bare: format!("n={user},r={nonce}"),
+            header: "n,,".to_string(),
+            channel: Vec::new(),
             password: password.to_string(),
             nonce: nonce.to_string(),
             server_signature: Vec::new(),
         }
     }
 
-    /// client-first-message, of a client that cannot bind to the channel.
+    /// The same, of a client that binds to the channel (`p=tls-exporter,,` and its data), or that could and believes
+    /// that the server cannot (`y,,` and nothing).
+    #[allow(dead_code)] // The plays bind to no channel, hostile clients do.
+    pub fn with_header(mut self, header: &str, channel: &[u8]) -> Scram {
+        self.header = header.to_string();
+        self.channel = channel.to_vec();
+        self
+    }
+
+    /// client-first-message.
     pub fn first(&self) -> String {
-        format!("n,,{}", self.first_bare)
+        format!("{}{}", self.header, self.first_bare)
+    }
+
+    /// XEP-0474 section 3: whether the lists of mechanisms and channel bindings that the client was shown are those
+    /// that the server hashed into its challenge.
+    #[allow(dead_code)] // As above.
+    pub fn was_shown_all(challenge: &str, mechanisms: &[&str], bindings: &[&str]) -> bool {
+        let (mut mechanisms, mut bindings) = (mechanisms.to_vec(), bindings.to_vec());
+        mechanisms.sort_unstable();
+        bindings.sort_unstable();
+        let mut lists = mechanisms.join("\x1e");
+        if !bindings.is_empty() {
+            lists.push('\x1f');
+            lists.push_str(&bindings.join("\x1e"));
+        }
+        let hash = BASE64_STANDARD.encode(Sha256::digest(lists.as_bytes()));
+        challenge
+            .split(',')
+            .any(|field| field == format!("h={hash}"))
     }
 
     /// client-final-message.
@@ -57,7 +90,8 @@ impl Scram {
         pbkdf2::pbkdf2_hmac::<Sha256>(self.password.as_bytes(), &salt, rounds, &mut salted);
         let client_key = hmac(&salted, b"Client Key");
         let stored_key = Sha256::digest(&client_key);
-        let bare = format!("c=biws,r={nonce}");
+        let input = [self.header.as_bytes(), &self.channel].concat();
+        let bare = format!("c={},r={nonce}", BASE64_STANDARD.encode(input));
         let auth_message = format!("{},{challenge},{bare}", self.first_bare);
         let signature = hmac(&stored_key, auth_message.as_bytes());
         let proof: Vec<u8> = client_key

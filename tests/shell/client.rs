@@ -40,6 +40,13 @@ impl<S: Read + Write> Client<S> {
         line.trim_end_matches('\n').to_owned()
     }
 
+    /// The next line; none if the server closed the connection before it.
+    pub fn try_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let count = self.0.read_line(&mut line).ok()?;
+        (count > 0).then(|| line.trim_end_matches('\n').to_owned())
+    }
+
     pub fn expect(&mut self, line: &str) {
         assert_eq!(self.line(), line);
     }

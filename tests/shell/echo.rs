@@ -25,6 +25,7 @@ pub struct EchoStream {
     tail: Vec<u8>,
     out: VecDeque<Vec<u8>>,
     waits: bool,
+    guesses: bool,
     closing: bool,
     who: String,
 }
@@ -156,6 +157,15 @@ impl Echo {
                     }
                     self.outputs.push_back(Output::Flush(key));
                 }
+                "GUESS" => s.guesses = true,
+                "VERDICT" => {
+                    let keys: Vec<_> = self.streams.keys().collect();
+                    for key in keys {
+                        if std::mem::take(&mut self.streams[key].guesses) {
+                            self.wake(key);
+                        }
+                    }
+                }
                 "CLOSE" => {
                     s.closing = true;
                     self.say(key, b"bye\n".to_vec());
@@ -186,6 +196,10 @@ impl Core for Echo {
             self.secured(key, &facts);
         }
         key
+    }
+
+    fn lets_go(&mut self, stream: StreamKey) -> bool {
+        self.streams.get(stream).is_none_or(|s| !s.guesses)
     }
 
     fn arrive(&mut self, _now: Now, state: Box<StreamState>) -> StreamKey {
@@ -270,6 +284,10 @@ impl Core for Echo {
         self.deadline
     }
 
+    fn is_settled(&self) -> bool {
+        true
+    }
+
     fn outbox_is_empty(&self, to: WorkerId) -> bool {
         self.outbox[to.index()].is_empty()
     }
@@ -291,6 +309,12 @@ impl Core for Echo {
             number,
             envelopes: Vec::new(),
         })
+    }
+
+    fn channel_holds(&mut self, _: WorkerId, _: usize) {}
+
+    fn waits_for(&self, to: WorkerId) -> bool {
+        !self.outbox[to.index()].is_empty()
     }
 
     fn end_turn(&mut self, _: Now) {}

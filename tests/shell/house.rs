@@ -25,6 +25,7 @@ pub struct Wishes {
     pub workers: u8,
     pub limits: DoorLimits,
     pub client_roots: Option<RootCertStore>,
+    pub negotiation_timeout_ms: u64,
 }
 
 impl Default for Wishes {
@@ -36,6 +37,7 @@ impl Default for Wishes {
                 unproved_max: 1_000,
             },
             client_roots: None,
+            negotiation_timeout_ms: 30_000,
         }
     }
 }
@@ -54,6 +56,7 @@ pub struct Server {
     /// The certificates of `juliet.example` (the default) and `romeo.example`.
     pub hosts: Vec<HostCertificate>,
     tickets: Arc<dyn rustls::server::ProducesTickets>,
+    negotiation_timeout_ms: u64,
     time: Arc<AtomicU64>,
     doorman: Option<Employed>,
     _directory: Directory,
@@ -68,16 +71,18 @@ impl Server {
         let directory = Directory::new();
         let hosts: Vec<_> = ["juliet.example", "romeo.example"]
             .iter()
-            .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap().0)
+            .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap())
             .collect();
         let tickets = rustls::crypto::ring::Ticketer::new().unwrap();
-        let tls = context(hosts.clone(), wishes.client_roots, &tickets);
+        let patience_ms = wishes.negotiation_timeout_ms;
+        let tls = context(hosts.clone(), wishes.client_roots, &tickets, patience_ms);
         let (tls, intake, time) = (tls, Arc::new(Intake::default()), Arc::default());
         let (panicked, panics) = unbounded();
         let outside = Outside {
             features: &[],
             address: |_| Ok(()),
             log_filter: |_| Ok(()),
+            cores: 1,
         };
         let config = Arc::new(stonechat::config::load("test", "", &outside).unwrap());
         let luggage = Arc::default();
@@ -113,6 +118,7 @@ impl Server {
             intake: Arc::clone(&intake),
             admits: Box::new(|| true),
             addresses: addresses.clone(),
+            on_end: Arc::new(|| panic!("the doorman goes before he is told to")),
         };
         let wish = |index, security, proxy| {
             let listener = Listener {
@@ -145,6 +151,7 @@ impl Server {
             panics,
             hosts,
             tickets,
+            negotiation_timeout_ms: patience_ms,
             time,
             doorman: Some(doorman.start().unwrap()),
             _directory: directory,
@@ -153,7 +160,7 @@ impl Server {
 
     /// Replaces the certificates of all workers by those of these hosts.
     pub fn reload(&self, hosts: Vec<HostCertificate>) {
-        let context = context(hosts, None, &self.tickets);
+        let context = context(hosts, None, &self.tickets, self.negotiation_timeout_ms);
         for address in &self.addresses {
             address.order(Order::Tls(Arc::clone(&context)));
         }
@@ -230,6 +237,7 @@ fn context(
     hosts: Vec<HostCertificate>,
     client_roots: Option<RootCertStore>,
     tickets: &Arc<dyn rustls::server::ProducesTickets>,
+    negotiation_timeout_ms: u64,
 ) -> Arc<TlsContext> {
     let wishes = TlsWishes {
         hosts,
@@ -237,6 +245,7 @@ fn context(
         client_roots: client_roots.unwrap_or_else(RootCertStore::empty),
         tickets: Arc::clone(tickets),
         handshake_timeout_ms: 10_000,
+        negotiation_timeout_ms,
     };
     Arc::new(TlsContext::new(wishes).unwrap())
 }

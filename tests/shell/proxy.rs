@@ -1,8 +1,9 @@
 //! The PROXY protocol: required where it is asked for, garbage elsewhere.
 
 use crate::client::{Client, TlsWishes, plain, secure, socket};
-use crate::house::Server;
+use crate::house::{Server, Wishes};
 use std::io::Write;
+use stonechat::worker::DoorLimits;
 
 const HEADER: &str = "PROXY TCP4 192.0.2.7 192.0.2.1 40000 5222\r\n";
 
@@ -88,4 +89,70 @@ fn elsewhere_a_header_is_garbage() {
     client.send(&format!("{HEADER}WHO\n"));
     client.line();
     assert!(client.line().starts_with("who 0 127.0.0.1:"));
+}
+
+/// One connection of its address may be unproved at a time.
+fn narrow(negotiation_timeout_ms: u64) -> Server {
+    Server::with(Wishes {
+        limits: DoorLimits {
+            total_max: 100,
+            unproved_max: 1,
+        },
+        negotiation_timeout_ms,
+        ..Wishes::default()
+    })
+}
+
+/// Whether another connection of the same address is let in.
+fn lets_another_in(server: &Server) -> bool {
+    let refused = server.counters().proxy_refused;
+    let mut client = plain(server.proxied);
+    client.send(&format!("{HEADER}hello\n"));
+    if client.try_line().as_deref() == Some("hello") {
+        return true;
+    }
+    server.until(|counters| counters.proxy_refused > refused);
+    false
+}
+
+#[test]
+fn a_place_is_kept_for_as_long_as_the_operator_lets_a_negotiation_take() {
+    let server = narrow(60_000);
+    let mut first = plain(server.proxied);
+    first.send(&format!("{HEADER}hello\n"));
+    first.expect("hello");
+    server.pass_ms(31_000);
+    first.send("hello\n");
+    first.expect("hello");
+    assert!(!lets_another_in(&server));
+    server.pass_ms(30_000);
+    first.send("hello\n");
+    first.expect("hello");
+    assert!(lets_another_in(&server));
+}
+
+#[test]
+fn who_hangs_up_before_the_verdict_keeps_its_place_until_then() {
+    let server = narrow(30_000);
+    for shutdown in [std::net::Shutdown::Write, std::net::Shutdown::Both] {
+        let mut guess = plain(server.proxied);
+        guess.send(&format!("{HEADER}GUESS\nhello\n"));
+        guess.expect("hello");
+        guess.stream().shutdown(shutdown).unwrap();
+        if shutdown == std::net::Shutdown::Both {
+            drop(guess);
+        }
+        let mut other = plain(server.plain);
+        // The server has seen the end by then: events come in the order in which they happened.
+        for _ in 0..3 {
+            other.send("hello\n");
+            other.expect("hello");
+        }
+        assert!(!lets_another_in(&server));
+        other.send("VERDICT\n");
+        drop(other);
+        server.until(|counters| counters.connections == 0);
+        assert!(lets_another_in(&server));
+        server.until(|counters| counters.connections == 0);
+    }
 }

@@ -1,6 +1,6 @@
 //! TLS: both ways in, both versions, certificates, and what is not TLS.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls::RootCertStore;
@@ -67,6 +67,23 @@ fn records_may_come_byte_by_byte() {
         stream.sock.write_all(&[byte]).unwrap();
     }
     client.expect("byte by byte");
+}
+
+/// A record of its own for each of them would cost an encryption each.
+#[test]
+fn what_is_said_in_one_turn_leaves_in_one_record() {
+    let server = Server::start();
+    let mut client = secure(socket(server.direct), TlsWishes::default());
+    client.send("hello\n");
+    client.line();
+    client.expect("hello");
+    let lines = "one\ntwo\nthree\n";
+    client.send(lines);
+    let mut header = [0; 5];
+    client.stream().sock.read_exact(&mut header).unwrap();
+    // RFC 8446 section 5.2: the content, one byte for its type, and 16 that prove it.
+    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+    assert_eq!(length, lines.len() + 1 + 16);
 }
 
 #[test]
@@ -156,10 +173,10 @@ fn new_certificates_are_for_new_sessions_only() {
     old.line();
     old.expect("before");
     let directory = Directory::new();
-    let (fresh, made) = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
-    assert!(made);
-    let (again, made) = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
-    assert!(!made && again.key.cert == fresh.key.cert);
+    let fresh = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+    assert!(fresh.made);
+    let again = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+    assert!(!again.made && again.key.cert == fresh.key.cert);
     server.reload(vec![fresh.clone()]);
     old.send("after\n");
     old.expect("after");

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
@@ -30,7 +30,15 @@ use stonechat::stream::{TlsFacts, TlsVersion};
 
 /// Every table that the core writes.
 pub const TABLES: &[&Table] = &[
-    &ACCOUNT, &TOMBSTONE, &PENDING, &ORIGIN, &OUTGOING, &ROSTER, &REQUEST, &NUMBERS,
+    &ACCOUNT,
+    &ITERATIONS,
+    &TOMBSTONE,
+    &PENDING,
+    &ORIGIN,
+    &NUMBERS,
+    &OUTGOING,
+    &ROSTER,
+    &REQUEST,
 ];
 
 /// A connection of the world, as its client holds it.
@@ -51,8 +59,12 @@ pub struct World {
     /// Failures that the auth thread holds back.
     held_back: Vec<(u64, WorkerId, Ticket, Answer)>,
     habits: Habits,
+    /// No service answers while this is set.
+    pub services_are_mute: bool,
     /// The disk does not sync while this is set.
     pub disk_is_asleep: bool,
+    /// The shell hears late that what it wrote is in a socket, or never, if the connection breaks before.
+    pub sockets_are_slow: bool,
     /// A hash of everything that left the shards, by which two runs of one seed can be compared.
     pub trace: u64,
 }
@@ -101,6 +113,8 @@ struct Conn {
     /// What the client can read.
     downstream: Vec<u8>,
     dirty: bool,
+    /// What was rendered last is not in the socket yet.
+    unwritten: bool,
     securing: bool,
     /// The client stopped reading: nothing leaves the server.
     pub stalled: bool,
@@ -120,6 +134,7 @@ enum Event {
     Arrive(usize),
     Read(usize),
     Flush(usize),
+    Written(usize),
     EndTurn(usize),
     Send(usize, usize),
 }
@@ -196,7 +211,9 @@ impl World {
             conns: Vec::new(),
             held_back: Vec::new(),
             habits,
+            services_are_mute: false,
             disk_is_asleep: false,
+            sockets_are_slow: false,
             trace: 0,
         }
     }
@@ -206,7 +223,7 @@ impl World {
         self.store.lock().crash();
         let config = Config::clone(&self.config);
         let workers = self.workers.len() as u8;
-        let trace = self.trace;
+        let (trace, sockets_are_slow) = (self.trace, self.sockets_are_slow);
         let mut world = World::with(
             seed,
             workers,
@@ -217,6 +234,7 @@ impl World {
             self.now,
         );
         world.trace = trace;
+        world.sockets_are_slow = sockets_are_slow;
         world
     }
 
@@ -231,6 +249,11 @@ impl World {
             .add("localhost", localpart, &secret, self.now)
             .expect("a fresh name");
         self.store.lock().sync().expect("no fault is set");
+    }
+
+    /// The store fails from now on, whatever it is asked.
+    pub fn break_store(&mut self) {
+        self.store.lock().set_fault(Some(StoreError::Broken));
     }
 
     /// Disables an account, as the operator does.
@@ -270,6 +293,7 @@ impl World {
             waits: false,
             downstream: Vec::new(),
             dirty: false,
+            unwritten: false,
             securing: false,
             stalled: false,
             stuck: Vec::new(),
@@ -290,6 +314,13 @@ impl World {
     /// What the client can read now.
     pub fn read(&mut self, conn: ConnId) -> Vec<u8> {
         std::mem::take(&mut self.conns[conn.0].downstream)
+    }
+
+    /// The simulated connection gives back what it needed for reading and writing.
+    pub fn forget_buffers(&mut self, conn: ConnId) {
+        let conn = &mut self.conns[conn.0];
+        conn.upstream.shrink_to_fit();
+        conn.unread.shrink_to_fit();
     }
 
     pub fn is_closed(&self, conn: ConnId) -> bool {
@@ -372,7 +403,27 @@ impl World {
             return false;
         };
         self.perform(event);
+        self.assert_bounds();
         true
+    }
+
+    /// Every queue is below its bound.
+    pub fn assert_bounds(&self) {
+        for (at, worker) in self.workers.iter().enumerate() {
+            let overflows = worker.shard.overflows();
+            assert!(overflows.is_empty(), "worker {at}: {overflows:?}");
+        }
+    }
+
+    /// So many batches fit into each channel from now on.
+    pub fn widen_channels(&mut self, batches: usize) {
+        self.habits.channel_batches = batches;
+    }
+
+    /// On which worker an account lives.
+    pub fn home(&self, localpart: &str) -> WorkerId {
+        let jid = Jid::parse(&format!("{localpart}@localhost")).expect("a prepared name");
+        Routes::new(HashSeed(7, 7), self.workers.len() as u8).home(&jid)
     }
 
     /// Something left a shard.
@@ -448,7 +499,7 @@ impl World {
         }
         for (at, conn) in self.conns.iter().enumerate() {
             assert!(
-                !conn.dirty || conn.stalled,
+                !(conn.dirty || conn.unwritten) || conn.stalled,
                 "connection {at} has queued bytes"
             );
         }
@@ -493,7 +544,11 @@ impl World {
     fn possible(&self) -> Vec<Event> {
         let mut events = Vec::new();
         for (at, worker) in self.workers.iter().enumerate() {
-            events.extend((0..worker.answers.len()).map(|answer| Event::Answer(at, answer)));
+            let answers = match self.services_are_mute {
+                true => 0,
+                false => worker.answers.len(),
+            };
+            events.extend((0..answers).map(|answer| Event::Answer(at, answer)));
             for from in 0..self.workers.len() {
                 if !self.mesh[from][at].is_empty() {
                     events.push(Event::Batch(from, at));
@@ -508,8 +563,11 @@ impl World {
             if conn.key.is_some() && feed {
                 events.push(Event::Read(at));
             }
-            if conn.key.is_some() && conn.dirty && !conn.stalled {
+            if conn.key.is_some() && conn.dirty && !conn.stalled && !conn.unwritten {
                 events.push(Event::Flush(at));
+            }
+            if conn.key.is_some() && conn.unwritten && !conn.stalled {
+                events.push(Event::Written(at));
             }
         }
         for (at, worker) in self.workers.iter().enumerate() {
@@ -554,6 +612,10 @@ impl World {
             Event::Batch(from, to) => {
                 if let Some(batch) = self.mesh[from][to].pop_front() {
                     self.workers[to].shard.handle(now, Input::Mesh(batch));
+                    let left = self.mesh[from][to].len();
+                    self.workers[from]
+                        .shard
+                        .channel_holds(WorkerId(to as u8), left);
                     self.outputs(to);
                 }
             }
@@ -571,7 +633,12 @@ impl World {
                 }
             }
             Event::Read(at) => self.read_some(at),
+            Event::Flush(at) if self.sockets_are_slow => {
+                self.conns[at].unwritten = true;
+                self.render(at);
+            }
             Event::Flush(at) => self.flush(at),
+            Event::Written(at) => self.written(at),
             Event::EndTurn(at) => {
                 self.workers[at].shard.end_turn(now);
                 self.outputs(at);
@@ -619,6 +686,25 @@ impl World {
     }
 
     fn flush(&mut self, at: usize) {
+        self.written(at);
+        self.render(at);
+        self.conns[at].unwritten = true;
+        self.written(at);
+    }
+
+    /// What was rendered last is in the socket.
+    fn written(&mut self, at: usize) {
+        let conn = &mut self.conns[at];
+        let (worker, was_unwritten) = (conn.worker, std::mem::take(&mut conn.unwritten));
+        if let (Some(key), true) = (conn.key, was_unwritten) {
+            self.workers[worker]
+                .shard
+                .handle(self.now, Input::Written(key));
+            self.outputs(worker);
+        }
+    }
+
+    fn render(&mut self, at: usize) {
         let conn = &mut self.conns[at];
         conn.dirty = false;
         let (worker, Some(key)) = (conn.worker, conn.key) else {
@@ -632,10 +718,6 @@ impl World {
         if rendered == Rendered::More {
             conn.dirty = true;
         }
-        self.workers[worker]
-            .shard
-            .handle(self.now, Input::Written(key));
-        self.outputs(worker);
     }
 
     /// Carries out what a shard wants.
@@ -683,7 +765,7 @@ impl World {
                     }
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
-                Output::Audit(_) => {}
+                Output::Audit(_) | Output::Proved(_) => {}
             }
         }
     }
@@ -727,6 +809,7 @@ impl World {
     fn gone(&mut self, at: usize, reason: CloseReason) {
         let conn = &mut self.conns[at];
         conn.dirty = false;
+        conn.unwritten = false;
         let worker = conn.worker;
         if let Some(key) = conn.key.take() {
             self.workers[worker]
@@ -842,6 +925,7 @@ pub fn config(options: &str) -> Result<Config, String> {
         features: &names,
         address: |_| Ok(()),
         log_filter: |_| Ok(()),
+        cores: 1,
     };
     load("scene", &text, &outside).map_err(|errors| format!("{errors:?}"))
 }

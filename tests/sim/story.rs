@@ -40,6 +40,7 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     let crashes = story.one_in(3);
     let faults = story.one_in(3);
     let jumps = story.later.below(3) == 0;
+    story.world.sockets_are_slow = story.later.below(3) == 0;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
         if jumps && story.later.below(25) == 0 {

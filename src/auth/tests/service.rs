@@ -21,7 +21,7 @@ fn service(house: &House, step_ms: u64) -> (AuthService, Receiver<(Ticket, Answe
         mono_ms: time.fetch_add(step_ms, Ordering::Relaxed),
         wall_ms: 0,
     });
-    let service = AuthService::start(&house.accounts, vec![port], clock).unwrap();
+    let service = AuthService::start(&house.accounts, vec![port], clock, Arc::new(|| {})).unwrap();
     (service, answers)
 }
 
@@ -32,6 +32,26 @@ fn next(answers: &Receiver<(Ticket, Answer)>) -> (Ticket, AuthAnswer) {
     {
         (ticket, Answer::Auth(answer)) => (ticket, answer),
         (_, other) => panic!("the auth thread does not say {other:?}"),
+    }
+}
+
+#[test]
+fn a_panic_of_a_thread_is_told_for_nobody_could_log_in_behind_it() {
+    let house = house();
+    let (tell, told) = unbounded();
+    let port: AnswerPort = Arc::new(|_, _| panic!("a bug behind the auth thread"));
+    for ask in [
+        keys_ask("juliet", ScramHash::Sha256),
+        password_ask("juliet", "pencil"),
+    ] {
+        let tell = tell.clone();
+        let on_panic = Arc::new(move || tell.send(()).unwrap());
+        let clock = Arc::new(Now::default);
+        let ports = vec![Arc::clone(&port)];
+        let service = AuthService::start(&house.accounts, ports, clock, on_panic).unwrap();
+        service.ask(WorkerId(0), Ticket(1), ask);
+        told.recv_timeout(Duration::from_secs(30))
+            .expect("it is told");
     }
 }
 

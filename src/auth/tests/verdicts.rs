@@ -112,7 +112,8 @@ fn a_plain_login_brings_old_keys_up_to_date_once() {
     house.accounts.configure(settings(3));
     // A wrong password changes nothing.
     assert_eq!(house.cost(password_ask("juliet", "wrong")), (1, 0, 1));
-    assert_eq!(house.cost(password_ask("juliet", "pencil")), (2, 1, 4));
+    // The row, and once for the host that its keys have this count too.
+    assert_eq!(house.cost(password_ask("juliet", "pencil")), (2, 2, 4));
     let new = house.row("juliet");
     assert_eq!(new.account, old.account, "nobody's token ends by it");
     for hash in EVERY {
@@ -194,4 +195,59 @@ fn others_failures_never_delay_who_knows_the_password() {
     // A name without an account is delayed like any other.
     let (_, nobody) = house.accounts.answer(failed_ask("nobody"), now);
     assert_eq!(nobody, 1_000 + limits::PENALTY_MAX_MS);
+}
+
+// A count of today shown by names without an account would tell all accounts that are older than it.
+#[test]
+fn after_a_change_of_the_iteration_count_both_are_shown_by_accounts_and_by_others() {
+    let house = house_on(Arc::default(), 1);
+    let now = Now::default();
+    for index in 0..12 {
+        if index == 6 {
+            house.accounts.configure(settings(3));
+        }
+        let name = format!("user{index}");
+        let added = house.accounts.add(HOST, &name, &secret("pencil"), now);
+        added.unwrap();
+    }
+    let shown = |house: &House, kind: &str| -> Vec<u32> {
+        let names = (0..12).map(|index| format!("{kind}{index}"));
+        names
+            .map(|name| house.keys(&name, ScramHash::Sha256).0.iterations)
+            .collect()
+    };
+    let has_both = |counts: &[u32]| {
+        counts.contains(&2) && counts.contains(&3) && counts.iter().all(|count| *count < 4)
+    };
+    assert!(has_both(&shown(&house, "user")));
+    let strangers = shown(&house, "stranger");
+    assert!(has_both(&strangers), "{strangers:?}");
+    // The same for every digest, and after a restart with yet another option.
+    assert_eq!(
+        house.keys("stranger1", ScramHash::Sha512).0.iterations,
+        strangers[1]
+    );
+    let restarted = house_on(Arc::clone(&house.disk), 200);
+    restarted.accounts.configure(settings(5));
+    assert_eq!(strangers, shown(&restarted, "stranger"));
+    // A further count takes names from both and moves none between them.
+    let added = restarted.accounts.add(HOST, "late", &secret("pencil"), now);
+    added.unwrap();
+    let moved = shown(&restarted, "stranger");
+    let stay = |(after, before): (&u32, &u32)| after == before || *after == 5;
+    assert!(moved.iter().zip(&strangers).all(stay), "{moved:?}");
+}
+
+#[test]
+fn counts_of_keys_from_before_they_were_noted_are_learnt_from_the_accounts() {
+    let house = house();
+    house.replace_row("juliet", |row| {
+        for keys in &mut row.keys {
+            keys.iterations = 7;
+        }
+    });
+    house.keys("juliet", ScramHash::Sha256);
+    let strangers = (0..20).map(|index| format!("stranger{index}"));
+    let mut counts = strangers.map(|name| house.keys(&name, ScramHash::Sha256).0.iterations);
+    assert!(counts.any(|count| count == 7));
 }

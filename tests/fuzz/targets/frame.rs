@@ -38,7 +38,7 @@ fn frames<'a>(
                             assert!(text.len() <= LIMITS.element_bytes);
                             frames.push(text.to_owned());
                         }
-                        Frame::End => frames.push("end".to_owned()),
+                        Frame::End(name) => frames.push(format!("end {name}")),
                         Frame::Keepalive => {}
                     }
                 }

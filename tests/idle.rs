@@ -1,0 +1,82 @@
+//! What an idle session costs the core, counted by the allocator: the figure of `bench/FIGURES.md` can creep up
+//! byte by byte without any other test failing.
+
+#[path = "sim/mod.rs"]
+mod sim;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine;
+use sim::{Habits, World};
+
+/// The system's allocator, with a count of the bytes that are in use.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came; the count touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xml:lang='en' \
+    xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+fn log_in(world: &mut World, name: &str) {
+    let conn = world.connect_secure(1);
+    let plain = base64::engine::general_purpose::STANDARD.encode(format!("\0{name}\0secret"));
+    let auth =
+        format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>");
+    let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>\
+        <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>";
+    for xml in [HEADER, &auth, HEADER, bind] {
+        world.write(conn, xml.as_bytes());
+        world.settle();
+    }
+    let heard = String::from_utf8(world.read(conn)).expect("the server writes UTF-8");
+    assert!(
+        heard.contains("<jid>") && heard.contains("id='r'"),
+        "{heard}"
+    );
+    world.forget_buffers(conn);
+}
+
+/// Authenticated, bound, roster fetched, available: as the program in `bench/` measures it, but with the bytes
+/// that were asked for instead of resident ones, without shell and store.
+#[test]
+fn an_idle_session_costs_the_core_little() {
+    let mut world = World::new(1, 1, Habits::KIND, sim::config("").expect("valid options"));
+    let names: Vec<String> = (0..FEW + MANY)
+        .map(|number| format!("user{number:05}"))
+        .collect();
+    for name in &names {
+        world.register(name, "secret");
+    }
+    for name in &names[..FEW] {
+        log_in(&mut world, name);
+    }
+    let before = IN_USE.load(Ordering::Relaxed);
+    for name in &names[FEW..] {
+        log_in(&mut world, name);
+    }
+    let each = (IN_USE.load(Ordering::Relaxed) - before) / MANY;
+    assert!(each <= SESSION_BYTES_MAX, "{each} bytes");
+}
+
+/// Both powers of two, so that tables that double have doubled equally often.
+const FEW: usize = 128;
+const MANY: usize = 128;
+/// The simulated connection's own 200 included.
+const SESSION_BYTES_MAX: usize = 1_700;

@@ -1,0 +1,133 @@
+//! Copies of a running server's store, and disks without room.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::client::Client;
+use crate::server::{House, PASSWORD};
+
+#[test]
+fn a_copy_of_a_running_server_is_restored_with_its_accounts_and_messages() {
+    let house = House::of_localhost("backup", "");
+    let server = house.serve();
+    house.add("romeo@localhost");
+    house.add("juliet@localhost");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    say(&mut juliet, "before");
+    let copy = house.path("copy");
+    let (fine, said) = house.tool(&["backup", copy.to_str().unwrap()], "");
+    assert!(fine, "{said}");
+    // A second copy to the same place is refused, and recorded as that.
+    assert!(!house.tool(&["backup", copy.to_str().unwrap()], "").0);
+    say(&mut juliet, "after");
+    house.add("nurse@localhost");
+    drop(juliet);
+    server.stop();
+    let outcomes: Vec<String> = house
+        .records()
+        .iter()
+        .filter(|record| {
+            record["event"] == "backup" && record["directory"] == copy.to_str().unwrap()
+        })
+        .map(|record| record["outcome"].to_string())
+        .collect();
+    assert_eq!(outcomes, ["\"done\"", "\"failed\""]);
+    // As conf/README.md says.
+    let store = house.data.join("store");
+    fs::rename(&store, house.path("store.broken")).unwrap();
+    let copied = Command::new("cp").arg("-a").arg(&copy).arg(&store).status();
+    assert!(copied.unwrap().success());
+    let server = house.serve();
+    let (fine, said) = house.tool(&["user", "list"], "");
+    assert!(
+        fine && said == "juliet@localhost\nromeo@localhost\n",
+        "{said}"
+    );
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let message = romeo.element();
+    assert!(message.contains("<body>before</body>"), "{message}");
+    romeo.send("<iq type='get' id='end'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let end = romeo.element();
+    assert!(end.contains("id='end'"), "only what was there then: {end}");
+    drop(romeo);
+    server.stop();
+}
+
+/// Sends Romeo a message and waits until the server has it.
+fn say(client: &mut Client, text: &str) {
+    client.send(&format!(
+        "<message to='romeo@localhost' type='chat'><body>{text}</body></message>"
+    ));
+    // Kept before its sender hears that it is handled.
+    if text == "before" {
+        client.send("<enable xmlns='urn:xmpp:sm:3'/>");
+        assert!(client.element().contains("<enabled"));
+        client.send("<message to='juliet@localhost/balcony' id='back'><body>x</body></message>");
+        assert!(client.element().contains("id='back'"));
+    }
+}
+
+/// A filesystem of its own over a directory; gone with the test.
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    /// None where one may not mount.
+    fn mount(at: &'a Path, size: &str) -> Option<Disk<'a>> {
+        let options = format!("size={size},mode=700");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(at)
+            .output();
+        mounted
+            .is_ok_and(|mounted| mounted.status.success())
+            .then_some(Disk(at))
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
+    let house = House::of_localhost("disk", "store.reserve_free = \"64 MiB\"");
+    house.make_data();
+    let Some(_disk) = Disk::mount(&house.data, "256m") else {
+        eprintln!("skipped: only root may mount a small filesystem");
+        return;
+    };
+    let server = house.serve();
+    house.add("romeo@localhost");
+    house.add("juliet@localhost");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let filler = house.data.join("filler");
+    let filled = Command::new("fallocate")
+        .args(["-l", "200M"])
+        .arg(&filler)
+        .status();
+    assert!(filled.unwrap().success());
+    let message = "<message to='romeo@localhost' type='chat' id='m'><body>hello</body></message>";
+    juliet.send(message);
+    let error = juliet.element();
+    assert!(error.contains("<resource-constraint"), "{error}");
+    assert!(error.contains("id='m'"), "{error}");
+    let (fine, said) = house.tool(&["user", "add", "nurse@localhost"], PASSWORD);
+    assert!(!fine && said.contains("the disk is full"), "{said}");
+    // Logins and reads go on.
+    let mut again = Client::session(&server, "juliet", "chamber");
+    again.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    // Behind the presence of her other resource.
+    while !again.element().contains("id='p'") {}
+    fs::remove_file(&filler).unwrap();
+    house.add("nurse@localhost");
+    drop(again);
+    juliet.send(&message.replace("hello", "again"));
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let message = romeo.element();
+    assert!(message.contains("<body>again</body>"), "{message}");
+    drop((romeo, juliet));
+    server.stop();
+}

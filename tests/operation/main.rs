@@ -1,0 +1,18 @@
+//! The real binary in its operator's hands: stops, reloads, checks, copies, disks that are full, hosts and proxies.
+//! It refuses to know why the server does what it does; `tests/hostile` lends its client.
+
+#[path = "../hostile/client.rs"]
+#[allow(dead_code)] // The hostile do more with it.
+mod client;
+mod copies;
+#[path = "../play/framer.rs"]
+#[allow(dead_code)] // The theatre's self-tests run with the theatre.
+mod framer;
+mod hosts;
+mod reload;
+mod server;
+mod stop;
+mod trace;
+
+/// What the borrowed files of the theatre know as a test of themselves.
+type SelfTest = (&'static str, fn());

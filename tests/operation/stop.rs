@@ -1,0 +1,156 @@
+//! Every way to the end: in time, with everything kept, and with the right status.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+
+use crate::client::{Client, client_hello};
+use crate::server::{House, PASSWORD, make_full};
+
+#[test]
+fn a_stop_ends_though_the_audit_file_takes_nothing_more() {
+    let house = House::of_localhost("audit-full", "");
+    house.make_data();
+    make_full(&house.data.join("audit.jsonl"));
+    let server = house.serve();
+    house.add("romeo@localhost");
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("audit_write_failed"), "{log}");
+    assert!(log.contains("audit_records_lost"), "{log}");
+    assert!(log.contains(" stopped"), "{log}");
+}
+
+#[test]
+fn a_command_on_a_stopped_server_ends_and_says_that_it_was_not_recorded() {
+    let house = House::of_localhost("audit-full-tool", "");
+    house.make_data();
+    make_full(&house.data.join("audit.jsonl"));
+    let (fine, said) = house.tool(&["user", "add", "romeo@localhost"], PASSWORD);
+    assert!(!fine);
+    assert!(said.contains("romeo@localhost is added"), "{said}");
+    assert!(said.contains("could not be written"), "{said}");
+    std::fs::write(house.data.join("audit.jsonl"), "").unwrap();
+    let (fine, said) = house.tool(&["user", "list"], "");
+    assert!(fine && said == "romeo@localhost\n", "{said}");
+}
+
+/// Moves the clock to the end of time, where no deadline can be computed: a bug that a test can reach in any server
+/// built with overflow checks, as all that are tested are.
+fn break_a_worker(house: &House, port: u16) {
+    let mut socket =
+        std::os::unix::net::UnixStream::connect(house.data.join("control.sock")).unwrap();
+    let request = format!("time advance {}\n", u64::MAX);
+    // It may be gone before it has answered.
+    let _ = socket.write_all(request.as_bytes());
+    let _ = socket.shutdown(Shutdown::Write);
+    let _ = TcpStream::connect(("127.0.0.1", port));
+}
+
+#[test]
+fn a_panic_of_a_worker_ends_the_process_with_status_70_and_what_was_acknowledged_is_kept() {
+    let house = House::of_localhost("panic", "");
+    let server = house.serve();
+    house.add("romeo@localhost");
+    house.add("juliet@localhost");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    send_acknowledged(&mut juliet, "romeo@localhost", 5);
+    break_a_worker(&house, server.port);
+    let (code, log) = server.end();
+    assert_eq!(code, Some(70), "{log}");
+    assert!(log.contains("worker_panicked"), "{log}");
+    let server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    expect_messages(&mut romeo, 5);
+}
+
+#[test]
+fn a_panic_ends_the_process_though_the_audit_file_takes_nothing_more() {
+    let house = House::of_localhost("panic-audit", "");
+    house.make_data();
+    make_full(&house.data.join("audit.jsonl"));
+    let server = house.serve();
+    house.add("romeo@localhost");
+    break_a_worker(&house, server.port);
+    let (code, log) = server.end();
+    assert_eq!(code, Some(70), "{log}");
+    assert!(log.contains("audit_write_failed"), "{log}");
+    assert!(log.contains("audit_records_lost"), "{log}");
+}
+
+#[test]
+fn what_a_detached_session_holds_is_there_after_a_stop_without_connections() {
+    for keep in ["always", "offline-only"] {
+        let options = format!("delivery.keep = \"{keep}\"");
+        let house = House::of_localhost(&format!("detached-{keep}"), &options);
+        let server = house.serve();
+        house.add("romeo@localhost");
+        house.add("juliet@localhost");
+        let mut romeo = Client::session(&server, "romeo", "orchard");
+        romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        let enabled = romeo.element();
+        assert!(enabled.contains("<enabled"), "{enabled}");
+        romeo.close();
+        house.until_connected(0);
+        let mut juliet = Client::session(&server, "juliet", "balcony");
+        send_acknowledged(&mut juliet, "romeo@localhost/orchard", 5);
+        juliet.send("</stream:stream>");
+        juliet.close();
+        house.until_connected(0);
+        server.stop();
+        let server = house.serve();
+        let mut romeo = Client::session(&server, "romeo", "orchard");
+        expect_messages(&mut romeo, 5);
+        server.stop();
+    }
+}
+
+/// Sends messages, and waits until the server has taken them on (XEP-0198).
+fn send_acknowledged(client: &mut Client, to: &str, count: usize) {
+    client.send("<enable xmlns='urn:xmpp:sm:3'/>");
+    let enabled = client.element();
+    assert!(enabled.contains("<enabled"), "{enabled}");
+    for number in 1..=count {
+        client.send(&format!(
+            "<message to='{to}' type='chat' id='m{number}'><body>{number}</body></message>"
+        ));
+    }
+    let wanted = format!("h='{count}'");
+    loop {
+        client.send("<r xmlns='urn:xmpp:sm:3'/>");
+        let answer = client.element();
+        assert!(answer.starts_with("<a "), "{answer}");
+        if answer.contains(&wanted) {
+            return;
+        }
+    }
+}
+
+fn expect_messages(client: &mut Client, count: usize) {
+    for number in 1..=count {
+        let message = client.element();
+        let body = format!("<body>{number}</body>");
+        assert!(message.contains(&body), "not {number}: {message}");
+    }
+}
+
+#[test]
+fn connections_that_say_nothing_do_not_hold_a_stop_up() {
+    let options = "server.drain_timeout = \"1 h\"\nc2s.handshake_timeout = \"1 h\"\nc2s.negotiation_timeout = \"1 h\"";
+    let house = House::of_localhost("silent", options);
+    let server = house.serve();
+    let silent = TcpStream::connect(("127.0.0.1", server.tls_port)).unwrap();
+    let mut half = TcpStream::connect(("127.0.0.1", server.tls_port)).unwrap();
+    let hello = client_hello();
+    half.write_all(&hello[..hello.len() / 2]).unwrap();
+    // In a handshake behind STARTTLS, too.
+    let mut upgrading = Client::plain(&server);
+    upgrading.open();
+    upgrading.send(crate::client::STARTTLS);
+    assert!(upgrading.element().contains("<proceed"));
+    upgrading.send_bytes(&hello[..hello.len() / 2]);
+    house.until_connected(3);
+    let log = server.stop();
+    assert!(!log.contains("drain_incomplete"), "{log}");
+    drop((silent, half, upgrading));
+}
