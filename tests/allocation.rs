@@ -44,6 +44,7 @@ fn amplification(text: &str, piece: usize) -> f64 {
     assert_eq!(count, HEADER.len());
     // The worker's scratch is there already, and grown by what came before.
     let mut scratch = Scratch::default();
+    let _ = normalise(text, &scope, &limits, &mut scratch);
     let before = ALLOCATED.get();
     for chunk in text.as_bytes().chunks(piece) {
         let mut rest = chunk;

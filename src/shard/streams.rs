@@ -249,8 +249,8 @@ impl Shard {
             }));
     }
 
-    /// The peer will send nothing more, and the shell asks whether the connection may go. If not, because an
-    /// attempt to log in has no verdict yet, [`Output::Resume`] says when to ask again.
+    /// The shell asks whether it may go on with the connection: read more of it, or remove it when the peer is gone.
+    /// If not, because an attempt to log in has no verdict yet, [`Output::Resume`] says when to ask again.
     pub fn lets_go(&mut self, key: StreamKey) -> bool {
         match self.streams.get_mut(key) {
             Some(stream) if stream.awaits_verdict() => {

@@ -50,6 +50,10 @@ impl<C: Core> Worker<C> {
         let Some(stream) = connection.stream else {
             return;
         };
+        // What stands behind a guess stays in the socket: here even one TLS record would cost 40 KiB.
+        if !connection.permit.is_proved() && !self.shard.lets_go(stream) {
+            return;
+        }
         // The core owes us no Resume: nothing waits.
         connection.resumed = false;
         if !connection.readable || connection.ended {

@@ -36,8 +36,8 @@ fn open(client: &mut Client, host: &str) -> String {
 }
 
 fn listed(features: &str, element: &str) -> Vec<String> {
-    let tag = format!("<{element}>");
-    let parts = features.split(&tag).skip(1);
+    let start = format!("<{element}>");
+    let parts = features.split(start.as_str()).skip(1);
     parts
         .map(|part| part.split('<').next().unwrap().to_owned())
         .collect()

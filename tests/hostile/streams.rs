@@ -165,3 +165,36 @@ fn a_drain_says_where_to_go() {
     );
     assert!(said.ends_with("</stream:stream>"), "{said}");
 }
+
+// RFC 6120 section 4.7.4: "the receiving entity MUST remember that value as the default xml:lang for all stanzas
+// sent by the initiating entity"; what is no language tag is none, however long.
+#[test]
+fn a_language_of_the_stream_is_that_of_its_stanzas_if_it_is_one() {
+    for (said, stamped) in [
+        ("it", true),
+        ("pt-BR", true),
+        (&*"x".repeat(3_000), false),
+        ("e&lt;", false),
+    ] {
+        let mut world = world("");
+        let conn = world.connect_secure(1);
+        let header = HEADER.replace(" to=", &format!(" xml:lang='{said}' to="));
+        let ours = ask(&mut world, conn, &header);
+        assert!(ours.contains(" xml:lang='en'"), "{ours}");
+        ask(&mut world, conn, &auth(&plain("juliet", "pencil")));
+        ask(&mut world, conn, &header);
+        let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+            <resource>r</resource></bind></iq>";
+        assert!(ask(&mut world, conn, bind).contains("type='result'"));
+        let message = "<message to='juliet@localhost/r' type='chat'><body>Ciao</body></message>";
+        let message = ask(&mut world, conn, message);
+        assert!(message.contains("<body>Ciao</body>"), "{message}");
+        assert_eq!(message.contains(" xml:lang="), stamped, "{message}");
+        if stamped {
+            assert!(
+                message.contains(&format!(" xml:lang='{said}'")),
+                "{message}"
+            );
+        }
+    }
+}

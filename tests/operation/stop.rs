@@ -11,12 +11,12 @@ fn a_stop_ends_though_the_audit_file_takes_nothing_more() {
     let house = House::of_localhost("audit-full", "");
     house.make_data();
     make_full(&house.data.join("audit.jsonl"));
-    let mut server = house.serve();
+    let server = house.serve();
     house.add("romeo@localhost");
-    server.until_logged("audit_write_failed");
     server.signal("TERM");
     let (code, log) = server.end();
     assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("audit_write_failed"), "{log}");
     assert!(log.contains("audit_records_lost"), "{log}");
     assert!(log.contains(" stopped"), "{log}");
 }
@@ -69,12 +69,12 @@ fn a_panic_ends_the_process_though_the_audit_file_takes_nothing_more() {
     let house = House::of_localhost("panic-audit", "");
     house.make_data();
     make_full(&house.data.join("audit.jsonl"));
-    let mut server = house.serve();
+    let server = house.serve();
     house.add("romeo@localhost");
-    server.until_logged("audit_write_failed");
     break_a_worker(&house, server.port);
     let (code, log) = server.end();
     assert_eq!(code, Some(70), "{log}");
+    assert!(log.contains("audit_write_failed"), "{log}");
     assert!(log.contains("audit_records_lost"), "{log}");
 }
 
