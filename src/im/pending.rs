@@ -164,10 +164,10 @@ pub enum Leftover {
 
 /// Decides the fate of what a session that is over did not acknowledge, when nobody else holds it.
 pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
-    match (held.stanza.header.kind, held.stanza.header.type_) {
+    let stanza = &held.stanza.header;
+    if let (Kind::Iq, Type::Get | Type::Set) = (stanza.kind, stanza.type_) {
         // The requester would wait for ever.
-        (Kind::Iq, Type::Get | Type::Set) => return Leftover::Bounce,
-        _ => {}
+        return Leftover::Bounce;
     }
     // Presence and copies are owed to nobody.
     let Some(kept) = held.kept else {
