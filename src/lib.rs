@@ -193,6 +193,7 @@
 //!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
 //! - A client that comes too late to resume still hears how far the server got (`<failed h=''/>`). That count lives at
 //!   the worker (`shard/ended.rs`), bounded in number and time: accounts without sessions leave memory.
+//! - An IQ promises nothing that a disk would keep, and is settled when it is at its home.
 //! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`); what still waits in its
 //!   own account's mailbox is answered when its turn comes.
 //! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by

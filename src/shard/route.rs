@@ -102,10 +102,17 @@ impl Shard {
             self.send(home, envelope);
             return Ok(());
         }
-        let (settle, tell) = match due {
+        let (mut settle, tell) = match due {
             Due::Settled(settle) => (settle, None),
             Due::Told(tell) => (None, Some(tell)),
         };
+        // A request is answered by this process or by nobody: it promises nothing that a disk would keep. Were it
+        // settled behind its turn, who waits for a slow disk would be told twice what became of it.
+        if stanza.header.kind == Kind::Iq
+            && let Some(origin) = settle.take()
+        {
+            self.route(now, Envelope::Settled(origin));
+        }
         let mail = Mail::Inbound {
             stanza,
             settle,
