@@ -119,7 +119,7 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
     let roster = roster::load(turn)?;
     let first = session.presence.is_none();
     if first {
-        subscription::requests(turn, &roster, session.id)?;
+        subscription::request::show(turn, &roster, session.id)?;
     }
     let took_messages = !first && session.priority >= 0;
     // Section 4.2.2: "The user's server MUST also broadcast initial presence from the user's newly available

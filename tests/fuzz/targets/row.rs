@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         3 => {
-            if let Some(stanza) = subscription::decode_request(bytes) {
+            if let Some(stanza) = subscription::request::decode(bytes) {
                 assert!(!stanza.header.kind.name().is_empty());
             }
         }

@@ -4,7 +4,7 @@
 //! | section | item |
 //! |---|---|
 //! | 3.1 to 3.3 | [`outbound`], [`inbound`] |
-//! | 3.1.3 requests kept for who is away | [`REQUEST`], [`requests`]: also for who is there, until they are answered |
+//! | 3.1.3 requests kept for who is away | [`request`]: also for who is there, until they are answered |
 //! | 3.4 pre-approval | [`Next::PreApproval`]; it is used up by the request that it answers |
 //! | 2.5.2 removal of an item | [`remove`] |
 //! | appendix A.2, A.3 | [`OUTBOUND`], [`INBOUND`] |
@@ -12,281 +12,23 @@
 //! An automatic `unsubscribed` in answer to `unsubscribe` (A.3.2, a SHOULD) goes to other servers only. Here a tell
 //! is never lost, so there is nothing to correct; and it could deny a request that its receiver made meanwhile.
 
+pub mod request;
+mod table;
+
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
 use crate::actor::{Draft, Outcome, Stop, Turn};
-use crate::base::{AccountId, SessionId, limits};
+use crate::base::limits;
 use crate::jid::Jid;
-use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, read_stored};
+use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
 use super::account::{self, Account};
 use super::outgoing;
 use super::presence;
 use super::roster::{self, Roster, RosterItem, Sight, Standing};
 
-/// Requests that wait for the user's answer, whole.
-pub static REQUEST: Table = Table {
-    name: "request",
-    durability: Durability::BeforeReply,
-    export: Export::WithAccount,
-    about: "Subscription requests that the user has not answered; key: account id, the requester's bare JID",
-};
-
-/// The nine states of appendix A.1, in its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    None,
-    NonePendingOut,
-    NonePendingIn,
-    NonePendingOutIn,
-    To,
-    ToPendingIn,
-    From,
-    FromPendingOut,
-    Both,
-}
-
-/// The four types of appendix A, in its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    Subscribe,
-    Unsubscribe,
-    Subscribed,
-    Unsubscribed,
-}
-
-/// What becomes of a state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// "no state change".
-    Same,
-    State(State),
-    /// A.2.3 note 1.
-    PreApproval,
-    /// A.2.4 note 1: no state change, but a pre-approval is cancelled.
-    NoPreApproval,
-}
-
-/// A cell of tables 2 to 5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// MUST; else MUST NOT or SHOULD NOT, which are the same here.
-    pub route: bool,
-    pub next: Next,
-}
-
-/// A cell of tables 6 to 9.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Incoming {
-    /// MUST; else SHOULD NOT, which is obeyed.
-    pub deliver: bool,
-    pub next: Next,
-    /// The server answers on the user's behalf with this.
-    pub reply: Option<Act>,
-}
-
-const fn to(state: State) -> Outgoing {
-    Outgoing {
-        route: true,
-        next: Next::State(state),
-    }
-}
-
-const fn keep(route: bool) -> Outgoing {
-    Outgoing {
-        route,
-        next: Next::Same,
-    }
-}
-
-const PRE_APPROVAL: Outgoing = Outgoing {
-    route: false,
-    next: Next::PreApproval,
-};
-const NO_PRE_APPROVAL: Outgoing = Outgoing {
-    route: false,
-    next: Next::NoPreApproval,
-};
-
-/// Appendix A.2 by [`Act`] and [`State`].
-pub const OUTBOUND: [[Outgoing; 9]; 4] = [
-    [
-        to(State::NonePendingOut),
-        keep(true),
-        to(State::NonePendingOutIn),
-        keep(true),
-        keep(true),
-        keep(true),
-        to(State::FromPendingOut),
-        keep(true),
-        keep(true),
-    ],
-    [
-        keep(true),
-        to(State::None),
-        keep(true),
-        to(State::NonePendingIn),
-        to(State::None),
-        to(State::NonePendingIn),
-        keep(true),
-        to(State::From),
-        to(State::From),
-    ],
-    [
-        PRE_APPROVAL,
-        PRE_APPROVAL,
-        to(State::From),
-        to(State::FromPendingOut),
-        PRE_APPROVAL,
-        to(State::Both),
-        keep(false),
-        keep(false),
-        keep(false),
-    ],
-    [
-        NO_PRE_APPROVAL,
-        NO_PRE_APPROVAL,
-        to(State::None),
-        to(State::NonePendingOut),
-        NO_PRE_APPROVAL,
-        to(State::To),
-        to(State::None),
-        to(State::NonePendingOut),
-        to(State::To),
-    ],
-];
-
-const fn news(state: State) -> Incoming {
-    Incoming {
-        deliver: true,
-        next: Next::State(state),
-        reply: None,
-    }
-}
-
-const fn end(state: State) -> Incoming {
-    Incoming {
-        deliver: true,
-        next: Next::State(state),
-        reply: Some(Act::Unsubscribed),
-    }
-}
-
-const IGNORED: Incoming = Incoming {
-    deliver: false,
-    next: Next::Same,
-    reply: None,
-};
-const GRANTED: Incoming = Incoming {
-    deliver: false,
-    next: Next::Same,
-    reply: Some(Act::Subscribed),
-};
-
-/// Appendix A.3 by [`Act`] and [`State`].
-pub const INBOUND: [[Incoming; 9]; 4] = [
-    [
-        news(State::NonePendingIn),
-        news(State::NonePendingOutIn),
-        IGNORED,
-        IGNORED,
-        news(State::ToPendingIn),
-        IGNORED,
-        GRANTED,
-        GRANTED,
-        GRANTED,
-    ],
-    [
-        IGNORED,
-        IGNORED,
-        end(State::None),
-        end(State::NonePendingOut),
-        IGNORED,
-        end(State::To),
-        end(State::None),
-        end(State::NonePendingOut),
-        end(State::To),
-    ],
-    [
-        IGNORED,
-        news(State::To),
-        IGNORED,
-        news(State::ToPendingIn),
-        IGNORED,
-        IGNORED,
-        IGNORED,
-        news(State::Both),
-        IGNORED,
-    ],
-    [
-        IGNORED,
-        news(State::None),
-        IGNORED,
-        news(State::NonePendingIn),
-        news(State::None),
-        news(State::NonePendingIn),
-        IGNORED,
-        news(State::From),
-        news(State::From),
-    ],
-];
-
-impl State {
-    /// The state in which an account stands to a contact.
-    pub fn of(standing: Standing) -> State {
-        match (
-            standing.to,
-            standing.from,
-            standing.ask,
-            standing.pending_in,
-        ) {
-            (true, true, ..) => State::Both,
-            (true, false, _, true) => State::ToPendingIn,
-            (true, false, _, false) => State::To,
-            (false, true, true, _) => State::FromPendingOut,
-            (false, true, false, _) => State::From,
-            (false, false, true, true) => State::NonePendingOutIn,
-            (false, false, true, false) => State::NonePendingOut,
-            (false, false, false, true) => State::NonePendingIn,
-            (false, false, false, false) => State::None,
-        }
-    }
-
-    /// A standing in this state, with what is no part of states as it was.
-    pub fn put_into(self, before: Standing) -> Standing {
-        use State::*;
-        Standing {
-            to: matches!(self, To | ToPendingIn | Both),
-            from: matches!(self, From | FromPendingOut | Both),
-            ask: matches!(self, NonePendingOut | NonePendingOutIn | FromPendingOut),
-            pending_in: matches!(self, NonePendingIn | NonePendingOutIn | ToPendingIn),
-            ..before
-        }
-    }
-}
-
-impl Act {
-    /// What a presence of this type does; none if it is about something else.
-    pub fn of(type_: Type) -> Option<Act> {
-        match type_ {
-            Type::Subscribe => Some(Act::Subscribe),
-            Type::Unsubscribe => Some(Act::Unsubscribe),
-            Type::Subscribed => Some(Act::Subscribed),
-            Type::Unsubscribed => Some(Act::Unsubscribed),
-            _ => None,
-        }
-    }
-
-    fn type_(self) -> Type {
-        match self {
-            Act::Subscribe => Type::Subscribe,
-            Act::Unsubscribe => Type::Unsubscribe,
-            Act::Subscribed => Type::Subscribed,
-            Act::Unsubscribed => Type::Unsubscribed,
-        }
-    }
-}
+pub use request::REQUEST;
+pub use table::{Act, INBOUND, Incoming, Next, OUTBOUND, Outgoing, State};
 
 /// Outbound: a client manages its subscription to a contact, or the contact's to it.
 ///
@@ -339,7 +81,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
         }
     }
     if changes {
-        answer_request(turn, old.as_ref(), &new)?;
+        request::answer(turn, old.as_ref(), &new)?;
         save(turn, &roster, old.as_ref(), &new)?;
     }
     // Section 3.1.5: "The contact's server MUST then also send current presence to the user from each of the
@@ -410,7 +152,7 @@ fn happen(
         let account = account::identify(turn)?;
         turn.out
             .write
-            .push(put_request(account, contact, &draft.stanza));
+            .push(request::put(account, contact, &draft.stanza));
         // "Presence subscription requests are sent to available resources, whereas the roster pushes ... are sent
         // to interested resources."
         for session in turn.actor.available() {
@@ -424,7 +166,7 @@ fn happen(
             turn.out.deliver(session.id, draft.stanza.clone());
         }
     }
-    answer_request(turn, old.as_ref(), &new)?;
+    request::answer(turn, old.as_ref(), &new)?;
     save(turn, roster, old.as_ref(), &new)?;
     if was_from && !new.standing.from {
         // Section 3.3.3: "Generate an outbound presence stanza of type "unavailable" from each of the contact's
@@ -499,44 +241,6 @@ pub fn remove(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, old: &RosterIt
     save(turn, roster, Some(old), &new)
 }
 
-/// Requests that wait for an answer, to a session that becomes available: "The contact's server MUST continue to
-/// deliver the subscription request whenever the contact creates an available resource".
-///
-/// # Errors
-/// Parks until they were read.
-pub fn requests(turn: &mut Turn<'_, Account>, roster: &Roster, session: SessionId) -> Outcome {
-    if roster.counts.pending_in == 0 {
-        return Ok(());
-    }
-    let account = account::identify(turn)?;
-    let (rows, _) = turn.load_range(&REQUEST, &request_range(account))?;
-    let requests: Vec<Option<Stanza>> = rows.iter().map(|r| decode_request(&r.value)).collect();
-    for request in requests {
-        match request {
-            Some(stanza) => turn.out.deliver(session, stanza),
-            None => log::error!("request_row_damaged account={}", turn.actor.jid),
-        }
-    }
-    Ok(())
-}
-
-/// What was asked is answered or withdrawn: it is not shown again.
-fn answer_request(
-    turn: &mut Turn<'_, Account>,
-    old: Option<&RosterItem>,
-    new: &RosterItem,
-) -> Outcome {
-    let was_pending = old.is_some_and(|item| item.standing.pending_in);
-    if was_pending && !new.standing.pending_in {
-        let account = account::identify(turn)?;
-        turn.out.write.push(Write::Delete {
-            table: &REQUEST,
-            key: request_key(account, &new.jid),
-        });
-    }
-    Ok(())
-}
-
 /// Writes the item, and tells interested resources if it is another for them.
 fn save(
     turn: &mut Turn<'_, Account>,
@@ -605,41 +309,6 @@ fn said(turn: &Turn<'_, Account>, act: Act, contact: &Jid, cause: &Stanza) -> St
     stanza
 }
 
-fn put_request(account: AccountId, contact: &Jid, stanza: &Stanza) -> Write {
-    let mut value = vec![ROW_VERSION];
-    stanza.write_standalone(&mut value);
-    Write::Put {
-        table: &REQUEST,
-        key: request_key(account, contact),
-        value: value.into(),
-    }
-}
-
-/// A stored request; none if the row is damaged.
-pub fn decode_request(value: &[u8]) -> Option<Stanza> {
-    let (&version, xml) = value.split_first()?;
-    (version == ROW_VERSION).then_some(())?;
-    read_stored(std::str::from_utf8(xml).ok()?)
-}
-
-fn request_key(account: AccountId, contact: &Jid) -> RowKey {
-    RowKey::new(&account.0.to_be_bytes()).then(contact.bare_str().as_bytes())
-}
-
-fn request_range(account: AccountId) -> RowRange {
-    RowRange {
-        from: RowKey::new(&account.0.to_be_bytes()),
-        to: RowKey::new(&account.0.saturating_add(1).to_be_bytes()),
-        count_max: usize::MAX,
-        bytes_max: limits::ROSTER_READ_BYTES_MAX,
-    }
-}
-
 fn reject(condition: Condition, text: &'static str) -> Stop {
     Stop::Reject(StanzaError::new(condition, text))
 }
-
-const ROW_VERSION: u8 = 1;
-
-#[cfg(test)]
-mod tests;

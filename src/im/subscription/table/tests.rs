@@ -188,21 +188,3 @@ fn what_one_side_asks_and_grants_is_what_the_other_side_sees() {
     }
     assert_eq!(seen, 5 * 8_usize.pow(5));
 }
-
-#[test]
-fn a_request_is_read_as_it_was_written() {
-    let mut header = Header::new(Kind::Presence, Type::Subscribe);
-    header.from = Jid::parse("romeo@example.net").ok();
-    header.to = Jid::parse("juliet@example.com").ok();
-    let payload = Payload::from_normal("<status>Hi &amp; hello</status><x xmlns='urn:example:x'/>");
-    let stanza = Stanza { header, payload };
-    let contact = Jid::parse("romeo@example.net").expect("valid");
-    let Write::Put { key, value, .. } = put_request(AccountId(3), &contact, &stanza) else {
-        panic!("a request is put");
-    };
-    assert_eq!(decode_request(&value), Some(stanza));
-    let range = request_range(AccountId(3));
-    assert!(range.from < key && key < range.to);
-    assert_eq!(decode_request(b""), None);
-    assert_eq!(decode_request(b"\x02<presence/>"), None);
-}
