@@ -3,6 +3,9 @@
 #[path = "sim/mod.rs"]
 mod sim;
 
+#[path = "queues/order.rs"]
+mod order;
+
 use sim::{ConnId, Habits, World};
 
 const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \

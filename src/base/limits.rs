@@ -104,6 +104,14 @@ pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.
 pub const PENDING_COUNT_MAX: usize = 1_000;
+/// Senders that a session remembers while their messages are kept for it, so that what they say next waits behind them;
+/// beyond it everybody's words wait. A page of names, and more people than talk to one at once.
+pub const KEPT_SENDERS_MAX: usize = 64;
+/// How long kept messages wait after a read that failed; twice as long after each further one.
+pub const FLOOD_RETRY_MS: u64 = 1_000;
+/// Reads that may fail in a row, half a minute in all. Then what came meanwhile goes out, and what is kept stays for the
+/// next login.
+pub const FLOOD_RETRIES_MAX: u32 = 5;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Contacts in one roster.

@@ -64,7 +64,11 @@ pub enum Change {
     /// Messages kept while nobody could take them are due to this session.
     DeliverPending { session: SessionId },
     /// The message of this number is stored and due to this session as soon as it has room.
-    Missed { session: SessionId, number: u64 },
+    Missed {
+        session: SessionId,
+        number: u64,
+        from: Option<Jid>,
+    },
     /// Messages kept were counted.
     Counted(Tally),
     /// A message was kept or is kept no longer; ignored until they have been counted.
@@ -182,9 +186,15 @@ impl Account {
                     session.interested = true;
                 }
             }
-            Change::Missed { session, number } => {
+            Change::Missed {
+                session,
+                number,
+                from,
+            } => {
                 if let Some(session) = self.session_mut(session) {
                     session.owe(number);
+                    from.into_iter()
+                        .for_each(|from| session.kept_from.add(from));
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),

@@ -63,6 +63,10 @@ const STRIPPED: [(&str, &str); 4] = [
 pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     account::identify_unless_anonymous(turn)?;
     let type_ = draft.stanza.header.type_;
+    // One whose queue is full counts as gone for what can be kept until its client acknowledges. What cannot is
+    // delivered all the same: twice the bound of its queue is the end of that (`shard/overfull.rs`).
+    let may_wait = is_storable(&draft.stanza) && !turn.actor.anonymous;
+    let takes = |session: &Session| !may_wait || !session.is_full();
     let resource = draft
         .stanza
         .header
@@ -72,17 +76,15 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
     if let Some(resource) = resource {
         let session = turn.actor.resource(resource);
         // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
-        // An error cannot be kept, and tells what became of something that this very client sent.
-        if let Some(session) = session.filter(|s| !s.is_full() || type_ == Type::Error) {
+        if let Some(session) = session.filter(|session| takes(session)) {
             draft.targets.push(session.id);
             return Ok(());
         }
         // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat is handled like
-        // one to the bare JID. One whose queue is full counts as gone until its client acknowledges, but for it
-        // a normal message can be kept.
+        // one to the bare JID. For one whose queue is full a normal message is kept.
         match (type_, session) {
-            (Type::Normal, None) | (Type::Groupchat, _) => return Err(nobody()),
-            (Type::Headline | Type::Error, _) => return Ok(()),
+            (Type::Normal | Type::Groupchat, None) => return Err(nobody()),
+            (Type::Headline | Type::Error, None) => return Ok(()),
             _ => {}
         }
     } else if type_ == Type::Groupchat {
@@ -97,7 +99,7 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         turn.actor
             .sessions
             .iter()
-            .filter(|session| session.takes_messages())
+            .filter(|session| session.is_willing() && takes(session))
     };
     let highest = takers().map(|session| session.priority).max();
     draft.targets.extend(
@@ -160,6 +162,7 @@ fn store(
         turn.out.change.push(Change::Missed {
             session: session.id,
             number: kept.number,
+            from: stanza.header.from.clone(),
         });
     }
     Ok(kept)

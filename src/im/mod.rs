@@ -4,6 +4,7 @@
 pub mod account;
 pub mod acks;
 pub mod credentials;
+pub mod flood;
 pub mod iq;
 pub mod message;
 pub mod origin;

@@ -109,7 +109,9 @@ impl Shard {
             let acks = session.acks.as_ref().filter(|_| !waits);
             let unsettled = acks.and_then(|acks| acks.unsettled_since_ms());
             let bounce = unsettled.map(|since_ms| since_ms + limits::SETTLE_TIMEOUT_MS);
-            session.ends_at_ms.into_iter().chain(bounce).min()
+            let retry = session.flood.as_ref().and_then(|flood| flood.retry_at_ms);
+            let due = session.ends_at_ms.into_iter().chain(bounce);
+            due.chain(retry).min()
         };
         let mut due_ms = cell.account.sessions.iter().filter_map(session_due).min();
         if cell.is_idle() {
@@ -220,6 +222,7 @@ impl Shard {
             self.end_session(now, actor, id, Vec::new(), NOT_RESUMED);
         }
         self.bounce_overdue(now, actor);
+        self.retry_floods(now, actor);
         let Some(cell) = self.cells.get(actor) else {
             return;
         };

@@ -571,7 +571,7 @@ pub(super) fn store_error(error: StoreError) -> StanzaError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{answers, ask, stage};
+    use super::super::testing::{answers, ask, connect, rendered, stage};
     use super::*;
     use crate::stanza::Type;
 
@@ -607,5 +607,24 @@ mod tests {
             ask(&mut shard, actor, "trap");
         }
         assert!(shard.cells[actor].account.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_client_hears_why_the_third_panic_closed_its_stream() {
+        let (mut shard, actor) = stage();
+        let key = connect(&mut shard, actor);
+        for _ in 1..limits::PANIC_COUNT_MAX {
+            ask(&mut shard, actor, "trap");
+        }
+        assert!(!rendered(&mut shard, key).contains("<stream:error>"));
+        ask(&mut shard, actor, "trap");
+        let said = rendered(&mut shard, key);
+        // RFC 6120 section 4.9.3.6. What stands before it are the answer to the trap.
+        let (_, error) = said.split_once("<stream:error>").expect("a stream error");
+        assert!(error.starts_with("<internal-server-error"), "{said}");
+        assert!(said.ends_with("</stream:stream>"), "{said}");
+        let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
+        let closes = |output: &Output| matches!(output, Output::Close(closed) if *closed == key);
+        assert!(outputs.iter().any(closes), "{outputs:?}");
     }
 }
