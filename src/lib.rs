@@ -151,17 +151,25 @@
 //!
 //! Order is a chain of plain queues with one writer rule each: stream to mailbox on the same thread; the mailbox
 //! strictly first in, first out; an outbox is appended only behind what waits; batches of one worker arrive in
-//! their order ([`shard::Batch::number`] counts them); kept messages come before what arrived meanwhile
-//! ([`im::session::Flood`]). A hand-over takes unread and unsent bytes along.
+//! their order ([`shard::Batch::number`] counts them); kept messages come before what arrived meanwhile. A hand-over
+//! takes unread and unsent bytes along.
+//!
+//! Kept messages and what waits for them are one order, that of their numbers ([`im::flood::Flood`]): a cursor reads the
+//! rows, and what came between two of them goes out between them. All messages wait behind a cursor; presence, IQs and
+//! errors only if their sender has something there, in a backlog or in the store ([`im::flood::Senders`]), which is what RFC
+//! 6120 section 10.1 asks. A session that is owed a row has a cursor from that moment on, however full it is. Two things are
+//! not in this order: who said something *before* a session became available is not remembered, so its presence passes its
+//! offline messages; and what another session leaves behind comes when it comes, with its stamp.
 //!
 //! Pressure is charged to its source. A stream is not read while its account's mailbox is full of its own
 //! stanzas, while its envelopes wait for a full outbox (`shard/mesh.rs`), while too much of what it sent is unsettled, or while it is faster than its
 //! rate; taking fewer bytes than offered *is* the pause. What comes from elsewhere for a full mailbox bounces
 //! with `resource-constraint`; presence coalesces to the newest of each sender ([`stanza::Newcomer`]). A client that
 //! reads or acknowledges nothing for too long loses its connection, not its session (`check_outbound`,
-//! `drop_connection`); a session whose ack queue is full takes no more messages, and they are kept for it; what else it
-//! takes then `shard/overfull.rs` judges, so that no stranger can end it by sending much. Offline
-//! messages are a cursor over rows that the stream pulls when it has room, not a queue. Every bound, its owner and
+//! `drop_connection`); a session whose ack queue is full takes no more messages that can be kept, and they are kept for
+//! it; what else it takes then `shard/overfull.rs` judges, so that no stranger can end it by sending much. Offline
+//! messages are a cursor over rows that the stream pulls when it has room, not a queue; one that the store refuses is tried
+//! again, for half a minute while nothing passes it, before they are left for the next login. Every bound, its owner and
 //! its verdict: [`base::limits`].
 //!
 //! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does

@@ -244,8 +244,8 @@ impl Acks {
     /// How much may wait behind a cursor: a quarter of the bounds, so that it fits when the cursor is done.
     pub fn backlog_bounds(&self) -> Bounds {
         Bounds {
-            count_max: self.bounds.count_max / 4,
-            bytes_max: self.bounds.bytes_max / 4,
+            count_max: (self.bounds.count_max / 4).max(1),
+            bytes_max: (self.bounds.bytes_max / 4).max(1),
         }
     }
 
