@@ -28,7 +28,7 @@
 //! 2. [`jid`] and [`xml`]: addresses and their preparation; bytes to checked elements and back.
 //! 3. [`stanza`] and [`config`]: the vocabulary; the declared options.
 //! 4. [`actor`]: the contract. How a handler runs, what it may wait for, what it may cause.
-//! 5. [`im`]: accounts, sessions, messages, presence, what is kept for whom (RFC 6121).
+//! 5. [`im`]: accounts, sessions, rosters, subscriptions, presence, messages, what is kept for whom (RFC 6121).
 //! 6. [`stream`]: the endpoint of a client's stream (RFC 6120), SASL under both of its profiles.
 //! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names.
 //! 8. [`shard`]: the composition. `input.rs`, `output.rs` and [`shard::PIPELINES`] fit on a screen each.
@@ -131,6 +131,16 @@
 //! `internal-server-error`, the third within a minute ends the account's sessions). A turn runs at most
 //! [`base::limits::TURN_RUNS_MAX`] times. While it is parked the mailbox waits behind it, which keeps the order.
 //!
+//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters and subscriptions).
+//! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
+//! mailbox waits behind it. A refused commit leaves nothing half-changed: the effects are dropped, and the sender hears
+//! the store's error.
+//!
+//! Two halves of a change that live in two accounts cannot be one commit. The first writes, with its own half, a row
+//! of the table [`im::outgoing::OUTGOING`], and *tells* the other ([`actor::Envelope::Tell`]); the row goes when the
+//! other has committed its half ([`actor::Envelope::Told`]). What is found there when the server starts, or an hour
+//! later, is told again (`shard/replay.rs`), and whoever hears it twice finds that it changes nothing.
+//!
 //! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*
 //! ([`base::limits::STORE_OUTSTANDING_MAX`], [`base::limits::AUTH_OUTSTANDING_MAX`]): beyond it, that service's
@@ -160,6 +170,9 @@
 //! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
 //! top nothing more is read.
 //!
+//! Presence is told to many at once ([`actor::Envelope::Group`]): one envelope for each worker, whose accounts get a
+//! copy each if somebody uses them (`shard/spread.rs`).
+//!
 //! # The promise: acknowledged means kept
 //!
 //! With the default configuration, what the server acknowledged survives `kill -9` and power loss.
@@ -180,7 +193,9 @@
 //!   `<a/>` says less than a `<resumed/>` did ([`im::acks::Acks::told`]), because to a client it would be too much.
 //! - A client that comes too late to resume still hears how far the server got (`<failed h=''/>`). That count lives at
 //!   the worker (`shard/ended.rs`), bounded in number and time: accounts without sessions leave memory.
-//! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`).
+//! - An IQ promises nothing that a disk would keep, and is settled when it is at its home.
+//! - What is not settled after ten seconds is bounced, and so settled (`bounce_overdue`); what still waits in its
+//!   own account's mailbox is answered when its turn comes.
 //! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by
 //!   its sender and origin-id (XEP-0359) for 24 hours ([`im::origin`]) and stored once ([`actor::Stop::Done`]).
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
@@ -234,6 +249,13 @@
 //!   number, instead of `{ worker, owner, turn }`.
 //! - **Routes are made once at start** from secret and worker count; which domains are served is read from the
 //!   configuration snapshot, which replaces the design's replicated domain table.
+//! - **The roster is a row for each contact** and packed only in memory ([`im::roster::Roster`]), without names and
+//!   groups: a change of one contact among ten thousand writes one row, and a roster of fifty takes 700 bytes.
+//! - **There is no generic mechanism for resident tables.** The account holds what it read ([`im::Account::roster`])
+//!   and forgets it when it leaves memory; what a refused commit may have left behind is read again
+//!   ([`im::Account::distrust`]).
+//! - **A roster is one stanza, not a cursor**: its size is bounded (`roster.size`), and what it exceeds the largest
+//!   element by does not make its reader a slow one (`Stanza::excess`).
 //! - **Presence counts in the ack queue** like everything else; once that is full it coalesces there
 //!   (`shard/overfull.rs`), and in a full mailbox. The exception for `muc#user` holds for entities that the session told
 //!   of its presence, or any stranger could fill a queue with it.
@@ -246,10 +268,7 @@
 //!
 //! Not built yet, because nothing needs it so far:
 //!
-//! - Turns that write [`actor::rows::Durability::BeforeReply`] rows (effects held until the commit). No table that
-//!   the core writes asks for it: accounts and tombstones are written by [`auth`]. The roster brings it.
-//! - `Side`, the detached read of one IQ beside the mailbox; `Effects::timer` and `Effects::archive`; the outgoing
-//!   table of tells; resident tables.
+//! - `Side`, the detached read of one IQ beside the mailbox; `Effects::timer` and `Effects::archive`.
 //! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
 
 pub mod base;

@@ -2,7 +2,7 @@
 //! they were written; dropped when the run stops short.
 
 use super::audit::AuditEvent;
-use super::envelope::{Envelope, Origin};
+use super::envelope::{Envelope, Origin, Tell};
 use super::rows::Write;
 use super::turn::Actor;
 use crate::base::SessionId;
@@ -72,6 +72,11 @@ impl<A: Actor> Effects<A> {
     /// Routes the client's own stanza: whoever takes it settles it.
     pub fn route(&mut self, stanza: Stanza, settle: Option<Origin>) {
         self.send.push(Envelope::Stanza { stanza, settle });
+    }
+
+    /// Routes a stanza that changes state where it goes; its row is among this turn's writes.
+    pub fn tell(&mut self, stanza: Stanza, tell: Tell) {
+        self.send.push(Envelope::Tell { stanza, tell });
     }
 
     /// Delivers to one session of this account, without keeping it for its return.

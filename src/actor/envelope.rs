@@ -1,6 +1,7 @@
 //! What travels between homes, on one worker or over the mesh.
 
-use crate::base::{ActorKey, SessionId, WorkerId};
+use crate::base::{AccountId, ActorKey, SessionId, WorkerId};
+use crate::jid::Jid;
 use crate::stanza::Stanza;
 
 /// One thing for one home.
@@ -12,8 +13,16 @@ pub enum Envelope {
         stanza: Stanza,
         settle: Option<Origin>,
     },
+    /// The same presence for each of these, whose homes are anywhere. Accounts on this server that nobody uses do
+    /// not get it.
+    Group { stanza: Stanza, to: Vec<Jid> },
     /// What this stanza promised is durable, or its sender was told otherwise (DESIGN section 20).
     Settled(Origin),
+    /// A stanza that changes state at the home of its `to` address. It has a row in the table of outgoing tells
+    /// until [`Envelope::Told`] comes back.
+    Tell { stanza: Stanza, tell: Tell },
+    /// What the tell changes is durable there, or it changes nothing: the row may go.
+    Told { home: WorkerId, tell: Tell },
 }
 
 /// Where a stanza entered: the session of its sender and the stanza's number there.
@@ -24,4 +33,11 @@ pub struct Origin {
     pub session: SessionId,
     /// Counts the session's inbound stanzas as XEP-0198 does, modulo 2^32; the first is 1.
     pub sequence: u32,
+}
+
+/// The row of an outgoing tell: whose it is, and its number by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tell {
+    pub account: AccountId,
+    pub number: u64,
 }

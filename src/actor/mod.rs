@@ -12,7 +12,7 @@ mod ticket;
 mod turn;
 
 pub use effects::{Delivery, Effects, Kept};
-pub use envelope::{Envelope, Origin};
+pub use envelope::{Envelope, Origin, Tell};
 pub use feature::{Catalog, Feature, IqRoute, Spec, Verb};
 pub use stage::{Draft, Stage};
 pub use ticket::{Answer, Ticket};

@@ -106,13 +106,32 @@ pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 pub const PENDING_COUNT_MAX: usize = 1_000;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Contacts in one roster.
+pub const ROSTER_ITEMS_MAX: u32 = 10_000;
+/// Bytes of one roster: ten thousand contacts with a name and a group of ordinary length.
+pub const ROSTER_BYTES_MAX: u64 = 1024 * 1024;
+/// Most that an operator may allow, and most that is read at once: it is one stanza to the client.
+pub const ROSTER_READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a contact's name, and of a group's: as much as a resourcepart has, with which RFC 6121 section 2.1.2
+/// compares them.
+pub const ROSTER_NAME_BYTES_MAX: usize = 1_023;
+/// Groups of one contact; people use one or two.
+pub const ROSTER_GROUPS_MAX: usize = 32;
+/// Contacts that are remembered because they were removed, so that clients with an older roster can be told.
+pub const ROSTER_REMOVED_MAX: u32 = 64;
+/// Subscription requests that wait for one user's answer.
+pub const REQUEST_COUNT_MAX: u32 = 100;
+/// Bytes of one such request: "Hi, Juliet told me to add you" in any language, and a name card.
+pub const REQUEST_BYTES_MAX: usize = 2_048;
+/// Most requests that an operator may let wait: a client that becomes available is told of all of them at once.
+pub const REQUEST_COUNT_LIMIT: u32 = 500;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
 /// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
 /// run ahead of the clock after a crash, and about as often one more row is written.
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
-/// How often marks that are too old are swept out of the store.
+/// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
@@ -200,6 +219,9 @@ pub const AUDIT_STOP_MS: u64 = 5_000;
 /// is answered within a second or two on a disk that is alive.
 pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
+const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
+const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
+const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
 const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);
 const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);

@@ -67,6 +67,7 @@ pub fn load(name: &str, text: &str, outside: &Outside<'_>) -> Result<Config, Vec
         c2s: file.c2s.clone(),
         sm: file.sm.clone(),
         delivery: file.delivery.clone(),
+        roster: file.roster.clone(),
         auth: file.auth.clone(),
         tls: file.tls.clone(),
         store: file.store.clone(),

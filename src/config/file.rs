@@ -28,6 +28,8 @@ pub struct File {
     pub sm: Sm,
     /// See [`Delivery`].
     pub delivery: Delivery,
+    /// See [`Roster`].
+    pub roster: Roster,
     /// See [`Auth`].
     pub auth: Auth,
     /// See [`Tls`].
@@ -260,6 +262,22 @@ pub struct Delivery {
     pub offline_size: Size,
 }
 
+/// Contacts and subscriptions.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Roster {
+    /// Contacts in one roster; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub items: u32,
+    /// Bytes of the same: addresses, names and groups, at most 4 MiB.
+    /// reload: live
+    pub size: Size,
+    /// Subscription requests that wait for one user's answer, at most 500; further ones are dropped, as if the user
+    /// did not answer.
+    /// reload: live
+    pub requests: u32,
+}
+
 /// Which messages are written to disk before they are acknowledged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -368,6 +386,7 @@ impl Default for File {
             c2s: C2s::default(),
             sm: Sm::default(),
             delivery: Delivery::default(),
+            roster: Roster::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             store: Store::default(),
@@ -464,6 +483,16 @@ impl Default for Delivery {
             keep: Keep::default(),
             offline_count: limits::PENDING_COUNT_MAX as u32,
             offline_size: Size::from_bytes(limits::PENDING_BYTES_MAX as u64),
+        }
+    }
+}
+
+impl Default for Roster {
+    fn default() -> Roster {
+        Roster {
+            items: limits::ROSTER_ITEMS_MAX,
+            size: Size::from_bytes(limits::ROSTER_BYTES_MAX),
+            requests: limits::REQUEST_COUNT_MAX,
         }
     }
 }

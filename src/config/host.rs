@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::file::{Audit, Auth, C2s, Delivery, File, Listener, Log, Server, Sm, Store, Tls};
+use super::file::{
+    Audit, Auth, C2s, Delivery, File, Listener, Log, Roster, Server, Sm, Store, Tls,
+};
 use super::place::Places;
 
 /// Everything an operator decided, checked.
@@ -17,6 +19,7 @@ pub struct Config {
     pub c2s: C2s,
     pub sm: Sm,
     pub delivery: Delivery,
+    pub roster: Roster,
     pub auth: Auth,
     pub tls: Tls,
     pub store: Store,

@@ -211,6 +211,16 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "sm.unacked_size",
         "must not be below twice c2s.element_size, or one stanza would fill a queue",
     );
+    sink.require(
+        file.roster.size.as_bytes() <= limits::ROSTER_READ_BYTES_MAX as u64,
+        "roster.size",
+        "must be at most \"4 MiB\"",
+    );
+    sink.require(
+        file.roster.requests <= limits::REQUEST_COUNT_LIMIT,
+        "roster.requests",
+        "must be at most 500",
+    );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 
     sink.require(

@@ -28,7 +28,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 12] {
+pub fn sections() -> [Section; 13] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -37,6 +37,7 @@ pub fn sections() -> [Section; 12] {
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
         Section::of::<file::Delivery>("delivery"),
+        Section::of::<file::Roster>("roster"),
         Section::of::<file::Auth>("auth"),
         Section::of::<file::Tls>("tls"),
         Section::of::<file::Store>("store"),

@@ -1,12 +1,14 @@
-//! RFC 6121 section 2 as a feature: see `im/roster.rs`. Scenarios: `tests/scenarios/iq.xmpp`
+//! RFC 6121 section 2 as a feature, with XEP-0237: Roster Versioning, version 1.3, which it has taken up: see
+//! `im/roster/`. Scenarios: `tests/scenarios/roster.xmpp`
 
 use super::NONE;
-use crate::actor::{Feature, IqRoute};
+use crate::actor::{Feature, IqRoute, Spec};
 use crate::im::{Account, roster};
 use crate::stanza::ns;
 
 pub const ROSTER: Feature<Account> = Feature {
     name: "roster",
+    specs: &[Spec::xep(237, "1.3")],
     account: &[
         IqRoute::get(ns::ROSTER, "query", roster::query),
         IqRoute::set(ns::ROSTER, "query", roster::set),

@@ -1,5 +1,7 @@
 //! A bare JID: who it is, its sessions, and how its state changes.
 
+use std::sync::Arc;
+
 use crate::actor::auth::AccountRef;
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, SessionId};
@@ -8,6 +10,7 @@ use crate::stanza::{Condition, Stanza, StanzaError};
 
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
+use super::roster::Roster;
 use super::session::Session;
 
 /// An account while it is resident: online, or in the middle of something.
@@ -24,6 +27,10 @@ pub struct Account {
     pub tally: Option<Tally>,
     /// What it was sent lately, by the names that the senders' clients gave it; none until somebody asked.
     pub origins: Option<Box<Origins>>,
+    /// None until somebody asked.
+    roster: Option<Arc<Roster>>,
+    /// The store may hold another.
+    is_roster_stale: bool,
 }
 
 /// How much is kept for an account.
@@ -66,6 +73,8 @@ pub enum Change {
     OriginsRead(Box<Origins>),
     /// A message was kept under this mark on this day.
     OriginKept { day: u32, mark: Mark },
+    /// The roster was read or changed.
+    Roster(Arc<Roster>),
     /// The session is over.
     Ended(SessionId),
 }
@@ -84,6 +93,8 @@ impl Account {
             sessions: Vec::new(),
             tally: None,
             origins: None,
+            roster: None,
+            is_roster_stale: false,
         }
     }
 
@@ -95,6 +106,12 @@ impl Account {
     /// The session of this number.
     pub fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|session| session.id == id)
+    }
+
+    /// The session of this number, and the roster as it was when it was last known.
+    pub fn session_and_roster(&mut self, id: SessionId) -> Option<(&mut Session, Option<&Roster>)> {
+        let session = self.sessions.iter_mut().find(|session| session.id == id)?;
+        Some((session, self.roster.as_deref()))
     }
 
     /// The session bound to this resource.
@@ -109,6 +126,23 @@ impl Account {
         self.sessions
             .iter()
             .filter(|session| session.is_available())
+    }
+
+    /// A commit was refused, and may be visible in the store all the same: what is held of it is read again.
+    pub fn distrust(&mut self) {
+        self.tally = None;
+        self.origins = None;
+        self.is_roster_stale = true;
+    }
+
+    /// The roster, if it was read and is what the store holds.
+    pub fn roster(&self) -> Option<&Arc<Roster>> {
+        self.roster.as_ref().filter(|_| !self.is_roster_stale)
+    }
+
+    /// The roster as it was when it was last known: who was told of something is told of its end.
+    pub fn last_roster(&self) -> Option<&Roster> {
+        self.roster.as_deref()
     }
 
     /// Applies one change.
@@ -165,6 +199,10 @@ impl Account {
                 if let Some(origins) = &mut self.origins {
                     origins.add(day, mark);
                 }
+            }
+            Change::Roster(roster) => {
+                self.roster = Some(roster);
+                self.is_roster_stale = false;
             }
             Change::Ended(id) => self.sessions.retain(|session| session.id != id),
             // The engine's: it holds the cursor.

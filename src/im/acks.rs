@@ -224,6 +224,13 @@ impl Acks {
             || self.unacked_bytes >= self.bounds.bytes_max * 2
     }
 
+    /// It holds sixteen times its bound of stanzas, or four times of bytes: the end even for the presence of contacts,
+    /// of which as much comes at once as there are contacts.
+    pub fn is_crowded(&self) -> bool {
+        self.unacked.len() >= self.bounds.count_max * CROWD
+            || self.unacked_bytes >= self.bounds.bytes_max * 4
+    }
+
     /// How many stanzas and bytes a cursor may put in now. It takes half of the bounds, so that a client that is
     /// slow to acknowledge its offline messages slows them down, instead of losing its connection to them.
     pub fn cursor_room(&self) -> (usize, usize) {
@@ -329,6 +336,9 @@ impl Acks {
         Some((first.wrapping_add(ahead as u32), mark.header.take()?))
     }
 }
+
+/// See [`Acks::is_crowded`].
+pub const CROWD: usize = 16;
 
 #[cfg(test)]
 mod tests {

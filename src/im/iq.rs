@@ -2,10 +2,12 @@
 //! strangers of who is there.
 
 use crate::actor::{Draft, Outcome, Stop, Turn, Verb};
-use crate::stanza::{Condition, Iq, Stanza, StanzaError, Type};
+use crate::jid::Jid;
+use crate::stanza::{Condition, Iq, Payload, Stanza, StanzaError, Type, ns};
 
 use super::account::{self, Account};
 use super::presence;
+use super::session::Session;
 
 /// Outbound: answered here when it asks this account or its server, else to the home of its recipient.
 pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
@@ -17,7 +19,16 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         .is_some_and(|to| to.localpart().is_none() && turn.config.host(to.domainpart()).is_some());
     if !own && !host {
         if is_request(stanza) {
-            well_formed(stanza)?;
+            let iq = well_formed(stanza)?;
+            let neighbour = to.is_some_and(|to| turn.config.host(to.domainpart()).is_some());
+            if neighbour && verb(stanza) == Verb::Set && iq.child().is(ns::ROSTER, "query") {
+                // RFC 6121 section 2.3.3: "The server MUST return a <forbidden/> stanza error to the client if the
+                // sender of the roster set is not authorized", whether there is such a roster or not.
+                return Err(Stop::Reject(StanzaError::new(
+                    Condition::Forbidden,
+                    "The roster belongs to somebody else",
+                )));
+            }
         }
         turn.out.route(stanza.clone(), draft.settle.take());
         return Ok(());
@@ -50,7 +61,10 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             let session = turn.actor.resource(resource);
             // 8.5.3.1: requests of those who do not share presence "SHOULD NOT" be delivered;
             // answers "MUST".
+            // RFC 6121 section 2.1.6 lets clients be fooled who do not check who pushes: only their server does.
+            let is_push = request && stanza.payload.has(ns::ROSTER, "query");
             let session = session
+                .filter(|_| !is_push || presence::is_own(turn.actor, from))
                 .filter(|s| !request || presence::shares_presence(turn.actor, s.id, from))
                 .map(|session| session.id);
             match session {
@@ -68,13 +82,30 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
                 .account_route(verb(stanza), child.ns(), child.name());
             let own = presence::is_own(turn.actor, from);
             match route {
-                // Subscribers will come with the roster; until then nobody but the owner may ask.
+                // No feature says yet that subscribers may ask, too.
                 Some(route) if own => (route.handler)(turn, iq),
                 _ => Err(Stop::Reject(account::unavailable())),
             }
         }
         // 8.5.2.1.3: never delivered to a resource.
         None => Ok(()),
+    }
+}
+
+/// The session that asks, if it is one of the account's own.
+pub fn requester<'a>(account: &'a Account, iq: Iq<'_>) -> Option<&'a Session> {
+    let from = iq.header().from.as_ref();
+    let from = from.filter(|from| from.bare_str() == account.jid.as_str());
+    account.resource(from.and_then(Jid::resourcepart)?)
+}
+
+/// Answers before anything that the same turn delivers to the account's sessions behind it: a result that is routed
+/// would come later.
+pub fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>, payload: Payload) {
+    let result = iq.result(payload);
+    match requester(turn.actor, iq) {
+        Some(session) => turn.out.deliver(session.id, result),
+        None => turn.out.send(result),
     }
 }
 

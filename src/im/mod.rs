@@ -7,10 +7,12 @@ pub mod credentials;
 pub mod iq;
 pub mod message;
 pub mod origin;
+pub mod outgoing;
 pub mod pending;
 pub mod presence;
 pub mod roster;
 pub mod session;
+pub mod subscription;
 
 pub use account::{Account, Change};
 pub use session::Session;

@@ -1,13 +1,25 @@
-//! Presence (RFC 6121 section 4) as far as it needs no roster: each resource's own, seen by the account's
-//! other resources, and directed presence. Broadcast to contacts and subscriptions come with the roster.
+//! Presence (RFC 6121 section 4): what a session says about itself, to whom it goes, and what those hear who ask.
+//! Refuses to know where contacts live: a broadcast names them all, and the engine makes one envelope for each
+//! worker of it (DESIGN section 11).
+//!
+//! | section | item |
+//! |---|---|
+//! | 4.2 initial presence | `available`, also of the account's other resources |
+//! | 4.3 probes | `probe`, `probed`; to accounts on this server that nobody uses they are not brought, which is an answer, too |
+//! | 4.4 updates | `available` |
+//! | 4.5 unavailable | `unavailable`, [`ended`] for a session that said no good-bye |
+//! | 4.6 directed presence | `directed`, `forget_directed` |
+//! | 4.7.2.3 priority | `priority` |
 
-use crate::actor::{Draft, Outcome, Stop, Turn};
+use crate::actor::{Draft, Envelope, Outcome, Stop, Turn};
 use crate::base::{SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, ns};
 
-use super::account::{Account, Change};
+use super::account::{self, Account, Change};
+use super::roster::{self, Roster, Standing};
 use super::session::Session;
+use super::subscription::{self, Act};
 
 /// Outbound: what a client says about itself, to everybody or to one.
 pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
@@ -22,27 +34,31 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             Ok(())
         }
         (Type::Available | Type::Unavailable, Some(to)) => directed(turn, session, stanza, to),
-        (Type::Error, Some(_)) => {
+        // Section 4.3: "if a user's client generates an outbound presence probe then the user's server SHOULD route
+        // the probe ... or process the probe".
+        (Type::Error | Type::Probe, Some(_)) => {
             turn.out.send(stanza.clone());
             Ok(())
         }
-        (Type::Error | Type::Probe, _) => Ok(()),
-        _ => Err(Stop::Reject(StanzaError::new(
-            Condition::FeatureNotImplemented,
-            "This server does not keep subscriptions",
-        ))),
+        (Type::Error | Type::Probe, None) => Ok(()),
+        (type_, _) => match Act::of(type_) {
+            Some(act) => subscription::outbound(turn, stanza, act),
+            None => Ok(()),
+        },
     }
 }
 
 /// Inbound: to the sessions that RFC 6121 section 8.5 names.
 pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let stanza = &draft.stanza;
-    if !matches!(
-        stanza.header.type_,
-        Type::Available | Type::Unavailable | Type::Error
-    ) {
-        // Nobody here has a subscription that could change: 8.5.1, "MUST silently ignore".
-        return Ok(());
+    match stanza.header.type_ {
+        Type::Probe => return probed(turn, stanza),
+        Type::Unavailable => forget_directed(turn, stanza),
+        type_ => {
+            if let Some(act) = Act::of(type_) {
+                return subscription::inbound(turn, draft, act);
+            }
+        }
     }
     match stanza.header.to.as_ref().and_then(|to| to.resourcepart()) {
         // 8.5.3.1 and 8.5.3.2.2: to the resource, or to nobody.
@@ -64,43 +80,77 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// A session is over, however it ended: whoever saw it hears so (RFC 6121 section 4.5.2).
 pub fn ended(turn: &mut Turn<'_, Account>, session: &Session) {
     if session.presence.is_some() || !session.directed.is_empty() {
-        let header = Header {
-            from: Some(session.jid.clone()),
-            ..Header::new(Kind::Presence, Type::Unavailable)
-        };
-        let stanza = Stanza {
-            header,
-            payload: Payload::EMPTY,
-        };
-        unavailable(turn, session, &stanza);
+        unavailable(turn, session, &gone(session));
     }
     turn.out.change.push(Change::Ended(session.id));
 }
 
+/// A contact may see the account from now on: it is told what there is to see.
+pub fn introduce(turn: &mut Turn<'_, Account>, contact: &Jid) {
+    for session in turn.actor.available() {
+        if let Some(presence) = &session.presence {
+            turn.out.send(addressed(presence, contact));
+        }
+    }
+}
+
+/// A contact may not see the account any more: every resource goes, also those that only this contact saw.
+pub fn leave(turn: &mut Turn<'_, Account>, contact: &Jid) {
+    for session in turn.actor.sessions.iter().filter(|session| !session.ended) {
+        let directed = session.directed.iter();
+        let directed = directed.filter(|to| to.bare_str() == contact.as_str());
+        let mut was_seen = session.is_available();
+        for to in directed {
+            was_seen = true;
+            turn.out.change.push(Change::Directed {
+                session: session.id,
+                to: to.clone(),
+                available: false,
+            });
+        }
+        if was_seen {
+            turn.out.send(addressed(&gone(session), contact));
+        }
+    }
+}
+
 fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -> Outcome {
     let priority = priority(stanza)?;
+    let roster = roster::load(turn)?;
     let first = session.presence.is_none();
+    if first {
+        subscription::requests(turn, &roster, session.id)?;
+    }
     let took_messages = !first && session.priority >= 0;
-    // RFC 6121 section 4.2.2: "The user's server MUST also broadcast initial presence from the user's
-    // newly available resource to all of the user's available resources (including the resource that
-    // generated the presence notification in the first place)".
-    let stanza = to_self(turn.actor, stanza);
+    // Section 4.2.2: "The user's server MUST also broadcast initial presence from the user's newly available
+    // resource to all of the user's available resources (including the resource that generated the presence
+    // notification in the first place)".
+    let own = addressed(stanza, &turn.actor.jid);
     for other in turn
         .actor
         .available()
         .filter(|other| other.id != session.id)
     {
-        turn.out.deliver(other.id, stanza.clone());
+        turn.out.deliver(other.id, own.clone());
         if first && let Some(presence) = &other.presence {
             turn.out.deliver(session.id, presence.clone());
         }
     }
-    turn.out.deliver(session.id, stanza.clone());
+    turn.out.deliver(session.id, own.clone());
     turn.out.change.push(Change::Presence {
         session: session.id,
-        presence: Some(stanza),
+        presence: Some(own),
         priority,
     });
+    // Sections 4.2.2 and 4.4.2: to "all contacts that are subscribed to the user's presence".
+    broadcast(
+        turn,
+        stanza.clone(),
+        contacts(turn.actor, &roster, |s| s.from),
+    );
+    if first {
+        probe(turn, session, &roster);
+    }
     if priority >= 0 && !took_messages && !turn.actor.anonymous {
         turn.out.change.push(Change::DeliverPending {
             session: session.id,
@@ -109,22 +159,58 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
     Ok(())
 }
 
+/// Section 4.3.1: "The user's server SHOULD send a presence probe whenever the user starts a new presence session".
+/// The answer is for the resource that asks: the others have seen it.
+fn probe(turn: &mut Turn<'_, Account>, session: &Session, roster: &Roster) {
+    let header = Header {
+        from: Some(session.jid.clone()),
+        ..Header::new(Kind::Presence, Type::Probe)
+    };
+    let stanza = Stanza {
+        header,
+        payload: Payload::EMPTY,
+    };
+    broadcast(turn, stanza, contacts(turn.actor, roster, |s| s.to));
+    // Section 3.1.2: "the user's server SHOULD resend the subscription request ... (e.g., whenever a new resource
+    // becomes available for the user ...)"; what went to this server needs it not, it is never lost.
+    for contact in contacts(turn.actor, roster, |s| s.ask) {
+        if turn.config.host(contact.domainpart()).is_none() {
+            let request = subscription::plain(turn.actor, Act::Subscribe, &contact);
+            turn.out.send(request);
+        }
+    }
+}
+
 fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) {
-    // Section 4.5.2: to all available resources, "including the resource that generated" it, and to
-    // whoever got directed presence (section 4.6.3, rule 2).
-    let own = to_self(turn.actor, stanza);
+    // Section 4.5.2: to all available resources, "including the resource that generated" it, and to all contacts
+    // that see it ...
+    let own = addressed(stanza, &turn.actor.jid);
     for other in turn.actor.available() {
         turn.out.deliver(other.id, own.clone());
     }
+    let was_available = session.presence.is_some();
+    let roster = turn.actor.last_roster().filter(|_| was_available);
+    let sees = |jid: &Jid| {
+        let domain = turn.actor.jid.domainpart();
+        roster.is_some_and(|roster| roster.standing(&jid.to_bare(), domain).from)
+    };
+    // ... and to whoever got directed presence (section 4.6.3, rule 2).
     for to in &session.directed {
-        let mut stanza = stanza.clone();
-        stanza.header.to = Some(to.clone());
-        turn.out.send(stanza);
+        if !sees(to) {
+            turn.out.send(addressed(stanza, to));
+        }
         turn.out.change.push(Change::Directed {
             session: session.id,
             to: to.clone(),
             available: false,
         });
+    }
+    if let Some(roster) = roster {
+        broadcast(
+            turn,
+            stanza.clone(),
+            contacts(turn.actor, roster, |s| s.from),
+        );
     }
     turn.out.change.push(Change::Presence {
         session: session.id,
@@ -136,13 +222,18 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
 fn directed(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza, to: &Jid) -> Outcome {
     let available = stanza.header.type_ == Type::Available;
     let known = session.directed.contains(to);
-    if available && !known && session.directed.len() >= limits::DIRECTED_COUNT_MAX {
+    // Section 4.6.3, rule 1: to a contact that sees it anyway, in a presence session, it "SHOULD NOT otherwise modify
+    // the contact's status". An available session has the roster in memory.
+    let roster = turn.actor.last_roster().filter(|_| session.is_available());
+    let domain = turn.actor.jid.domainpart();
+    let sees = roster.is_some_and(|roster| roster.standing(&to.to_bare(), domain).from);
+    if available && !known && !sees && session.directed.len() >= limits::DIRECTED_COUNT_MAX {
         return Err(Stop::Reject(StanzaError::new(
             Condition::ResourceConstraint,
             "Too many entities have directed presence from this resource",
         )));
     }
-    if available != known {
+    if available != known && !(available && sees) {
         turn.out.change.push(Change::Directed {
             session: session.id,
             to: to.clone(),
@@ -153,34 +244,159 @@ fn directed(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza, to
     Ok(())
 }
 
-fn to_self(account: &Account, stanza: &Stanza) -> Stanza {
+/// Section 4.6.1: "SHOULD remove any entity that sends unavailable presence to the user".
+fn forget_directed(turn: &mut Turn<'_, Account>, stanza: &Stanza) {
+    let Some(from) = &stanza.header.from else {
+        return;
+    };
+    for session in &turn.actor.sessions {
+        if session.directed.contains(from) {
+            turn.out.change.push(Change::Directed {
+                session: session.id,
+                to: from.clone(),
+                available: false,
+            });
+        }
+    }
+}
+
+/// Section 4.3.2: somebody asks who is there. A stranger hears the same whether there is such a user or not
+/// (peers.md 7.5 row 39).
+fn probed(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Outcome {
+    let Some(prober) = &stanza.header.from else {
+        return Ok(());
+    };
+    let resource = stanza.header.to.as_ref().and_then(|to| to.resourcepart());
+    let may_see = may_see(turn, prober)?;
+    // Section 4.6.6: directed presence lets its receiver see "only for that full JID".
+    let shows = |session: &&Session| {
+        (may_see && session.is_available()) || (!session.ended && is_directed(session, prober))
+    };
+    let mut is_answered = false;
+    for session in turn.actor.sessions.iter().filter(shows) {
+        let is_meant = resource.is_none_or(|it| session.jid.resourcepart() == Some(it));
+        if !is_meant {
+            continue;
+        }
+        is_answered = true;
+        let whole = session
+            .presence
+            .as_ref()
+            .filter(|_| may_see && resource.is_none());
+        let answer = match whole {
+            // Rule 4: "the full XML of the last presence stanza", with its 'id' (section 4.3.2.1).
+            Some(presence) => addressed(presence, prober),
+            // "which SHOULD communicate only the fact that the resource is available".
+            None => from_to(Type::Available, &session.jid, prober),
+        };
+        turn.out.send(answer);
+    }
+    if is_answered {
+        return Ok(());
+    }
+    let mut answer = match &stanza.header.to {
+        Some(to) if may_see => from_to(Type::Unavailable, to, prober),
+        // Rule 1: "Here the 'from' address MUST be the bare JID of the contact".
+        _ => from_to(Type::Unsubscribed, &turn.actor.jid, &prober.to_bare()),
+    };
+    // "the contact's server SHOULD mirror the 'id' of the user's presence probe".
+    answer.header.id = stanza.header.id.clone();
+    turn.out.send(answer);
+    Ok(())
+}
+
+fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop> {
+    if is_own(turn.actor, Some(prober)) {
+        return Ok(true);
+    }
+    if turn.actor.anonymous {
+        return Ok(false);
+    }
+    match account::identify(turn) {
+        Ok(_) => {}
+        Err(Stop::Reject(_)) => return Ok(false),
+        Err(stop) => return Err(stop),
+    }
+    let roster = roster::load(turn)?;
+    let domain = turn.actor.jid.domainpart();
+    Ok(roster.standing(&prober.to_bare(), domain).from)
+}
+
+/// The same presence to all of these.
+fn broadcast(turn: &mut Turn<'_, Account>, stanza: Stanza, to: Vec<Jid>) {
+    if !to.is_empty() {
+        turn.out.send.push(Envelope::Group { stanza, to });
+    }
+}
+
+fn contacts(account: &Account, roster: &Roster, is_meant: fn(Standing) -> bool) -> Vec<Jid> {
+    let domain = account.jid.domainpart();
+    let meant = roster.contacts().filter(|c| is_meant(c.standing));
+    meant.filter_map(|contact| contact.jid(domain)).collect()
+}
+
+fn addressed(stanza: &Stanza, to: &Jid) -> Stanza {
     let mut stanza = stanza.clone();
-    stanza.header.to = Some(account.jid.clone());
+    stanza.header.to = Some(to.clone());
     stanza
 }
 
+/// What is said for a session that says nothing more itself.
+fn gone(session: &Session) -> Stanza {
+    let header = Header {
+        from: Some(session.jid.clone()),
+        ..Header::new(Kind::Presence, Type::Unavailable)
+    };
+    Stanza {
+        header,
+        payload: Payload::EMPTY,
+    }
+}
+
+fn from_to(type_: Type, from: &Jid, to: &Jid) -> Stanza {
+    let header = Header {
+        from: Some(from.clone()),
+        to: Some(to.clone()),
+        ..Header::new(Kind::Presence, type_)
+    };
+    Stanza {
+        header,
+        payload: Payload::EMPTY,
+    }
+}
+
 fn priority(stanza: &Stanza) -> Result<i8, Stop> {
+    let refused = |text| Stop::Reject(StanzaError::new(Condition::BadRequest, text));
+    let is_priority = |name: &(&str, &str)| *name == (ns::CLIENT, "priority");
+    if stanza.payload.names().filter(is_priority).count() > 1 {
+        // Section 4.7.2.3: "A presence stanza MUST NOT contain more than one <priority/> element".
+        return Err(refused("There is more than one priority"));
+    }
     let Some(element) = stanza.payload.child(ns::CLIENT, "priority") else {
         return Ok(0);
     };
-    // RFC 6121 section 4.7.2.3: "an integer between -128 and +127".
-    element.text().trim().parse().map_err(|_| {
-        Stop::Reject(StanzaError::new(
-            Condition::BadRequest,
-            "The priority is not an integer between -128 and 127",
-        ))
-    })
+    // "The value MUST be an integer between -128 and +127".
+    let priority = element.text().trim().parse();
+    priority.map_err(|_| refused("The priority is not an integer between -128 and 127"))
 }
 
-/// Whether `asker` may know that `session` is there: it is of the same account, or has its directed presence.
+/// Whether `asker` may know that `session` is there: it is of the same account, is subscribed to its presence, or
+/// has its directed presence.
 pub fn shares_presence(account: &Account, session: SessionId, asker: Option<&Jid>) -> bool {
-    let Some(asker) = asker else {
+    let (Some(asker), Some(session)) = (asker, account.session(session)) else {
         return false;
     };
-    let directed = |session: &Session| {
-        session.directed.contains(asker) || session.directed.contains(&asker.to_bare())
-    };
-    asker.bare_str() == account.jid.as_str() || account.session(session).is_some_and(directed)
+    let domain = account.jid.domainpart();
+    let roster = account.last_roster().filter(|_| session.is_available());
+    is_own(account, Some(asker))
+        || is_directed(session, asker)
+        || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
+}
+
+/// Whether it has the session's directed presence.
+fn is_directed(session: &Session, asker: &Jid) -> bool {
+    !session.directed.is_empty()
+        && (session.directed.contains(asker) || session.directed.contains(asker.bare_str()))
 }
 
 /// Whether `asker` is one of the account's own.

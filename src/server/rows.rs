@@ -8,7 +8,10 @@ use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
 use crate::im::credentials::{ACCOUNT, PURGE, TOMBSTONE, purge_key};
 use crate::im::origin::ORIGIN;
+use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
+use crate::im::roster::ROSTER;
+use crate::im::subscription::REQUEST;
 use crate::shard::{NUMBERS, numbers_floor, numbers_range};
 use crate::store::Store;
 
@@ -18,8 +21,11 @@ pub const TABLES: &[&Table] = &[
     &ITERATIONS,
     &NUMBERS,
     &ORIGIN,
+    &OUTGOING,
     &PENDING,
     &PURGE,
+    &REQUEST,
+    &ROSTER,
     &TOMBSTONE,
 ];
 

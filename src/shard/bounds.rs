@@ -3,6 +3,7 @@
 
 use crate::base::limits;
 use crate::im::Session;
+use crate::im::acks::CROWD;
 use crate::stream::Phase;
 
 use super::Shard;
@@ -54,7 +55,7 @@ impl Shard {
         };
         let jid = &session.jid;
         // Two more: the one that costs the connection, and the one that costs the session.
-        let max = self.config.sm.unacked_count as usize * 2 + 2;
+        let max = self.config.sm.unacked_count as usize * CROWD + 2;
         bound(&format!("ack queue of {jid}"), acks.unacked().len(), max);
         let max = limits::UNSETTLED_COUNT_MAX;
         bound(&format!("unsettled of {jid}"), acks.unsettled_count(), max);

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::actor::{Kept, Loaded, Origin, Ticket};
+use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
 use crate::base::{Now, SessionId, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
 use crate::stanza::{Newcomer, Stanza};
+
+use super::held::Held;
 
 /// A resident account.
 pub(super) struct Cell {
@@ -16,6 +18,8 @@ pub(super) struct Cell {
     pub mailbox: Mailbox,
     /// The head of the mailbox waits for this.
     pub parked: Option<Ticket>,
+    /// The head of the mailbox was run and waits to be durable.
+    pub held: Option<Box<Held>>,
     /// Rows fetched for the turn of the mailbox's head, and how often it ran.
     pub loaded: Vec<Loaded>,
     pub runs: u8,
@@ -56,6 +60,8 @@ pub(super) enum Mail {
     Inbound {
         stanza: Stanza,
         settle: Option<Origin>,
+        /// The row in which its sender keeps it until this account has done with it.
+        tell: Option<Tell>,
     },
     /// A session is over.
     Ended(SessionId),
@@ -69,6 +75,7 @@ impl Cell {
             account,
             mailbox: Mailbox::default(),
             parked: None,
+            held: None,
             loaded: Vec::new(),
             runs: 0,
             paused: SmallVec::new(),
@@ -91,7 +98,12 @@ impl Cell {
 
     /// Nothing keeps it resident but the hope that it is needed again.
     pub fn is_idle(&self) -> bool {
-        self.account.sessions.is_empty() && self.mailbox.is_empty() && self.parked.is_none()
+        self.account.sessions.is_empty() && self.mailbox.is_empty() && !self.waits()
+    }
+
+    /// The head of the mailbox waits for the store.
+    pub fn waits(&self) -> bool {
+        self.parked.is_some() || self.held.is_some()
     }
 }
 

@@ -44,8 +44,7 @@ impl Shard {
             self.end_all_sessions(now, actor, changed());
             if let Some(cell) = self.cells.get_mut(actor) {
                 cell.account.identity = None;
-                cell.account.tally = None;
-                cell.account.origins = None;
+                cell.account.distrust();
             }
         }
         let is_login = |stream: &StreamState| {

@@ -48,12 +48,13 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        let Some(session) = cell.account.session_mut(delivery.session) else {
+        let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
             return;
         };
         let stream = session.stream;
         let state = stream.and_then(|key| self.streams.get_mut(key));
-        let verdict = overfull::judge(session, state.map(|state| &mut **state), soft, &delivery);
+        let state = state.map(|state| &mut **state);
+        let verdict = overfull::judge(session, state, soft, &delivery, roster);
         if verdict == Verdict::Refuse {
             log::debug!("delivery_refused trace={}", delivery.stanza.header.trace);
             if overfull::is_answered(&delivery.stanza) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::actor::Envelope;
 use crate::base::{StreamKey, WorkerId, limits};
+use crate::jid::Jid;
 
 /// Envelopes of one worker for one other, in the order in which they were made.
 #[derive(Debug)]
@@ -136,7 +137,12 @@ impl Outboxes {
 
 fn charge(envelope: &Envelope) -> usize {
     match envelope {
-        Envelope::Stanza { stanza, .. } => stanza.charge(),
-        Envelope::Settled(_) => size_of::<Envelope>(),
+        Envelope::Stanza { stanza, .. } | Envelope::Tell { stanza, .. } => stanza.charge(),
+        // An address is shared with nobody else.
+        Envelope::Group { stanza, to } => {
+            let addresses = to.iter().map(|to| size_of::<Jid>() + to.as_str().len());
+            stanza.charge() + addresses.sum::<usize>()
+        }
+        Envelope::Settled(_) | Envelope::Told { .. } => size_of::<Envelope>(),
     }
 }

@@ -7,6 +7,7 @@ mod control;
 mod deliver;
 mod ended;
 mod flood;
+mod held;
 mod holders;
 mod input;
 mod load;
@@ -16,13 +17,17 @@ mod numbers;
 mod output;
 mod overfull;
 mod pipelines;
+mod replay;
 mod route;
 mod save;
 mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;
+mod spread;
 mod streams;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod turns;
 

@@ -3,10 +3,13 @@
 //!
 //! No stranger may end somebody's connection or session by sending much: messages are kept for later from the bound
 //! on (`im/message.rs`), presence coalesces, requests bounce, and at twice the bound nothing of a stranger gets in.
-//! Only what the client asked for or lives by is never left out, and then the session is what gives way.
+//! Only what the client asked for or lives by is never left out, and then the session is what gives way: answers, roster
+//! pushes, and the presence of those to whom it is subscribed, which has more room, because it comes in one burst when
+//! the client does.
 
 use crate::actor::Delivery;
 use crate::im::Session;
+use crate::im::roster::Roster;
 use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Sender, Stanza, Type, ns};
 use crate::stream::StreamState;
@@ -23,12 +26,13 @@ pub(super) enum Verdict {
 }
 
 /// Makes room for a delivery where that can be done, and judges it. `soft` is the bound of the stream's queue from
-/// which it counts as slow.
+/// which it counts as slow; `roster` says who are contacts.
 pub(super) fn judge(
     session: &mut Session,
     stream: Option<&mut StreamState>,
     soft: usize,
     delivery: &Delivery,
+    roster: Option<&Roster>,
 ) -> Verdict {
     let is_away = stream.is_none();
     let is_slow = stream.as_ref().is_some_and(|s| s.outbound.bytes() > soft);
@@ -37,7 +41,7 @@ pub(super) fn judge(
         return Verdict::Take;
     }
     let stanza = &delivery.stanza;
-    let sender = session.sender(stanza.header.from.as_ref());
+    let sender = sender(session, stanza, roster);
     if let Some(newcomer) = Newcomer::new(stanza, sender) {
         coalesce(session, stream, &newcomer);
     }
@@ -45,17 +49,38 @@ pub(super) fn judge(
         // The bounds of the stream's queue judge it.
         return Verdict::Take;
     };
-    let is_request = matches!(stanza.header.type_, Type::Get | Type::Set);
+    // A roster push says not even from whom it comes, and nobody repeats it.
+    let is_push = stanza.header.from.is_none();
+    let is_request = !is_push && matches!(stanza.header.type_, Type::Get | Type::Set);
     if is_request && is_away && acks.is_full() {
         return Verdict::Refuse;
     }
     if !acks.is_overfull() || delivery.kept.is_some() {
         return Verdict::Take;
     }
-    let is_owed = sender == Sender::Joined || is_own(&session.jid, stanza);
+    if sender == Sender::Contact && !acks.is_crowded() {
+        return Verdict::Take;
+    }
+    let is_owed = sender != Sender::Other || is_own(&session.jid, stanza);
     match is_owed && !is_request && !is_carbon(stanza) {
         true => Verdict::Last,
         false => Verdict::Refuse,
+    }
+}
+
+/// What the sender of a presence is to the session, or of anything else.
+fn sender(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> Sender {
+    let from = stanza.header.from.as_ref();
+    let sender = session.sender(from);
+    let is_contact = |from: &Jid, roster: &Roster| {
+        let domain = session.jid.domainpart();
+        roster.standing(&from.to_bare(), domain).to
+    };
+    match (sender, stanza.header.kind, from.zip(roster)) {
+        (Sender::Other, Kind::Presence, Some((from, roster))) if is_contact(from, roster) => {
+            Sender::Contact
+        }
+        _ => sender,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where everything lives: which domains are served, and which worker is a bare JID's home.
 
-use crate::actor::Envelope;
+use crate::actor::{Envelope, Origin, Tell};
 use crate::base::{HashSeed, Now, Partition, WorkerId};
+use crate::im::outgoing;
 use crate::jid::Jid;
-use crate::stanza::{Condition, Kind, StanzaError, reply_error};
+use crate::stanza::{Condition, Kind, Stanza, StanzaError, Type, reply_error};
 
 use super::Shard;
 use super::cell::Mail;
@@ -35,42 +36,96 @@ impl Routes {
 }
 
 impl Shard {
-    fn send(&mut self, to: WorkerId, envelope: Envelope) {
+    pub(super) fn send(&mut self, to: WorkerId, envelope: Envelope) {
         self.outboxes.push(to, envelope);
         self.count_outboxes();
     }
 
     /// Brings an envelope to the home of its address.
     pub(super) fn route(&mut self, now: Now, envelope: Envelope) {
-        let (stanza, settle) = match envelope {
+        match envelope {
             Envelope::Settled(origin) if origin.worker == self.place.worker => {
-                return self.settled(now, origin);
+                self.settled(now, origin);
             }
             Envelope::Settled(origin) => {
-                return self.send(origin.worker, Envelope::Settled(origin));
+                self.send(origin.worker, Envelope::Settled(origin));
             }
-            Envelope::Stanza { stanza, settle } => (stanza, settle),
-        };
-        let Some(to) = &stanza.header.to else {
-            debug_assert!(false, "the pipelines address every stanza");
-            return;
-        };
-        let served = self.config.host(to.domainpart()).is_some();
-        if served && to.localpart().is_some() {
-            let home = self.routes.home(to);
-            log::trace!(
-                "stanza_routed trace={} kind={} to-worker={}",
-                stanza.header.trace,
-                stanza.header.kind.name(),
-                home.0
-            );
-            if home == self.place.worker {
-                self.post(now, &to.clone(), Mail::Inbound { stanza, settle });
-            } else {
-                self.send(home, Envelope::Stanza { stanza, settle });
+            Envelope::Told { home, tell } if home == self.place.worker => {
+                self.unsave(outgoing::delete(tell));
             }
-            return;
+            Envelope::Told { home, tell } => {
+                self.send(home, Envelope::Told { home, tell });
+            }
+            Envelope::Group { stanza, to } => self.spread(now, stanza, to),
+            Envelope::Tell { stanza, tell } => {
+                if let Err(stanza) = self.bring(now, stanza, Due::Told(tell)) {
+                    let from = stanza.header.from.clone();
+                    self.turn_away(now, &stanza);
+                    if let Some(from) = from {
+                        self.confirm(now, (from, tell));
+                    }
+                }
+            }
+            Envelope::Stanza { stanza, settle } => {
+                if let Err(stanza) = self.bring(now, stanza, Due::Settled(settle)) {
+                    self.turn_away(now, &stanza);
+                    if let Some(origin) = settle {
+                        self.route(now, Envelope::Settled(origin));
+                    }
+                }
+            }
         }
+    }
+
+    /// To the account to which a stanza is addressed, here or on its worker. Gives it back when there is no such
+    /// thing.
+    fn bring(&mut self, now: Now, stanza: Stanza, due: Due) -> Result<(), Stanza> {
+        let Some(to) = stanza.header.to.clone() else {
+            debug_assert!(false, "the pipelines address every stanza");
+            return Ok(());
+        };
+        if to.localpart().is_none() || self.config.host(to.domainpart()).is_none() {
+            return Err(stanza);
+        }
+        let home = self.routes.home(&to);
+        log::trace!(
+            "stanza_routed trace={} kind={} to-worker={}",
+            stanza.header.trace,
+            stanza.header.kind.name(),
+            home.0
+        );
+        if home != self.place.worker {
+            let envelope = match due {
+                Due::Settled(settle) => Envelope::Stanza { stanza, settle },
+                Due::Told(tell) => Envelope::Tell { stanza, tell },
+            };
+            self.send(home, envelope);
+            return Ok(());
+        }
+        let (mut settle, tell) = match due {
+            Due::Settled(settle) => (settle, None),
+            Due::Told(tell) => (None, Some(tell)),
+        };
+        // A request is answered by this process or by nobody: it promises nothing that a disk would keep. Were it
+        // settled behind its turn, who waits for a slow disk would be told twice what became of it.
+        if stanza.header.kind == Kind::Iq
+            && let Some(origin) = settle.take()
+        {
+            self.route(now, Envelope::Settled(origin));
+        }
+        let mail = Mail::Inbound {
+            stanza,
+            settle,
+            tell,
+        };
+        self.post(now, &to, mail);
+        Ok(())
+    }
+
+    /// There is no way to its address.
+    fn turn_away(&mut self, now: Now, stanza: &Stanza) {
+        let to = stanza.header.to.as_ref();
+        let served = to.is_some_and(|to| self.config.host(to.domainpart()).is_some());
         let error = if !served {
             // RFC 6120 section 10.4: no stream to other servers can be made.
             StanzaError::new(
@@ -80,10 +135,11 @@ impl Shard {
         } else {
             StanzaError::new(Condition::ServiceUnavailable, "")
         };
-        // RFC 6121 section 8.3: presence to the server itself is nobody's business.
-        if (stanza.header.kind != Kind::Presence || !served)
-            && let Some(reply) = reply_error(&stanza, &error)
-        {
+        // RFC 6121 section 8.3: presence to the server itself is nobody's business. Section 4.3: a probe is never
+        // "the sole cause for returning a stanza or stream error".
+        let is_silent =
+            stanza.header.kind == Kind::Presence && (served || stanza.header.type_ == Type::Probe);
+        if !is_silent && let Some(reply) = reply_error(stanza, &error) {
             self.route(
                 now,
                 Envelope::Stanza {
@@ -92,8 +148,17 @@ impl Shard {
                 },
             );
         }
-        if let Some(origin) = settle {
-            self.route(now, Envelope::Settled(origin));
-        }
     }
+
+    /// The account that told hears that its tell is done with.
+    pub(super) fn confirm(&mut self, now: Now, (teller, tell): (Jid, Tell)) {
+        let home = self.routes.home(&teller);
+        self.route(now, Envelope::Told { home, tell });
+    }
+}
+
+/// Who waits for the fate of a stanza.
+enum Due {
+    Settled(Option<Origin>),
+    Told(Tell),
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::actor::rows::{RowKey, Write};
 use crate::actor::{Answer, Envelope, Origin};
-use crate::base::Now;
+use crate::base::{ActorKey, Now};
 use crate::stanza::Stanza;
 
 use super::Shard;
@@ -18,7 +18,7 @@ pub(super) struct Saves {
     /// None where a later write made it void.
     writes: Vec<Option<Write>>,
     /// Where rows that were put since the last save stand in `writes`, and whose promise they keep.
-    puts: BTreeMap<RowKey, (usize, usize)>,
+    puts: BTreeMap<(&'static str, RowKey), (usize, usize)>,
     promises: Vec<Promise>,
 }
 
@@ -27,6 +27,8 @@ pub(super) struct Promise {
     settle: Option<Origin>,
     /// Goes back to its sender when it cannot be stored.
     bounce: Option<Stanza>,
+    /// The account whose turn is held until then.
+    held: Option<ActorKey>,
 }
 
 /// What hangs on one save.
@@ -50,22 +52,43 @@ impl Shard {
         settle: Option<Origin>,
         bounce: Option<Stanza>,
     ) {
-        let promise = self.saves.promises.len();
-        self.saves.promises.push(Promise { settle, bounce });
+        let held = None;
+        let promise = self.promise(Promise {
+            settle,
+            bounce,
+            held,
+        });
         for write in writes {
-            if let Write::Put { key, .. } = &write {
-                self.saves
-                    .puts
-                    .insert(key.clone(), (self.saves.writes.len(), promise));
+            if let Write::Put { table, key, .. } = &write {
+                self.saves.puts.insert(
+                    (table.name, key.clone()),
+                    (self.saves.writes.len(), promise),
+                );
             }
             self.saves.writes.push(Some(write));
         }
     }
 
-    /// Adds the removal of a row.
+    /// Adds the writes of a turn that waits for them.
+    pub(super) fn save_held(&mut self, writes: impl Iterator<Item = Write>, actor: ActorKey) {
+        self.promise(Promise {
+            settle: None,
+            bounce: None,
+            held: Some(actor),
+        });
+        // Not among `puts`: a row that existed before must be removed in the store, too.
+        self.saves.writes.extend(writes.map(Some));
+    }
+
+    fn promise(&mut self, promise: Promise) -> usize {
+        self.saves.promises.push(promise);
+        self.saves.promises.len() - 1
+    }
+
+    /// Adds the removal of a row that is put at most once.
     pub(super) fn unsave(&mut self, write: Write) {
-        if let Write::Delete { key, .. } = &write
-            && let Some((at, promise)) = self.saves.puts.remove(key)
+        if let Write::Delete { table, key } = &write
+            && let Some((at, promise)) = self.saves.puts.remove(&(table.name, key.clone()))
         {
             // It never was in the store, and it is where it should be: there is nothing to bounce.
             self.saves.writes[at] = None;
@@ -128,6 +151,9 @@ impl Shard {
             }
             if let Some(origin) = promise.settle {
                 self.route(now, Envelope::Settled(origin));
+            }
+            if let Some(actor) = promise.held {
+                self.committed(now, actor, error);
             }
         }
     }

@@ -19,6 +19,7 @@ impl Shard {
         self.timers.arm_sweep(now.mono_ms + limits::SWEEP_EVERY_MS);
         let range = origin::outdated(now);
         self.ask_sweep(range);
+        self.replay_due();
     }
 
     /// A page of what is too old: it goes, and the next is asked for.

@@ -104,11 +104,10 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
+        let waits = cell.waits();
         let session_due = |session: &crate::im::Session| {
-            let unsettled = session
-                .acks
-                .as_ref()
-                .and_then(|acks| acks.unsettled_since_ms());
+            let acks = session.acks.as_ref().filter(|_| !waits);
+            let unsettled = acks.and_then(|acks| acks.unsettled_since_ms());
             let bounce = unsettled.map(|since_ms| since_ms + limits::SETTLE_TIMEOUT_MS);
             session.ends_at_ms.into_iter().chain(bounce).min()
         };
@@ -236,8 +235,12 @@ impl Shard {
         self.arm_actor(now, actor);
     }
 
-    /// DESIGN section 20: "Anything unsettled after 10 s is bounced, and so settled."
+    /// DESIGN section 20: "Anything unsettled after 10 s is bounced, and so settled." What waits in this account's own
+    /// mailbox will have its turn, and its answer; being told both would be one too many.
     fn bounce_overdue(&mut self, now: Now, actor: ActorKey) {
+        if self.cells.get(actor).is_some_and(|cell| cell.waits()) {
+            return;
+        }
         let before_ms = now.mono_ms.saturating_sub(limits::SETTLE_TIMEOUT_MS);
         while let Some((session, sequence, header)) = self.take_overdue(actor, before_ms) {
             let stanza = Stanza {

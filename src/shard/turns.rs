@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 
 use crate::actor::auth::AuthAnswer;
 use crate::actor::rows::{Fence, StoreError};
-use crate::actor::{Answer, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Ticket, Turn};
+use crate::actor::{
+    Answer, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
+};
 use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
 use crate::im::{message, presence};
@@ -39,6 +41,7 @@ pub(super) enum Seat {
     Need(ActorKey, Need),
     Flood(ActorKey, SessionId),
     Sweep,
+    Replay,
     Save(SaveRecord),
     Auth(StreamKey),
     /// A guess at a password, or the leave to say that one was wrong.
@@ -64,7 +67,7 @@ impl Seats {
             // out who knows the password. There is at most one for each stream in negotiation.
             Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
             Seat::Save(_) => (&mut self.store, usize::MAX),
-            Seat::Need(..) | Seat::Flood(..) | Seat::Sweep => {
+            Seat::Need(..) | Seat::Flood(..) | Seat::Sweep | Seat::Replay => {
                 (&mut self.store, limits::STORE_OUTSTANDING_MAX)
             }
         };
@@ -104,7 +107,7 @@ impl Shard {
     /// Puts mail into the box of the account at this address.
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
-        if let Mail::Inbound { stanza, settle } = &mail
+        if let Mail::Inbound { stanza, settle, .. } = &mail
             && self.cells[actor].mailbox.is_full_of_foreign()
         {
             // DESIGN section 7: messages and IQs bounce; presence coalesces.
@@ -170,11 +173,12 @@ impl Shard {
         cell.is_ready = false;
         cell.used_at_ms = now.mono_ms;
         while let Some(cell) = self.cells.get(actor) {
-            if cell.parked.is_some() || cell.mailbox.front().is_none() {
+            if cell.waits() || cell.mailbox.front().is_none() {
                 break;
             }
             let outcome = self.attempt(now, actor);
             match outcome {
+                Ok(()) | Err(Stop::Done) if self.waits_for_commit() => self.hold(actor),
                 Ok(()) | Err(Stop::Done) => {
                     let mail = self.finish_mail(actor);
                     self.apply(now, actor, mail);
@@ -241,7 +245,7 @@ impl Shard {
     }
 
     /// Takes the head off the mailbox: its turn is over.
-    fn finish_mail(&mut self, actor: ActorKey) -> Option<Mail> {
+    pub(super) fn finish_mail(&mut self, actor: ActorKey) -> Option<Mail> {
         let cell = self.cells.get_mut(actor)?;
         cell.runs = 0;
         cell.loaded = Vec::new();
@@ -249,7 +253,7 @@ impl Shard {
     }
 
     /// Carries out what the turn wrote.
-    fn apply(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>) {
+    pub(super) fn apply(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>) {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
@@ -271,6 +275,7 @@ impl Shard {
             self.deliver(now, actor, delivery);
         }
         let mut settle = mail.as_ref().and_then(Mail::settles);
+        let tell = mail.as_ref().and_then(Mail::tells);
         for envelope in effects.send.drain(..) {
             if let Envelope::Stanza {
                 settle: taken @ Some(_),
@@ -302,6 +307,9 @@ impl Shard {
             }
             self.save(effects.write.drain(..), settle, bounce);
         }
+        if let Some(told) = tell {
+            self.confirm(now, told);
+        }
         self.outputs
             .extend(effects.audit.drain(..).map(Output::Audit));
         self.effects = effects;
@@ -331,10 +339,7 @@ impl Shard {
                 self.flush_saves(now);
                 self.outputs.push_back(Output::Ask(ticket, ask));
             }
-            Err(_) => {
-                let mail = self.finish_mail(actor);
-                self.reject(now, actor, mail, &store_error(StoreError::Overloaded));
-            }
+            Err(_) => self.store_failed(now, actor, StoreError::Overloaded),
         }
     }
 
@@ -345,6 +350,7 @@ impl Shard {
             Some(Seat::Need(actor, need)) => self.fetched(now, actor, ticket, need, answer),
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
+            Some(Seat::Replay) => self.replayed(now, answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
@@ -377,16 +383,22 @@ impl Shard {
         };
         match loaded {
             Ok(loaded) => cell.loaded.push(loaded),
-            Err(error) => {
-                let mail = self.finish_mail(actor);
-                self.reject(now, actor, mail, &store_error(error));
-            }
+            Err(error) => self.store_failed(now, actor, error),
         }
         self.wake(actor);
     }
 
     /// The head of the mailbox could not be done: its sender is told.
-    fn reject(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>, error: &StanzaError) {
+    pub(super) fn reject(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        mail: Option<Mail>,
+        error: &StanzaError,
+    ) {
+        if let Some(told) = mail.as_ref().and_then(Mail::tells) {
+            self.confirm(now, told);
+        }
         match mail {
             Some(Mail::Outbound {
                 session,
@@ -398,7 +410,7 @@ impl Shard {
                     self.route(now, Envelope::Settled(origin));
                 }
             }
-            Some(Mail::Inbound { stanza, settle }) => {
+            Some(Mail::Inbound { stanza, settle, .. }) => {
                 // RFC 6121 section 8.5.1: presence to nobody is ignored.
                 if stanza.header.kind != Kind::Presence {
                     self.bounce(now, &stanza, error);
@@ -487,6 +499,14 @@ impl Mail {
             Mail::Ended(_) | Mail::Leftover(_) => None,
         }
     }
+
+    /// Whom to tell that this mail is done with, and under which number they know it.
+    fn tells(&self) -> Option<(Jid, Tell)> {
+        match self {
+            Mail::Inbound { stanza, tell, .. } => stanza.header.from.clone().zip(*tell),
+            _ => None,
+        }
+    }
 }
 
 fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
@@ -499,7 +519,7 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
             let mut draft = Draft::new(stanza.clone(), Some(*session), *origin);
             pipelines::run(pipelines::outbound(stanza.header.kind), turn, &mut draft)
         }
-        Mail::Inbound { stanza, settle } => {
+        Mail::Inbound { stanza, settle, .. } => {
             let mut draft = Draft::new(stanza.clone(), None, *settle);
             pipelines::run(pipelines::inbound(stanza.header.kind), turn, &mut draft)
         }
@@ -551,100 +571,9 @@ pub(super) fn store_error(error: StoreError) -> StanzaError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::super::route::Routes;
-    use super::super::shard::Seeds;
-    use super::super::{Place, Shard};
+    use super::super::testing::{answers, ask, stage};
     use super::*;
-    use crate::actor::{Catalog, Feature, IqRoute};
-    use crate::base::{HashSeed, StreamKey, WorkerId};
-    use crate::config::{Outside, load};
-    use crate::im::{Account, Session};
-    use crate::stanza::{Header, Iq, Payload, Type};
-
-    const NOW: Now = Now {
-        mono_ms: 1_000,
-        wall_ms: 1_000_000,
-    };
-    const TRAP: Feature<Account> = Feature {
-        name: "trap",
-        specs: &[],
-        host_disco: &[],
-        account_disco: &[],
-        host: &[],
-        account: &[
-            IqRoute::get("urn:trap", "trap", spring),
-            IqRoute::get("urn:trap", "safe", answer),
-        ],
-    };
-
-    fn spring(_: &mut Turn<'_, Account>, _: Iq<'_>) -> Outcome {
-        panic!("a bug in a handler")
-    }
-
-    fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
-        turn.out.send(iq.result(Payload::EMPTY));
-        Ok(())
-    }
-
-    /// A shard with one account of one session that counts what it is sent.
-    fn stage() -> (Shard, ActorKey) {
-        let outside = Outside {
-            features: &[],
-            address: |_| Ok(()),
-            log_filter: |_| Ok(()),
-            cores: 1,
-        };
-        let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
-        let place = Place {
-            worker: WorkerId(0),
-            worker_count: 1,
-        };
-        let seeds = Seeds {
-            maps: HashSeed(1, 2),
-            rng: [0; 32],
-        };
-        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
-        shard.catalog = Catalog::new(&[&TRAP], |_| true);
-        let jid = Jid::parse("romeo@localhost").expect("valid");
-        let actor = shard.cell_at(NOW, &jid);
-        let full = jid.with_resource("orchard").expect("valid");
-        let mut session = Session::new(SessionId(1), full, StreamKey::default());
-        session.acks = Some(Box::new(crate::im::acks::Acks::new(
-            String::new(),
-            60_000,
-            crate::im::acks::Bounds {
-                count_max: 100,
-                bytes_max: 100_000,
-            },
-        )));
-        session.stream = None;
-        shard.cells[actor].account.sessions.push(session);
-        (shard, actor)
-    }
-
-    fn ask(shard: &mut Shard, actor: ActorKey, name: &str) {
-        let mut header = Header::new(Kind::Iq, Type::Get);
-        header.id = Some("1".into());
-        header.from = Some(Jid::parse("romeo@localhost/orchard").expect("valid"));
-        let payload = Payload::from_normal(&format!("<{name} xmlns='urn:trap'/>"));
-        let mail = Mail::Outbound {
-            session: SessionId(1),
-            stanza: Stanza { header, payload },
-            origin: None,
-        };
-        shard.post_to(actor, mail);
-        shard.drive(NOW);
-    }
-
-    fn answers(shard: &Shard, actor: ActorKey) -> Vec<Type> {
-        let session = &shard.cells[actor].account.sessions[0];
-        let acks = session.acks.as_ref().expect("set by the stage");
-        acks.unacked()
-            .map(|held| held.stanza.header.type_)
-            .collect()
-    }
+    use crate::stanza::Type;
 
     #[test]
     fn a_panic_in_a_turn_costs_the_stanza_and_nothing_else() {

@@ -9,6 +9,8 @@ pub enum Sender {
     /// An entity that the receiver told of its own presence, as one does to enter a room: what it marks as a room's
     /// presence (`muc#user`: status codes, kicks, nick changes) is never touched.
     Joined,
+    /// An entity to whose presence the receiver is subscribed.
+    Contact,
     /// Anybody else, who might mark whatever it sends only to have it spared.
     Other,
 }
@@ -40,7 +42,7 @@ impl<'a> Newcomer<'a> {
     fn may_coalesce(&self, stanza: &Stanza) -> bool {
         stanza.header.kind == Kind::Presence
             && matches!(stanza.header.type_, Type::Available | Type::Unavailable)
-            && (self.sender == Sender::Other || !stanza.payload.has(ns::MUC_USER, "x"))
+            && (self.sender != Sender::Joined || !stanza.payload.has(ns::MUC_USER, "x"))
     }
 }
 

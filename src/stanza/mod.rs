@@ -22,6 +22,8 @@ pub use payload::Payload;
 pub use read::{ReadError, read_stanza, read_stored};
 pub use stream_error::{StreamCondition, StreamError};
 
+use crate::base::limits;
+
 /// A message, presence or IQ: what a server looks at, and what it only carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
@@ -34,6 +36,12 @@ impl Stanza {
     /// tag, and what holding it costs. It changes when the header is edited, so never inside a queue.
     pub fn charge(&self) -> usize {
         self.payload.len() + self.header.bytes() + HELD_BYTES
+    }
+
+    /// What a very large stanza, a roster, is charged beyond the largest that anybody may send: it is one burst, and no
+    /// sign of a slow reader.
+    pub fn excess(&self) -> usize {
+        self.charge().saturating_sub(limits::ELEMENT_BYTES_MAX)
     }
 
     /// Appends the stanza as XML whose default namespace is the stream's content namespace.

@@ -44,6 +44,10 @@ pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// RFC 6121 section 2
 pub const ROSTER: &str = "jabber:iq:roster";
+/// RFC 6121 section 2.6.1
+pub const ROSTER_VERSIONING: &str = "urn:xmpp:features:rosterver";
+/// RFC 6121 section 3.4
+pub const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";
 /// XEP-0160
 pub const OFFLINE_FEATURE: &str = "msgoffline";
 /// XEP-0085

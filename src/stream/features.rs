@@ -114,6 +114,12 @@ impl StreamState {
         if config.has_feature(STREAM_MANAGEMENT) {
             xml.push_str(management);
         }
+        if config.has_feature("roster") {
+            // RFC 6121 sections 2.6.1 and 3.4: "it MUST advertise the following stream feature".
+            for (name, ns) in [("ver", ns::ROSTER_VERSIONING), ("sub", ns::PRE_APPROVAL)] {
+                xml.push_str(&format!("<{name} xmlns='{ns}'/>"));
+            }
+        }
         xml.push_str(&limits(
             config.c2s.element_size.as_bytes() as usize,
             Some(config.c2s.ping_after.as_ms() / 1_000),

@@ -20,6 +20,8 @@ pub enum Item {
 pub struct Outbound {
     queue: VecDeque<Item>,
     bytes: usize,
+    /// Bytes of very large stanzas beyond the largest that anybody may send: one roster is not a slow reader.
+    excess: usize,
     /// What was rendered, but is not in the socket yet.
     rendered: Vec<Option<Kept>>,
     /// When the soft bound was last exceeded without interruption.
@@ -32,6 +34,7 @@ impl Outbound {
     /// Appends.
     pub fn push(&mut self, item: Item) {
         self.bytes += item.charge();
+        self.excess += item.excess();
         self.queue.push_back(item);
     }
 
@@ -62,6 +65,7 @@ impl Outbound {
                 break;
             };
             self.bytes -= item.charge();
+            self.excess -= item.excess();
             match item {
                 Item::Stanza { stanza, kept } => {
                     stanza.write(out);
@@ -106,7 +110,7 @@ impl Outbound {
     pub fn take_owed(&mut self) -> Vec<Item> {
         let (owed, rest): (Vec<Item>, Vec<Item>) = self.queue.drain(..).partition(Item::is_owed);
         self.queue = rest.into();
-        self.bytes = self.queue.iter().map(Item::charge).sum();
+        self.count_again();
         owed
     }
 
@@ -134,13 +138,18 @@ impl Outbound {
     /// any of them were left out, the client would count the others in their place.
     pub fn drop_stanzas(&mut self) {
         self.queue.retain(|item| matches!(item, Item::Xml(_)));
+        self.count_again();
+    }
+
+    fn count_again(&mut self) {
         self.bytes = self.queue.iter().map(Item::charge).sum();
+        self.excess = self.queue.iter().map(Item::excess).sum();
     }
 
     /// Drops everything that was not rendered.
     pub fn clear(&mut self) {
         self.queue.clear();
-        self.bytes = 0;
+        self.count_again();
     }
 
     /// Whether the queue has been above `soft` for `soft_ms`, or is above `hard`. An empty queue takes one stanza,
@@ -150,8 +159,12 @@ impl Outbound {
         let Some(since_ms) = self.above_soft_since_ms else {
             return false;
         };
-        let first = self.queue.front().map_or(0, Item::charge);
-        self.bytes - first > hard + self.replayed || now_ms.saturating_sub(since_ms) >= soft_ms
+        let first = self
+            .queue
+            .front()
+            .map_or(0, |item| item.charge() - item.excess());
+        self.bytes - self.excess - first > hard + self.replayed
+            || now_ms.saturating_sub(since_ms) >= soft_ms
     }
 
     /// Notes whether the queue is above `soft`; to be called whenever it grew or shrank.
@@ -177,6 +190,13 @@ impl Item {
         };
         let header = &stanza.header;
         header.kind == Kind::Message || matches!(header.type_, Type::Get | Type::Set)
+    }
+
+    fn excess(&self) -> usize {
+        match self {
+            Item::Stanza { stanza, .. } => stanza.excess(),
+            Item::Xml(_) => 0,
+        }
     }
 
     fn charge(&self) -> usize {

@@ -160,9 +160,8 @@ fn a_message_is_taken_apart() {
         "<body>Art thou not Romeo?</body><x xmlns='u:x'><y/></x>"
     );
     assert_eq!(normal.children.len(), 2);
-    assert_eq!(normal.children[0].ns, None);
-    let (start, end) = normal.children[1].ns.unwrap();
-    assert_eq!(&normal.inner[start as usize..end as usize], "u:x");
+    assert_eq!(normal.children[0].ns(normal.inner), None);
+    assert_eq!(normal.children[1].ns(normal.inner).unwrap(), "u:x");
 }
 
 #[test]

@@ -122,7 +122,8 @@ def verdicts(header, stanza, end):
 
 async def fate(sender, receiver, stanza, end, number):
     """What became of it: ("delivered", bytes) or ("ended", the stream error's condition)."""
-    probe = f"<{sender.prefix}iq type='get' id='probe-{number}' to='localhost'><ping xmlns='urn:xmpp:ping'/></{sender.prefix}iq>"
+    iq = f"{sender.prefix}iq"
+    probe = f"<{iq} type='get' id='probe-{number}' to='localhost'><ping xmlns='urn:xmpp:ping'/></{iq}>"
     # If what was sent ends nothing, the ends do: unclosed elements first.
     sender.send(stanza + probe.encode())
     if end:

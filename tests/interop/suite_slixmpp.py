@@ -472,6 +472,43 @@ async def _(world):
     await juliet.settled()
 
 
+@tests("two people subscribe to each other, see each other come, change and go, and part again")
+async def _(world):
+    juliet = await client(world, await world.server.user("juliet"), "balcony").online()
+    romeo = await client(world, await world.server.user("romeo"), "orchard").online()
+    for one in (juliet, romeo):
+        await one.get_roster(timeout=WAIT)
+
+    def standing(one, other):
+        roster = one.client_roster
+        return roster[other.boundjid.bare]["subscription"] if other.boundjid.bare in roster else "none"
+
+    def shows(one, other):
+        resources = one.client_roster[other.boundjid.bare].resources
+        return resources.get(other.boundjid.resource, {}).get("show")
+
+    # Whoever is asked approves and asks in turn: slixmpp does both by itself.
+    juliet.send_presence_subscription(pto=romeo.boundjid.bare, ptype="subscribe")
+    await eventually(lambda: standing(juliet, romeo) == standing(romeo, juliet) == "both",
+                     lambda: f"both subscribed; they are {standing(juliet, romeo)}, {standing(romeo, juliet)}")
+    juliet.send_presence(pshow="away")
+    romeo.send_presence(pshow="dnd")
+    await eventually(lambda: shows(romeo, juliet) == "away" and shows(juliet, romeo) == "dnd",
+                     lambda: f"they see {shows(romeo, juliet)}, {shows(juliet, romeo)}")
+    # Who comes later sees who is there; who goes is seen to go.
+    cell = await client(world, (romeo.boundjid.bare, romeo.password), "cell").online()
+    await cell.get_roster(timeout=WAIT)
+    await eventually(lambda: shows(cell, juliet) == "away", lambda: f"cell sees {shows(cell, juliet)}")
+    await juliet.gone()
+    await eventually(lambda: shows(romeo, juliet) is None, lambda: f"romeo sees {shows(romeo, juliet)}")
+    await romeo.del_roster_item(juliet.boundjid.bare)
+    await eventually(lambda: standing(cell, juliet) in ("none", "remove"),
+                     lambda: f"cell has {standing(cell, juliet)}")
+    again = await client(world, (juliet.boundjid.bare, juliet.password), "again").online()
+    await again.get_roster(timeout=WAIT)
+    expect(standing(again, romeo) == "none", "juliet has", standing(again, romeo))
+
+
 @tests("the limits of the stream are told, and a stanza beyond them ends only its own stream", needs={"limits"})
 async def _(world):
     romeo, juliet = await pair(world)

@@ -11,6 +11,16 @@ pub enum Direction {
         resources: Vec<String>,
     },
     HasAccount(String),
+    /// The first sees the presence of the second.
+    IsSubscribed {
+        who: String,
+        to: String,
+    },
+    /// Both see each other's presence.
+    AreContacts {
+        who: String,
+        other: String,
+    },
     /// By whoever runs the server.
     IsDisabled(String),
     Connects(String),

@@ -12,6 +12,8 @@ use super::stage::Stage;
 
 /// Long times pass in pieces, so that clients answer the pings of the server on the way.
 const SLICE_MS: u64 = 30_000;
+/// Ways between two accounts until a subscription is complete and seen.
+const HOPS: u32 = 4;
 /// How often a server is asked for an acknowledgement that waits for a disk.
 const ACKNOWLEDGEMENT_TRIES: u32 = 2_000;
 
@@ -70,6 +72,11 @@ impl Performance<'_> {
                 resources
                     .iter()
                     .try_for_each(|resource| self.log_in(&format!("{who}/{resource}")))
+            }
+            Direction::IsSubscribed { who, to } => self.subscribe(who, to),
+            Direction::AreContacts { who, other } => {
+                self.subscribe(who, other)?;
+                self.subscribe(other, who)
             }
             Direction::TimePasses { ms } => {
                 self.gathered()?;
@@ -204,6 +211,21 @@ impl Performance<'_> {
     fn register(&mut self, who: &str) -> Result<(), String> {
         let account = self.cast.add(who)?;
         self.stage.register(&account.localpart, &account.password)
+    }
+
+    /// Approved before it is asked for (RFC 6121 section 3.4), so that neither side has to wait for the other.
+    fn subscribe(&mut self, who: &str, to: &str) -> Result<(), String> {
+        for (who, whom, act) in [(to, who, "subscribed"), (who, to, "subscribe")] {
+            let keys = self.clients.keys();
+            let key = keys.filter(|key| is_called(key, who)).min().cloned();
+            let key = key.ok_or_else(|| format!("{who} is not connected"))?;
+            self.send(&key, &format!("<presence to='${{{whom}}}' type='{act}'/>"))?;
+            // The request, its answer and the presence behind it: each has its way to go.
+            for _ in 0..HOPS {
+                self.settle_all()?;
+            }
+        }
+        Ok(())
     }
 
     fn connect(&mut self, who: &str) -> Result<(), String> {

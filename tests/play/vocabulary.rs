@@ -87,6 +87,26 @@ pub const TABLE: &[Row] = &[
         build: |w| Ok(Direction::HasAccount(w.word("WHO"))),
     },
     Row {
+        form: "WHO is subscribed to NAME",
+        says: "Sees their presence from the beginning of the scene on; both have a resource.",
+        build: |w| {
+            Ok(Direction::IsSubscribed {
+                who: w.word("WHO"),
+                to: w.word("NAME"),
+            })
+        },
+    },
+    Row {
+        form: "WHO and NAME are contacts",
+        says: "Both see each other's presence from the beginning of the scene on; both have a resource.",
+        build: |w| {
+            Ok(Direction::AreContacts {
+                who: w.word("WHO"),
+                other: w.word("NAME"),
+            })
+        },
+    },
+    Row {
         form: "the operator disables WHO",
         says: "The account may not log in any more, and whoever is logged in is thrown out.",
         build: |w| Ok(Direction::IsDisabled(w.word("WHO"))),

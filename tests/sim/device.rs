@@ -249,6 +249,40 @@ impl Device {
         judge.sessions[log].status = status;
     }
 
+    /// RFC 6121 section 3: something about a subscription.
+    pub fn send_subscription(&mut self, world: &mut World, judge: &mut Judge, act: &str, to: &str) {
+        judge.say(|| format!("{} says {act} to {to}", self.title()));
+        self.write(world, &format!("<presence type='{act}' to='{to}'/>"));
+        self.count(Stanza::Other);
+    }
+
+    /// Adds, renames or removes a contact.
+    pub fn set_item(&mut self, world: &mut World, judge: &mut Judge, item: &str) {
+        let id = self.request(world, judge, "set", item);
+        judge.say(|| format!("{} sets {item} with {id:?}", self.title()));
+    }
+
+    pub fn ask_roster(&mut self, world: &mut World, judge: &mut Judge) {
+        let id = self.request(world, judge, "get", "");
+        judge.say(|| format!("{} asks for the roster with {id:?}", self.title()));
+    }
+
+    fn request(
+        &mut self,
+        world: &mut World,
+        judge: &mut Judge,
+        verb: &str,
+        items: &str,
+    ) -> Option<String> {
+        let log = self.log()?;
+        self.asked += 1;
+        let id = format!("r{}.{}.{}", self.number, self.asked, judge.life);
+        let query = format!("<query xmlns='jabber:iq:roster'>{items}</query>");
+        self.write(world, &format!("<iq type='{verb}' id='{id}'>{query}</iq>"));
+        self.question(judge, id.clone(), log, false);
+        Some(id)
+    }
+
     pub fn request_ack(&mut self, world: &mut World) {
         if self.is_ready() && self.can_resume() {
             self.write(world, "<r xmlns='urn:xmpp:sm:3'/>");
@@ -402,6 +436,11 @@ impl Device {
             ("message", _) => judge.message(log, element),
             ("presence", _) => judge.presence(log, element),
             (_, Some("result" | "error")) => {
+                let roster = element.children();
+                let mut roster = roster.filter(|c| c.has_tag_name(("jabber:iq:roster", "query")));
+                if let (Some("result"), Some(query)) = (element.attribute("type"), roster.next()) {
+                    judge.roster(log, query);
+                }
                 judge.answered(log, element.attribute("id").unwrap_or_default());
             }
             _ => {

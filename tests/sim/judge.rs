@@ -78,6 +78,10 @@ pub struct Judge {
     pub keeps_always: bool,
     /// The disk failed or slept at some time.
     pub had_faults: bool,
+    /// Whom each account ever allowed to see it.
+    pub grants: BTreeSet<(usize, usize)>,
+    /// What each account's roster says of each other: the subscription.
+    pub rosters: BTreeMap<usize, BTreeMap<usize, String>>,
     /// Accounts whose messages can take only one way.
     pub single: Vec<bool>,
     pub is_loud: bool,
@@ -185,9 +189,17 @@ impl Judge {
         assert!(expected, "message {number} bounced for no reason");
     }
 
-    /// A presence of the own account came.
+    /// A presence came.
     pub fn presence(&mut self, session: usize, element: roxmltree::Node<'_, '_>) {
         let from = element.attribute("from").unwrap_or_default().to_string();
+        let (of, own) = (account_of(&from), self.sessions[session].account);
+        if element.attribute("type").is_none() && of != Some(own) {
+            let granted = of.is_some_and(|of| self.grants.contains(&(of, own)));
+            assert!(
+                granted,
+                "session {session} sees {from}, who never allowed it"
+            );
+        }
         let status = element
             .children()
             .find(|c| c.has_tag_name((CLIENT, "status")));
@@ -203,7 +215,47 @@ impl Judge {
             Some("unavailable") => {
                 view.remove(&from);
             }
+            Some("subscribe" | "subscribed" | "unsubscribe" | "unsubscribed") => {
+                assert!(!from.contains('/'), "{from} shows a resource");
+            }
+            // The store could not be read, or the roster not be written.
+            Some("error") if self.had_faults || of.is_none() => {}
             Some(other) => panic!("presence of type {other} came from {from}"),
+        }
+    }
+
+    /// A roster came whole.
+    pub fn roster(&mut self, session: usize, query: roxmltree::Node<'_, '_>) {
+        let items = query.children().filter(|item| item.is_element());
+        let items = items.filter_map(|item| {
+            let subscription = item.attribute("subscription").unwrap_or("none");
+            Some((
+                account_of(item.attribute("jid")?)?,
+                subscription.to_string(),
+            ))
+        });
+        let account = self.sessions[session].account;
+        self.rosters.insert(account, items.collect());
+    }
+
+    fn subscription(&self, of: usize, to: usize) -> &str {
+        let roster = self.rosters.get(&of);
+        roster
+            .and_then(|roster| roster.get(&to))
+            .map_or("none", String::as_str)
+    }
+
+    /// Both halves of every subscription are there, or neither.
+    fn halves_agree(&self) {
+        let accounts = self.single.len();
+        for (a, b) in (0..accounts).flat_map(|a| (0..accounts).map(move |b| (a, b))) {
+            let (ours, theirs) = (self.subscription(a, b), self.subscription(b, a));
+            let sees = matches!(ours, "to" | "both");
+            let is_seen = matches!(theirs, "from" | "both");
+            assert_eq!(
+                sees, is_seen,
+                "u{a} has {ours} to u{b}, u{b} has {theirs} to u{a}"
+            );
         }
     }
 
@@ -275,6 +327,7 @@ impl Judge {
                 question.session
             );
         }
+        self.halves_agree();
         self.everybody_sees_everybody();
     }
 
@@ -287,7 +340,11 @@ impl Judge {
             let own = self
                 .sessions
                 .iter()
-                .filter(|other| other.is_alive && other.account == at.account);
+                .filter(|other| other.is_alive)
+                .filter(|other| {
+                    let subscription = self.subscription(at.account, other.account);
+                    other.account == at.account || matches!(subscription, "to" | "both")
+                });
             let said: BTreeMap<String, String> = own
                 .filter_map(|other| Some((other.jid.clone(), other.status.clone()?)))
                 .collect();
@@ -302,6 +359,12 @@ fn in_order(newest: &mut BTreeMap<usize, usize>, from: usize, number: usize, ses
         before.is_none_or(|before| before < number),
         "message {number} came to session {session} behind {before:?} of the same sender"
     );
+}
+
+/// The account behind an address of the cast.
+fn account_of(jid: &str) -> Option<usize> {
+    let digits = jid.strip_prefix('u')?.split_once("@localhost")?.0;
+    digits.parse().ok()
 }
 
 fn number(element: roxmltree::Node<'_, '_>) -> usize {

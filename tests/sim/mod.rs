@@ -15,7 +15,10 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
 use stonechat::im::origin::ORIGIN;
+use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
+use stonechat::im::roster::ROSTER;
+use stonechat::im::subscription::REQUEST;
 use stonechat::jid::Jid;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
@@ -33,6 +36,9 @@ pub const TABLES: &[&Table] = &[
     &PENDING,
     &ORIGIN,
     &NUMBERS,
+    &OUTGOING,
+    &ROSTER,
+    &REQUEST,
 ];
 
 /// A connection of the world, as its client holds it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use stonechat::actor::rows::StoreError;
 use stonechat::base::Rng;
+use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
 use stonechat::jid::Jid;
 use stonechat::shard::Control;
@@ -115,7 +116,8 @@ impl Story {
     fn act(&mut self, crashes: bool, faults: bool) {
         let at = self.below(self.devices.len());
         match self.below(100) {
-            0..34 => self.chat(at),
+            0..24 => self.chat(at),
+            24..34 => self.befriend(at),
             34..40 => self.ask(at),
             40..47 => {
                 let priority = match self.below(9) {
@@ -199,6 +201,43 @@ impl Story {
             let device = &mut self.devices[at];
             device.send_message(&mut self.world, &mut self.judge, number, &address);
         }
+    }
+
+    fn befriend(&mut self, at: usize) {
+        if !self.devices[at].is_ready() {
+            return;
+        }
+        let own = self.devices[at].account;
+        let other = self.below(self.accounts);
+        let nobody = self.one_in(20);
+        let to = match nobody {
+            true => "nobody@localhost".to_string(),
+            false => format!("u{other}@localhost"),
+        };
+        if other == own {
+            return self.devices[at].ask_roster(&mut self.world, &mut self.judge);
+        }
+        let which = self.below(12);
+        let device = &mut self.devices[at];
+        let (world, judge) = (&mut self.world, &mut self.judge);
+        let act = match which {
+            0..4 => "subscribe",
+            4..8 => "subscribed",
+            8 => "unsubscribe",
+            9 => "unsubscribed",
+            10 => {
+                let item = format!("<item jid='{to}' name='n'><group>g</group></item>");
+                return device.set_item(world, judge, &item);
+            }
+            _ => {
+                let item = format!("<item jid='{to}' subscription='remove'/>");
+                return device.set_item(world, judge, &item);
+            }
+        };
+        if act == "subscribed" && !nobody {
+            judge.grants.insert((own, other));
+        }
+        device.send_subscription(world, judge, act, &to);
     }
 
     fn ask(&mut self, at: usize) {
@@ -368,6 +407,10 @@ impl Story {
             self.devices[at].send_presence(&mut self.world, &mut self.judge, Some(1));
         }
         self.calm();
+        if self.judge.had_faults {
+            // What was told while the disk failed is told again within the hour.
+            self.wait(3_700_000);
+        }
         // Sessions that nobody resumed end, after a ping where their connection still stands, and what they held
         // goes to others.
         self.wait(310_000);
@@ -378,6 +421,7 @@ impl Story {
             self.devices[at].request_ack(&mut self.world);
             self.devices[at].send_ack(&mut self.world);
             self.devices[at].ask(&mut self.world, &mut self.judge, None, false);
+            self.devices[at].ask_roster(&mut self.world, &mut self.judge);
         }
         self.calm();
         self.rest();
@@ -395,6 +439,7 @@ impl Story {
     fn rest(&self) {
         self.world.assert_rest();
         assert_eq!(self.world.row_count(&PENDING), 0, "rows are left");
+        assert_eq!(self.world.row_count(&OUTGOING), 0, "tells are left");
     }
 
     fn below(&mut self, bound: usize) -> usize {

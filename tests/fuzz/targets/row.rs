@@ -6,9 +6,11 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use stonechat::actor::rows::RowKey;
+use stonechat::actor::rows::{Row, RowKey};
+use stonechat::base::AccountId;
 use stonechat::im::credentials::{AccountRow, TombstoneRow};
-use stonechat::im::pending;
+use stonechat::im::roster::{Record, Roster};
+use stonechat::im::{outgoing, pending, subscription};
 use stonechat::jid::Jid;
 
 static HOST: LazyLock<Jid> = LazyLock::new(|| Jid::domain("localhost").expect("a domain"));
@@ -17,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&choice, bytes)) = data.split_first() else {
         return;
     };
-    match choice % 4 {
+    match choice % 7 {
         0 => {
             if let Ok(row) = AccountRow::decode(bytes) {
                 assert_eq!(row.encode(), bytes);
@@ -34,6 +36,27 @@ fuzz_target!(|data: &[u8]| {
                 let again = pending::encode(&stanza, 0);
                 assert!(pending::decode(&again, &HOST).is_some());
             }
+        }
+        3 => {
+            if let Some(stanza) = subscription::decode_request(bytes) {
+                assert!(!stanza.header.kind.name().is_empty());
+            }
+        }
+        4 | 5 => {
+            // A key of a length that the input chooses, and the value behind it.
+            let Some((&split, bytes)) = bytes.split_first() else {
+                return;
+            };
+            let (key, value) = bytes.split_at(usize::from(split).min(bytes.len()));
+            let row = Row {
+                key: RowKey::new(key),
+                value: value.to_vec(),
+            };
+            if let Some(Record::Item(item)) = Record::decode(&row) {
+                let roster = Roster::read(&[item.row(AccountId(0))], "localhost");
+                assert!(!item.is_kept() || roster.find(&item.jid, "localhost").is_some());
+            }
+            let _ = outgoing::decode(&row);
         }
         _ => {
             let number = pending::number(&RowKey::new(bytes));

@@ -1,0 +1,308 @@
+//! A roster item: its row in the store and its form on the wire (RFC 6121 section 2.1.2). Refuses to know when
+//! either is written.
+
+use std::sync::Arc;
+
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Table};
+use crate::base::{AccountId, limits};
+use crate::jid::Jid;
+use crate::xml::{escape_attribute, escape_text};
+
+use super::standing::Standing;
+
+/// A row for each contact, so that a change costs one row whatever the length of the roster; and one for what is
+/// true of the whole ([`Head`]). Reading the roster is one range.
+pub static ROSTER: Table = Table {
+    name: "roster",
+    durability: Durability::BeforeReply,
+    export: Export::WithAccount,
+    about: "Roster items; key: account id, then 0 for the head, or 1 and the contact's bare JID",
+};
+
+/// An item with all that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RosterItem {
+    /// Bare.
+    pub jid: Jid,
+    pub standing: Standing,
+    /// Version of the roster in which clients saw it change last; 0 if they never saw it.
+    pub version: u64,
+    /// "opaque to the server"; empty is none (section 2.4.1).
+    pub name: String,
+    pub groups: Vec<String>,
+}
+
+/// What is true of a roster as a whole. No row is a roster that was never changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Random: versions of a roster with another epoch mean nothing.
+    pub epoch: u32,
+    /// Removals up to this version are forgotten: nobody can be told what changed since an older one.
+    pub floor: u64,
+}
+
+/// What a row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    Head(Head),
+    Item(RosterItem),
+}
+
+impl RosterItem {
+    /// Somebody about whom nothing is known.
+    pub fn unknown(jid: Jid) -> RosterItem {
+        RosterItem {
+            jid,
+            standing: Standing::default(),
+            version: 0,
+            name: String::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// A row's value.
+    pub fn encode(&self) -> Arc<[u8]> {
+        let mut value = vec![ROW_VERSION, self.standing.bits()];
+        value.extend_from_slice(&self.version.to_be_bytes());
+        put_text(&mut value, &self.name);
+        for group in &self.groups {
+            put_text(&mut value, group);
+        }
+        value.into()
+    }
+
+    /// The item as it stands in the store.
+    pub fn row(&self, account: AccountId) -> Row {
+        Row {
+            key: key(account, &self.jid),
+            value: self.encode().to_vec(),
+        }
+    }
+
+    /// Bytes that it counts in the quota of its roster.
+    pub fn charge(&self) -> usize {
+        let groups: usize = self.groups.iter().map(|group| 2 + group.len()).sum();
+        self.jid.as_str().len() + 12 + self.name.len() + groups
+    }
+
+    /// What clients see of it; none where they see nothing. A "roster modification" (section 2.6.3) is a change of
+    /// this.
+    pub fn shown(&self) -> Option<(Standing, &str, &[String])> {
+        let standing = Standing {
+            pending_in: false,
+            ..self.standing
+        };
+        self.standing
+            .listed
+            .then_some((standing, self.name.as_str(), &self.groups[..]))
+    }
+
+    /// Appends its `<item/>`; one that is not listed was removed.
+    pub fn write(&self, xml: &mut Vec<u8>) {
+        xml.extend_from_slice(b"<item jid='");
+        escape_attribute(self.jid.as_str(), xml);
+        if !self.standing.listed {
+            xml.extend_from_slice(b"' subscription='remove'/>");
+            return;
+        }
+        if !self.name.is_empty() {
+            xml.extend_from_slice(b"' name='");
+            escape_attribute(&self.name, xml);
+        }
+        xml.extend_from_slice(b"' subscription='");
+        xml.extend_from_slice(self.standing.subscription().as_bytes());
+        // Section 2.1.2.2: "A server SHOULD include the 'ask' attribute".
+        if self.standing.ask {
+            xml.extend_from_slice(b"' ask='subscribe");
+        }
+        // Section 2.1.2.1: "A server SHOULD include the 'approved' attribute".
+        if self.standing.approved {
+            xml.extend_from_slice(b"' approved='true");
+        }
+        if self.groups.is_empty() {
+            xml.extend_from_slice(b"'/>");
+            return;
+        }
+        xml.extend_from_slice(b"'>");
+        for group in &self.groups {
+            xml.extend_from_slice(b"<group>");
+            escape_text(group, xml);
+            xml.extend_from_slice(b"</group>");
+        }
+        xml.extend_from_slice(b"</item>");
+    }
+}
+
+impl Head {
+    /// A row's value.
+    pub fn encode(self) -> Arc<[u8]> {
+        let mut value = vec![ROW_VERSION];
+        value.extend_from_slice(&self.epoch.to_be_bytes());
+        value.extend_from_slice(&self.floor.to_be_bytes());
+        value.into()
+    }
+}
+
+impl Record {
+    /// Reads a row; none if it is damaged.
+    pub fn decode(row: &Row) -> Option<Record> {
+        let (&kind, jid) = row.key.as_bytes().get(8..)?.split_first()?;
+        let (&version, rest) = row.value.split_first()?;
+        if version != ROW_VERSION {
+            return None;
+        }
+        if kind == HEAD {
+            let (epoch, rest) = rest.split_first_chunk::<4>()?;
+            return Some(Record::Head(Head {
+                epoch: u32::from_be_bytes(*epoch),
+                floor: u64::from_be_bytes(rest.try_into().ok()?),
+            }));
+        }
+        let jid = Jid::parse(std::str::from_utf8(jid).ok()?).ok()?;
+        decode_item(jid, rest).map(Record::Item)
+    }
+}
+
+/// An item from its row's value; none if that is damaged.
+pub fn decode_value(jid: Jid, value: &[u8]) -> Option<RosterItem> {
+    let (&version, rest) = value.split_first()?;
+    (version == ROW_VERSION)
+        .then(|| decode_item(jid, rest))
+        .flatten()
+}
+
+fn decode_item(jid: Jid, rest: &[u8]) -> Option<RosterItem> {
+    let (&bits, rest) = rest.split_first()?;
+    let (version, rest) = rest.split_first_chunk::<8>()?;
+    let (name, mut rest) = take_text(rest)?;
+    let mut groups = Vec::new();
+    while !rest.is_empty() {
+        let (group, behind) = take_text(rest)?;
+        groups.push(group);
+        rest = behind;
+    }
+    Some(RosterItem {
+        jid: jid.to_bare(),
+        standing: Standing::from_bits(bits)?,
+        version: u64::from_be_bytes(*version),
+        name,
+        groups,
+    })
+}
+
+/// The key of a contact's row.
+pub fn key(account: AccountId, jid: &Jid) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes())
+        .then(&[ITEM])
+        .then(jid.bare_str().as_bytes())
+}
+
+/// The key of the head's row.
+pub fn head_key(account: AccountId) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes()).then(&[HEAD])
+}
+
+/// All rows of a roster.
+pub fn range(account: AccountId) -> RowRange {
+    let end = RowKey::new(&account.0.to_be_bytes()).then(&[ITEM + 1]);
+    RowRange {
+        from: head_key(account),
+        to: end,
+        count_max: usize::MAX,
+        // The quota keeps it below; what a lowered quota left above it is read, too.
+        bytes_max: limits::ROSTER_READ_BYTES_MAX,
+    }
+}
+
+/// Names and groups are bounded far below 64 KiB ([`limits::ROSTER_NAME_BYTES_MAX`]).
+fn put_text(value: &mut Vec<u8>, text: &str) {
+    let len = u16::try_from(text.len()).expect("bounded where it entered");
+    value.extend_from_slice(&len.to_be_bytes());
+    value.extend_from_slice(text.as_bytes());
+}
+
+fn take_text(rest: &[u8]) -> Option<(String, &[u8])> {
+    let (len, rest) = rest.split_first_chunk::<2>()?;
+    let (text, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+    Some((String::from_utf8(text.to_vec()).ok()?, rest))
+}
+
+const ROW_VERSION: u8 = 1;
+const HEAD: u8 = 0;
+const ITEM: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nurse() -> RosterItem {
+        RosterItem {
+            jid: Jid::parse("nurse@example.com").expect("valid"),
+            standing: Standing {
+                to: true,
+                listed: true,
+                ..Standing::default()
+            },
+            version: 42,
+            name: "Nurse & 'co'".into(),
+            groups: vec!["Servants".into(), "<Capulet>".into()],
+        }
+    }
+
+    fn xml(item: &RosterItem) -> String {
+        let mut xml = Vec::new();
+        item.write(&mut xml);
+        String::from_utf8(xml).expect("written from strings")
+    }
+
+    #[test]
+    fn an_item_is_read_as_it_was_written() {
+        let item = nurse();
+        assert_eq!(
+            Record::decode(&item.row(AccountId(7))),
+            Some(Record::Item(item))
+        );
+        let head = Head { epoch: 1, floor: 2 };
+        let row = Row {
+            key: head_key(AccountId(7)),
+            value: head.encode().to_vec(),
+        };
+        assert_eq!(Record::decode(&row), Some(Record::Head(head)));
+    }
+
+    #[test]
+    fn a_row_that_was_cut_is_no_item() {
+        let whole = nurse().row(AccountId(7));
+        let lengths: Vec<usize> = (0..whole.value.len())
+            .filter(|&len| {
+                let value = whole.value[..len].to_vec();
+                let key = whole.key.clone();
+                Record::decode(&Row { key, value }).is_some()
+            })
+            .collect();
+        // Behind the name, and behind its first group: as good as whole.
+        assert_eq!(lengths.len(), 2);
+    }
+
+    #[test]
+    fn an_item_is_escaped_and_says_what_the_server_knows() {
+        assert_eq!(
+            xml(&nurse()),
+            "<item jid='nurse@example.com' name='Nurse &amp; &apos;co&apos;' subscription='to'>\
+             <group>Servants</group><group>&lt;Capulet&gt;</group></item>"
+        );
+        let mut asked = RosterItem::unknown(Jid::parse("romeo@example.net").expect("valid"));
+        asked.standing.listed = true;
+        asked.standing.ask = true;
+        asked.standing.approved = true;
+        assert_eq!(
+            xml(&asked),
+            "<item jid='romeo@example.net' subscription='none' ask='subscribe' approved='true'/>"
+        );
+        asked.standing = Standing::default();
+        assert_eq!(
+            xml(&asked),
+            "<item jid='romeo@example.net' subscription='remove'/>"
+        );
+    }
+}

@@ -1,0 +1,328 @@
+//! The contacts of a resident account in one block of bytes: who they are and what stands between, 14 bytes for a
+//! typical one. Names and groups stay in the store until somebody asks for them.
+
+use crate::actor::rows::Row;
+use crate::jid::Jid;
+
+use super::item::{Head, Record, RosterItem};
+use super::standing::{COUNT, Standing};
+
+/// A roster without names and groups.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    packed: Box<[u8]>,
+    pub head: Head,
+    /// The latest; never below `head.floor`.
+    pub version: u64,
+    pub counts: Counts,
+}
+
+/// What quotas are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Items that the user sees.
+    pub listed: u32,
+    /// Requests that wait for the user's answer.
+    pub pending_in: u32,
+    /// Items that are remembered because they were removed.
+    pub removed: u32,
+    /// Bytes of everything in the store.
+    pub bytes: usize,
+}
+
+/// A contact in a [`Roster`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact<'a> {
+    pub standing: Standing,
+    /// See [`RosterItem::version`].
+    pub version: u64,
+    /// The address, or its localpart when it is one of the account's own domain.
+    text: &'a str,
+    is_neighbour: bool,
+}
+
+impl Roster {
+    /// The roster that these rows are, of an account of `domain`. Damaged rows are logged and left out.
+    pub fn read(rows: &[Row], domain: &str) -> Roster {
+        let mut roster = Roster::default();
+        let mut packed = Vec::new();
+        for row in rows {
+            match Record::decode(row) {
+                Some(Record::Head(head)) => {
+                    roster.head = head;
+                    roster.version = roster.version.max(head.floor);
+                }
+                Some(Record::Item(item)) => {
+                    roster.version = roster.version.max(item.version);
+                    roster.counts.add(&item);
+                    pack(&mut packed, domain, &item.jid, item.standing, item.version);
+                }
+                None => log::error!("roster_row_damaged key={:?}", row.key),
+            }
+        }
+        roster.packed = packed.into();
+        roster
+    }
+
+    /// Everybody, in no order that means anything.
+    pub fn contacts(&self) -> impl Iterator<Item = Contact<'_>> {
+        let mut rest = &self.packed[..];
+        std::iter::from_fn(move || {
+            let (contact, behind) = unpack(rest)?;
+            rest = behind;
+            Some(contact)
+        })
+    }
+
+    /// What is known of this address, if anything is.
+    pub fn find(&self, jid: &Jid, domain: &str) -> Option<Contact<'_>> {
+        let (text, is_neighbour) = short(jid, domain);
+        self.contacts()
+            .find(|contact| contact.is_neighbour == is_neighbour && contact.text == text)
+    }
+
+    /// The standing of this address.
+    pub fn standing(&self, jid: &Jid, domain: &str) -> Standing {
+        let contact = self.find(jid, domain);
+        contact.map_or_else(Standing::default, |contact| contact.standing)
+    }
+
+    /// This roster with `new` in place of `old`, which is what the store knows of the same contact now.
+    pub fn with(&self, domain: &str, old: Option<&RosterItem>, new: &RosterItem) -> Roster {
+        let mut counts = self.counts;
+        if let Some(old) = old {
+            counts.remove(old);
+        }
+        let (text, is_neighbour) = short(&new.jid, domain);
+        let mut packed = Vec::with_capacity(self.packed.len() + text.len() + 8);
+        let mut is_kept = new.is_kept();
+        for contact in self.contacts() {
+            if contact.text != text || contact.is_neighbour != is_neighbour {
+                pack_contact(&mut packed, &contact);
+            } else if std::mem::take(&mut is_kept) {
+                pack(&mut packed, domain, &new.jid, new.standing, new.version);
+            }
+        }
+        if is_kept {
+            pack(&mut packed, domain, &new.jid, new.standing, new.version);
+        }
+        if new.is_kept() {
+            counts.add(new);
+        }
+        Roster {
+            packed: packed.into(),
+            head: self.head,
+            version: self.version.max(new.version),
+            counts,
+        }
+    }
+
+    /// The removed item that is remembered longest.
+    pub fn oldest_removed(&self) -> Option<Contact<'_>> {
+        self.contacts()
+            .filter(|contact| !contact.standing.listed && contact.version > 0)
+            .min_by_key(|contact| contact.version)
+    }
+
+    /// The version that clients are told (section 2.1.1: "MUST be treated by the client as opaque").
+    pub fn ver(&self, version: u64) -> String {
+        format!("{:08x}-{version}", self.head.epoch)
+    }
+
+    /// The version that `ver` names, if what changed since can be told.
+    pub fn known(&self, ver: &str) -> Option<u64> {
+        let (epoch, version) = ver.split_once('-')?;
+        let version: u64 = version.parse().ok()?;
+        let is_known = u32::from_str_radix(epoch, 16).ok()? == self.head.epoch
+            && (self.head.floor..=self.version).contains(&version);
+        is_known.then_some(version)
+    }
+
+    /// Bytes of memory beside the struct itself.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed.len()
+    }
+}
+
+impl RosterItem {
+    /// Whether there is anything to remember about it.
+    pub fn is_kept(&self) -> bool {
+        self.version > 0 || self.standing != Standing::default()
+    }
+
+    fn is_removed(&self) -> bool {
+        !self.standing.listed && self.version > 0
+    }
+}
+
+impl Counts {
+    fn add(&mut self, item: &RosterItem) {
+        self.listed += u32::from(item.standing.listed);
+        self.pending_in += u32::from(item.standing.pending_in);
+        self.removed += u32::from(item.is_removed());
+        self.bytes += item.charge();
+    }
+
+    fn remove(&mut self, item: &RosterItem) {
+        self.listed -= u32::from(item.standing.listed);
+        self.pending_in -= u32::from(item.standing.pending_in);
+        self.removed -= u32::from(item.is_removed());
+        self.bytes -= item.charge();
+    }
+}
+
+impl Contact<'_> {
+    /// The bare address.
+    pub fn jid(&self, domain: &str) -> Option<Jid> {
+        // Prepared when it was stored.
+        match self.is_neighbour {
+            true => Jid::from_parts(Some(self.text), domain, None).ok(),
+            false => Jid::parse(self.text).ok(),
+        }
+    }
+}
+
+fn short<'a>(jid: &'a Jid, domain: &str) -> (&'a str, bool) {
+    match jid.localpart() {
+        Some(localpart) if jid.domainpart() == domain => (localpart, true),
+        _ => (jid.bare_str(), false),
+    }
+}
+
+fn pack(packed: &mut Vec<u8>, domain: &str, jid: &Jid, standing: Standing, version: u64) {
+    let (text, is_neighbour) = short(jid, domain);
+    pack_contact(
+        packed,
+        &Contact {
+            standing,
+            version,
+            text,
+            is_neighbour,
+        },
+    );
+}
+
+/// One byte of flags, the version and the text's length as LEB128, the text.
+fn pack_contact(packed: &mut Vec<u8>, contact: &Contact<'_>) {
+    packed.push(contact.standing.bits() | u8::from(contact.is_neighbour) << COUNT);
+    pack_number(packed, contact.version);
+    pack_number(packed, contact.text.len() as u64);
+    packed.extend_from_slice(contact.text.as_bytes());
+}
+
+fn pack_number(packed: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        packed.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    packed.push(number as u8);
+}
+
+fn unpack(rest: &[u8]) -> Option<(Contact<'_>, &[u8])> {
+    let (&flags, rest) = rest.split_first()?;
+    let (version, rest) = unpack_number(rest)?;
+    let (len, rest) = unpack_number(rest)?;
+    let (text, rest) = rest.split_at_checked(len as usize)?;
+    let contact = Contact {
+        standing: Standing::from_bits(flags & !(1 << COUNT))?,
+        version,
+        text: std::str::from_utf8(text).ok()?,
+        is_neighbour: flags & 1 << COUNT != 0,
+    };
+    Some((contact, rest))
+}
+
+fn unpack_number(mut rest: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, behind) = rest.split_first()?;
+        rest = behind;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((number, rest));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(jid: &str, version: u64) -> RosterItem {
+        let mut item = RosterItem::unknown(Jid::parse(jid).expect("valid"));
+        item.standing.listed = true;
+        item.version = version;
+        item
+    }
+
+    #[test]
+    fn a_roster_changes_item_by_item() {
+        let mut roster = Roster::default();
+        let (nurse, romeo) = (item("nurse@example.com", 1), item("romeo@example.net", 300));
+        for item in [&nurse, &romeo] {
+            roster = roster.with("example.com", None, item);
+        }
+        assert_eq!((roster.version, roster.counts.listed), (300, 2));
+        let jids: Vec<_> = roster.contacts().map(|c| c.jid("example.com")).collect();
+        assert_eq!(jids, [Some(nurse.jid.clone()), Some(romeo.jid.clone())]);
+
+        let mut lover = romeo.clone();
+        lover.standing.to = true;
+        lover.version = 301;
+        roster = roster.with("example.com", Some(&romeo), &lover);
+        assert!(roster.standing(&romeo.jid, "example.com").to);
+        assert_eq!(
+            roster.find(&romeo.jid, "example.com").map(|c| c.version),
+            Some(301)
+        );
+
+        let mut gone = nurse.clone();
+        gone.standing.listed = false;
+        gone.version = 302;
+        roster = roster.with("example.com", Some(&nurse), &gone);
+        assert_eq!((roster.counts.listed, roster.counts.removed), (1, 1));
+        let oldest = roster.oldest_removed().and_then(|c| c.jid("example.com"));
+        assert_eq!(oldest, Some(nurse.jid.clone()));
+        let mut forgotten = gone.clone();
+        forgotten.version = 0;
+        roster = roster.with("example.com", Some(&gone), &forgotten);
+        assert_eq!(roster.find(&nurse.jid, "example.com"), None);
+        assert_eq!(roster.counts.removed, 0);
+        assert_eq!(roster.counts.bytes, lover.charge());
+    }
+
+    #[test]
+    fn versions_of_another_roster_or_of_forgotten_times_are_not_known() {
+        let mut roster = Roster::default().with("example.com", None, &item("a@example.com", 9));
+        roster.head = Head {
+            epoch: 0xfeed,
+            floor: 4,
+        };
+        for version in [4, 7, 9] {
+            assert_eq!(roster.known(&roster.ver(version)), Some(version));
+        }
+        for unknown in [
+            "",
+            "9",
+            "-",
+            "0000feed-3",
+            "0000feed-10",
+            "0000beef-9",
+            "x-9",
+            "0000feed-",
+        ] {
+            assert_eq!(roster.known(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn fifty_neighbours_take_less_than_a_kilobyte() {
+        let mut roster = Roster::default();
+        for number in 0..50 {
+            let jid = format!("user-{number:04}@example.com");
+            roster = roster.with("example.com", None, &item(&jid, 1 + number));
+        }
+        assert!(roster.packed_bytes() < 700, "{}", roster.packed_bytes());
+    }
+}
