@@ -142,4 +142,4 @@ const AMPLIFICATION_MAX: f64 = 8.0;
 /// Where a character of one byte is written with four to six, or a prefix stands for a namespace, the normal form is as
 /// many times as long; the scratch that cannot know it beforehand doubles on the way there, and the stanza keeps it once.
 /// That share remains: clients are owed the same text that was sent, and what is written is counted as what waits.
-const EXPANSION_MAX: f64 = 32.0;
+const EXPANSION_MAX: f64 = 26.0;
