@@ -5,6 +5,7 @@ mod bounds;
 mod cell;
 mod control;
 mod deliver;
+mod drain;
 mod ended;
 mod flood;
 mod held;
