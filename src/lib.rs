@@ -79,7 +79,9 @@
 //! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
 //! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
 //! (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
-//! then. So resumption (XEP-0198) is a look-up in one account, without a message or a race.
+//! then. Before, it is read in pieces of [`base::limits::READ_UNPROVED_BYTES`], and not at all while an attempt has no
+//! verdict ([`shard::Shard::lets_go`]): a stranger costs little memory, and guessing behind a guess buys nothing. So
+//! resumption (XEP-0198) is a look-up in one account, without a message or a race.
 //!
 //! # Layers
 //!
@@ -260,7 +262,7 @@
 //!   (`shard/overfull.rs`), and in a full mailbox. The exception for `muc#user` holds for entities that the session told
 //!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
-//!   another worker may have room. [`worker::Hold::Overload`] is there for whoever watches the process; nobody does.
+//!   another worker may have room.
 //! - **Names**: `engine/` does not exist as long as nothing is shared; `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
