@@ -203,6 +203,8 @@
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
+//! - A server that stops reads nothing more, waits until what it has read is settled, and says the count before the
+//!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading.
 //!
 //! # Timers
