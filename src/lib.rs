@@ -79,7 +79,9 @@
 //! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
 //! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
 //! (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
-//! then. So resumption (XEP-0198) is a look-up in one account, without a message or a race.
+//! then. Before, it is read in pieces of [`base::limits::READ_UNPROVED_BYTES`], and not at all while an attempt has no
+//! verdict ([`shard::Shard::lets_go`]): a stranger costs little memory, and guessing behind a guess buys nothing. So
+//! resumption (XEP-0198) is a look-up in one account, without a message or a race.
 //!
 //! # Layers
 //!
@@ -209,6 +211,8 @@
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
+//! - A server that stops reads nothing more, waits until what it has read is settled, and says the count before the
+//!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading.
 //!
 //! # Timers
@@ -268,7 +272,7 @@
 //!   (`shard/overfull.rs`), and in a full mailbox. The exception for `muc#user` holds for entities that the session told
 //!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
-//!   another worker may have room. [`worker::Hold::Overload`] is there for whoever watches the process; nobody does.
+//!   another worker may have room.
 //! - **Names**: `engine/` does not exist as long as nothing is shared; `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.

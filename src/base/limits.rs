@@ -192,6 +192,9 @@ pub const LOAD_LOGINS_PERCENT: usize = 70;
 pub const LOAD_FLOODS_PERCENT: usize = 85;
 /// From here the slowest readers lose their connections.
 pub const LOAD_READERS_PERCENT: usize = 90;
+/// How long nobody is looked for who could be shed, where there was nobody: a look visits all streams and sessions of
+/// the worker, which takes milliseconds with a hundred thousand.
+pub const LOAD_NOBODY_MS: u64 = 100;
 /// From here sockets are not read.
 pub const LOAD_SOCKETS_PERCENT: usize = 97;
 

@@ -30,11 +30,6 @@ impl Sequence {
     pub const fn count_in(ms: u64) -> u64 {
         ms << COUNTER_BITS
     }
-
-    /// The wall clock's milliseconds at which `number` was given, roughly.
-    pub fn wall_ms_of(number: u64) -> u64 {
-        number >> COUNTER_BITS
-    }
 }
 
 /// A million numbers in one millisecond before the time runs ahead of itself.
@@ -56,7 +51,7 @@ mod tests {
             wall_ms: 1_000,
         });
         assert!(early > late);
-        assert_eq!(Sequence::wall_ms_of(late), 2_000);
+        assert_eq!(late, Sequence::count_in(2_000));
     }
 
     #[test]

@@ -54,7 +54,8 @@ pub struct Server {
     /// Whether each worker stays on a core of its own.
     /// reload: restart
     pub pin: bool,
-    /// How long a stopping server waits for its clients to take their goodbye.
+    /// How long a stopping server waits for its clients to take their goodbye. Up to half of it is for what they sent
+    /// before to become durable, so that they are told.
     /// reload: live
     pub drain_timeout: Duration,
     /// Memory for everything that waits in queues, shared out equally to the workers. As it fills, new logins wait,

@@ -18,6 +18,6 @@ pub use file::{
     ListenerKind, Log, ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion,
     WhenFull,
 };
-pub use host::{Certificate, Config, HostConfig};
+pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use place::{ConfigError, Places};
 pub use reference::{Reload, Section, reference, sections};

@@ -122,7 +122,7 @@ impl Shard {
         }
     }
 
-    /// RFC 6120 section 4.9.3.22, or 4.9.3.19 where the operator named another server.
+    /// RFC 6120 section 4.9.3.20, or 4.9.3.19 where the operator named another server.
     pub(super) fn farewell(&self) -> StreamError {
         let other = &self.config.server.see_other_host;
         let condition = if other.is_empty() {
