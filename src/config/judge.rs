@@ -69,6 +69,7 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             plain: host.auth.plain,
             external: host.auth.external,
             anonymous: host.auth.anonymous,
+            archive: host.archive.clone(),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
             } else {

@@ -45,6 +45,8 @@ impl Shard {
 
     /// Asks for the next rows when the stream has room for them.
     pub(super) fn advance_flood(&mut self, now: Now, actor: ActorKey, id: SessionId) {
+        // What makes room for kept messages makes room for long answers.
+        self.run_asides(now, actor);
         let full = self.pressure() >= Pressure::Floods;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
@@ -156,6 +158,7 @@ impl Shard {
         }
         // What did not fit into the backlog was kept and comes next.
         self.deliver_missed(now, actor, id);
+        self.run_asides(now, actor);
     }
 }
 
