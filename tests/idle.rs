@@ -9,6 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use sim::{Habits, World};
+use stonechat::actor::Answer;
+use stonechat::actor::rows::Write;
+use stonechat::base::AccountId;
+use stonechat::im::roster::{ROSTER, RosterItem, Standing};
+use stonechat::jid::Jid;
+use stonechat::store::Request;
 
 /// The system's allocator, with a count of the bytes that are in use.
 struct Counting;
@@ -73,6 +79,52 @@ fn an_idle_session_costs_the_core_little() {
     }
     let each = (IN_USE.load(Ordering::Relaxed) - before) / MANY;
     assert!(each <= SESSION_BYTES_MAX, "{each} bytes");
+
+    // The same with a roster, which stands in the store before.
+    let names: Vec<String> = (0..2 * MANY).map(|n| format!("known{n:05}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        world.register(name, "secret");
+        befriend(&mut world, (FEW + MANY + number + 1) as u64);
+    }
+    for name in &names[..MANY] {
+        log_in(&mut world, name);
+    }
+    let before = IN_USE.load(Ordering::Relaxed);
+    for name in &names[MANY..] {
+        log_in(&mut world, name);
+    }
+    let known = (IN_USE.load(Ordering::Relaxed) - before) / MANY;
+    assert!(
+        (each + 500..=KNOWN_BYTES_MAX).contains(&known),
+        "{known} bytes with a roster, {each} without"
+    );
+}
+
+/// Gives an account fifty contacts with a name and a group each.
+fn befriend(world: &mut World, account: u64) {
+    let write = |number: usize| {
+        let jid = format!("contact-{number:03}@localhost");
+        let mut item = RosterItem::unknown(Jid::parse(&jid).expect("valid"));
+        item.name = format!("Contact of number {number}");
+        item.groups = vec!["Friends".to_string()];
+        item.version = number as u64 + 1;
+        item.standing = Standing {
+            to: true,
+            from: true,
+            listed: true,
+            ..Standing::default()
+        };
+        let row = item.row(AccountId(account));
+        Write::Put {
+            table: &ROSTER,
+            key: row.key,
+            value: row.value.into(),
+        }
+    };
+    let writes = (0..50).map(write).collect();
+    let mut store = world.store.lock();
+    assert!(matches!(store.apply(Request::Save(writes)), Answer::Saved));
+    store.sync().expect("no fault is set");
 }
 
 /// Both powers of two, so that tables that double have doubled equally often.
@@ -80,3 +132,5 @@ const FEW: usize = 128;
 const MANY: usize = 128;
 /// The simulated connection's own 200 included.
 const SESSION_BYTES_MAX: usize = 1_700;
+/// With fifty contacts: names and groups stay in the store.
+const KNOWN_BYTES_MAX: usize = 2_700;

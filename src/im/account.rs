@@ -30,10 +30,19 @@ pub struct Account {
     pub origins: Option<Box<Origins>>,
     /// What is remembered of its archive; none until somebody asked.
     pub archive: Option<Box<Archive>>,
-    /// None until somebody asked.
+    /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
-    /// The store may hold another.
-    is_roster_stale: bool,
+    freshness: Freshness,
+}
+
+/// How what is held of the roster relates to what the store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freshness {
+    /// Nobody asked yet.
+    Unread,
+    Current,
+    /// A commit was refused, or the account may be another.
+    Doubtful,
 }
 
 /// How much is kept for an account.
@@ -117,7 +126,7 @@ impl Account {
             origins: None,
             archive: None,
             roster: None,
-            is_roster_stale: false,
+            freshness: Freshness::Unread,
         }
     }
 
@@ -156,15 +165,17 @@ impl Account {
         self.tally = None;
         self.origins = None;
         self.archive = None;
-        self.is_roster_stale = true;
+        self.freshness = Freshness::Doubtful;
     }
 
     /// The roster, if it was read and is what the store holds.
-    pub fn roster(&self) -> Option<&Arc<Roster>> {
-        self.roster.as_ref().filter(|_| !self.is_roster_stale)
+    pub fn roster(&self) -> Option<Arc<Roster>> {
+        let is_current = self.freshness == Freshness::Current;
+        is_current.then(|| self.roster.clone().unwrap_or_default())
     }
 
-    /// The roster as it was when it was last known: who was told of something is told of its end.
+    /// The roster as it was when it was last known, if there was anybody in it: who was told of something is told of
+    /// its end.
     pub fn last_roster(&self) -> Option<&Roster> {
         self.roster.as_deref()
     }
@@ -236,8 +247,8 @@ impl Account {
                 }
             }
             Change::Roster(roster) => {
-                self.roster = Some(roster);
-                self.is_roster_stale = false;
+                self.roster = Some(roster).filter(|roster| **roster != Roster::default());
+                self.freshness = Freshness::Current;
             }
             Change::Ended(id) => self.sessions.retain(|session| session.id != id),
             // The engine's: it holds the cursor, and reads what is trimmed.

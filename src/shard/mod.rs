@@ -6,6 +6,7 @@ mod bounds;
 mod cell;
 mod control;
 mod deliver;
+mod drain;
 mod ended;
 mod flood;
 mod held;

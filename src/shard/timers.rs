@@ -26,6 +26,8 @@ enum Owner {
     Actor(ActorKey),
     /// What has to be swept out of the store.
     Sweep,
+    /// The farewell of a server that shuts down.
+    Drain,
 }
 
 impl Timers {
@@ -42,6 +44,11 @@ impl Timers {
     /// Somebody has to sweep then.
     pub fn arm_sweep(&mut self, at_ms: u64) {
         self.due.insert((at_ms, Owner::Sweep));
+    }
+
+    /// The farewell is said then at the latest.
+    pub fn arm_drain(&mut self, at_ms: u64) {
+        self.due.insert((at_ms, Owner::Drain));
     }
 
     fn pop(&mut self, now: Now) -> Option<Owner> {
@@ -62,6 +69,7 @@ impl Shard {
                 Owner::Stream(key) => self.stream_due(now, key),
                 Owner::Actor(actor) => self.actor_due(now, actor),
                 Owner::Sweep => self.sweep_due(now),
+                Owner::Drain => self.advance_drain(now),
             }
         }
     }

@@ -124,6 +124,10 @@ impl From<XmlError> for StreamError {
                 StreamCondition::NotWellFormed,
                 "This is not well-formed XML",
             ),
+            XmlError::NotPortable => (
+                StreamCondition::PolicyViolation,
+                "A name has characters that not every parser takes",
+            ),
             XmlError::Restricted => (
                 StreamCondition::RestrictedXml,
                 "No comments, processing instructions, DTDs or entities of one's own",

@@ -177,6 +177,7 @@ class Prosody(Server):
         "priority-change",  # offline messages go out at the first presence only
         "limits",  # XEP-0478
         "archive",  # mod_mam is not switched on
+        "named-errors",  # not-well-formed for whatever it refuses
     })
 
     def __init__(self, work):

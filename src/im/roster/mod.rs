@@ -36,7 +36,7 @@ pub use standing::Standing;
 /// Parks until it was read; rejects when there is no such account.
 pub fn load(turn: &mut Turn<'_, Account>) -> Result<Arc<Roster>, Stop> {
     if let Some(roster) = turn.actor.roster() {
-        return Ok(Arc::clone(roster));
+        return Ok(roster);
     }
     if turn.actor.anonymous {
         return Ok(Arc::default());
