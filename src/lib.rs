@@ -30,7 +30,8 @@
 //! 4. [`actor`]: the contract. How a handler runs, what it may wait for, what it may cause.
 //! 5. [`im`]: accounts, sessions, rosters, subscriptions, presence, messages, what is kept for whom (RFC 6121).
 //! 6. [`stream`]: the endpoint of a client's stream (RFC 6120), SASL under both of its profiles.
-//! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names.
+//! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names. What several of them
+//!    stand on is in [`engine`].
 //! 8. [`shard`]: the composition. `input.rs`, `output.rs` and [`shard::PIPELINES`] fit on a screen each.
 //! 9. [`store`], [`auth`], [`audit`]: servants that may wait for a disk or a derivation, asked in writing.
 //! 10. [`worker`]: sockets, TLS, channels between workers, the loop.
@@ -94,7 +95,7 @@
 //! | 3 | [`stanza`], [`config`] | what a stanza causes; files |
 //! | 4 | [`actor`] | any protocol; who carries effects out |
 //! | 5 | [`im`], [`stream`] | how bytes became a stanza; accounts |
-//! | 6 | `engine` (later) | |
+//! | 6 | [`engine`] | any feature; who carries effects out |
 //! | 7 | [`features`] | each other; the shard |
 //! | 8 | [`shard`] | sockets, threads, files, clocks |
 //! | | *the operating system begins here* | |
@@ -132,6 +133,11 @@
 //! half-happens; the same makes a panic in a turn harmless (`attempt` catches it, the stanza is answered with
 //! `internal-server-error`, the third within a minute ends the account's sessions). A turn runs at most
 //! [`base::limits::TURN_RUNS_MAX`] times. While it is parked the mailbox waits behind it, which keeps the order.
+//!
+//! A request that only reads leaves the mailbox, which goes on ([`actor::Stop::Aside`], `shard/aside.rs`): it runs in
+//! steps, each of them a run like any other, with the progress of those before it as a value
+//! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
+//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
 //!
 //! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters and subscriptions).
 //! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
@@ -208,6 +214,10 @@
 //!   own account's mailbox is answered when its turn comes.
 //! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by
 //!   its sender and origin-id (XEP-0359) for 24 hours ([`im::origin`]) and stored once ([`actor::Stop::Done`]).
+//! - What both archives keep of a message (XEP-0313, [`engine::archive`]) is part of the promise: the recipient's rows are
+//!   in the save of its pending row, and a sender's own rows are awaited beside them
+//!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
+//!   that nobody keeps leaves the disk whole (`shard/sweep.rs`).
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
@@ -273,14 +283,19 @@
 //!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
 //!   another worker may have room.
-//! - **Names**: `engine/` does not exist as long as nothing is shared; `wheel.rs` and `queue.rs` of `base` never
+//! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a
+//!   handler is written as any other is, and reads with the same functions.
+//! - **The archive row is not the pending row.** A message has both while no client has acknowledged it; most pending
+//!   rows come and go before the store writes, so the second copy costs memory for a moment. The marker that would
+//!   refer to the archive's row is not built.
+//! - **Names**: `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
 //! - **Scenarios run on four stages, not three**: one and four workers simulated, STARTTLS, direct TLS.
 //!
 //! Not built yet, because nothing needs it so far:
 //!
-//! - `Side`, the detached read of one IQ beside the mailbox; `Effects::timer` and `Effects::archive`.
+//! - `Effects::timer` and `Effects::archive`.
 //! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
 
 pub mod base;
@@ -295,6 +310,8 @@ pub mod actor;
 
 pub mod im;
 pub mod stream;
+
+pub mod engine;
 
 pub mod features;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, Listener, Log, Roster, Server, Sm, Store, Tls,
+    Audit, Auth, C2s, Delivery, File, HostArchive, Listener, Log, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -47,6 +47,8 @@ pub struct HostConfig {
     pub scram: &'static [ScramHash],
     /// PBKDF2 iterations of new keys: the host's own choice or the server's.
     pub scram_iterations: u32,
+    /// What is archived, and how long and how much of it is kept.
+    pub archive: HostArchive,
 }
 
 /// Which digest a SCRAM mechanism stands on.

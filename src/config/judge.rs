@@ -70,6 +70,7 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             external: host.auth.external,
             anonymous: host.auth.anonymous,
             scram: ScramHash::ALL,
+            archive: host.archive.clone(),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
             } else {

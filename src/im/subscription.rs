@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
@@ -30,6 +30,7 @@ pub static REQUEST: Table = Table {
     name: "request",
     durability: Durability::BeforeReply,
     export: Export::WithAccount,
+    slices: Slices::Whole,
     about: "Subscription requests that the user has not answered; key: account id, the requester's bare JID",
 };
 

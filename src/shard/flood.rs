@@ -40,6 +40,8 @@ impl Shard {
 
     /// Asks for the next rows when the stream has room for them.
     pub(super) fn advance_flood(&mut self, now: Now, actor: ActorKey, id: SessionId) {
+        // What makes room for kept messages makes room for long answers.
+        self.run_asides(now, actor);
         let full = self.pressure() >= Pressure::Floods;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
@@ -161,6 +163,7 @@ impl Shard {
             return self.advance_flood(now, actor, id);
         }
         self.end_pass(now, actor, id);
+        self.run_asides(now, actor);
     }
 
     /// The cursor is at its end. If more was kept meanwhile it goes on there, else the flood is over.

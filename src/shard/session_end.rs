@@ -222,6 +222,7 @@ impl Shard {
     pub(super) fn forget_session(&mut self, actor: ActorKey, id: SessionId) {
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.account.apply(crate::im::Change::Ended(id));
+            cell.asides.retain(|aside| aside.session != id);
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Shard {
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
     pub(super) next_session: u64,
+    /// Number of the last request that left a mailbox.
+    pub(super) next_aside: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
     next_trace: u64,
@@ -130,6 +132,7 @@ impl Shard {
             sockets_wait: false,
             drain: Drain::None,
             next_session: 0,
+            next_aside: 0,
             outdated: BTreeMap::new(),
             next_trace: 0,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, RowKey, StoreError, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
 use crate::actor::{Answer, Catalog, Feature, IqRoute, Outcome, Ticket, Turn};
 use crate::base::{ActorKey, AddressPrefix, HashSeed, Now, SessionId, StreamKey};
 use crate::config::{Outside, load};
@@ -29,6 +29,7 @@ pub static CAREFUL: Table = Table {
     name: "careful",
     durability: Durability::BeforeReply,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "",
 };
 

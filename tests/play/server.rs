@@ -168,18 +168,24 @@ fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// One host on two ports; the options of the scene are dotted keys before any table, and with them
+/// One host on two ports; the options of the scene are dotted keys, those of the host in its table, and with them
 /// cheap passwords, which no scene is about.
 fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
-    let options: String = options
-        .iter()
-        .map(|o| format!("{} = {}\n", o.path, o.value))
-        .collect();
+    let (of_host, options): (Vec<&HostOption>, Vec<&HostOption>) =
+        options.iter().partition(|o| o.path.starts_with("host."));
+    let lines = |options: Vec<&HostOption>| -> String {
+        let line = |o: &HostOption| {
+            let path = o.path.trim_start_matches("host.");
+            format!("{path} = {}\n", o.value)
+        };
+        options.into_iter().map(line).collect()
+    };
+    let (of_host, options) = (lines(of_host), lines(options));
     let listener = |port: u16, tls: &str| {
         format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n\n")
     };
     format!(
-        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n",
+        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n{of_host}",
         listener(port, "starttls"),
         listener(tls_port, "direct")
     )
