@@ -220,8 +220,8 @@ fn what_cannot_be_read_for_half_a_minute_holds_nothing_back_any_longer() {
     world.store.lock().set_fault(None);
     world.advance(60_000);
     world.lose(juliet);
-    let juliet = session(&mut world, "juliet", "r", "<presence/>");
-    assert_eq!(numbers(&hears(&mut world, juliet)), [0]);
+    let juliet = session(&mut world, "juliet", "r", "");
+    assert_eq!(numbers(&says(&mut world, juliet, "<presence/>")), [0]);
 }
 
 #[test]
