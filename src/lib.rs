@@ -30,7 +30,8 @@
 //! 4. [`actor`]: the contract. How a handler runs, what it may wait for, what it may cause.
 //! 5. [`im`]: accounts, sessions, rosters, subscriptions, presence, messages, what is kept for whom (RFC 6121).
 //! 6. [`stream`]: the endpoint of a client's stream (RFC 6120), SASL under both of its profiles.
-//! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names.
+//! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names. What several of them
+//!    stand on is in [`engine`].
 //! 8. [`shard`]: the composition. `input.rs`, `output.rs` and [`shard::PIPELINES`] fit on a screen each.
 //! 9. [`store`], [`auth`], [`audit`]: servants that may wait for a disk or a derivation, asked in writing.
 //! 10. [`worker`]: sockets, TLS, channels between workers, the loop.
@@ -79,7 +80,9 @@
 //! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
 //! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
 //! (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
-//! then. So resumption (XEP-0198) is a look-up in one account, without a message or a race.
+//! then. Before, it is read in pieces of [`base::limits::READ_UNPROVED_BYTES`], and not at all while an attempt has no
+//! verdict ([`shard::Shard::lets_go`]): a stranger costs little memory, and guessing behind a guess buys nothing. So
+//! resumption (XEP-0198) is a look-up in one account, without a message or a race.
 //!
 //! # Layers
 //!
@@ -92,7 +95,7 @@
 //! | 3 | [`stanza`], [`config`] | what a stanza causes; files |
 //! | 4 | [`actor`] | any protocol; who carries effects out |
 //! | 5 | [`im`], [`stream`] | how bytes became a stanza; accounts |
-//! | 6 | `engine` (later) | |
+//! | 6 | [`engine`] | any feature; who carries effects out |
 //! | 7 | [`features`] | each other; the shard |
 //! | 8 | [`shard`] | sockets, threads, files, clocks |
 //! | | *the operating system begins here* | |
@@ -131,6 +134,11 @@
 //! `internal-server-error`, the third within a minute ends the account's sessions). A turn runs at most
 //! [`base::limits::TURN_RUNS_MAX`] times. While it is parked the mailbox waits behind it, which keeps the order.
 //!
+//! A request that only reads leaves the mailbox, which goes on ([`actor::Stop::Aside`], `shard/aside.rs`): it runs in
+//! steps, each of them a run like any other, with the progress of those before it as a value
+//! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
+//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
+//!
 //! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters and subscriptions).
 //! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
 //! mailbox waits behind it. A refused commit leaves nothing half-changed: the effects are dropped, and the sender hears
@@ -151,17 +159,25 @@
 //!
 //! Order is a chain of plain queues with one writer rule each: stream to mailbox on the same thread; the mailbox
 //! strictly first in, first out; an outbox is appended only behind what waits; batches of one worker arrive in
-//! their order ([`shard::Batch::number`] counts them); kept messages come before what arrived meanwhile
-//! ([`im::session::Flood`]). A hand-over takes unread and unsent bytes along.
+//! their order ([`shard::Batch::number`] counts them); kept messages come before what arrived meanwhile. A hand-over
+//! takes unread and unsent bytes along.
+//!
+//! Kept messages and what waits for them are one order, that of their numbers ([`im::flood::Flood`]): a cursor reads the
+//! rows, and what came between two of them goes out between them. All messages wait behind a cursor; presence, IQs and
+//! errors only if their sender has something there, in a backlog or in the store ([`im::flood::Senders`]), which is what RFC
+//! 6120 section 10.1 asks. A session that is owed a row has a cursor from that moment on, however full it is. Two things are
+//! not in this order: who said something *before* a session became available is not remembered, so its presence passes its
+//! offline messages; and what another session leaves behind comes when it comes, with its stamp.
 //!
 //! Pressure is charged to its source. A stream is not read while its account's mailbox is full of its own
 //! stanzas, while its envelopes wait for a full outbox (`shard/mesh.rs`), while too much of what it sent is unsettled, or while it is faster than its
 //! rate; taking fewer bytes than offered *is* the pause. What comes from elsewhere for a full mailbox bounces
 //! with `resource-constraint`; presence coalesces to the newest of each sender ([`stanza::Newcomer`]). A client that
 //! reads or acknowledges nothing for too long loses its connection, not its session (`check_outbound`,
-//! `drop_connection`); a session whose ack queue is full takes no more messages, and they are kept for it; what else it
-//! takes then `shard/overfull.rs` judges, so that no stranger can end it by sending much. Offline
-//! messages are a cursor over rows that the stream pulls when it has room, not a queue. Every bound, its owner and
+//! `drop_connection`); a session whose ack queue is full takes no more messages that can be kept, and they are kept for
+//! it; what else it takes then `shard/overfull.rs` judges, so that no stranger can end it by sending much. Offline
+//! messages are a cursor over rows that the stream pulls when it has room, not a queue; one that the store refuses is tried
+//! again, for half a minute while nothing passes it, before they are left for the next login. Every bound, its owner and
 //! its verdict: [`base::limits`].
 //!
 //! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
@@ -198,9 +214,15 @@
 //!   own account's mailbox is answered when its turn comes.
 //! - A message that its client sends again after a crash, not having seen the acknowledgement, is recognised by
 //!   its sender and origin-id (XEP-0359) for 24 hours ([`im::origin`]) and stored once ([`actor::Stop::Done`]).
+//! - What both archives keep of a message (XEP-0313, [`engine::archive`]) is part of the promise: the recipient's rows are
+//!   in the save of its pending row, and a sender's own rows are awaited beside them
+//!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
+//!   that nobody keeps leaves the disk whole (`shard/sweep.rs`).
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
+//! - A server that stops reads nothing more, waits until what it has read is settled, and says the count before the
+//!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading.
 //!
 //! # Timers
@@ -260,15 +282,20 @@
 //!   (`shard/overfull.rs`), and in a full mailbox. The exception for `muc#user` holds for entities that the session told
 //!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
-//!   another worker may have room. [`worker::Hold::Overload`] is there for whoever watches the process; nobody does.
-//! - **Names**: `engine/` does not exist as long as nothing is shared; `wheel.rs` and `queue.rs` of `base` never
+//!   another worker may have room.
+//! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a
+//!   handler is written as any other is, and reads with the same functions.
+//! - **The archive row is not the pending row.** A message has both while no client has acknowledged it; most pending
+//!   rows come and go before the store writes, so the second copy costs memory for a moment. The marker that would
+//!   refer to the archive's row is not built.
+//! - **Names**: `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
 //! - **Scenarios run on four stages, not three**: one and four workers simulated, STARTTLS, direct TLS.
 //!
 //! Not built yet, because nothing needs it so far:
 //!
-//! - `Side`, the detached read of one IQ beside the mailbox; `Effects::timer` and `Effects::archive`.
+//! - `Effects::timer` and `Effects::archive`.
 //! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
 
 pub mod base;
@@ -283,6 +310,8 @@ pub mod actor;
 
 pub mod im;
 pub mod stream;
+
+pub mod engine;
 
 pub mod features;
 

@@ -183,3 +183,19 @@ fn every_link_and_path_in_the_documents_leads_somewhere() {
         }
     }
 }
+
+#[test]
+fn every_test_crate_has_its_line_in_the_document_of_the_tests() {
+    let tests = root().join("tests");
+    let text = fs::read_to_string(tests.join("README.md")).expect("documents are readable");
+    for entry in fs::read_dir(&tests).expect("tests are there") {
+        let path = entry.expect("tests are there").path();
+        let name = path.file_name().expect("an entry has a name");
+        let name = name.to_string_lossy();
+        let is_crate = name.ends_with(".rs") || path.join("main.rs").exists();
+        assert!(
+            !is_crate || text.contains(&format!("]({name})")),
+            "tests/README.md does not name tests/{name}"
+        );
+    }
+}

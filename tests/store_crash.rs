@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
-use stonechat::actor::rows::{Durability, Export, RowKey, Table, Write};
+use stonechat::actor::rows::{Durability, Export, RowKey, Slices, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::base::Rng;
 use stonechat::store::{Port, PortId, Store, StoreOptions};
@@ -16,6 +16,7 @@ static LETTERS: Table = Table {
     name: "letters",
     durability: Durability::Soon,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "One row for each number.",
 };
 
@@ -23,6 +24,7 @@ static TWINS: Table = Table {
     name: "twins",
     durability: Durability::Soon,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "Written in the same save as the letter of the same number.",
 };
 

@@ -379,6 +379,26 @@ fn flattened(code: &str) -> String {
     out
 }
 
+/// No derivation runs on a worker: only what the auth threads call can derive.
+#[test]
+fn keys_are_derived_behind_the_auth_threads_only() {
+    // Behind `#[cfg(test)]`: a client.
+    let is_client = |source: &Source| source.path == "src/stream/sasl/client.rs";
+    let deriving: Vec<String> = sources()
+        .into_iter()
+        .filter(|source| names(&source.code, "pbkdf2") && !is_client(source))
+        .map(|source| source.path)
+        .collect();
+    assert_eq!(deriving, ["src/auth/keys.rs"]);
+    for source in sources().iter().filter(|source| source.module == "worker") {
+        assert!(
+            !imports(&source.code).contains(&"auth".to_owned()),
+            "{} imports auth",
+            source.path
+        );
+    }
+}
+
 #[test]
 fn ldap3_is_named_in_one_file() {
     for source in sources() {

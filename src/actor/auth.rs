@@ -5,13 +5,7 @@ use std::sync::Arc;
 
 use crate::base::{AccountId, AddressPrefix, Generation, Secret};
 
-/// Which digest a SCRAM mechanism stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ScramHash {
-    Sha1,
-    Sha256,
-    Sha512,
-}
+pub use crate::config::ScramHash;
 
 /// A question to the auth thread. Names are prepared (RFC 7622 section 3.3) before they are asked.
 #[derive(Debug)]

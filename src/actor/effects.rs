@@ -17,6 +17,8 @@ pub struct Effects<A: Actor> {
     pub deliver: Vec<Delivery>,
     pub write: Vec<Write>,
     pub audit: Vec<AuditEvent>,
+    /// A request that left the mailbox is not answered yet: its next step begins here.
+    pub more: Option<A::Progress>,
 }
 
 /// A stanza on its way to one session.
@@ -49,6 +51,7 @@ impl<A: Actor> Effects<A> {
             deliver: Vec::new(),
             write: Vec::new(),
             audit: Vec::new(),
+            more: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl<A: Actor> Effects<A> {
         self.deliver.clear();
         self.write.clear();
         self.audit.clear();
+        self.more = None;
     }
 
     /// Routes a stanza that answers, or is caused by, the one in hand; nobody waits for its fate.
@@ -72,6 +76,12 @@ impl<A: Actor> Effects<A> {
     /// Routes the client's own stanza: whoever takes it settles it.
     pub fn route(&mut self, stanza: Stanza, settle: Option<Origin>) {
         self.send.push(Envelope::Stanza { stanza, settle });
+    }
+
+    /// Ends a step of a request that left the mailbox: the next one begins at `progress`, when the stream of who
+    /// asked has room.
+    pub fn go_on(&mut self, progress: A::Progress) {
+        self.more = Some(progress);
     }
 
     /// Routes a stanza that changes state where it goes; its row is among this turn's writes.

@@ -16,4 +16,4 @@ pub use envelope::{Envelope, Origin, Tell};
 pub use feature::{Catalog, Feature, IqRoute, Spec, Verb};
 pub use stage::{Draft, Stage};
 pub use ticket::{Answer, Ticket};
-pub use turn::{Actor, Handler, Loaded, Need, Outcome, Stop, Turn};
+pub use turn::{Actor, Aside, Handler, Loaded, Need, Outcome, Stop, Turn};

@@ -14,6 +14,8 @@ pub struct Table {
     pub durability: Durability,
     /// How an account's rows leave with it (XEP-0227).
     pub export: Export,
+    /// Whether rows of different times are kept apart.
+    pub slices: Slices,
     /// One sentence for the operator's manual: what the rows are and how keys are built.
     pub about: &'static str,
 }
@@ -27,11 +29,24 @@ pub enum Durability {
     Soon,
 }
 
+/// Whether a table is kept in one piece on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slices {
+    /// One piece.
+    Whole,
+    /// One piece for each month, so that old months are dropped whole ([`crate::base::Month`]). Eight
+    /// bytes of a key, from this one on, are a number by time ([`crate::base::Sequence`]). A range within one prefix
+    /// of that length is in key order; one over several prefixes comes month by month.
+    Monthly { number_at: usize },
+}
+
 /// What an export (XEP-0227) makes of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Export {
     /// Leaves with the account to which the key's first eight bytes belong.
     WithAccount,
+    /// Goes when the account goes, like [`Export::WithAccount`], but is made anew from its other rows.
+    Derived,
     /// Means nothing outside this server.
     Never,
 }
@@ -78,6 +93,16 @@ pub struct RowRange {
     pub count_max: usize,
     /// Most bytes of values in one answer; one row is returned even if it alone is larger.
     pub bytes_max: usize,
+}
+
+/// A choice of rows other than the first ones of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Rows of a range from its end: the last one first.
+    Last(RowRange),
+    /// The rows of these keys, in the order of the keys; those that do not exist are left out. Ends early, as a
+    /// range does, when there are more bytes than [`crate::base::limits::RANGE_BYTES_MAX`].
+    Rows(Vec<RowKey>),
 }
 
 /// What a read must have seen.

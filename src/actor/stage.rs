@@ -33,6 +33,8 @@ pub struct Draft {
     pub targets: SmallVec<[SessionId; 4]>,
     /// What it is owed, once that was decided.
     pub kept: Option<Kept>,
+    /// The `<stanza-id/>` (XEP-0359) under which this account archived it, in normal form: for its own eyes only.
+    pub stanza_id: Option<String>,
 }
 
 impl Draft {
@@ -44,6 +46,7 @@ impl Draft {
             settle,
             targets: SmallVec::new(),
             kept: None,
+            stanza_id: None,
         }
     }
 

@@ -13,7 +13,7 @@ pub struct Ticket(pub u64);
 pub enum Answer {
     /// To a `Row` request: the value, if there is one.
     Row(Option<Vec<u8>>),
-    /// To a `Range` request: rows in key order, and whether more follow behind the last of them.
+    /// To a `Range` or `Pick` request: rows in its order, and whether more follow behind the last of them.
     Range { rows: Vec<Row>, more: bool },
     /// To a `Save` request: all its writes are durable.
     Saved,

@@ -3,7 +3,7 @@
 
 use super::effects::Effects;
 use super::feature::Catalog;
-use super::rows::{Row, RowKey, RowRange, Table};
+use super::rows::{Pick, Row, RowKey, RowRange, Table};
 use crate::base::{Now, Rng, Sequence};
 use crate::config::{Config, HostConfig};
 use crate::stanza::{Iq, StanzaError};
@@ -13,6 +13,9 @@ pub trait Actor: 'static {
     /// A change of its state, as a value; applied after the last stage, and after the commit where one
     /// is waited for.
     type Change;
+
+    /// How far a request came that is answered in steps ([`Turn::aside`]).
+    type Progress: Default;
 }
 
 /// What a handler sees. It cannot change the actor; it can only say what shall be done.
@@ -29,14 +32,24 @@ pub struct Turn<'a, A: Actor> {
     pub out: &'a mut Effects<A>,
     /// Rows fetched for this turn so far.
     pub loaded: &'a [Loaded],
+    /// Set when the request in hand has left the mailbox.
+    pub aside: Option<Aside<'a, A>>,
 }
 
-impl<A: Actor> Turn<'_, A> {
+/// A request that left the mailbox because it only reads (DESIGN section 6), and is answered in steps.
+pub struct Aside<'a, A: Actor> {
+    /// How far earlier steps came; the default in the first.
+    pub progress: &'a A::Progress,
+    /// Stanzas that this step may deliver to the one who asked: as many as their stream has room for, at least 1.
+    pub room: usize,
+}
+
+impl<'a, A: Actor> Turn<'a, A> {
     /// The row's value, if there is a row.
     ///
     /// # Errors
     /// [`Stop::Need`] when it has not been fetched for this turn yet.
-    pub fn load(&self, table: &'static Table, key: &RowKey) -> Result<Option<&[u8]>, Stop> {
+    pub fn load(&self, table: &'static Table, key: &RowKey) -> Result<Option<&'a [u8]>, Stop> {
         let found = self.loaded.iter().find_map(|loaded| match loaded {
             Loaded::Row {
                 table: of,
@@ -48,6 +61,36 @@ impl<A: Actor> Turn<'_, A> {
         found.ok_or_else(|| Stop::Need(Need::Row(table, key.clone())))
     }
 
+    /// How far this request came, and how much this step may deliver. A step ends with
+    /// [`Effects::go_on`](super::Effects::go_on), or with the answer.
+    ///
+    /// # Errors
+    /// [`Stop::Aside`] while it is still in the mailbox: it leaves, and the handler runs again.
+    pub fn aside(&self) -> Result<Aside<'a, A>, Stop> {
+        let aside = self.aside.as_ref().ok_or(Stop::Aside)?;
+        Ok(Aside {
+            progress: aside.progress,
+            room: aside.room,
+        })
+    }
+
+    /// The chosen rows, and whether there are more than one answer holds.
+    ///
+    /// # Errors
+    /// [`Stop::Need`] when they have not been fetched for this turn yet.
+    pub fn load_pick(&self, table: &'static Table, pick: &Pick) -> Result<(&'a [Row], bool), Stop> {
+        let found = self.loaded.iter().find_map(|loaded| match loaded {
+            Loaded::Pick {
+                table: of,
+                pick: at,
+                rows,
+                more,
+            } if of.name == table.name && at == pick => Some((&rows[..], *more)),
+            _ => None,
+        });
+        found.ok_or_else(|| Stop::Need(Need::Pick(table, pick.clone())))
+    }
+
     /// The rows of a range, and whether more follow behind them.
     ///
     /// # Errors
@@ -56,7 +99,7 @@ impl<A: Actor> Turn<'_, A> {
         &self,
         table: &'static Table,
         range: &RowRange,
-    ) -> Result<(&[Row], bool), Stop> {
+    ) -> Result<(&'a [Row], bool), Stop> {
         let found = self.loaded.iter().find_map(|loaded| match loaded {
             Loaded::Range {
                 table: of,
@@ -83,6 +126,8 @@ pub enum Stop {
     Need(Need),
     /// The stanza's sender is told this.
     Reject(StanzaError),
+    /// The request only reads: it leaves the mailbox, which goes on, and runs again beside it ([`Turn::aside`]).
+    Aside,
     /// Nothing more happens to the stanza. It is no failure: what the run caused so far stands.
     Done,
 }
@@ -98,6 +143,7 @@ impl From<StanzaError> for Stop {
 pub enum Need {
     Row(&'static Table, RowKey),
     Range(&'static Table, RowRange),
+    Pick(&'static Table, Pick),
 }
 
 impl PartialEq for Need {
@@ -107,6 +153,7 @@ impl PartialEq for Need {
             (Need::Range(table, range), Need::Range(of, at)) => {
                 table.name == of.name && range == at
             }
+            (Need::Pick(table, pick), Need::Pick(of, at)) => table.name == of.name && pick == at,
             _ => false,
         }
     }
@@ -125,6 +172,12 @@ pub enum Loaded {
     Range {
         table: &'static Table,
         range: RowRange,
+        rows: Vec<Row>,
+        more: bool,
+    },
+    Pick {
+        table: &'static Table,
+        pick: Pick,
         rows: Vec<Row>,
         more: bool,
     },

@@ -21,22 +21,25 @@ use crate::config::WhenFull;
 #[derive(Clone)]
 pub struct Audit {
     /// None when no records are kept.
-    spool: Option<Sender<Message>>,
-    end: End,
+    spool: Option<Sender<Record>>,
+    line: Line,
     state: Arc<State>,
 }
 
-/// How the thread is told to end: beside the spool, which may be full, and heard while a disk refuses.
+/// How the thread is told to end, or to open its file anew: beside the spool, which may be full, and heard while a
+/// disk refuses.
 #[derive(Clone)]
-struct End {
+struct Line {
     ask: Sender<()>,
+    reopen: Sender<()>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
 }
 
-/// The thread's side of [`End`].
+/// The thread's side of [`Line`].
 struct Orders {
     asked: Receiver<()>,
+    reopen: Receiver<()>,
     /// Held until the thread ends.
     _alive: Sender<()>,
 }
@@ -61,9 +64,9 @@ struct State {
     lost: AtomicU64,
 }
 
-enum Message {
-    Record { wall_ms: u64, event: AuditEvent },
-    Reopen,
+struct Record {
+    wall_ms: u64,
+    event: AuditEvent,
 }
 
 impl Audit {
@@ -71,7 +74,7 @@ impl Audit {
     pub fn none() -> Audit {
         Audit {
             spool: None,
-            end: end().0,
+            line: line().0,
             state: Arc::default(),
         }
     }
@@ -92,13 +95,14 @@ impl Audit {
     ) -> io::Result<(Audit, JoinHandle<()>)> {
         let (file, sequence) = open(path)?;
         let (sender, receiver) = bounded(count);
-        let (end, orders) = end();
+        let (line, orders) = line();
         let state = Arc::new(State::default());
         let sink = Sink {
             path: path.to_owned(),
             file,
             sequence,
             buffer: Vec::new(),
+            begun: 0,
             state: state.clone(),
         };
         let thread = thread::Builder::new()
@@ -106,7 +110,7 @@ impl Audit {
             .spawn(move || sink.run(&receiver, &orders))?;
         let audit = Audit {
             spool: Some(sender),
-            end,
+            line,
             state,
         };
         audit.configure(when_full);
@@ -123,7 +127,7 @@ impl Audit {
     /// Hands a record over without waiting; one that does not fit is counted.
     pub fn record(&self, wall_ms: u64, event: AuditEvent) {
         let Some(spool) = &self.spool else { return };
-        if spool.try_send(Message::Record { wall_ms, event }).is_err() {
+        if spool.try_send(Record { wall_ms, event }).is_err() {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -143,10 +147,8 @@ impl Audit {
 
     /// Opens the file anew, after it was moved away by whoever rotates logs.
     pub fn reopen(&self) {
-        if let Some(spool) = &self.spool {
-            // A full spool means trouble with the disk; the next reload will ask again.
-            let _ = spool.try_send(Message::Reopen);
-        }
+        // Full if somebody has asked before and was not heard yet.
+        let _ = self.line.reopen.try_send(());
     }
 
     /// Ends the thread once all records handed over before are written, or the disk has refused them once
@@ -156,9 +158,9 @@ impl Audit {
             return Stopped::Written;
         }
         // Full if somebody has asked before.
-        let _ = self.end.ask.try_send(());
+        let _ = self.line.ask.try_send(());
         let patience = Duration::from_millis(limits::AUDIT_STOP_MS);
-        if self.end.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+        if self.line.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             log::error!("audit_abandoned reason=\"the disk does not answer\"");
             return Stopped::Incomplete;
         }
@@ -169,14 +171,17 @@ impl Audit {
     }
 }
 
-fn end() -> (End, Orders) {
+fn line() -> (Line, Orders) {
     let (ask, asked) = bounded(1);
+    let (reopen, reopens) = bounded(1);
     let (alive, ended) = bounded(0);
     let orders = Orders {
         asked,
+        reopen: reopens,
         _alive: alive,
     };
-    (End { ask, ended }, orders)
+    let line = Line { ask, reopen, ended };
+    (line, orders)
 }
 
 struct Sink {
@@ -184,24 +189,36 @@ struct Sink {
     file: File,
     /// The number of the last record.
     sequence: u64,
-    /// Whole records that are not yet written.
+    /// Whole records that are not yet written, and the one of which the file has a part.
     buffer: Vec<u8>,
+    /// So many bytes of the first are in the file.
+    begun: usize,
     state: Arc<State>,
 }
 
 impl Sink {
-    fn run(mut self, spool: &Receiver<Message>, orders: &Orders) {
+    fn run(mut self, spool: &Receiver<Record>, orders: &Orders) {
         loop {
             if self.state.failing.load(Ordering::Relaxed) {
                 // What was taken waits here and the rest in the spool.
-                match orders.asked.recv_timeout(RETRY) {
-                    Err(RecvTimeoutError::Timeout) => self.write(),
-                    _ => return self.finish(spool),
+                select! {
+                    recv(orders.asked) -> _ => return self.finish(spool),
+                    recv(orders.reopen) -> asked => match asked {
+                        // The new file may stand where there is room.
+                        Ok(()) => self.reopen(),
+                        Err(_) => return self.finish(spool),
+                    },
+                    default(RETRY) => {}
                 }
+                self.write();
                 continue;
             }
             select! {
                 recv(orders.asked) -> _ => return self.finish(spool),
+                recv(orders.reopen) -> asked => match asked {
+                    Ok(()) => self.reopen(),
+                    Err(_) => return self.finish(spool),
+                },
                 recv(spool) -> first => match first {
                     Ok(first) => {
                         self.take(first, spool);
@@ -214,7 +231,7 @@ impl Sink {
     }
 
     /// Takes everything that waits and tries once more; what the disk still refuses is lost, and counted.
-    fn finish(mut self, spool: &Receiver<Message>) {
+    fn finish(mut self, spool: &Receiver<Record>) {
         while let Ok(first) = spool.try_recv() {
             self.take(first, spool);
         }
@@ -231,17 +248,12 @@ impl Sink {
     }
 
     /// Takes what waits, up to a batch.
-    fn take(&mut self, first: Message, spool: &Receiver<Message>) {
+    fn take(&mut self, first: Record, spool: &Receiver<Record>) {
         let mut next = Some(first);
         let mut count = 0;
-        while let Some(message) = next {
-            match message {
-                Message::Record { wall_ms, event } => {
-                    self.report_dropped(wall_ms);
-                    self.append(wall_ms, &event);
-                }
-                Message::Reopen => self.reopen(),
-            }
+        while let Some(Record { wall_ms, event }) = next {
+            self.report_dropped(wall_ms);
+            self.append(wall_ms, &event);
             count += 1;
             next = if count < BATCH_COUNT {
                 spool.try_recv().ok()
@@ -266,7 +278,7 @@ impl Sink {
 
     /// Writes and syncs what was taken; what is not written stays.
     fn write(&mut self) {
-        let result = write_all(&mut self.file, &mut self.buffer);
+        let result = write_all(&mut self.file, &mut self.buffer, &mut self.begun);
         let failed = result.is_err();
         let failed_before = self.state.failing.swap(failed, Ordering::Relaxed);
         match result {
@@ -286,7 +298,11 @@ impl Sink {
     fn reopen(&mut self) {
         self.write();
         match open(&self.path) {
-            Ok((file, _)) => self.file = file,
+            Ok((file, _)) => {
+                self.file = file;
+                // The old file keeps its part; this one gets the whole record.
+                self.begun = 0;
+            }
             Err(error) => log::error!(
                 "audit_reopen_failed path={} error=\"{error}\"",
                 self.path.display()
@@ -295,16 +311,21 @@ impl Sink {
     }
 }
 
-fn write_all(file: &mut File, buffer: &mut Vec<u8>) -> io::Result<()> {
+/// Writes the buffer, of which `begun` bytes are written already, and takes out of it what records are complete.
+fn write_all(file: &mut File, buffer: &mut Vec<u8>, begun: &mut usize) -> io::Result<()> {
     if buffer.is_empty() {
         return Ok(());
     }
-    while !buffer.is_empty() {
+    while *begun < buffer.len() {
         // A full disk may take a part: the rest follows when there is room again.
-        match file.write(buffer)? {
+        match file.write(&buffer[*begun..])? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => drop(buffer.drain(..written)),
+            written => *begun += written,
         }
+        let line_feed = buffer[..*begun].iter().rposition(|byte| *byte == b'\n');
+        let complete = line_feed.map_or(0, |at| at + 1);
+        buffer.drain(..complete);
+        *begun -= complete;
     }
     file.sync_data()
 }
@@ -391,7 +412,7 @@ mod tests {
         let (sender, receiver) = bounded(2);
         let audit = Audit {
             spool: Some(sender),
-            end: end().0,
+            line: line().0,
             state: Arc::default(),
         };
         for _ in 0..5 {
@@ -403,6 +424,7 @@ mod tests {
             file,
             sequence,
             buffer: Vec::new(),
+            begun: 0,
             state: audit.state,
         };
         sink.take(receiver.recv().expect("waits"), &receiver);
@@ -421,10 +443,10 @@ mod tests {
         let path = directory("refuses").join("audit.jsonl");
         fs::write(&path, b"").expect("writes");
         let (sender, receiver) = bounded(2);
-        let (end, orders) = end();
+        let (line, orders) = line();
         let audit = Audit {
             spool: Some(sender),
-            end,
+            line,
             state: Arc::default(),
         };
         for _ in 0..5 {
@@ -436,6 +458,7 @@ mod tests {
             file: File::open(&path).expect("opens"),
             sequence: 0,
             buffer: Vec::new(),
+            begun: 0,
             state: Arc::clone(&audit.state),
         };
         let thread = thread::spawn(move || sink.run(&receiver, &orders));
@@ -451,7 +474,7 @@ mod tests {
         let (sender, _receiver) = bounded(4);
         let audit = Audit {
             spool: Some(sender),
-            end: end().0,
+            line: line().0,
             state: Arc::default(),
         };
         audit.configure(WhenFull::StopIntake);
@@ -479,6 +502,7 @@ mod tests {
             file,
             sequence,
             buffer: Vec::new(),
+            begun: 0,
             state,
         };
         fs::rename(&path, directory.join("audit.1")).expect("moves");
@@ -487,5 +511,61 @@ mod tests {
         sink.write();
         assert_eq!(sequences(&path), [2]);
         assert_eq!(sequences(&directory.join("audit.1")), [1]);
+    }
+
+    #[test]
+    fn a_file_that_refuses_is_left_for_a_new_one_which_gets_whole_records() {
+        let directory = directory("refuses-rotate");
+        let path = directory.join("audit.jsonl");
+        fs::write(&path, b"").expect("writes");
+        let (sender, receiver) = bounded(8);
+        let (line, orders) = line();
+        let audit = Audit {
+            spool: Some(sender),
+            line,
+            state: Arc::default(),
+        };
+        let mut sink = Sink {
+            path: path.clone(),
+            // Opened to be read: nothing can be written into it.
+            file: File::open(&path).expect("opens"),
+            sequence: 0,
+            buffer: Vec::new(),
+            begun: 0,
+            state: Arc::clone(&audit.state),
+        };
+        sink.append(0, &event(1));
+        // As if the disk had taken the beginning of it.
+        sink.begun = 5;
+        sink.write();
+        assert!(audit.state.failing.load(Ordering::Relaxed));
+        fs::rename(&path, directory.join("audit.1")).expect("moves");
+        audit.record(0, event(2));
+        audit.reopen();
+        let thread = thread::spawn(move || sink.run(&receiver, &orders));
+        let begun = std::time::Instant::now();
+        while audit.state.failing.load(Ordering::Relaxed) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "it goes on failing"
+            );
+            thread::yield_now();
+        }
+        assert_eq!(audit.stop(), Stopped::Written);
+        thread.join().expect("ends");
+        assert_eq!(sequences(&path), [1, 2]);
+        let text = fs::read_to_string(&path).expect("readable");
+        assert!(text.starts_with("{\"sequence\":1,"), "{text}");
+    }
+
+    #[test]
+    fn what_a_full_disk_took_of_a_record_is_not_written_again() {
+        let path = directory("torn").join("audit.jsonl");
+        let mut file = File::create(&path).expect("makes");
+        let mut buffer = b"one\ntwo\n".to_vec();
+        let mut begun = 2;
+        write_all(&mut file, &mut buffer, &mut begun).expect("writes");
+        assert_eq!((buffer.len(), begun), (0, 0));
+        assert_eq!(fs::read(&path).expect("readable"), b"e\ntwo\n");
     }
 }

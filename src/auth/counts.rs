@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::accounts::AccountRows;
 use crate::actor::auth::ScramHash;
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, StoreError, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, StoreError, Table, Write};
 use crate::base::{Secret, limits};
 use crate::stream::sasl::digest::hmac;
 
@@ -17,6 +17,7 @@ pub static ITERATIONS: Table = Table {
     name: "iterations",
     durability: Durability::BeforeReply,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "An iteration count that SCRAM keys of a host have or had. Key: host, 0, the count. No value.",
 };
 

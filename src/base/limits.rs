@@ -104,6 +104,14 @@ pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.
 pub const PENDING_COUNT_MAX: usize = 1_000;
+/// Senders that a session remembers while their messages are kept for it, so that what they say next waits behind them;
+/// beyond it everybody's words wait. A page of names, and more people than talk to one at once.
+pub const KEPT_SENDERS_MAX: usize = 64;
+/// How long kept messages wait after a read that failed; twice as long after each further one.
+pub const FLOOD_RETRY_MS: u64 = 1_000;
+/// Reads that may fail in a row, half a minute in all. Then what came meanwhile goes out, and what is kept stays for the
+/// next login.
+pub const FLOOD_RETRIES_MAX: u32 = 5;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Contacts in one roster.
@@ -135,14 +143,61 @@ pub const NUMBERS_AHEAD_MS: u64 = 10_000;
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
-/// Runs of one turn before it counts as a programming error.
-pub const TURN_RUNS_MAX: u8 = 8;
+/// Runs of one turn before it counts as a programming error: the first message for an account that is not in
+/// memory reads eight rows or ranges if it retracts another.
+pub const TURN_RUNS_MAX: u8 = 12;
+/// Requests beside the mailbox that one account runs at a time (peers.md section 5, row 25).
+pub const ASIDES_MAX: usize = 2;
+/// The same with those that wait for their turn: clients that synchronise ask for a few conversations at once.
+pub const ASIDES_WAITING_MAX: usize = 16;
+/// Runs of one step of such a request: a search reads a list for each of its words.
+pub const ASIDE_RUNS_MAX: u8 = 16;
+/// Stanzas of one step of such a request: with [`ASIDE_STEP_BYTES_MAX`] what a stream gets at a time.
+pub const ASIDE_STEP_COUNT_MAX: usize = 100;
+/// Rows' bytes of one step, unless one row alone is larger: with [`CURSOR_REFILL_BYTES`] below the soft bound.
+pub const ASIDE_STEP_BYTES_MAX: usize = 96 * 1024;
 /// Panics of one actor within [`PANIC_WINDOW_MS`] before it is closed.
 pub const PANIC_COUNT_MAX: u8 = 3;
 /// See [`PANIC_COUNT_MAX`].
 pub const PANIC_WINDOW_MS: u64 = 60_000;
 /// How long an account without sessions stays resident after its last turn.
 pub const ACCOUNT_IDLE_MS: u64 = 60_000;
+
+// ---- Archives (XEP-0313) ----
+
+/// Messages of a page whose size the client does not say.
+pub const ARCHIVE_PAGE_COUNT: u32 = 50;
+/// Most messages of a page: clients page on, and a page is a promise to send all of it.
+pub const ARCHIVE_PAGE_COUNT_MAX: u32 = 250;
+/// Most messages that are counted for a client: beyond, it is told no number.
+pub const ARCHIVE_COUNT_MAX: u32 = 10_000;
+/// Messages asked for by id at once.
+pub const ARCHIVE_IDS_MAX: usize = 250;
+/// Words of one message in the index: a page of a book has three times as many, a message has ten.
+pub const ARCHIVE_WORDS_MAX: usize = 64;
+/// Words of one search.
+pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
+/// Entries of one list that one step of a search reads.
+pub const ARCHIVE_POSTINGS_MAX: usize = 512;
+/// Messages with the same contact among which the one is looked for that a retraction names.
+pub const ARCHIVE_RETRACTABLE_COUNT: usize = 2_048;
+/// Addresses with archiving preferences of their own, of one account.
+pub const ARCHIVE_PREFERENCES_MAX: usize = 1_000;
+/// The count of an archive is kept once in so many messages.
+pub const ARCHIVE_TALLY_EVERY: u32 = 64;
+/// Messages removed at a time from an archive that holds too much: more than come until the next time.
+pub const ARCHIVE_TRIM_COUNT: usize = 256;
+/// Messages in one archive: ten years of fifty a day make 180,000.
+pub const ARCHIVE_MESSAGES_MAX: u32 = 200_000;
+/// How long archived messages are kept.
+pub const ARCHIVE_RETENTION_MS: u64 = 365 * 24 * 3_600_000;
+
+// ---- Forms ----
+
+/// Fields of one submitted form: the room configuration form, the largest known, has about 40.
+pub const FORM_FIELDS_MAX: usize = 64;
+/// Values of all fields of one submitted form together: a list of a thousand members is set in parts.
+pub const FORM_VALUES_MAX: usize = 1_000;
 
 // ---- Authentication ----
 
@@ -184,6 +239,9 @@ pub const LOAD_LOGINS_PERCENT: usize = 70;
 pub const LOAD_FLOODS_PERCENT: usize = 85;
 /// From here the slowest readers lose their connections.
 pub const LOAD_READERS_PERCENT: usize = 90;
+/// How long nobody is looked for who could be shed, where there was nobody: a look visits all streams and sessions of
+/// the worker, which takes milliseconds with a hundred thousand.
+pub const LOAD_NOBODY_MS: u64 = 100;
 /// From here sockets are not read.
 pub const LOAD_SOCKETS_PERCENT: usize = 97;
 
@@ -230,11 +288,14 @@ const _: () = assert!(SCRAM_ITERATIONS <= SCRAM_ITERATIONS_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= ELEMENT_BYTES_MAX);
 const _: () = assert!(2 * ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
-const _: () = assert!(CURSOR_REFILL_BYTES < OUTBOUND_SOFT_BYTES);
+const _: () = assert!(CURSOR_REFILL_BYTES + ASIDE_STEP_BYTES_MAX < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
+// A search of a contact and as many words as it may have reads a list each, then the messages, then ends.
+const _: () = assert!(ARCHIVE_SEARCH_WORDS_MAX + 4 < ASIDE_RUNS_MAX as usize);
+const _: () = assert!(ARCHIVE_TRIM_COUNT > ARCHIVE_TALLY_EVERY as usize);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.

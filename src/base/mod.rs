@@ -16,5 +16,5 @@ pub use id::{
 };
 pub use rng::Rng;
 pub use secret::Secret;
-pub use sequence::Sequence;
+pub use sequence::{Month, Sequence};
 pub use time::Now;

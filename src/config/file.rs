@@ -54,7 +54,8 @@ pub struct Server {
     /// Whether each worker stays on a core of its own.
     /// reload: restart
     pub pin: bool,
-    /// How long a stopping server waits for its clients to take their goodbye.
+    /// How long a stopping server waits for its clients to take their goodbye. Up to half of it is for what they sent
+    /// before to become durable, so that they are told.
     /// reload: live
     pub drain_timeout: Duration,
     /// Memory for everything that waits in queues, shared out equally to the workers. As it fills, new logins wait,
@@ -83,6 +84,8 @@ pub struct Host {
     pub key: String,
     /// See [`HostAuth`].
     pub auth: HostAuth,
+    /// See [`HostArchive`].
+    pub archive: HostArchive,
 }
 
 /// How users of this host prove who they are. SCRAM is always offered.
@@ -102,6 +105,36 @@ pub struct HostAuth {
     /// PBKDF2 iterations of this host's SCRAM keys; 0 is `auth.scram_iterations`.
     /// reload: live
     pub scram_iterations: u32,
+}
+
+/// The message archives of this host's users (XEP-0313), while the feature `mam` is on.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostArchive {
+    /// Whose messages are archived for users who did not choose (XEP-0441): "always" everybody's, "roster" those of
+    /// contacts, "never" nobody's.
+    /// reload: live
+    pub default: ArchiveDefault,
+    /// How long archived messages can be read; "0 d" is for ever. They leave the disk with their whole month, and when no
+    /// other host keeps them longer.
+    /// reload: live
+    pub retention: Duration,
+    /// Messages kept in one user's archive, roughly; beyond it the oldest go. 0 sets no bound.
+    /// reload: live
+    pub messages: u32,
+}
+
+/// Whose messages are archived for users who did not choose.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArchiveDefault {
+    /// Everybody's.
+    #[default]
+    Always,
+    /// Nobody's.
+    Never,
+    /// Those of contacts in the roster.
+    Roster,
 }
 
 /// An address on which connections are accepted. Repeat the section for each.
@@ -416,6 +449,7 @@ impl Default for Host {
             certificate: String::new(),
             key: String::new(),
             auth: HostAuth::default(),
+            archive: HostArchive::default(),
         }
     }
 }
@@ -427,6 +461,16 @@ impl Default for HostAuth {
             external: false,
             anonymous: false,
             scram_iterations: 0,
+        }
+    }
+}
+
+impl Default for HostArchive {
+    fn default() -> HostArchive {
+        HostArchive {
+            default: ArchiveDefault::default(),
+            retention: Duration::from_ms(limits::ARCHIVE_RETENTION_MS),
+            messages: limits::ARCHIVE_MESSAGES_MAX,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, Listener, Log, Roster, Server, Sm, Store, Tls,
+    Audit, Auth, C2s, Delivery, File, HostArchive, Listener, Log, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -42,8 +42,26 @@ pub struct HostConfig {
     pub external: bool,
     /// Whether SASL ANONYMOUS is offered.
     pub anonymous: bool,
+    /// What the back end that keeps this host's accounts can verify, best first: only that is offered. It is no option;
+    /// the embedded store, the only back end so far, has keys of all.
+    pub scram: &'static [ScramHash],
     /// PBKDF2 iterations of new keys: the host's own choice or the server's.
     pub scram_iterations: u32,
+    /// What is archived, and how long and how much of it is kept.
+    pub archive: HostArchive,
+}
+
+/// Which digest a SCRAM mechanism stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ScramHash {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+impl ScramHash {
+    /// Every one, best first.
+    pub const ALL: &[ScramHash] = &[ScramHash::Sha512, ScramHash::Sha256, ScramHash::Sha1];
 }
 
 /// Where a host's certificate comes from. Paths are as written: relative ones start at the file.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::check::{Outside, Sink, nearest, unknown_message};
 use super::file::{self, ClientCertificates, File, TlsMode};
-use super::host::{Certificate, HostConfig};
+use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
 use super::units::Size;
 use crate::base::limits;
@@ -69,6 +69,8 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             plain: host.auth.plain,
             external: host.auth.external,
             anonymous: host.auth.anonymous,
+            scram: ScramHash::ALL,
+            archive: host.archive.clone(),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
             } else {

@@ -28,11 +28,12 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 13] {
+pub fn sections() -> [Section; 14] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
         Section::of::<file::HostAuth>("host.auth"),
+        Section::of::<file::HostArchive>("host.archive"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
@@ -76,6 +77,9 @@ pub fn reference(features: &[&str]) -> String {
         match section.path {
             "host" => section.print("[[host]]", &defaults.host[0], &mut out),
             "host.auth" => section.print("[host.auth]", &defaults.host[0].auth, &mut out),
+            "host.archive" => {
+                section.print("[host.archive]", &defaults.host[0].archive, &mut out);
+            }
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {
                 let values = toml::Table::try_from(&defaults)

@@ -4,18 +4,19 @@
 //! | section | item |
 //! |---|---|
 //! | 4, 5 enabling and disabling | `enable`, `disable`; asking twice is answered twice |
-//! | 6.1 which messages | `is_eligible`, all rules of `urn:xmpp:carbons:rules:0` but one: an error is copied only where it carries what would have been eligible, because originals are not remembered |
+//! | 6.1 which messages | `im/classify.rs`, all rules of `urn:xmpp:carbons:rules:0` but one: an error is copied only where it carries what would have been eligible, because originals are not remembered |
 //! | 7 received | [`received`] |
 //! | 8 sent | [`sent`] |
-//! | 9 private | `is_eligible` |
+//! | 9 private | `im/classify.rs` |
 //! | 11 forged carbons | `im::message::strip_forged` |
 
 use super::NONE;
 use crate::actor::{Draft, Feature, IqRoute, Outcome, Spec, Turn};
 use crate::base::SessionId;
+use crate::im::classify::classify;
 use crate::im::{Account, Change, Session};
 use crate::jid::Jid;
-use crate::stanza::{Header, Iq, Kind, Payload, Stanza, Type, ns};
+use crate::stanza::{Header, Iq, Kind, Payload, Stanza, ns};
 
 pub const CARBONS: Feature<Account> = Feature {
     name: "carbons",
@@ -31,7 +32,7 @@ pub const CARBONS: Feature<Account> = Feature {
 
 /// Outbound: copies of what one session sent, to the others.
 pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    if turn.actor.sessions.len() < 2 || !is_eligible(&draft.stanza, Direction::Sent) {
+    if turn.actor.sessions.len() < 2 || !classify(&draft.stanza).copied_when_sent {
         return Ok(());
     }
     // Which of one's own sessions get the message itself is known when it comes in: [`received`].
@@ -40,7 +41,13 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         return Ok(());
     }
     let sender: Vec<SessionId> = draft.session.into_iter().collect();
-    copy(turn, &draft.stanza, "sent", &sender);
+    // XEP-0313 section 3.5: "servers SHOULD include the element as a child of the forwarded message", and nobody but
+    // the account may see it.
+    let mut stanza = draft.stanza.clone();
+    if let Some(id) = &draft.stanza_id {
+        stanza.payload = stanza.payload.with(id);
+    }
+    copy(turn, &stanza, "sent", &sender);
     Ok(())
 }
 
@@ -55,12 +62,12 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let from = draft.stanza.header.from.as_ref();
     if let Some(own) = from.filter(|from| from.bare_str() == turn.actor.jid.as_str()) {
         // A message to oneself: one copy for whoever neither sent nor gets it.
-        if is_eligible(&draft.stanza, Direction::Sent) {
+        if classify(&draft.stanza).copied_when_sent {
             let sender = own.resourcepart().and_then(|r| turn.actor.resource(r));
             skip.extend(sender.map(|session| session.id));
             copy(turn, &draft.stanza, "sent", &skip);
         }
-    } else if !skip.is_empty() && is_eligible(&draft.stanza, Direction::Received) {
+    } else if !skip.is_empty() && classify(&draft.stanza).copied_when_received {
         copy(turn, &draft.stanza, "received", &skip);
     }
     Ok(())
@@ -131,43 +138,4 @@ fn wrapped(stanza: &Stanza, wrapper: &str) -> Payload {
     stanza.write_standalone(&mut xml);
     xml.extend_from_slice(format!("</forwarded></{wrapper}>").as_bytes());
     Payload::from_normal(&String::from_utf8(xml).expect("written from strings and ASCII only"))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Sent,
-    Received,
-}
-
-fn is_eligible(stanza: &Stanza, direction: Direction) -> bool {
-    let payload = &stanza.payload;
-    // Section 9, and XEP-0334: "should not be copied to addresses other than the one to which it is
-    // addressed".
-    if payload.has(ns::CARBONS, "private") || payload.has(ns::HINTS, "no-copy") {
-        return false;
-    }
-    let instant_messaging = payload.names().any(|(ns, _)| {
-        matches!(
-            ns,
-            ns::RECEIPTS | ns::CHAT_STATES | ns::CHAT_MARKERS | ns::CONFERENCE
-        )
-    });
-    let muc_user = payload.child(ns::MUC_USER, "x");
-    let invitation = muc_user
-        .as_ref()
-        .is_some_and(|x| x.child(ns::MUC_USER, "invite").is_some());
-    let full = |jid: &Option<Jid>| jid.as_ref().is_some_and(|jid| jid.resourcepart().is_some());
-    // "A private message from a MUC participant (received from a full JID) to a local user SHOULD NOT be
-    // carbon-copied".
-    let from_occupant = direction == Direction::Received && full(&stanza.header.from);
-    if muc_user.is_some() && !invitation && from_occupant {
-        return false;
-    }
-    let body = payload.has(ns::CLIENT, "body");
-    match stanza.header.type_ {
-        Type::Chat => true,
-        Type::Normal => body || instant_messaging || invitation,
-        Type::Error => body || instant_messaging,
-        _ => false,
-    }
 }

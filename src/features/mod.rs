@@ -5,6 +5,7 @@ pub mod carbons;
 mod disco;
 mod last_activity;
 mod legacy_session;
+pub mod mam;
 mod offline;
 mod ping;
 mod roster;
@@ -27,6 +28,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &last_activity::LAST_ACTIVITY,
     &carbons::CARBONS,
     &offline::OFFLINE,
+    &mam::MAM,
+    &mam::FULLTEXT,
     &stream_management::STREAM_MANAGEMENT,
     &stream_limits::STREAM_LIMITS,
 ];

@@ -8,6 +8,7 @@ use crate::base::{AccountId, SessionId};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
+use super::archive::{Archive, Preferences, Reach};
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
 use super::roster::Roster;
@@ -27,6 +28,8 @@ pub struct Account {
     pub tally: Option<Tally>,
     /// What it was sent lately, by the names that the senders' clients gave it; none until somebody asked.
     pub origins: Option<Box<Origins>>,
+    /// What is remembered of its archive; none until somebody asked.
+    pub archive: Option<Box<Archive>>,
     /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
     freshness: Freshness,
@@ -73,7 +76,11 @@ pub enum Change {
     /// Messages kept while nobody could take them are due to this session.
     DeliverPending { session: SessionId },
     /// The message of this number is stored and due to this session as soon as it has room.
-    Missed { session: SessionId, number: u64 },
+    Missed {
+        session: SessionId,
+        number: u64,
+        from: Option<Jid>,
+    },
     /// Messages kept were counted.
     Counted(Tally),
     /// A message was kept or is kept no longer; ignored until they have been counted.
@@ -82,14 +89,33 @@ pub enum Change {
     OriginsRead(Box<Origins>),
     /// A message was kept under this mark on this day.
     OriginKept { day: u32, mark: Mark },
+    /// What is remembered of the archive was read.
+    ArchiveRead(Box<Archive>),
+    /// A message was archived under this number.
+    Archived { number: u64 },
+    /// So many messages are more than the archive may hold.
+    TrimArchive { excess: usize },
+    /// The owner of the archive has other wishes.
+    Preferences(Box<Preferences>),
     /// The roster was read or changed.
     Roster(Arc<Roster>),
     /// The session is over.
     Ended(SessionId),
 }
 
+/// How far a request came that is answered in steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is done yet.
+    #[default]
+    Begun,
+    /// A search in the archive (XEP-0313).
+    Archive(Box<Reach>),
+}
+
 impl Actor for Account {
     type Change = Change;
+    type Progress = Progress;
 }
 
 impl Account {
@@ -102,6 +128,7 @@ impl Account {
             sessions: Vec::new(),
             tally: None,
             origins: None,
+            archive: None,
             roster: None,
             freshness: Freshness::Unread,
         }
@@ -141,6 +168,7 @@ impl Account {
     pub fn distrust(&mut self) {
         self.tally = None;
         self.origins = None;
+        self.archive = None;
         self.freshness = Freshness::Doubtful;
     }
 
@@ -193,9 +221,15 @@ impl Account {
                     session.interested = true;
                 }
             }
-            Change::Missed { session, number } => {
+            Change::Missed {
+                session,
+                number,
+                from,
+            } => {
                 if let Some(session) = self.session_mut(session) {
                     session.owe(number);
+                    from.into_iter()
+                        .for_each(|from| session.kept_from.add(from));
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),
@@ -211,13 +245,24 @@ impl Account {
                     origins.add(day, mark);
                 }
             }
+            Change::ArchiveRead(archive) => self.archive = Some(archive),
+            Change::Archived { number } => {
+                if let Some(archive) = &mut self.archive {
+                    archive.tally.add(number);
+                }
+            }
+            Change::Preferences(preferences) => {
+                if let Some(archive) = &mut self.archive {
+                    archive.preferences = *preferences;
+                }
+            }
             Change::Roster(roster) => {
                 self.roster = Some(roster).filter(|roster| **roster != Roster::default());
                 self.freshness = Freshness::Current;
             }
             Change::Ended(id) => self.sessions.retain(|session| session.id != id),
-            // The engine's: it holds the cursor.
-            Change::DeliverPending { .. } => {}
+            // The engine's: it holds the cursor, and reads what is trimmed.
+            Change::DeliverPending { .. } | Change::TrimArchive { .. } => {}
         }
     }
 }

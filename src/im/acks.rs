@@ -63,6 +63,8 @@ struct Mark {
     since_ms: u64,
     /// None when settled; else what a bounce needs.
     header: Option<Box<Header>>,
+    /// How many have yet to say that their part of it is durable.
+    awaited: u8,
 }
 
 /// The client acknowledged what was never sent (XEP-0198 section 4).
@@ -244,8 +246,8 @@ impl Acks {
     /// How much may wait behind a cursor: a quarter of the bounds, so that it fits when the cursor is done.
     pub fn backlog_bounds(&self) -> Bounds {
         Bounds {
-            count_max: self.bounds.count_max / 4,
-            bytes_max: self.bounds.bytes_max / 4,
+            count_max: (self.bounds.count_max / 4).max(1),
+            bytes_max: (self.bounds.bytes_max / 4).max(1),
         }
     }
 
@@ -257,15 +259,27 @@ impl Acks {
         self.marks.push_back(Mark {
             since_ms: now_ms,
             header: Some(Box::new(header)),
+            awaited: 1,
         });
         self.received
     }
 
-    /// A stanza is settled. True when the client is owed an `<a/>` for it.
+    /// One more has to settle this stanza: its sender's own rows, beside those of whoever takes it.
+    pub fn await_one_more(&mut self, sequence: u32) {
+        let ahead = sequence.wrapping_sub(self.handled()).wrapping_sub(1) as usize;
+        if let Some(mark) = self.marks.get_mut(ahead) {
+            mark.awaited = mark.awaited.saturating_add(1);
+        }
+    }
+
+    /// A stanza is settled by one of those who have to. True when the client is owed an `<a/>` for it.
     pub fn settle(&mut self, sequence: u32) -> bool {
         let ahead = sequence.wrapping_sub(self.handled()).wrapping_sub(1) as usize;
         if let Some(mark) = self.marks.get_mut(ahead) {
-            mark.header = None;
+            mark.awaited = mark.awaited.saturating_sub(1);
+            if mark.awaited == 0 {
+                mark.header = None;
+            }
         }
         while self.marks.front().is_some_and(|mark| mark.header.is_none()) {
             self.marks.pop_front();

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::actor::auth::{AccountRef, ScramHash, ScramKeys};
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table};
 use crate::base::{AccountId, Generation, Secret};
 
 /// Accounts by name.
@@ -13,6 +13,7 @@ pub static ACCOUNT: Table = Table {
     durability: Durability::BeforeReply,
     // The key begins with a name, not with the account's number: an export begins by reading this table.
     export: Export::Never,
+    slices: Slices::Whole,
     about: "One account: its number, generation, state and SCRAM keys. Key: host, 0, localpart.",
 };
 
@@ -21,6 +22,7 @@ pub static TOMBSTONE: Table = Table {
     name: "tombstone",
     durability: Durability::BeforeReply,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "A removed name: until when it stays free, and whose it was. Key: host, 0, localpart.",
 };
 
@@ -29,6 +31,7 @@ pub static PURGE: Table = Table {
     name: "purge",
     durability: Durability::BeforeReply,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "An account that was removed since the last start, which looks again whether all it had is gone. Key: account id.",
 };
 

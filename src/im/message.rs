@@ -8,6 +8,7 @@ use crate::xml::Element;
 
 use super::account::{self, Account, Change};
 use super::acks::Unacked;
+use super::classify::classify;
 use super::pending::{self, Leftover};
 use super::session::Session;
 
@@ -24,10 +25,32 @@ pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     Ok(())
 }
 
+/// Outbound, first: XEP-0359 section 3: "Stanza ID generating entities, which encounter a <stanza-id/> element where the
+/// 'by' attribute matches the 'by' attribute they would otherwise set, MUST delete that element even if they are not
+/// adding their own stanza ID".
+pub fn strip_own_ids(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let account = turn.actor.jid.as_str();
+    if draft.stanza.payload.has(ns::STANZA_ID, "stanza-id") {
+        draft.stanza.payload = draft
+            .stanza
+            .payload
+            .without(|child| is_id_by(child, account));
+    }
+    Ok(())
+}
+
+fn is_id_by(child: &Element<'_>, account: &str) -> bool {
+    let by = child.attribute("by");
+    child.is(ns::STANZA_ID, "stanza-id")
+        && by.is_some_and(|by| Jid::parse(&by).is_ok_and(|by| by.as_str() == account))
+}
+
 /// Inbound, first: what only this server says to this account is a forgery when it arrives.
 pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let account = turn.actor.jid.as_str();
     let host = turn.actor.jid.domainpart();
+    let from = draft.stanza.header.from.as_ref();
+    let is_own = from.is_some_and(|from| from.bare_str() == account);
     let is_forged = |child: &Element<'_>| match (child.ns(), child.name()) {
         // CVE-2017-5589 and its class: only an account's own server makes carbons for it.
         (ns::CARBONS, "sent" | "received") => true,
@@ -38,9 +61,9 @@ pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome 
         }),
         // XEP-0359 section 3: "where the 'by' attribute matches the 'by' attribute they would otherwise set,
         // MUST delete that element even if they are not adding their own stanza ID".
-        (ns::STANZA_ID, "stanza-id") => child
-            .attribute("by")
-            .is_some_and(|by| Jid::parse(&by).is_ok_and(|by| by.as_str() == account)),
+        (ns::STANZA_ID, "stanza-id") => is_id_by(child, account),
+        // Results of one's own archive come from nobody else. Those of other archives their askers know.
+        (ns::MAM, "result") => is_own,
         _ => false,
     };
     // Most messages have nothing of the kind: the index says so without a look inside.
@@ -52,7 +75,8 @@ pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome 
 }
 
 /// What [`strip_forged`] looks at.
-const STRIPPED: [(&str, &str); 4] = [
+const STRIPPED: [(&str, &str); 5] = [
+    (ns::MAM, "result"),
     (ns::CARBONS, "sent"),
     (ns::CARBONS, "received"),
     (ns::DELAY, "delay"),
@@ -63,6 +87,10 @@ const STRIPPED: [(&str, &str); 4] = [
 pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     account::identify_unless_anonymous(turn)?;
     let type_ = draft.stanza.header.type_;
+    // One whose queue is full counts as gone for what can be kept until its client acknowledges. What cannot is
+    // delivered all the same: twice the bound of its queue is the end of that (`shard/overfull.rs`).
+    let may_wait = is_storable(&draft.stanza) && !turn.actor.anonymous;
+    let takes = |session: &Session| !may_wait || !session.is_full();
     let resource = draft
         .stanza
         .header
@@ -72,17 +100,15 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
     if let Some(resource) = resource {
         let session = turn.actor.resource(resource);
         // 8.5.3.1: "For a message stanza, the server MUST deliver the stanza to the resource."
-        // An error cannot be kept, and tells what became of something that this very client sent.
-        if let Some(session) = session.filter(|s| !s.is_full() || type_ == Type::Error) {
+        if let Some(session) = session.filter(|session| takes(session)) {
             draft.targets.push(session.id);
             return Ok(());
         }
         // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat is handled like
-        // one to the bare JID. One whose queue is full counts as gone until its client acknowledges, but for it
-        // a normal message can be kept.
+        // one to the bare JID. For one whose queue is full a normal message is kept.
         match (type_, session) {
-            (Type::Normal, None) | (Type::Groupchat, _) => return Err(nobody()),
-            (Type::Headline | Type::Error, _) => return Ok(()),
+            (Type::Normal | Type::Groupchat, None) => return Err(nobody()),
+            (Type::Headline | Type::Error, None) => return Ok(()),
             _ => {}
         }
     } else if type_ == Type::Groupchat {
@@ -97,7 +123,7 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         turn.actor
             .sessions
             .iter()
-            .filter(|session| session.takes_messages())
+            .filter(|session| session.is_willing() && takes(session))
     };
     let highest = takers().map(|session| session.priority).max();
     draft.targets.extend(
@@ -112,7 +138,6 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
 
 /// Inbound: whether it is owed, and gets a pending row for that (DESIGN section 20).
 pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let type_ = draft.stanza.header.type_;
     let is_storable = is_storable(&draft.stanza);
     let anonymous = turn.actor.anonymous;
     if !draft.targets.is_empty() {
@@ -133,11 +158,11 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         draft.kept = Some(store(turn, kept, &draft.stanza, turn.now.wall_ms)?);
         return Ok(());
     }
-    match type_ {
-        // XEP-0160: chat states alone "SHOULD NOT be stored offline", and nobody misses them.
-        Type::Normal | Type::Chat if !is_only_chat_state(&draft.stanza) => Err(nobody()),
-        _ => Ok(()),
+    // XEP-0160: chat states alone "SHOULD NOT be stored offline", and nobody misses them.
+    if classify(&draft.stanza).missed {
+        return Err(nobody());
     }
+    Ok(())
 }
 
 /// Keeps what nobody can take now, within the quota, until somebody comes or has room.
@@ -160,6 +185,7 @@ fn store(
         turn.out.change.push(Change::Missed {
             session: session.id,
             number: kept.number,
+            from: stanza.header.from.clone(),
         });
     }
     Ok(kept)
@@ -185,25 +211,9 @@ pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     Ok(())
 }
 
-/// Whether a message may be kept for somebody who cannot take it now (XEP-0160 section 3, XEP-0334
-/// section 4).
+/// Whether a message may be kept for somebody who cannot take it now (XEP-0160 section 3).
 pub fn is_storable(stanza: &Stanza) -> bool {
-    matches!(stanza.header.type_, Type::Normal | Type::Chat)
-        && !stanza.payload.has(ns::HINTS, "no-store")
-        && !is_only_chat_state(stanza)
-}
-
-fn is_only_chat_state(stanza: &Stanza) -> bool {
-    let mut seen = false;
-    for name in stanza.payload.names() {
-        match name {
-            (ns::CHAT_STATES, _) => seen = true,
-            // A thread id belongs to the chat state's conversation and says nothing by itself.
-            (ns::CLIENT, "thread") | (ns::HINTS, _) => {}
-            _ => return false,
-        }
-    }
-    seen
+    classify(stanza).held
 }
 
 fn nobody() -> Stop {

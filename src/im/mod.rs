@@ -3,7 +3,10 @@
 
 pub mod account;
 pub mod acks;
+pub mod archive;
+pub mod classify;
 pub mod credentials;
+pub mod flood;
 pub mod iq;
 pub mod message;
 pub mod origin;
@@ -14,5 +17,5 @@ pub mod roster;
 pub mod session;
 pub mod subscription;
 
-pub use account::{Account, Change};
+pub use account::{Account, Change, Progress};
 pub use session::Session;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::{AccountId, Now, limits};
 use crate::stanza::ns;
@@ -22,6 +22,7 @@ pub static ORIGIN: Table = Table {
     name: "origin",
     durability: Durability::Soon,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "Origin-ids of the last two days; key: day since 1970, account id, digest of sender and origin-id",
 };
 

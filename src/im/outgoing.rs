@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Stop, Tell, Turn};
 use crate::base::AccountId;
 use crate::stanza::{Stanza, read_stored};
@@ -19,6 +19,7 @@ pub static OUTGOING: Table = Table {
     // In one save with the teller's own half.
     durability: Durability::BeforeReply,
     export: Export::WithAccount,
+    slices: Slices::Whole,
     about: "Subscription stanzas that the other side has not confirmed; key: account id, number by time",
 };
 

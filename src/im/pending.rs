@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Kept, Stop, Turn};
 use crate::base::{AccountId, SessionId};
 use crate::jid::Jid;
@@ -20,6 +20,7 @@ pub static PENDING: Table = Table {
     name: "pending",
     durability: Durability::Soon,
     export: Export::WithAccount,
+    slices: Slices::Whole,
     about: "Messages that no client has acknowledged yet; key: account id, number by time",
 };
 

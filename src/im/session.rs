@@ -1,13 +1,14 @@
 //! A bound resource. It outlives its stream when the client enabled resumption (XEP-0198).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
-use crate::actor::{Delivery, Kept};
+use crate::actor::Kept;
 use crate::base::{SessionId, StreamKey, Uuid, limits};
 use crate::jid::Jid;
 use crate::stanza::{Sender, Stanza};
 
 use super::acks::{Acks, Bounds};
+use super::flood::{Flood, Senders};
 
 /// A bound resource of an account.
 pub struct Session {
@@ -32,36 +33,18 @@ pub struct Session {
     pub acks: Option<Box<Acks>>,
     /// Kept messages on their way to it.
     pub flood: Option<Box<Flood>>,
-    /// Number of the first message that was kept while this session's queue was full: from there it is owed.
+    /// Number of the first message that was kept, while it could not be taken, behind what the flood reads now: from there
+    /// it is owed. Whoever sets it begins a flood if there is none.
     pub missed: Option<u64>,
+    /// Who sent what is kept for it and has yet to be read.
+    pub kept_from: Senders,
+    /// What was being written without being counted (XEP-0198) when the connection was lost: who resumes has it, for it
+    /// went ahead of `<enabled/>`.
+    pub unsure: Vec<Option<Kept>>,
     /// When a detached session ends, on the monotonic clock.
     pub ends_at_ms: Option<u64>,
     /// It is over: nothing is delivered to it any more, its last turn is waiting in the mailbox.
     pub ended: bool,
-}
-
-/// Delivery of what was kept: a cursor over the rows, and what came in meanwhile, which waits behind it so
-/// that the order stays.
-#[derive(Debug, Default)]
-pub struct Flood {
-    /// Number of the first row that has not been read.
-    pub next: u64,
-    /// Number of the first row that belongs to the backlog.
-    pub end: u64,
-    /// A read is outstanding.
-    pub asked: bool,
-    /// Messages that clients got since it was asked: their rows may still come with the answer.
-    pub gone: BTreeSet<u64>,
-    pub backlog: VecDeque<Delivery>,
-    pub backlog_bytes: usize,
-}
-
-impl Flood {
-    /// Whether something of this sender waits behind the cursor.
-    pub fn holds_from(&self, sender: &Option<Jid>) -> bool {
-        let mut waiting = self.backlog.iter();
-        waiting.any(|delivery| delivery.stanza.header.from == *sender)
-    }
 }
 
 impl Session {
@@ -80,6 +63,8 @@ impl Session {
             acks: None,
             flood: None,
             missed: None,
+            kept_from: Senders::default(),
+            unsure: Vec::new(),
             ends_at_ms: None,
             ended: false,
         }
@@ -92,7 +77,7 @@ impl Session {
 
     /// RFC 6121 section 8.5.2.1.1: "the server MUST NOT deliver the stanza to any available resource
     /// with a negative priority". A session whose client has not acknowledged for so long that its queue
-    /// is full takes nothing more either: what comes now is kept for its return.
+    /// is full takes nothing more either of what can be kept for its return.
     pub fn takes_messages(&self) -> bool {
         self.is_willing() && !self.is_full()
     }
@@ -105,16 +90,17 @@ impl Session {
     /// What its client has yet to get and this session holds; more of it may be in its stream.
     pub fn kept(&self) -> impl Iterator<Item = &Kept> {
         let unacked = self.acks.iter().flat_map(|acks| acks.unacked());
-        let backlog = self.flood.iter().flat_map(|flood| &flood.backlog);
+        let backlog = self.flood.iter().flat_map(|flood| flood.backlog());
         let unacked = unacked.filter_map(|held| held.kept.as_ref());
-        unacked.chain(backlog.filter_map(|delivery| delivery.kept.as_ref()))
+        let backlog = backlog.filter_map(|delivery| delivery.kept.as_ref());
+        unacked.chain(backlog).chain(self.unsure.iter().flatten())
     }
 
     /// The same, for changes that another holder causes.
     pub fn kept_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
         let unacked = self.acks.iter_mut().flat_map(|acks| acks.kept_mut());
-        let backlog = self.flood.iter_mut().flat_map(|flood| &mut flood.backlog);
-        unacked.chain(backlog.map(|delivery| &mut delivery.kept))
+        let backlog = self.flood.iter_mut().flat_map(|flood| flood.kept_mut());
+        unacked.chain(backlog).chain(&mut self.unsure)
     }
 
     /// Whether a cursor over what is stored brings it this message, or will.
@@ -151,17 +137,27 @@ impl Session {
     /// Bytes that wait for its client's acknowledgement, or behind its flood.
     pub fn queued_bytes(&self) -> usize {
         let unacked = self.acks.as_ref().map_or(0, |acks| acks.unacked_bytes());
-        unacked + self.flood.as_ref().map_or(0, |flood| flood.backlog_bytes)
+        unacked + self.flood.as_ref().map_or(0, |flood| flood.backlog_bytes())
     }
 
     /// The queue of unacknowledged stanzas, or that behind the cursor, has reached its bound.
     pub fn is_full(&self) -> bool {
+        let flood = self.flood.as_ref();
+        self.acks.as_deref().is_some_and(Acks::is_full)
+            || flood.is_some_and(|flood| flood.holds_times(1, 1, self.backlog_bounds()))
+    }
+
+    /// How much may wait behind a cursor.
+    pub fn backlog_bounds(&self) -> Bounds {
         let acks = self.acks.as_deref();
-        acks.is_some_and(Acks::is_full)
-            || self.flood.as_ref().is_some_and(|flood| {
-                let bounds = acks.map_or(BACKLOG_BOUNDS, Acks::backlog_bounds);
-                flood.backlog.len() >= bounds.count_max || flood.backlog_bytes >= bounds.bytes_max
-            })
+        acks.map_or(BACKLOG_BOUNDS, Acks::backlog_bounds)
+    }
+
+    /// Whether something of this sender waits behind a cursor or is kept for it, so that what it says next has to wait.
+    pub fn holds_from(&self, sender: Option<&Jid>) -> bool {
+        let flood = self.flood.as_ref();
+        flood.is_some_and(|flood| flood.holds_from(sender))
+            || sender.is_some_and(|sender| self.kept_from.has(sender, &self.jid))
     }
 }
 

@@ -40,6 +40,14 @@ fn ask_all(worker: WorkerId, store: &Store, auth: &AuthService, asked: &mut Vec<
                 save(store, port, &mut saves);
                 store.range(reply, table, range, fence);
             }
+            Ask::Pick { table, pick, fence } => {
+                save(store, port, &mut saves);
+                store.pick(reply, table, pick, fence);
+            }
+            Ask::Drop { table, before } => {
+                save(store, port, &mut saves);
+                store.drop_before(reply, table, before);
+            }
         }
     }
     save(store, port, &mut saves);

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Table, Write};
 use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
+use crate::engine::archive::{ARCHIVE, INDEX};
+use crate::im::archive::{PREFERENCES, TALLY};
 use crate::im::credentials::{ACCOUNT, PURGE, TOMBSTONE, purge_key};
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
@@ -18,14 +20,18 @@ use crate::store::Store;
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
 pub const TABLES: &[&Table] = &[
     &ACCOUNT,
+    &ARCHIVE,
+    &INDEX,
     &ITERATIONS,
     &NUMBERS,
     &ORIGIN,
     &OUTGOING,
     &PENDING,
+    &PREFERENCES,
     &PURGE,
     &REQUEST,
     &ROSTER,
+    &TALLY,
     &TOMBSTONE,
 ];
 
@@ -73,10 +79,7 @@ pub fn purge(
         count_max: PURGE_COUNT,
         bytes_max: limits::RANGE_BYTES_MAX,
     };
-    for table in tables
-        .iter()
-        .filter(|table| table.export == Export::WithAccount)
-    {
+    for table in tables.iter().filter(|table| table.export != Export::Never) {
         loop {
             let page = store.range_now(table, &range)?;
             let writes = page.rows.into_iter().map(|row| Write::Delete {
@@ -131,12 +134,13 @@ const PURGE_COUNT: usize = 1_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actor::rows::Durability;
+    use crate::actor::rows::{Durability, Slices};
 
     static THINGS: Table = Table {
         name: "things",
         durability: Durability::Soon,
         export: Export::WithAccount,
+        slices: Slices::Whole,
         about: "A test's.",
     };
 

@@ -12,7 +12,7 @@ use crate::audit::{Audit, Stopped};
 use crate::base::limits;
 use crate::shard::Control;
 use crate::store::Store;
-use crate::worker::{Hold, Intake, Order, Settled};
+use crate::worker::{Intake, Order, Settled};
 
 use super::admin::Admin;
 use super::doorman::Employed;
@@ -33,7 +33,7 @@ impl House {
     /// makes durable what was saved.
     pub fn drain(self) -> ExitCode {
         let running = self.running;
-        self.intake.hold(Hold::Drain);
+        self.intake.close();
         self.doorman.dismiss();
         running.order_all(|| Order::Control(Control::Drain));
         let patience = running.current.lock().server.drain_timeout.as_ms();

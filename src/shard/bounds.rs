@@ -50,6 +50,19 @@ impl Shard {
     }
 
     fn bound_session(&self, session: &Session, bound: &mut impl FnMut(&str, usize, usize)) {
+        // Or it would sleep until chance.
+        let is_forgotten = session.missed.is_some() && session.flood.is_none() && !session.ended;
+        let name = format!("what {} missed, which no cursor is to read,", session.jid);
+        bound(&name, usize::from(is_forgotten), 0);
+        if let Some(flood) = &session.flood {
+            let max = session.backlog_bounds().count_max;
+            let max = max.max(1).saturating_mul(CROWD).saturating_add(2);
+            bound(
+                &format!("backlog of {}", session.jid),
+                flood.backlog().count(),
+                max,
+            );
+        }
         let Some(acks) = &session.acks else {
             return;
         };

@@ -10,12 +10,15 @@ use crate::im::Account;
 use crate::im::acks::Unacked;
 use crate::stanza::{Newcomer, Stanza};
 
+use super::aside::Aside;
 use super::held::Held;
 
 /// A resident account.
 pub(super) struct Cell {
     pub account: Account,
     pub mailbox: Mailbox,
+    /// Requests that left the mailbox, in the order in which they did.
+    pub asides: Vec<Aside>,
     /// The head of the mailbox waits for this.
     pub parked: Option<Ticket>,
     /// The head of the mailbox was run and waits to be durable.
@@ -74,6 +77,7 @@ impl Cell {
         Cell {
             account,
             mailbox: Mailbox::default(),
+            asides: Vec::new(),
             parked: None,
             held: None,
             loaded: Vec::new(),
@@ -98,7 +102,10 @@ impl Cell {
 
     /// Nothing keeps it resident but the hope that it is needed again.
     pub fn is_idle(&self) -> bool {
-        self.account.sessions.is_empty() && self.mailbox.is_empty() && !self.waits()
+        self.account.sessions.is_empty()
+            && self.mailbox.is_empty()
+            && self.asides.is_empty()
+            && !self.waits()
     }
 
     /// The head of the mailbox waits for the store.

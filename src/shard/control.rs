@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actor::Catalog;
-use crate::base::{ActorKey, Now, StreamKey};
+use crate::base::{Now, StreamKey};
 use crate::features;
 use crate::jid::Jid;
 use crate::stanza::{StreamCondition, StreamError};
@@ -11,7 +11,6 @@ use crate::stream::StreamState;
 
 use super::Shard;
 use super::input::Control;
-use super::session_end::Loss;
 
 impl Shard {
     pub(super) fn controlled(&mut self, now: Now, control: Control) {
@@ -20,20 +19,7 @@ impl Shard {
                 self.catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
                 self.config = Arc::clone(&config);
             }
-            Control::Drain => {
-                self.draining = true;
-                let keys: Vec<StreamKey> = self.streams.keys().collect();
-                for key in keys {
-                    let farewell = self.farewell();
-                    self.lose_stream(now, key, Loss::Final(farewell.condition.name()));
-                    self.fail_stream(now, key, farewell);
-                }
-                // Those that wait for their clients, too: what they hold has no other place.
-                let actors: Vec<ActorKey> = self.cells.keys().collect();
-                for actor in actors {
-                    self.end_all_sessions(now, actor, self.farewell());
-                }
-            }
+            Control::Drain => self.begin_drain(now),
             Control::Disconnect(jid) => self.disconnect(now, &jid),
         }
     }
@@ -81,17 +67,6 @@ impl Shard {
         }
         outdated
     }
-
-    /// RFC 6120 section 4.9.3.22, or 4.9.3.19 where the operator named another server.
-    pub(super) fn farewell(&self) -> StreamError {
-        let other = &self.config.server.see_other_host;
-        let condition = if other.is_empty() {
-            StreamCondition::SystemShutdown
-        } else {
-            StreamCondition::SeeOtherHost(other.clone())
-        };
-        StreamError::new(condition, "The server is shutting down")
-    }
 }
 
 /// RFC 6120 section 4.9.3.16.
@@ -100,55 +75,4 @@ fn changed() -> StreamError {
         StreamCondition::Reset,
         "The account was changed by its administrator",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Input, Output, Place, Routes, Seeds};
-    use super::*;
-    use crate::base::{AddressPrefix, HashSeed, WorkerId};
-    use crate::config::{Outside, load};
-
-    const NOW: Now = Now {
-        mono_ms: 1_000,
-        wall_ms: 1_000_000,
-    };
-
-    fn shard() -> Shard {
-        let outside = Outside {
-            features: &[],
-            address: |_| Ok(()),
-            log_filter: |_| Ok(()),
-            cores: 1,
-        };
-        let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
-        let place = Place {
-            worker: WorkerId(0),
-            worker_count: 2,
-        };
-        let seeds = Seeds {
-            maps: HashSeed(1, 2),
-            rng: [0; 32],
-        };
-        Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds, 0)
-    }
-
-    #[test]
-    fn a_stream_that_was_on_its_way_from_another_worker_hears_of_the_drain_too() {
-        let mut shard = shard();
-        let peer = Arc::from("192.0.2.1:50123");
-        let local = AddressPrefix::Local;
-        let state = StreamState::new(NOW, &shard.config, 0, local, peer, None);
-        shard.handle(NOW, Input::Control(Control::Drain));
-        let key = shard.arrive(NOW, Box::new(state));
-        let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
-        let closed = outputs
-            .iter()
-            .any(|output| matches!(output, Output::Close(closed) if *closed == key));
-        assert!(closed, "{outputs:?}");
-        let mut said = Vec::new();
-        shard.render(NOW, key, &mut said);
-        let said = String::from_utf8(said).expect("XML is UTF-8");
-        assert!(said.contains("<system-shutdown"), "{said}");
-    }
 }

@@ -3,9 +3,10 @@
 
 use crate::actor::{Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
+use crate::im::Account;
 use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
-use crate::stanza::{Kind, StreamCondition, StreamError, ns};
+use crate::stanza::{Kind, Stanza, StreamCondition, StreamError, ns};
 use crate::stream::{Item, SessionRef};
 
 use super::Shard;
@@ -25,19 +26,59 @@ impl Shard {
             // It ended between the choice and the delivery.
             return self.post_to(actor, Mail::Leftover(held(now, delivery)));
         };
-        // Behind a full backlog nothing more may wait: the bounds of the queues before it judge it instead.
-        let is_full = session.is_full();
-        match &mut session.flood {
-            // RFC 6120 section 10.1: what the same sender says otherwise waits behind its messages.
-            Some(flood)
-                if !is_full
-                    && (delivery.stanza.header.kind == Kind::Message
-                        || flood.holds_from(&delivery.stanza.header.from)) =>
-            {
-                flood.backlog_bytes += delivery.stanza.charge();
-                flood.backlog.push_back(delivery);
+        // RFC 6120 section 10.1: what the same sender says otherwise waits behind its messages.
+        let header = &delivery.stanza.header;
+        let waits = session.flood.is_some()
+            && (header.kind == Kind::Message || session.holds_from(header.from.as_ref()));
+        match waits {
+            true => self.hold_back(now, actor, delivery),
+            false => self.push(now, actor, delivery),
+        }
+    }
+
+    /// Puts a delivery behind the session's flood.
+    fn hold_back(&mut self, now: Now, actor: ActorKey, delivery: Delivery) {
+        let number = self.sequence.next(now);
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        let is_promised = is_promised(&cell.account, &delivery);
+        let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
+            return;
+        };
+        let verdict = match is_promised {
+            true => Verdict::Take,
+            false => overfull::judge_waiting(session, &delivery.stanza, roster),
+        };
+        if verdict == Verdict::Refuse {
+            return self.refuse(now, &delivery.stanza);
+        }
+        let (id, stream) = (session.id, session.stream);
+        if let Some(flood) = &mut session.flood {
+            flood.wait(number, delivery);
+        }
+        if verdict == Verdict::Last {
+            self.overflow(now, actor, id, stream);
+        }
+    }
+
+    /// A session's queues take no more of this.
+    fn refuse(&mut self, now: Now, stanza: &Stanza) {
+        log::debug!("delivery_refused trace={}", stanza.header.trace);
+        if overfull::is_answered(stanza) {
+            self.bounce(now, stanza, &overloaded());
+        }
+    }
+
+    /// DESIGN section 7: the connection is closed, and the session stays, detached; what a client that is away cannot take
+    /// goes back to the account.
+    fn overflow(&mut self, now: Now, actor: ActorKey, id: SessionId, stream: Option<StreamKey>) {
+        match stream {
+            Some(key) => self.drop_connection(now, key, "too many stanzas are unacknowledged"),
+            None => {
+                log::info!("session_overfull session={}", id.0);
+                self.end_session(now, actor, id, Vec::new(), OVERFULL);
             }
-            _ => self.push(now, actor, delivery),
         }
     }
 
@@ -48,19 +89,19 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
+        let is_promised = is_promised(&cell.account, &delivery);
         let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
             return;
         };
         let stream = session.stream;
         let state = stream.and_then(|key| self.streams.get_mut(key));
         let state = state.map(|state| &mut **state);
-        let verdict = overfull::judge(session, state, soft, &delivery, roster);
+        let verdict = match is_promised {
+            true => Verdict::Take,
+            false => overfull::judge(session, state, soft, &delivery.stanza, roster),
+        };
         if verdict == Verdict::Refuse {
-            log::debug!("delivery_refused trace={}", delivery.stanza.header.trace);
-            if overfull::is_answered(&delivery.stanza) {
-                self.bounce(now, &delivery.stanza, &overloaded());
-            }
-            return;
+            return self.refuse(now, &delivery.stanza);
         }
         log::trace!(
             "stanza_delivered trace={} kind={} session={} connected={}",
@@ -80,9 +121,7 @@ impl Shard {
         }
         let Some(key) = stream else {
             if verdict == Verdict::Last {
-                // DESIGN section 7: what a client that is away cannot take goes back to the account.
-                log::info!("session_overfull session={}", session.jid);
-                self.end_session(now, actor, delivery.session, Vec::new(), OVERFULL);
+                self.overflow(now, actor, delivery.session, None);
             }
             return;
         };
@@ -96,8 +135,7 @@ impl Shard {
         }
         self.flush(key);
         if verdict == Verdict::Last {
-            // DESIGN section 7: the connection is closed; the session stays, detached.
-            self.drop_connection(now, key, "too many stanzas are unacknowledged");
+            self.overflow(now, actor, delivery.session, Some(key));
         } else {
             self.check_outbound(now, key);
         }
@@ -166,9 +204,10 @@ impl Shard {
         let Some(acks) = &mut session.acks else {
             return;
         };
-        let was_full = acks.is_full();
         if let Some(too_high) = acks.is_too_high(h) {
             let error = handled_count_too_high(too_high);
+            // What comes from here on is for whoever resumes it, not for a stream that is closed.
+            self.lose_stream(now, key, Loss::Resumable);
             return self.fail_stream(now, key, error);
         }
         self.forget_acknowledged(at, h);
@@ -179,9 +218,6 @@ impl Shard {
             self.say(key, REQUEST.to_owned());
         }
         self.count_cell(at.actor);
-        if was_full {
-            self.deliver_missed(now, at.actor, at.session);
-        }
         self.advance_flood(now, at.actor, at.session);
     }
 
@@ -202,13 +238,14 @@ impl Shard {
         cell.account.session_mut(at.session)?.acks.as_deref_mut()
     }
 
-    /// Messages that were kept while the session's queue was full are due to it.
+    /// Messages that were kept because the session could not take them are due to it. However full it is, the flood
+    /// begins now: what their senders say next waits behind it.
     pub(super) fn deliver_missed(&mut self, now: Now, actor: ActorKey, session: SessionId) {
         let missed = self
             .cells
             .get_mut(actor)
             .and_then(|cell| cell.account.session_mut(session))
-            .filter(|session| !session.is_full() && session.flood.is_none())
+            .filter(|session| session.flood.is_none())
             .and_then(|session| session.missed.take());
         if let Some(first) = missed {
             self.begin_flood(now, actor, session, first);
@@ -232,7 +269,7 @@ impl Shard {
     }
 
     /// A client has the message: its row goes.
-    fn arrived(&mut self, actor: ActorKey, kept: Kept) {
+    pub(super) fn arrived(&mut self, actor: ActorKey, kept: Kept) {
         self.release(actor, kept);
         if !kept.is_stored {
             return;
@@ -265,6 +302,12 @@ impl Shard {
     }
 }
 
+/// Whether there was room for it when it was chosen to come this way (`im/message.rs`). What nobody could keep for an
+/// anonymous account was not asked.
+fn is_promised(account: &Account, delivery: &Delivery) -> bool {
+    delivery.kept.is_some() && !account.anonymous
+}
+
 fn held(now: Now, delivery: Delivery) -> Unacked {
     Unacked {
         stanza: delivery.stanza,
@@ -288,3 +331,26 @@ pub(super) fn handled_count_too_high(TooHigh { h, sent }: TooHigh) -> StreamErro
 
 /// XEP-0198 section 4: the question.
 pub(super) const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, ask, connect, held, rendered, stage};
+    use super::*;
+
+    #[test]
+    fn who_acknowledges_too_much_loses_the_stream_and_not_the_session() {
+        let (mut shard, actor) = stage();
+        let key = connect(&mut shard, actor);
+        let session = SessionId(1);
+        let at = SessionRef { actor, session };
+        shard.acknowledged(NOW, key, at, 7);
+        let said = rendered(&mut shard, key);
+        assert!(said.contains("<handled-count-too-high"), "{said}");
+        // What comes before the socket is closed is for whoever resumes.
+        ask(&mut shard, actor, "safe");
+        assert_eq!(rendered(&mut shard, key), "");
+        assert_eq!(held(&shard, actor).count(), 1);
+        let session = &shard.cells[actor].account.sessions[0];
+        assert!(session.stream.is_none() && session.ends_at_ms.is_some());
+    }
+}

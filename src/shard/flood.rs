@@ -1,11 +1,12 @@
 //! Kept messages on their way to a session: a cursor over rows, pulled whenever its stream has room, and a
-//! backlog of what came meanwhile, so that the order stays.
+//! backlog of what came meanwhile, so that the order stays. What was kept since the cursor began it reads when it is at
+//! its end, and what waits goes out between the rows, as the numbers say.
 
 use crate::actor::rows::Fence;
 use crate::actor::{Answer, Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, limits};
+use crate::im::flood::{Flood, Senders};
 use crate::im::pending;
-use crate::im::session::Flood;
 use crate::jid::Jid;
 
 use super::Shard;
@@ -31,13 +32,7 @@ impl Shard {
             match &session.flood {
                 // What its cursor has passed may have come back since, and what was kept since it began is behind it.
                 Some(_) => session.owe(first),
-                None => {
-                    session.flood = Some(Box::new(Flood {
-                        next: first,
-                        end,
-                        ..Flood::default()
-                    }));
-                }
+                None => session.flood = Some(Box::new(Flood::new(first, end))),
             }
         }
         self.advance_flood(now, actor, session);
@@ -45,6 +40,8 @@ impl Shard {
 
     /// Asks for the next rows when the stream has room for them.
     pub(super) fn advance_flood(&mut self, now: Now, actor: ActorKey, id: SessionId) {
+        // What makes room for kept messages makes room for long answers.
+        self.run_asides(now, actor);
         let full = self.pressure() >= Pressure::Floods;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
@@ -66,7 +63,7 @@ impl Shard {
         let (Some(flood), Some(identity)) = (&mut session.flood, identity) else {
             return;
         };
-        if flood.asked || !room {
+        if flood.asked || !room || flood.retry_at_ms.is_some() {
             return;
         }
         if full {
@@ -77,7 +74,8 @@ impl Shard {
         range.count_max = count.min(FLOOD_COUNT);
         range.bytes_max = bytes.min(limits::RANGE_BYTES_MAX);
         let Ok(ticket) = self.seats.take(Seat::Flood(actor, id)) else {
-            // The store is overloaded: the next write or acknowledgement tries again.
+            // The store is overloaded: the end of this turn of the loop tries again, and those that follow.
+            self.waiting_floods.insert((actor, id));
             return;
         };
         flood.asked = true;
@@ -104,11 +102,22 @@ impl Shard {
             return;
         };
         flood.asked = false;
+        let gone = std::mem::take(&mut flood.gone);
         let (rows, more) = match answer {
-            Answer::Range { rows, more } => (rows, more),
+            Answer::Range { rows, more } => {
+                flood.failures = 0;
+                (rows, more)
+            }
+            other if flood.failures < limits::FLOOD_RETRIES_MAX => {
+                log::warn!("pending_unreadable account={account} answer={other:?}");
+                flood.retry_at_ms = Some(now.mono_ms + (limits::FLOOD_RETRY_MS << flood.failures));
+                flood.failures += 1;
+                return self.arm_actor(now, actor);
+            }
             other => {
                 // What is stored stays for the next login; what came live goes out now.
                 log::error!("pending_unreadable account={account} answer={other:?}");
+                flood.failures = 0;
                 (Vec::new(), false)
             }
         };
@@ -116,9 +125,16 @@ impl Shard {
         flood.next = last.map_or(flood.next, |last| last + 1);
         // What is on its way to this or another session is not sent again. Should that one end without its
         // acknowledgement, it comes back as a leftover.
-        let mut has_holder = std::mem::take(&mut flood.gone);
+        let mut has_holder = gone;
         has_holder.extend(self.in_flight_to(actor, id));
         for row in rows {
+            if let Some(number) = pending::number(&row.key) {
+                self.release_backlog(now, actor, id, number);
+            }
+            if self.flood_of(actor, id).is_none() {
+                // The session ended with what was one too many.
+                break;
+            }
             let number = pending::number(&row.key).filter(|number| !has_holder.contains(number));
             let stanza = host
                 .as_ref()
@@ -146,18 +162,98 @@ impl Shard {
         if more {
             return self.advance_flood(now, actor, id);
         }
-        let flood = self
-            .cells
-            .get_mut(actor)
-            .and_then(|cell| cell.account.session_mut(id))
-            .and_then(|session| session.flood.take());
-        for delivery in flood.into_iter().flat_map(|flood| flood.backlog) {
-            self.deliver(now, actor, delivery);
+        self.end_pass(now, actor, id);
+        self.run_asides(now, actor);
+    }
+
+    /// The cursor is at its end. If more was kept meanwhile it goes on there, else the flood is over.
+    fn end_pass(&mut self, now: Now, actor: ActorKey, id: SessionId) {
+        let session = self.cells.get_mut(actor);
+        let session = session.and_then(|cell| cell.account.session_mut(id));
+        let Some(session) = session.filter(|session| session.flood.is_some()) else {
+            return;
+        };
+        let Some(first) = session.missed.take() else {
+            session.kept_from = Senders::default();
+            let flood = session.flood.take();
+            for delivery in flood.into_iter().flat_map(|flood| flood.into_backlog()) {
+                self.deliver(now, actor, delivery);
+            }
+            return;
+        };
+        self.release_backlog(now, actor, id, first);
+        let end = self.sequence.next(now);
+        if let Some(flood) = self.flood_of(actor, id) {
+            (flood.next, flood.end) = (first, end);
         }
-        // What did not fit into the backlog was kept and comes next.
-        self.deliver_missed(now, actor, id);
+        self.advance_flood(now, actor, id);
+    }
+
+    /// What waits and came before what has this number goes out.
+    fn release_backlog(&mut self, now: Now, actor: ActorKey, id: SessionId, number: u64) {
+        while let Some(flood) = self.flood_of(actor, id)
+            && let Some(delivery) = flood.take_before(number)
+        {
+            self.push(now, actor, delivery);
+        }
+    }
+
+    fn flood_of(&mut self, actor: ActorKey, id: SessionId) -> Option<&mut Flood> {
+        let cell = self.cells.get_mut(actor)?;
+        cell.account.session_mut(id)?.flood.as_deref_mut()
+    }
+
+    /// The time has come to read again what could not be read.
+    pub(super) fn retry_floods(&mut self, now: Now, actor: ActorKey) {
+        let sessions = self.cells.get_mut(actor).into_iter();
+        let sessions = sessions.flat_map(|cell| &mut cell.account.sessions);
+        let due = sessions.filter_map(|session| {
+            let flood = session.flood.as_mut()?;
+            flood.retry_at_ms.take_if(|at_ms| *at_ms <= now.mono_ms)?;
+            Some(session.id)
+        });
+        let due: Vec<SessionId> = due.collect();
+        for id in due {
+            self.advance_flood(now, actor, id);
+        }
     }
 }
 
 /// Rows asked for at a time.
 const FLOOD_COUNT: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, connect, stage};
+    use super::*;
+    use crate::actor::auth::AccountRef;
+    use crate::base::AccountId;
+
+    fn asks(shard: &mut Shard) -> usize {
+        let outputs = std::iter::from_fn(|| shard.poll_output());
+        let is_range = |output: &Output| matches!(output, Output::Ask(_, Ask::Range { .. }));
+        outputs.filter(is_range).count()
+    }
+
+    #[test]
+    fn a_cursor_that_finds_no_seat_asks_when_one_is_free() {
+        let (mut shard, actor) = stage();
+        connect(&mut shard, actor);
+        shard.cells[actor].account.identity = Some(AccountRef {
+            id: AccountId(1),
+            generation: Default::default(),
+        });
+        let mut tickets = Vec::new();
+        while let Ok(ticket) = shard.seats.take(Seat::Sweep) {
+            tickets.push(ticket);
+        }
+        shard.begin_flood(NOW, actor, SessionId(1), 0);
+        shard.end_turn(NOW);
+        assert_eq!(asks(&mut shard), 0);
+        shard.seats.free(tickets[0]);
+        shard.end_turn(NOW);
+        assert_eq!(asks(&mut shard), 1);
+        shard.end_turn(NOW);
+        assert_eq!(asks(&mut shard), 0, "once");
+    }
+}

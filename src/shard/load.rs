@@ -25,6 +25,8 @@ pub(super) enum Pressure {
 #[derive(Default)]
 pub(super) struct Load {
     used: usize,
+    /// Before this, on the monotonic clock, nobody is looked for again: there was nobody to shed.
+    nobody_until_ms: u64,
 }
 
 impl Load {
@@ -70,8 +72,13 @@ impl Shard {
 
     /// The slowest readers lose their connections; should that not be enough, the sessions whose clients acknowledge
     /// least end. Nobody else could free that memory: from a little more on nobody is read, and no acknowledgement
-    /// would be heard.
+    /// would be heard. Where nobody is found, as while what fills the worker are mailboxes and outboxes, all of them are
+    /// not looked at again in every turn.
     fn shed(&mut self, now: Now) {
+        if now.mono_ms < self.load.nobody_until_ms {
+            return;
+        }
+        let mut found = false;
         let enough = self.budget() / 100 * limits::LOAD_READERS_PERCENT;
         let mut excess = (self.load.used + 1).saturating_sub(enough);
         let mut readers = self.readers();
@@ -88,6 +95,7 @@ impl Shard {
                 continue;
             }
             excess = excess.saturating_sub(bytes);
+            found = true;
             match victim {
                 Victim::Reader(key) => self.drop_connection(now, key, SHORT),
                 Victim::Session(actor, id) => {
@@ -96,12 +104,16 @@ impl Shard {
                 }
             }
         }
+        if !found {
+            self.load.nobody_until_ms = now.mono_ms + limits::LOAD_NOBODY_MS;
+        }
     }
 
+    /// By what they do not read; what they sent and nobody took is not their slowness.
     fn readers(&self) -> Vec<(usize, Victim)> {
         let open = self.streams.iter();
         let open = open.filter(|(_, stream)| !matches!(stream.phase, Phase::Closing));
-        open.map(|(key, stream)| (stream.queued_bytes(), Victim::Reader(key)))
+        open.map(|(key, stream)| (stream.outbound.bytes(), Victim::Reader(key)))
             .collect()
     }
 
@@ -176,7 +188,69 @@ const SHORT: &str = "the server is short of memory";
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{NOW, stage};
     use super::*;
+    use crate::actor::Kept;
+    use crate::im::acks::Unacked;
+    use crate::stanza::{Header, Kind, Payload, Stanza, Type};
+
+    /// All of the worker's budget is used.
+    fn overfull(shard: &mut Shard) {
+        let mut counted = 0;
+        let budget = shard.budget();
+        shard.load.recount(&mut counted, budget);
+    }
+
+    /// The account's session holds more than its share.
+    fn hold_much(shard: &mut Shard, actor: ActorKey) {
+        let mut header = Header::new(Kind::Message, Type::Chat);
+        header.id = Some("x".repeat(shard.budget()).into());
+        let held = Unacked {
+            stanza: Stanza {
+                header,
+                payload: Payload::EMPTY,
+            },
+            kept: None::<Kept>,
+            wall_ms: 0,
+        };
+        let session = shard.cells[actor].account.sessions.first_mut();
+        let acks = session.and_then(|session| session.acks.as_mut());
+        acks.expect("set by the stage").sent(held);
+    }
+
+    #[test]
+    fn where_nobody_was_to_be_shed_nobody_is_looked_for_again_at_once() {
+        let (mut shard, actor) = stage();
+        shard.place.worker_count = u8::MAX;
+        let is_there = |shard: &Shard| !shard.cells[actor].account.sessions[0].ended;
+        let at = |after_ms| Now {
+            mono_ms: NOW.mono_ms + after_ms,
+            ..NOW
+        };
+        overfull(&mut shard);
+        shard.relieve(NOW);
+        hold_much(&mut shard, actor);
+        shard.relieve(at(limits::LOAD_NOBODY_MS - 1));
+        assert!(is_there(&shard));
+        shard.relieve(at(limits::LOAD_NOBODY_MS));
+        assert!(!is_there(&shard));
+    }
+
+    #[test]
+    fn a_stream_that_sent_much_and_reads_all_is_no_slow_reader() {
+        let (mut shard, _) = stage();
+        shard.place.worker_count = u8::MAX;
+        let local = crate::base::AddressPrefix::Local;
+        let peer = std::sync::Arc::from("192.0.2.1:50123");
+        let state = crate::stream::StreamState::new(NOW, &shard.config, 0, local, peer, None);
+        let key = shard.streams.insert(Box::new(state));
+        shard.streams[key].unread_bytes = shard.budget();
+        overfull(&mut shard);
+        shard.relieve(NOW);
+        assert!(!matches!(shard.streams[key].phase, Phase::Closing));
+        let closed = std::iter::from_fn(|| shard.poll_output());
+        assert_eq!(closed.count(), 0);
+    }
 
     #[test]
     fn pressure_grows_in_the_order_in_which_things_are_shed() {

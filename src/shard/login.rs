@@ -439,8 +439,9 @@ impl Shard {
         acks.detached(0);
         session.stream = Some(key);
         session.ends_at_ms = None;
+        let mut arrived = std::mem::take(&mut session.unsure);
         if let Some(old) = old {
-            self.supplant(now, old);
+            arrived.extend(self.supplant(now, old));
         }
         if let Some(stream) = self.streams.get_mut(key) {
             stream.bound(at, jid);
@@ -448,6 +449,9 @@ impl Shard {
         self.arm_stream(key);
         // Nothing is asked yet: the client must hear that it is resumed before anything else.
         self.forget_acknowledged(at, wish.h);
+        for kept in arrived.into_iter().flatten() {
+            self.arrived(actor, kept);
+        }
         Ok(at)
     }
 

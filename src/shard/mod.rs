@@ -1,10 +1,12 @@
 //! One worker's whole state, driven by values in and values out: the glass box. Refuses to know sockets,
 //! threads, files and clocks.
 
+mod aside;
 mod bounds;
 mod cell;
 mod control;
 mod deliver;
+mod drain;
 mod ended;
 mod flood;
 mod held;
@@ -29,6 +31,7 @@ mod sweep;
 #[cfg(test)]
 mod testing;
 mod timers;
+mod trim;
 mod turns;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};

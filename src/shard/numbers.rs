@@ -2,7 +2,7 @@
 //! the wall clock says when the next process starts. So each worker's saves carry a mark along, ahead of all that it has
 //! given, and the next process begins above the highest mark. Refuses to know what the numbers are for.
 
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::base::{Sequence, WorkerId, limits};
 
 use super::Shard;
@@ -12,6 +12,7 @@ pub static NUMBERS: Table = Table {
     name: "numbers",
     durability: Durability::Soon,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "Marks above all numbers of stored rows; key: worker; value: a number, big-endian",
 };
 

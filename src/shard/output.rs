@@ -3,7 +3,7 @@
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::AuthAsk;
-use crate::actor::rows::{Fence, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Fence, Pick, RowKey, RowRange, Table, Write};
 use crate::base::WorkerId;
 use crate::stream::{StreamKey, StreamState};
 
@@ -47,6 +47,14 @@ pub enum Ask {
         range: RowRange,
         fence: Fence,
     },
+    /// A choice of rows.
+    Pick {
+        table: &'static Table,
+        pick: Pick,
+        fence: Fence,
+    },
+    /// Whatever was numbered before this goes, a month at a time ([`crate::actor::rows::Slices`]).
+    Drop { table: &'static Table, before: u64 },
     /// Writes, atomically; answered when they are durable.
     Save(Vec<Write>),
     /// A credential to be verified.

@@ -7,8 +7,8 @@
 //! pushes, and the presence of those to whom it is subscribed, which has more room, because it comes in one burst when
 //! the client does.
 
-use crate::actor::Delivery;
 use crate::im::Session;
+use crate::im::acks::CROWD;
 use crate::im::roster::Roster;
 use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Sender, Stanza, Type, ns};
@@ -25,13 +25,13 @@ pub(super) enum Verdict {
     Last,
 }
 
-/// Makes room for a delivery where that can be done, and judges it. `soft` is the bound of the stream's queue from
+/// Makes room for a stanza where that can be done, and judges it. `soft` is the bound of the stream's queue from
 /// which it counts as slow; `roster` says who are contacts.
 pub(super) fn judge(
     session: &mut Session,
     stream: Option<&mut StreamState>,
     soft: usize,
-    delivery: &Delivery,
+    stanza: &Stanza,
     roster: Option<&Roster>,
 ) -> Verdict {
     let is_away = stream.is_none();
@@ -40,7 +40,6 @@ pub(super) fn judge(
     if !is_away && !is_slow && !is_full(session) {
         return Verdict::Take;
     }
-    let stanza = &delivery.stanza;
     let sender = sender(session, stanza, roster);
     if let Some(newcomer) = Newcomer::new(stanza, sender) {
         coalesce(session, stream, &newcomer);
@@ -49,23 +48,62 @@ pub(super) fn judge(
         // The bounds of the stream's queue judge it.
         return Verdict::Take;
     };
-    // A roster push says not even from whom it comes, and nobody repeats it.
-    let is_push = stanza.header.from.is_none();
-    let is_request = !is_push && matches!(stanza.header.type_, Type::Get | Type::Set);
-    if is_request && is_away && acks.is_full() {
+    if is_request(stanza) && is_away && acks.is_full() {
         return Verdict::Refuse;
     }
-    if !acks.is_overfull() || delivery.kept.is_some() {
+    let (is_overfull, is_crowded) = (acks.is_overfull(), acks.is_crowded());
+    if !is_overfull {
         return Verdict::Take;
     }
-    if sender == Sender::Contact && !acks.is_crowded() {
+    beyond_twice(session, sender, stanza, is_crowded)
+}
+
+/// The same for what has to wait behind a cursor, where there is a quarter of the room.
+pub(super) fn judge_waiting(
+    session: &mut Session,
+    stanza: &Stanza,
+    roster: Option<&Roster>,
+) -> Verdict {
+    let is_away = session.stream.is_none();
+    let bounds = session.backlog_bounds();
+    let sender = sender(session, stanza, roster);
+    let Some(flood) = session
+        .flood
+        .as_mut()
+        .filter(|f| f.holds_times(1, 1, bounds))
+    else {
+        return Verdict::Take;
+    };
+    if let Some(newcomer) = Newcomer::new(stanza, sender) {
+        flood.coalesce(&newcomer);
+    }
+    if is_away && is_request(stanza) {
+        return Verdict::Refuse;
+    }
+    if !flood.holds_times(2, 2, bounds) {
+        return Verdict::Take;
+    }
+    let is_crowded = flood.holds_times(CROWD, 4, bounds);
+    beyond_twice(session, sender, stanza, is_crowded)
+}
+
+/// What becomes of a delivery where twice the bound is held already.
+fn beyond_twice(session: &Session, sender: Sender, stanza: &Stanza, is_crowded: bool) -> Verdict {
+    if sender == Sender::Contact && !is_crowded {
         return Verdict::Take;
     }
     let is_owed = sender != Sender::Other || is_own(&session.jid, stanza);
-    match is_owed && !is_request && !is_carbon(stanza) {
+    let is_told = stanza.header.kind == Kind::Message && stanza.header.type_ != Type::Error;
+    match is_owed && !is_request(stanza) && !is_told {
         true => Verdict::Last,
         false => Verdict::Refuse,
     }
+}
+
+/// A roster push is none: it says not even from whom it comes, and nobody repeats it.
+fn is_request(stanza: &Stanza) -> bool {
+    let is_push = stanza.header.from.is_none();
+    !is_push && matches!(stanza.header.type_, Type::Get | Type::Set)
 }
 
 /// What the sender of a presence is to the session, or of anything else.

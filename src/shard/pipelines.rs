@@ -1,15 +1,27 @@
 //! What happens to a stanza, in what order, and why. Nobody else decides order.
 
 use crate::actor::{Draft, Outcome, Stage, Turn};
-use crate::features::carbons;
+use crate::features::{carbons, mam};
 use crate::im::{Account, iq, message, origin, presence};
 use crate::stanza::Kind;
 
 /// What happens to a message that a local user sends.
 const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
+        name: "message::strip_own_ids",
+        why: "first: what only this server may say is never archived or copied in its client's words",
+        feature: CORE,
+        run: message::strip_own_ids,
+    },
+    Stage {
+        name: "mam::keep::sent",
+        why: "before the copies, which tell where it is archived",
+        feature: "mam",
+        run: mam::keep::sent,
+    },
+    Stage {
         name: "carbons::sent",
-        why: "copies are of what was sent, before anything is done with it",
+        why: "before the message leaves, which takes it",
         feature: "carbons",
         run: carbons::sent,
     },
@@ -40,6 +52,12 @@ const INBOUND_MESSAGE: &[Stage<Account>] = &[
         why: "before keeping: whether a message is kept depends on who takes it",
         feature: CORE,
         run: message::choose_sessions,
+    },
+    Stage {
+        name: "mam::keep::received",
+        why: "before keeping: whoever gets it, now or later, learns where it is archived; what is refused behind it is not",
+        feature: "mam",
+        run: mam::keep::received,
     },
     Stage {
         name: "message::keep",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::actor::rows::{RowKey, Write};
+use crate::actor::rows::{RowKey, Slices, Write};
 use crate::actor::{Answer, Envelope, Origin};
 use crate::base::{ActorKey, Now};
 use crate::stanza::Stanza;
@@ -39,6 +39,16 @@ pub(super) struct SaveRecord {
     mark: Option<u64>,
 }
 
+impl SaveRecord {
+    /// Nobody waits for it.
+    pub fn without_promises() -> SaveRecord {
+        SaveRecord {
+            promises: Vec::new(),
+            mark: None,
+        }
+    }
+}
+
 impl Shard {
     /// Whether [`Shard::end_turn`] has something to store.
     pub fn has_unsaved(&self) -> bool {
@@ -59,7 +69,10 @@ impl Shard {
             held,
         });
         for write in writes {
-            if let Write::Put { table, key, .. } = &write {
+            // What is kept by time is never taken back within a turn.
+            if let Write::Put { table, key, .. } = &write
+                && table.slices == Slices::Whole
+            {
                 self.saves.puts.insert(
                     (table.name, key.clone()),
                     (self.saves.writes.len(), promise),
@@ -155,6 +168,19 @@ impl Shard {
             if let Some(actor) = promise.held {
                 self.committed(now, actor, error);
             }
+        }
+    }
+
+    /// Two have to settle this stanza of one of our clients.
+    pub(super) fn await_one_more(&mut self, origin: Option<Origin>) {
+        let session = origin.and_then(|origin| {
+            let cell = self.cells.get_mut(origin.actor)?;
+            Some((cell.account.session_mut(origin.session)?, origin.sequence))
+        });
+        if let Some((session, sequence)) = session
+            && let Some(acks) = &mut session.acks
+        {
+            acks.await_one_more(sequence);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The end of streams and of sessions. A session outlives its stream when its client can resume it; when it
 //! ends, what it did not acknowledge finds another way.
 
+use crate::actor::Kept;
 use crate::actor::audit::AuditEvent;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
 use crate::im::acks::Unacked;
@@ -74,11 +75,17 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let Some(SessionRef { actor, session }) = stream.session.take() else {
+        let Some(at) = stream.session.take() else {
+            return;
+        };
+        let SessionRef { actor, session } = at;
+        // What went ahead of <enabled/> is not in the ack queue, whose stanzas are the last of the stream's.
+        let held_count = self.acks_of(at).map_or(0, |acks| acks.unacked().len());
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         let unwritten_count = stream.outbound.stanza_count();
-        let unwritten = stream.outbound.take_owed();
+        let unwritten = stream.outbound.take_owed(held_count);
         let torn = stream.outbound.take_rendered();
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
@@ -87,12 +94,15 @@ impl Shard {
             return;
         };
         session.stream = None;
+        session.unsure.extend(torn);
         let id = session.id;
         let timeout_ms = session
             .acks
             .as_ref()
             .map_or(0, |acks| acks.resume_timeout_ms);
-        if loss == Loss::Resumable && timeout_ms > 0 {
+        // Whoever was not sent all that went ahead of <enabled/> has no id to resume by.
+        let may_return = timeout_ms > 0 && unwritten_count <= held_count;
+        if loss == Loss::Resumable && may_return {
             // What was not written is in the ack queue.
             if let Some(acks) = &mut session.acks {
                 acks.detached(unwritten_count);
@@ -108,19 +118,9 @@ impl Shard {
             Loss::Final(reason) => reason,
             Loss::Resumable => CONNECTION_LOST,
         };
-        let leftovers = match session.acks {
-            Some(_) => Vec::new(),
-            None => unwritten
-                .into_iter()
-                .filter_map(|item| unacked(now, item))
-                .collect(),
-        };
+        let leftovers = unwritten.into_iter();
+        let leftovers = leftovers.filter_map(|item| unacked(now, item)).collect();
         self.end_session(now, actor, id, leftovers, reason);
-        // Nobody knows whether it arrived.
-        let torn = torn.into_iter().flatten().filter(|kept| kept.is_stored);
-        if let Some(first) = torn.map(|kept| kept.number).min() {
-            self.offer_stored(now, actor, first);
-        }
     }
 
     /// A session is over: those who saw it hear so, what it did not acknowledge finds another way. The audit
@@ -164,21 +164,24 @@ impl Shard {
             .as_mut()
             .map(|acks| acks.take_unacked())
             .unwrap_or_default();
-        let backlog = session
-            .flood
-            .take()
-            .map(|flood| flood.backlog)
-            .unwrap_or_default();
-        let waiting = backlog.into_iter().map(|delivery| Unacked {
+        let unsure = std::mem::take(&mut session.unsure);
+        let flood = session.flood.take().into_iter();
+        let waiting = flood.flat_map(|flood| flood.into_backlog());
+        let waiting = waiting.map(|delivery| Unacked {
             stanza: delivery.stanza,
             kept: delivery.kept,
             wall_ms: now.wall_ms,
         });
         cell.mailbox.push(Mail::Ended(id));
-        for held in held.into_iter().chain(unwritten).chain(waiting) {
+        for held in unwritten.into_iter().chain(held).chain(waiting) {
             cell.mailbox.push(Mail::Leftover(held));
         }
         self.wake(actor);
+        // Nobody knows whether it arrived.
+        let unsure = unsure.into_iter().flatten().filter(|kept| kept.is_stored);
+        if let Some(first) = unsure.map(|kept| kept.number).min() {
+            self.offer_stored(now, actor, first);
+        }
     }
 
     /// Ends a session whatever it is doing, with an error on its stream if it has one.
@@ -219,21 +222,25 @@ impl Shard {
     pub(super) fn forget_session(&mut self, actor: ActorKey, id: SessionId) {
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.account.apply(crate::im::Change::Ended(id));
+            cell.asides.retain(|aside| aside.session != id);
         }
     }
 
-    /// The stream of a session that another connection took over.
-    pub(super) fn supplant(&mut self, now: Now, key: StreamKey) {
+    /// The stream of a session that another connection took over. What was being written there without being counted.
+    pub(super) fn supplant(&mut self, now: Now, key: StreamKey) -> Vec<Option<Kept>> {
+        let mut uncounted = Vec::new();
         if let Some(stream) = self.streams.get_mut(key) {
             // What was not written is in the ack queue, which moved on.
             stream.outbound.clear();
             stream.session = None;
+            uncounted = stream.outbound.take_rendered();
         }
         let error = StreamError::new(
             StreamCondition::Conflict,
             "The session was resumed elsewhere",
         );
         self.fail_stream(now, key, error);
+        uncounted
     }
 }
 
@@ -246,5 +253,76 @@ fn unacked(now: Now, item: Item) -> Option<Unacked> {
             wall_ms: now.wall_ms,
         }),
         Item::Xml(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, connect, open, rendered, saved, stage};
+    use super::*;
+    use crate::actor::auth::AccountRef;
+    use crate::actor::rows::Write;
+    use crate::base::AccountId;
+    use crate::stanza::{Header, Kind, Payload, Stanza, Type};
+    use crate::stream::ResumeWish;
+
+    /// A session that resumes and whose connection breaks when a message that went ahead of `<enabled/>` is being
+    /// written.
+    fn torn() -> (Shard, ActorKey) {
+        let (mut shard, actor) = stage();
+        shard.cells[actor].account.identity = Some(AccountRef {
+            id: AccountId(1),
+            generation: Default::default(),
+        });
+        let key = connect(&mut shard, actor);
+        let kept = Some(Kept {
+            number: 7,
+            is_stored: true,
+            is_shared: false,
+        });
+        let stanza = Stanza {
+            header: Header::new(Kind::Message, Type::Chat),
+            payload: Payload::EMPTY,
+        };
+        let stream = &mut shard.streams[key];
+        stream.outbound.push(Item::Stanza { stanza, kept });
+        assert!(rendered(&mut shard, key).starts_with("<message"));
+        shard.closed(NOW, key, CloseReason::Failed);
+        assert!(shard.in_flight_to(actor, SessionId(1)).contains(&7));
+        (shard, actor)
+    }
+
+    #[test]
+    fn who_resumes_has_what_was_being_written_ahead_of_enabled() {
+        let (mut shard, actor) = torn();
+        let key = open(&mut shard);
+        shard.streams[key].jid = Some(shard.cells[actor].account.jid.clone());
+        let wish = ResumeWish {
+            previd: String::new(),
+            h: 0,
+        };
+        shard.resume_requested(NOW, key, &wish);
+        assert!(rendered(&mut shard, key).starts_with("<resumed"));
+        let (_, writes) = saved(&mut shard).expect("its row goes");
+        let is_delete = |write: &Write| matches!(write, Write::Delete { .. });
+        assert!(writes.iter().any(is_delete));
+        assert!(shard.cells[actor].account.sessions[0].flood.is_none());
+    }
+
+    #[test]
+    fn nobody_knows_whether_it_arrived_when_the_session_ends_with_it() {
+        let (mut shard, actor) = torn();
+        let other = shard.cells[actor].account.jid.with_resource("balcony");
+        let mut other =
+            crate::im::Session::new(SessionId(2), other.expect("valid"), StreamKey::default());
+        other.presence = Some(Stanza {
+            header: Header::new(Kind::Presence, Type::Available),
+            payload: Payload::EMPTY,
+        });
+        shard.cells[actor].account.sessions.push(other);
+        shard.end_session(NOW, actor, SessionId(1), Vec::new(), NOT_RESUMED);
+        let other = &shard.cells[actor].account.sessions[1];
+        let next = other.flood.as_ref().map(|flood| flood.next);
+        assert_eq!(next, Some(7), "it is read for the other");
     }
 }

@@ -17,6 +17,7 @@ use crate::stream::StreamState;
 use crate::xml::Scratch;
 
 use super::cell::Cell;
+use super::drain::Drain;
 use super::ended::Ended;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
@@ -62,9 +63,10 @@ pub struct Shard {
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
-    /// The server is shutting down: a stream that arrives now hears so.
-    pub(super) draining: bool,
+    pub(super) drain: Drain,
     pub(super) next_session: u64,
+    /// Number of the last request that left a mailbox.
+    pub(super) next_aside: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
     next_trace: u64,
@@ -128,8 +130,9 @@ impl Shard {
             waiting_logins: VecDeque::new(),
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
-            draining: false,
+            drain: Drain::None,
             next_session: 0,
+            next_aside: 0,
             outdated: BTreeMap::new(),
             next_trace: 0,
         }
@@ -157,7 +160,7 @@ impl Shard {
         state.is_paused = false;
         let key = self.streams.insert(state);
         self.arm_stream(key);
-        if self.draining {
+        if self.is_draining() {
             self.fail_stream(now, key, self.farewell());
         } else {
             self.complete_login(now, key);
@@ -217,6 +220,8 @@ impl Shard {
 
     /// The turn of the loop is over and its streams were flushed: what has to be stored goes to the store.
     pub fn end_turn(&mut self, now: Now) {
+        self.advance_drain(now);
+        self.drive(now);
         self.flush_saves(now);
         self.relieve(now);
         self.drive(now);
@@ -227,10 +232,11 @@ impl Shard {
         self.timers.next()
     }
 
-    /// Whether no mail is to be read, no question to the store is open and nothing is to be stored: what was
-    /// promised is kept.
+    /// Whether no mail is to be read, no question to the store is open, nothing is to be stored and nobody waits for a
+    /// farewell: what was promised is kept.
     pub fn is_settled(&self) -> bool {
-        self.ready.is_empty() && self.seats.store_count() == 0 && !self.has_unsaved()
+        let is_idle = self.ready.is_empty() && self.seats.store_count() == 0;
+        is_idle && !self.has_unsaved() && !self.is_settling()
     }
 
     /// Whether nothing waits for another worker.

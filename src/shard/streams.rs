@@ -63,6 +63,9 @@ impl Shard {
 
     /// Whether the stream may be read now; if not, what will resume it is arranged.
     fn may_read(&mut self, now: Now, key: StreamKey) -> bool {
+        if self.awaits_farewell(key) {
+            return false;
+        }
         let Some(stream) = self.streams.get_mut(key) else {
             return false;
         };

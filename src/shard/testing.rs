@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, RowKey, StoreError, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
 use crate::actor::{Answer, Catalog, Feature, IqRoute, Outcome, Ticket, Turn};
-use crate::base::{ActorKey, HashSeed, Now, SessionId, StreamKey};
+use crate::base::{ActorKey, AddressPrefix, HashSeed, Now, SessionId, StreamKey};
 use crate::config::{Outside, load};
 use crate::im::acks::{Acks, Bounds};
 use crate::im::{Account, Change, Session};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, Payload, Stanza, Type};
+use crate::stream::SessionRef;
 
 use super::cell::Mail;
-use super::input::Input;
+use super::input::{Input, Opened};
 use super::output::{Ask, Output};
 use super::route::Routes;
 use super::shard::Seeds;
-use super::{Place, Shard};
+use super::{Place, Rendered, Shard};
 
 pub const NOW: Now = Now {
     mono_ms: 1_000,
@@ -28,6 +29,7 @@ pub static CAREFUL: Table = Table {
     name: "careful",
     durability: Durability::BeforeReply,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "",
 };
 
@@ -104,6 +106,35 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
     session.stream = None;
     shard.cells[actor].account.sessions.push(session);
     (shard, actor)
+}
+
+/// A new stream.
+pub fn open(shard: &mut Shard) -> StreamKey {
+    let opened = Opened {
+        listener: 0,
+        prefix: AddressPrefix::Local,
+        peer: Arc::from("192.0.2.1:50123"),
+        secured: None,
+    };
+    shard.open(NOW, opened)
+}
+
+/// The session's client is there.
+pub fn connect(shard: &mut Shard, actor: ActorKey) -> StreamKey {
+    let key = open(shard);
+    let session = &mut shard.cells[actor].account.sessions[0];
+    session.stream = Some(key);
+    let (at, jid) = (session.id, session.jid.clone());
+    let at = SessionRef { actor, session: at };
+    shard.streams[key].bound(at, jid);
+    key
+}
+
+/// What the stream says next.
+pub fn rendered(shard: &mut Shard, key: StreamKey) -> String {
+    let mut bytes = Vec::new();
+    while shard.render(NOW, key, &mut bytes) == Rendered::More {}
+    String::from_utf8(bytes).expect("XML is UTF-8")
 }
 
 /// The session's client asks for this.

@@ -26,6 +26,8 @@ enum Owner {
     Actor(ActorKey),
     /// What has to be swept out of the store.
     Sweep,
+    /// The farewell of a server that shuts down.
+    Drain,
 }
 
 impl Timers {
@@ -42,6 +44,11 @@ impl Timers {
     /// Somebody has to sweep then.
     pub fn arm_sweep(&mut self, at_ms: u64) {
         self.due.insert((at_ms, Owner::Sweep));
+    }
+
+    /// The farewell is said then at the latest.
+    pub fn arm_drain(&mut self, at_ms: u64) {
+        self.due.insert((at_ms, Owner::Drain));
     }
 
     fn pop(&mut self, now: Now) -> Option<Owner> {
@@ -62,6 +69,7 @@ impl Shard {
                 Owner::Stream(key) => self.stream_due(now, key),
                 Owner::Actor(actor) => self.actor_due(now, actor),
                 Owner::Sweep => self.sweep_due(now),
+                Owner::Drain => self.advance_drain(now),
             }
         }
     }
@@ -109,7 +117,9 @@ impl Shard {
             let acks = session.acks.as_ref().filter(|_| !waits);
             let unsettled = acks.and_then(|acks| acks.unsettled_since_ms());
             let bounce = unsettled.map(|since_ms| since_ms + limits::SETTLE_TIMEOUT_MS);
-            session.ends_at_ms.into_iter().chain(bounce).min()
+            let retry = session.flood.as_ref().and_then(|flood| flood.retry_at_ms);
+            let due = session.ends_at_ms.into_iter().chain(bounce);
+            due.chain(retry).min()
         };
         let mut due_ms = cell.account.sessions.iter().filter_map(session_due).min();
         if cell.is_idle() {
@@ -220,6 +230,7 @@ impl Shard {
             self.end_session(now, actor, id, Vec::new(), NOT_RESUMED);
         }
         self.bounce_overdue(now, actor);
+        self.retry_floods(now, actor);
         let Some(cell) = self.cells.get(actor) else {
             return;
         };

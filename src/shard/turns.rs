@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::actor::auth::AuthAnswer;
 use crate::actor::rows::{Fence, StoreError};
 use crate::actor::{
-    Answer, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
+    Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
 };
 use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
@@ -39,7 +39,11 @@ pub(super) struct Seats {
 /// Who asked.
 pub(super) enum Seat {
     Need(ActorKey, Need),
+    /// A request that left the mailbox.
+    Aside(ActorKey, u64, Need),
     Flood(ActorKey, SessionId),
+    /// The oldest of an archive that holds too much.
+    Trim(ActorKey),
     Sweep,
     Replay,
     Save(SaveRecord),
@@ -67,9 +71,12 @@ impl Seats {
             // out who knows the password. There is at most one for each stream in negotiation.
             Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
             Seat::Save(_) => (&mut self.store, usize::MAX),
-            Seat::Need(..) | Seat::Flood(..) | Seat::Sweep | Seat::Replay => {
-                (&mut self.store, limits::STORE_OUTSTANDING_MAX)
-            }
+            Seat::Need(..)
+            | Seat::Aside(..)
+            | Seat::Flood(..)
+            | Seat::Trim(_)
+            | Seat::Sweep
+            | Seat::Replay => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
         if *used >= bound {
             return Err(seat);
@@ -176,7 +183,7 @@ impl Shard {
             if cell.waits() || cell.mailbox.front().is_none() {
                 break;
             }
-            let outcome = self.attempt(now, actor);
+            let outcome = self.attempt(now, actor, Which::Head);
             match outcome {
                 Ok(()) | Err(Stop::Done) if self.waits_for_commit() => self.hold(actor),
                 Ok(()) | Err(Stop::Done) => {
@@ -192,6 +199,11 @@ impl Shard {
                     let mail = self.finish_mail(actor);
                     self.reject(now, actor, mail, &error);
                 }
+                Err(Stop::Aside) => {
+                    self.effects.clear();
+                    let mail = self.finish_mail(actor);
+                    self.detach(now, actor, mail);
+                }
             }
         }
         self.count_cell(actor);
@@ -199,18 +211,39 @@ impl Shard {
         self.arm_actor(now, actor);
     }
 
-    /// One run of the head of the mailbox.
-    fn attempt(&mut self, now: Now, actor: ActorKey) -> Outcome {
-        if self.is_held_elsewhere(actor) {
+    /// One run of the head of the mailbox, or of a step of a request that left it.
+    pub(super) fn attempt(&mut self, now: Now, actor: ActorKey, which: Which) -> Outcome {
+        if matches!(which, Which::Head) && self.is_held_elsewhere(actor) {
             return Ok(());
         }
         let cell = &mut self.cells[actor];
-        cell.runs += 1;
-        if cell.runs > limits::TURN_RUNS_MAX {
+        let runs = match which {
+            Which::Head => &mut cell.runs,
+            Which::Aside(number, _) => match cell.asides.iter_mut().find(|a| a.number == number) {
+                Some(aside) => &mut aside.runs,
+                None => return Ok(()),
+            },
+        };
+        *runs += 1;
+        let runs_max = match which {
+            Which::Head => limits::TURN_RUNS_MAX,
+            Which::Aside(..) => limits::ASIDE_RUNS_MAX,
+        };
+        if *runs > runs_max {
             log::error!("turn_restarts_forever account={}", cell.account.jid);
             return Err(Stop::Reject(internal_error()));
         }
         let cell = &self.cells[actor];
+        let (mail, loaded, aside) = match which {
+            Which::Head => (cell.mailbox.front(), &cell.loaded, None),
+            Which::Aside(number, room) => {
+                let Some(at) = cell.asides.iter().find(|a| a.number == number) else {
+                    return Ok(());
+                };
+                let progress = &at.progress;
+                (Some(&at.mail), &at.loaded, Some(Aside { progress, room }))
+            }
+        };
         let Some(host) = self.config.host(cell.account.jid.domainpart()) else {
             // A reload took the domain away.
             return Err(Stop::Reject(StanzaError::new(
@@ -227,9 +260,10 @@ impl Shard {
             rng: &mut self.rng,
             sequence: &mut self.sequence,
             out: &mut self.effects,
-            loaded: &cell.loaded,
+            loaded,
+            aside,
         };
-        let Some(mail) = cell.mailbox.front() else {
+        let Some(mail) = mail else {
             return Ok(());
         };
         // The actor is lent immutably and the effects of a broken run are dropped: nothing that a panic could
@@ -261,6 +295,7 @@ impl Shard {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
+                Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
                 change => {
                     if let Change::Missed { session, .. } = &change {
                         owed.push(*session);
@@ -274,7 +309,21 @@ impl Shard {
         for delivery in effects.deliver.drain(..) {
             self.deliver(now, actor, delivery);
         }
-        let mut settle = mail.as_ref().and_then(Mail::settles);
+        let own = mail.as_ref().and_then(Mail::settles);
+        let is_taken = |envelope: &Envelope| {
+            matches!(
+                envelope,
+                Envelope::Stanza {
+                    settle: Some(_),
+                    ..
+                }
+            )
+        };
+        let mut settle = own;
+        if !effects.write.is_empty() && effects.send.iter().any(is_taken) {
+            // Whoever takes it settles one half, these rows the other.
+            self.await_one_more(own);
+        }
         let tell = mail.as_ref().and_then(Mail::tells);
         for envelope in effects.send.drain(..) {
             if let Envelope::Stanza {
@@ -288,6 +337,9 @@ impl Shard {
             }
             self.route(now, envelope);
         }
+        if !effects.write.is_empty() {
+            settle = own;
+        }
         if effects.write.is_empty() {
             if let Some(origin) = settle {
                 self.route(now, Envelope::Settled(origin));
@@ -296,6 +348,9 @@ impl Shard {
             let bounce = match mail {
                 Some(Mail::Inbound { stanza, .. }) => Some(stanza),
                 Some(Mail::Leftover(held)) => Some(held.stanza),
+                Some(Mail::Outbound { stanza, .. }) if stanza.header.kind == Kind::Message => {
+                    Some(stanza)
+                }
                 _ => None,
             };
             if let Some(stanza) = &bounce {
@@ -321,18 +376,7 @@ impl Shard {
 
     /// The head of the mailbox waits for a row.
     fn park(&mut self, now: Now, actor: ActorKey, need: Need) {
-        let ask = match &need {
-            Need::Row(table, key) => Ask::Row {
-                table,
-                key: key.clone(),
-                fence: Fence::AfterSaves,
-            },
-            Need::Range(table, range) => Ask::Range {
-                table,
-                range: range.clone(),
-                fence: Fence::AfterSaves,
-            },
-        };
+        let ask = asked(&need);
         match self.seats.take(Seat::Need(actor, need)) {
             Ok(ticket) => {
                 self.cells[actor].parked = Some(ticket);
@@ -348,7 +392,11 @@ impl Shard {
         match self.seats.free(ticket) {
             None => log::debug!("answer_for_nobody ticket={}", ticket.0),
             Some(Seat::Need(actor, need)) => self.fetched(now, actor, ticket, need, answer),
+            Some(Seat::Aside(actor, number, need)) => {
+                self.fetched_aside(now, actor, number, need, answer);
+            }
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
+            Some(Seat::Trim(actor)) => self.trimmed(actor, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Replay) => self.replayed(now, answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
@@ -370,18 +418,7 @@ impl Shard {
             return;
         }
         cell.parked = None;
-        let loaded = match (need, answer) {
-            (Need::Row(table, key), Answer::Row(value)) => Ok(Loaded::Row { table, key, value }),
-            (Need::Range(table, range), Answer::Range { rows, more }) => Ok(Loaded::Range {
-                table,
-                range,
-                rows,
-                more,
-            }),
-            (_, Answer::Failed(error)) => Err(error),
-            _ => Err(StoreError::Broken),
-        };
-        match loaded {
+        match loaded(need, answer) {
             Ok(loaded) => cell.loaded.push(loaded),
             Err(error) => self.store_failed(now, actor, error),
         }
@@ -509,6 +546,58 @@ impl Mail {
     }
 }
 
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    /// The head of the mailbox.
+    Head,
+    /// The request of this number that left it, with room for so many stanzas.
+    Aside(u64, usize),
+}
+
+/// The question that answers a need.
+pub(super) fn asked(need: &Need) -> Ask {
+    let fence = Fence::AfterSaves;
+    match need {
+        Need::Row(table, key) => Ask::Row {
+            table,
+            key: key.clone(),
+            fence,
+        },
+        Need::Range(table, range) => Ask::Range {
+            table,
+            range: range.clone(),
+            fence,
+        },
+        Need::Pick(table, pick) => Ask::Pick {
+            table,
+            pick: pick.clone(),
+            fence,
+        },
+    }
+}
+
+/// What a run finds of an answer.
+pub(super) fn loaded(need: Need, answer: Answer) -> Result<Loaded, StoreError> {
+    match (need, answer) {
+        (Need::Row(table, key), Answer::Row(value)) => Ok(Loaded::Row { table, key, value }),
+        (Need::Range(table, range), Answer::Range { rows, more }) => Ok(Loaded::Range {
+            table,
+            range,
+            rows,
+            more,
+        }),
+        (Need::Pick(table, pick), Answer::Range { rows, more }) => Ok(Loaded::Pick {
+            table,
+            pick,
+            rows,
+            more,
+        }),
+        (_, Answer::Failed(error)) => Err(error),
+        _ => Err(StoreError::Broken),
+    }
+}
+
 fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
     match mail {
         Mail::Outbound {
@@ -540,7 +629,7 @@ pub(super) fn overloaded() -> StanzaError {
     )
 }
 
-fn internal_error() -> StanzaError {
+pub(super) fn internal_error() -> StanzaError {
     StanzaError::new(
         Condition::InternalServerError,
         "The server failed to process this stanza",
@@ -571,7 +660,7 @@ pub(super) fn store_error(error: StoreError) -> StanzaError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{answers, ask, stage};
+    use super::super::testing::{answers, ask, connect, rendered, stage};
     use super::*;
     use crate::stanza::Type;
 
@@ -607,5 +696,24 @@ mod tests {
             ask(&mut shard, actor, "trap");
         }
         assert!(shard.cells[actor].account.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_client_hears_why_the_third_panic_closed_its_stream() {
+        let (mut shard, actor) = stage();
+        let key = connect(&mut shard, actor);
+        for _ in 1..limits::PANIC_COUNT_MAX {
+            ask(&mut shard, actor, "trap");
+        }
+        assert!(!rendered(&mut shard, key).contains("<stream:error>"));
+        ask(&mut shard, actor, "trap");
+        let said = rendered(&mut shard, key);
+        // RFC 6120 section 4.9.3.6. What stands before it are the answer to the trap.
+        let (_, error) = said.split_once("<stream:error>").expect("a stream error");
+        assert!(error.starts_with("<internal-server-error"), "{said}");
+        assert!(said.ends_with("</stream:stream>"), "{said}");
+        let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
+        let closes = |output: &Output| matches!(output, Output::Close(closed) if *closed == key);
+        assert!(outputs.iter().any(closes), "{outputs:?}");
     }
 }

@@ -5,21 +5,25 @@ mod build;
 mod coalesce;
 mod delay;
 mod error;
+mod form;
 mod header;
 mod iq;
 pub mod ns;
 mod payload;
 mod read;
+mod rsm;
 mod stream_error;
 
 pub use build::{reply_error, reply_result, server_message};
 pub use coalesce::{Newcomer, Sender};
-pub use delay::{delay_element, stamp};
+pub use delay::{delay_element, parse_stamp, stamp};
 pub use error::{Condition, ErrorType, StanzaError};
+pub use form::{FieldType, FormKind, FormWriter, Submission};
 pub use header::{Header, Kind, Type};
 pub use iq::Iq;
 pub use payload::Payload;
 pub use read::{ReadError, read_stanza, read_stored};
+pub use rsm::{PageAnswer, PageRequest, Position};
 pub use stream_error::{StreamCondition, StreamError};
 
 use crate::base::limits;

@@ -60,3 +60,94 @@ pub const CHAT_MARKERS: &str = "urn:xmpp:chat-markers:0";
 pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// XEP-0249
 pub const CONFERENCE: &str = "jabber:x:conference";
+/// XEP-0004
+pub const FORM: &str = "jabber:x:data";
+/// XEP-0122
+pub const FORM_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
+/// XEP-0059
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
+/// XEP-0313
+pub const MAM: &str = "urn:xmpp:mam:2";
+/// XEP-0313
+pub const MAM_EXTENDED: &str = "urn:xmpp:mam:2#extended";
+/// XEP-0313
+pub const MAM_GROUPCHAT_FIELD: &str = "urn:xmpp:mam:2#groupchat-field";
+/// XEP-0431
+pub const FULLTEXT: &str = "urn:xmpp:fulltext:0";
+/// XEP-0424
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// XEP-0424
+pub const RETRACT_TOMBSTONE: &str = "urn:xmpp:message-retract:1#tombstone";
+
+// ---- Payloads that a server only carries and classifies (`im/classify.rs`) ----
+
+/// XEP-0022
+pub const MESSAGE_EVENTS: &str = "jabber:x:event";
+/// XEP-0027
+pub const PGP_ENCRYPTED: &str = "jabber:x:encrypted";
+/// XEP-0033
+pub const ADDRESSES: &str = "http://jabber.org/protocol/address";
+/// XEP-0066
+pub const OOB: &str = "jabber:x:oob";
+/// XEP-0071
+pub const XHTML_IM: &str = "http://jabber.org/protocol/xhtml-im";
+/// XEP-0172
+pub const NICK: &str = "http://jabber.org/protocol/nick";
+/// XEP-0224
+pub const ATTENTION: &str = "urn:xmpp:attention:0";
+/// XEP-0308
+pub const CORRECTION: &str = "urn:xmpp:message-correct:0";
+/// XEP-0353
+pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
+/// XEP-0372
+pub const REFERENCE: &str = "urn:xmpp:reference:0";
+/// XEP-0373
+pub const OPENPGP: &str = "urn:xmpp:openpgp:0";
+/// XEP-0380
+pub const EME: &str = "urn:xmpp:eme:0";
+/// XEP-0382
+pub const SPOILER: &str = "urn:xmpp:spoiler:0";
+/// XEP-0384
+pub const OMEMO: &str = "urn:xmpp:omemo:2";
+/// XEP-0384 before version 0.4, which most clients speak
+pub const OMEMO_LEGACY: &str = "eu.siacs.conversations.axolotl";
+/// XEP-0393
+pub const STYLING: &str = "urn:xmpp:styling:0";
+/// XEP-0394
+pub const MARKUP: &str = "urn:xmpp:markup:0";
+/// XEP-0420
+pub const SCE: &str = "urn:xmpp:sce:1";
+/// XEP-0422
+pub const FASTEN: &str = "urn:xmpp:fasten:0";
+/// XEP-0425
+pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
+/// XEP-0428
+pub const FALLBACK: &str = "urn:xmpp:fallback:0";
+/// XEP-0434
+pub const TRUST_MESSAGE: &str = "urn:xmpp:tm:1";
+/// XEP-0444
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
+/// XEP-0446
+pub const FILE_METADATA: &str = "urn:xmpp:file:metadata:0";
+/// XEP-0447
+pub const FILE_SHARING: &str = "urn:xmpp:sfs:0";
+/// XEP-0448
+pub const ENCRYPTED_FILE_SHARING: &str = "urn:xmpp:esfs:0";
+/// XEP-0449
+pub const STICKERS: &str = "urn:xmpp:stickers:0";
+/// XEP-0461
+pub const REPLY: &str = "urn:xmpp:reply:0";
+/// XEP-0466
+pub const EPHEMERAL: &str = "urn:xmpp:ephemeral:0";
+/// XEP-0481
+pub const CONTENT: &str = "urn:xmpp:content";
+/// XEP-0482
+pub const CALL_INVITES: &str = "urn:xmpp:call-invites:0";
+/// XEP-0483
+pub const MEETING_INVITE: &str = "urn:xmpp:http:online-meetings:invite:0";
+/// XEP-0491
+pub const WEBXDC: &str = "urn:xmpp:webxdc:0";
+/// XEP-0511, in RDF's own words
+pub const LINK_METADATA: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
+/// XEP-0513
+pub const MENTIONS: &str = "urn:xmpp:mentions:0";

@@ -135,12 +135,10 @@ fn index(xml: &str) -> SmallVec<[Child; 3]> {
     };
     let child = |element: Element<'_>| {
         let (start, end) = bytes(element.raw());
-        let own_ns = element.attribute("xmlns").is_some();
         Child {
             start,
             end,
-            name: bytes(element.name()),
-            ns: own_ns.then(|| bytes(element.ns())),
+            name_end: bytes(element.name()).1,
         }
     };
     Children::new(xml, ns::CLIENT).map(child).collect()
@@ -148,12 +146,7 @@ fn index(xml: &str) -> SmallVec<[Child; 3]> {
 
 /// Namespace and name of a direct child.
 fn names<'a>(xml: &'a str, child: &Child) -> (&'a str, &'a str) {
-    let ns = child.ns.map_or(ns::CLIENT, |ns| span(xml, ns));
-    (ns, span(xml, child.name))
-}
-
-fn span(xml: &str, (start, end): (u32, u32)) -> &str {
-    &xml[start as usize..end as usize]
+    (child.ns(xml).unwrap_or(ns::CLIENT), child.name(xml))
 }
 
 #[cfg(test)]

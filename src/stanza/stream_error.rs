@@ -6,16 +6,19 @@ use std::fmt;
 use super::ns;
 use crate::xml::{XmlError, escape_text};
 
-/// The defined conditions of RFC 6120 section 4.9.3 that a server can meet on a client's stream.
+/// The defined conditions of RFC 6120 section 4.9.3 that a server can meet on a client's stream. It cannot meet four:
+/// `host-gone` (4.9.3.5), because a reload takes no host away, and after a restart nobody knows which were served
+/// before (`host-unknown`); `improper-addressing` (4.9.3.7), which is about stanzas "sent between two servers";
+/// `remote-connection-failed` (4.9.3.15), "not to be used when the cause of the error is within the administrative
+/// domain", where all that authenticates a client is; and
+/// `unsupported-feature` (4.9.3.23), which is for the initiating entity to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamCondition {
     BadFormat,
     BadNamespacePrefix,
     Conflict,
     ConnectionTimeout,
-    HostGone,
     HostUnknown,
-    ImproperAddressing,
     InternalServerError,
     InvalidFrom,
     InvalidNamespace,
@@ -30,7 +33,6 @@ pub enum StreamCondition {
     SystemShutdown,
     UndefinedCondition,
     UnsupportedEncoding,
-    UnsupportedFeature,
     UnsupportedStanzaType,
     UnsupportedVersion,
 }
@@ -43,9 +45,7 @@ impl StreamCondition {
             StreamCondition::BadNamespacePrefix => "bad-namespace-prefix",
             StreamCondition::Conflict => "conflict",
             StreamCondition::ConnectionTimeout => "connection-timeout",
-            StreamCondition::HostGone => "host-gone",
             StreamCondition::HostUnknown => "host-unknown",
-            StreamCondition::ImproperAddressing => "improper-addressing",
             StreamCondition::InternalServerError => "internal-server-error",
             StreamCondition::InvalidFrom => "invalid-from",
             StreamCondition::InvalidNamespace => "invalid-namespace",
@@ -60,7 +60,6 @@ impl StreamCondition {
             StreamCondition::SystemShutdown => "system-shutdown",
             StreamCondition::UndefinedCondition => "undefined-condition",
             StreamCondition::UnsupportedEncoding => "unsupported-encoding",
-            StreamCondition::UnsupportedFeature => "unsupported-feature",
             StreamCondition::UnsupportedStanzaType => "unsupported-stanza-type",
             StreamCondition::UnsupportedVersion => "unsupported-version",
         }
@@ -123,6 +122,10 @@ impl From<XmlError> for StreamError {
             XmlError::NotWellFormed => (
                 StreamCondition::NotWellFormed,
                 "This is not well-formed XML",
+            ),
+            XmlError::NotPortable => (
+                StreamCondition::PolicyViolation,
+                "A name has characters that not every parser takes",
             ),
             XmlError::Restricted => (
                 StreamCondition::RestrictedXml,

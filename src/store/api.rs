@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::bounded;
 
-use crate::actor::rows::{Fence, RowKey, RowRange, StoreError, Table, Write};
+use crate::actor::rows::{Fence, Pick, RowKey, RowRange, StoreError, Table, Write};
 use crate::actor::{Answer, Ticket};
 
 use super::embedded::Embedded;
@@ -89,6 +89,10 @@ pub enum Request {
         table: &'static Table,
         range: RowRange,
     },
+    /// A choice of rows.
+    Pick { table: &'static Table, pick: Pick },
+    /// Slices whose rows were all numbered before `before` go.
+    Drop { table: &'static Table, before: u64 },
     /// Writes, all or none.
     Save(Vec<Write>),
 }
@@ -186,6 +190,20 @@ impl Store {
             },
             fence,
         );
+    }
+
+    /// Asks for a choice of rows: [`Answer::Range`].
+    pub fn pick(&self, reply: Reply, table: &'static Table, pick: Pick, fence: Fence) {
+        let request = Request::Pick { table, pick };
+        let to = To::Port(reply);
+        self.0.threads.read(Asked { to, request }, fence);
+    }
+
+    /// Asks that every slice of a table goes whose rows were all numbered before `before`: [`Answer::Saved`].
+    pub fn drop_before(&self, reply: Reply, table: &'static Table, before: u64) {
+        let request = Request::Drop { table, before };
+        let to = To::Port(reply);
+        self.0.threads.save(std::iter::once(Asked { to, request }));
     }
 
     /// Asks that all these writes, or none, become durable: [`Answer::Saved`] when they are. Saves take effect

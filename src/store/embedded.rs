@@ -1,4 +1,4 @@
-//! The engine on disk: fjall, one keyspace for each table. Refuses to know what rows mean, and guards fjall
+//! The engine on disk: fjall, one keyspace for each table, or for each month of it ([`Slices`]). Refuses to know what rows mean, and guards fjall
 //! against what it does not survive: a full disk, and a creation that was cut short.
 //!
 //! fjall poisons itself when a journal write, a flush or a compaction fails: it refuses all writes until it is
@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use parking_lot::{Mutex, RwLock};
 
-use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
+use crate::actor::rows::{Row, RowKey, RowRange, Slices, StoreError, Table, Write};
+use crate::base::Month;
 
 use super::api::{OpenError, StoreOptions};
-use super::engine::{Engine, Page, Visitor};
+use super::engine::{Engine, Page, Visitor, number_in};
 use super::files;
 use super::space::free_bytes;
 
@@ -37,8 +38,19 @@ pub(super) struct Embedded {
 
 struct Opened {
     // Fields are dropped in this order, and the keyspaces hold on to the lock file too.
-    spaces: Vec<(&'static Table, Keyspace)>,
+    /// By table, and within a table by number. Months are added while somebody reads.
+    spaces: RwLock<Vec<Space>>,
     db: Database,
+}
+
+/// Where rows of a table are: all, or those of one month.
+#[derive(Clone)]
+struct Space {
+    table: &'static Table,
+    /// The numbers in it, the second excluded.
+    from: u64,
+    to: u64,
+    keyspace: Keyspace,
 }
 
 #[derive(Clone, Copy)]
@@ -56,10 +68,7 @@ impl Embedded {
     pub(super) fn open(options: &StoreOptions) -> Result<Embedded, OpenError> {
         let (lock, db) = files::open(options)?;
         Ok(Embedded {
-            opened: RwLock::new(Some(Opened {
-                spaces: Vec::new(),
-                db,
-            })),
+            opened: RwLock::new(Some(Opened::new(db))),
             tables: Mutex::new(Vec::new()),
             health: Mutex::new(Health::Well),
             reserve_bytes: AtomicU64::new(options.reserve_bytes),
@@ -68,14 +77,71 @@ impl Embedded {
         })
     }
 
+    /// Reads where the key's row would be; none where there is no such place yet.
     fn with<T>(
         &self,
         table: &'static Table,
+        key: &RowKey,
         read: impl FnOnce(&Keyspace) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Option<T>, StoreError> {
         let opened = self.opened.read();
         let opened = opened.as_ref().ok_or(StoreError::Broken)?;
-        read(opened.space(table)?)
+        self.must_know(table)?;
+        let space = opened.space(table, key.as_bytes());
+        space.map(|space| read(&space.keyspace)).transpose()
+    }
+
+    fn must_know(&self, table: &'static Table) -> Result<(), StoreError> {
+        let known = self
+            .tables
+            .lock()
+            .iter()
+            .any(|known| known.name == table.name);
+        debug_assert!(known, "the table {} was given to open()", table.name);
+        if known {
+            Ok(())
+        } else {
+            Err(StoreError::Broken)
+        }
+    }
+
+    /// The places of a range's rows, in the order of the range.
+    fn places(
+        &self,
+        opened: &Opened,
+        table: &'static Table,
+        range: &RowRange,
+    ) -> Result<Vec<Space>, StoreError> {
+        self.must_know(table)?;
+        if range.from >= range.to {
+            return Ok(Vec::new());
+        }
+        let (first, last) = numbers_in(table, range);
+        let spaces = opened.spaces.read();
+        let places = spaces.iter().filter(|space| {
+            space.table.name == table.name && space.from <= last && first < space.to
+        });
+        Ok(places.cloned().collect())
+    }
+
+    /// Makes the places of months that begin with these writes.
+    fn make_slices(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let opened = self.opened.read();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        for write in writes {
+            let Write::Put { table, key, .. } = write else {
+                continue;
+            };
+            if opened.space(table, key.as_bytes()).is_some() {
+                continue;
+            }
+            self.must_know(table)?;
+            // A key that is too short for its table is a bug, not a month.
+            let number = number_in(table, key.as_bytes()).ok_or(StoreError::Broken)?;
+            let made = opened.create_slice(table, Month::of(number), &self.options);
+            made.map_err(|error| self.fell_ill(&error))?;
+        }
+        Ok(())
     }
 
     /// Whether the disk has as much room as this; if the system does not say, the write itself will.
@@ -115,10 +181,7 @@ impl Embedded {
         *place = None;
         let tables = self.tables.lock().clone();
         let opened = files::open_again(&self.options).and_then(|db| {
-            let mut opened = Opened {
-                spaces: Vec::new(),
-                db,
-            };
+            let opened = Opened::new(db);
             opened.create(&tables, &self.options)?;
             Ok(opened)
         });
@@ -155,52 +218,126 @@ impl Embedded {
 }
 
 impl Opened {
-    fn space(&self, table: &'static Table) -> Result<&Keyspace, StoreError> {
-        let space = self
-            .spaces
-            .iter()
-            .find(|(known, _)| known.name == table.name);
-        debug_assert!(
-            space.is_some(),
-            "the table {} was given to open()",
-            table.name
-        );
-        space.map(|(_, space)| space).ok_or(StoreError::Broken)
+    fn new(db: Database) -> Opened {
+        Opened {
+            spaces: RwLock::new(Vec::new()),
+            db,
+        }
+    }
+
+    fn space(&self, table: &'static Table, key: &[u8]) -> Option<Space> {
+        let number = number_in(table, key)?;
+        let spaces = self.spaces.read();
+        let mut of_table = spaces.iter().filter(|space| space.table.name == table.name);
+        of_table.find(|space| space.holds(number)).cloned()
     }
 
     fn create(
-        &mut self,
+        &self,
         tables: &[&'static Table],
         options: &StoreOptions,
     ) -> Result<(), fjall::Error> {
         for &table in tables {
-            if self
-                .spaces
-                .iter()
-                .any(|(known, _)| known.name == table.name)
-            {
-                continue;
+            match table.slices {
+                Slices::Whole => self.create_space(table, table.name, (0, u64::MAX), options)?,
+                Slices::Monthly { .. } => {
+                    for name in self.db.list_keyspace_names() {
+                        if let Some(month) = month_named(table, &name) {
+                            self.create_slice(table, month, options)?;
+                        }
+                    }
+                }
             }
-            let create =
-                || KeyspaceCreateOptions::default().max_memtable_size(options.write_buffer_bytes);
-            let space = self.db.keyspace(table.name, create)?;
-            self.spaces.push((table, space));
+        }
+        Ok(())
+    }
+
+    fn create_slice(
+        &self,
+        table: &'static Table,
+        month: Month,
+        options: &StoreOptions,
+    ) -> Result<(), fjall::Error> {
+        let name = format!("{}-{:04}-{:02}", table.name, month.year, month.month);
+        let numbers = (month.first_number(), month.next().first_number());
+        self.create_space(table, &name, numbers, options)
+    }
+
+    fn create_space(
+        &self,
+        table: &'static Table,
+        name: &str,
+        (from, to): (u64, u64),
+        options: &StoreOptions,
+    ) -> Result<(), fjall::Error> {
+        let mut spaces = self.spaces.write();
+        let place = spaces.binary_search_by_key(&(table.name, from), |s| (s.table.name, s.from));
+        let Err(at) = place else {
+            return Ok(());
+        };
+        let create =
+            || KeyspaceCreateOptions::default().max_memtable_size(options.write_buffer_bytes);
+        let keyspace = self.db.keyspace(name, create)?;
+        spaces.insert(
+            at,
+            Space {
+                table,
+                from,
+                to,
+                keyspace,
+            },
+        );
+        Ok(())
+    }
+
+    /// Removes the months of a table that end before `before`.
+    fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), fjall::Error> {
+        if table.slices == Slices::Whole {
+            return Ok(());
+        }
+        let is_over = |space: &Space| space.table.name == table.name && space.to <= before;
+        let over: Vec<Space> = self
+            .spaces
+            .write()
+            .extract_if(.., |space| is_over(space))
+            .collect();
+        for space in over {
+            log::info!("slice_dropped name={}", &**space.keyspace.name());
+            self.db.delete_keyspace(space.keyspace)?;
         }
         Ok(())
     }
 
     fn commit(&self, writes: &[Write]) -> Result<Result<(), fjall::Error>, StoreError> {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
+        let spaces = self.spaces.read();
+        let mut touched = vec![false; spaces.len()];
         for write in writes {
-            let space = self.space(write.table())?;
-            match write {
-                Write::Put { key, value, .. } => batch.insert(space, key.as_bytes(), &**value),
-                Write::Delete { key, .. } => batch.remove(space, key.as_bytes()),
+            let (table, key) = match write {
+                Write::Put { table, key, .. } | Write::Delete { table, key } => (table, key),
+            };
+            let number = number_in(table, key.as_bytes());
+            let at = spaces.iter().position(|space| {
+                space.table.name == table.name && number.is_some_and(|n| space.holds(n))
+            });
+            match (write, at) {
+                (Write::Put { value, .. }, Some(at)) => {
+                    batch.insert(&spaces[at].keyspace, key.as_bytes(), &**value);
+                    touched[at] = true;
+                }
+                (Write::Delete { .. }, Some(at)) => {
+                    batch.remove(&spaces[at].keyspace, key.as_bytes());
+                    touched[at] = true;
+                }
+                // The months of what is put were made before.
+                (Write::Put { .. }, None) => return Err(StoreError::Broken),
+                // A month that is gone has no rows to remove.
+                (Write::Delete { .. }, None) if table.slices != Slices::Whole => {}
+                (Write::Delete { .. }, None) => return Err(StoreError::Broken),
             }
         }
-        for (table, space) in &self.spaces {
-            let touched = writes.iter().any(|write| write.table().name == table.name);
-            if touched && let Err(error) = self.wait_for_flushes(space) {
+        for (space, _) in spaces.iter().zip(touched).filter(|(_, touched)| *touched) {
+            if let Err(error) = self.wait_for_flushes(&space.keyspace) {
                 return Ok(Err(error));
             }
         }
@@ -218,51 +355,107 @@ impl Opened {
     }
 }
 
+impl Space {
+    fn rows(&self, range: &RowRange) -> fjall::Iter {
+        self.keyspace
+            .range(range.from.as_bytes()..range.to.as_bytes())
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        self.from <= number && number < self.to
+    }
+}
+
+/// The month of a table whose keyspace has this name.
+fn month_named(table: &Table, name: &str) -> Option<Month> {
+    let date = name.strip_prefix(table.name)?.strip_prefix('-')?;
+    let (year, month) = date.split_once('-')?;
+    Some(Month {
+        year: year.parse().ok()?,
+        month: month
+            .parse()
+            .ok()
+            .filter(|month| (1..=12).contains(month))?,
+    })
+}
+
+/// The least and the greatest number in the keys of a range.
+fn numbers_in(table: &Table, range: &RowRange) -> (u64, u64) {
+    let Slices::Monthly { number_at } = table.slices else {
+        return (0, u64::MAX);
+    };
+    let (from, to) = (range.from.as_bytes(), range.to.as_bytes());
+    let is_one_prefix =
+        from.get(..number_at).is_some() && from.get(..number_at) == to.get(..number_at);
+    match (number_in(table, from), number_in(table, to)) {
+        (Some(first), Some(last)) if is_one_prefix => (first, last),
+        _ => (0, u64::MAX),
+    }
+}
+
 impl Engine for Embedded {
     fn create(&self, tables: &[&'static Table]) -> Result<(), StoreError> {
-        let mut opened = self.opened.write();
-        let opened = opened.as_mut().ok_or(StoreError::Broken)?;
+        let opened = self.opened.write();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
         opened.create(tables, &self.options).map_err(|error| {
             log::error!("the store could not create its tables: {error}");
             StoreError::Broken
         })?;
-        let all = opened.spaces.iter().map(|(table, _)| *table);
-        *self.tables.lock() = all.collect();
+        let mut known = self.tables.lock();
+        for &table in tables {
+            if !known.iter().any(|known| known.name == table.name) {
+                known.push(table);
+            }
+        }
         Ok(())
     }
 
     fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(table, |space| {
+        let found = self.with(table, key, |space| {
             let value = space.get(key.as_bytes()).map_err(unreadable)?;
             Ok(value.map(|value| value.to_vec()))
-        })
+        })?;
+        Ok(found.flatten())
     }
 
     fn has(&self, table: &'static Table, key: &RowKey) -> Result<bool, StoreError> {
-        self.with(table, |space| {
+        let found = self.with(table, key, |space| {
             space.contains_key(key.as_bytes()).map_err(unreadable)
-        })
+        })?;
+        Ok(found.unwrap_or(false))
     }
 
     fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
-        if range.from >= range.to {
-            return Page::fill(range, std::iter::empty());
-        }
-        self.with(table, |space| {
-            let found = space.range(range.from.as_bytes()..range.to.as_bytes());
-            let rows = found.map(|guard| {
-                let (key, value) = guard.into_inner().map_err(unreadable)?;
-                Ok(Row {
-                    key: RowKey::new(&key),
-                    value: value.to_vec(),
-                })
-            });
-            Page::fill(range, rows)
-        })
+        let opened = self.opened.read();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        let places = self.places(opened, table, range)?;
+        let found = places.iter().flat_map(|place| place.rows(range));
+        Page::fill(range, found.map(read))
+    }
+
+    fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+        let opened = self.opened.read();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        let places = self.places(opened, table, range)?;
+        let found = places
+            .iter()
+            .rev()
+            .flat_map(|place| place.rows(range).rev());
+        Page::fill(range, found.map(read))
+    }
+
+    fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
+        let done = {
+            let opened = self.opened.read();
+            let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+            opened.drop_before(table, before)
+        };
+        done.map_err(|error| self.fell_ill(&error))
     }
 
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         self.ready_to_write()?;
+        self.make_slices(writes)?;
         let done = {
             let opened = self.opened.read();
             let opened = opened.as_ref().ok_or(StoreError::Broken)?;
@@ -275,10 +468,11 @@ impl Engine for Embedded {
         let opened = self.opened.read();
         let opened = opened.as_ref().ok_or(StoreError::Broken)?;
         let snapshot = opened.db.snapshot();
-        for (table, space) in &opened.spaces {
-            for guard in snapshot.iter(space) {
+        let spaces = opened.spaces.read().clone();
+        for space in spaces {
+            for guard in snapshot.iter(&space.keyspace) {
                 let (key, value) = guard.into_inner().map_err(unreadable)?;
-                each(table, &key, &value)?;
+                each(space.table, &key, &value)?;
             }
         }
         Ok(())
@@ -287,6 +481,14 @@ impl Engine for Embedded {
     fn set_reserve(&self, bytes: u64) {
         self.reserve_bytes.store(bytes, Ordering::Relaxed);
     }
+}
+
+fn read(guard: fjall::Guard) -> Result<Row, StoreError> {
+    let (key, value) = guard.into_inner().map_err(unreadable)?;
+    Ok(Row {
+        key: RowKey::new(&key),
+        value: value.to_vec(),
+    })
 }
 
 fn unreadable(error: fjall::Error) -> StoreError {
@@ -316,8 +518,9 @@ const FLUSH_POLL: Duration = Duration::from_millis(1);
 mod tests {
     use super::super::api::{Store, StoreOptions};
     use super::super::schema::Migration;
-    use super::super::testing::{LETTERS, ROSTERS, TempDir, delete, key, put, range};
+    use super::super::testing::{LETTERS, MONTHS, ROSTERS, TempDir, delete, key, put, range};
     use super::*;
+    use crate::base::Sequence;
     use std::fs;
 
     fn open(dir: &TempDir) -> Result<Store, OpenError> {
@@ -364,6 +567,87 @@ mod tests {
         assert_eq!(found(9, 1, b"z"), ("a".into(), true));
         assert_eq!(found(9, 999, b"a"), (String::new(), false));
         assert_eq!(found(9, 999, b""), (String::new(), false));
+    }
+
+    /// A key of the monthly table: one account, and a moment of the wall clock.
+    fn month_key(account: u8, wall_ms: u64) -> Vec<u8> {
+        [&[account][..], &Sequence::first_at(wall_ms).to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn months_are_read_as_one_table_in_both_directions_and_dropped_whole() {
+        let dir = TempDir::new();
+        let open = || {
+            Store::open(
+                StoreOptions::at(dir.join("store")),
+                &[&MONTHS, &LETTERS],
+                Vec::new(),
+            )
+        };
+        let store = open().unwrap();
+        // The middle of each month of 2026, and of the January after.
+        let day = 24 * 3_600_000;
+        let moments: Vec<u64> = (0..13)
+            .map(|n| 1_768_435_200_000 + n * 30 * day + n * day / 2)
+            .collect();
+        for (n, moment) in moments.iter().enumerate().rev() {
+            let value = [n as u8];
+            let writes = vec![
+                put(&MONTHS, &month_key(7, *moment), &value),
+                put(&MONTHS, &month_key(9, *moment), b"other"),
+            ];
+            store.save_now(writes).unwrap();
+        }
+        let values = |store: &Store, range: &RowRange| -> Vec<u8> {
+            let page = store.range_now(&MONTHS, range).unwrap();
+            page.rows.iter().map(|row| row.value[0]).collect()
+        };
+        let all = range(&month_key(7, 0), &month_key(7, u64::MAX));
+        assert_eq!(values(&store, &all), (0..13).collect::<Vec<u8>>());
+        let some = range(&month_key(7, moments[3]), &month_key(7, moments[6]));
+        assert_eq!(values(&store, &some), [3, 4, 5]);
+        let mut last = all.clone();
+        last.count_max = 3;
+        let back = store.engine().range_back(&MONTHS, &last).unwrap();
+        let back_values: Vec<u8> = back.rows.iter().map(|row| row.value[0]).collect();
+        assert_eq!((back_values, back.more), (vec![12, 11, 10], true));
+
+        // Whoever owns several prefixes finds all rows of them.
+        let both = range(&[7], &[10]);
+        assert_eq!(values(&store, &both).len(), 26);
+
+        // The first three months are over before the middle of April.
+        store
+            .engine()
+            .drop_before(&MONTHS, Sequence::first_at(moments[3]))
+            .unwrap();
+        assert_eq!(values(&store, &all), (3..13).collect::<Vec<u8>>());
+        let gone = key(&month_key(7, moments[0]));
+        assert_eq!(store.row_now(&MONTHS, &gone), Ok(None));
+        store
+            .save_now(vec![delete(&MONTHS, gone.as_bytes())])
+            .unwrap();
+        drop(store);
+
+        let store = open().unwrap();
+        assert_eq!(values(&store, &all), (3..13).collect::<Vec<u8>>());
+        let kept = key(&month_key(9, moments[12]));
+        assert_eq!(store.row_now(&MONTHS, &kept), Ok(Some(b"other".to_vec())));
+        let target = dir.join("copy");
+        store.backup(&target).unwrap();
+        let copy =
+            Store::open(StoreOptions::at(&target), &[&MONTHS, &LETTERS], Vec::new()).unwrap();
+        assert_eq!(values(&copy, &all), (3..13).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn a_key_without_a_number_is_refused_by_a_monthly_table() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&MONTHS]).unwrap();
+        let write = [put(&MONTHS, b"short", b"x")];
+        assert_eq!(engine.commit(&write), Err(StoreError::Broken));
+        assert_eq!(engine.row(&MONTHS, &key(b"short")), Ok(None));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! and how saves are collected.
 
 use crate::actor::Answer;
-use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
+use crate::actor::rows::{Pick, Row, RowKey, RowRange, Slices, StoreError, Table, Write};
+use crate::base::limits::RANGE_BYTES_MAX;
 
 use super::api::Request;
 
@@ -31,6 +32,18 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// As [`Engine::row`].
     fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError>;
+
+    /// The rows of a range from its end on, as far as its bounds let them.
+    ///
+    /// # Errors
+    /// As [`Engine::row`].
+    fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError>;
+
+    /// Removes the slices of a table whose rows were all numbered before `before`; a table in one piece stays.
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError>;
 
     /// Does all these writes, in order, or none; they are durable on return.
     ///
@@ -95,7 +108,44 @@ pub(super) fn read(engine: &dyn Engine, request: &Request) -> Answer {
             rows: page.rows,
             more: page.more,
         }),
-        Request::Save(_) => Err(StoreError::Broken),
+        Request::Pick { table, pick } => picked(engine, table, pick),
+        Request::Drop { .. } | Request::Save(_) => Err(StoreError::Broken),
     };
     answer.unwrap_or_else(Answer::Failed)
+}
+
+fn picked(engine: &dyn Engine, table: &'static Table, pick: &Pick) -> Result<Answer, StoreError> {
+    let page = match pick {
+        Pick::Last(range) => engine.range_back(table, range)?,
+        Pick::Rows(keys) => rows(engine, table, keys)?,
+    };
+    Ok(Answer::Range {
+        rows: page.rows,
+        more: page.more,
+    })
+}
+
+fn rows(engine: &dyn Engine, table: &'static Table, keys: &[RowKey]) -> Result<Page, StoreError> {
+    let found = keys.iter().filter_map(|key| {
+        let row = engine.row(table, key).transpose()?;
+        Some(row.map(|value| Row {
+            key: key.clone(),
+            value,
+        }))
+    });
+    let bounds = RowRange {
+        from: RowKey::new(&[]),
+        to: RowKey::new(&[]),
+        count_max: usize::MAX,
+        bytes_max: RANGE_BYTES_MAX,
+    };
+    Page::fill(&bounds, found)
+}
+
+/// The number in a key of a monthly table, 0 for a table in one piece; none if the key is too short to hold one.
+pub(super) fn number_in(table: &Table, key: &[u8]) -> Option<u64> {
+    let Slices::Monthly { number_at } = table.slices else {
+        return Some(0);
+    };
+    Some(u64::from_be_bytes(*key.get(number_at..)?.first_chunk()?))
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::actor::Answer;
-use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
+use crate::actor::rows::{Row, RowKey, RowRange, Slices, StoreError, Table, Write};
+use crate::base::Month;
 
 use super::api::Request;
 use super::batch::Batch;
-use super::engine::{Engine, Page, Visitor, read};
+use super::engine::{Engine, Page, Visitor, number_in, read};
 
 /// Rows in maps, and the way back to what was last synced.
 #[derive(Default)]
@@ -154,6 +155,42 @@ impl Engine for Memory {
         Page::fill(range, found)
     }
 
+    fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+        let disk = self.0.lock();
+        let rows = &disk.rows(table)?.rows;
+        if range.from >= range.to {
+            return Page::fill(range, std::iter::empty());
+        }
+        let found = rows.range(&range.from..&range.to).rev();
+        let found = found.map(|(key, value)| {
+            Ok(Row {
+                key: key.clone(),
+                value: value.to_vec(),
+            })
+        });
+        Page::fill(range, found)
+    }
+
+    fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
+        let mut disk = self.0.lock();
+        let rows = disk.rows(table)?.rows.keys();
+        if table.slices == Slices::Whole {
+            return Ok(());
+        }
+        let is_over = |key: &&RowKey| {
+            let number = number_in(table, key.as_bytes());
+            number.is_some_and(|number| Month::of(number).next().first_number() <= before)
+        };
+        let over: Vec<Write> = rows
+            .filter(is_over)
+            .map(|key| Write::Delete {
+                table,
+                key: key.clone(),
+            })
+            .collect();
+        disk.write(&over)
+    }
+
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         let mut disk = self.0.lock();
         disk.write(writes)?;
@@ -185,8 +222,13 @@ impl MemoryStore {
 
     /// Does what is asked. Writes are visible at once, durable after the next sync.
     pub fn apply(&mut self, request: Request) -> Answer {
-        let Request::Save(writes) = request else {
-            return read(&self.0, &request);
+        let writes = match request {
+            Request::Save(writes) => writes,
+            Request::Drop { table, before } => {
+                let done = self.0.drop_before(table, before);
+                return done.map_or_else(Answer::Failed, |()| Answer::Saved);
+            }
+            _ => return read(&self.0, &request),
         };
         let mut batch = Batch::default();
         batch.add(writes);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, RowKey, StoreError, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
 
 use super::api::OpenError;
 use super::engine::Engine;
@@ -13,6 +13,7 @@ pub(super) static META: Table = Table {
     name: "meta",
     durability: Durability::BeforeReply,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "Facts about the data: `schema_version` (u32) and `number/NAME`, the first number of a \
             sequence that was not given out (u64), both big-endian.",
 };

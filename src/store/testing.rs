@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
 
 pub(super) static LETTERS: Table = Table {
     name: "letters",
     durability: Durability::Soon,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "Rows that come and go.",
 };
 
@@ -16,7 +17,16 @@ pub(super) static ROSTERS: Table = Table {
     name: "rosters",
     durability: Durability::BeforeReply,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "Rows that somebody waits for.",
+};
+
+pub(super) static MONTHS: Table = Table {
+    name: "months",
+    durability: Durability::Soon,
+    export: Export::Never,
+    slices: Slices::Monthly { number_at: 1 },
+    about: "Rows of one byte and a number by time.",
 };
 
 pub(super) fn key(bytes: &[u8]) -> RowKey {

@@ -107,6 +107,11 @@ impl Writer {
                         batch.add(writes);
                         saved.push(asked.to);
                     }
+                    Request::Drop { table, before } => {
+                        self.commit(std::mem::take(&mut batch), std::mem::take(&mut saved));
+                        let result = caught(|| self.engine.drop_before(table, before));
+                        self.answer(vec![asked.to], result);
+                    }
                     _ => behind.push(asked),
                 }
                 if batch.bytes() >= COMMIT_BYTES {
@@ -130,6 +135,10 @@ impl Writer {
             }
             engine.commit(&writes)
         });
+        self.answer(saved, result);
+    }
+
+    fn answer(&self, saved: Vec<To>, result: Result<(), StoreError>) {
         let mut answers: Vec<Vec<(Ticket, Answer)>> = Vec::new();
         answers.resize_with(self.ports.len(), Vec::new);
         for to in saved {
@@ -218,6 +227,12 @@ mod tests {
         }
         fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
             self.memory.range(table, range)
+        }
+        fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+            self.memory.range_back(table, range)
+        }
+        fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
+            self.memory.drop_before(table, before)
         }
         fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
             let _open = self.gate.lock();

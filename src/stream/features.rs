@@ -6,7 +6,6 @@ use crate::stanza::ns;
 use super::sasl::{self, Mechanism, SaslPolicy};
 use super::state::{Phase, StreamState};
 use super::tls;
-use crate::actor::auth::ScramHash;
 
 impl StreamState {
     /// The features of the phase that begins.
@@ -160,10 +159,10 @@ fn limits(bytes_max: usize, idle_s: Option<u64>, config: &Config) -> String {
     )
 }
 
-/// What the embedded store can verify, and what the host allows of it.
+/// What the host's back end can verify, and what the host allows of it.
 fn policy(host: &HostConfig) -> SaslPolicy {
     SaslPolicy {
-        scram: vec![ScramHash::Sha512, ScramHash::Sha256, ScramHash::Sha1],
+        scram: host.scram.to_vec(),
         plain: host.plain,
         external: host.external,
         anonymous: host.anonymous,

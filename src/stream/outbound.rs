@@ -106,10 +106,27 @@ impl Outbound {
     }
 
     /// Takes out what was not rendered and somebody misses, messages and requests, for a stream that loses its
-    /// session. What is left may still be written.
-    pub fn take_owed(&mut self) -> Vec<Item> {
-        let (owed, rest): (Vec<Item>, Vec<Item>) = self.queue.drain(..).partition(Item::is_owed);
-        self.queue = rest.into();
+    /// session: those that nobody else holds. Of the stanzas the last `held` are its session's. What is left may still be
+    /// written.
+    pub fn take_owed(&mut self, held: usize) -> Vec<Item> {
+        let mut unheld = self.stanza_count().saturating_sub(held);
+        let mut owed = Vec::new();
+        self.queue = std::mem::take(&mut self.queue)
+            .into_iter()
+            .filter_map(|item| {
+                let is_unheld = unheld > 0;
+                if matches!(item, Item::Stanza { .. }) {
+                    unheld = unheld.saturating_sub(1);
+                }
+                if !item.is_owed() {
+                    return Some(item);
+                }
+                if is_unheld {
+                    owed.push(item);
+                }
+                None
+            })
+            .collect();
         self.count_again();
         owed
     }

@@ -72,7 +72,7 @@ impl<C: Core> Worker<C> {
     /// A connection comes from the doorman.
     pub(super) fn welcome(&mut self, newcomer: Newcomer) {
         // The doorman let it in just before he left: its stream would never hear of the drain.
-        if self.intake.is_draining() {
+        if !self.intake.is_accepting() {
             return;
         }
         self.counters.accepted += 1;

@@ -87,9 +87,7 @@ impl<C: Core> Worker<C> {
         self.take_batches();
         self.take_connections();
         self.run_timers();
-        if self.intake.is_reading() {
-            self.read_sockets();
-        }
+        self.read_sockets();
         self.flush_streams();
         // May make more streams dirty; they have the next turn, which then comes at once.
         self.shard.end_turn(self.now);
@@ -275,14 +273,10 @@ impl<C: Core> Worker<C> {
     }
 
     fn patience(&self) -> Option<Duration> {
-        let is_reading = self.intake.is_reading();
-        if !self.dirty.is_empty() || (is_reading && !self.ready.is_empty()) {
+        if !self.dirty.is_empty() || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
         let mut patience_ms = u64::MAX;
-        if !is_reading {
-            patience_ms = INTAKE_RETRY_MS;
-        }
         let mesh_waits =
             (0..self.outboxes.len()).any(|index| self.shard.waits_for(worker_at(index)));
         if mesh_waits {
@@ -398,5 +392,3 @@ const READS_PER_TURN: usize = 256;
 const FLUSHES_PER_TURN: usize = 256;
 /// How soon a batch that found its channel full is tried again: the receiver empties it every turn.
 const MESH_RETRY_MS: u64 = 1;
-/// How soon a worker looks again whether it may read its sockets.
-const INTAKE_RETRY_MS: u64 = 50;

@@ -190,3 +190,44 @@ fn seat(worker: WorkerId) -> io::Result<Seat> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use mio::Events;
+
+    /// Knocks that the worker has heard since it was last asked. Several at once are heard as one, so it is asked behind
+    /// each that might be there.
+    fn knocks(seat: &mut Seat) -> usize {
+        let mut events = Events::with_capacity(8);
+        let heard = seat.poll.poll(&mut events, Some(Duration::ZERO));
+        heard.expect("epoll works");
+        events.iter().filter(|event| event.token() == KNOCK).count()
+    }
+
+    /// Puts many envelopes in and asks behind each.
+    fn knocks_of_a_hundred(seat: &mut Seat) -> usize {
+        let mut count = 0;
+        for number in 0..100 {
+            seat.address.answer(Ticket(number), Answer::Saved);
+            count += knocks(seat);
+        }
+        count
+    }
+
+    #[test]
+    fn a_sleeping_worker_is_woken_once_for_many_envelopes_and_a_waking_one_never() {
+        let mut seats = seats(1).expect("descriptors are left");
+        let seat = &mut seats[0];
+        assert_eq!(knocks_of_a_hundred(seat), 0);
+        seat.inbox.knocker.fall_asleep();
+        assert_eq!(knocks_of_a_hundred(seat), 1);
+        seat.inbox.knocker.fall_asleep();
+        assert_eq!(knocks_of_a_hundred(seat), 1);
+        seat.inbox.knocker.wake_up();
+        assert_eq!(knocks_of_a_hundred(seat), 0);
+        assert_eq!(seat.inbox.answers.len(), 400);
+    }
+}

@@ -38,7 +38,7 @@ pub use certificate::HostCertificate;
 pub use clock::Clock;
 pub use core::Core;
 pub use door::{Door, DoorLimits, Permit, Refusal};
-pub use intake::{Hold, Intake};
+pub use intake::Intake;
 pub use mesh::{Address, Seat, seats};
 pub use order::{Counters, Order, Settled};
 pub use tls::{ClientCertificate, Security, TlsContext, TlsWishes};

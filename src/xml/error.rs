@@ -10,11 +10,13 @@ pub enum XmlError {
     BadFormat,
     /// The stream header's own prefix is not declared: `bad-namespace-prefix`.
     BadNamespacePrefix,
-    /// An invalid UTF-8 sequence: `bad-format` (RFC 6120 section 11.6 leaves it at the encoding; the
-    /// declared one was right).
+    /// An invalid UTF-8 sequence: `unsupported-encoding`, also for what is "improperly encoded ... (e.g., by
+    /// violating the rules of the [UTF-8] encoding)" (RFC 6120 section 4.9.3.22).
     NotUtf8,
     /// XML or namespaces in XML do not allow it: `not-well-formed`.
     NotWellFormed,
+    /// A name of XML 1.0's fifth edition that parsers of the fourth refuse: `policy-violation`.
+    NotPortable,
     /// A comment, processing instruction, DTD or entity: `restricted-xml` (RFC 6120 section 11.1).
     Restricted,
     /// Nested deeper than [`FrameLimits::depth`](super::FrameLimits): `policy-violation`.
@@ -38,6 +40,7 @@ impl fmt::Display for XmlError {
             XmlError::BadNamespacePrefix => "the prefix of the stream header is not declared",
             XmlError::NotUtf8 => "the bytes are not UTF-8",
             XmlError::NotWellFormed => "the XML is not well-formed",
+            XmlError::NotPortable => "a name has characters that not every parser takes",
             XmlError::Restricted => {
                 "comments, processing instructions, DTDs and entities are not allowed in streams"
             }

@@ -10,6 +10,7 @@ mod frame;
 mod header;
 mod language;
 mod limits;
+mod name;
 mod normal;
 mod reference;
 mod scope;

@@ -9,6 +9,7 @@
 
 use xmlparser::{ElementEnd, StrSpan, Token, Tokenizer};
 
+use super::name::is_portable;
 use super::reference::{
     References, push_attribute, push_attribute_char, push_text, push_unescaped,
 };
@@ -31,7 +32,11 @@ pub fn normalise(
     if text.len() > limits.element_bytes || text.len() > u32::MAX as usize / 2 {
         return Err(XmlError::TooLarge);
     }
-    let (content, default) = out.begin(scope);
+    // Short prefixes may stand for long namespaces: what is written is bounded like what is read, and by it.
+    let inner_bytes_max = limits
+        .element_bytes
+        .min(NORMAL_FORM_TIMES_MAX * text.len() + NORMAL_FORM_BYTES_FREE);
+    let (content, default) = out.begin(scope, text.len());
     let mut pass = Pass {
         text,
         limits,
@@ -46,8 +51,7 @@ pub fn normalise(
     };
     for token in Tokenizer::from_fragment(text, 0..text.len()) {
         pass.token(token.map_err(|_| why_no_token(text))?)?;
-        // Short prefixes may stand for long namespaces: what is written is bounded like what is read.
-        if pass.out.inner.len() > limits.element_bytes {
+        if pass.out.inner.len() > inner_bytes_max {
             return Err(XmlError::TooLarge);
         }
     }
@@ -115,7 +119,7 @@ impl<'a> Pass<'a, '_> {
                 value,
                 ..
             } => {
-                self.check_colon(prefix, local)?;
+                self.check_name(prefix, local)?;
                 if prefix.as_str() == "xmlns" {
                     self.declare_prefix(local.as_str(), value.as_str())
                 } else if prefix.is_empty() && local.as_str() == "xmlns" {
@@ -142,16 +146,19 @@ impl<'a> Pass<'a, '_> {
     }
 
     /// The tokenizer takes `:a` for `a`; a qualified name begins with neither.
-    fn check_colon(&self, prefix: StrSpan<'a>, local: StrSpan<'a>) -> Result<(), XmlError> {
+    fn check_name(&self, prefix: StrSpan<'a>, local: StrSpan<'a>) -> Result<(), XmlError> {
         let before = self.text.as_bytes().get(local.start().wrapping_sub(1));
         if prefix.is_empty() && before == Some(&b':') {
             return Err(XmlError::NotWellFormed);
+        }
+        if !is_portable(prefix.as_str()) || !is_portable(local.as_str()) {
+            return Err(XmlError::NotPortable);
         }
         Ok(())
     }
 
     fn start(&mut self, prefix: StrSpan<'a>, local: StrSpan<'a>) -> Result<(), XmlError> {
-        self.check_colon(prefix, local)?;
+        self.check_name(prefix, local)?;
         if self.out.open.is_empty() && self.elements > 0 {
             return Err(XmlError::NotWellFormed);
         }
@@ -384,20 +391,16 @@ impl<'a> Pass<'a, '_> {
         out.inner.push('<');
         out.inner.push_str(name.of(self.text));
         let name_end = out.inner.len() as u32;
-        let mut ns_span = None;
         if ns != inherited && ns.of(&out.words) != inherited.of(&out.words) {
             out.inner.push_str(" xmlns='");
-            let ns_start = out.inner.len() as u32;
             push_escaped(ns.of(&out.words), &mut out.inner);
-            ns_span = Some((ns_start, out.inner.len() as u32));
             out.inner.push('\'');
         }
         if out.open.len() == 1 {
             out.children.push(Child {
                 start,
                 end: 0,
-                name: (start + 1, name_end),
-                ns: ns_span,
+                name_end,
             });
         }
         let mut declared = 0;
@@ -442,7 +445,7 @@ impl<'a> Pass<'a, '_> {
 
     fn close(&mut self, prefix: StrSpan<'a>, local: StrSpan<'a>) -> Result<(), XmlError> {
         let open = self.out.open.pop().ok_or(XmlError::NotWellFormed)?;
-        self.check_colon(prefix, local)?;
+        self.check_name(prefix, local)?;
         if open.qname.of(self.text) != qname(prefix, local).of(self.text) {
             return Err(XmlError::NotWellFormed);
         }
@@ -525,6 +528,13 @@ fn push_escaped(text: &str, out: &mut String) {
         push_attribute_char(character, out);
     }
 }
+
+/// Most bytes of normal form for one that was read: '>' in text costs four, `'` in an attribute six, and a prefix
+/// that stands for a namespace of 90 bytes some eight.
+const NORMAL_FORM_TIMES_MAX: usize = 8;
+
+/// What a short element may have beyond that: a few children in long namespaces.
+const NORMAL_FORM_BYTES_FREE: usize = 4 * 1024;
 
 /// Longest namespace name: known ones have below 100 bytes, and each may be compared and written once for
 /// every element.

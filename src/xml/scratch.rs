@@ -25,11 +25,26 @@ pub struct Child {
     pub start: u32,
     /// Behind its '>'.
     pub end: u32,
-    /// Span of its local name.
-    pub name: (u32, u32),
-    /// Span of its `xmlns` value; `None` is the content namespace.
-    pub ns: Option<(u32, u32)>,
+    /// Behind its local name, which begins behind the '<'.
+    pub name_end: u32,
 }
+
+impl Child {
+    /// Its local name in `inner`, the normal form that it is of.
+    pub fn name(self, inner: &str) -> &str {
+        &inner[self.start as usize + 1..self.name_end as usize]
+    }
+
+    /// Its own `xmlns` value, escaped; `None` is the content namespace.
+    pub fn ns(self, inner: &str) -> Option<&str> {
+        // `xmlns` stands first or not at all.
+        let value = inner[self.name_end as usize..].strip_prefix(" xmlns='")?;
+        Some(&value[..memchr::memchr(b'\'', value.as_bytes())?])
+    }
+}
+
+// A direct child may be four bytes, and each has an entry (peers.md section 7.1, row 4).
+const _: () = assert!(size_of::<Child>() <= 12);
 
 /// An attribute of the top element, unescaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +92,17 @@ impl Scratch {
     }
 
     /// Forgets the last element and takes up the declarations of `scope`; returns the spans of its content
-    /// and default namespaces.
-    pub(super) fn begin(&mut self, scope: &Scope) -> (Span, Span) {
-        // One huge stanza must not keep its memory for ever.
-        if self.inner.capacity() > RETAINED_BYTES || self.words.capacity() > RETAINED_BYTES {
-            *self = Scratch::default();
+    /// and default namespaces. The element to come has `text_bytes`.
+    pub(super) fn begin(&mut self, scope: &Scope, text_bytes: usize) -> (Span, Span) {
+        // One huge stanza must not keep its memory for ever. The rest is bounded by counts, at 12 bytes for each child.
+        for text in [&mut self.inner, &mut self.words] {
+            if text.capacity() > RETAINED_BYTES {
+                *text = String::new();
+            }
         }
         self.inner.clear();
+        // At once and not by doubling: the normal form is mostly about as long as what it is of.
+        self.inner.reserve(text_bytes);
         self.children.clear();
         self.words.clear();
         self.lang = None;

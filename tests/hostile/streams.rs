@@ -2,6 +2,7 @@
 //! stays with its host, features of streams without TLS, farewells.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use stonechat::config::ScramHash;
 use stonechat::shard::Control;
 
 use crate::client::{HEADER, STARTTLS, auth, plain};
@@ -196,5 +197,29 @@ fn a_language_of_the_stream_is_that_of_its_stanzas_if_it_is_one() {
                 "{message}"
             );
         }
+    }
+}
+
+/// What is offered follows what the back end of the host can verify, whatever others can.
+#[test]
+fn a_host_offers_what_its_back_end_can_verify() {
+    let mut config = config("").unwrap();
+    let mut host = (*config.hosts[0]).clone();
+    host.scram = &[ScramHash::Sha256];
+    config.hosts[0] = std::sync::Arc::new(host);
+    let mut world = World::new(1, 1, Habits::KIND, config);
+    let conn = world.connect_secure(1);
+    let features = ask(&mut world, conn, HEADER);
+    assert!(
+        features.contains("<mechanism>SCRAM-SHA-256</mechanism>"),
+        "{features}"
+    );
+    for other in ["SCRAM-SHA-1", "SCRAM-SHA-512"] {
+        assert!(!features.contains(other), "{features}");
+        let auth = format!(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{other}'>biwsbj1qLHI9MTIzNDU2Nzg5MA==</auth>"
+        );
+        let refused = ask(&mut world, conn, &auth);
+        assert!(refused.contains("<invalid-mechanism"), "{refused}");
     }
 }

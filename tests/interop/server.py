@@ -176,6 +176,8 @@ class Prosody(Server):
         "equal-texts",  # not-authorized for both, with a text for one
         "priority-change",  # offline messages go out at the first presence only
         "limits",  # XEP-0478
+        "archive",  # mod_mam is not switched on
+        "named-errors",  # not-well-formed for whatever it refuses
     })
 
     def __init__(self, work):

@@ -204,6 +204,49 @@ async def _(world):
     await romeo.reads_all(back)
 
 
+# The archive
+
+async def history(at, **rest):
+    """What the archive of `at`'s account says, in the pages of five that slixmpp's plugin walks."""
+    bodies = []
+    async for page in at["xep_0313"].retrieve(iterator=True, rsm={"max": 5}, **rest):
+        results = page["mam"]["results"]
+        expect(len(results) <= 5, "a page of", len(results))
+        bodies.append([result["mam_result"]["forwarded"]["stanza"]["body"] for result in results])
+    return bodies
+
+
+@tests("two devices read the same history: forwards, backwards and by contact", needs={"archive"})
+async def _(world):
+    account = await world.server.user("juliet")
+    balcony = await client(world, account, "balcony").online(priority=1)
+    romeo = await client(world, await world.server.user("romeo"), "orchard").online()
+    nurse = await client(world, await world.server.user("nurse"), "house").online()
+    told = []
+    for n in range(6):
+        romeo.say(account[0], f"romeo {n}")
+        await balcony.reads(f"romeo {n}")
+        balcony.say(romeo.boundjid.full, f"juliet {n}")
+        await romeo.reads(f"juliet {n}")
+        told += [f"romeo {n}", f"juliet {n}"]
+    nurse.say(account[0], "Madam!")
+    await balcony.reads("Madam!")
+    # The second device was not there, and knows everything all the same.
+    chamber = await client(world, account, "chamber", tls="direct").online(priority=-1)
+    for at in (balcony, chamber):
+        pages = await history(at)
+        expect(sum(pages, []) == told + ["Madam!"], at.boundjid, "read", pages)
+        pages = await history(at, reverse=True)
+        expect(sum(reversed(pages), []) == told + ["Madam!"], at.boundjid, "read backwards", pages)
+        pages = await history(at, with_jid=romeo.boundjid.bare)
+        expect(sum(pages, []) == told, at.boundjid, "read of romeo", pages)
+    # The id under which a message was delivered is the one under which it is archived.
+    ids = [message["stanza_id"]["id"] for message in balcony.inbox if message["body"] == "Madam!"]
+    last = await chamber["xep_0313"].retrieve(rsm={"max": 1, "before": ""}, timeout=WAIT)
+    results = last["mam"]["results"]
+    expect([result["mam_result"]["id"] for result in results] == ids, "archived under another id", ids, last)
+
+
 # Offline
 
 @tests("messages to an absent user come on return, once, in order, stamped with a delay")

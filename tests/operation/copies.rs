@@ -96,6 +96,7 @@ fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
     let house = House::of_localhost("disk", "store.reserve_free = \"64 MiB\"");
     house.make_data();
     let Some(_disk) = Disk::mount(&house.data, "256m") else {
+        // `scripts/test` and CI run as root, so that this is proved there.
         eprintln!("skipped: only root may mount a small filesystem");
         return;
     };

@@ -10,9 +10,11 @@ mod copies;
 mod framer;
 mod hosts;
 mod reload;
+mod run;
 mod server;
 mod stop;
 mod trace;
+mod workers;
 
 /// What the borrowed files of the theatre know as a test of themselves.
 type SelfTest = (&'static str, fn());

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How long anything may take before a test gives up on it. Nothing waits for it but what fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const PASSWORD: &str = "pencil";
-const BINARY: &str = env!("CARGO_BIN_EXE_stonechat");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_stonechat");
 
 /// A directory, removed with the test.
 pub struct House {
@@ -108,9 +108,13 @@ impl House {
 
     /// Starts a server, whose clock a test may move, and waits until it listens.
     pub fn serve(&self) -> Server {
+        self.serve_by(self.command(&["serve", "--test-clock"]))
+    }
+
+    /// The same by a command of the test's own.
+    pub fn serve_by(&self, mut command: Command) -> Server {
         let (output, theirs) = std::io::pipe().unwrap();
-        let mut child = self.command(&["serve", "--test-clock"]);
-        let child = child
+        let child = command
             .stdout(theirs.try_clone().unwrap())
             .stderr(theirs)
             .spawn()
@@ -130,6 +134,8 @@ impl House {
             log: String::new(),
         };
         server.until_logged("add a user with: ");
+        // A pipe that this process holds never ends.
+        drop(command);
         server
     }
 
@@ -185,6 +191,15 @@ impl Server {
                 return line;
             }
         }
+    }
+
+    /// What it printed up to the line that was waited for last.
+    pub fn printed(&self) -> &str {
+        &self.log
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, name: &str) {

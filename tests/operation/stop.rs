@@ -134,6 +134,45 @@ fn expect_messages(client: &mut Client, count: usize) {
     }
 }
 
+/// XEP-0198 section 4: what a client was not told as handled it sends again, and its recipients get it twice.
+#[test]
+fn a_stop_tells_clients_of_stream_management_all_that_they_need_not_send_again() {
+    let house = House::of_localhost("stop-acks", "");
+    let server = house.serve();
+    house.add("romeo@localhost");
+    house.add("juliet@localhost");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = juliet.element();
+    assert!(enabled.contains("<enabled"), "{enabled}");
+    let mut sent = String::new();
+    for number in 1..=20 {
+        sent.push_str(&format!(
+            "<message to='romeo@localhost' type='chat' id='m{number}'><body>{number}</body></message>"
+        ));
+    }
+    // Answered when the server has read all of them; nothing asks for an acknowledgement.
+    sent.push_str("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    juliet.send(&sent);
+    let mut answer = juliet.element();
+    if answer.starts_with("<r ") {
+        answer = juliet.element();
+    }
+    assert!(answer.contains("id='p'"), "{answer}");
+    server.signal("TERM");
+    let mut last = juliet.element();
+    if last.starts_with("<r ") {
+        last = juliet.element();
+    }
+    assert!(last.starts_with("<a ") && last.contains("h='21'"), "{last}");
+    juliet.fails_with("system-shutdown");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    let server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    expect_messages(&mut romeo, 20);
+}
+
 #[test]
 fn connections_that_say_nothing_do_not_hold_a_stop_up() {
     let options = "server.drain_timeout = \"1 h\"\nc2s.handshake_timeout = \"1 h\"\nc2s.negotiation_timeout = \"1 h\"";

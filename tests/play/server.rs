@@ -8,8 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::direction::HostOption;
 
@@ -26,6 +27,8 @@ pub struct Server {
     pub port: u16,
     /// The port of direct TLS.
     pub tls_port: u16,
+    /// Connections that were ever made to it.
+    pub connected: AtomicU64,
     directory: PathBuf,
     child: Mutex<Child>,
 }
@@ -53,6 +56,7 @@ impl Server {
             host: "localhost".to_string(),
             port,
             tls_port,
+            connected: AtomicU64::new(0),
             directory,
             child: Mutex::new(child),
         };
@@ -101,26 +105,43 @@ impl Server {
         Err(format!("user disable {jid}: {}: {why}", output.status))
     }
 
-    /// Moves the server's clock, in milliseconds.
+    /// Moves the server's clock, in milliseconds, once everybody who has connected is inside: who still waits
+    /// at the door when time passes is a newcomer of the time after.
     pub fn advance(&self, ms: u64) -> Result<(), String> {
-        let path = self.directory.join("data/control.sock");
-        let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-        let mut socket = UnixStream::connect(&path).map_err(failed)?;
-        socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        socket
-            .write_all(format!("time advance {ms}\n").as_bytes())
-            .map_err(failed)?;
-        // The request ends where the client stops writing.
-        socket.shutdown(std::net::Shutdown::Write).map_err(failed)?;
-        let mut answer = String::new();
-        BufReader::new(socket)
-            .read_line(&mut answer)
-            .map_err(failed)?;
+        let connected = self.connected.load(Ordering::Relaxed);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let status = self.ask("status")?;
+            let inside: u64 = status.split("accepted ").skip(1).map(leading_number).sum();
+            if inside >= connected {
+                break;
+            }
+            if Instant::now() > until {
+                return Err(format!("{connected} have connected:\n{status}"));
+            }
+        }
+        let answer = self.ask(&format!("time advance {ms}"))?;
         if answer == "ok\n" {
             Ok(())
         } else {
             Err(format!("time advance {ms}: {answer}"))
         }
+    }
+
+    /// A request over the control socket, and all of its answer.
+    fn ask(&self, request: &str) -> Result<String, String> {
+        let path = self.directory.join("data/control.sock");
+        let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+        let mut socket = UnixStream::connect(&path).map_err(failed)?;
+        socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        socket
+            .write_all(format!("{request}\n").as_bytes())
+            .map_err(failed)?;
+        // The request ends where the client stops writing.
+        socket.shutdown(std::net::Shutdown::Write).map_err(failed)?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).map_err(failed)?;
+        Ok(answer)
     }
 }
 
@@ -147,21 +168,32 @@ fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// One host on two ports; the options of the scene are dotted keys before any table, and with them
+/// One host on two ports; the options of the scene are dotted keys, those of the host in its table, and with them
 /// cheap passwords, which no scene is about.
 fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
-    let options: String = options
-        .iter()
-        .map(|o| format!("{} = {}\n", o.path, o.value))
-        .collect();
+    let (of_host, options): (Vec<&HostOption>, Vec<&HostOption>) =
+        options.iter().partition(|o| o.path.starts_with("host."));
+    let lines = |options: Vec<&HostOption>| -> String {
+        let line = |o: &HostOption| {
+            let path = o.path.trim_start_matches("host.");
+            format!("{path} = {}\n", o.value)
+        };
+        options.into_iter().map(line).collect()
+    };
+    let (of_host, options) = (lines(of_host), lines(options));
     let listener = |port: u16, tls: &str| {
         format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n\n")
     };
     format!(
-        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n",
+        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n{of_host}",
         listener(port, "starttls"),
         listener(tls_port, "direct")
     )
+}
+
+fn leading_number(text: &str) -> u64 {
+    let digits = text.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// A port that was free a moment ago.

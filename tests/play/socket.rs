@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -83,6 +84,7 @@ impl Stage for Sockets {
             Ok(socket)
         };
         let mut socket: TcpStream = open().map_err(|e: io::Error| format!("port {port}: {e}"))?;
+        self.server.connected.fetch_add(1, Ordering::Relaxed);
         let tls = match self.channel {
             Channel::StartTls => None,
             Channel::Secure => Some(self.handshake(&mut socket)?),

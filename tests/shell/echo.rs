@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use slotmap::SlotMap;
 use stonechat::actor::Ticket;
-use stonechat::actor::rows::{Durability, Export, Fence, RowKey, Table};
+use stonechat::actor::rows::{Durability, Export, Fence, RowKey, Slices, Table};
 use stonechat::base::{Now, StreamKey, WorkerId};
 use stonechat::config::Config;
 use stonechat::shard::{Ask, Batch, Control, Input, Opened, Output, Place, Rendered};
@@ -46,6 +46,7 @@ static TABLE: Table = Table {
     name: "echo",
     durability: Durability::Soon,
     export: Export::Never,
+    slices: Slices::Whole,
     about: "",
 };
 

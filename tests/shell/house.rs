@@ -50,7 +50,6 @@ pub struct Server {
     pub proxied_direct: SocketAddr,
     pub v6: SocketAddr,
     pub addresses: Vec<Address>,
-    pub intake: Arc<Intake>,
     pub door: Arc<Door>,
     pub panics: Receiver<String>,
     /// The certificates of `juliet.example` (the default) and `romeo.example`.
@@ -146,7 +145,6 @@ impl Server {
             proxied_direct: bound[3],
             v6: bound[4],
             addresses,
-            intake,
             door,
             panics,
             hosts,

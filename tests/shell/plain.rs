@@ -3,7 +3,6 @@
 use std::net::Shutdown;
 
 use stonechat::base::WorkerId;
-use stonechat::worker::Hold;
 
 use crate::client::{plain, socket};
 use crate::house::{Server, Wishes};
@@ -152,23 +151,6 @@ fn a_full_house_turns_callers_away_and_has_room_again() {
     let mut next = plain(server.plain);
     next.send("here\n");
     next.expect("here");
-}
-
-#[test]
-fn while_memory_is_short_nothing_is_read_and_nothing_is_lost() {
-    let server = Server::start();
-    let mut client = plain(server.plain);
-    client.send("before\n");
-    client.expect("before");
-    server.intake.hold(Hold::Overload);
-    client.send("meanwhile\n");
-    let mut outside = plain(server.plain);
-    outside.send("outside\n");
-    // Answered by the worker, which goes on with everything else.
-    assert_eq!(server.counters().accepted, 1);
-    server.intake.release(Hold::Overload);
-    client.expect("meanwhile");
-    outside.expect("outside");
 }
 
 #[test]

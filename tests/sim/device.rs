@@ -213,6 +213,20 @@ impl Device {
         self.question(judge, id, log, to_device);
     }
 
+    /// Asks its archive for a page: the first, or the last.
+    pub fn search(&mut self, world: &mut World, judge: &mut Judge, max: usize, is_last: bool) {
+        let Some(log) = self.log() else { return };
+        self.asked += 1;
+        let id = format!("a{}.{}.{}", self.number, self.asked, judge.life);
+        judge.say(|| format!("{} searches {id}", self.title()));
+        let before = if is_last { "<before/>" } else { "" };
+        let set =
+            format!("<set xmlns='http://jabber.org/protocol/rsm'><max>{max}</max>{before}</set>");
+        let query = format!("<query xmlns='urn:xmpp:mam:2' queryid='{id}'>{set}</query>");
+        self.write(world, &format!("<iq type='set' id='{id}'>{query}</iq>"));
+        self.question(judge, id, log, false);
+    }
+
     fn question(&mut self, judge: &mut Judge, id: String, log: usize, to_device: bool) {
         // Another account may answer before this one's earlier messages are anywhere.
         let before = match &mut self.session {

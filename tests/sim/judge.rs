@@ -72,6 +72,8 @@ pub struct Judge {
     pub messages: Vec<Message>,
     pub sessions: Vec<SessionLog>,
     pub questions: BTreeMap<String, Question>,
+    /// The newest message of each line among the results of each query of an archive.
+    pub results: BTreeMap<String, BTreeMap<usize, usize>>,
     /// Counts crashes.
     pub life: u32,
     /// Every message has a row from its arrival on, in the whole story.
@@ -130,6 +132,10 @@ impl Judge {
                 return self.copied(session, copy, wrapper == "sent");
             }
         }
+        let result = element.children().find(|c| c.has_tag_name((MAM, "result")));
+        if let Some(result) = result {
+            return self.found(session, result);
+        }
         let number = number(element);
         let body = element
             .children()
@@ -164,6 +170,41 @@ impl Judge {
         if to_bare && self.single[at.account] {
             in_order(&mut at.bare, from, number, session);
         }
+    }
+
+    /// A message of an archive came in answer to a query: before the answer, in the order of the archive, and to nobody
+    /// whom it does not concern.
+    fn found(&mut self, session: usize, result: roxmltree::Node<'_, '_>) {
+        let query = result.attribute("queryid").unwrap_or_default();
+        let question = self.questions.get(query);
+        let question =
+            question.unwrap_or_else(|| panic!("a result of {query}, which nobody asked"));
+        assert_eq!(question.session, session, "a result of {query} went astray");
+        assert_eq!(
+            question.answers, 0,
+            "a result of {query} came behind its end"
+        );
+        let message = result
+            .descendants()
+            .find(|c| c.has_tag_name((CLIENT, "message")))
+            .expect("a result has a message");
+        let number = number(message);
+        let (sent, account) = (&self.messages[number], self.sessions[session].account);
+        assert!(
+            sent.to == Some(account) || self.sessions[sent.sender].account == account,
+            "message {number} was shown to u{account}"
+        );
+        let line = self.line(number);
+        let newest = self.results.entry(query.to_string()).or_default();
+        in_order(newest, line, number, session);
+    }
+
+    /// Messages of one line are archived in the order in which they were sent: those of one session, and apart from them
+    /// those to its own account, which are archived when they come in.
+    fn line(&self, number: usize) -> usize {
+        let message = &self.messages[number];
+        let is_own = message.to == Some(self.sessions[message.sender].account);
+        message.sender * 2 + usize::from(is_own)
     }
 
     fn copied(&mut self, session: usize, copy: roxmltree::Node<'_, '_>, is_sent: bool) {
@@ -331,6 +372,52 @@ impl Judge {
         self.everybody_sees_everybody();
     }
 
+    /// What is in the archive of each account, oldest first, by number: every acknowledged message is in both archives,
+    /// once, in the order in which its sender sent it.
+    pub fn archives(&self, archives: &[Vec<usize>]) {
+        let mut found: Vec<BTreeSet<usize>> = Vec::new();
+        for (account, archive) in archives.iter().enumerate() {
+            let mut seen = BTreeSet::new();
+            let mut newest = BTreeMap::new();
+            for &number in archive {
+                let message = &self.messages[number];
+                let sender = self.sessions[message.sender].account;
+                assert!(
+                    sender == account || message.to == Some(account),
+                    "message {number} is in the archive of u{account}, whom it does not concern"
+                );
+                assert!(
+                    seen.insert(number),
+                    "message {number} is twice in the archive of u{account}"
+                );
+                let before = newest.insert(self.line(number), number);
+                assert!(
+                    before.is_none_or(|before| before < number),
+                    "message {number} is behind {before:?} of the same sender in the archive of u{account}"
+                );
+            }
+            found.push(seen);
+        }
+        if self.had_faults {
+            return;
+        }
+        for (number, message) in self.messages.iter().enumerate() {
+            let claimed = match message.claim {
+                Claim::None => false,
+                Claim::Held { life } => life == self.life,
+                Claim::Acknowledged => true,
+            };
+            let sender = self.sessions[message.sender].account;
+            let owners = [Some(sender), message.to.filter(|_| !message.bounced)];
+            for account in owners.into_iter().flatten().filter(|_| claimed) {
+                assert!(
+                    found[account].contains(&number),
+                    "message {number} is not in the archive of u{account}: {message:?}"
+                );
+            }
+        }
+    }
+
     fn everybody_sees_everybody(&self) {
         for at in self
             .sessions
@@ -361,6 +448,12 @@ fn in_order(newest: &mut BTreeMap<usize, usize>, from: usize, number: usize, ses
     );
 }
 
+/// The number of a message in XML.
+pub fn number_in(xml: &str) -> usize {
+    let document = roxmltree::Document::parse(xml).expect("an archived message is XML");
+    number(document.root_element())
+}
+
 /// The account behind an address of the cast.
 fn account_of(jid: &str) -> Option<usize> {
     let digits = jid.strip_prefix('u')?.split_once("@localhost")?.0;
@@ -376,3 +469,4 @@ fn number(element: roxmltree::Node<'_, '_>) -> usize {
 pub const CLIENT: &str = "jabber:client";
 const CARBONS: &str = "urn:xmpp:carbons:2";
 const DELAY: &str = "urn:xmpp:delay";
+const MAM: &str = "urn:xmpp:mam:2";

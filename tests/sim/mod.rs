@@ -13,7 +13,9 @@ use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::im::credentials::{ACCOUNT, TOMBSTONE};
+use stonechat::engine::archive::{self, ARCHIVE, INDEX};
+use stonechat::im::archive::{PREFERENCES, TALLY};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, TOMBSTONE, name_key};
 use stonechat::im::origin::ORIGIN;
 use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
@@ -36,6 +38,10 @@ pub const TABLES: &[&Table] = &[
     &PENDING,
     &ORIGIN,
     &NUMBERS,
+    &ARCHIVE,
+    &INDEX,
+    &PREFERENCES,
+    &TALLY,
     &OUTGOING,
     &ROSTER,
     &REQUEST,
@@ -527,6 +533,33 @@ impl World {
         }
     }
 
+    /// The messages in the archive of an account, oldest first, in XML.
+    pub fn archive(&self, localpart: &str) -> Vec<String> {
+        let mut store = self.store.lock();
+        let key = name_key("localhost", localpart);
+        let row = store.apply(Request::Row {
+            table: &ACCOUNT,
+            key,
+        });
+        let Answer::Row(Some(row)) = row else {
+            panic!("there is no account {localpart}: {row:?}");
+        };
+        let account = AccountRow::decode(&row).expect("an account's row").account;
+        let range = RowRange {
+            bytes_max: usize::MAX,
+            ..archive::range(account.id, 0, u64::MAX)
+        };
+        let table = &ARCHIVE;
+        match store.apply(Request::Range { table, range }) {
+            Answer::Range { rows, .. } => rows
+                .iter()
+                .map(|row| archive::Archived::read(row).expect("an archived message"))
+                .map(|found| found.xml.to_string())
+                .collect(),
+            other => panic!("the archive cannot be read: {other:?}"),
+        }
+    }
+
     pub fn stream_count(&self) -> usize {
         self.workers
             .iter()
@@ -774,6 +807,8 @@ impl World {
         let request = match ask {
             Ask::Row { table, key, .. } => Request::Row { table, key },
             Ask::Range { table, range, .. } => Request::Range { table, range },
+            Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
+            Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => {
                 let answer = self.store.lock().apply(Request::Save(writes));
                 return self.workers[worker].unsynced.push_back((ticket, answer));
@@ -912,10 +947,14 @@ fn seed_bytes(seed: u64) -> [u8; 32] {
 /// # Errors
 /// What is wrong with them.
 pub fn config(options: &str) -> Result<Config, String> {
+    let (of_host, options): (Vec<&str>, Vec<&str>) =
+        options.lines().partition(|line| line.starts_with("host."));
+    let of_host: Vec<&str> = of_host.iter().map(|line| &line["host.".len()..]).collect();
+    let (of_host, options) = (of_host.join("\n"), options.join("\n"));
     let text = format!(
         "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n\n\
          [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n"
+         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n{of_host}\n"
     );
     let names: Vec<&str> = stonechat::features::ALL
         .iter()

@@ -11,7 +11,7 @@ use stonechat::jid::Jid;
 use stonechat::shard::Control;
 
 use crate::device::Device;
-use crate::judge::{Claim, Judge, Message};
+use crate::judge::{Claim, Judge, Message, number_in};
 use crate::sim::{Habits, World, config};
 
 struct Story {
@@ -241,6 +241,10 @@ impl Story {
     }
 
     fn ask(&mut self, at: usize) {
+        if self.one_in(2) {
+            let (max, is_last) = (1 + self.below(40), self.one_in(2));
+            return self.devices[at].search(&mut self.world, &mut self.judge, max, is_last);
+        }
         let own = self.devices[at].account;
         let other = self.below(self.devices.len());
         let session = self.devices[other].session.as_ref().map(|s| s.log);
@@ -426,6 +430,11 @@ impl Story {
         self.calm();
         self.rest();
         self.judge.verdict();
+        let archives: Vec<Vec<usize>> = (0..self.accounts)
+            .map(|account| self.world.archive(&format!("u{account}")))
+            .map(|archive| archive.iter().map(|xml| number_in(xml)).collect())
+            .collect();
+        self.judge.archives(&archives);
         for at in 0..self.devices.len() {
             self.devices[at].close(&mut self.world, &mut self.judge);
         }

@@ -60,6 +60,7 @@ fn common_arguments(site: &Site) -> [String; 4] {
 }
 
 /// STARTTLS, where offered, is required; so each transport has a listener of its own kind.
+/// The archive is off, as it is on the rivals.
 /// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit. Nobody is
 /// pinged: the driver does not answer, and on a busy machine 15,000 logins take longer than a client may be silent.
 fn configuration(site: &Site, address: SocketAddr) -> String {
@@ -92,6 +93,9 @@ scram_iterations = {ITERATIONS}
 
 [delivery]
 keep = "{keep}"
+
+[features]
+mam = false
 "#
     )
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Table};
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table};
 use crate::base::{AccountId, limits};
 use crate::jid::Jid;
 use crate::xml::{escape_attribute, escape_text};
@@ -16,6 +16,7 @@ pub static ROSTER: Table = Table {
     name: "roster",
     durability: Durability::BeforeReply,
     export: Export::WithAccount,
+    slices: Slices::Whole,
     about: "Roster items; key: account id, then 0 for the head, or 1 and the contact's bare JID",
 };
 

@@ -1,7 +1,7 @@
 //! Subscription requests that the user has not answered (RFC 6121 section 3.1.3): kept whole, shown to each resource
 //! that becomes available, forgotten when they are answered or withdrawn.
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Outcome, Turn};
 use crate::base::{AccountId, SessionId, limits};
 use crate::im::account::{self, Account};
@@ -14,6 +14,7 @@ pub static REQUEST: Table = Table {
     name: "request",
     durability: Durability::BeforeReply,
     export: Export::WithAccount,
+    slices: Slices::Whole,
     about: "Subscription requests that the user has not answered; key: account id, the requester's bare JID",
 };
 

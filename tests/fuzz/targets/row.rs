@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use stonechat::actor::rows::{Row, RowKey};
 use stonechat::base::AccountId;
+use stonechat::engine::archive::{self, Archived, Posting};
+use stonechat::im::archive::{ArchiveTally, Preferences};
 use stonechat::im::credentials::{AccountRow, TombstoneRow};
 use stonechat::im::roster::{Record, Roster};
 use stonechat::im::{outgoing, pending, subscription};
@@ -19,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&choice, bytes)) = data.split_first() else {
         return;
     };
-    match choice % 7 {
+    match choice % 9 {
         0 => {
             if let Ok(row) = AccountRow::decode(bytes) {
                 assert_eq!(row.encode(), bytes);
@@ -57,6 +59,23 @@ fuzz_target!(|data: &[u8]| {
                 assert!(!item.is_kept() || roster.find(&item.jid, "localhost").is_some());
             }
             let _ = outgoing::decode(&row);
+        }
+        6 => {
+            let row = Row {
+                key: archive::key(AccountId(1), 2),
+                value: bytes.to_vec(),
+            };
+            if let Some(archived) = Archived::read(&row) {
+                let _ = archive::tombstone(AccountId(1), &archived, "r", 0);
+            }
+            let _ = archive::erase(AccountId(1), &row, &HOST);
+            let _ = Posting::read(&row);
+            let _ = ArchiveTally::read(&[row]);
+        }
+        7 => {
+            if let Some(preferences) = Preferences::decode(bytes) {
+                assert_eq!(Preferences::decode(&preferences.encode()), Some(preferences));
+            }
         }
         _ => {
             let number = pending::number(&RowKey::new(bytes));

@@ -1,0 +1,249 @@
+//! What a client asks an archive for (XEP-0313 section 4.1), read and bounded. Refuses to know what is in it.
+
+use super::term::Term;
+use crate::base::{Sequence, limits};
+use crate::im::archive::ArchiveId;
+use crate::jid::Jid;
+use crate::stanza::{
+    Condition, FieldType, FormKind, FormWriter, PageRequest, Position, StanzaError, Submission, ns,
+    parse_stamp,
+};
+use crate::xml::Element;
+
+/// A query, its form and page read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// What the client calls it, for the results.
+    pub query_id: Option<String>,
+    /// Numbers of the messages that may match, the second excluded.
+    pub from: u64,
+    pub to: u64,
+    /// Messages that must be in the archive: those that bound the query or its page.
+    pub references: Vec<ArchiveId>,
+    /// Only these messages, in the order of the archive.
+    pub ids: Option<Vec<ArchiveId>>,
+    /// Only messages under each of these terms.
+    pub terms: Vec<Term>,
+    /// Only messages exchanged with this full JID, whose bare JID is the first of the terms.
+    pub full_jid: Option<Term>,
+    pub page: Page,
+    /// The results of the page come in reverse order.
+    pub flip: Flip,
+}
+
+/// Which matches make up the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    /// The first ones, so many.
+    First(u32),
+    /// The last ones, so many.
+    Last(u32),
+    /// None: how many there are.
+    #[default]
+    Count,
+}
+
+/// In which order the results of a page are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flip {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+}
+
+/// Which fields a form may have beyond those of XEP-0313.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fields {
+    Plain,
+    /// XEP-0431.
+    WithFulltext,
+}
+
+impl Query {
+    /// Reads the `<query/>` element.
+    ///
+    /// # Errors
+    /// `feature-not-implemented` for a field that nobody knows (section 4.1.6), an index (XEP-0059 section 2.6) or a
+    /// node; `item-not-found` for what cannot be a UID; `bad-request` for what is malformed.
+    pub fn read(query: &Element<'_>, fields: Fields) -> Result<Query, StanzaError> {
+        if query.attribute("node").is_some() {
+            return Err(unknown("This archive has no nodes"));
+        }
+        let mut read = Query {
+            query_id: query.attribute("queryid").map(|id| id.into_owned()),
+            to: u64::MAX,
+            ..Query::default()
+        };
+        if let Some(form) = query.child(ns::FORM, "x") {
+            read.filter(&Submission::read(&form)?, fields)?;
+        }
+        if query.child(ns::MAM, "flip-page").is_some() {
+            read.flip = Flip::NewestFirst;
+        }
+        read.turn_to(PageRequest::read(query)?)?;
+        Ok(read)
+    }
+
+    fn filter(&mut self, form: &Submission, fields: Fields) -> Result<(), StanzaError> {
+        // "The hidden FORM_TYPE field MUST be set to this protocol's namespace".
+        if form.form_type() != Some(ns::MAM) {
+            return Err(bad("The form has another FORM_TYPE than this archive's"));
+        }
+        // "If a client includes a form field that the server does not recognise, the server MUST respond with a
+        // 'feature-not-implemented' error."
+        let known = |name: &str| {
+            FIELDS.iter().any(|(_, known)| *known == name)
+                || name == "ids"
+                || (fields == Fields::WithFulltext && name == FULLTEXT_FIELD)
+        };
+        if !form.names().all(known) {
+            return Err(unknown(
+                "The form has a field that this archive does not know",
+            ));
+        }
+        // What is said in a room is in the room's archive: there is nothing to leave out.
+        form.boolean("include-groupchat")?;
+        if let Some(with) = form.value("with")? {
+            let with = Jid::parse(with)
+                .map_err(|_| StanzaError::new(Condition::JidMalformed, "'with' is no valid JID"))?;
+            self.terms.push(Term::contact(with.bare_str()));
+            // "If (and only if) the supplied JID is a bare JID", all its resources match.
+            self.full_jid = with.resourcepart().map(|_| Term::full_jid(with.as_str()));
+        }
+        let moment = |name| {
+            let text = form.value(name)?;
+            let parsed =
+                text.map(|text| parse_stamp(text).ok_or_else(|| bad("A date is malformed")));
+            parsed.transpose()
+        };
+        // "equal to or later than the given timestamp", "equal to or earlier".
+        if let Some(start_ms) = moment("start")? {
+            self.from = Sequence::first_at(start_ms);
+        }
+        if let Some(end_ms) = moment("end")? {
+            self.to = Sequence::first_at(end_ms.saturating_add(1));
+        }
+        if let Some(id) = form.value("after-id")? {
+            self.only_after(id)?;
+        }
+        if let Some(id) = form.value("before-id")? {
+            self.only_before(id)?;
+        }
+        if let Some(text) = form.value(FULLTEXT_FIELD)? {
+            self.search(text)?;
+        }
+        let ids = form.values("ids");
+        if !ids.is_empty() {
+            if ids.len() > limits::ARCHIVE_IDS_MAX {
+                return Err(StanzaError::new(
+                    Condition::ResourceConstraint,
+                    "Too many messages are asked for at once",
+                ));
+            }
+            if !self.terms.is_empty() {
+                return Err(bad("Messages asked for by id are not searched"));
+            }
+            let ids: Option<Vec<ArchiveId>> = ids.iter().map(|id| ArchiveId::parse(id)).collect();
+            let mut ids = ids.ok_or_else(not_found)?;
+            ids.sort_by_key(|id| id.number);
+            ids.dedup();
+            self.ids = Some(ids);
+        }
+        Ok(())
+    }
+
+    fn search(&mut self, text: &str) -> Result<(), StanzaError> {
+        let words = Term::words(text);
+        if words.is_empty() {
+            return Err(bad("There is no word to search for"));
+        }
+        if words.len() > limits::ARCHIVE_SEARCH_WORDS_MAX {
+            return Err(StanzaError::new(
+                Condition::ResourceConstraint,
+                "Too many words are searched for at once",
+            ));
+        }
+        self.terms.extend(words);
+        Ok(())
+    }
+
+    fn turn_to(&mut self, page: PageRequest) -> Result<(), StanzaError> {
+        let max = page.max.unwrap_or(limits::ARCHIVE_PAGE_COUNT);
+        let max = max.min(limits::ARCHIVE_PAGE_COUNT_MAX);
+        self.page = Page::First(max);
+        match page.position {
+            Position::First => {}
+            Position::After(id) => self.only_after(&id)?,
+            Position::Before(id) => {
+                self.only_before(&id)?;
+                self.page = Page::Last(max);
+            }
+            Position::Last => self.page = Page::Last(max),
+            Position::Index(_) => return Err(unknown("Pages begin at messages, not at numbers")),
+        }
+        if max == 0 {
+            self.page = Page::Count;
+        }
+        Ok(())
+    }
+
+    fn only_after(&mut self, id: &str) -> Result<(), StanzaError> {
+        let id = ArchiveId::parse(id).ok_or_else(not_found)?;
+        self.references.push(id);
+        self.from = self.from.max(id.number.saturating_add(1));
+        Ok(())
+    }
+
+    fn only_before(&mut self, id: &str) -> Result<(), StanzaError> {
+        let id = ArchiveId::parse(id).ok_or_else(not_found)?;
+        self.references.push(id);
+        self.to = self.to.min(id.number);
+        Ok(())
+    }
+}
+
+/// The form with every field that a query may have (section 4.1.6).
+pub fn form(fields: Fields) -> String {
+    let mut form = FormWriter::new(FormKind::Form, ns::MAM);
+    for (type_, name) in FIELDS {
+        form = form.field(type_, name, &[]);
+    }
+    // "the server MUST include a <validate/> element that signals the list is open to arbitrary values".
+    let open = format!(
+        "<validate xmlns='{}' datatype='xs:string'><open/></validate>",
+        ns::FORM_VALIDATE
+    );
+    form = form.field_with(FieldType::ListMulti, "ids", &[], &open);
+    if fields == Fields::WithFulltext {
+        form = form.field(FieldType::TextSingle, FULLTEXT_FIELD, &[]);
+    }
+    form.finish()
+}
+
+/// What is not in the archive: "the server MUST return an item-not-found error" (sections 4.1.4 and 4.3.2).
+pub(super) fn not_found() -> StanzaError {
+    StanzaError::new(
+        Condition::ItemNotFound,
+        "There is no such message in this archive",
+    )
+}
+
+fn bad(text: &'static str) -> StanzaError {
+    StanzaError::new(Condition::BadRequest, text)
+}
+
+fn unknown(text: &'static str) -> StanzaError {
+    StanzaError::new(Condition::FeatureNotImplemented, text)
+}
+
+/// All fields but `ids`, whose list is open, and those of extensions.
+const FIELDS: [(FieldType, &str); 6] = [
+    (FieldType::JidSingle, "with"),
+    (FieldType::TextSingle, "start"),
+    (FieldType::TextSingle, "end"),
+    (FieldType::TextSingle, "before-id"),
+    (FieldType::TextSingle, "after-id"),
+    (FieldType::Boolean, "include-groupchat"),
+];
+/// XEP-0431 section 3.1.
+const FULLTEXT_FIELD: &str = "{urn:xmpp:fulltext:0}fulltext";

@@ -1,0 +1,255 @@
+//! How a message is archived: one row for itself, and one for each term by which it is found.
+
+use std::sync::Arc;
+
+use super::term::Term;
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
+use crate::base::{AccountId, Sequence, limits};
+use crate::im::archive::ArchiveId;
+use crate::jid::Jid;
+use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
+use crate::xml::{Writer, escape_attribute};
+
+/// Archived messages: account number, then a number by time, both big-endian.
+pub static ARCHIVE: Table = Table {
+    name: "archive",
+    durability: Durability::Soon,
+    export: Export::WithAccount,
+    slices: Slices::Monthly { number_at: 8 },
+    about: "Archived messages (XEP-0313), kept apart by month; key: account id, number by time",
+};
+
+/// What archived messages are found by. The value of a contact's posting tells the resource and the message's own
+/// id; a word's is empty.
+pub static INDEX: Table = Table {
+    name: "archive-index",
+    durability: Durability::Soon,
+    export: Export::Derived,
+    slices: Slices::Monthly { number_at: 16 },
+    about: "Index of archived messages, kept apart by month; key: account id, digest of contact or word, number by time",
+};
+
+/// An archived message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived<'a> {
+    pub id: ArchiveId,
+    /// The message in normal form, standing on its own.
+    pub xml: &'a str,
+}
+
+/// One entry of the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    pub number: u64,
+    /// The contact's full JID, and the sender's name for the message; none of a word.
+    pub details: Option<(Term, Term)>,
+}
+
+impl<'a> Archived<'a> {
+    /// The message in a row; none if that is damaged.
+    pub fn read(row: &'a Row) -> Option<Archived<'a>> {
+        let number = number_at(&row.key, 8)?;
+        let (&version, rest) = row.value.split_first()?;
+        let (tag, xml) = rest.split_first_chunk::<8>()?;
+        let tag = u64::from_be_bytes(*tag);
+        (version == ROW_VERSION).then_some(Archived {
+            id: ArchiveId { number, tag },
+            xml: std::str::from_utf8(xml).ok()?,
+        })
+    }
+
+    /// As a stanza; none if the row is damaged.
+    pub fn stanza(&self) -> Option<Stanza> {
+        read_stored(self.xml)
+    }
+
+    /// When it came, in milliseconds of the wall clock.
+    pub fn wall_ms(&self) -> u64 {
+        Sequence::wall_ms_of(self.id.number)
+    }
+}
+
+impl Posting {
+    /// The posting in a row of [`INDEX`]; none if that is damaged.
+    pub fn read(row: &Row) -> Option<Posting> {
+        let number = number_at(&row.key, 16)?;
+        let details = match row.value.len() {
+            0 => None,
+            _ => {
+                let (full, rest) = row.value.split_first_chunk::<8>()?;
+                Some((Term(*full), Term(rest.try_into().ok()?)))
+            }
+        };
+        Some(Posting { number, details })
+    }
+}
+
+/// The writes that archive a message exchanged with `contact`. `words` says whether its text is indexed.
+pub fn put(
+    account: AccountId,
+    id: ArchiveId,
+    stanza: &Stanza,
+    contact: &Jid,
+    words: Words,
+) -> Vec<Write> {
+    let mut value = Vec::with_capacity(stanza.charge() + 64);
+    value.push(ROW_VERSION);
+    value.extend_from_slice(&id.tag.to_be_bytes());
+    stanza.write_standalone(&mut value);
+    let mut writes = vec![Write::Put {
+        table: &ARCHIVE,
+        key: key(account, id.number),
+        value: value.into(),
+    }];
+    let header = &stanza.header;
+    let sender = header.from.as_ref().map_or("", Jid::bare_str);
+    let own_id = Term::message_id(sender, header.id.as_deref().unwrap_or_default());
+    let full = Term::full_jid(contact.as_str());
+    writes.push(Write::Put {
+        table: &INDEX,
+        key: index_key(account, Term::contact(contact.bare_str()), id.number),
+        value: [full.0, own_id.0].concat().into(),
+    });
+    if words == Words::Indexed {
+        writes.extend(terms_of(stanza).map(|term| Write::Put {
+            table: &INDEX,
+            key: index_key(account, term, id.number),
+            value: Arc::from([]),
+        }));
+    }
+    writes
+}
+
+/// Whether the words of a message are indexed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    Indexed,
+    Unknown,
+}
+
+/// The writes that put in place of a message the notice that it was retracted (XEP-0424 section 4): its id and
+/// addresses stay, its words are found no more.
+pub fn tombstone(
+    account: AccountId,
+    of: &Archived<'_>,
+    retraction_id: &str,
+    now_ms: u64,
+) -> Option<Vec<Write>> {
+    let mut stanza = of.stanza()?;
+    let words = terms_of(&stanza);
+    let mut writes: Vec<Write> = words
+        .map(|term| Write::Delete {
+            table: &INDEX,
+            key: index_key(account, term, of.id.number),
+        })
+        .collect();
+    // "a <retracted/> element which MUST include an 'id' attribute that's set to the value of the retraction's
+    // <message/> element's 'id' attribute", and "SHOULD also include a 'stamp'".
+    let mut writer = Writer::new();
+    writer
+        .open("retracted", Some(ns::RETRACT))
+        .attribute("id", retraction_id)
+        .attribute("stamp", &stamp(now_ms));
+    stanza.payload = Payload::from_normal(&writer.finish());
+    let mut value = vec![ROW_VERSION];
+    value.extend_from_slice(&of.id.tag.to_be_bytes());
+    stanza.write_standalone(&mut value);
+    writes.push(Write::Put {
+        table: &ARCHIVE,
+        key: key(account, of.id.number),
+        value: value.into(),
+    });
+    Some(writes)
+}
+
+/// The writes that remove a row and what it is found by.
+pub fn erase(account: AccountId, row: &Row, own: &Jid) -> Vec<Write> {
+    let mut writes = vec![Write::Delete {
+        table: &ARCHIVE,
+        key: row.key.clone(),
+    }];
+    let archived = Archived::read(row);
+    if let Some((id, stanza)) = archived.and_then(|found| Some((found.id, found.stanza()?))) {
+        let header = &stanza.header;
+        let is_own = |jid: &&Jid| jid.bare_str() == own.bare_str();
+        // Of a message to oneself both are one's own.
+        let contact = [&header.from, &header.to].into_iter().flatten();
+        let contact = contact.clone().find(|jid| !is_own(jid)).unwrap_or(own);
+        let contact = Term::contact(contact.bare_str());
+        writes.extend(
+            terms_of(&stanza)
+                .chain([contact])
+                .map(|term| Write::Delete {
+                    table: &INDEX,
+                    key: index_key(account, term, id.number),
+                }),
+        );
+    }
+    writes
+}
+
+/// The words of a message that anybody could read.
+fn terms_of(stanza: &Stanza) -> impl Iterator<Item = Term> + use<> {
+    let payload = &stanza.payload;
+    // What stands in the body of an encrypted message is an excuse.
+    let is_encrypted = payload.names().any(|(ns, _)| {
+        matches!(
+            ns,
+            ns::EME | ns::OMEMO | ns::OMEMO_LEGACY | ns::OPENPGP | ns::PGP_ENCRYPTED
+        )
+    });
+    let body = payload.child(ns::CLIENT, "body").filter(|_| !is_encrypted);
+    let words = body.map(|body| Term::words(&body.text()));
+    words.unwrap_or_default().into_iter()
+}
+
+/// The key of a message.
+pub fn key(account: AccountId, number: u64) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes()).then(&number.to_be_bytes())
+}
+
+fn index_key(account: AccountId, term: Term, number: u64) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes())
+        .then(&term.0)
+        .then(&number.to_be_bytes())
+}
+
+/// Messages numbered from `from` to before `to`.
+pub fn range(account: AccountId, from: u64, to: u64) -> RowRange {
+    RowRange {
+        from: key(account, from),
+        to: key(account, to),
+        count_max: usize::MAX,
+        bytes_max: limits::ASIDE_STEP_BYTES_MAX,
+    }
+}
+
+/// Entries of the index under one term.
+pub fn postings(account: AccountId, term: Term, from: u64, to: u64) -> RowRange {
+    RowRange {
+        from: index_key(account, term, from),
+        to: index_key(account, term, to),
+        count_max: usize::MAX,
+        bytes_max: limits::RANGE_BYTES_MAX,
+    }
+}
+
+/// `<stanza-id/>` (XEP-0359) of a message in the archive of `by`, in normal form.
+pub fn stanza_id(by: &Jid, id: ArchiveId) -> String {
+    let mut xml = format!("<stanza-id xmlns='{}' id='{id}' by='", ns::STANZA_ID).into_bytes();
+    escape_attribute(by.bare_str(), &mut xml);
+    xml.extend_from_slice(b"'/>");
+    String::from_utf8(xml).expect("written from strings and ASCII only")
+}
+
+/// The number in a message's key; none if it is another table's.
+pub(super) fn number_of(key: &RowKey) -> Option<u64> {
+    number_at(key, 8)
+}
+
+fn number_at(key: &RowKey, at: usize) -> Option<u64> {
+    let bytes = key.as_bytes().get(at..)?;
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+const ROW_VERSION: u8 = 1;

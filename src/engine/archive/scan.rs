@@ -1,0 +1,458 @@
+//! The search for a page, a step at a time: a step reads a bounded piece of the archive and either finds messages to
+//! send or knows where the next begins. Refuses to know who asked, and how a message is sent.
+//!
+//! A page whose messages are found in the order in which they are sent is sent as it is found. Of any other, the
+//! last page of a conversation above all, first is measured where it begins; where one step suffices for that,
+//! which is the rule, it is sent at once.
+
+use super::query::{Flip, Page as Wish, Query, not_found};
+use super::row::{ARCHIVE, Archived, INDEX, Posting, key, number_of, postings, range};
+use super::term::Term;
+use crate::actor::rows::{Pick, Row, RowRange};
+use crate::actor::{Actor, Stop, Turn};
+use crate::base::{AccountId, limits};
+use crate::im::archive::{ArchiveId, Reach, Stage};
+
+/// What a step found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// These messages are sent, and the search goes on.
+    Some(Vec<Archived<'a>>, Reach),
+    /// These are the last; the page is described.
+    Last(Vec<Archived<'a>>, Page),
+}
+
+/// The page that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its oldest and newest message.
+    pub ends: Option<(ArchiveId, ArchiveId)>,
+    /// Nothing that matches is left out behind it.
+    pub complete: bool,
+    /// How many match, where that was asked for and is known.
+    pub count: Option<u32>,
+}
+
+/// The way through the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// Where the search for a query begins. `oldest` is the number of the first message that is still kept.
+pub fn begin(query: &Query, oldest: u64) -> Reach {
+    let whole = (query.from.max(oldest), query.to);
+    Reach {
+        stage: Stage::Check(0),
+        whole,
+        rest: whole,
+        count: 0,
+        edge: 0,
+        sent: None,
+        complete: None,
+    }
+}
+
+/// One step. `room` messages may be sent.
+///
+/// # Errors
+/// Parks until what it reads is there; rejects with `item-not-found` if a message that the query names is not in the
+/// archive.
+pub fn step<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    query: &Query,
+    reach: &Reach,
+    room: usize,
+) -> Result<Found<'t>, Stop> {
+    match reach.stage {
+        Stage::Check(at) => check(turn, account, query, reach, at, room),
+        Stage::Measure => measure(turn, account, query, reach, room),
+        Stage::Send => send(turn, account, query, reach, room),
+    }
+}
+
+fn check<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    query: &Query,
+    reach: &Reach,
+    at: usize,
+    room: usize,
+) -> Result<Found<'t>, Stop> {
+    let named = query.references.iter().chain(query.ids.iter().flatten());
+    let named: Vec<ArchiveId> = named
+        .copied()
+        .skip(at)
+        .take(limits::ASIDE_STEP_COUNT_MAX)
+        .collect();
+    let mut next = reach.clone();
+    if named.is_empty() {
+        next.stage = if way_of_page(query) == Some(way_of_sending(query)) {
+            Stage::Send
+        } else {
+            Stage::Measure
+        };
+        // Most queries name no message: the first real step belongs to the same run.
+        return step(turn, account, query, &next, room);
+    }
+    let keys: Vec<_> = named.iter().map(|id| key(account, id.number)).collect();
+    let (rows, is_cut) = turn.load_pick(&ARCHIVE, &Pick::Rows(keys))?;
+    let mut rows = rows.iter().filter_map(Archived::read);
+    let mut checked = 0;
+    for id in &named {
+        match rows.next() {
+            Some(found) if found.id == *id => checked += 1,
+            // What did not fit into the answer is looked at in the next step.
+            None if is_cut && checked > 0 => break,
+            _ => return Err(Stop::Reject(not_found())),
+        }
+    }
+    next.stage = Stage::Check(at + checked);
+    Ok(Found::Some(Vec::new(), next))
+}
+
+fn measure<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    query: &Query,
+    reach: &Reach,
+    room: usize,
+) -> Result<Found<'t>, Stop> {
+    let (way, max) = match query.page {
+        Wish::First(max) => (Way::Up, max),
+        Wish::Last(max) => (Way::Down, max),
+        Wish::Count => (Way::Up, limits::ARCHIVE_COUNT_MAX),
+    };
+    // One more than the page holds tells whether it is the last one.
+    let wanted = (max - reach.count) as usize + 1;
+    let (found, rest) = matches(turn, account, query, reach.rest, way, wanted)?;
+    let mut next = reach.clone();
+    let is_full = found.len() == wanted;
+    let of_page = if is_full {
+        &found[..wanted - 1]
+    } else {
+        &found[..]
+    };
+    // A page is at most `u32::MAX` long.
+    next.count += of_page.len() as u32;
+    next.edge = of_page.last().copied().unwrap_or(reach.edge);
+    if !is_full && let Some(rest) = rest {
+        next.rest = rest;
+        return Ok(Found::Some(Vec::new(), next));
+    }
+    if query.page == Wish::Count {
+        let page = Page {
+            ends: None,
+            complete: !is_full && next.count == 0,
+            count: (!is_full).then_some(next.count),
+        };
+        return Ok(Found::Last(Vec::new(), page));
+    }
+    if next.count == 0 {
+        let page = Page {
+            ends: None,
+            complete: true,
+            count: None,
+        };
+        return Ok(Found::Last(Vec::new(), page));
+    }
+    // Measuring has moved one end; the other is where it began.
+    next.rest = match way {
+        Way::Up => (reach.whole.0, next.edge + 1),
+        Way::Down => (next.edge, reach.whole.1),
+    };
+    next.stage = Stage::Send;
+    next.complete = Some(!is_full);
+    next.count = 0;
+    // Found in one step and in memory already: it is sent in this one.
+    let is_one_step = reach.count == 0 && of_page.len() <= room;
+    if is_one_step && query.terms.is_empty() && query.ids.is_none() {
+        return send_measured(turn, account, query, reach, way, wanted, next);
+    }
+    Ok(Found::Some(Vec::new(), next))
+}
+
+fn send_measured<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    query: &Query,
+    reach: &Reach,
+    way: Way,
+    wanted: usize,
+    next: Reach,
+) -> Result<Found<'t>, Stop> {
+    let (rows, _) = all(turn, account, reach.rest, way, wanted)?;
+    let is_in_page = |found: &Archived<'_>| (next.rest.0..next.rest.1).contains(&found.id.number);
+    let mut page: Vec<Archived<'t>> = rows
+        .iter()
+        .filter_map(Archived::read)
+        .filter(is_in_page)
+        .collect();
+    if way_of_sending(query) != way {
+        page.reverse();
+    }
+    let sent = sent_with(None, &page);
+    let page_is = Page {
+        ends: sent,
+        complete: next.complete.unwrap_or(false),
+        count: None,
+    };
+    Ok(Found::Last(page, page_is))
+}
+
+fn send<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    query: &Query,
+    reach: &Reach,
+    room: usize,
+) -> Result<Found<'t>, Stop> {
+    let way = way_of_sending(query);
+    // A page that was measured ends where its range does.
+    let left = match (reach.complete, query.page) {
+        (None, Wish::First(max) | Wish::Last(max)) => Some((max - reach.count) as usize),
+        _ => None,
+    };
+    let wanted = left.map_or(room, |left| room.min(left + 1));
+    let (rows, rest) = rows(turn, account, query, reach.rest, way, wanted)?;
+    let mut page: Vec<Archived<'t>> = rows.iter().filter_map(Archived::read).collect();
+    let is_over = left.is_some_and(|left| rows.len() > left);
+    page.truncate(left.unwrap_or(usize::MAX));
+    let mut next = reach.clone();
+    next.sent = sent_with(reach.sent, &page);
+    next.count += page.len() as u32;
+    match rest {
+        Some(rest) if !is_over => {
+            next.rest = rest;
+            Ok(Found::Some(page, next))
+        }
+        _ => {
+            let page_is = Page {
+                ends: next.sent,
+                complete: reach.complete.unwrap_or(!is_over),
+                count: None,
+            };
+            Ok(Found::Last(page, page_is))
+        }
+    }
+}
+
+/// The oldest and newest of what was sent, with these.
+fn sent_with(
+    sent: Option<(ArchiveId, ArchiveId)>,
+    page: &[Archived<'_>],
+) -> Option<(ArchiveId, ArchiveId)> {
+    let ids = page.iter().map(|found| found.id);
+    let all = || {
+        sent.into_iter()
+            .flat_map(|(a, b)| [a, b])
+            .chain(ids.clone())
+    };
+    let oldest = all().min_by_key(|id| id.number)?;
+    let newest = all().max_by_key(|id| id.number)?;
+    Some((oldest, newest))
+}
+
+/// The way in which the page is found; none where only the count is asked for.
+fn way_of_page(query: &Query) -> Option<Way> {
+    match query.page {
+        Wish::First(_) => Some(Way::Up),
+        Wish::Last(_) => Some(Way::Down),
+        Wish::Count => None,
+    }
+}
+
+fn way_of_sending(query: &Query) -> Way {
+    match query.flip {
+        Flip::OldestFirst => Way::Up,
+        Flip::NewestFirst => Way::Down,
+    }
+}
+
+type Bounds = (u64, u64);
+
+/// What is left of `bounds` behind number `last`.
+fn behind(bounds: Bounds, way: Way, last: u64) -> Bounds {
+    match way {
+        Way::Up => (last.saturating_add(1), bounds.1),
+        Way::Down => (bounds.0, last),
+    }
+}
+
+/// Numbers of matches, as many as `wanted` at most, and where the search goes on; nowhere when all was looked at.
+fn matches<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    query: &Query,
+    bounds: Bounds,
+    way: Way,
+    wanted: usize,
+) -> Result<(Vec<u64>, Option<Bounds>), Stop> {
+    if bounds.0 >= bounds.1 {
+        return Ok((Vec::new(), None));
+    }
+    if let Some(ids) = &query.ids {
+        let numbers = ids.iter().map(|id| id.number);
+        let mut numbers: Vec<u64> = numbers
+            .filter(|n| (bounds.0..bounds.1).contains(n))
+            .collect();
+        if way == Way::Down {
+            numbers.reverse();
+        }
+        let is_cut = numbers.len() > wanted;
+        numbers.truncate(wanted);
+        let rest = numbers
+            .last()
+            .filter(|_| is_cut)
+            .map(|last| behind(bounds, way, *last));
+        return Ok((numbers, rest));
+    }
+    if !query.terms.is_empty() {
+        return intersect(turn, account, query, bounds, way, wanted);
+    }
+    let (rows, rest) = all(turn, account, bounds, way, wanted)?;
+    let numbers = rows.iter().filter_map(|row| number_of(&row.key));
+    Ok((numbers.collect(), rest))
+}
+
+/// Matches with what they say.
+fn rows<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    query: &Query,
+    bounds: Bounds,
+    way: Way,
+    wanted: usize,
+) -> Result<(&'t [Row], Option<Bounds>), Stop> {
+    if bounds.0 >= bounds.1 {
+        return Ok((&[], None));
+    }
+    if query.terms.is_empty() && query.ids.is_none() {
+        return all(turn, account, bounds, way, wanted);
+    }
+    let (numbers, rest) = matches(turn, account, query, bounds, way, wanted)?;
+    let Some(&last) = numbers.last() else {
+        return Ok((&[], rest));
+    };
+    let keys = numbers.iter().map(|number| key(account, *number)).collect();
+    let (rows, is_cut) = turn.load_pick(&ARCHIVE, &Pick::Rows(keys))?;
+    if !is_cut {
+        return Ok((rows, rest));
+    }
+    let last = rows
+        .last()
+        .and_then(|row| number_of(&row.key))
+        .unwrap_or(last);
+    Ok((rows, Some(behind(bounds, way, last))))
+}
+
+/// Every message within the bounds.
+fn all<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    bounds: Bounds,
+    way: Way,
+    wanted: usize,
+) -> Result<(&'t [Row], Option<Bounds>), Stop> {
+    let range = RowRange {
+        count_max: wanted.min(limits::ARCHIVE_PAGE_COUNT_MAX as usize + 1),
+        ..range(account, bounds.0, bounds.1)
+    };
+    let (rows, more) = match way {
+        Way::Up => turn.load_range(&ARCHIVE, &range)?,
+        Way::Down => turn.load_pick(&ARCHIVE, &Pick::Last(range))?,
+    };
+    let last = rows
+        .last()
+        .filter(|_| more)
+        .and_then(|row| number_of(&row.key));
+    Ok((rows, last.map(|last| behind(bounds, way, last))))
+}
+
+/// Numbers under every term of the query. A piece of each list is read, from the same place; what they have in
+/// common, as far as all pieces reach, matches.
+fn intersect<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    query: &Query,
+    bounds: Bounds,
+    way: Way,
+    wanted: usize,
+) -> Result<(Vec<u64>, Option<Bounds>), Stop> {
+    let mut lists: Vec<Vec<u64>> = Vec::with_capacity(query.terms.len());
+    // How far all pieces reach, and the first number that all may have in common.
+    let mut horizon = None;
+    let mut start: Option<u64> = None;
+    let further = |a: u64, b: u64| if way == Way::Up { a.max(b) } else { a.min(b) };
+    let nearer = |a: u64, b: u64| if way == Way::Up { a.min(b) } else { a.max(b) };
+    for (at, term) in query.terms.iter().enumerate() {
+        let (rows, more) = read_list(turn, account, *term, bounds, way)?;
+        let postings: Vec<Posting> = rows.iter().filter_map(Posting::read).collect();
+        let (Some(first), Some(last)) = (postings.first(), postings.last()) else {
+            return Ok((Vec::new(), None));
+        };
+        start = Some(start.map_or(first.number, |start| further(start, first.number)));
+        if more {
+            horizon = Some(horizon.map_or(last.number, |horizon| nearer(horizon, last.number)));
+        }
+        let fits = |posting: &Posting| match (query.full_jid, posting.details) {
+            (Some(wanted), Some((full, _))) if at == 0 => full == wanted,
+            _ => true,
+        };
+        lists.push(
+            postings
+                .into_iter()
+                .filter(fits)
+                .map(|posting| posting.number)
+                .collect(),
+        );
+    }
+    let within = |number: u64| horizon.is_none_or(|horizon| further(number, horizon) == horizon);
+    let has = |list: &[u64], number: u64| match way {
+        Way::Up => list.binary_search(&number).is_ok(),
+        Way::Down => list.binary_search_by(|at| number.cmp(at)).is_ok(),
+    };
+    let (first, others) = lists
+        .split_first()
+        .map_or((&[][..], &[][..]), |(a, b)| (&a[..], b));
+    let mut common: Vec<u64> = first
+        .iter()
+        .copied()
+        .filter(|number| within(*number) && others.iter().all(|list| has(list, *number)))
+        .take(wanted + 1)
+        .collect();
+    if common.len() > wanted {
+        common.truncate(wanted);
+        let rest = common.last().map(|last| behind(bounds, way, *last));
+        return Ok((common, rest));
+    }
+    let rest = horizon.map(|horizon| {
+        let after = behind(bounds, way, horizon);
+        // Nothing before the latest beginning of a list is in all of them.
+        match (way, start) {
+            (Way::Up, Some(start)) => (after.0.max(start), after.1),
+            (Way::Down, Some(start)) => (after.0, after.1.min(start.saturating_add(1))),
+            _ => after,
+        }
+    });
+    Ok((common, rest))
+}
+
+fn read_list<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    term: Term,
+    bounds: Bounds,
+    way: Way,
+) -> Result<(&'t [Row], bool), Stop> {
+    let range = RowRange {
+        count_max: limits::ARCHIVE_POSTINGS_MAX,
+        ..postings(account, term, bounds.0, bounds.1)
+    };
+    match way {
+        Way::Up => turn.load_range(&INDEX, &range),
+        Way::Down => turn.load_pick(&INDEX, &Pick::Last(range)),
+    }
+}

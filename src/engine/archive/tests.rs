@@ -1,0 +1,514 @@
+//! Searches against a plain list: whatever is asked for, in however small steps, the page is the one that a look at
+//! every message finds.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::actor::{Answer, Aside, Catalog, Effects, Loaded, Need, Stop, Turn};
+use crate::base::{AccountId, Now, Rng, Sequence};
+use crate::config::{Config, Outside, load};
+use crate::im::archive::{ArchiveId, Reach};
+use crate::im::{Account, Progress};
+use crate::jid::Jid;
+use crate::stanza::{Condition, Header, Kind, Payload, Stanza, Type, ns};
+use crate::store::Request;
+use crate::store::memory::MemoryStore;
+use crate::xml::Element;
+
+const ME: AccountId = AccountId(7);
+const OTHER: AccountId = AccountId(8);
+
+/// An archive, and the list that it should be.
+struct Library {
+    store: MemoryStore,
+    config: Config,
+    all: Vec<Entry>,
+}
+
+struct Entry {
+    id: ArchiveId,
+    contact: Jid,
+    words: BTreeSet<&'static str>,
+}
+
+fn jid(text: &str) -> Jid {
+    Jid::parse(text).unwrap()
+}
+
+fn message(from: &Jid, body: &str) -> Stanza {
+    let mut header = Header::new(Kind::Message, Type::Chat);
+    header.from = Some(from.clone());
+    header.to = Some(jid("juliet@example.org"));
+    header.id = Some("m".into());
+    Stanza {
+        header,
+        payload: Payload::from_normal(&format!("<body>{body}</body>")),
+    }
+}
+
+/// `count` messages over some months, of few contacts and few words.
+fn library(rng: &mut Rng, count: u32) -> Library {
+    let outside = Outside {
+        features: &[],
+        cores: 1,
+        address: |_| Ok(()),
+        log_filter: |_| Ok(()),
+    };
+    let mut library = Library {
+        store: MemoryStore::new(&[&ARCHIVE, &INDEX]),
+        config: load("", "", &outside).expect("the defaults are valid"),
+        all: Vec::new(),
+    };
+    let mut wall_ms = 1_790_000_000_000;
+    let mut sequence = Sequence::above(0);
+    let contacts = [
+        "romeo@example.org/orchard",
+        "romeo@example.org/street",
+        "nurse@example.org",
+    ];
+    for n in 0..count {
+        // Some in the same millisecond, some a week apart.
+        wall_ms += [0, 0, 1, 60_000, 7 * 24 * 3_600_000][rng.below(5) as usize];
+        let now = Now {
+            mono_ms: 1,
+            wall_ms,
+        };
+        let id = ArchiveId {
+            number: sequence.next(now),
+            tag: rng.next_u64(),
+        };
+        let contact = jid(contacts[rng.below(3) as usize]);
+        let words: BTreeSet<&str> = ["sun", "moon", "star"]
+            .into_iter()
+            .filter(|_| rng.below(3) == 0)
+            .collect();
+        let body: Vec<&str> = words.iter().copied().collect();
+        let body = format!("{} {}", body.join(" "), "x".repeat(rng.below(200) as usize));
+        let stanza = message(&contact, &body);
+        let mut writes = put(ME, id, &stanza, &contact, Words::Indexed);
+        if n % 3 == 0 {
+            writes.extend(put(OTHER, id, &stanza, &contact, Words::Indexed));
+        }
+        library.store.apply(Request::Save(writes));
+        library.all.push(Entry { id, contact, words });
+    }
+    library
+}
+
+/// What was sent, and what was said about it.
+type Outcome = Result<(Vec<ArchiveId>, Page), Condition>;
+
+impl Library {
+    /// Plays a query to its end with room for `room` messages a step.
+    fn play(&mut self, query: &Query, room: usize) -> Outcome {
+        let mut reach = begin(query, 0);
+        let mut sent = Vec::new();
+        for _ in 0..10_000 {
+            match self.step(query, &reach, room) {
+                Ok((page, Ok(next))) => {
+                    assert!(page.len() <= room, "more than there is room for");
+                    sent.extend(page);
+                    reach = next;
+                }
+                Ok((page, Err(is))) => {
+                    sent.extend(page);
+                    return Ok((sent, is));
+                }
+                Err(condition) => return Err(condition),
+            }
+        }
+        panic!("the search does not end: {query:?}");
+    }
+
+    fn step(
+        &mut self,
+        query: &Query,
+        reach: &Reach,
+        room: usize,
+    ) -> Result<(Vec<ArchiveId>, Result<Reach, Page>), Condition> {
+        let mut loaded: Vec<Loaded> = Vec::new();
+        let account = Account::new(jid("juliet@example.org"));
+        let catalog = Catalog::new(&[], |_| true);
+        for _ in 0..crate::base::limits::ASIDE_RUNS_MAX {
+            let (mut rng, mut sequence) = (Rng::from_seed([0; 32]), Sequence::above(0));
+            let mut out = Effects::new();
+            let progress = Progress::Begun;
+            let turn = Turn {
+                now: Now::default(),
+                config: &self.config,
+                host: &self.config.hosts[0],
+                catalog: &catalog,
+                actor: &account,
+                rng: &mut rng,
+                sequence: &mut sequence,
+                out: &mut out,
+                loaded: &loaded,
+                aside: Some(Aside {
+                    progress: &progress,
+                    room,
+                }),
+            };
+            let ids = |page: Vec<Archived<'_>>| page.into_iter().map(|found| found.id).collect();
+            match step(&turn, ME, query, reach, room) {
+                Ok(Found::Some(page, next)) => return Ok((ids(page), Ok(next))),
+                Ok(Found::Last(page, is)) => return Ok((ids(page), Err(is))),
+                Err(Stop::Reject(error)) => return Err(error.condition),
+                Err(Stop::Need(need)) => {
+                    let fetched = self.fetch(need);
+                    loaded.push(fetched);
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        panic!("a step reads too much: {query:?}");
+    }
+
+    fn fetch(&mut self, need: Need) -> Loaded {
+        let request = match &need {
+            Need::Row(table, key) => Request::Row {
+                table,
+                key: key.clone(),
+            },
+            Need::Range(table, range) => Request::Range {
+                table,
+                range: range.clone(),
+            },
+            Need::Pick(table, pick) => Request::Pick {
+                table,
+                pick: pick.clone(),
+            },
+        };
+        match (need, self.store.apply(request)) {
+            (Need::Range(table, range), Answer::Range { rows, more }) => Loaded::Range {
+                table,
+                range,
+                rows,
+                more,
+            },
+            (Need::Pick(table, pick), Answer::Range { rows, more }) => Loaded::Pick {
+                table,
+                pick,
+                rows,
+                more,
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The same by a look at every message.
+    fn look(&self, query: &Query, wish: &Wish) -> (Vec<ArchiveId>, bool, usize) {
+        let fits = |entry: &&Entry| {
+            let contact = match &wish.with {
+                Some(with) if with.resourcepart().is_some() => entry.contact == *with,
+                Some(with) => entry.contact.bare_str() == with.as_str(),
+                None => true,
+            };
+            let ids = query.ids.as_ref();
+            (query.from..query.to).contains(&entry.id.number)
+                && contact
+                && wish.words.iter().all(|word| entry.words.contains(word))
+                && ids.is_none_or(|ids| ids.contains(&entry.id))
+        };
+        let all: Vec<ArchiveId> = self.all.iter().filter(fits).map(|entry| entry.id).collect();
+        let count = all.len();
+        let (mut page, complete) = match wish.page {
+            (Some(max), Position::First) => (all[..count.min(max)].to_vec(), count <= max),
+            (Some(max), Position::Last) => (all[count - count.min(max)..].to_vec(), count <= max),
+            (None, _) => (Vec::new(), count == 0),
+        };
+        if wish.flip {
+            page.reverse();
+        }
+        (page, complete, count)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Position {
+    First,
+    Last,
+}
+
+#[derive(Debug)]
+struct Wish {
+    with: Option<Jid>,
+    words: Vec<&'static str>,
+    page: (Option<usize>, Position),
+    flip: bool,
+}
+
+/// A query in XML, and what it means.
+fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
+    let some = |rng: &mut Rng| library.all[rng.below(library.all.len() as u32) as usize].id;
+    let with = [
+        None,
+        None,
+        Some("romeo@example.org"),
+        Some("romeo@example.org/street"),
+        Some("tybalt@example.org"),
+    ][rng.below(5) as usize];
+    let words: Vec<&str> = match rng.below(4) {
+        0 => vec!["sun"],
+        1 => vec!["sun", "moon"],
+        _ => Vec::new(),
+    };
+    let mut fields = String::new();
+    let mut field = |name: &str, values: &[String]| {
+        let values: String = values
+            .iter()
+            .map(|v| format!("<value>{v}</value>"))
+            .collect();
+        fields.push_str(&format!("<field var='{name}'>{values}</field>"));
+    };
+    field("FORM_TYPE", &[ns::MAM.into()]);
+    let by_id = rng.below(5) == 0;
+    let (with, words) = if by_id {
+        (None, Vec::new())
+    } else {
+        (with, words)
+    };
+    if by_id {
+        let ids: Vec<String> = (0..rng.below(6) + 1)
+            .map(|_| some(rng).to_string())
+            .collect();
+        field("ids", &ids);
+    }
+    if let Some(with) = with {
+        field("with", &[with.into()]);
+    }
+    if !words.is_empty() {
+        field("{urn:xmpp:fulltext:0}fulltext", &[words.join(" ")]);
+    }
+    let moment = |id: ArchiveId| crate::stanza::stamp(Sequence::wall_ms_of(id.number));
+    if rng.below(4) == 0 {
+        field("start", &[moment(some(rng))]);
+    }
+    if rng.below(4) == 0 {
+        field("end", &[moment(some(rng))]);
+    }
+    if rng.below(6) == 0 {
+        field("after-id", &[some(rng).to_string()]);
+    }
+    let max = match rng.below(5) {
+        0 => None,
+        _ => Some(rng.below(20) as usize + 1),
+    };
+    let (position, at) = match rng.below(5) {
+        0 => (Position::First, format!("<after>{}</after>", some(rng))),
+        1 => (Position::Last, format!("<before>{}</before>", some(rng))),
+        2 => (Position::Last, "<before/>".into()),
+        _ => (Position::First, String::new()),
+    };
+    let flip = rng.below(3) == 0;
+    let xml = format!(
+        "<query xmlns='{}'><x xmlns='jabber:x:data' type='submit'>{fields}</x>\
+         <set xmlns='{}'><max>{}</max>{at}</set>{}</query>",
+        ns::MAM,
+        ns::RSM,
+        max.unwrap_or(0),
+        if flip { "<flip-page/>" } else { "" }
+    );
+    let wish = Wish {
+        with: with.map(jid),
+        words,
+        page: (max, position),
+        flip,
+    };
+    (xml, wish)
+}
+
+fn read(xml: &str) -> Query {
+    let element = Element::parse(xml, ns::CLIENT).unwrap();
+    Query::read(&element, Fields::WithFulltext).unwrap_or_else(|error| panic!("{xml}: {error}"))
+}
+
+#[test]
+fn a_page_is_what_a_look_at_every_message_finds() {
+    let mut rng = Rng::from_seed([42; 32]);
+    for count in [1, 3, 40, 300] {
+        let mut library = library(&mut rng, count);
+        for _ in 0..400 {
+            let (xml, wish) = wish(&mut rng, &library);
+            let query = read(&xml);
+            let room = [1, 3, 100][rng.below(3) as usize];
+            let (page, complete, count) = library.look(&query, &wish);
+            let (sent, is) = library
+                .play(&query, room)
+                .unwrap_or_else(|c| panic!("{xml}: {c:?}"));
+            assert_eq!(sent, page, "{xml} {wish:?} room {room}");
+            assert_eq!(is.complete, complete, "{xml} {wish:?}");
+            let ends = page.iter().min_by_key(|id| id.number);
+            let ends = ends.zip(page.iter().max_by_key(|id| id.number));
+            assert_eq!(is.ends, ends.map(|(a, b)| (*a, *b)), "{xml}");
+            if wish.page.0.is_none() {
+                assert_eq!(is.count, Some(count as u32), "{xml}");
+            }
+        }
+    }
+}
+
+#[test]
+fn large_messages_are_sent_a_few_at_a_time_and_all_of_them() {
+    let mut rng = Rng::from_seed([1; 32]);
+    let mut library = library(&mut rng, 10);
+    let romeo = jid("romeo@example.org/orchard");
+    let mut sequence = Sequence::above(0);
+    for n in 0..12 {
+        let now = Now {
+            mono_ms: 0,
+            wall_ms: 1_900_000_000_000 + n,
+        };
+        let id = ArchiveId {
+            number: sequence.next(now),
+            tag: n,
+        };
+        let stanza = message(&romeo, &"y".repeat(60_000));
+        library
+            .store
+            .apply(Request::Save(put(ME, id, &stanza, &romeo, Words::Indexed)));
+        library.all.push(Entry {
+            id,
+            contact: romeo.clone(),
+            words: BTreeSet::new(),
+        });
+    }
+    let last: Vec<ArchiveId> = library
+        .all
+        .iter()
+        .rev()
+        .take(12)
+        .rev()
+        .map(|e| e.id)
+        .collect();
+    for query in [
+        "<set xmlns='http://jabber.org/protocol/rsm'><max>12</max><before/></set>",
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>\
+         <field var='with'><value>romeo@example.org</value></field></x>\
+         <set xmlns='http://jabber.org/protocol/rsm'><max>12</max><before/></set>",
+    ] {
+        let query = read(&format!("<query xmlns='urn:xmpp:mam:2'>{query}</query>"));
+        let (sent, is) = library.play(&query, 100).unwrap();
+        assert_eq!((sent, is.complete), (last.clone(), false));
+    }
+    let ids: String = last
+        .iter()
+        .map(|id| format!("<value>{id}</value>"))
+        .collect();
+    let query = read(&format!(
+        "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+         <value>urn:xmpp:mam:2</value></field><field var='ids'>{ids}</field></x></query>"
+    ));
+    let (sent, is) = library.play(&query, 100).unwrap();
+    assert_eq!((sent, is.complete), (last, true));
+}
+
+#[test]
+fn an_id_of_another_archive_or_with_another_tag_is_not_found() {
+    let mut rng = Rng::from_seed([9; 32]);
+    let mut library = library(&mut rng, 20);
+    let real = library.all[4].id;
+    for (at, id) in [
+        ArchiveId {
+            tag: real.tag ^ 1,
+            ..real
+        },
+        ArchiveId {
+            number: real.number ^ 1,
+            ..real
+        },
+        ArchiveId { number: 0, tag: 0 },
+        ArchiveId {
+            number: u64::MAX,
+            tag: u64::MAX,
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for place in ["<after>{}</after>", "<before>{}</before>"] {
+            let set = place.replace("{}", &id.to_string());
+            let query = read(&format!(
+                "<query xmlns='{}'><set xmlns='{}'>{set}</set></query>",
+                ns::MAM,
+                ns::RSM
+            ));
+            assert_eq!(
+                library.play(&query, 10),
+                Err(Condition::ItemNotFound),
+                "{at} {place}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_erased_or_retracted_is_found_by_nothing() {
+    let mut rng = Rng::from_seed([3; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    let stanza = message(&romeo, "sun &amp; moon");
+    let id = ArchiveId {
+        number: Sequence::first_at(1_795_392_000_000),
+        tag: 5,
+    };
+    library
+        .store
+        .apply(Request::Save(put(ME, id, &stanza, &romeo, Words::Indexed)));
+    let everything = |library: &mut Library, table| match library.store.apply(Request::Range {
+        table,
+        range: crate::actor::rows::RowRange {
+            to: key(AccountId(u64::MAX), u64::MAX),
+            ..range(AccountId(0), 0, 0)
+        },
+    }) {
+        Answer::Range { rows, .. } => rows,
+        other => panic!("{other:?}"),
+    };
+    let rows = everything(&mut library, &ARCHIVE);
+    assert_eq!((rows.len(), everything(&mut library, &INDEX).len()), (1, 3));
+
+    let archived = Archived::read(&rows[0]).unwrap();
+    let grave = tombstone(ME, &archived, "r1", 1_795_392_001_000).unwrap();
+    library.store.apply(Request::Save(grave));
+    let buried = everything(&mut library, &ARCHIVE);
+    let found = Archived::read(&buried[0]).unwrap();
+    assert_eq!(found.id, id);
+    assert_eq!(
+        found.stanza().unwrap().payload.xml(),
+        "<retracted xmlns='urn:xmpp:message-retract:1' id='r1' stamp='2026-11-23T00:00:01.000Z'/>"
+    );
+    assert_eq!(everything(&mut library, &INDEX).len(), 1);
+
+    let gone = erase(ME, &buried[0], &jid("juliet@example.org"));
+    library.store.apply(Request::Save(gone));
+    assert_eq!(everything(&mut library, &ARCHIVE).len(), 0);
+    assert_eq!(everything(&mut library, &INDEX).len(), 0);
+}
+
+#[test]
+fn a_damaged_row_is_no_message() {
+    for value in [
+        &b""[..],
+        b"\x01",
+        b"\x01short",
+        b"\x0212345678<message/>",
+        b"\x0112345678\xff",
+    ] {
+        let row = crate::actor::rows::Row {
+            key: key(ME, 1),
+            value: value.to_vec(),
+        };
+        assert_eq!(Archived::read(&row), None);
+        assert_eq!(erase(ME, &row, &jid("a@b")).len(), 1);
+    }
+    for (key, value) in [
+        (key(ME, 1), &b""[..]),
+        (postings(ME, Term::contact("a"), 1, 2).from, b"123"),
+    ] {
+        let row = crate::actor::rows::Row {
+            key,
+            value: value.to_vec(),
+        };
+        assert_eq!(Posting::read(&row), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! XEP-0424: Message Retraction, version 0.4.2, and the stages that archive a message: at its sender before it leaves,
+//! at its recipient before it is delivered.
+//!
+//! | section | item |
+//! |---|---|
+//! | 4 tombstones | [`retract`] |
+//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID"; rooms have ids of their own |
+
+use crate::actor::rows::{Pick, RowRange};
+use crate::actor::{Draft, Outcome, Stop, Turn};
+use crate::base::{AccountId, limits};
+use crate::engine::archive::{self, ARCHIVE, Archived, INDEX, Posting, Term, Words};
+use crate::im::account::identify;
+use crate::im::archive::{ArchiveId, ArchiveTally, Policy, Preferences, tally_row, with_archive};
+use crate::im::classify::classify;
+use crate::im::{Account, Change, roster};
+use crate::jid::Jid;
+use crate::stanza::{Stanza, ns};
+
+/// Outbound: into the sender's archive. A message to oneself is archived when it comes in: "it MUST store such a
+/// stanza within a given archive only once" (section 6.1.1).
+pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let own = turn.actor.jid.bare_str();
+    let to = draft.stanza.header.to.clone();
+    match to.filter(|to| to.bare_str() != own) {
+        Some(contact) => archive(turn, draft, &contact),
+        None => Ok(()),
+    }
+}
+
+/// Inbound: into the recipient's archive; whoever gets the message learns where.
+pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
+    let Some(contact) = draft.stanza.header.from.clone() else {
+        return Ok(());
+    };
+    archive(turn, draft, &contact)?;
+    if let Some(id) = &draft.stanza_id {
+        draft.stanza.payload = draft.stanza.payload.with(id);
+    }
+    Ok(())
+}
+
+fn archive(turn: &mut Turn<'_, Account>, draft: &mut Draft, contact: &Jid) -> Outcome {
+    if turn.actor.anonymous || !classify(&draft.stanza).archived {
+        return Ok(());
+    }
+    let account = identify(turn)?;
+    if !is_wanted(turn, account, contact)? {
+        return Ok(());
+    }
+    retract(turn, account, &draft.stanza, contact)?;
+    let id = ArchiveId {
+        number: turn.sequence.next(turn.now),
+        tag: turn.rng.next_u64(),
+    };
+    let words = if turn.catalog.has("fulltext") {
+        Words::Indexed
+    } else {
+        Words::Unknown
+    };
+    let writes = archive::put(account, id, &draft.stanza, contact, words);
+    turn.out.write.extend(writes);
+    count(turn, account, id.number)?;
+    turn.out.change.push(Change::Archived { number: id.number });
+    draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
+    Ok(())
+}
+
+/// Whether messages exchanged with this contact are archived (XEP-0441 section 2).
+fn is_wanted(
+    turn: &mut Turn<'_, Account>,
+    account: AccountId,
+    contact: &Jid,
+) -> Result<bool, Stop> {
+    let said = |preferences: &Preferences| (preferences.says(contact), preferences.default);
+    let (said, default) = with_archive(turn, account, |archive| said(&archive.preferences))?;
+    if let Some(said) = said {
+        return Ok(said);
+    }
+    match default.unwrap_or(super::preferences::default_of(turn.host)) {
+        Policy::Always => Ok(true),
+        Policy::Never => Ok(false),
+        // XEP-0441 section 2.1.1: "only if the contact's bare JID is in the user's roster".
+        Policy::Roster => {
+            let roster = roster::load(turn)?;
+            let domain = turn.actor.jid.domainpart();
+            Ok(roster.standing(contact, domain).listed)
+        }
+    }
+}
+
+/// Keeps the tally once in so many messages, and has the oldest removed when there are more than the host allows.
+fn count(turn: &mut Turn<'_, Account>, account: AccountId, number: u64) -> Outcome {
+    let tally = |tally: &ArchiveTally| (tally.in_month_of(number) + 1, tally.count() + 1);
+    let (in_month, all) = with_archive(turn, account, |archive| tally(&archive.tally))?;
+    if in_month % limits::ARCHIVE_TALLY_EVERY == 1 {
+        turn.out.write.push(tally_row(account, number, in_month));
+        let allowed = u64::from(turn.host.archive.messages);
+        if allowed > 0 && all > allowed {
+            let excess = usize::try_from(all - allowed).unwrap_or(usize::MAX);
+            turn.out.change.push(Change::TrimArchive { excess });
+        }
+    }
+    Ok(())
+}
+
+/// If the message retracts another, a tombstone takes the other's place in this archive. The newest one counts if
+/// its sender gave several the same name.
+fn retract(
+    turn: &mut Turn<'_, Account>,
+    account: AccountId,
+    stanza: &Stanza,
+    contact: &Jid,
+) -> Outcome {
+    let Some(retract) = stanza.payload.child(ns::RETRACT, "retract") else {
+        return Ok(());
+    };
+    let (Some(of), Some(sender)) = (retract.attribute("id"), &stanza.header.from) else {
+        return Ok(());
+    };
+    let range = RowRange {
+        count_max: limits::ARCHIVE_RETRACTABLE_COUNT,
+        ..archive::postings(account, Term::contact(contact.bare_str()), 0, u64::MAX)
+    };
+    let (rows, _) = turn.load_pick(&INDEX, &Pick::Last(range))?;
+    // Only what this very sender said: the name is a digest of both.
+    let name = Term::message_id(sender.bare_str(), &of);
+    let is_meant = |posting: &Posting| posting.details.is_some_and(|(_, own)| own == name);
+    let Some(found) = rows.iter().filter_map(Posting::read).find(is_meant) else {
+        return Ok(());
+    };
+    let key = archive::key(account, found.number);
+    let (rows, _) = turn.load_pick(&ARCHIVE, &Pick::Rows(vec![key]))?;
+    if let Some(archived) = rows.first().and_then(Archived::read) {
+        let own_id = stanza.header.id.as_deref().unwrap_or_default();
+        let writes = archive::tombstone(account, &archived, own_id, turn.now.wall_ms);
+        turn.out.write.extend(writes.into_iter().flatten());
+    }
+    Ok(())
+}

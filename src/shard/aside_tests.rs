@@ -1,0 +1,246 @@
+use std::sync::Arc;
+
+use super::super::input::Opened;
+use super::super::output::Ask;
+use super::super::route::Routes;
+use super::super::shard::Seeds;
+use super::super::{Input, Place};
+use super::*;
+use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
+use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
+use crate::base::{AddressPrefix, HashSeed, WorkerId};
+use crate::config::{Outside, load};
+use crate::im::Session;
+use crate::im::acks::{Acks, Bounds};
+use crate::im::archive::{Reach, Stage};
+use crate::jid::Jid;
+use crate::stanza::{Header, Iq, Kind, Payload, Stanza, Type};
+
+const NOW: Now = Now {
+    mono_ms: 1_000,
+    wall_ms: 1_000_000,
+};
+
+static THINGS: Table = Table {
+    name: "things",
+    durability: Durability::Soon,
+    export: Export::Never,
+    slices: Slices::Whole,
+    about: "A test's.",
+};
+
+const LIBRARY: Feature<Account> = Feature {
+    name: "library",
+    specs: &[],
+    host_disco: &[],
+    account_disco: &[],
+    host: &[],
+    account: &[
+        IqRoute::get("urn:library", "read", read),
+        IqRoute::get("urn:library", "steps", steps),
+        IqRoute::get("urn:library", "now", now),
+    ],
+};
+
+/// Answers when a row named like the request is there.
+fn read(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    turn.aside()?;
+    let id = iq.header().id.clone().unwrap_or_default();
+    turn.load(&THINGS, &RowKey::new(id.as_bytes()))?;
+    turn.out.send(iq.result(Payload::EMPTY));
+    Ok(())
+}
+
+/// Delivers ten messages, each in a step of its own, then answers.
+fn steps(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    let aside = turn.aside()?;
+    let count = match aside.progress {
+        Progress::Begun => 0,
+        Progress::Archive(reach) => reach.count,
+    };
+    assert!(aside.room > 0, "a step has room");
+    if count == 10 {
+        turn.out.send(iq.result(Payload::EMPTY));
+        return Ok(());
+    }
+    let header = Header::new(Kind::Message, Type::Headline);
+    let payload = Payload::EMPTY;
+    turn.out.deliver(SessionId(1), Stanza { header, payload });
+    turn.out.go_on(Progress::Archive(Box::new(Reach {
+        stage: Stage::Send,
+        whole: (0, 0),
+        rest: (0, 0),
+        count: count + 1,
+        edge: 0,
+        sent: None,
+        complete: None,
+    })));
+    Ok(())
+}
+
+fn now(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    turn.out.send(iq.result(Payload::EMPTY));
+    Ok(())
+}
+
+/// A shard with one account, whose one session may hold `unacked` stanzas.
+fn stage(unacked: usize) -> (Shard, ActorKey) {
+    let outside = Outside {
+        features: &[],
+        address: |_| Ok(()),
+        log_filter: |_| Ok(()),
+        cores: 1,
+    };
+    let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
+    let place = Place {
+        worker: WorkerId(0),
+        worker_count: 1,
+    };
+    let seeds = Seeds {
+        maps: HashSeed(1, 2),
+        rng: [0; 32],
+    };
+    let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
+    shard.catalog = Catalog::new(&[&LIBRARY], |_| true);
+    let jid = Jid::parse("romeo@localhost").expect("valid");
+    let actor = shard.cell_at(NOW, &jid);
+    let opened = Opened {
+        listener: 0,
+        prefix: AddressPrefix::Local,
+        peer: "test".into(),
+        secured: None,
+    };
+    let stream = shard.open(NOW, opened);
+    let full = jid.with_resource("orchard").expect("valid");
+    let mut session = Session::new(SessionId(1), full, stream);
+    session.acks = Some(Box::new(Acks::new(
+        String::new(),
+        60_000,
+        Bounds {
+            count_max: unacked,
+            bytes_max: 100_000,
+        },
+    )));
+    shard.cells[actor].account.sessions.push(session);
+    (shard, actor)
+}
+
+fn ask(shard: &mut Shard, actor: ActorKey, name: &str, id: &str) {
+    let mut header = Header::new(Kind::Iq, Type::Get);
+    header.id = Some(id.into());
+    header.from = Some(Jid::parse("romeo@localhost/orchard").expect("valid"));
+    let payload = Payload::from_normal(&format!("<{name} xmlns='urn:library'/>"));
+    let mail = Mail::Outbound {
+        session: SessionId(1),
+        stanza: Stanza { header, payload },
+        origin: None,
+    };
+    shard.post_to(actor, mail);
+    shard.drive(NOW);
+}
+
+/// Rows that are asked for, by name.
+fn asked_for(shard: &mut Shard) -> Vec<(Ticket, String)> {
+    let mut asked = Vec::new();
+    while let Some(output) = shard.poll_output() {
+        if let Output::Ask(ticket, Ask::Row { key, .. }) = output {
+            let name = String::from_utf8(key.as_bytes().to_vec()).expect("a name");
+            asked.push((ticket, name));
+        }
+    }
+    asked
+}
+
+/// Ids of what was answered, errors with a '!', and messages as a dot.
+fn heard(shard: &Shard, actor: ActorKey) -> String {
+    let session = &shard.cells[actor].account.sessions[0];
+    let acks = session.acks.as_ref().expect("set by the stage");
+    let said = acks.unacked().map(|held| {
+        let header = &held.stanza.header;
+        match header.type_ {
+            Type::Headline => ".".to_owned(),
+            Type::Error => format!("!{}", header.id.as_deref().unwrap_or_default()),
+            _ => header.id.as_deref().unwrap_or_default().to_owned(),
+        }
+    });
+    said.collect()
+}
+
+fn answer(shard: &mut Shard, ticket: Ticket, answer: Answer) {
+    shard.handle(NOW, Input::Answer(ticket, answer));
+}
+
+#[test]
+fn the_mailbox_goes_on_while_a_request_reads() {
+    let (mut shard, actor) = stage(100);
+    ask(&mut shard, actor, "read", "a");
+    ask(&mut shard, actor, "now", "b");
+    assert_eq!(heard(&shard, actor), "b");
+    let asked = asked_for(&mut shard);
+    assert_eq!(asked.len(), 1);
+    answer(&mut shard, asked[0].0, Answer::Row(None));
+    assert_eq!(heard(&shard, actor), "ba");
+    assert!(shard.cells[actor].asides.is_empty());
+}
+
+#[test]
+fn two_run_at_a_time_the_others_wait_and_too_many_are_refused() {
+    let (mut shard, actor) = stage(100);
+    for n in 0..=limits::ASIDES_WAITING_MAX {
+        ask(&mut shard, actor, "read", &format!("{}", n % 10));
+    }
+    assert_eq!(
+        heard(&shard, actor),
+        format!("!{}", limits::ASIDES_WAITING_MAX % 10)
+    );
+    let asked = asked_for(&mut shard);
+    let names: Vec<&str> = asked.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["0", "1"]);
+    // The second is done first, and the third takes its place.
+    answer(&mut shard, asked[1].0, Answer::Row(None));
+    let next = asked_for(&mut shard);
+    assert_eq!(next.len(), 1);
+    assert_eq!(next[0].1, "2");
+    assert!(heard(&shard, actor).ends_with('1'));
+}
+
+#[test]
+fn a_read_that_fails_rejects_that_request_and_no_other() {
+    let (mut shard, actor) = stage(100);
+    ask(&mut shard, actor, "read", "a");
+    ask(&mut shard, actor, "read", "b");
+    let asked = asked_for(&mut shard);
+    answer(&mut shard, asked[0].0, Answer::Failed(StoreError::Broken));
+    assert_eq!(heard(&shard, actor), "!a");
+    answer(&mut shard, asked[1].0, Answer::Row(Some(Vec::new())));
+    assert_eq!(heard(&shard, actor), "!ab");
+}
+
+#[test]
+fn a_long_answer_waits_for_its_client_to_acknowledge() {
+    // Half of what may be unacknowledged is a cursor's.
+    let (mut shard, actor) = stage(8);
+    ask(&mut shard, actor, "steps", "a");
+    assert_eq!(heard(&shard, actor), "....");
+    for h in [4, 8] {
+        let session = &mut shard.cells[actor].account.sessions[0];
+        let acks = session.acks.as_mut().expect("set by the stage");
+        assert_eq!(acks.acknowledge(h).count(), 4);
+        shard.advance_flood(NOW, actor, SessionId(1));
+        shard.drive(NOW);
+    }
+    assert_eq!(heard(&shard, actor), "..a");
+    assert!(shard.cells[actor].asides.is_empty());
+}
+
+#[test]
+fn a_session_that_ends_takes_its_requests_along() {
+    let (mut shard, actor) = stage(100);
+    ask(&mut shard, actor, "read", "a");
+    let asked = asked_for(&mut shard);
+    shard.forget_session(actor, SessionId(1));
+    assert!(shard.cells[actor].is_idle());
+    answer(&mut shard, asked[0].0, Answer::Row(None));
+    assert!(shard.cells[actor].account.sessions.is_empty());
+    assert_eq!(shard.open_questions(), 0);
+}

@@ -1,0 +1,100 @@
+//! What TLS adds to an idle connection in the shell, counted by the allocator. The clients are threads of the same
+//! process, so only what the server's threads ask for counts.
+
+#[path = "shell/client.rs"]
+#[allow(dead_code)] // The shell's tests do more with it.
+mod client;
+#[path = "shell/echo.rs"]
+#[allow(dead_code)]
+mod echo;
+#[path = "shell/house.rs"]
+#[allow(dead_code)]
+mod house;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use client::{Client, TlsWishes, plain, secure, socket};
+use house::Server;
+
+/// The system's allocator, with a count of the bytes that are in use by threads that are not the clients'.
+struct Counting;
+
+static IN_USE: AtomicIsize = AtomicIsize::new(0);
+
+thread_local! {
+    static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count(bytes: isize) {
+    if !IS_CLIENT.get() {
+        IN_USE.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came; the count touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Bytes that the server has in use for each of many connections made so, each of which has said a line and heard it.
+fn each<C>(server: &Server, connect: impl Fn() -> C) -> isize {
+    let mut clients: Vec<C> = (0..FEW).map(|_| connect()).collect();
+    // The worker answers behind what it has done, so nothing is under way.
+    server.counters();
+    let before = IN_USE.load(Ordering::Relaxed);
+    clients.extend((0..MANY).map(|_| connect()));
+    server.counters();
+    (IN_USE.load(Ordering::Relaxed) - before) / MANY as isize
+}
+
+#[test]
+fn tls_adds_little_to_an_idle_connection() {
+    IS_CLIENT.set(true);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = Server::start();
+        let bare = each(&server, || {
+            let mut client = plain(server.plain);
+            client.send("here\n");
+            client.expect("here");
+            client
+        });
+        drop(server);
+        let server = Server::start();
+        let secured = each(&server, || {
+            let wishes = TlsWishes {
+                version,
+                ..TlsWishes::default()
+            };
+            let mut client: Client<_> = secure(socket(server.direct), wishes);
+            client.send("here\n");
+            // What the echo knows of the channel comes first.
+            client.line();
+            client.expect("here");
+            client
+        });
+        let added = secured - bare;
+        println!("{version:?}: {bare} bytes without TLS, {added} more with it");
+        assert!(added <= TLS_BYTES_MAX, "{added} bytes");
+        // One that counted nothing would prove nothing.
+        assert!(bare > 0 && added > 0, "{bare} and {added} bytes");
+    }
+}
+
+/// Both powers of two, so that tables that double have doubled equally often.
+const FEW: usize = 64;
+const MANY: usize = 64;
+/// User space only; buffers of sockets are the kernel's.
+const TLS_BYTES_MAX: isize = 8 * 1024;
