@@ -242,7 +242,8 @@ async def _(world):
         expect(sum(pages, []) == told, at.boundjid, "read of romeo", pages)
     # The id under which a message was delivered is the one under which it is archived.
     ids = [message["stanza_id"]["id"] for message in balcony.inbox if message["body"] == "Madam!"]
-    last = await chamber["xep_0313"].retrieve(rsm={"max": 1, "before": ""}, timeout=WAIT)
+    backwards = chamber["xep_0313"].retrieve(iterator=True, reverse=True, rsm={"max": 1})
+    last = await anext(aiter(backwards))
     results = last["mam"]["results"]
     expect([result["mam_result"]["id"] for result in results] == ids, "archived under another id", ids, last)
 
