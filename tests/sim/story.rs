@@ -462,8 +462,9 @@ impl Story {
 
 impl Options {
     fn config(&self) -> stonechat::config::Config {
+        // Clocks jump by years here, and what is older than its retention goes.
         let text = format!(
-            "delivery.keep = \"{}\"\nsm.unacked_count = {}\nsm.ack_request_after = {}\n\
+            "host.archive.retention = \"0 d\"\ndelivery.keep = \"{}\"\nsm.unacked_count = {}\nsm.ack_request_after = {}\n\
              sm.resume_timeout = \"1 min\"\nc2s.rate_stanzas_burst = {}\nc2s.rate_stanzas_per_s = 5\n",
             self.keep, self.unacked, self.ask_after, self.burst
         );
