@@ -60,7 +60,7 @@ fn common_arguments(site: &Site) -> [String; 4] {
 }
 
 /// STARTTLS, where offered, is required; so each transport has a listener of its own kind.
-/// The archive is off, as it is on the rivals.
+/// The archive is off, as it is on the rivals; builds from before it was there, to compare with, refuse its option.
 /// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit. Nobody is
 /// pinged: the driver does not answer, and on a busy machine 15,000 logins take longer than a client may be silent.
 fn configuration(site: &Site, address: SocketAddr) -> String {
@@ -68,6 +68,10 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
     let tls = match site.wishes.transport {
         Transport::Plain => "none",
         Transport::StartTls => "starttls",
+    };
+    let archive = match knows_option(site, "mam") {
+        true => "[features]\nmam = false\n",
+        false => "",
     };
     format!(
         r#"[server]
@@ -94,8 +98,13 @@ scram_iterations = {ITERATIONS}
 [delivery]
 keep = "{keep}"
 
-[features]
-mam = false
-"#
+{archive}"#
     )
+}
+
+fn knows_option(site: &Site, option: &str) -> bool {
+    Command::new(&site.binary)
+        .args(["config", "reference"])
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(option))
 }
