@@ -11,8 +11,9 @@ use xmlparser::{ElementEnd, StrSpan, Token, Tokenizer};
 
 use super::name::is_portable;
 use super::reference::{
-    References, push_attribute, push_attribute_char, push_text, push_unescaped,
+    References, is_text_doubtful, push_attribute, push_attribute_char, push_text, push_unescaped,
 };
+use super::run::run_length;
 use super::scratch::{AttributeNs, Binding, HeadAttribute, Open, RawAttribute, Span};
 use super::{Child, FrameLimits, Scope, Scratch, XML_NAMESPACE, XMLNS_NAMESPACE, XmlError};
 
@@ -49,8 +50,20 @@ pub fn normalise(
         in_tag: false,
         pending: false,
     };
-    for token in Tokenizer::from_fragment(text, 0..text.len()) {
-        pass.token(token.map_err(|_| why_no_token(text))?)?;
+    let mut tokens = Tokenizer::from_fragment(text, 0..text.len());
+    while let Some(token) = tokens.next() {
+        let token = token.map_err(|_| why_no_token(text))?;
+        let text_may_follow = matches!(token, Token::ElementEnd { .. });
+        pass.token(token)?;
+        if text_may_follow {
+            // The tokenizer looks at each character for itself. Most text needs no such look.
+            let at = tokens.stream().pos();
+            let run = plain_text(&text[at..]);
+            if !run.is_empty() {
+                pass.characters(run, References::Literal)?;
+                tokens = Tokenizer::from_fragment(text, at + run.len()..text.len());
+            }
+        }
         if pass.out.inner.len() > inner_bytes_max {
             return Err(XmlError::TooLarge);
         }
@@ -60,6 +73,15 @@ pub fn normalise(
         return Err(XmlError::NotWellFormed);
     }
     Ok(())
+}
+
+/// The text before the next tag, if all of it is ordinary; else nothing.
+fn plain_text(rest: &str) -> &str {
+    let run = run_length(rest.as_bytes(), is_text_doubtful);
+    match rest.as_bytes().get(run) {
+        Some(b'<') => &rest[..run],
+        _ => "",
+    }
 }
 
 /// The tokenizer knows no DTD here and calls it an error like any other; the peer shall hear the right one.
