@@ -40,6 +40,7 @@ pub fn normalise(
     let (content, default) = out.begin(scope, text.len());
     let mut pass = Pass {
         text,
+        is_ascii: text.is_ascii(),
         limits,
         out,
         content,
@@ -52,10 +53,11 @@ pub fn normalise(
     };
     let mut tokens = Tokenizer::from_fragment(text, 0..text.len());
     while let Some(token) = tokens.next() {
-        let token = token.map_err(|_| why_no_token(text))?;
-        let text_may_follow = matches!(token, Token::ElementEnd { .. });
+        let Ok(token) = &token else {
+            return Err(why_no_token(text));
+        };
         pass.token(token)?;
-        if text_may_follow {
+        if matches!(token, Token::ElementEnd { .. }) {
             // The tokenizer looks at each character for itself. Most text needs no such look.
             let at = tokens.stream().pos();
             let run = plain_text(&text[at..]);
@@ -102,6 +104,7 @@ fn why_no_token(text: &str) -> XmlError {
 
 struct Pass<'a, 's> {
     text: &'a str,
+    is_ascii: bool,
     limits: &'a FrameLimits,
     out: &'s mut Scratch,
     /// What direct children inherit in normal form.
@@ -132,8 +135,8 @@ struct Tag {
 }
 
 impl<'a> Pass<'a, '_> {
-    fn token(&mut self, token: Token<'a>) -> Result<(), XmlError> {
-        match token {
+    fn token(&mut self, token: &Token<'a>) -> Result<(), XmlError> {
+        match *token {
             Token::ElementStart { prefix, local, .. } => self.start(prefix, local),
             Token::Attribute {
                 prefix,
@@ -173,7 +176,7 @@ impl<'a> Pass<'a, '_> {
         if prefix.is_empty() && before == Some(&b':') {
             return Err(XmlError::NotWellFormed);
         }
-        if !is_portable(prefix.as_str()) || !is_portable(local.as_str()) {
+        if !self.is_ascii && !(is_portable(prefix.as_str()) && is_portable(local.as_str())) {
             return Err(XmlError::NotPortable);
         }
         Ok(())
