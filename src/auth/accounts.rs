@@ -164,7 +164,10 @@ impl Accounts {
             AuthAsk::Purge(account) => match self.purge(account) {
                 Ok(()) => AuthAnswer::Purged(account),
                 Err(error) => {
-                    log::error!("account_purge_failed account={} error=\"{error}\"", account.0);
+                    log::error!(
+                        "account_purge_failed account={} error=\"{error}\"",
+                        account.0
+                    );
                     AuthAnswer::Unavailable
                 }
             },

@@ -197,7 +197,10 @@ impl Accounts {
                 value: tombstone.encode().into(),
             },
             // Whatever comes of the purge, the next start knows of it.
-            mark(id, Jid::from_parts(Some(localpart), host, None).ok().as_ref()),
+            mark(
+                id,
+                Jid::from_parts(Some(localpart), host, None).ok().as_ref(),
+            ),
         ])
     }
 

@@ -155,10 +155,9 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
         true => Parting::FromOthers(session),
         false => Parting::FromNobody,
     };
-    turn.out.change.extend([
-        Change::Identified(identity),
-        Change::Parts(parting),
-    ]);
+    turn.out
+        .change
+        .extend([Change::Identified(identity), Change::Parts(parting)]);
     Ok(())
 }
 

@@ -67,10 +67,7 @@ impl Shard {
 /// XEP-0077 section 3.2: "the server SHOULD then return a <not-authorized/> stream error and terminate all active
 /// sessions for the entity".
 fn removed() -> StreamError {
-    StreamError::new(
-        StreamCondition::NotAuthorized,
-        "The account was removed",
-    )
+    StreamError::new(StreamCondition::NotAuthorized, "The account was removed")
 }
 
 /// RFC 6120 section 4.9.3.16.

@@ -223,7 +223,11 @@ fn name(option: &HostRegistration, username: &str) -> Result<String, StanzaError
     if count < option.name_min as usize || count > option.name_max as usize {
         return Err(not_acceptable("The name is too short or too long"));
     }
-    if option.reserved.iter().any(|reserved| *reserved == localpart) {
+    if option
+        .reserved
+        .iter()
+        .any(|reserved| *reserved == localpart)
+    {
         return Err(not_acceptable("This name is reserved"));
     }
     Ok(localpart.into_owned())

@@ -15,9 +15,7 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::engine::archive::{self, ARCHIVE, INDEX};
 use stonechat::im::archive::{PREFERENCES, TALLY};
-use stonechat::im::credentials::{
-    ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key,
-};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key};
 use stonechat::im::origin::ORIGIN;
 use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
