@@ -241,8 +241,9 @@ impl Account {
             } => {
                 if let Some(session) = self.session_mut(session) {
                     session.owe(number);
-                    from.into_iter()
-                        .for_each(|from| session.kept_from.add(from));
+                    if let Some(from) = from {
+                        session.kept_from.get_or_insert_default().add(from);
+                    }
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),

@@ -5,7 +5,7 @@
 use crate::actor::rows::Fence;
 use crate::actor::{Answer, Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, limits};
-use crate::im::flood::{Flood, Senders};
+use crate::im::flood::Flood;
 use crate::im::pending;
 use crate::jid::Jid;
 
@@ -174,7 +174,7 @@ impl Shard {
             return;
         };
         let Some(first) = session.missed.take() else {
-            session.kept_from = Senders::default();
+            session.kept_from = None;
             let flood = session.flood.take();
             for delivery in flood.into_iter().flat_map(|flood| flood.into_backlog()) {
                 self.deliver(now, actor, delivery);

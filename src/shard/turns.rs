@@ -333,6 +333,8 @@ impl Shard {
                 }
             )
         };
+        let is_sent = |envelope: &Envelope| matches!(envelope, Envelope::Stanza { .. });
+        let goes_on = effects.send.iter().any(is_sent);
         let mut settle = own;
         if !effects.write.is_empty() && effects.send.iter().any(is_taken) {
             // Whoever takes it settles one half, these rows the other.
@@ -362,7 +364,10 @@ impl Shard {
             let bounce = match mail {
                 Some(Mail::Inbound { stanza, .. }) => Some(stanza),
                 Some(Mail::Leftover(held)) => Some(held.stanza),
-                Some(Mail::Outbound { stanza, .. }) if stanza.header.kind == Kind::Message => {
+                // Where it goes, it is kept or bounced: that the sender's own copy could not be kept says nothing of it.
+                Some(Mail::Outbound { stanza, .. })
+                    if stanza.header.kind == Kind::Message && !goes_on =>
+                {
                     Some(stanza)
                 }
                 _ => None,

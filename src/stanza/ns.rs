@@ -2,7 +2,7 @@
 
 pub const CLIENT: &str = "jabber:client";
 pub const SERVER: &str = "jabber:server";
-pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+pub const STREAMS: &str = crate::xml::STREAM_NAMESPACE;
 pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";

@@ -634,7 +634,7 @@ mod tests {
         let kept = key(&month_key(9, moments[12]));
         assert_eq!(store.row_now(&MONTHS, &kept), Ok(Some(b"other".to_vec())));
         let target = dir.join("copy");
-        store.backup(&target).unwrap();
+        store.backup(&target, &|| true).unwrap();
         let copy =
             Store::open(StoreOptions::at(&target), &[&MONTHS, &LETTERS], Vec::new()).unwrap();
         assert_eq!(values(&copy, &all), (3..13).collect::<Vec<u8>>());

@@ -34,7 +34,7 @@ pub(super) fn open(options: &StoreOptions) -> Result<(File, Database), OpenError
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
     let failed = |error| open_error(dir, error);
-    let rows = dir.join("rows");
+    let rows = dir.join(ROWS);
     if !rows.try_exists().map_err(io)? {
         // fjall cannot open what a crash left of a creation, so that is done under another name.
         let fresh = dir.join("rows.new");
@@ -54,7 +54,7 @@ pub(super) fn open(options: &StoreOptions) -> Result<(File, Database), OpenError
 /// # Errors
 /// fjall's.
 pub(super) fn open_again(options: &StoreOptions) -> Result<Database, fjall::Error> {
-    existing(options, &options.dir.join("rows"))
+    existing(options, &options.dir.join(ROWS))
 }
 
 fn database(options: &StoreOptions, dir: &Path) -> Result<Database, fjall::Error> {
@@ -131,6 +131,8 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// What of a store's directory holds the rows; the rest is made when it is opened.
+pub(super) const ROWS: &str = "rows";
 /// Journals are replayed at start, at some 100 MB/s: this bounds the time it takes.
 const JOURNALS_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
