@@ -76,6 +76,14 @@ fn query(max: usize) -> String {
     )
 }
 
+fn search(words: &str) -> String {
+    format!(
+        "<iq type='set' id='s'><query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>\
+         <field var='{{urn:xmpp:fulltext:0}}fulltext'><value>{words}</value></field></x></query></iq>"
+    )
+}
+
 #[test]
 fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_found_by() {
     let mut world = world("host.archive.messages = 100\n");
@@ -93,8 +101,20 @@ fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_fo
     // "it is not permitted to create gaps or "holes" in the archive" (XEP-0313 section 3.2).
     let expected: Vec<usize> = (500 - left.len()..500).collect();
     assert_eq!(left, expected);
+    // The contact.
+    assert_eq!(world.row_count(&INDEX), left.len());
+    let heard = says(&mut world, romeo, &search("nobody"));
+    assert!(heard.contains("complete='true'"), "{heard}");
     // The contact, "note" and the number.
     assert_eq!(world.row_count(&INDEX), left.len() * 3);
+    for part in 10..13 {
+        says(&mut world, romeo, &notes(part * 50, part * 50 + 50, 0));
+        world.end_turns();
+    }
+    // What was indexed is gone with its messages, and what came since is not yet.
+    let still = archived(&world, "romeo");
+    let indexed = still.iter().filter(|number| **number < 500).count();
+    assert_eq!(world.row_count(&INDEX), still.len() + 2 * indexed);
     world.assert_rest();
 }
 

@@ -33,6 +33,8 @@ pub struct Draft {
     pub targets: SmallVec<[SessionId; 4]>,
     /// What it is owed, once that was decided.
     pub kept: Option<Kept>,
+    /// The number of the row in which this account archived it.
+    pub archived: Option<u64>,
     /// The `<stanza-id/>` (XEP-0359) under which this account archived it, in normal form: for its own eyes only.
     pub stanza_id: Option<String>,
 }
@@ -46,6 +48,7 @@ impl Draft {
             settle,
             targets: SmallVec::new(),
             kept: None,
+            archived: None,
             stanza_id: None,
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Table, Write};
 use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
-use crate::engine::archive::{ARCHIVE, INDEX};
+use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
 use crate::im::archive::{PREFERENCES, TALLY};
 use crate::im::credentials::{ACCOUNT, PURGE, TOMBSTONE, purge_key};
 use crate::im::origin::ORIGIN;
@@ -14,7 +14,7 @@ use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
 use crate::im::roster::ROSTER;
 use crate::im::subscription::REQUEST;
-use crate::shard::{NUMBERS, numbers_floor, numbers_range};
+use crate::shard::{NUMBERS, RETENTION, numbers_floor, numbers_range};
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
@@ -22,6 +22,7 @@ pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ARCHIVE,
     &INDEX,
+    &INDEXED,
     &ITERATIONS,
     &NUMBERS,
     &ORIGIN,
@@ -30,6 +31,7 @@ pub const TABLES: &[&Table] = &[
     &PREFERENCES,
     &PURGE,
     &REQUEST,
+    &RETENTION,
     &ROSTER,
     &TALLY,
     &TOMBSTONE,

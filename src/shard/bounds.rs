@@ -19,13 +19,14 @@ impl Shard {
         };
         for cell in self.cells.values() {
             let jid = &cell.account.jid;
-            let (own, foreign) = cell.mailbox.counts();
+            let own = cell.mailbox.counts().0;
+            let foreign = cell.mailbox.foreign_bytes();
             bound(
                 &format!("own mailbox of {jid}"),
                 own,
                 limits::MAILBOX_OWN_COUNT_MAX,
             );
-            let max = limits::MAILBOX_COUNT_MAX * 2;
+            let max = limits::MAILBOX_BYTES_MAX * 2 + limits::ELEMENT_BYTES_MAX;
             bound(&format!("mailbox of {jid}"), foreign, max);
             for session in &cell.account.sessions {
                 self.bound_session(session, &mut bound);

@@ -23,6 +23,7 @@ use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
+use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
 use super::sweep::SWEEPER;
@@ -64,6 +65,7 @@ pub struct Shard {
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
+    pub(super) retention: Retention,
     pub(super) next_session: u64,
     /// Number of the last request that left a mailbox.
     pub(super) next_aside: u64,
@@ -131,6 +133,7 @@ impl Shard {
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
+            retention: Retention::default(),
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),

@@ -315,6 +315,7 @@ impl Opened {
         for write in writes {
             let (table, key) = match write {
                 Write::Put { table, key, .. } | Write::Delete { table, key } => (table, key),
+                Write::Replace { .. } => return Err(StoreError::Broken),
             };
             let number = number_in(table, key.as_bytes());
             let at = spaces.iter().position(|space| {
@@ -333,7 +334,9 @@ impl Opened {
                 (Write::Put { .. }, None) => return Err(StoreError::Broken),
                 // A month that is gone has no rows to remove.
                 (Write::Delete { .. }, None) if table.slices != Slices::Whole => {}
-                (Write::Delete { .. }, None) => return Err(StoreError::Broken),
+                (Write::Delete { .. }, None) | (Write::Replace { .. }, _) => {
+                    return Err(StoreError::Broken);
+                }
             }
         }
         for (space, _) in spaces.iter().zip(touched).filter(|(_, touched)| *touched) {

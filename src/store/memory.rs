@@ -47,7 +47,10 @@ impl ForgetfulDisk {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let known = |write: &Write| self.tables.contains_key(write.table().name);
+        let known = |write: &Write| {
+            let is_known = self.tables.contains_key(write.table().name);
+            is_known && !matches!(write, Write::Replace { .. })
+        };
         if !writes.iter().all(known) {
             return Err(StoreError::Broken);
         }
@@ -55,6 +58,8 @@ impl ForgetfulDisk {
             let (key, value) = match write {
                 Write::Put { key, value, .. } => (key, Some(value.clone())),
                 Write::Delete { key, .. } => (key, None),
+                // Refused above.
+                Write::Replace { .. } => continue,
             };
             let table = write.table().name;
             let before = self.replace(table, key.clone(), value);

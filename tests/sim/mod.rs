@@ -13,7 +13,7 @@ use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::engine::archive::{self, ARCHIVE, INDEX};
+use stonechat::engine::archive::{self, ARCHIVE, INDEX, INDEXED};
 use stonechat::im::archive::{PREFERENCES, TALLY};
 use stonechat::im::credentials::{ACCOUNT, AccountRow, TOMBSTONE, name_key};
 use stonechat::im::origin::ORIGIN;
@@ -40,6 +40,7 @@ pub const TABLES: &[&Table] = &[
     &NUMBERS,
     &ARCHIVE,
     &INDEX,
+    &INDEXED,
     &PREFERENCES,
     &TALLY,
     &OUTGOING,
@@ -807,6 +808,9 @@ impl World {
         let request = match ask {
             Ask::Row { table, key, .. } => Request::Row { table, key },
             Ask::Range { table, range, .. } => Request::Range { table, range },
+            Ask::Joined {
+                table, range, join, ..
+            } => Request::Joined { table, range, join },
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => {

@@ -55,8 +55,8 @@ pub const MAM: Feature<Account> = Feature {
     ..NONE
 };
 
-/// XEP-0431, over the index that `engine/archive` keeps of words, so what was
-/// archived while this was off is not found by them.
+/// XEP-0431, over the index of words that `engine/archive` makes when somebody searches: what was archived since the
+/// last search is read once and never again.
 pub const FULLTEXT: Feature<Account> = Feature {
     name: "fulltext",
     specs: &[Spec::xep(431, "0.2.0")],
