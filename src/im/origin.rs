@@ -68,7 +68,7 @@ pub fn recognise(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 }
 
 /// Outbound: what was remembered with the message when it was archived at its sender's, if it was. A client that has not
-/// seen the acknowledgement sends it again, and XEP-0313 asks that an archive store it once.
+/// seen the acknowledgement sends it again, and it is one message all the same.
 ///
 /// # Errors
 /// Parks until the account and its marks were read.
@@ -184,11 +184,7 @@ impl Day {
     }
 }
 
-fn is_known(
-    turn: &mut Turn<'_, Account>,
-    account: AccountId,
-    mark: Mark,
-) -> Result<bool, Stop> {
+fn is_known(turn: &mut Turn<'_, Account>, account: AccountId, mark: Mark) -> Result<bool, Stop> {
     let today = day_of(turn.now);
     let known = match &turn.actor.origins {
         Some(origins) => origins.knows(today, mark),

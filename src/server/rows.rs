@@ -175,6 +175,58 @@ mod tests {
     }
 
     #[test]
+    fn every_table_of_accounts_is_purged() {
+        let store = Store::in_memory(TABLES, Vec::new());
+        let of_accounts: Vec<&'static Table> = TABLES
+            .iter()
+            .copied()
+            .filter(|table| table.export != Export::Never)
+            .collect();
+        // The archive, what it is found by, and what stands for its messages while nobody has them.
+        for name in [
+            "archive",
+            "archive-index",
+            "archive-indexed",
+            "archive-preferences",
+            "archive-tally",
+            "pending",
+        ] {
+            assert!(of_accounts.iter().any(|table| table.name == name), "{name}");
+        }
+        let row = |table: &'static Table, account: u64| {
+            let number_at = match table.slices {
+                Slices::Whole => 8,
+                Slices::Monthly { number_at } => number_at,
+            };
+            let mut key = account.to_be_bytes().to_vec();
+            key.resize(number_at, 7);
+            key.extend(crate::base::Sequence::first_at(1_795_392_000_000).to_be_bytes());
+            Write::Put {
+                table,
+                key: RowKey::new(&key),
+                value: b"x"[..].into(),
+            }
+        };
+        let rows = of_accounts
+            .iter()
+            .flat_map(|table| [row(table, 1), row(table, 2)]);
+        store.save_now(rows.collect()).expect("memory");
+        purge(&store, TABLES, AccountId(2)).expect("memory");
+        let mut left = Vec::new();
+        let visited = store.visit_now(|table, key, _| {
+            left.push((table.name, key[..8].to_vec()));
+            Ok(())
+        });
+        visited.expect("memory");
+        let mut expected: Vec<(&str, Vec<u8>)> = of_accounts
+            .iter()
+            .map(|table| (table.name, 1u64.to_be_bytes().to_vec()))
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+    }
+
+    #[test]
     fn nothing_of_a_removed_account_stays_and_its_neighbours_are_whole() {
         let store = Store::in_memory(&[&THINGS], Vec::new());
         let key = |account: u64, thing: u16| {

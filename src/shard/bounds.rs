@@ -182,6 +182,26 @@ mod tests {
     }
 
     #[test]
+    fn messages_for_an_account_that_is_being_read_wait_as_far_as_their_bytes_allow() {
+        let (mut shard, actor) = parked();
+        let mut count = 0;
+        while shard.cells[actor].mailbox.foreign_bytes() < limits::MAILBOX_BYTES_MAX {
+            let mut header = Header::new(Kind::Message, Type::Chat);
+            header.from = Jid::parse("romeo@localhost/r").ok();
+            header.to = Jid::parse("juliet@localhost").ok();
+            header.id = Some(format!("m{count}").into());
+            let payload = Payload::from_normal("<body>Wherefore art thou?</body>");
+            let stanza = Stanza { header, payload };
+            let settle = None;
+            shard.route(NOW, Envelope::Stanza { stanza, settle });
+            count += 1;
+            assert_eq!(shard.cells[actor].mailbox.counts().1, count, "one bounced");
+        }
+        assert!(count > 2 * limits::MAILBOX_COUNT_MAX, "only {count} wait");
+        assert_eq!(shard.overflows(), [""; 0]);
+    }
+
+    #[test]
     fn a_mailbox_full_of_presence_takes_twice_its_bound_and_no_more() {
         let (mut shard, actor) = parked();
         for number in 0..limits::MAILBOX_COUNT_MAX * 3 {

@@ -9,9 +9,7 @@
 //! of their own ([`archive::rescue`]).
 
 use crate::actor::Answer;
-use crate::actor::rows::{
-    Durability, Export, Fence, Pick, RowKey, RowRange, Slices, Table, Write,
-};
+use crate::actor::rows::{Durability, Export, Fence, Pick, RowKey, RowRange, Slices, Table, Write};
 use crate::base::{Month, Now, Sequence, limits};
 use crate::engine::archive::{self, ARCHIVE, INDEX};
 use crate::im::archive::TALLY;
@@ -29,7 +27,7 @@ pub static RETENTION: Table = Table {
     durability: Durability::Soon,
     export: Export::Never,
     slices: Slices::Whole,
-    about: "Up to which moment the clock is believed when archives are swept; no key; value: wall clock in milliseconds",
+    about: "Up to which moment the clock is believed when archives are swept; value: wall clock in milliseconds",
 };
 
 /// The months that go: all that end before the one of this number.
@@ -54,7 +52,7 @@ impl Shard {
         if let Ok(ticket) = self.seats.take(Seat::Clock) {
             let ask = Ask::Row {
                 table: &RETENTION,
-                key: RowKey::new(&[]),
+                key: RowKey::new(KEY),
                 fence: Fence::AfterSaves,
             };
             self.outputs.push_back(Output::Ask(ticket, ask));
@@ -79,7 +77,7 @@ impl Shard {
         }
         self.unsave(Write::Put {
             table: &RETENTION,
-            key: RowKey::new(&[]),
+            key: RowKey::new(KEY),
             value: moment_ms.to_be_bytes()[..].into(),
         });
         self.flush_saves(now);
@@ -130,7 +128,9 @@ impl Shard {
         let next = rows.last().filter(|_| more);
         let next = next.map(|last| first_behind(last.key.clone()));
         let is_old = |key: &RowKey| pending::number(key).is_some_and(|n| n < months.before);
-        let marks = rows.into_iter().filter(|row| row.value.first() == Some(&MARK));
+        let marks = rows
+            .into_iter()
+            .filter(|row| row.value.first() == Some(&MARK));
         let keys: Vec<RowKey> = marks.map(|row| row.key).filter(is_old).collect();
         if keys.is_empty() {
             return self.go_on_with(months, next);
@@ -193,6 +193,8 @@ fn believed_ms(wall_ms: u64, before_ms: Option<u64>, ran_ms: u64) -> u64 {
     before_ms.map_or(wall_ms, |before_ms| wall_ms.min(allowed(before_ms)))
 }
 
+/// Engines have no row without a key.
+const KEY: &[u8] = b"clock";
 /// Rows read at a time.
 const PAGE_COUNT: usize = 1_000;
 /// By so much the clock may be ahead without a word: a night's maintenance.

@@ -322,6 +322,12 @@ impl Opened {
                 space.table.name == table.name && number.is_some_and(|n| space.holds(n))
             });
             match (write, at) {
+                // fjall panics at an empty key.
+                (Write::Put { .. } | Write::Delete { .. }, Some(_))
+                    if key.as_bytes().is_empty() =>
+                {
+                    return Err(StoreError::Broken);
+                }
                 (Write::Put { value, .. }, Some(at)) => {
                     batch.insert(&spaces[at].keyspace, key.as_bytes(), &**value);
                     touched[at] = true;
@@ -651,6 +657,15 @@ mod tests {
         let write = [put(&MONTHS, b"short", b"x")];
         assert_eq!(engine.commit(&write), Err(StoreError::Broken));
         assert_eq!(engine.row(&MONTHS, &key(b"short")), Ok(None));
+    }
+
+    #[test]
+    fn a_row_without_a_key_is_refused() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&LETTERS]).unwrap();
+        let refused = engine.commit(&[put(&LETTERS, b"", b"x")]);
+        assert_eq!(refused, Err(StoreError::Broken));
     }
 
     #[test]

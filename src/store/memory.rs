@@ -47,9 +47,12 @@ impl ForgetfulDisk {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let known = |write: &Write| {
-            let is_known = self.tables.contains_key(write.table().name);
-            is_known && !matches!(write, Write::Replace { .. })
+        // No more than the engine on disk takes: that has no empty keys.
+        let known = |write: &Write| match write {
+            Write::Put { table, key, .. } | Write::Delete { table, key } => {
+                self.tables.contains_key(table.name) && !key.as_bytes().is_empty()
+            }
+            Write::Replace { .. } => false,
         };
         if !writes.iter().all(known) {
             return Err(StoreError::Broken);
@@ -330,6 +333,13 @@ mod tests {
             range: range(b"a", b"z"),
         });
         assert!(matches!(answer, Answer::Failed(StoreError::Broken)));
+    }
+
+    #[test]
+    fn a_row_without_a_key_is_refused() {
+        let engine = Memory::new(&[&LETTERS]);
+        let refused = engine.commit(&[put(&LETTERS, b"", b"1")]);
+        assert_eq!(refused, Err(StoreError::Broken));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
+use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
@@ -23,8 +23,8 @@ use stonechat::im::roster::ROSTER;
 use stonechat::im::subscription::REQUEST;
 use stonechat::jid::Jid;
 use stonechat::shard::{
-    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
-    Seeds, Shard, numbers_floor, numbers_range,
+    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, RETENTION, Rendered,
+    Routes, Seeds, Shard, numbers_floor, numbers_range,
 };
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
@@ -46,6 +46,7 @@ pub const TABLES: &[&Table] = &[
     &OUTGOING,
     &ROSTER,
     &REQUEST,
+    &RETENTION,
 ];
 
 /// A connection of the world, as its client holds it.
@@ -520,8 +521,13 @@ impl World {
             .sum()
     }
 
-    /// Rows of a table.
+    /// How many rows a table has.
     pub fn row_count(&self, table: &'static Table) -> usize {
+        self.rows(table).len()
+    }
+
+    /// Rows of a table.
+    pub fn rows(&self, table: &'static Table) -> Vec<Row> {
         let range = RowRange {
             from: RowKey::new(&[]),
             to: RowKey::new(&[0xff; 16]),
@@ -529,8 +535,8 @@ impl World {
             bytes_max: usize::MAX,
         };
         match self.store.lock().apply(Request::Range { table, range }) {
-            Answer::Range { rows, .. } => rows.len(),
-            other => panic!("the rows cannot be counted: {other:?}"),
+            Answer::Range { rows, .. } => rows,
+            other => panic!("the rows cannot be read: {other:?}"),
         }
     }
 

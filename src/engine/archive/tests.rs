@@ -476,7 +476,10 @@ fn what_is_erased_or_retracted_is_found_by_nothing() {
     let rows = everything(&mut library, &ARCHIVE);
     assert_eq!((rows.len(), everything(&mut library, &INDEX).len()), (1, 1));
     let (sent, _) = library.play(&by_words("moon"), 10).unwrap();
-    assert_eq!((sent, everything(&mut library, &INDEX).len()), (vec![id], 3));
+    assert_eq!(
+        (sent, everything(&mut library, &INDEX).len()),
+        (vec![id], 3)
+    );
 
     let archived = Archived::read(&rows[0]).unwrap();
     let grave = tombstone(ME, &archived, "r1", 1_795_392_001_000).unwrap();

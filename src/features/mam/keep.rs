@@ -28,8 +28,8 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if turn.actor.anonymous || !classify(&draft.stanza).archived {
         return Ok(());
     }
-    // "it MUST store such a stanza within a given archive only once", also where a client that lost the acknowledgement
-    // in a crash sends it again: the copies for its other devices name the row that is there.
+    // A client that lost the acknowledgement in a crash sends again what is here already: the copies for its other
+    // devices name the row that is there.
     if let Some(id) = origin::recall_sent(turn, draft, &contact)? {
         draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
         return Ok(());
