@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use slotmap::SlotMap;
 use smallvec::SmallVec;
 
-use crate::actor::auth::AuthAnswer;
+use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::rows::{Fence, RowKey, StoreError};
 use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
 };
-use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::base::{AccountId, ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
 use crate::im::{message, presence};
 use crate::jid::Jid;
@@ -19,11 +19,12 @@ use crate::stanza::{
     Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, reply_error,
 };
 
+use super::Shard;
 use super::cell::{Cell, Mail};
 use super::output::{Ask, Output};
+use super::pipelines::{self, Pipelines};
 use super::retention::Months;
 use super::save::SaveRecord;
-use super::{Shard, pipelines};
 
 slotmap::new_key_type! {
     pub(super) struct SeatKey;
@@ -52,7 +53,10 @@ pub(super) enum Seat {
     Waiting(Months),
     /// The messages that it stands for.
     Rescue(Months, Option<RowKey>),
-    Replay,
+    /// Tells of this account, or of all.
+    Replay(Option<AccountId>),
+    /// A removed account's rows.
+    Purge,
     Save(SaveRecord),
     Auth(StreamKey),
     /// A guess at a password, or the leave to say that one was wrong.
@@ -73,10 +77,15 @@ impl Seats {
     /// break a promise, and its number is bounded by the turns of the loop.
     pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
         let (used, bound) = match &seat {
-            Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
+            Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => {
+                (&mut self.auth, limits::AUTH_OUTSTANDING_MAX)
+            }
             // Both wait long, one of them by design: if they took from what others need, guessing would keep
             // out who knows the password. There is at most one for each stream in negotiation.
-            Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
+            // A purge has no one who would hear that there was no seat.
+            Seat::Guess(_) | Seat::Purge => {
+                return Ok(super::shard::ticket(self.seats.insert(seat)));
+            }
             Seat::Save(_) => (&mut self.store, usize::MAX),
             Seat::Need(..)
             | Seat::Aside(..)
@@ -86,7 +95,7 @@ impl Seats {
             | Seat::Clock
             | Seat::Waiting(_)
             | Seat::Rescue(..)
-            | Seat::Replay => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
+            | Seat::Replay(_) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
         if *used >= bound {
             return Err(seat);
@@ -101,8 +110,8 @@ impl Seats {
             .seats
             .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
-            Seat::Auth(_) => self.auth -= 1,
-            Seat::Guess(_) => {}
+            Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => self.auth -= 1,
+            Seat::Guess(_) | Seat::Purge => {}
             _ => self.store -= 1,
         }
         Some(seat)
@@ -167,6 +176,7 @@ impl Shard {
     /// Puts mail into the box of a resident account.
     pub(super) fn post_to(&mut self, actor: ActorKey, mail: Mail) {
         if let Some(cell) = self.cells.get_mut(actor) {
+            cell.mailbox.borrow_queue(&mut self.spare_mail);
             cell.mailbox.push(mail);
             self.wake(actor);
         }
@@ -278,7 +288,9 @@ impl Shard {
         };
         // The actor is lent immutably and the effects of a broken run are dropped: nothing that a panic could
         // leave half-done is seen again.
-        match catch_unwind(AssertUnwindSafe(|| read_mail(&mut turn, mail))) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            read_mail(&mut turn, mail, &self.pipelines)
+        })) {
             Ok(outcome) => outcome,
             Err(_) => {
                 log::error!("turn_panicked account={}", cell.account.jid);
@@ -293,7 +305,7 @@ impl Shard {
         let cell = self.cells.get_mut(actor)?;
         cell.runs = 0;
         cell.loaded = Vec::new();
-        cell.mailbox.pop()
+        cell.mailbox.pop(&mut self.spare_mail)
     }
 
     /// Carries out what the turn wrote.
@@ -301,11 +313,13 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
+        let mut parting = None;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
+                Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
                         owed.push(*session);
@@ -382,6 +396,10 @@ impl Shard {
         for session in owed {
             self.deliver_missed(now, actor, session);
         }
+        // Whoever asked has the answer.
+        if let Some(parting) = parting {
+            self.part(now, actor, parting);
+        }
     }
 
     /// The head of the mailbox waits for a row.
@@ -411,7 +429,8 @@ impl Shard {
             Some(Seat::Clock) => self.clock_known(now, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
-            Some(Seat::Replay) => self.replayed(now, answer),
+            Some(Seat::Replay(account)) => self.replayed(now, account, answer),
+            Some(Seat::Purge) => self.purged(answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
@@ -587,6 +606,7 @@ pub(super) fn asked(need: &Need) -> Ask {
             pick: pick.clone(),
             fence,
         },
+        Need::Account(ask) => Ask::Auth(AuthAsk::Own(AccountAsk::clone(ask))),
     }
 }
 
@@ -606,12 +626,16 @@ pub(super) fn loaded(need: Need, answer: Answer) -> Result<Loaded, StoreError> {
             rows,
             more,
         }),
+        (Need::Account(ask), Answer::Auth(AuthAnswer::Own(answer))) => {
+            Ok(Loaded::Account { ask, answer })
+        }
+        (Need::Account(_), Answer::Auth(AuthAnswer::Unavailable)) => Err(StoreError::Overloaded),
         (_, Answer::Failed(error)) => Err(error),
         _ => Err(StoreError::Broken),
     }
 }
 
-fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
+fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipelines) -> Outcome {
     match mail {
         Mail::Outbound {
             session,
@@ -619,11 +643,11 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
             origin,
         } => {
             let mut draft = Draft::new(stanza.clone(), Some(*session), *origin);
-            pipelines::run(pipelines::outbound(stanza.header.kind), turn, &mut draft)
+            pipelines::run(on.outbound(stanza.header.kind), turn, &mut draft)
         }
         Mail::Inbound { stanza, settle, .. } => {
             let mut draft = Draft::new(stanza.clone(), None, *settle);
-            pipelines::run(pipelines::inbound(stanza.header.kind), turn, &mut draft)
+            pipelines::run(on.inbound(stanza.header.kind), turn, &mut draft)
         }
         Mail::Ended(session) => {
             if let Some(session) = turn.actor.session(*session) {

@@ -185,6 +185,7 @@ impl Library {
                 table,
                 pick: pick.clone(),
             },
+            Need::Account(ask) => panic!("no archive asks {ask:?}"),
         };
         match (need, self.store.apply(request)) {
             (Need::Row(table, key), Answer::Row(value)) => Loaded::Row { table, key, value },
