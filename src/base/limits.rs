@@ -96,9 +96,10 @@ pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
 /// Stanzas that an account's own clients may have waiting in its mailbox; beyond it they are not read.
 pub const MAILBOX_OWN_COUNT_MAX: usize = 64;
-/// Stanzas from elsewhere that may wait in an account's mailbox; beyond it they bounce.
+/// Stanzas from elsewhere that may wait in an account's mailbox before presence coalesces.
 pub const MAILBOX_COUNT_MAX: usize = 1_000;
-/// Bytes of the same.
+/// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
+/// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
@@ -141,6 +142,9 @@ pub const ORIGINS_COUNT_MAX: usize = 16_384;
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
+/// How many times faster than it runs a server's sweep of archives comes closer to a clock that jumped ahead: after a
+/// month out of use it has caught up within ten days, and an operator has days to see that the clock is wrong.
+pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
@@ -177,6 +181,8 @@ pub const ARCHIVE_IDS_MAX: usize = 250;
 pub const ARCHIVE_WORDS_MAX: usize = 64;
 /// Words of one search.
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
+/// Messages whose words one step indexes: a millisecond of work.
+pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Messages with the same contact among which the one is looked for that a retraction names.

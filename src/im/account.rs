@@ -85,6 +85,8 @@ pub enum Change {
     Counted(Tally),
     /// A message was kept or is kept no longer; ignored until they have been counted.
     Kept { bytes: usize },
+    /// Something is kept no longer, and nobody knows how long it was: it is counted when that is asked.
+    Uncounted,
     /// The marks of what it was sent lately were read.
     OriginsRead(Box<Origins>),
     /// A message was kept under this mark on this day.
@@ -253,6 +255,7 @@ impl Account {
                     tally.bytes += bytes;
                 }
             }
+            Change::Uncounted => self.tally = None,
             Change::OriginsRead(origins) => self.origins = Some(origins),
             Change::OriginKept { day, mark } => {
                 if let Some(origins) = &mut self.origins {

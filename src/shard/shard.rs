@@ -24,6 +24,7 @@ use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::pipelines::Pipelines;
+use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
 use super::sweep::SWEEPER;
@@ -68,6 +69,7 @@ pub struct Shard {
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
+    pub(super) retention: Retention,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
@@ -140,6 +142,7 @@ impl Shard {
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
+            retention: Retention::default(),
             removed: Vec::new(),
             next_session: 0,
             next_aside: 0,

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
+use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::engine::archive::{self, ARCHIVE, INDEX};
+use stonechat::engine::archive::{self, ARCHIVE, INDEX, INDEXED};
 use stonechat::im::archive::{PREFERENCES, TALLY};
 use stonechat::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key};
 use stonechat::im::origin::ORIGIN;
@@ -25,8 +25,8 @@ use stonechat::jid::Jid;
 use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
 use stonechat::shard::{
-    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
-    Seeds, Shard, numbers_floor, numbers_range,
+    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, RETENTION, Rendered,
+    Routes, Seeds, Shard, numbers_floor, numbers_range,
 };
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
@@ -44,11 +44,13 @@ pub const TABLES: &[&Table] = &[
     &NUMBERS,
     &ARCHIVE,
     &INDEX,
+    &INDEXED,
     &PREFERENCES,
     &TALLY,
     &OUTGOING,
     &ROSTER,
     &REQUEST,
+    &RETENTION,
 ];
 
 /// A connection of the world, as its client holds it.
@@ -552,8 +554,13 @@ impl World {
             .sum()
     }
 
-    /// Rows of a table.
+    /// How many rows a table has.
     pub fn row_count(&self, table: &'static Table) -> usize {
+        self.rows(table).len()
+    }
+
+    /// Rows of a table.
+    pub fn rows(&self, table: &'static Table) -> Vec<Row> {
         let range = RowRange {
             from: RowKey::new(&[]),
             to: RowKey::new(&[0xff; 16]),
@@ -561,8 +568,8 @@ impl World {
             bytes_max: usize::MAX,
         };
         match self.store.lock().apply(Request::Range { table, range }) {
-            Answer::Range { rows, .. } => rows.len(),
-            other => panic!("the rows cannot be counted: {other:?}"),
+            Answer::Range { rows, .. } => rows,
+            other => panic!("the rows cannot be read: {other:?}"),
         }
     }
 
@@ -840,6 +847,9 @@ impl World {
         let request = match ask {
             Ask::Row { table, key, .. } => Request::Row { table, key },
             Ask::Range { table, range, .. } => Request::Range { table, range },
+            Ask::Joined {
+                table, range, join, ..
+            } => Request::Joined { table, range, join },
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => {
