@@ -7,7 +7,7 @@ use super::accounts::Accounts;
 use super::admin::{AccountError, Newcomer};
 use super::keys;
 use crate::actor::auth::{
-    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, Registration, RegistrationError,
+    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, Registered, Registration, RegistrationError,
 };
 use crate::base::{AccountId, Generation, Now, Secret};
 use crate::config::RegistrationMode;
@@ -84,46 +84,72 @@ impl Accounts {
         &self,
         wish: &Registration,
         now: Now,
-    ) -> Result<AccountId, RegistrationError> {
+    ) -> Result<Registered, RegistrationError> {
         let settings = Arc::clone(&*self.settings.lock());
         let option = settings.registration.get(&wish.host);
         // A reload may have closed the door meanwhile.
         let Some(option) = option.filter(|option| option.mode != RegistrationMode::Off) else {
             return Err(RegistrationError::Unavailable);
         };
-        if !self
-            .registrations
-            .lock()
-            .may_try(&wish.host, wish.prefix, option, now)
+        // Whoever is invited was let in by somebody: how many may come, the invitations say.
+        let is_invited = wish.token.is_some();
+        if !is_invited && option.mode == RegistrationMode::Invited {
+            return Err(RegistrationError::NotInvited);
+        }
+        if !is_invited
+            && !self
+                .registrations
+                .lock()
+                .may_try(&wish.host, wish.prefix, option, now)
         {
             return Err(RegistrationError::TooMany);
         }
         if keys::prepare_password(&wish.password).is_none() {
             return Err(RegistrationError::PasswordUnfit);
         }
-        self.check_free(&wish.host, &wish.localpart, now)
+        let mut key = None;
+        let mut tells = false;
+        if let Some(token) = &wish.token {
+            let found = self.find_invitation(&wish.host, token);
+            let found = found.map_err(|error| refused(AccountError::Store(error)))?;
+            let found = found.ok_or(RegistrationError::NotInvited)?;
+            let name = found.invitation.localpart.as_deref();
+            if name.is_some_and(|name| name != &*wish.localpart) {
+                return Err(RegistrationError::OtherName);
+            }
+            tells = found.invitation.contact.is_some();
+            key = Some(found.key);
+        }
+        self.check_free(&wish.host, &wish.localpart, key.as_ref(), now)
             .map_err(refused)?;
-        self.registrations
-            .lock()
-            .made(&wish.host, wish.prefix, option, now);
+        if !is_invited {
+            self.registrations
+                .lock()
+                .made(&wish.host, wish.prefix, option, now);
+        }
         let newcomer = Newcomer {
-            state: match option.approval {
+            state: match option.approval && !is_invited {
                 true => AccountState::Waiting,
                 false => AccountState::Enabled,
             },
             fields: &wish.fields,
+            invitation: wish.token.as_ref(),
         };
         let name = (&*wish.host, &*wish.localpart);
         let made = self.make(name, &wish.password, newcomer, now);
-        made.map(|account| account.id).map_err(refused)
+        let id = made.map_err(refused)?.id;
+        Ok(Registered { id, tells })
     }
 }
 
 fn refused(error: AccountError) -> RegistrationError {
     match error {
-        AccountError::Exists | AccountError::Tombstoned { .. } => RegistrationError::Conflict,
+        AccountError::Exists | AccountError::Reserved | AccountError::Tombstoned { .. } => {
+            RegistrationError::Conflict
+        }
         AccountError::PasswordUnfit => RegistrationError::PasswordUnfit,
-        AccountError::Unknown => RegistrationError::Unavailable,
+        AccountError::Unknown => RegistrationError::NotInvited,
+        AccountError::TooManyInvitations => RegistrationError::TooMany,
         AccountError::Store(error) => {
             log::error!("registration_failed error=\"{error}\"");
             RegistrationError::Unavailable

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{StoreError, Table};
-use crate::auth::{AccountRows, ITERATIONS};
+use crate::auth::{AccountRows, ITERATIONS, TOKEN};
 use crate::base::AccountId;
 use crate::engine::archive::{ARCHIVE, INDEX};
 use crate::im::archive::{PREFERENCES, TALLY};
 use crate::im::credentials::{ACCOUNT, PURGE, REGISTRATION, TOMBSTONE};
+use crate::im::invitation::{INVITATION, RESERVATION};
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
@@ -21,6 +22,7 @@ pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ARCHIVE,
     &INDEX,
+    &INVITATION,
     &ITERATIONS,
     &NUMBERS,
     &ORIGIN,
@@ -29,9 +31,11 @@ pub const TABLES: &[&Table] = &[
     &PREFERENCES,
     &PURGE,
     &REGISTRATION,
+    &RESERVATION,
     &REQUEST,
     &ROSTER,
     &TALLY,
+    &TOKEN,
     &TOMBSTONE,
 ];
 

@@ -31,6 +31,7 @@ fn wish(localpart: &str, password: &str) -> Registration {
         localpart: localpart.into(),
         password: Secret::new(password.as_bytes().to_vec()),
         prefix: AddressPrefix::Local,
+        token: None,
         fields: vec![("email".to_owned(), "x@example.net\nstate 9".to_owned())],
     }
 }
@@ -41,7 +42,7 @@ fn answer(house: &House, ask: AuthAsk) -> AuthAnswer {
 
 fn register(house: &House, wish: Registration) -> Result<AccountId, RegistrationError> {
     match answer(house, AuthAsk::Register(Box::new(wish))) {
-        AuthAnswer::Registered(outcome) => outcome,
+        AuthAnswer::Registered(outcome) => outcome.map(|made| made.id),
         other => panic!("{other:?}"),
     }
 }
