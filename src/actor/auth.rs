@@ -161,6 +161,12 @@ pub enum AccountAsk {
         localpart: Arc<str>,
         id: AccountId,
     },
+    /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1).
+    Invite {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        id: AccountId,
+    },
 }
 
 /// A wish for an account.
@@ -238,10 +244,18 @@ pub struct Registered {
 }
 
 /// What became of an [`AccountAsk`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountAnswer {
     /// It is so. The account as it is now, or was until now.
     Done(AccountRef),
+    /// To `Invite`.
+    Invited {
+        token: Secret,
+        expires_wall_ms: u64,
+        registers: bool,
+    },
+    /// As many invitations are open as may be.
+    TooMany,
     /// There is no such account any more, or it may not log in.
     Gone,
     /// No password may be this.

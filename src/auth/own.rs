@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::admin::{AccountError, Newcomer};
+use super::invitations::InviteWish;
 use super::keys;
 use crate::actor::auth::{
     AccountAnswer, AccountAsk, AccountRef, AuthAnswer, Registered, Registration, RegistrationError,
 };
-use crate::base::{AccountId, Generation, Now, Secret};
+use crate::base::{AccountId, Generation, Now, Secret, limits};
 use crate::config::RegistrationMode;
 use crate::im::credentials::AccountState;
+use crate::jid::Jid;
 
 /// Each of these blocks on the store, and those with a password for some milliseconds of CPU.
 impl Accounts {
@@ -23,15 +25,25 @@ impl Accounts {
                 localpart,
                 id,
                 password,
-            } => self.change_own_password(host, localpart, *id, password),
+            } => self
+                .change_own_password(host, localpart, *id, password)
+                .map(AccountAnswer::Done),
             AccountAsk::Remove {
                 host,
                 localpart,
                 id,
-            } => self.remove_own(host, localpart, *id, now),
+            } => self
+                .remove_own(host, localpart, *id, now)
+                .map(AccountAnswer::Done),
+            AccountAsk::Invite {
+                host,
+                localpart,
+                id,
+            } => self.invite_own(host, localpart, *id, now),
         };
         match done {
-            Ok(account) => AuthAnswer::Own(AccountAnswer::Done(account)),
+            Ok(answer) => AuthAnswer::Own(answer),
+            Err(AccountError::TooManyInvitations) => AuthAnswer::Own(AccountAnswer::TooMany),
             Err(AccountError::Unknown) => AuthAnswer::Own(AccountAnswer::Gone),
             Err(AccountError::PasswordUnfit) => AuthAnswer::Own(AccountAnswer::PasswordUnfit),
             Err(error) => {
@@ -76,6 +88,41 @@ impl Accounts {
             .ok_or(AccountError::Unknown)?;
         self.erase(host, localpart, id, now)?;
         Ok(row.account)
+    }
+
+    /// A user invites somebody to be a contact.
+    fn invite_own(
+        &self,
+        host: &Arc<str>,
+        localpart: &str,
+        id: AccountId,
+        now: Now,
+    ) -> Result<AccountAnswer, AccountError> {
+        let row = self.load(host, localpart)?;
+        if row.is_none_or(|row| row.account.id != id) {
+            return Err(AccountError::Unknown);
+        }
+        let settings = Arc::clone(&*self.settings.lock());
+        let option = settings.registration.get(host);
+        let registers = option.is_some_and(|option| option.mode != RegistrationMode::Off);
+        let expires_in_ms = option.map_or(limits::INVITATION_EXPIRY_MS, |option| {
+            option.invitation_expiry.as_ms()
+        });
+        let contact = Jid::from_parts(Some(localpart), host, None);
+        let wish = InviteWish {
+            host: host.to_string(),
+            contact: Some(contact.map_err(|_| AccountError::Unknown)?),
+            localpart: None,
+            uses: 1,
+            expires_in_ms,
+            registers,
+        };
+        let invited = self.invite(&wish, now)?;
+        Ok(AccountAnswer::Invited {
+            token: invited.token,
+            expires_wall_ms: invited.expires_wall_ms,
+            registers,
+        })
     }
 
     /// Makes an account for somebody who has none, if the host allows it now. Nothing is derived before that is
