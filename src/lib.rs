@@ -306,7 +306,7 @@
 //! Not built yet, because nothing needs it so far:
 //!
 //! - `Effects::timer` and `Effects::archive`.
-//! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
+//! - Compression, and everything between servers.
 
 pub mod base;
 

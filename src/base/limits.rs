@@ -246,6 +246,28 @@ pub const REGISTRATIONS_PER_STREAM_MAX: u8 = 5;
 pub const REGISTRATION_NAME_MAX: u32 = 1_023;
 /// Bytes of one field that a newcomer fills in besides name and password.
 pub const REGISTRATION_FIELD_BYTES_MAX: usize = 512;
+/// Invitations of one account that may be open at a time.
+pub const INVITATIONS_PER_ACCOUNT_MAX: u32 = 50;
+/// The same of the operator, and the most that an operator may allow: they are read at once.
+pub const INVITATIONS_READ_MAX: usize = 1_000;
+/// How long an invitation is open: XEP-0379 section 6.2 suggests a week.
+pub const INVITATION_EXPIRY_MS: u64 = 7 * 24 * 3_600_000;
+/// How long the request is good that the server makes for a newcomer: it is told until it is confirmed.
+pub const INVITATION_PROOF_MS: u64 = 7 * 24 * 3_600_000;
+/// Most uses of one invitation: a class, a club.
+pub const INVITATION_USES_MAX: u32 = 1_000;
+/// How long a token for fast authentication is good (XEP-0484): a holiday, and a phone in a drawer.
+pub const TOKEN_EXPIRY_MS: u64 = 28 * 24 * 3_600_000;
+/// Clients of one account that may have tokens.
+pub const TOKEN_CLIENTS_MAX: u32 = 32;
+/// Most that an operator may allow: they are read at once.
+pub const TOKEN_CLIENTS_LIMIT: u32 = 1_000;
+/// Clients whose counts of attempts are remembered, 60 bytes each.
+pub const TOKEN_COUNTS_MAX: usize = 65_536;
+/// Questions about tokens that are answered by one commit.
+pub const TOKEN_BATCH_COUNT: usize = 256;
+/// Questions about tokens that wait for a commit.
+pub const TOKENS_WAITING_MAX: usize = 8_192;
 /// Accounts that wait to be purged; more are left to the next start.
 pub const PURGES_WAITING_MAX: usize = 65_536;
 /// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
@@ -277,6 +299,11 @@ pub const MESH_BATCH_COUNT_MAX: usize = 64;
 pub const STORE_OUTSTANDING_MAX: usize = 8_192;
 /// Requests of one worker that the auth thread has not answered.
 pub const AUTH_OUTSTANDING_MAX: usize = 1_024;
+/// How long a login that is right waits for room in the queues of its worker; then the client is told to come back.
+pub const LOGIN_PATIENCE_MS: u64 = 10_000;
+/// Newcomers that the doorman puts before one worker which has not looked at them yet: as many as it takes in one turn of
+/// its loop, twice. Beyond it they wait in the system's backlog, at no cost.
+pub const NEWCOMERS_WAITING_MAX: usize = 128;
 /// TLS handshakes in progress on one worker: each costs 25 KB until it ends (CRATES.md section 2).
 pub const HANDSHAKES_MAX: usize = 256;
 /// Rows' bytes in one answer of the store.
@@ -326,6 +353,7 @@ const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(LOGIN_PATIENCE_MS < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(HANDSHAKE_CROWDED_MS < HANDSHAKE_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);

@@ -131,7 +131,8 @@ pub struct HostArchive {
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostRegistration {
-    /// Who may make an account, on a stream with TLS: "off" nobody, "open" everybody.
+    /// Who may make an account, on a stream with TLS: "off" nobody, "invited" who has a token of `stonechat user invite`
+    /// (XEP-0445), "open" everybody.
     /// reload: live
     pub mode: RegistrationMode,
     /// Whether a new account waits until an operator lets it in: `stonechat user waiting` names those that do,
@@ -163,6 +164,9 @@ pub struct HostRegistration {
     /// What newcomers are told before they choose; if empty, what they have to do.
     /// reload: live
     pub instructions: String,
+    /// How long an invitation is open, unless `--expires` says otherwise.
+    /// reload: live
+    pub invitation_expiry: Duration,
 }
 
 /// Who may make an account.
@@ -172,6 +176,8 @@ pub enum RegistrationMode {
     /// Nobody.
     #[default]
     Off,
+    /// Who has an invitation.
+    Invited,
     /// Everybody.
     Open,
 }
@@ -387,6 +393,19 @@ pub struct Auth {
     /// Whether a user who changes the password ends all other sessions of the account.
     /// reload: live
     pub password_change_ends_sessions: bool,
+    /// Invitations of one account that may be open at a time, at most 1000.
+    /// reload: live
+    pub invitations_per_account: u32,
+    /// How long a token for fast authentication is good (XEP-0484); when half of it is over its client gets another.
+    /// At least "1 h".
+    /// reload: live
+    pub token_expiry: Duration,
+    /// Clients of one account that may have such tokens, at most 1000; the one whose token ends first gives way.
+    /// reload: live
+    pub token_clients: u32,
+    /// Whether tokens are offered that are not bound to the TLS channel, which clients in browsers need.
+    /// reload: live
+    pub token_unbound: bool,
 }
 
 /// TLS on all listeners.
@@ -544,6 +563,7 @@ impl Default for HostRegistration {
             reserved: RESERVED_NAMES.map(str::to_owned).to_vec(),
             fields: Vec::new(),
             instructions: String::new(),
+            invitation_expiry: Duration::from_ms(limits::INVITATION_EXPIRY_MS),
         }
     }
 }
@@ -638,6 +658,10 @@ impl Default for Auth {
             scram_iterations: limits::SCRAM_ITERATIONS,
             tombstone: Duration::from_ms(limits::TOMBSTONE_MS),
             password_change_ends_sessions: true,
+            invitations_per_account: limits::INVITATIONS_PER_ACCOUNT_MAX,
+            token_expiry: Duration::from_ms(limits::TOKEN_EXPIRY_MS),
+            token_clients: limits::TOKEN_CLIENTS_MAX,
+            token_unbound: true,
         }
     }
 }

@@ -208,6 +208,22 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must be at least c2s.outbound_hard for each worker",
     );
 
+    sink.require(
+        file.auth.token_expiry.as_ms() >= 3_600_000,
+        "auth.token_expiry",
+        "must be at least \"1 h\"",
+    );
+    sink.require(
+        (1..=limits::TOKEN_CLIENTS_LIMIT).contains(&file.auth.token_clients),
+        "auth.token_clients",
+        "must be 1 to 1000",
+    );
+    sink.require(
+        file.auth.invitations_per_account as usize <= limits::INVITATIONS_READ_MAX,
+        "auth.invitations_per_account",
+        "at most 1000",
+    );
+
     // RFC 6120 section 13.12: "a maximum stanza size ... MUST NOT be smaller than 10000 bytes".
     sink.require(
         c2s.element_size.as_bytes() >= 10_000,

@@ -3,6 +3,8 @@
 
 pub mod carbons;
 mod disco;
+mod fast;
+mod invitations;
 mod last_activity;
 mod legacy_session;
 pub mod mam;
@@ -10,6 +12,7 @@ mod offline;
 mod ping;
 mod register;
 mod roster;
+mod sasl_upgrade;
 mod stream_limits;
 mod stream_management;
 mod time;
@@ -23,6 +26,7 @@ pub const ALL: &[&Feature<Account>] = &[
     &disco::DISCO,
     &roster::ROSTER,
     &register::REGISTER,
+    &invitations::INVITATIONS,
     &legacy_session::SESSION,
     &ping::PING,
     &version::VERSION,
@@ -32,6 +36,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &offline::OFFLINE,
     &mam::MAM,
     &mam::FULLTEXT,
+    &fast::FAST,
+    &sasl_upgrade::SASL_UPGRADE,
     &stream_management::STREAM_MANAGEMENT,
     &stream_limits::STREAM_LIMITS,
 ];

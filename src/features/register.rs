@@ -84,7 +84,7 @@ fn remove(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     };
     match turn.ask_account(&ask)? {
         AccountAnswer::Done(_) => {}
-        AccountAnswer::Gone | AccountAnswer::PasswordUnfit => return Err(Stop::Reject(gone())),
+        _ => return Err(Stop::Reject(gone())),
     }
     iq::answer(turn, iq, Payload::EMPTY);
     let (account, by) = by_user(&turn.actor.jid);
@@ -138,13 +138,13 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
     };
     let identity = match turn.ask_account(&ask)? {
         AccountAnswer::Done(identity) => identity,
-        AccountAnswer::Gone => return Err(Stop::Reject(gone())),
         AccountAnswer::PasswordUnfit => {
             return Err(reject(
                 Condition::NotAcceptable,
                 "The password is too long, or holds characters that no password may hold",
             ));
         }
+        _ => return Err(Stop::Reject(gone())),
     };
     iq::answer(turn, iq, Payload::EMPTY);
     let (account, by) = by_user(&turn.actor.jid);

@@ -7,6 +7,7 @@ pub mod archive;
 pub mod classify;
 pub mod credentials;
 pub mod flood;
+pub mod invitation;
 pub mod iq;
 pub mod message;
 pub mod origin;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{StoreError, Table};
-use crate::auth::{AccountRows, ITERATIONS};
+use crate::auth::{AccountRows, ITERATIONS, TOKEN};
 use crate::base::AccountId;
 use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
 use crate::im::archive::{PREFERENCES, TALLY};
 use crate::im::credentials::{ACCOUNT, PURGE, REGISTRATION, TOMBSTONE};
+use crate::im::invitation::{INVITATION, RESERVATION};
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
@@ -22,6 +23,7 @@ pub const TABLES: &[&Table] = &[
     &ARCHIVE,
     &INDEX,
     &INDEXED,
+    &INVITATION,
     &ITERATIONS,
     &NUMBERS,
     &ORIGIN,
@@ -30,10 +32,12 @@ pub const TABLES: &[&Table] = &[
     &PREFERENCES,
     &PURGE,
     &REGISTRATION,
+    &RESERVATION,
     &REQUEST,
     &RETENTION,
     &ROSTER,
     &TALLY,
+    &TOKEN,
     &TOMBSTONE,
 ];
 

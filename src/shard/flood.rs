@@ -6,7 +6,7 @@ use crate::actor::rows::{Fence, RowKey, Write};
 use crate::actor::{Answer, Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, limits};
 use crate::engine::archive::{WITH_MESSAGES, Waiting, waiting};
-use crate::im::flood::{Flood, Senders};
+use crate::im::flood::Flood;
 use crate::im::pending;
 use crate::jid::Jid;
 

@@ -62,8 +62,8 @@ pub struct Shard {
     pub(super) marked: u64,
     pub(super) load: Load,
     pub(super) ended: Ended,
-    /// Streams whose login waits for room, in the order in which they came.
-    pub(super) waiting_logins: VecDeque<StreamKey>,
+    /// Streams whose login waits for room, in the order in which they came, and since when on the monotonic clock.
+    pub(super) waiting_logins: VecDeque<(StreamKey, u64)>,
     /// Sessions whose kept messages wait for room.
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.

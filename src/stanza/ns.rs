@@ -38,9 +38,19 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0012
 pub const LAST: &str = "jabber:iq:last";
-/// XEP-0077: In-Band Registration.
+/// XEP-0077
 pub const REGISTER: &str = "jabber:iq:register";
-/// Its stream feature.
+/// XEP-0480
+pub const SASL_UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";
+/// Its tasks for SCRAM.
+pub const SCRAM_UPGRADE: &str = "urn:xmpp:scram-upgrade:0";
+/// XEP-0484
+pub const FAST: &str = "urn:xmpp:fast:0";
+/// XEP-0445's stream feature.
+pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// XEP-0379
+pub const PARS: &str = "urn:xmpp:pars:0";
+/// XEP-0077's stream feature.
 pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// XEP-0030
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";

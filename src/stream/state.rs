@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
-use crate::base::{ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId};
+use crate::base::{AccountId, ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId};
 use crate::config::{Config, HostConfig, Listener};
 use crate::jid::Jid;
 use crate::stanza::{
@@ -19,7 +19,7 @@ use super::login::{EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
-use super::register::Registering;
+use super::register::{Newcomer, Registering};
 use super::sasl_profile::{LoginFailure, Sasl, other_traffic};
 use super::tls::TlsFacts;
 
@@ -84,9 +84,8 @@ pub struct StreamState {
     pub(super) said_from: Option<Jid>,
     pub(super) rate: Rate,
     pub(super) sasl_attempts: u8,
-    /// Attempts to register an account (XEP-0077), and whether one was made.
-    pub(super) registrations: u8,
-    pub(super) has_registered: bool,
+    /// What is remembered of who tried to register an account (XEP-0077).
+    pub(super) newcomer: Option<Box<Newcomer>>,
     /// Our header of this incarnation of the stream is out.
     pub(super) header_sent: bool,
 }
@@ -153,6 +152,11 @@ pub enum Event {
     Ended,
     /// Something happened that an auditor reads of.
     Audit(AuditEvent),
+    /// An account was made, and perhaps its inviter has to be told ([`crate::im::outgoing`]).
+    Registered {
+        account: AuditEvent,
+        tells: Option<AccountId>,
+    },
 }
 
 impl StreamState {
@@ -194,8 +198,7 @@ impl StreamState {
             said_from: None,
             rate: Rate::new(now, &rate_limits(config)),
             sasl_attempts: 0,
-            registrations: 0,
-            has_registered: false,
+            newcomer: None,
             header_sent: false,
         }
     }
@@ -327,6 +330,7 @@ impl StreamState {
         self.session = Some(session);
         self.jid = Some(jid);
         self.login = None;
+        self.newcomer = None;
         self.said_from = None;
         self.tls = None;
     }

@@ -10,12 +10,13 @@ use parking_lot::Mutex;
 
 use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS, TOKEN};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
 use stonechat::engine::archive::{self, ARCHIVE, INDEX, INDEXED};
 use stonechat::im::archive::{PREFERENCES, TALLY};
 use stonechat::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key};
+use stonechat::im::invitation::{INVITATION, RESERVATION};
 use stonechat::im::origin::ORIGIN;
 use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
@@ -36,8 +37,11 @@ use stonechat::stream::{TlsFacts, TlsVersion};
 pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ITERATIONS,
+    &INVITATION,
     &PURGE,
     &REGISTRATION,
+    &RESERVATION,
+    &TOKEN,
     &TOMBSTONE,
     &PENDING,
     &ORIGIN,
