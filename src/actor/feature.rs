@@ -1,6 +1,7 @@
 //! A feature as a table of plain data, and the catalogue of those that are switched on.
 
 use super::turn::{Actor, Handler};
+use crate::stanza::Condition;
 
 /// Everything that is derived from a feature: what it answers, what it announces, what it implements.
 pub struct Feature<A: Actor> {
@@ -37,6 +38,21 @@ pub struct IqRoute<A: Actor> {
     pub ns: &'static str,
     pub name: &'static str,
     pub handler: Handler<A>,
+    /// Whom an account answers; a host answers everybody.
+    pub askers: Askers,
+    /// What everybody else hears, whether there is such an account or not (peers.md 7.5 row 39).
+    pub refusal: Condition,
+}
+
+/// Who may ask something of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Askers {
+    /// Its own sessions.
+    Owner,
+    /// And whoever is subscribed to its presence.
+    Subscribers,
+    /// Everybody.
+    Anyone,
 }
 
 /// `get` or `set`.
@@ -47,24 +63,34 @@ pub enum Verb {
 }
 
 impl<A: Actor> IqRoute<A> {
-    /// A `get`.
+    /// A `get`, for the owner of an account.
     pub const fn get(ns: &'static str, name: &'static str, handler: Handler<A>) -> IqRoute<A> {
         IqRoute {
             verb: Verb::Get,
             ns,
             name,
             handler,
+            askers: Askers::Owner,
+            refusal: Condition::ServiceUnavailable,
         }
     }
 
-    /// A `set`.
+    /// A `set`, for the owner of an account.
     pub const fn set(ns: &'static str, name: &'static str, handler: Handler<A>) -> IqRoute<A> {
         IqRoute {
             verb: Verb::Set,
-            ns,
-            name,
-            handler,
+            ..IqRoute::get(ns, name, handler)
         }
+    }
+
+    /// The same for these.
+    pub const fn open_to(self, askers: Askers) -> IqRoute<A> {
+        IqRoute { askers, ..self }
+    }
+
+    /// The same, with this answer for everybody else.
+    pub const fn refusing(self, refusal: Condition) -> IqRoute<A> {
+        IqRoute { refusal, ..self }
     }
 }
 

@@ -13,7 +13,7 @@ mod turn;
 
 pub use effects::{Delivery, Effects, Kept};
 pub use envelope::{Envelope, Origin, Tell};
-pub use feature::{Catalog, Feature, IqRoute, Spec, Verb};
+pub use feature::{Askers, Catalog, Feature, IqRoute, Spec, Verb};
 pub use stage::{Draft, Stage};
 pub use ticket::{Answer, Ticket};
 pub use turn::{Actor, Aside, Handler, Loaded, Need, Outcome, Stop, Turn};

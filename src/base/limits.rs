@@ -136,6 +136,18 @@ pub const REQUEST_COUNT_LIMIT: u32 = 500;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
+pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
+/// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
+pub const PRIVATE_NAMESPACE_BYTES_MAX: usize = 1_023;
+/// Namespaces in one account's private XML: every client that a user ever tried has three.
+pub const PRIVATE_NAMESPACES_MAX: u32 = 100;
+/// Bytes of one account's private XML: hundreds of bookmarks and notes.
+pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
+/// Most that an operator may allow, and most that is read at once: a change looks at all of it.
+pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
+pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
 /// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
 /// run ahead of the clock after a crash, and about as often one more row is written.
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
@@ -278,6 +290,8 @@ pub const AUDIT_STOP_MS: u64 = 5_000;
 pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
+const _: () = assert!(PRIVATE_BYTES_MAX <= PRIVATE_READ_BYTES_MAX as u64);
+const _: () = assert!(VCARD_BYTES_MAX <= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
 const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, HostArchive, Listener, Log, Roster, Server, Sm, Store, Tls,
+    Audit, Auth, C2s, Delivery, File, HostArchive, HostVcard, Listener, Log, Profile, Roster,
+    Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -20,6 +21,7 @@ pub struct Config {
     pub sm: Sm,
     pub delivery: Delivery,
     pub roster: Roster,
+    pub profile: Profile,
     pub auth: Auth,
     pub tls: Tls,
     pub store: Store,
@@ -49,6 +51,8 @@ pub struct HostConfig {
     pub scram_iterations: u32,
     /// What is archived, and how long and how much of it is kept.
     pub archive: HostArchive,
+    /// What it says of itself.
+    pub vcard: HostVcard,
 }
 
 /// Which digest a SCRAM mechanism stands on.

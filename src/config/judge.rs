@@ -71,6 +71,7 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             anonymous: host.auth.anonymous,
             scram: ScramHash::ALL,
             archive: host.archive.clone(),
+            vcard: host.vcard.clone(),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
             } else {
@@ -222,6 +223,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         file.roster.requests <= limits::REQUEST_COUNT_LIMIT,
         "roster.requests",
         "must be at most 500",
+    );
+    sink.require(
+        file.profile.private_size.as_bytes() <= limits::PRIVATE_READ_BYTES_MAX as u64,
+        "profile.private_size",
+        "must be at most \"1 MiB\"",
     );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 

@@ -28,17 +28,19 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 14] {
+pub fn sections() -> [Section; 16] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
         Section::of::<file::HostAuth>("host.auth"),
         Section::of::<file::HostArchive>("host.archive"),
+        Section::of::<file::HostVcard>("host.vcard"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
         Section::of::<file::Delivery>("delivery"),
         Section::of::<file::Roster>("roster"),
+        Section::of::<file::Profile>("profile"),
         Section::of::<file::Auth>("auth"),
         Section::of::<file::Tls>("tls"),
         Section::of::<file::Store>("store"),
@@ -80,6 +82,7 @@ pub fn reference(features: &[&str]) -> String {
             "host.archive" => {
                 section.print("[host.archive]", &defaults.host[0].archive, &mut out);
             }
+            "host.vcard" => section.print("[host.vcard]", &defaults.host[0].vcard, &mut out),
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {
                 let values = toml::Table::try_from(&defaults)

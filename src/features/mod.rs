@@ -8,10 +8,12 @@ mod legacy_session;
 pub mod mam;
 mod offline;
 mod ping;
+pub mod private_storage;
 mod roster;
 mod stream_limits;
 mod stream_management;
 mod time;
+pub mod vcard;
 mod version;
 
 use crate::actor::Feature;
@@ -26,6 +28,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &version::VERSION,
     &time::TIME,
     &last_activity::LAST_ACTIVITY,
+    &vcard::VCARD,
+    &private_storage::PRIVATE_STORAGE,
     &carbons::CARBONS,
     &offline::OFFLINE,
     &mam::MAM,

@@ -298,6 +298,17 @@ pub fn identify_unless_anonymous(turn: &mut Turn<'_, Account>) -> Result<(), Sto
     Ok(())
 }
 
+/// [`identify`] for what belongs to an account and stays when its sessions are over: who is nobody has nothing.
+///
+/// # Errors
+/// As [`identify`], and `service-unavailable` where the account is anonymous.
+pub fn owner(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
+    match turn.actor.anonymous {
+        true => Err(Stop::Reject(unavailable())),
+        false => identify(turn),
+    }
+}
+
 /// What everybody hears who may not know whether there is somebody.
 pub fn unavailable() -> StanzaError {
     StanzaError::new(Condition::ServiceUnavailable, "")

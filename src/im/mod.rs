@@ -8,6 +8,7 @@ pub mod classify;
 pub mod credentials;
 pub mod flood;
 pub mod iq;
+pub mod last;
 pub mod message;
 pub mod origin;
 pub mod outgoing;

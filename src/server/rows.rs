@@ -7,8 +7,11 @@ use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Table, Write};
 use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
 use crate::engine::archive::{ARCHIVE, INDEX};
+use crate::features::private_storage::PRIVATE;
+use crate::features::vcard::VCARD_TABLE;
 use crate::im::archive::{PREFERENCES, TALLY};
 use crate::im::credentials::{ACCOUNT, PURGE, TOMBSTONE, purge_key};
+use crate::im::last::LAST;
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
@@ -23,16 +26,19 @@ pub const TABLES: &[&Table] = &[
     &ARCHIVE,
     &INDEX,
     &ITERATIONS,
+    &LAST,
     &NUMBERS,
     &ORIGIN,
     &OUTGOING,
     &PENDING,
     &PREFERENCES,
+    &PRIVATE,
     &PURGE,
     &REQUEST,
     &ROSTER,
     &TALLY,
     &TOMBSTONE,
+    &VCARD_TABLE,
 ];
 
 /// The number above which the rows of this process begin. Waits for the disk.

@@ -38,6 +38,10 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0012
 pub const LAST: &str = "jabber:iq:last";
+/// XEP-0049
+pub const PRIVATE: &str = "jabber:iq:private";
+/// XEP-0054
+pub const VCARD: &str = "vcard-temp";
 /// XEP-0030
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030

@@ -4,13 +4,14 @@ use crate::actor::rows::Write;
 use crate::actor::{Outcome, Stop, Turn};
 use crate::base::limits;
 use crate::config::{ArchiveDefault, HostConfig};
+use crate::im::account::owner;
 use crate::im::archive::{self, PREFERENCES, Policy, Preferences, with_archive};
 use crate::im::{Account, Change};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Iq, StanzaError, ns};
 use crate::xml::{Element, Writer};
 
-use super::search::{answer, owner};
+use super::search::answer;
 
 /// What holds for who chose nothing.
 pub(super) fn default_of(host: &HostConfig) -> Policy {
