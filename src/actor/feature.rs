@@ -1,6 +1,7 @@
 //! A feature as a table of plain data, and the catalogue of those that are switched on.
 
-use super::turn::{Actor, Handler};
+use super::command::Command;
+use super::turn::{Actor, Handler, Stop, Turn};
 use crate::stanza::Condition;
 
 /// Everything that is derived from a feature: what it answers, what it announces, what it implements.
@@ -16,7 +17,14 @@ pub struct Feature<A: Actor> {
     pub host: &'static [IqRoute<A>],
     /// Requests to an account.
     pub account: &'static [IqRoute<A>],
+    /// What people may tell it to do.
+    pub commands: &'static [Command<A>],
+    /// What an account has of it, as the children that XEP-0227 wants in `<user/>`, in normal form.
+    pub portable: Option<Portable<A>>,
 }
+
+/// See [`Feature::portable`]; a name of its own because clippy finds the type too complex for a field.
+pub type Portable<A> = fn(&mut Turn<'_, A>) -> Result<String, Stop>;
 
 /// A specification and the version that was implemented: the thing to diff against when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +127,16 @@ impl<A: Actor> Catalog<A> {
     /// In the order of the table.
     pub fn features(&self) -> impl Iterator<Item = &'static Feature<A>> + '_ {
         self.features.iter().copied()
+    }
+
+    /// The commands of all features, in their order.
+    pub fn commands(&self) -> impl Iterator<Item = &'static Command<A>> + '_ {
+        self.features().flat_map(|feature| feature.commands)
+    }
+
+    /// The command of this node.
+    pub fn command(&self, node: &str) -> Option<&'static Command<A>> {
+        self.commands().find(|command| command.node == node)
     }
 
     /// What answers a request to the host.

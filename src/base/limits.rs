@@ -204,6 +204,17 @@ pub const ARCHIVE_MESSAGES_MAX: u32 = 200_000;
 /// How long archived messages are kept.
 pub const ARCHIVE_RETENTION_MS: u64 = 365 * 24 * 3_600_000;
 
+// ---- Commands (XEP-0050) ----
+
+/// Commands of one account that were begun and not ended; beyond it the one used longest ago is over.
+pub const COMMAND_SESSIONS_MAX: usize = 4;
+/// How long a command waits for its user's next answer.
+pub const COMMAND_SESSION_MS: u64 = 600_000;
+/// Bytes of one page of answers: a list of a thousand addresses.
+pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one export of an account's data: the largest roster, or the rest.
+pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
+
 // ---- Forms ----
 
 /// Fields of one submitted form: the room configuration form, the largest known, has about 40.

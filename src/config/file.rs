@@ -90,6 +90,8 @@ pub struct Host {
     pub archive: HostArchive,
     /// See [`HostVcard`].
     pub vcard: HostVcard,
+    /// See [`HostContact`].
+    pub contact: HostContact,
 }
 
 /// How users of this host prove who they are. SCRAM is always offered.
@@ -109,6 +111,50 @@ pub struct HostAuth {
     /// PBKDF2 iterations of this host's SCRAM keys; 0 is `auth.scram_iterations`.
     /// reload: live
     pub scram_iterations: u32,
+}
+
+/// Addresses under which the people behind this host can be reached (XEP-0157), as URIs: "mailto:", "xmpp:", "https:".
+#[derive(
+    Clone, Debug, Default, Deserialize, Documented, DocumentedFields, Eq, PartialEq, Serialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostContact {
+    /// For reports of abuse.
+    /// reload: live
+    pub abuse: Vec<String>,
+    /// Of the administrators.
+    /// reload: live
+    pub admin: Vec<String>,
+    /// For feedback.
+    /// reload: live
+    pub feedback: Vec<String>,
+    /// For sales.
+    /// reload: live
+    pub sales: Vec<String>,
+    /// For security concerns.
+    /// reload: live
+    pub security: Vec<String>,
+    /// Where the service's status is told.
+    /// reload: live
+    pub status: Vec<String>,
+    /// For users who need help.
+    /// reload: live
+    pub support: Vec<String>,
+}
+
+impl HostContact {
+    /// The addresses by the names of XEP-0157 section 7.1.
+    pub fn fields(&self) -> [(&'static str, &[String]); 7] {
+        [
+            ("abuse-addresses", &self.abuse),
+            ("admin-addresses", &self.admin),
+            ("feedback-addresses", &self.feedback),
+            ("sales-addresses", &self.sales),
+            ("security-addresses", &self.security),
+            ("status-addresses", &self.status),
+            ("support-addresses", &self.support),
+        ]
+    }
 }
 
 /// The host's own vCard (XEP-0054): who runs it. What is empty is left out; if all is, there is none.
@@ -494,6 +540,7 @@ impl Default for Host {
             auth: HostAuth::default(),
             archive: HostArchive::default(),
             vcard: HostVcard::default(),
+            contact: HostContact::default(),
         }
     }
 }

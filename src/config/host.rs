@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, HostArchive, HostVcard, Listener, Log, Profile, Roster,
-    Server, Sm, Store, Tls,
+    Audit, Auth, C2s, Delivery, File, HostArchive, HostContact, HostVcard, Listener, Log, Profile,
+    Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -53,6 +53,8 @@ pub struct HostConfig {
     pub archive: HostArchive,
     /// What it says of itself.
     pub vcard: HostVcard,
+    /// How to reach those who run it.
+    pub contact: HostContact,
 }
 
 /// Which digest a SCRAM mechanism stands on.

@@ -28,13 +28,14 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 16] {
+pub fn sections() -> [Section; 17] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
         Section::of::<file::HostAuth>("host.auth"),
         Section::of::<file::HostArchive>("host.archive"),
         Section::of::<file::HostVcard>("host.vcard"),
+        Section::of::<file::HostContact>("host.contact"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
@@ -83,6 +84,9 @@ pub fn reference(features: &[&str]) -> String {
                 section.print("[host.archive]", &defaults.host[0].archive, &mut out);
             }
             "host.vcard" => section.print("[host.vcard]", &defaults.host[0].vcard, &mut out),
+            "host.contact" => {
+                section.print("[host.contact]", &defaults.host[0].contact, &mut out);
+            }
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {
                 let values = toml::Table::try_from(&defaults)

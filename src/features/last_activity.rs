@@ -8,7 +8,7 @@
 
 use super::NONE;
 use crate::actor::{Askers, Feature, IqRoute, Outcome, Spec, Stop, Turn};
-use crate::im::{Account, last as kept, presence};
+use crate::im::{Account, iq, last as kept, presence};
 use crate::stanza::{Condition, Iq, Payload, StanzaError, ns};
 use crate::xml::Writer;
 
@@ -33,7 +33,7 @@ pub const LAST_ACTIVITY: Feature<Account> = Feature {
 /// The monotonic clock of the shell begins with the process.
 fn uptime(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let payload = query(turn.now.mono_ms / 1_000, "");
-    turn.out.send(iq.result(payload));
+    iq::answer(turn, iq, payload);
     Ok(())
 }
 
@@ -44,7 +44,7 @@ fn last(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     // and says that they are not available is not there for others: that is the policy.
     let own = presence::is_own(turn.actor, iq.header().from.as_ref());
     if own || turn.actor.available().next().is_some() {
-        turn.out.send(iq.result(query(0, "")));
+        iq::answer(turn, iq, query(0, ""));
         return Ok(());
     }
     let Some(last) = kept::load(turn)? else {
@@ -54,7 +54,7 @@ fn last(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         )));
     };
     let seconds = turn.now.wall_ms.saturating_sub(last.wall_ms) / 1_000;
-    turn.out.send(iq.result(query(seconds, &last.status)));
+    iq::answer(turn, iq, query(seconds, &last.status));
     Ok(())
 }
 

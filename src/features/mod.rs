@@ -2,11 +2,14 @@
 //! all. No feature names another; what two of them share moves down to `engine/`.
 
 pub mod carbons;
-mod disco;
+mod commands;
+pub mod disco;
+mod export;
 mod last_activity;
 mod legacy_session;
 pub mod mam;
 mod offline;
+mod own_sessions;
 mod ping;
 pub mod private_storage;
 mod roster;
@@ -22,6 +25,10 @@ use crate::im::Account;
 /// Every feature, in the order in which disco announces them.
 pub const ALL: &[&Feature<Account>] = &[
     &disco::DISCO,
+    &disco::CAPS,
+    &commands::COMMANDS,
+    &own_sessions::OWN_SESSIONS,
+    &export::EXPORT,
     &roster::ROSTER,
     &legacy_session::SESSION,
     &ping::PING,
@@ -46,6 +53,8 @@ const NONE: Feature<Account> = Feature {
     account_disco: &[],
     host: &[],
     account: &[],
+    commands: &[],
+    portable: None,
 };
 
 /// Their names, for the switches in `[features]`.

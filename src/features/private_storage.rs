@@ -15,8 +15,8 @@ use super::NONE;
 use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Stop, Turn};
 use crate::base::{AccountId, limits};
-use crate::im::Account;
 use crate::im::account::owner;
+use crate::im::{Account, iq};
 use crate::stanza::{Condition, ErrorType, Iq, Payload, StanzaError, ns};
 use crate::xml::Element;
 
@@ -39,6 +39,7 @@ pub const PRIVATE_STORAGE: Feature<Account> = Feature {
         IqRoute::get(ns::PRIVATE, "query", get).refusing(Condition::Forbidden),
         IqRoute::set(ns::PRIVATE, "query", set).refusing(Condition::Forbidden),
     ],
+    portable: Some(portable),
     ..NONE
 };
 
@@ -59,7 +60,7 @@ fn get(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         None => wished.iter().map(emptied).collect(),
     };
     let xml = format!("<query xmlns='{}'>{found}</query>", ns::PRIVATE);
-    turn.out.send(iq.result(Payload::from_normal(&xml)));
+    iq::answer(turn, iq, Payload::from_normal(&xml));
     Ok(())
 }
 
@@ -92,8 +93,18 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             },
         });
     }
-    turn.out.send(iq.result(Payload::EMPTY));
+    iq::answer(turn, iq, Payload::EMPTY);
     Ok(())
+}
+
+fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
+    let account = owner(turn)?;
+    let (rows, _) = turn.load_range(&PRIVATE, &range(account))?;
+    let inside: String = rows.iter().filter_map(|row| decode(&row.value)).collect();
+    Ok(match inside.is_empty() {
+        true => String::new(),
+        false => format!("<query xmlns='{}'>{inside}</query>", ns::PRIVATE),
+    })
 }
 
 /// Refuses what would be too much together with what stays; what shrinks is always welcome.

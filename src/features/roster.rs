@@ -15,5 +15,6 @@ pub const ROSTER: Feature<Account> = Feature {
         // roster set is not authorized", whether there is such a roster or not.
         IqRoute::set(ns::ROSTER, "query", roster::set).refusing(Condition::Forbidden),
     ],
+    portable: Some(roster::portable),
     ..NONE
 };

@@ -42,6 +42,7 @@ pub const VCARD: Feature<Account> = Feature {
         // "the server MUST return a stanza error, which SHOULD be <forbidden/> or <not-allowed/>".
         IqRoute::set(ns::VCARD, "vCard", set).refusing(Condition::Forbidden),
     ],
+    portable: Some(portable),
     ..NONE
 };
 
@@ -56,8 +57,14 @@ fn get(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             false => unavailable(),
         }));
     };
-    turn.out.send(iq.result(Payload::from_normal(xml)));
+    iq::answer(turn, iq, Payload::from_normal(xml));
     Ok(())
+}
+
+fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
+    let account = owner(turn)?;
+    let stored = turn.load(&VCARD_TABLE, &key(account))?;
+    Ok(stored.and_then(decode).unwrap_or_default().to_owned())
 }
 
 fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
@@ -81,7 +88,7 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             value: [&[ROW_VERSION], vcard.raw().as_bytes()].concat().into(),
         },
     });
-    turn.out.send(iq.result(Payload::EMPTY));
+    iq::answer(turn, iq, Payload::EMPTY);
     Ok(())
 }
 
@@ -116,8 +123,7 @@ fn of_host(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     if is_empty {
         return Err(Stop::Reject(unavailable()));
     }
-    turn.out
-        .send(iq.result(Payload::from_normal(&writer.finish())));
+    iq::answer(turn, iq, Payload::from_normal(&writer.finish()));
     Ok(())
 }
 

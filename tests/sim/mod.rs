@@ -10,17 +10,11 @@ use parking_lot::Mutex;
 
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::engine::archive::{self, ARCHIVE, INDEX};
-use stonechat::im::archive::{PREFERENCES, TALLY};
-use stonechat::im::credentials::{ACCOUNT, AccountRow, TOMBSTONE, name_key};
-use stonechat::im::origin::ORIGIN;
-use stonechat::im::outgoing::OUTGOING;
-use stonechat::im::pending::PENDING;
-use stonechat::im::roster::ROSTER;
-use stonechat::im::subscription::REQUEST;
+use stonechat::engine::archive::{self, ARCHIVE};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, name_key};
 use stonechat::jid::Jid;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
@@ -30,22 +24,8 @@ use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
-/// Every table that the core writes.
-pub const TABLES: &[&Table] = &[
-    &ACCOUNT,
-    &ITERATIONS,
-    &TOMBSTONE,
-    &PENDING,
-    &ORIGIN,
-    &NUMBERS,
-    &ARCHIVE,
-    &INDEX,
-    &PREFERENCES,
-    &TALLY,
-    &OUTGOING,
-    &ROSTER,
-    &REQUEST,
-];
+/// Every table of the server.
+pub use stonechat::server::rows::TABLES;
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

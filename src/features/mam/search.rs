@@ -28,8 +28,9 @@ pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let aside = turn.aside()?;
     let query = Query::read(&iq.child(), known(turn))?;
     let reach = match aside.progress {
-        Progress::Begun => archive::begin(&query, oldest(turn)),
         Progress::Archive(reach) => (**reach).clone(),
+        // Nothing else makes progress of a query.
+        _ => archive::begin(&query, oldest(turn)),
     };
     match archive::step(turn, account, &query, &reach, aside.room)? {
         Found::Some(page, next) => {
