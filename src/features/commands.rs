@@ -78,8 +78,8 @@ fn execute(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             "There is no such command",
         )));
     };
-    let session = iq::requester(turn.actor, iq).map(|session| session.id);
-    let (true, Some(session)) = ((command.may_run)(turn), session) else {
+    let may_run = iq::asks_own_host(turn, iq) && (command.may_run)(turn);
+    let (true, Some(session)) = (may_run, turn.asker) else {
         return Err(Stop::Reject(
             StanzaError::new(Condition::Forbidden, "You may not run this command")
                 .of_type(ErrorType::Cancel),

@@ -93,7 +93,7 @@ fn host_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::COMMANDS].into_iter(),
         ),
         Some(node) => match turn.catalog.command(node) {
-            Some(command) => command_info(turn, command)?,
+            Some(command) => command_info(turn, iq, command)?,
             None => {
                 let info = whole();
                 let own = format!("{CAPS_NODE}#{}", info.verification());
@@ -110,8 +110,12 @@ fn host_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 }
 
 /// XEP-0050 section 2.2: "A responder MUST at least provide <identity category='automation' type='command-node'/>".
-fn command_info(turn: &Turn<'_, Account>, command: &Command<Account>) -> Result<Info, Stop> {
-    if !(command.may_run)(turn) {
+fn command_info(
+    turn: &Turn<'_, Account>,
+    iq: Iq<'_>,
+    command: &Command<Account>,
+) -> Result<Info, Stop> {
+    if !iq::asks_own_host(turn, iq) || !(command.may_run)(turn) {
         // "If the command is not available to the requester, the responder SHOULD respond with a 403 "Forbidden"".
         return Err(Stop::Reject(
             StanzaError::new(Condition::Forbidden, "").of_type(ErrorType::Cancel),
@@ -127,13 +131,13 @@ fn host_items(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     match node.as_deref() {
         None => {}
         Some(ns::COMMANDS) => {
-            // "Responders MUST report their own command nodes only": whichever of our domains was asked.
-            let host = &iq::asked_host(turn, iq).name;
             let commands = turn.catalog.commands();
+            let commands = commands.filter(|_| iq::asks_own_host(turn, iq));
             for command in commands.filter(|command| (command.may_run)(turn)) {
+                // "Responders MUST report their own command nodes only".
                 writer
                     .open("item", None)
-                    .attribute("jid", host)
+                    .attribute("jid", &turn.host.name)
                     .attribute("node", command.node)
                     .attribute("name", command.name)
                     .close();

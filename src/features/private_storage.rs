@@ -9,7 +9,7 @@
 //! | 2.3 reserved namespaces | not refused: "such behavior is OPTIONAL", and some clients keep things there |
 //! | 3 errors | `elements`; "bad format" is no condition of RFC 6120, so it is `not-acceptable`, too |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::NONE;
 use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
@@ -67,15 +67,19 @@ fn get(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     // "an IQ set or result MAY contain multiple elements qualified by the same namespace".
     let mut wished: BTreeMap<&str, String> = BTreeMap::new();
+    let mut filled: BTreeSet<&str> = BTreeSet::new();
     for element in elements(iq)? {
         if element.ns().len() > limits::PRIVATE_NAMESPACE_BYTES_MAX {
             return Err(refused(Condition::NotAcceptable, "A namespace is too long"));
         }
         let xml = wished.entry(element.ns()).or_default();
+        xml.push_str(element.raw());
         if element.raw() != emptied(&element) {
-            xml.push_str(element.raw());
+            filled.insert(element.ns());
         }
     }
+    let emptied = wished.iter_mut().filter(|(ns, _)| !filled.contains(*ns));
+    emptied.for_each(|(_, xml)| xml.clear());
     let account = owner(turn)?;
     let (rows, _) = turn.load_range(&PRIVATE, &range(account))?;
     check_quota(turn, rows, &wished)?;

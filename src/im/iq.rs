@@ -130,6 +130,11 @@ pub fn asked_host<'a>(turn: &Turn<'a, Account>, iq: Iq<'_>) -> &'a HostConfig {
         .map_or(turn.host, |host| host)
 }
 
+/// Whether a request is for the domain to which the account belongs: others that are served here know nothing of it.
+pub fn asks_own_host(turn: &Turn<'_, Account>, iq: Iq<'_>) -> bool {
+    asked_host(turn, iq).name == turn.host.name
+}
+
 /// The session that asks, if it is one of the account's own.
 pub fn requester<'a>(account: &'a Account, iq: Iq<'_>) -> Option<&'a Session> {
     let from = iq.header().from.as_ref();
