@@ -283,12 +283,11 @@ fn check(turn: &mut Turn<'_, Account>, field: &Field<Account>, form: &Submission
             Necessity::Optional => Ok(()),
         };
     }
+    let is_address = |value: &String| Jid::parse(value.trim()).is_ok();
     match field.type_ {
         FieldType::Boolean => drop(form.boolean(field.var).map_err(bad_payload)?),
-        FieldType::JidMulti | FieldType::JidSingle => {
-            if values.iter().any(|value| Jid::parse(value.trim()).is_err()) {
-                return Err(refused(BAD_PAYLOAD, "A field holds no address"));
-            }
+        FieldType::JidMulti | FieldType::JidSingle if !values.iter().all(is_address) => {
+            return Err(refused(BAD_PAYLOAD, "A field holds no address"));
         }
         FieldType::ListMulti | FieldType::ListSingle => {
             let choices = (field.choices)(turn)?;
