@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, HostArchive, HostContact, HostVcard, Listener, Log, Profile,
-    Roster, Server, Sm, Store, Tls,
+    Audit, Auth, C2s, Delivery, File, HostArchive, HostContact, HostRegistration, HostVcard,
+    Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -55,6 +55,8 @@ pub struct HostConfig {
     pub vcard: HostVcard,
     /// How to reach those who run it.
     pub contact: HostContact,
+    /// Who may make an account; reserved names are prepared.
+    pub registration: HostRegistration,
 }
 
 /// Which digest a SCRAM mechanism stands on.

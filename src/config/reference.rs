@@ -28,7 +28,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 17] {
+pub fn sections() -> [Section; 18] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -36,6 +36,7 @@ pub fn sections() -> [Section; 17] {
         Section::of::<file::HostArchive>("host.archive"),
         Section::of::<file::HostVcard>("host.vcard"),
         Section::of::<file::HostContact>("host.contact"),
+        Section::of::<file::HostRegistration>("host.registration"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
@@ -86,6 +87,13 @@ pub fn reference(features: &[&str]) -> String {
             "host.vcard" => section.print("[host.vcard]", &defaults.host[0].vcard, &mut out),
             "host.contact" => {
                 section.print("[host.contact]", &defaults.host[0].contact, &mut out);
+            }
+            "host.registration" => {
+                section.print(
+                    "[host.registration]",
+                    &defaults.host[0].registration,
+                    &mut out,
+                );
             }
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {

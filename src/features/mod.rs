@@ -12,6 +12,7 @@ mod offline;
 mod own_sessions;
 mod ping;
 pub mod private_storage;
+mod register;
 mod roster;
 mod stream_limits;
 mod stream_management;
@@ -30,6 +31,7 @@ pub const ALL: &[&Feature<Account>] = &[
     &own_sessions::OWN_SESSIONS,
     &export::EXPORT,
     &roster::ROSTER,
+    &register::REGISTER,
     &legacy_session::SESSION,
     &ping::PING,
     &version::VERSION,

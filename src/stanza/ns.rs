@@ -50,6 +50,10 @@ pub const PORTABLE: &str = "urn:xmpp:pie:0";
 pub const PRIVATE: &str = "jabber:iq:private";
 /// XEP-0054
 pub const VCARD: &str = "vcard-temp";
+/// XEP-0077: In-Band Registration.
+pub const REGISTER: &str = "jabber:iq:register";
+/// Its stream feature.
+pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// XEP-0030
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030
