@@ -1,6 +1,7 @@
 //! One XEP, one file. A feature is a table of plain data; this list is the only place that knows them
 //! all. No feature names another; what two of them share moves down to `engine/`.
 
+mod account_commands;
 pub mod carbons;
 mod commands;
 pub mod disco;
@@ -29,6 +30,7 @@ pub const ALL: &[&Feature<Account>] = &[
     &disco::CAPS,
     &commands::COMMANDS,
     &own_sessions::OWN_SESSIONS,
+    &account_commands::ACCOUNT_COMMANDS,
     &export::EXPORT,
     &roster::ROSTER,
     &register::REGISTER,

@@ -13,6 +13,7 @@ pub mod last;
 pub mod message;
 pub mod origin;
 pub mod outgoing;
+pub mod own;
 pub mod pending;
 pub mod presence;
 pub mod roster;
