@@ -30,6 +30,8 @@ pub struct File {
     pub delivery: Delivery,
     /// See [`Roster`].
     pub roster: Roster,
+    /// See [`Blocking`].
+    pub blocking: Blocking,
     /// See [`Auth`].
     pub auth: Auth,
     /// See [`Tls`].
@@ -311,6 +313,19 @@ pub struct Roster {
     pub requests: u32,
 }
 
+/// Who keeps others away (XEP-0191), and tells you why (XEP-0377).
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blocking {
+    /// Addresses in one blocklist, at most 10000; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub items: u32,
+    /// Address to which reports of spam and abuse go as messages; they are in the audit file in any case. If it is not
+    /// on this server, only those go whose writers agreed that others read them. If empty, none go.
+    /// reload: live
+    pub report_to: String,
+}
+
 /// Which messages are written to disk before they are acknowledged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -420,6 +435,7 @@ impl Default for File {
             sm: Sm::default(),
             delivery: Delivery::default(),
             roster: Roster::default(),
+            blocking: Blocking::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             store: Store::default(),
@@ -537,6 +553,15 @@ impl Default for Roster {
             items: limits::ROSTER_ITEMS_MAX,
             size: Size::from_bytes(limits::ROSTER_BYTES_MAX),
             requests: limits::REQUEST_COUNT_MAX,
+        }
+    }
+}
+
+impl Default for Blocking {
+    fn default() -> Blocking {
+        Blocking {
+            items: limits::BLOCKLIST_ITEMS_MAX,
+            report_to: String::new(),
         }
     }
 }

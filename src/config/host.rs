@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, HostArchive, Listener, Log, Roster, Server, Sm, Store, Tls,
+    Audit, Auth, Blocking, C2s, Delivery, File, HostArchive, Listener, Log, Roster, Server, Sm,
+    Store, Tls,
 };
 use super::place::Places;
 
@@ -20,6 +21,7 @@ pub struct Config {
     pub sm: Sm,
     pub delivery: Delivery,
     pub roster: Roster,
+    pub blocking: Blocking,
     pub auth: Auth,
     pub tls: Tls,
     pub store: Store,

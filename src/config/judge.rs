@@ -9,7 +9,7 @@ use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
 use super::units::Size;
 use crate::base::limits;
-use crate::jid::prepare_domainpart;
+use crate::jid::{Jid, prepare_domainpart};
 
 /// The hosts that are right, prepared.
 pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfig>> {
@@ -222,6 +222,17 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         file.roster.requests <= limits::REQUEST_COUNT_LIMIT,
         "roster.requests",
         "must be at most 500",
+    );
+    sink.require(
+        file.blocking.items <= limits::BLOCKLIST_ITEMS_LIMIT,
+        "blocking.items",
+        "must be at most 10000",
+    );
+    let report_to = &file.blocking.report_to;
+    sink.require(
+        report_to.is_empty() || Jid::parse(report_to).is_ok(),
+        "blocking.report_to",
+        "is no address",
     );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 

@@ -28,7 +28,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 14] {
+pub fn sections() -> [Section; 15] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -39,6 +39,7 @@ pub fn sections() -> [Section; 14] {
         Section::of::<file::Sm>("sm"),
         Section::of::<file::Delivery>("delivery"),
         Section::of::<file::Roster>("roster"),
+        Section::of::<file::Blocking>("blocking"),
         Section::of::<file::Auth>("auth"),
         Section::of::<file::Tls>("tls"),
         Section::of::<file::Store>("store"),

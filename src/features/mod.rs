@@ -1,6 +1,7 @@
 //! One XEP, one file. A feature is a table of plain data; this list is the only place that knows them
 //! all. No feature names another; what two of them share moves down to `engine/`.
 
+mod blocking;
 pub mod carbons;
 mod disco;
 mod last_activity;
@@ -26,6 +27,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &version::VERSION,
     &time::TIME,
     &last_activity::LAST_ACTIVITY,
+    &blocking::BLOCKING,
+    &blocking::REPORTING,
     &carbons::CARBONS,
     &offline::OFFLINE,
     &mam::MAM,

@@ -9,6 +9,7 @@ use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
 use super::archive::{Archive, Preferences, Reach};
+use super::blocking::Blocklist;
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
 use super::roster::Roster;
@@ -33,9 +34,12 @@ pub struct Account {
     /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
     freshness: Freshness,
+    /// None also if it is empty, which it mostly is.
+    blocklist: Option<Arc<Blocklist>>,
+    blocklist_freshness: Freshness,
 }
 
-/// How what is held of the roster relates to what the store holds.
+/// How what is held of the roster or the blocklist relates to what the store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Freshness {
     /// Nobody asked yet.
@@ -99,6 +103,10 @@ pub enum Change {
     Preferences(Box<Preferences>),
     /// The roster was read or changed.
     Roster(Arc<Roster>),
+    /// The blocklist was read or changed.
+    Blocklist(Arc<Blocklist>),
+    /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
+    WatchesBlocklist { session: SessionId },
     /// The session is over.
     Ended(SessionId),
 }
@@ -131,6 +139,8 @@ impl Account {
             archive: None,
             roster: None,
             freshness: Freshness::Unread,
+            blocklist: None,
+            blocklist_freshness: Freshness::Unread,
         }
     }
 
@@ -170,6 +180,7 @@ impl Account {
         self.origins = None;
         self.archive = None;
         self.freshness = Freshness::Doubtful;
+        self.blocklist_freshness = Freshness::Doubtful;
     }
 
     /// The roster, if it was read and is what the store holds.
@@ -182,6 +193,22 @@ impl Account {
     /// its end.
     pub fn last_roster(&self) -> Option<&Roster> {
         self.roster.as_deref()
+    }
+
+    /// It is known to block nobody: all that most accounts' stanzas have to ask.
+    pub fn blocks_nobody(&self) -> bool {
+        self.blocklist_freshness == Freshness::Current && self.blocklist.is_none()
+    }
+
+    /// The blocklist, if it was read and is what the store holds.
+    pub fn blocklist(&self) -> Option<Arc<Blocklist>> {
+        let is_current = self.blocklist_freshness == Freshness::Current;
+        is_current.then(|| self.blocklist.clone().unwrap_or_default())
+    }
+
+    /// The blocklist as it was when it was last known, if there was anybody on it.
+    pub fn last_blocklist(&self) -> Option<&Blocklist> {
+        self.blocklist.as_deref()
     }
 
     /// Applies one change.
@@ -259,6 +286,15 @@ impl Account {
             Change::Roster(roster) => {
                 self.roster = Some(roster).filter(|roster| **roster != Roster::default());
                 self.freshness = Freshness::Current;
+            }
+            Change::Blocklist(list) => {
+                self.blocklist = Some(list).filter(|list| !list.is_empty());
+                self.blocklist_freshness = Freshness::Current;
+            }
+            Change::WatchesBlocklist { session } => {
+                if let Some(session) = self.session_mut(session) {
+                    session.watches_blocklist = true;
+                }
             }
             Change::Ended(id) => self.sessions.retain(|session| session.id != id),
             // The engine's: it holds the cursor, and reads what is trimmed.

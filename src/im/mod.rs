@@ -4,6 +4,7 @@
 pub mod account;
 pub mod acks;
 pub mod archive;
+pub mod blocking;
 pub mod classify;
 pub mod credentials;
 pub mod flood;

@@ -27,6 +27,8 @@ pub struct Session {
     pub carbons: bool,
     /// It asked for the roster and wants roster pushes (RFC 6121 section 2.2).
     pub interested: bool,
+    /// It asked for the blocklist and wants pushes of its changes (XEP-0191).
+    pub watches_blocklist: bool,
     /// Bare and full JIDs that got directed presence (RFC 6121 section 4.6) and are owed `unavailable`.
     pub directed: BTreeSet<Jid>,
     /// XEP-0198, once enabled.
@@ -59,6 +61,7 @@ impl Session {
             priority: 0,
             carbons: false,
             interested: false,
+            watches_blocklist: false,
             directed: BTreeSet::new(),
             acks: None,
             flood: None,

@@ -8,6 +8,7 @@ use crate::auth::{AccountRows, ITERATIONS};
 use crate::base::{AccountId, limits};
 use crate::engine::archive::{ARCHIVE, INDEX};
 use crate::im::archive::{PREFERENCES, TALLY};
+use crate::im::blocking::BLOCKLIST;
 use crate::im::credentials::{ACCOUNT, PURGE, TOMBSTONE, purge_key};
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
@@ -21,6 +22,7 @@ use crate::store::Store;
 pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ARCHIVE,
+    &BLOCKLIST,
     &INDEX,
     &ITERATIONS,
     &NUMBERS,

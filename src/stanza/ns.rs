@@ -42,6 +42,10 @@ pub const LAST: &str = "jabber:iq:last";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0191
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0377
+pub const REPORTING: &str = "urn:xmpp:reporting:1";
 /// RFC 6121 section 2
 pub const ROSTER: &str = "jabber:iq:roster";
 /// RFC 6121 section 2.6.1

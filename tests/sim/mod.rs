@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use stonechat::actor::audit::AuditEvent;
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
@@ -15,6 +16,7 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::engine::archive::{self, ARCHIVE, INDEX};
 use stonechat::im::archive::{PREFERENCES, TALLY};
+use stonechat::im::blocking::BLOCKLIST;
 use stonechat::im::credentials::{ACCOUNT, AccountRow, TOMBSTONE, name_key};
 use stonechat::im::origin::ORIGIN;
 use stonechat::im::outgoing::OUTGOING;
@@ -45,6 +47,7 @@ pub const TABLES: &[&Table] = &[
     &OUTGOING,
     &ROSTER,
     &REQUEST,
+    &BLOCKLIST,
 ];
 
 /// A connection of the world, as its client holds it.
@@ -73,6 +76,8 @@ pub struct World {
     pub sockets_are_slow: bool,
     /// A hash of everything that left the shards, by which two runs of one seed can be compared.
     pub trace: u64,
+    /// Records of who did what.
+    pub audit: Vec<AuditEvent>,
 }
 
 /// How much the world likes to be difficult.
@@ -221,6 +226,7 @@ impl World {
             disk_is_asleep: false,
             sockets_are_slow: false,
             trace: 0,
+            audit: Vec::new(),
         }
     }
 
@@ -798,7 +804,8 @@ impl World {
                     }
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
-                Output::Audit(_) | Output::Proved(_) => {}
+                Output::Audit(event) => self.audit.push(event),
+                Output::Proved(_) => {}
             }
         }
     }
