@@ -92,6 +92,13 @@ pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
+// ---- Client state (XEP-0352) ----
+
+/// Stanzas that may wait for an inactive client before they go out all the same: the newest presence of as many contacts.
+pub const CSI_HELD_COUNT_MAX: u32 = 500;
+/// Bytes of the same.
+pub const CSI_HELD_BYTES_MAX: u64 = 64 * 1024;
+
 // ---- Accounts ----
 
 /// Stanzas that an account's own clients may have waiting in its mailbox; beyond it they are not read.
@@ -294,6 +301,7 @@ pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
+const _: () = assert!(CSI_HELD_BYTES_MAX < OUTBOUND_SOFT_BYTES as u64);
 const _: () = assert!(BLOCKLIST_ITEMS_MAX <= BLOCKLIST_ITEMS_LIMIT);
 const _: () = assert!(BLOCKLIST_BYTES_MAX <= RANGE_BYTES_MAX);
 const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);

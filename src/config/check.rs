@@ -66,6 +66,7 @@ pub fn load(name: &str, text: &str, outside: &Outside<'_>) -> Result<Config, Vec
         listeners: file.listener.clone(),
         c2s: file.c2s.clone(),
         sm: file.sm.clone(),
+        csi: file.csi.clone(),
         delivery: file.delivery.clone(),
         roster: file.roster.clone(),
         blocking: file.blocking.clone(),

@@ -26,6 +26,8 @@ pub struct File {
     pub c2s: C2s,
     /// See [`Sm`].
     pub sm: Sm,
+    /// See [`Csi`].
+    pub csi: Csi,
     /// See [`Delivery`].
     pub delivery: Delivery,
     /// See [`Roster`].
@@ -281,6 +283,24 @@ pub struct Sm {
     pub ack_request_after: u32,
 }
 
+/// What waits for clients at which nobody looks (XEP-0352), until something comes that does not wait.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Csi {
+    /// Whether the presence of others waits; only the newest of each is sent.
+    /// reload: live
+    pub hold_presence: bool,
+    /// Whether chat states, receipts, chat markers and reactions wait.
+    /// reload: live
+    pub hold_messages: bool,
+    /// Stanzas that wait at most for one client; then they go out.
+    /// reload: live
+    pub held_count: u32,
+    /// Bytes of the same.
+    /// reload: live
+    pub held_size: Size,
+}
+
 /// Messages to accounts.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -433,6 +453,7 @@ impl Default for File {
             ],
             c2s: C2s::default(),
             sm: Sm::default(),
+            csi: Csi::default(),
             delivery: Delivery::default(),
             roster: Roster::default(),
             blocking: Blocking::default(),
@@ -533,6 +554,17 @@ impl Default for Sm {
             unacked_count: limits::UNACKED_COUNT_MAX as u32,
             unacked_size: Size::from_bytes(limits::UNACKED_BYTES_MAX as u64),
             ack_request_after: limits::ACK_REQUEST_AFTER,
+        }
+    }
+}
+
+impl Default for Csi {
+    fn default() -> Csi {
+        Csi {
+            hold_presence: true,
+            hold_messages: true,
+            held_count: limits::CSI_HELD_COUNT_MAX,
+            held_size: Size::from_bytes(limits::CSI_HELD_BYTES_MAX),
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, Blocking, C2s, Delivery, File, HostArchive, Listener, Log, Roster, Server, Sm,
-    Store, Tls,
+    Audit, Auth, Blocking, C2s, Csi, Delivery, File, HostArchive, Listener, Log, Roster, Server,
+    Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -19,6 +19,7 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub c2s: C2s,
     pub sm: Sm,
+    pub csi: Csi,
     pub delivery: Delivery,
     pub roster: Roster,
     pub blocking: Blocking,

@@ -130,7 +130,11 @@ pub(super) fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sin
 /// Relations between numbers: the same that `base/limits.rs` asserts of the defaults.
 pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'_>) {
     let File {
-        server, c2s, sm, ..
+        server,
+        c2s,
+        sm,
+        csi,
+        ..
     } = file;
     sink.require(
         server.workers <= limits::WORKERS_MAX,
@@ -194,6 +198,7 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
         ("c2s.sessions_per_account", c2s.sessions_per_account),
         ("sm.unacked_count", sm.unacked_count),
+        ("csi.held_count", csi.held_count),
         ("sm.ack_request_after", sm.ack_request_after),
     ] {
         sink.require(count > 0, path, "must be at least 1");
@@ -212,6 +217,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         fits_twice(c2s.element_size, sm.unacked_size),
         "sm.unacked_size",
         "must not be below twice c2s.element_size, or one stanza would fill a queue",
+    );
+    sink.require(
+        csi.held_size < c2s.outbound_soft,
+        "csi.held_size",
+        "must be below c2s.outbound_soft, or what waited would end its client's connection",
     );
     sink.require(
         file.roster.size.as_bytes() <= limits::ROSTER_READ_BYTES_MAX as u64,

@@ -14,7 +14,7 @@ mod reference;
 pub use check::{Outside, load};
 pub use difference::{Change, difference, live_part};
 pub use file::{
-    ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Delivery, File, Host,
+    ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Csi, Delivery, File, Host,
     HostArchive, HostAuth, Keep, Listener, ListenerKind, Log, ResourceConflict, Roster, Server, Sm,
     Store, Tls, TlsMode, TlsVersion, WhenFull,
 };

@@ -28,7 +28,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 15] {
+pub fn sections() -> [Section; 16] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -37,6 +37,7 @@ pub fn sections() -> [Section; 15] {
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
+        Section::of::<file::Csi>("csi"),
         Section::of::<file::Delivery>("delivery"),
         Section::of::<file::Roster>("roster"),
         Section::of::<file::Blocking>("blocking"),

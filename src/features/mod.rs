@@ -3,6 +3,7 @@
 
 mod blocking;
 pub mod carbons;
+mod client_state;
 mod disco;
 mod last_activity;
 mod legacy_session;
@@ -34,6 +35,7 @@ pub const ALL: &[&Feature<Account>] = &[
     &mam::MAM,
     &mam::FULLTEXT,
     &stream_management::STREAM_MANAGEMENT,
+    &client_state::CLIENT_STATE,
     &stream_limits::STREAM_LIMITS,
 ];
 

@@ -4,6 +4,7 @@
 mod aside;
 mod bounds;
 mod cell;
+mod client_state;
 mod control;
 mod deliver;
 mod drain;

@@ -144,6 +144,7 @@ impl Shard {
                     self.say(key, ack(handled));
                 }
             }
+            Event::ClientState(state) => self.client_state(now, key, state),
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
             Event::Goodbye => self.goodbye(now, key),
@@ -165,6 +166,7 @@ impl Shard {
         let Some(session) = cell.account.session_mut(at.session) else {
             return;
         };
+        let is_inactive = session.inactive.is_some();
         // RFC 6120 section 8.1.2.1: the server "MUST add a 'from' attribute" with the full JID.
         stanza.header.from = Some(session.jid.clone());
         let origin = session.acks.as_mut().map(|acks| Origin {
@@ -179,6 +181,9 @@ impl Shard {
             stanza.header.kind.name(),
             stanza.header.type_,
         );
+        if is_inactive {
+            self.release_held(now, at);
+        }
         match error {
             None => {
                 let mail = Mail::Outbound {

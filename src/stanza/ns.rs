@@ -22,6 +22,8 @@ pub const SM: &str = "urn:xmpp:sm:3";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0280
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0352
+pub const CSI: &str = "urn:xmpp:csi:0";
 /// XEP-0297
 pub const FORWARD: &str = "urn:xmpp:forward:0";
 /// XEP-0203

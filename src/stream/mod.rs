@@ -23,7 +23,7 @@ mod sasl_profile;
 mod state;
 mod tls;
 
-pub use login::{BindWish, EnableWish, Login, Profile, ResumeWish};
+pub use login::{BindWish, ClientState, EnableWish, Login, Profile, ResumeWish};
 pub use negotiate::failed;
 pub use outbound::{Item, Outbound};
 pub use state::{Context, Event, Phase, SessionRef, StreamState};

@@ -14,7 +14,7 @@ use crate::stanza::{
 };
 use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, XmlError, normalise};
 
-use super::login::{EnableWish, Login, ResumeWish};
+use super::login::{ClientState, EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
@@ -136,6 +136,8 @@ pub enum Event {
     Acknowledged(u32),
     /// XEP-0198 section 4: the client asks how many we have.
     AckRequested,
+    /// XEP-0352 section 4.2.
+    ClientState(ClientState),
     /// A stanza of the bound session.
     Stanza(Stanza),
     /// A stanza of the bound session that its sender shall hear an error about.

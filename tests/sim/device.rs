@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use roxmltree::{Document, Node};
 
-use crate::judge::{Claim, Judge, Question, account_of};
+use crate::judge::{Claim, Judge, Question, RECEIPT, account_of};
 use crate::play::framer::{Framer, Item};
 use crate::sim::{ConnId, World};
 
@@ -192,9 +192,12 @@ impl Device {
     /// Stanzas, which count.
     pub fn send_message(&mut self, world: &mut World, judge: &mut Judge, number: usize, to: &str) {
         judge.say(|| format!("{} sends m{number} to {to}", self.title()));
-        let xml = format!(
-            "<message type='chat' id='m{number}' to='{to}'><body>m{number}</body></message>"
-        );
+        // A receipt is kept as words are, and waits where nobody looks (XEP-0352).
+        let inner = match judge.sends_receipts && number % 4 == 3 {
+            true => format!("{RECEIPT}{number}'/>"),
+            false => format!("<body>m{number}</body>"),
+        };
+        let xml = format!("<message type='chat' id='m{number}' to='{to}'>{inner}</message>");
         self.write(world, &xml);
         self.count(Stanza::Message(number));
         if let Some(session) = &mut self.session {
@@ -215,6 +218,24 @@ impl Device {
         if let Some(question) = judge.questions.get_mut(&id) {
             question.to = other;
         }
+    }
+
+    /// XEP-0352: says whether somebody looks, or XEP-0085: that somebody writes.
+    pub fn send_state(&mut self, world: &mut World, judge: &mut Judge, name: &str, to: &str) {
+        if !self.is_ready() {
+            return;
+        }
+        judge.say(|| format!("{} says {name} to {to}", self.title()));
+        if to.is_empty() {
+            self.write(world, &format!("<{name} xmlns='urn:xmpp:csi:0'/>"));
+            return;
+        }
+        let state = format!("<{name} xmlns='http://jabber.org/protocol/chatstates'/>");
+        self.write(
+            world,
+            &format!("<message type='chat' to='{to}'>{state}</message>"),
+        );
+        self.count(Stanza::Other);
     }
 
     /// XEP-0191: keeps these accounts away, whose addresses match an item, or no longer.

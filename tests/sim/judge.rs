@@ -86,6 +86,8 @@ pub struct Judge {
     pub had_faults: bool,
     /// Whom each account ever allowed to see it.
     pub grants: BTreeSet<(usize, usize)>,
+    /// Some messages are receipts.
+    pub sends_receipts: bool,
     /// Who ever wished to block whom, and for how long nobody knows.
     pub blocks: BTreeSet<(usize, usize)>,
     /// What each request to block is about.
@@ -173,6 +175,14 @@ impl Judge {
 
     /// A message came to a session.
     pub fn message(&mut self, session: usize, element: roxmltree::Node<'_, '_>) {
+        let state = element
+            .children()
+            .any(|c| c.has_tag_name((STATES, "composing")));
+        // Refused, or lost with whoever said it: nobody misses a chat state.
+        if state || element.attribute("id").is_none() && element.attribute("type") == Some("error")
+        {
+            return;
+        }
         if element.attribute("type") == Some("error") {
             return self.bounced(session, element);
         }
@@ -192,8 +202,13 @@ impl Judge {
         let body = element
             .children()
             .find(|c| c.has_tag_name((CLIENT, "body")));
-        let body = body.and_then(|b| b.text()).unwrap_or_default();
-        assert_eq!(body, format!("m{number}"), "message {number} was changed");
+        let body = body.and_then(|b| b.text());
+        let receipt = element
+            .children()
+            .find(|c| c.has_tag_name((RECEIPTS, "received")));
+        let receipt = receipt.and_then(|receipt| receipt.attribute("id"));
+        let said = body.or(receipt).unwrap_or_default();
+        assert_eq!(said, format!("m{number}"), "message {number} was changed");
         let sent = &mut self.messages[number];
         let sender = &self.sessions[sent.sender].jid;
         assert_eq!(element.attribute("from"), Some(sender.as_str()));
@@ -267,6 +282,12 @@ impl Judge {
             .descendants()
             .find(|c| c.has_tag_name((CLIENT, "message")))
             .expect("a carbon has a message");
+        if original
+            .children()
+            .any(|c| c.has_tag_name((STATES, "composing")))
+        {
+            return;
+        }
         let number = number(original);
         let at = &mut self.sessions[session];
         assert!(
@@ -389,7 +410,8 @@ impl Judge {
         if self.sessions[session].managed {
             return;
         }
-        for rest in bytes.split("<body>m").skip(1) {
+        let words = bytes.split("<body>m").skip(1);
+        for rest in words.chain(bytes.split(RECEIPT).skip(1)) {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             if let Ok(number) = digits.parse::<usize>() {
                 self.messages[number].written_off = true;
@@ -548,5 +570,9 @@ fn number(element: roxmltree::Node<'_, '_>) -> usize {
 
 pub const CLIENT: &str = "jabber:client";
 const CARBONS: &str = "urn:xmpp:carbons:2";
+const STATES: &str = "http://jabber.org/protocol/chatstates";
+const RECEIPTS: &str = "urn:xmpp:receipts";
+/// How a receipt begins, up to its number.
+pub const RECEIPT: &str = "<received xmlns='urn:xmpp:receipts' id='m";
 const DELAY: &str = "urn:xmpp:delay";
 const MAM: &str = "urn:xmpp:mam:2";

@@ -45,6 +45,8 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     let jumps = story.later.below(3) == 0;
     story.world.sockets_are_slow = story.later.below(3) == 0;
     let blocks = story.latest.below(3) == 0;
+    let naps = story.latest.below(2) == 0;
+    story.judge.sends_receipts = naps;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
         if jumps && story.later.below(25) == 0 {
@@ -52,6 +54,9 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
         }
         if blocks && story.latest.below(6) == 0 {
             story.block();
+        }
+        if naps && story.latest.below(3) == 0 {
+            story.nap();
         }
         for _ in 0..story.below(20) {
             story.world.step();
@@ -271,6 +276,19 @@ impl Story {
         };
         let device = &mut self.devices[at];
         device.ask(&mut self.world, &mut self.judge, to.as_deref(), to_device);
+    }
+
+    /// Somebody looks away from a phone, or at it, or writes.
+    fn nap(&mut self) {
+        let at = self.latest.below(self.devices.len() as u32) as usize;
+        let to = self.latest.below(self.accounts as u32);
+        let (name, to) = match self.latest.below(6) {
+            0..3 => ("inactive", String::new()),
+            3 => ("active", String::new()),
+            _ => ("composing", format!("u{to}@localhost")),
+        };
+        let device = &mut self.devices[at];
+        device.send_state(&mut self.world, &mut self.judge, name, &to);
     }
 
     /// Somebody keeps somebody else away, or no longer.
