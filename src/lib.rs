@@ -14,7 +14,7 @@
 //!
 //! | noun | what it is | type | ends when |
 //! |---|---|---|---|
-//! | **connection** | socket and TLS; bytes | `worker/connection.rs` | the socket closes |
+//! | **connection** | socket, TLS, compression; bytes | `worker/connection.rs` | the socket closes |
 //! | **stream** | XML stream: framing, negotiation, SASL | [`stream::StreamState`] | `</stream:stream>`, or the connection is lost |
 //! | **session** | a bound resource: full JID, presence, ack queue | [`im::Session`] | unbound, or not resumed in time (XEP-0198) |
 //! | **account** | a bare JID and its sessions | [`im::Account`] | idle for a minute; removed |
@@ -296,7 +296,7 @@
 //! Not built yet, because nothing needs it so far:
 //!
 //! - `Effects::timer` and `Effects::archive`.
-//! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
+//! - Tasks of SASL2, FAST (XEP-0484), and everything between servers.
 
 pub mod base;
 

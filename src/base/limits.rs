@@ -92,6 +92,16 @@ pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
+// ---- Compression (XEP-0138) ----
+
+/// How many times its compressed size what a client sends may have altogether: stanzas that repeat each other reach 10 to
+/// 20, a bomb 1,000.
+pub const INFLATE_RATIO_MAX: u64 = 100;
+/// What may come out of the first bytes besides: the largest element, however well it packs.
+pub const INFLATE_SLACK_BYTES: u64 = ELEMENT_BYTES_MAX as u64;
+/// Memory of one codec: 12 KiB to compress, 7 and the client's window of up to 32 to decompress.
+pub const COMPRESSED_STREAM_BYTES: usize = 52 * 1024;
+
 // ---- Client state (XEP-0352) ----
 
 /// Stanzas that may wait for an inactive client before they go out all the same: the newest presence of as many contacts.

@@ -164,6 +164,10 @@ pub struct Listener {
     /// in `cert/client-ca.pem` of the data directory (PEM, read again on reload); without that file nobody is asked.
     /// reload: restart
     pub client_certificates: ClientCertificates,
+    /// Whether compression is offered to clients that have logged in: "none" or "zlib" (XEP-0138, which is obsolete: what
+    /// others make the server send beside a secret can tell of it). For links that have no bandwidth otherwise.
+    /// reload: restart
+    pub compression: Compression,
 }
 
 /// Who connects to a listener.
@@ -173,6 +177,28 @@ pub enum ListenerKind {
     /// Clients.
     #[default]
     C2s,
+}
+
+/// Whether compression is offered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// It is not.
+    #[default]
+    None,
+    /// XEP-0138 with the method of RFC 1950.
+    Zlib,
+}
+
+/// What compression remembers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dictionary {
+    /// What the same sender said just before.
+    #[default]
+    Sender,
+    /// What was sent before, by whomever.
+    Stream,
 }
 
 /// When TLS begins on a listener.
@@ -250,6 +276,10 @@ pub struct C2s {
     /// answers `conflict`, "make-new" gives the newcomer another name (RFC 6120 section 7.7.2.2).
     /// reload: live
     pub resource_conflict: ResourceConflict,
+    /// What compression (`listener.compression`) remembers: "sender" forgets all between stanzas of different senders, so
+    /// that nobody learns by their length what others say; "stream" forgets nothing and saves far more bytes.
+    /// reload: live
+    pub compression_dictionary: Dictionary,
 }
 
 /// What happens when a client wishes for a resource in use.
@@ -521,6 +551,7 @@ impl Default for Listener {
             require_tls: true,
             proxy_protocol: false,
             client_certificates: ClientCertificates::default(),
+            compression: Compression::default(),
         }
     }
 }
@@ -543,6 +574,7 @@ impl Default for C2s {
             outbound_hard: Size::from_bytes(limits::OUTBOUND_HARD_BYTES as u64),
             sessions_per_account: limits::SESSIONS_PER_ACCOUNT_MAX as u32,
             resource_conflict: ResourceConflict::default(),
+            compression_dictionary: Dictionary::default(),
         }
     }
 }

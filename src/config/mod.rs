@@ -14,9 +14,9 @@ mod reference;
 pub use check::{Outside, load};
 pub use difference::{Change, difference, live_part};
 pub use file::{
-    ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Csi, Delivery, File, Host,
-    HostArchive, HostAuth, Keep, Listener, ListenerKind, Log, ResourceConflict, Roster, Server, Sm,
-    Store, Tls, TlsMode, TlsVersion, WhenFull,
+    ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
+    Dictionary, File, Host, HostArchive, HostAuth, Keep, Listener, ListenerKind, Log,
+    ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
 };
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use place::{ConfigError, Places};

@@ -4,6 +4,7 @@
 mod blocking;
 pub mod carbons;
 mod client_state;
+mod compression;
 mod disco;
 mod last_activity;
 mod legacy_session;
@@ -36,6 +37,7 @@ pub const ALL: &[&Feature<Account>] = &[
     &mam::FULLTEXT,
     &stream_management::STREAM_MANAGEMENT,
     &client_state::CLIENT_STATE,
+    &compression::COMPRESSION,
     &stream_limits::STREAM_LIMITS,
 ];
 

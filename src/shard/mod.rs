@@ -5,6 +5,7 @@ mod aside;
 mod bounds;
 mod cell;
 mod client_state;
+mod compression;
 mod control;
 mod deliver;
 mod drain;

@@ -105,6 +105,7 @@ impl Shard {
     fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
+            Event::Compress => self.compress(key),
             Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {

@@ -22,6 +22,10 @@ pub const SM: &str = "urn:xmpp:sm:3";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0280
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0138
+pub const COMPRESS: &str = "http://jabber.org/protocol/compress";
+/// XEP-0138
+pub const COMPRESSION_FEATURE: &str = "http://jabber.org/features/compress";
 /// XEP-0352
 pub const CSI: &str = "urn:xmpp:csi:0";
 /// XEP-0297

@@ -100,6 +100,7 @@ impl StreamState {
     /// After authentication: a resource, stream management, and the limits that hold now.
     fn after_authentication(&self, management: &str, config: &Config) -> String {
         let mut xml = String::from("<stream:features>");
+        xml.push_str(&self.compression_feature(config));
         if !matches!(self.phase, Phase::Bound) {
             xml.push_str(&format!("<bind xmlns='{}'><required/></bind>", ns::BIND));
             if config.has_feature("legacy-session") {

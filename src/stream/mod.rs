@@ -12,6 +12,7 @@
 //! - XEP-0440: SASL Channel-Binding Type Capability, version 1.0.0 (`sasl/mechanism.rs`)
 //! - XEP-0474: SASL SCRAM Downgrade Protection, version 0.5.0 (`sasl/scram.rs`)
 
+mod compression;
 mod features;
 mod login;
 mod negotiate;
@@ -23,6 +24,7 @@ mod sasl_profile;
 mod state;
 mod tls;
 
+pub use compression::processing_failed;
 pub use login::{BindWish, ClientState, EnableWish, Login, Profile, ResumeWish};
 pub use negotiate::failed;
 pub use outbound::{Item, Outbound};

@@ -89,6 +89,7 @@ impl StreamState {
             (ns::SASL, _) => self.on_sasl1(cx, element),
             (ns::SASL2, _) => self.on_sasl2(cx, element),
             (ns::SM, _) => self.on_stream_management(cx, element),
+            (ns::COMPRESS, "compress") => self.on_compression(cx.config, element),
             (ns::CSI, name) if self.knows_states(cx) => match name {
                 "active" => Some(Event::ClientState(ClientState::Active)),
                 "inactive" => Some(Event::ClientState(ClientState::Inactive)),

@@ -31,6 +31,15 @@ impl<'a> Nonza<'a> {
         Children::new(self.normal.inner, ns::CLIENT).find(|child| child.is(ns, name))
     }
 
+    /// All children of this namespace and name.
+    pub fn children<'n>(
+        &self,
+        ns: &'n str,
+        name: &'n str,
+    ) -> impl Iterator<Item = Element<'a>> + use<'a, 'n> {
+        Children::new(self.normal.inner, ns::CLIENT).filter(move |child| child.is(ns, name))
+    }
+
     /// The text directly inside, where there is nothing but text.
     pub fn text(&self) -> std::borrow::Cow<'a, str> {
         // Inside an element the cursor unescapes; a bare text gets one around it.

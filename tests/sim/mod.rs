@@ -784,6 +784,18 @@ impl World {
                         conn.waits = false;
                     }
                 }
+                // The world's bytes go as they are: codecs are the shell's.
+                Output::Compress(key, _) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.flush(at);
+                        let conn = &mut self.conns[at];
+                        conn.unread.clear();
+                        conn.upstream.clear();
+                        conn.waits = false;
+                        let input = Input::Compressed(key);
+                        self.workers[worker].shard.handle(self.now, input);
+                    }
+                }
                 Output::Resume(key) => {
                     if let Some(at) = self.conn_at(worker, key) {
                         self.conns[at].waits = false;
@@ -957,11 +969,19 @@ pub fn config(options: &str) -> Result<Config, String> {
     let (of_host, options): (Vec<&str>, Vec<&str>) =
         options.lines().partition(|line| line.starts_with("host."));
     let of_host: Vec<&str> = of_host.iter().map(|line| &line["host.".len()..]).collect();
+    let (of_all, options): (Vec<&str>, Vec<&str>) = options
+        .into_iter()
+        .partition(|line| line.starts_with("listener."));
+    let of_all: Vec<&str> = of_all
+        .iter()
+        .map(|line| &line["listener.".len()..])
+        .collect();
     let (of_host, options) = (of_host.join("\n"), options.join("\n"));
+    let of_all = of_all.join("\n");
     let text = format!(
-        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n{of_host}\n"
+        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n{of_all}\n\
+         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n{of_all}\n\
+         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n{of_all}\n[[host]]\nname = \"localhost\"\n{of_host}\n"
     );
     let names: Vec<&str> = stonechat::features::ALL
         .iter()
