@@ -186,6 +186,10 @@
 //! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
 //! top nothing more is read.
 //!
+//! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
+//! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a
+//! few dozen kilobytes, and moves to the ack queue when the stream is lost.
+//!
 //! Presence is told to many at once ([`actor::Envelope::Group`]): one envelope for each worker, whose accounts get a
 //! copy each if somebody uses them (`shard/spread.rs`).
 //!
