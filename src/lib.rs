@@ -139,7 +139,7 @@
 //! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
 //! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
 //!
-//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters and subscriptions).
+//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions, blocklists).
 //! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
 //! mailbox waits behind it. A refused commit leaves nothing half-changed: the effects are dropped, and the sender hears
 //! the store's error.
