@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use sim::{ConnId, Habits, World};
 use stonechat::actor::audit::AuditEvent;
 use stonechat::actor::rows::StoreError;
+use stonechat::base::limits;
 use stonechat::im::blocking::BLOCKLIST;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
@@ -105,6 +106,11 @@ fn a_removed_account_leaves_no_blocklist() {
     );
 }
 
+fn reports(world: &World) -> usize {
+    let is_report = |event: &&AuditEvent| matches!(event, AuditEvent::AbuseReported { .. });
+    world.audit.iter().filter(is_report).count()
+}
+
 #[test]
 fn a_report_goes_into_the_audit_file_and_to_the_operator() {
     let mut world = world("blocking.report_to = \"nurse@localhost\"\n");
@@ -139,10 +145,17 @@ fn a_report_goes_into_the_audit_file_and_to_the_operator() {
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
     }
+    // Who reports without end is not heard for an hour, and blocks all the same.
+    for number in 0..limits::REPORTS_MAX + 5 {
+        let answer = says(&mut world, juliet, &block(&format!("u{number}@h"), report));
+        assert!(answer.contains("type='result'"), "{answer}");
+    }
+    assert_eq!(reports(&world), limits::REPORTS_MAX);
+    hears(&mut world, nurse);
     // Who blocks without a word, or with a refused command, reports nothing.
-    let count = world.audit.len();
-    says(&mut world, juliet, &block("tybalt@localhost", ""));
-    says(&mut world, juliet, &block("@@", report));
-    assert_eq!(world.audit.len(), count);
+    let friar = user(&mut world, "friar");
+    says(&mut world, friar, &block("tybalt@localhost", ""));
+    says(&mut world, friar, &block("@@", report));
+    assert_eq!(reports(&world), limits::REPORTS_MAX);
     assert_eq!(hears(&mut world, nurse), "");
 }

@@ -156,8 +156,11 @@ pub const BLOCKLIST_ITEMS_MAX: u32 = 1_000;
 pub const BLOCKLIST_ITEMS_LIMIT: u32 = 10_000;
 /// Bytes of the addresses in one blocklist, whatever their number: it is one stanza to the client.
 pub const BLOCKLIST_BYTES_MAX: usize = 256 * 1024;
-/// Reports (XEP-0377) in one blocking command: as many as somebody writes by hand at once.
-pub const REPORTS_MAX: usize = 10;
+/// Reports (XEP-0377) of one account within [`REPORTS_WINDOW_MS`]: more than somebody writes by hand. What they say is
+/// in the audit file for ever.
+pub const REPORTS_MAX: usize = 20;
+/// See [`REPORTS_MAX`].
+pub const REPORTS_WINDOW_MS: u64 = 3_600_000;
 /// Bytes of the text in a report; what is beyond is cut off.
 pub const REPORT_TEXT_BYTES_MAX: usize = 2_048;
 /// Bytes of the reason, and of a message's id, in a report.

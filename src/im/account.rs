@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::actor::auth::AccountRef;
 use crate::actor::{Actor, Stop, Turn};
-use crate::base::{AccountId, SessionId};
+use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
@@ -37,6 +37,8 @@ pub struct Account {
     /// None also if it is empty, which it mostly is.
     blocklist: Option<Arc<Blocklist>>,
     blocklist_freshness: Freshness,
+    /// How many reports (XEP-0377) it has filed since when, on the monotonic clock.
+    reports: (u16, u64),
 }
 
 /// How what is held of the roster or the blocklist relates to what the store holds.
@@ -105,6 +107,8 @@ pub enum Change {
     Roster(Arc<Roster>),
     /// The blocklist was read or changed.
     Blocklist(Arc<Blocklist>),
+    /// A report (XEP-0377) was filed.
+    Reported { mono_ms: u64 },
     /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
     WatchesBlocklist { session: SessionId },
     /// The session is over.
@@ -141,6 +145,7 @@ impl Account {
             freshness: Freshness::Unread,
             blocklist: None,
             blocklist_freshness: Freshness::Unread,
+            reports: (0, 0),
         }
     }
 
@@ -209,6 +214,14 @@ impl Account {
     /// The blocklist as it was when it was last known, if there was anybody on it.
     pub fn last_blocklist(&self) -> Option<&Blocklist> {
         self.blocklist.as_deref()
+    }
+
+    /// Reports that it may file now.
+    pub fn reports_left(&self, mono_ms: u64) -> usize {
+        let (count, since_ms) = self.reports;
+        let is_over = mono_ms.saturating_sub(since_ms) > limits::REPORTS_WINDOW_MS;
+        let used = if is_over { 0 } else { usize::from(count) };
+        limits::REPORTS_MAX.saturating_sub(used)
     }
 
     /// Applies one change.
@@ -290,6 +303,13 @@ impl Account {
             Change::Blocklist(list) => {
                 self.blocklist = Some(list).filter(|list| !list.is_empty());
                 self.blocklist_freshness = Freshness::Current;
+            }
+            Change::Reported { mono_ms } => {
+                let (count, since_ms) = &mut self.reports;
+                if mono_ms.saturating_sub(*since_ms) > limits::REPORTS_WINDOW_MS {
+                    (*count, *since_ms) = (0, mono_ms);
+                }
+                *count = count.saturating_add(1);
             }
             Change::WatchesBlocklist { session } => {
                 if let Some(session) = self.session_mut(session) {

@@ -73,10 +73,8 @@ fn block(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     push(turn, "block", &jids);
     blocking::change(turn, &old, new)?;
     if turn.catalog.has(REPORTING.name) {
-        for report in listed(iq)
-            .filter_map(|item| Report::read(&item))
-            .take(limits::REPORTS_MAX)
-        {
+        let reports = listed(iq).filter_map(|item| Report::read(&item));
+        for report in reports.take(turn.actor.reports_left(turn.now.mono_ms)) {
             report.file(turn);
         }
     }

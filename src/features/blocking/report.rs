@@ -1,4 +1,5 @@
 //! XEP-0377: Blocking Command Reports, version 0.4.1: why an address was blocked, for the operator.
+//! Who writes more than a few an hour blocks all the same, and is not heard any more.
 //!
 //! | section | item |
 //! |---|---|
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use crate::actor::Turn;
 use crate::actor::audit::AuditEvent;
 use crate::base::limits;
-use crate::im::Account;
+use crate::im::{Account, Change};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Payload, Type, ns, server_message};
 use crate::xml::{Element, Writer};
@@ -54,6 +55,8 @@ impl Report {
     /// Into the audit file, and to the operator's address if there is one.
     pub fn file(self, turn: &mut Turn<'_, Account>) {
         self.forward(turn);
+        let mono_ms = turn.now.mono_ms;
+        turn.out.change.push(Change::Reported { mono_ms });
         turn.out.audit.push(AuditEvent::AbuseReported {
             account: Arc::from(turn.actor.jid.as_str()),
             reported: Arc::from(self.reported.as_str()),
