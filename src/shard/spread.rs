@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_login_with_fifty_contacts_reads_the_roster_once_and_sends_two_envelopes_to_each_worker() {
         let (mut shard, actor) = stage_of(4);
-        shard.catalog = Catalog::new(features::ALL, |_| true);
+        shard.switch(Catalog::new(features::ALL, |_| true));
         shard.cells[actor].account.identity = Some(AccountRef {
             id: ACCOUNT,
             generation: Generation(0),
