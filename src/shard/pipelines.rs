@@ -10,7 +10,7 @@ const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::outbound",
         why: "first: what goes nowhere is neither archived nor copied",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::outbound,
     },
     Stage {
@@ -44,7 +44,7 @@ const INBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::inbound",
         why: "first: of who is blocked nothing is looked at, kept, archived or copied",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::inbound,
     },
     Stage {
@@ -101,7 +101,7 @@ const OUTBOUND_PRESENCE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::outbound",
         why: "first: nothing goes to who is blocked",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::outbound,
     },
     Stage {
@@ -115,7 +115,7 @@ const INBOUND_PRESENCE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::inbound",
         why: "first: nothing comes from who is blocked",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::inbound,
     },
     Stage {
@@ -129,7 +129,7 @@ const OUTBOUND_IQ: &[Stage<Account>] = &[
     Stage {
         name: "blocking::outbound",
         why: "first: nothing goes to who is blocked",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::outbound,
     },
     Stage {
@@ -143,7 +143,7 @@ const INBOUND_IQ: &[Stage<Account>] = &[
     Stage {
         name: "blocking::inbound",
         why: "first: who is blocked hears what a stranger hears",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::inbound,
     },
     Stage {
