@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::actor::Kept;
+use crate::base::Spares;
 use crate::stanza::{Kind, Newcomer, Stanza, Type};
 
 /// One thing to be written.
@@ -58,8 +59,13 @@ impl Outbound {
         self.bytes
     }
 
+    /// Before [`Outbound::push`]: with memory that another has left, if there is any.
+    pub fn borrow_queue(&mut self, spares: &mut Spares<Item>) {
+        spares.lend(&mut self.queue);
+    }
+
     /// Renders from the front until `out` holds about 16 KiB (`CHUNK_BYTES`); whether more waits.
-    pub fn render(&mut self, out: &mut Vec<u8>) -> bool {
+    pub fn render(&mut self, out: &mut Vec<u8>, spares: &mut Spares<Item>) -> bool {
         while out.len() < CHUNK_BYTES {
             let Some(item) = self.queue.pop_front() else {
                 break;
@@ -75,8 +81,7 @@ impl Outbound {
             }
         }
         if self.queue.is_empty() {
-            // An idle stream keeps no memory of a busy time.
-            self.queue = VecDeque::new();
+            spares.take_back(&mut self.queue);
             self.replayed = 0;
         }
         !self.queue.is_empty()
