@@ -31,6 +31,8 @@ pub struct Draft {
     pub settle: Option<Origin>,
     /// Sessions that shall get it.
     pub targets: SmallVec<[SessionId; 4]>,
+    /// Whether it may be kept for somebody who cannot take it now, once that was looked up.
+    pub is_storable: bool,
     /// What it is owed, once that was decided.
     pub kept: Option<Kept>,
     /// The `<stanza-id/>` (XEP-0359) under which this account archived it, in normal form: for its own eyes only.
@@ -45,6 +47,7 @@ impl Draft {
             session,
             settle,
             targets: SmallVec::new(),
+            is_storable: false,
             kept: None,
             stanza_id: None,
         }

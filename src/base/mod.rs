@@ -7,6 +7,7 @@ pub mod limits;
 mod rng;
 mod secret;
 mod sequence;
+mod spares;
 mod time;
 
 pub use hash::{HashSeed, KeyedMap, KeyedSet, KeyedState};
@@ -17,4 +18,5 @@ pub use id::{
 pub use rng::Rng;
 pub use secret::Secret;
 pub use sequence::{Month, Sequence};
+pub use spares::Spares;
 pub use time::Now;

@@ -90,7 +90,8 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
     let type_ = draft.stanza.header.type_;
     // One whose queue is full counts as gone for what can be kept until its client acknowledges. What cannot is
     // delivered all the same: twice the bound of its queue is the end of that (`shard/overfull.rs`).
-    let may_wait = is_storable(&draft.stanza) && !turn.actor.anonymous;
+    draft.is_storable = is_storable(&draft.stanza);
+    let may_wait = draft.is_storable && !turn.actor.anonymous;
     let takes = |session: &Session| !may_wait || !session.is_full();
     let resource = draft
         .stanza
@@ -139,7 +140,7 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
 
 /// Inbound: whether it is owed, and gets a pending row for that (DESIGN section 20).
 pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    let is_storable = is_storable(&draft.stanza);
+    let is_storable = draft.is_storable;
     let anonymous = turn.actor.anonymous;
     if !draft.targets.is_empty() {
         if is_storable {

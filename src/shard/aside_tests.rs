@@ -101,7 +101,7 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
         rng: [0; 32],
     };
     let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
-    shard.catalog = Catalog::new(&[&LIBRARY], |_| true);
+    shard.switch(Catalog::new(&[&LIBRARY], |_| true));
     let jid = Jid::parse("romeo@localhost").expect("valid");
     let actor = shard.cell_at(NOW, &jid);
     let opened = Opened {

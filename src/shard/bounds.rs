@@ -142,7 +142,7 @@ mod tests {
     fn waiting(shard: &mut Shard, actor: ActorKey) -> Vec<(Type, String)> {
         let mut waiting = Vec::new();
         while let Some(crate::shard::cell::Mail::Inbound { stanza, .. }) =
-            shard.cells[actor].mailbox.pop()
+            shard.cells[actor].mailbox.pop(&mut shard.spare_mail)
         {
             let from = stanza.header.from.expect("set above");
             waiting.push((stanza.header.type_, from.as_str().to_owned()));

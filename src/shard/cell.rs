@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
-use crate::base::{Now, SessionId, StreamKey, limits};
+use crate::base::{Now, SessionId, Spares, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
 use crate::stanza::{Newcomer, Stanza};
@@ -133,14 +133,16 @@ impl Mailbox {
         self.queue.front()
     }
 
-    pub fn pop(&mut self) -> Option<Mail> {
+    pub fn pop(&mut self, spares: &mut Spares<Mail>) -> Option<Mail> {
         let mail = self.queue.pop_front()?;
         self.forget(&mail);
-        if self.queue.is_empty() {
-            // An idle account keeps no memory of a busy time.
-            self.queue = VecDeque::new();
-        }
+        spares.take_back(&mut self.queue);
         Some(mail)
+    }
+
+    /// Before [`Mailbox::push`]: with memory that another has left, if there is any.
+    pub fn borrow_queue(&mut self, spares: &mut Spares<Mail>) {
+        spares.lend(&mut self.queue);
     }
 
     /// What leftovers are owed.

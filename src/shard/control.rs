@@ -16,7 +16,7 @@ impl Shard {
     pub(super) fn controlled(&mut self, now: Now, control: Control) {
         match control {
             Control::Reconfigure(config) => {
-                self.catalog = Catalog::new(features::ALL, |name| config.has_feature(name));
+                self.switch(Catalog::new(features::ALL, |name| config.has_feature(name)));
                 self.config = Arc::clone(&config);
             }
             Control::Drain => self.begin_drain(now),

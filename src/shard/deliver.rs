@@ -132,6 +132,7 @@ impl Shard {
             return;
         };
         let stanza = delivery.stanza;
+        stream.outbound.borrow_queue(&mut self.spare_items);
         stream.outbound.push(Item::Stanza { stanza, kept });
         if asks {
             stream.outbound.push_xml(REQUEST);

@@ -1,6 +1,6 @@
 //! What happens to a stanza, in what order, and why. Nobody else decides order.
 
-use crate::actor::{Draft, Outcome, Stage, Turn};
+use crate::actor::{Catalog, Draft, Outcome, Stage, Turn};
 use crate::features::{carbons, mam};
 use crate::im::{Account, blocking, iq, message, origin, presence};
 use crate::stanza::Kind;
@@ -10,7 +10,7 @@ const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::outbound",
         why: "first: what goes nowhere is neither archived nor copied",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::outbound,
     },
     Stage {
@@ -44,7 +44,7 @@ const INBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::inbound",
         why: "first: of who is blocked nothing is looked at, kept, archived or copied",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::inbound,
     },
     Stage {
@@ -101,7 +101,7 @@ const OUTBOUND_PRESENCE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::outbound",
         why: "first: nothing goes to who is blocked",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::outbound,
     },
     Stage {
@@ -115,7 +115,7 @@ const INBOUND_PRESENCE: &[Stage<Account>] = &[
     Stage {
         name: "blocking::inbound",
         why: "first: nothing comes from who is blocked",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::inbound,
     },
     Stage {
@@ -129,7 +129,7 @@ const OUTBOUND_IQ: &[Stage<Account>] = &[
     Stage {
         name: "blocking::outbound",
         why: "first: nothing goes to who is blocked",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::outbound,
     },
     Stage {
@@ -143,7 +143,7 @@ const INBOUND_IQ: &[Stage<Account>] = &[
     Stage {
         name: "blocking::inbound",
         why: "first: who is blocked hears what a stranger hears",
-        feature: CORE,
+        feature: blocking::FEATURE,
         run: blocking::inbound,
     },
     Stage {
@@ -165,32 +165,51 @@ pub const PIPELINES: [(&str, &[Stage<Account>]); 6] = [
     ("An IQ that comes for a local user", INBOUND_IQ),
 ];
 
-/// The stages of a stanza that one of the account's sessions sends.
-pub fn outbound(kind: Kind) -> &'static [Stage<Account>] {
-    match kind {
-        Kind::Message => OUTBOUND_MESSAGE,
-        Kind::Presence => OUTBOUND_PRESENCE,
-        Kind::Iq => OUTBOUND_IQ,
-    }
+/// The stages that are switched on.
+pub(super) struct Pipelines {
+    outbound: [Pipeline; 3],
+    inbound: [Pipeline; 3],
 }
 
-/// The stages of a stanza that comes for the account.
-pub fn inbound(kind: Kind) -> &'static [Stage<Account>] {
-    match kind {
-        Kind::Message => INBOUND_MESSAGE,
-        Kind::Presence => INBOUND_PRESENCE,
-        Kind::Iq => INBOUND_IQ,
-    }
-}
+type Pipeline = Vec<&'static Stage<Account>>;
 
-/// Runs the stages that are switched on.
-pub fn run(stages: &[Stage<Account>], turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    for stage in stages {
-        if stage.feature == CORE || turn.catalog.has(stage.feature) {
-            (stage.run)(turn, draft)?;
+impl Pipelines {
+    /// Those of the features in `catalog`, and the core's.
+    pub fn new(catalog: &Catalog<Account>) -> Pipelines {
+        let is_on = |stage: &&Stage<Account>| stage.feature == CORE || catalog.has(stage.feature);
+        let chosen = |stages: &'static [Stage<Account>]| stages.iter().filter(is_on).collect();
+        Pipelines {
+            outbound: [OUTBOUND_MESSAGE, OUTBOUND_PRESENCE, OUTBOUND_IQ].map(chosen),
+            inbound: [INBOUND_MESSAGE, INBOUND_PRESENCE, INBOUND_IQ].map(chosen),
         }
     }
-    Ok(())
+
+    /// The stages of a stanza that one of the account's sessions sends.
+    pub fn outbound(&self, kind: Kind) -> &[&'static Stage<Account>] {
+        &self.outbound[place(kind)]
+    }
+
+    /// The stages of a stanza that comes for the account.
+    pub fn inbound(&self, kind: Kind) -> &[&'static Stage<Account>] {
+        &self.inbound[place(kind)]
+    }
+}
+
+fn place(kind: Kind) -> usize {
+    match kind {
+        Kind::Message => 0,
+        Kind::Presence => 1,
+        Kind::Iq => 2,
+    }
+}
+
+/// Runs all of them, until one refuses or has to wait.
+pub fn run(
+    stages: &[&'static Stage<Account>],
+    turn: &mut Turn<'_, Account>,
+    draft: &mut Draft,
+) -> Outcome {
+    stages.iter().try_for_each(|stage| (stage.run)(turn, draft))
 }
 
 /// The feature of what cannot be switched off.

@@ -7,22 +7,23 @@ use slotmap::SlotMap;
 
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, StreamKey, TraceId,
-    WorkerId,
+    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares, StreamKey,
+    TraceId, WorkerId,
 };
 use crate::config::Config;
 use crate::features;
 use crate::im::Account;
-use crate::stream::StreamState;
+use crate::stream::{Item, StreamState};
 use crate::xml::Scratch;
 
-use super::cell::Cell;
+use super::cell::{Cell, Mail};
 use super::drain::Drain;
 use super::ended::Ended;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
+use super::pipelines::Pipelines;
 use super::route::Routes;
 use super::save::Saves;
 use super::sweep::SWEEPER;
@@ -35,6 +36,7 @@ pub struct Shard {
     pub(super) config: Arc<Config>,
     pub(super) routes: Routes,
     pub(super) catalog: Catalog<Account>,
+    pub(super) pipelines: Pipelines,
     pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
     pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
     /// By bare JID.
@@ -50,6 +52,8 @@ pub struct Shard {
     pub(super) paused: BTreeSet<StreamKey>,
     /// Lent to each turn and empty between them.
     pub(super) effects: Effects<Account>,
+    pub(super) spare_mail: Spares<Mail>,
+    pub(super) spare_items: Spares<Item>,
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
@@ -106,6 +110,7 @@ impl Shard {
         }
         Shard {
             place,
+            pipelines: Pipelines::new(&catalog),
             catalog,
             routes,
             config,
@@ -120,6 +125,8 @@ impl Shard {
             timers,
             paused: BTreeSet::new(),
             effects: Effects::new(),
+            spare_mail: Spares::default(),
+            spare_items: Spares::default(),
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::above(floor),
@@ -136,6 +143,12 @@ impl Shard {
             outdated: BTreeMap::new(),
             next_trace: 0,
         }
+    }
+
+    /// The features that are switched on, from now on.
+    pub(super) fn switch(&mut self, catalog: Catalog<Account>) {
+        self.pipelines = Pipelines::new(&catalog);
+        self.catalog = catalog;
     }
 
     /// A connection was accepted on this worker; with direct TLS, after its handshake.
@@ -211,8 +224,13 @@ impl Shard {
         };
         stream.is_dirty = false;
         let more = match stream.is_compressed {
-            true => stream.outbound.render_one_sender(stream.jid.as_ref(), out),
-            false => stream.outbound.render(out),
+            true => {
+                let own = stream.jid.as_ref();
+                stream
+                    .outbound
+                    .render_one_sender(own, out, &mut self.spare_items)
+            }
+            false => stream.outbound.render(out, &mut self.spare_items),
         };
         let rendered = match more {
             true => Rendered::More,

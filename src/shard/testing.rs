@@ -94,7 +94,7 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
         rng: [0; 32],
     };
     let mut shard = Shard::new(place, config, routes, seeds, 0);
-    shard.catalog = Catalog::new(&[&TRAP], |_| true);
+    shard.switch(Catalog::new(&[&TRAP], |_| true));
     let actor = shard.cell_at(NOW, &jid);
     let full = jid.with_resource("orchard").expect("valid");
     let mut session = Session::new(SessionId(1), full, StreamKey::default());

@@ -19,10 +19,11 @@ use crate::stanza::{
     Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, reply_error,
 };
 
+use super::Shard;
 use super::cell::{Cell, Mail};
 use super::output::{Ask, Output};
+use super::pipelines::{self, Pipelines};
 use super::save::SaveRecord;
-use super::{Shard, pipelines};
 
 slotmap::new_key_type! {
     pub(super) struct SeatKey;
@@ -157,6 +158,7 @@ impl Shard {
     /// Puts mail into the box of a resident account.
     pub(super) fn post_to(&mut self, actor: ActorKey, mail: Mail) {
         if let Some(cell) = self.cells.get_mut(actor) {
+            cell.mailbox.borrow_queue(&mut self.spare_mail);
             cell.mailbox.push(mail);
             self.wake(actor);
         }
@@ -268,7 +270,9 @@ impl Shard {
         };
         // The actor is lent immutably and the effects of a broken run are dropped: nothing that a panic could
         // leave half-done is seen again.
-        match catch_unwind(AssertUnwindSafe(|| read_mail(&mut turn, mail))) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            read_mail(&mut turn, mail, &self.pipelines)
+        })) {
             Ok(outcome) => outcome,
             Err(_) => {
                 log::error!("turn_panicked account={}", cell.account.jid);
@@ -283,7 +287,7 @@ impl Shard {
         let cell = self.cells.get_mut(actor)?;
         cell.runs = 0;
         cell.loaded = Vec::new();
-        cell.mailbox.pop()
+        cell.mailbox.pop(&mut self.spare_mail)
     }
 
     /// Carries out what the turn wrote.
@@ -598,7 +602,7 @@ pub(super) fn loaded(need: Need, answer: Answer) -> Result<Loaded, StoreError> {
     }
 }
 
-fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
+fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipelines) -> Outcome {
     match mail {
         Mail::Outbound {
             session,
@@ -606,11 +610,11 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail) -> Outcome {
             origin,
         } => {
             let mut draft = Draft::new(stanza.clone(), Some(*session), *origin);
-            pipelines::run(pipelines::outbound(stanza.header.kind), turn, &mut draft)
+            pipelines::run(on.outbound(stanza.header.kind), turn, &mut draft)
         }
         Mail::Inbound { stanza, settle, .. } => {
             let mut draft = Draft::new(stanza.clone(), None, *settle);
-            pipelines::run(pipelines::inbound(stanza.header.kind), turn, &mut draft)
+            pipelines::run(on.inbound(stanza.header.kind), turn, &mut draft)
         }
         Mail::Ended(session) => {
             if let Some(session) = turn.actor.session(*session) {

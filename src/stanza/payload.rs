@@ -15,6 +15,8 @@ pub struct Payload(Option<Arc<Shared>>);
 struct Shared {
     xml: Box<str>,
     children: SmallVec<[Child; 3]>,
+    /// A bit for each namespace of a direct child: most questions are about what is not there.
+    namespaces: u64,
 }
 
 impl Payload {
@@ -29,6 +31,9 @@ impl Payload {
         Payload(Some(Arc::new(Shared {
             xml: xml.into(),
             children: SmallVec::from_slice(children),
+            namespaces: children
+                .iter()
+                .fold(0, |bits, child| bits | bit(names(xml, child).0)),
         })))
     }
 
@@ -75,6 +80,9 @@ impl Payload {
     /// The first direct child of this namespace and name.
     pub fn child(&self, ns: &str, name: &str) -> Option<Element<'_>> {
         let shared = self.0.as_deref()?;
+        if shared.namespaces & bit(ns) == 0 {
+            return None;
+        }
         let child = shared
             .children
             .iter()
@@ -86,8 +94,21 @@ impl Payload {
     }
 
     /// Whether a direct child of this namespace and name is there.
+    #[inline(always)]
     pub fn has(&self, ns: &str, name: &str) -> bool {
+        self.may_have(ns) && self.finds(ns, name)
+    }
+
+    #[inline(never)]
+    fn finds(&self, ns: &str, name: &str) -> bool {
         self.names().any(|child| child == (ns, name))
+    }
+
+    /// False if no direct child is of this namespace; true mostly if one is.
+    #[inline(always)]
+    pub fn may_have(&self, ns: &str) -> bool {
+        let shared = self.0.as_deref();
+        shared.is_some_and(|shared| shared.namespaces & bit(ns) != 0)
     }
 
     /// This payload with `xml` (normal form, elements only) behind its children.
@@ -142,6 +163,17 @@ fn index(xml: &str) -> SmallVec<[Child; 3]> {
         }
     };
     Children::new(xml, ns::CLIENT).map(child).collect()
+}
+
+/// Which of the 64 bits stands for a namespace, and for others: their ends tell them apart best.
+#[inline]
+const fn bit(ns: &str) -> u64 {
+    let bytes = ns.as_bytes();
+    let (last, middle) = match bytes.len() {
+        0 => (0, 0),
+        length => (bytes[length - 1], bytes[length / 2]),
+    };
+    1 << ((bytes.len() as u64 * 7 + last as u64 + middle as u64 * 3) % 64)
 }
 
 /// Namespace and name of a direct child.

@@ -25,15 +25,24 @@ pub fn read_stanza(
     trace: TraceId,
 ) -> Result<Stanza, ReadError> {
     let kind = Kind::from_name(normal.name).ok_or(ReadError::UnknownKind)?;
-    let type_ = Type::parse(kind, normal.attribute("type"));
-    let (to, to_fits) = address(normal.attribute("to"));
+    let (mut type_, mut to, mut id) = (None, None, None);
+    for attribute in normal.attributes().filter(|a| a.ns.is_none()) {
+        match attribute.name {
+            "type" => type_ = Some(attribute.value),
+            "to" => to = Some(attribute.value),
+            "id" => id = Some(attribute.value),
+            _ => {}
+        }
+    }
+    let type_ = Type::parse(kind, type_);
+    let (to, to_fits) = address(to);
     let stanza = Stanza {
         header: Header {
             kind,
             type_: type_.unwrap_or(Type::Get),
             to,
             from: None,
-            id: normal.attribute("id").map(Arc::from),
+            id: id.map(Arc::from),
             lang: normal.lang.map(Arc::from).or_else(|| lang.map(Arc::clone)),
             trace,
         },

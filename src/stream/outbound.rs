@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::actor::Kept;
+use crate::base::Spares;
 use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Stanza, Type};
 
@@ -59,12 +60,17 @@ impl Outbound {
         self.bytes
     }
 
+    /// Before [`Outbound::push`]: with memory that another has left, if there is any.
+    pub fn borrow_queue(&mut self, spares: &mut Spares<Item>) {
+        spares.lend(&mut self.queue);
+    }
+
     /// Renders from the front until `out` holds about 16 KiB (`CHUNK_BYTES`); whether more waits.
-    pub fn render(&mut self, out: &mut Vec<u8>) -> bool {
+    pub fn render(&mut self, out: &mut Vec<u8>, spares: &mut Spares<Item>) -> bool {
         while out.len() < CHUNK_BYTES && !self.queue.is_empty() {
             self.render_next(out);
         }
-        self.end_render()
+        self.end_render(spares)
     }
 
     fn render_next(&mut self, out: &mut Vec<u8>) {
@@ -82,10 +88,9 @@ impl Outbound {
         }
     }
 
-    fn end_render(&mut self) -> bool {
+    fn end_render(&mut self, spares: &mut Spares<Item>) -> bool {
         if self.queue.is_empty() {
-            // An idle stream keeps no memory of a busy time.
-            self.queue = VecDeque::new();
+            spares.take_back(&mut self.queue);
             self.replayed = 0;
         }
         !self.queue.is_empty()
@@ -94,7 +99,12 @@ impl Outbound {
     /// Renders the first that waits, and what follows it from the same sender: what stands in one piece of compressed
     /// bytes is nobody else's (XEP-0138, CRIME). The account's own stanzas carry what others said, copies and results,
     /// and stand alone. Whether more waits.
-    pub fn render_one_sender(&mut self, own: Option<&Jid>, out: &mut Vec<u8>) -> bool {
+    pub fn render_one_sender(
+        &mut self,
+        own: Option<&Jid>,
+        out: &mut Vec<u8>,
+        spares: &mut Spares<Item>,
+    ) -> bool {
         let sender = self.queue.front().and_then(Item::sender).cloned();
         let is_own = |jid: &Jid| own.is_none_or(|own| own.bare_str() == jid.bare_str());
         // Nobody but an occupant or a resource speaks for itself alone.
@@ -106,7 +116,7 @@ impl Outbound {
         {
             self.render_next(out);
         }
-        self.end_render()
+        self.end_render(spares)
     }
 
     /// Everything rendered is in the socket, or never will be: what that decides.
@@ -296,10 +306,11 @@ mod tests {
             outbound.push(stanza(from, id));
         }
         outbound.push_xml("<r/>");
+        let mut spares = Spares::default();
         let mut pieces = Vec::new();
         loop {
             let mut out = Vec::new();
-            let more = outbound.render_one_sender(Some(&own), &mut out);
+            let more = outbound.render_one_sender(Some(&own), &mut out, &mut spares);
             let text = String::from_utf8(out).expect("UTF-8");
             let ids: Vec<&str> = text.split(" id='").skip(1).map(|rest| &rest[..1]).collect();
             pieces.push(ids.concat());

@@ -13,6 +13,7 @@ mod limits;
 mod name;
 mod normal;
 mod reference;
+mod run;
 mod scope;
 mod scratch;
 mod write;

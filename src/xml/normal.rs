@@ -11,8 +11,9 @@ use xmlparser::{ElementEnd, StrSpan, Token, Tokenizer};
 
 use super::name::is_portable;
 use super::reference::{
-    References, push_attribute, push_attribute_char, push_text, push_unescaped,
+    References, is_text_doubtful, push_attribute, push_attribute_char, push_text, push_unescaped,
 };
+use super::run::run_length;
 use super::scratch::{AttributeNs, Binding, HeadAttribute, Open, RawAttribute, Span};
 use super::{Child, FrameLimits, Scope, Scratch, XML_NAMESPACE, XMLNS_NAMESPACE, XmlError};
 
@@ -39,6 +40,7 @@ pub fn normalise(
     let (content, default) = out.begin(scope, text.len());
     let mut pass = Pass {
         text,
+        is_ascii: text.is_ascii(),
         limits,
         out,
         content,
@@ -49,8 +51,21 @@ pub fn normalise(
         in_tag: false,
         pending: false,
     };
-    for token in Tokenizer::from_fragment(text, 0..text.len()) {
-        pass.token(token.map_err(|_| why_no_token(text))?)?;
+    let mut tokens = Tokenizer::from_fragment(text, 0..text.len());
+    while let Some(token) = tokens.next() {
+        let Ok(token) = &token else {
+            return Err(why_no_token(text));
+        };
+        pass.token(token)?;
+        if matches!(token, Token::ElementEnd { .. }) {
+            // The tokenizer looks at each character for itself. Most text needs no such look.
+            let at = tokens.stream().pos();
+            let run = plain_text(&text[at..]);
+            if !run.is_empty() {
+                pass.characters(run, References::Literal)?;
+                tokens = Tokenizer::from_fragment(text, at + run.len()..text.len());
+            }
+        }
         if pass.out.inner.len() > inner_bytes_max {
             return Err(XmlError::TooLarge);
         }
@@ -60,6 +75,15 @@ pub fn normalise(
         return Err(XmlError::NotWellFormed);
     }
     Ok(())
+}
+
+/// The text before the next tag, if all of it is ordinary; else nothing.
+fn plain_text(rest: &str) -> &str {
+    let run = run_length(rest.as_bytes(), is_text_doubtful);
+    match rest.as_bytes().get(run) {
+        Some(b'<') => &rest[..run],
+        _ => "",
+    }
 }
 
 /// The tokenizer knows no DTD here and calls it an error like any other; the peer shall hear the right one.
@@ -80,6 +104,7 @@ fn why_no_token(text: &str) -> XmlError {
 
 struct Pass<'a, 's> {
     text: &'a str,
+    is_ascii: bool,
     limits: &'a FrameLimits,
     out: &'s mut Scratch,
     /// What direct children inherit in normal form.
@@ -110,8 +135,8 @@ struct Tag {
 }
 
 impl<'a> Pass<'a, '_> {
-    fn token(&mut self, token: Token<'a>) -> Result<(), XmlError> {
-        match token {
+    fn token(&mut self, token: &Token<'a>) -> Result<(), XmlError> {
+        match *token {
             Token::ElementStart { prefix, local, .. } => self.start(prefix, local),
             Token::Attribute {
                 prefix,
@@ -151,7 +176,7 @@ impl<'a> Pass<'a, '_> {
         if prefix.is_empty() && before == Some(&b':') {
             return Err(XmlError::NotWellFormed);
         }
-        if !is_portable(prefix.as_str()) || !is_portable(local.as_str()) {
+        if !self.is_ascii && !(is_portable(prefix.as_str()) && is_portable(local.as_str())) {
             return Err(XmlError::NotPortable);
         }
         Ok(())

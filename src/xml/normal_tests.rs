@@ -610,3 +610,27 @@ proptest! {
         let _ = parse_header(&text);
     }
 }
+
+proptest! {
+    /// Text that needs no look goes around the tokenizer; behind a reference, none does.
+    #[test]
+    fn text_means_the_same_whether_it_goes_around_the_tokenizer_or_not(
+        text in proptest::collection::vec(
+            prop_oneof![
+                Just("plain text of some length"), Just("\u{434}\u{1f600}"), Just("\t\n"), Just("\r\n"), Just("\r"),
+                Just(">"), Just("]]>"), Just("&lt;"), Just("&"), Just("\u{1}"), Just("\u{7f}"), Just("\u{fffe}"),
+                Just("\u{ff21}"), Just("<b/>"), Just("<![CDATA[<]]>"), Just("'\""),
+            ],
+            0..6,
+        )
+    ) {
+        let text = text.concat();
+        let around = inner_of(&format!("<message><a/><body>{text}</body>{text}</message>"));
+        let through = inner_of(&format!("<message><a/>&amp;<body>&amp;{text}</body>&amp;{text}</message>"));
+        prop_assert_eq!(around.is_ok(), through.is_ok());
+        if let (Ok(around), Ok(through)) = (around, through) {
+            let reference = |text: &str| text.replace("&amp;", "").replace("<body></body>", "<body/>");
+            prop_assert_eq!(around, reference(&through));
+        }
+    }
+}

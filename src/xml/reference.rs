@@ -2,6 +2,7 @@
 //! other than the five predefined ones.
 
 use super::XmlError;
+use super::run::run_length;
 
 /// The character that `text` begins with a reference to, and the bytes behind it.
 ///
@@ -69,10 +70,7 @@ pub(super) fn push_text(
     out: &mut String,
 ) -> Result<(), XmlError> {
     loop {
-        let special = text
-            .bytes()
-            .position(|byte| TEXT_SPECIAL[usize::from(byte)])
-            .unwrap_or(text.len());
+        let special = run_length(text.as_bytes(), is_text_special);
         out.push_str(&text[..special]);
         text = &text[special..];
         let Some(&byte) = text.as_bytes().first() else {
@@ -120,18 +118,19 @@ fn push_text_char(character: char, out: &mut String) {
 }
 
 /// The bytes that canonical text does not contain as they are.
-pub(super) const TEXT_SPECIAL: [bool; 256] = table(b"&<>\r");
-/// The bytes that a canonical attribute value does not contain as they are.
-pub(super) const ATTRIBUTE_SPECIAL: [bool; 256] = table(b"&<>'\t\n\r");
+pub(super) fn is_text_special(byte: u8) -> bool {
+    (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'\r')
+}
 
-const fn table(bytes: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < bytes.len() {
-        table[bytes[at] as usize] = true;
-        at += 1;
-    }
-    table
+/// The bytes that a canonical attribute value does not contain as they are.
+pub(super) fn is_attribute_special(byte: u8) -> bool {
+    is_text_special(byte) | (byte == b'\'') | (byte == b'\t') | (byte == b'\n')
+}
+
+/// The bytes of a document's text that need a look: all but those that are characters of XML (section 2.2), end no
+/// line, and stand for themselves in canonical text. Behind 0xef are, among others, U+FFFE and U+FFFF.
+pub(super) fn is_text_doubtful(byte: u8) -> bool {
+    is_text_special(byte) | ((byte < b' ') & (byte != b'\t') & (byte != b'\n')) | (byte == 0xef)
 }
 
 /// Walks an attribute value as it stands in the document, calling `piece` with runs of ordinary characters
@@ -142,10 +141,7 @@ fn walk_attribute(
     special: fn(char, &mut String),
 ) -> Result<(), XmlError> {
     loop {
-        let run = value
-            .bytes()
-            .position(|byte| ATTRIBUTE_SPECIAL[usize::from(byte)])
-            .unwrap_or(value.len());
+        let run = run_length(value.as_bytes(), is_attribute_special);
         out.push_str(&value[..run]);
         value = &value[run..];
         let Some(&byte) = value.as_bytes().first() else {

@@ -1,26 +1,32 @@
 //! Writes XML in normal form. Refuses to check names and characters: what it is given comes from us, or from
 //! a peer by way of normalisation.
 
-use super::reference::{ATTRIBUTE_SPECIAL, TEXT_SPECIAL};
+use super::reference::{is_attribute_special, is_text_special};
+use super::run::run_length;
 
 /// Appends `text` as canonical character data.
 pub fn escape_text(text: &str, out: &mut Vec<u8>) {
-    escape(text, &TEXT_SPECIAL, |piece| {
+    escape(text, is_text_special, |piece| {
         out.extend_from_slice(piece.as_bytes())
     });
 }
 
 /// Appends `value` as a canonical attribute value, without the quotes (which are to be `'`).
 pub fn escape_attribute(value: &str, out: &mut Vec<u8>) {
-    escape(value, &ATTRIBUTE_SPECIAL, |piece| {
+    escape(value, is_attribute_special, |piece| {
         out.extend_from_slice(piece.as_bytes());
     });
 }
 
-fn escape(mut text: &str, special: &[bool; 256], mut write: impl FnMut(&str)) {
-    while let Some(at) = text.bytes().position(|byte| special[usize::from(byte)]) {
+#[inline]
+fn escape(mut text: &str, is_special: impl Fn(u8) -> bool, mut write: impl FnMut(&str)) {
+    loop {
+        let at = run_length(text.as_bytes(), &is_special);
         write(&text[..at]);
-        write(match text.as_bytes()[at] {
+        let Some(special) = text.as_bytes().get(at) else {
+            return;
+        };
+        write(match special {
             b'&' => "&amp;",
             b'<' => "&lt;",
             b'>' => "&gt;",
@@ -31,7 +37,6 @@ fn escape(mut text: &str, special: &[bool; 256], mut write: impl FnMut(&str)) {
         });
         text = &text[at + 1..];
     }
-    write(text);
 }
 
 /// Builds XML in normal form, element by element.
@@ -80,7 +85,7 @@ impl Writer {
         self.out.push_str(name);
         self.out.push_str("='");
         let out = &mut self.out;
-        escape(value, &ATTRIBUTE_SPECIAL, |piece| out.push_str(piece));
+        escape(value, is_attribute_special, |piece| out.push_str(piece));
         self.out.push('\'');
         self
     }
@@ -90,7 +95,7 @@ impl Writer {
         if !text.is_empty() {
             self.flush();
             let out = &mut self.out;
-            escape(text, &TEXT_SPECIAL, |piece| out.push_str(piece));
+            escape(text, is_text_special, |piece| out.push_str(piece));
         }
         self
     }

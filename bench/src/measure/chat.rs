@@ -1,9 +1,9 @@
-//! Processor time per chat message, beside the null relay's in the same run: in every round the
-//! relay first, then each variant, everything started anew.
+//! Processor time per chat message, beside the null relay's in the same run: in every round each variant is started
+//! anew with a relay of its own, and the two are driven in turn, half a second each.
 
 use anyhow::Result;
 
-use super::pairs::{Outcome, Pace, play};
+use super::pairs::{Game, Outcome, Pace};
 use super::{Bench, LOGINS_IN_FLIGHT, until_quiet};
 use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
@@ -46,15 +46,13 @@ pub fn measure(
     }
     let mut relay = Figure::new(format!("{title}, plain"), "null relay", UNIT);
     for round in 1..=bench.rounds {
-        let floor = relay_once(bench, pairs, pace)?;
-        eprintln!("  round {round}: null relay {:.2} us", floor.server_us);
-        push(&mut relay, &floor);
         for (site, variant, figure) in &mut sites {
-            let outcome = server_once(site, pairs, pace, variant.transport)?;
+            let (floor, outcome) = both(bench, site, pairs, pace, variant.transport)?;
             eprintln!(
-                "  round {round}: {} {:.2} us",
-                figure.measure, outcome.server_us
+                "  round {round}: {} {:.2} us, null relay {:.2} us",
+                figure.measure, outcome.server_us, floor.server_us
             );
+            push(&mut relay, &floor);
             push(figure, &outcome);
             figure.ratios.push(outcome.server_us / floor.server_us);
         }
@@ -64,25 +62,38 @@ pub fn measure(
         .collect())
 }
 
-fn relay_once(bench: &Bench, pairs: usize, pace: Pace) -> Result<Outcome> {
-    let (server, _files) = start_relay(bench.server_core)?;
-    let mut swarm = Swarm::new(server.address, Transport::Plain, Mechanism::Plain)?;
-    swarm.connect(2 * pairs)?;
-    let outcome = play(&server, &mut swarm, pace);
-    drop(swarm);
-    server.stop()?;
-    outcome
-}
-
-fn server_once(site: &Site, pairs: usize, pace: Pace, transport: Transport) -> Result<Outcome> {
+/// The null relay and a server, in turn.
+fn both(
+    bench: &Bench,
+    site: &Site,
+    pairs: usize,
+    pace: Pace,
+    transport: Transport,
+) -> Result<(Outcome, Outcome)> {
+    let (relay, _files) = start_relay(bench.server_core)?;
+    let mut relayed = Swarm::new(relay.address, Transport::Plain, Mechanism::Plain)?;
+    relayed.connect(2 * pairs)?;
     let server = site.start()?;
-    let mut swarm = Swarm::new(server.address, transport, Mechanism::ScramSha1)?;
-    swarm.log_in(2 * pairs, LOGINS_IN_FLIGHT)?;
-    until_quiet(&server, &mut swarm, Duration::from_secs(10))?;
-    let outcome = play(&server, &mut swarm, pace)?;
-    swarm.log_out()?;
+    let mut served = Swarm::new(server.address, transport, Mechanism::ScramSha1)?;
+    served.log_in(2 * pairs, LOGINS_IN_FLIGHT)?;
+    until_quiet(&server, &mut served, Duration::from_secs(10))?;
+    let mut floor = Game::new(&relay, &mut relayed, pace)?;
+    let mut game = Game::new(&server, &mut served, pace)?;
+    let mut warm_up = pace.warm_up;
+    let mut left = pace.window;
+    while left > Duration::ZERO {
+        let slice = left.min(SLICE);
+        floor.slice(warm_up, slice)?;
+        game.slice(warm_up, slice)?;
+        left -= slice;
+        warm_up = SLICE / 10;
+    }
+    let outcomes = (floor.outcome()?, game.outcome()?);
+    served.log_out()?;
     server.stop()?;
-    Ok(outcome)
+    drop(relayed);
+    relay.stop()?;
+    Ok(outcomes)
 }
 
 fn push(figure: &mut Figure, outcome: &Outcome) {
@@ -93,5 +104,9 @@ fn push(figure: &mut Figure, outcome: &Outcome) {
     figure.push_beside("server busy %", outcome.server_busy);
     figure.push_beside("driver us", outcome.driver_us);
 }
+
+/// How long one of the two is driven before it is the other's turn: shorter than the machine's moods, and long enough for
+/// processor time that is counted in steps of 10 ms.
+const SLICE: Duration = Duration::from_millis(500);
 
 const UNIT: &str = "CPU us / message";

@@ -15,13 +15,13 @@ use crate::process::{Server, own_cpu};
 pub struct Pace {
     /// Messages under way per pair.
     pub in_flight: usize,
-    /// Time before counting begins.
+    /// Time before counting begins, in the first slice; a tenth of a slice in those that follow.
     pub warm_up: Duration,
-    /// Time that counts.
+    /// Time that counts, for each server.
     pub window: Duration,
 }
 
-/// What one run over the window showed.
+/// What one round showed.
 #[derive(Debug)]
 pub struct Outcome {
     /// Processor microseconds of the server per delivered message.
@@ -53,77 +53,109 @@ struct Faults {
     bounced: u64,
 }
 
-struct Game<'a> {
+/// Pairs on one server. They play in turns with those on another, so that both are measured on the same machine: how fast
+/// a processor is changes here within seconds, as the host's other guests come and go.
+pub struct Game<'a> {
+    server: &'a Server,
     swarm: &'a mut Swarm,
     lanes: Vec<Lane>,
     in_flight: usize,
     scanner: Scanner,
     start: Instant,
     delivered: u64,
-    latency: Option<Histogram<u64>>,
+    counts: Counts,
+    latency: Histogram<u64>,
     faults: Faults,
-    /// Whether a caught message is thrown back.
-    ending: bool,
+    phase: Phase,
     outgoing: Vec<u8>,
 }
 
-/// Plays over the window with all sessions of `swarm`, then lets every message come to rest. Any
-/// loss, duplicate, disorder, or message for somebody else is an error.
-pub fn play(server: &Server, swarm: &mut Swarm, pace: Pace) -> Result<Outcome> {
-    let lane = || Lane {
-        sent: 0,
-        expected: 0,
-        left_at: vec![0; pace.in_flight],
-    };
-    let lanes: Vec<Lane> = swarm.sessions.iter().map(|_| lane()).collect();
-    let mut game = Game {
-        swarm,
-        lanes,
-        in_flight: pace.in_flight,
-        scanner: Scanner::default(),
-        start: Instant::now(),
-        delivered: 0,
-        latency: None,
-        faults: Faults::default(),
-        ending: false,
-        outgoing: Vec::new(),
-    };
-    game.serve_all()?;
-    game.run_for(pace.warm_up)?;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing counts yet.
+    WarmUp,
+    Counting,
+    /// A caught message is not thrown back.
+    Ending,
+}
 
-    game.latency = Some(Histogram::new_with_bounds(1, LONGEST_MICROSECONDS, 3)?);
-    let (delivered, began) = (game.delivered, Instant::now());
-    let (server_cpu, driver_cpu) = (server.cpu()?, own_cpu()?);
-    game.run_for(pace.window)?;
-    let (server_cpu, driver_cpu) = (server.cpu()? - server_cpu, own_cpu()? - driver_cpu);
-    let (wall, delivered) = (began.elapsed(), game.delivered - delivered);
+/// Sums over all slices.
+#[derive(Default)]
+struct Counts {
+    server_cpu: Duration,
+    driver_cpu: Duration,
+    wall: Duration,
+    delivered: u64,
+}
 
-    let latency = game
-        .latency
-        .take()
-        .expect("set above and taken nowhere else");
-    game.come_to_rest()?;
-    if game.faults != Faults::default() {
-        bail!("messages went wrong: {:?}", game.faults);
+impl<'a> Game<'a> {
+    /// All sessions of `swarm`, in pairs, with nothing under way.
+    pub fn new(server: &'a Server, swarm: &'a mut Swarm, pace: Pace) -> Result<Self> {
+        let lane = || Lane {
+            sent: 0,
+            expected: 0,
+            left_at: vec![0; pace.in_flight],
+        };
+        let lanes = swarm.sessions.iter().map(|_| lane()).collect();
+        Ok(Self {
+            server,
+            swarm,
+            lanes,
+            in_flight: pace.in_flight,
+            scanner: Scanner::default(),
+            start: Instant::now(),
+            delivered: 0,
+            counts: Counts::default(),
+            latency: Histogram::new_with_bounds(1, LONGEST_MICROSECONDS, 3)?,
+            faults: Faults::default(),
+            phase: Phase::Ending,
+            outgoing: Vec::new(),
+        })
     }
-    if delivered == 0 {
-        bail!("nothing was delivered");
+
+    /// Plays for a while, then lets every message come to rest. Any loss, duplicate, disorder, or message for somebody
+    /// else is an error.
+    pub fn slice(&mut self, warm_up: Duration, window: Duration) -> Result<()> {
+        self.phase = Phase::WarmUp;
+        self.serve_all()?;
+        self.run_for(warm_up)?;
+        self.phase = Phase::Counting;
+        let (delivered, began) = (self.delivered, Instant::now());
+        let (server_cpu, driver_cpu) = (self.server.cpu()?, own_cpu()?);
+        self.run_for(window)?;
+        self.counts.server_cpu += self.server.cpu()? - server_cpu;
+        self.counts.driver_cpu += own_cpu()? - driver_cpu;
+        self.counts.wall += began.elapsed();
+        self.counts.delivered += self.delivered - delivered;
+        self.come_to_rest()?;
+        if self.faults != Faults::default() {
+            bail!("messages went wrong: {:?}", self.faults);
+        }
+        Ok(())
     }
-    let per_second = delivered as f64 / wall.as_secs_f64();
-    check_little(
-        game.lanes.len() / 2 * pace.in_flight,
-        per_second,
-        latency.mean() / 1e6,
-    )?;
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / delivered as f64;
-    Ok(Outcome {
-        server_us: each(server_cpu),
-        driver_us: each(driver_cpu),
-        per_second,
-        server_busy: 100.0 * server_cpu.as_secs_f64() / wall.as_secs_f64(),
-        p50_ms: latency.value_at_quantile(0.5) as f64 / 1e3,
-        p99_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
-    })
+
+    /// What all slices together showed.
+    pub fn outcome(&self) -> Result<Outcome> {
+        let counts = &self.counts;
+        if counts.delivered == 0 {
+            bail!("nothing was delivered");
+        }
+        let per_second = counts.delivered as f64 / counts.wall.as_secs_f64();
+        check_little(
+            self.lanes.len() / 2 * self.in_flight,
+            per_second,
+            self.latency.mean() / 1e6,
+        )?;
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / counts.delivered as f64;
+        Ok(Outcome {
+            server_us: each(counts.server_cpu),
+            driver_us: each(counts.driver_cpu),
+            per_second,
+            server_busy: 100.0 * counts.server_cpu.as_secs_f64() / counts.wall.as_secs_f64(),
+            p50_ms: self.latency.value_at_quantile(0.5) as f64 / 1e3,
+            p99_ms: self.latency.value_at_quantile(0.99) as f64 / 1e3,
+        })
+    }
 }
 
 /// Little's law: what is under way is throughput times mean latency. Here all three are known, so a
@@ -158,13 +190,13 @@ impl Game<'_> {
 
     /// Catches what is under way and throws nothing back.
     fn come_to_rest(&mut self) -> Result<()> {
-        self.ending = true;
+        self.phase = Phase::Ending;
         let deadline = Instant::now() + PATIENCE;
         while self.under_way() > 0 && Instant::now() < deadline {
             self.turn(Duration::from_millis(50))?;
         }
         // A duplicate of the last message would come after it.
-        self.run_for(Duration::from_millis(200))?;
+        self.run_for(Duration::from_millis(50))?;
         self.faults.lost = self.under_way();
         Ok(())
     }
@@ -202,7 +234,7 @@ impl Game<'_> {
         });
         self.scanner = scanner;
         self.swarm.sessions[index].input = input;
-        if self.ending || caught == 0 {
+        if self.phase == Phase::Ending || caught == 0 {
             return Ok(());
         }
         for _ in 0..caught {
@@ -226,9 +258,10 @@ impl Game<'_> {
         self.faults.skipped += id.number - expected;
         self.lanes[index].expected = id.number + 1;
         self.delivered += 1;
-        if let Some(latency) = &mut self.latency {
+        if self.phase == Phase::Counting {
             let left_at = self.lanes[partner].left_at[id.number as usize % self.in_flight];
-            latency.saturating_record(now.saturating_sub(left_at).max(1));
+            self.latency
+                .saturating_record(now.saturating_sub(left_at).max(1));
         }
         true
     }
