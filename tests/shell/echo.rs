@@ -220,7 +220,7 @@ impl Core for Echo {
         match input {
             Input::Bytes(key, bytes) => return self.bytes(now, key, bytes),
             Input::Secured(key, facts) => self.secured(key, &facts),
-            Input::Written(_) => {}
+            Input::Written(_) | Input::Compressed(_) | Input::Garbled(_) => {}
             Input::Closed(key, _) => {
                 self.streams.remove(key);
             }
