@@ -179,8 +179,8 @@ impl<'a> Pass<'a, '_> {
         if prefix.is_empty() && before == Some(&b':') {
             return Err(XmlError::NotWellFormed);
         }
-        let is_portable = |name: &StrSpan<'_>| is_portable(name.as_str());
-        if !(self.is_ascii || is_portable(&prefix) && is_portable(&local)) {
+        let is_portable = || is_portable(prefix.as_str()) && is_portable(local.as_str());
+        if !self.is_ascii && !is_portable() {
             return Err(XmlError::NotPortable);
         }
         Ok(())

@@ -22,12 +22,15 @@
 //! | 13 | downgrade | `sasl::exchange_tests::a_client_that_was_shown_no_plus_is_not_let_in_by_a_server_that_offers_it`, `a_shortened_list_of_mechanisms_shows_in_the_challenge`; on the wire: `identities::a_client_that_was_shown_less_than_was_offered_is_not_deceived`, `identities::a_proof_bound_to_its_channel_is_accepted_on_that_channel_only`; `sasl::scram_tests::a_proof_made_on_another_channel_is_refused` |
 //! | 14 | weak mechanisms | `logins::sasl_out_of_order_authenticates_nobody` (DIGEST-MD5), `sasl::exchange_tests::plain_never_runs_on_an_open_channel_even_if_it_was_offered` |
 //! | 15 | weak randomness | `sasl::exchange_tests::nonces_are_random_in_every_place_and_depend_on_the_seed`, `streams::ids_are_random_in_every_place_and_depend_on_the_seed`; `supplies::there_is_one_generator_and_the_system_seeds_it` |
-//! | 16 | tokens outlive the password | resumption ids are all the tokens there are: `secrets` shows that a new password ends the session; `auth::tests::every_change_of_password_or_rights_is_a_new_generation` |
-//! | 17 | names given again | `auth::tests::a_removed_name_rests_and_never_gives_its_number_to_who_comes_after` |
+//! | 16 | tokens outlive the password | fast.xmpp (XEP-0484), `auth::tests::tokens::whatever_changes_the_generation_ends_the_tokens`; resumption ids: `secrets` shows that a new password ends the session; `auth::tests::every_change_of_password_or_rights_is_a_new_generation` |
+//! | 17 | names given again | register.xmpp; `auth::tests::own::nothing_is_left_of_who_removes_the_account_but_what_contacts_have_to_hear`; `auth::tests::a_removed_name_rests_and_never_gives_its_number_to_who_comes_after` |
 //! | 18 | certificate identity | `sasl::exchange_tests::crafted_certificate_addresses_stand_for_nobody`, `a_certificate_with_two_accounts_here_needs_an_authzid`; `shell::a_client_certificate_proves_addresses_if_its_authority_is_known`; `worker::certificate::tests`; `identities::a_certificate_logs_its_owner_in_and_nobody_else` |
 //! | 19 | LDAP | comes with the directory; the names are in `logins::hostile_names_fail_like_others` already |
 //! | 20 | TLS | `tls::stalled_handshakes_keep_nobody_out_and_end_by_the_deadline`, `tls::a_peer_that_never_begins_its_handshake_is_sent_away`, `tls::records_of_one_byte_cost_time_and_nothing_else`, `tls::bytes_that_are_no_tls_end_the_connection_without_a_word_of_xml`; no early data, tickets of limited life that end with the certificate: `shell::nothing_is_taken_before_the_handshake_is_complete`, `shell::a_session_is_resumed_until_another_certificate_is_shown_and_binds_to_the_one_that_it_saw`, `worker::tls::tests` |
 //! | 21 | brute force, lock-out | `lockout::any_number_of_guesses_waiting_for_their_verdict_keeps_nobody_out`; `auth::tests::others_failures_never_delay_who_knows_the_password`, `auth::penalty`; hanging up: `identities::a_guess_that_hangs_up_is_recorded_once_and_at_once`, `shell::who_hangs_up_before_the_verdict_keeps_its_place_until_then` |
+//! | 29 | decompression bombs | `compression::bombs_are_cut_off_and_cost_nobody_anything`; `worker::deflate::tests` |
+//! | 30 | compression before TLS | `compression::nobody_has_compression_who_may_not`; offered behind authentication only: compression.xmpp |
+//! | 31 | CRIME | off by default; `worker::deflate::tests::a_dictionary_that_is_forgotten_gives_no_secret_away`, `stream::outbound::tests` |
 //! | 33 | forged `from` | `logins::stanzas_before_login_and_in_anothers_name_are_not_processed`; hostile.xmpp |
 //! | 54 | secrets in logs | `secrets::no_secret_is_in_the_log_or_in_the_audit_file` |
 //! | 58 | PROXY where it is not asked for | `elements::a_connection_that_begins_with_something_else_hears_so`; `shell::elsewhere_a_header_is_garbage` |
@@ -38,6 +41,7 @@
 mod bystanders;
 #[allow(dead_code)] // Some of it is for tests/operation.
 mod client;
+mod compression;
 mod crowd;
 mod elements;
 #[path = "../play/framer.rs"]
@@ -53,6 +57,7 @@ mod secrets;
 mod server;
 #[path = "../sim/mod.rs"]
 mod sim;
+mod storm;
 mod streams;
 mod supplies;
 mod tls;

@@ -288,6 +288,7 @@ fn a_stranger_gets_a_random_name_and_no_account() {
             localpart,
             account,
             additional,
+            token: None,
         } = exchange.respond(Some(b""))
         else {
             panic!("ANONYMOUS admits anybody");
