@@ -266,6 +266,7 @@ impl World {
             accounts: &self.accounts,
             config: &self.config,
             now: self.now,
+            goes_on: &|| true,
             disconnect: &|jid| {
                 order(Control::Disconnect(
                     Jid::parse(jid).expect("a prepared name"),
