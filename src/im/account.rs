@@ -310,8 +310,10 @@ impl Account {
                 self.change_commands(|commands| commands.forget(id));
             }
             // The engine's: it holds the cursor and the streams, and reads what is trimmed.
-            Change::DeliverPending { .. } | Change::EndSessions(_) | Change::TrimArchive { .. } => {
-            }
+            Change::DeliverPending { .. }
+            | Change::EndSessions(_)
+            | Change::Parts(_)
+            | Change::TrimArchive { .. } => {}
         }
     }
 }
