@@ -71,7 +71,7 @@ impl<'a, A: Actor> Turn<'a, A> {
     /// [`Stop::Need`] until it was done.
     pub fn ask_account(&self, ask: &AccountAsk) -> Result<AccountAnswer, Stop> {
         let found = self.loaded.iter().find_map(|loaded| match loaded {
-            Loaded::Account { ask: asked, answer } if **asked == *ask => Some(*answer),
+            Loaded::Account { ask: asked, answer } if **asked == *ask => Some(answer.clone()),
             _ => None,
         });
         found.ok_or_else(|| Stop::Need(Need::Account(Box::new(ask.clone()))))

@@ -62,10 +62,10 @@ fn change_password(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Re
     let password = Secret::new(password.as_bytes().to_vec());
     Ok(match own::set_password(turn, session.id, password)? {
         AccountAnswer::Done(_) => Report::done("The password was changed"),
-        AccountAnswer::Gone => Report::failed(GONE),
         AccountAnswer::PasswordUnfit => Report::failed(
             "The password is too long, or holds characters that no password may hold",
         ),
+        _ => Report::failed(GONE),
     })
 }
 
@@ -77,7 +77,7 @@ fn delete(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Sto
     }
     Ok(match own::remove(turn)? {
         AccountAnswer::Done(_) => Report::done("The account was deleted"),
-        AccountAnswer::Gone | AccountAnswer::PasswordUnfit => Report::failed(GONE),
+        _ => Report::failed(GONE),
     })
 }
 

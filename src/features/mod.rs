@@ -2,10 +2,15 @@
 //! all. No feature names another; what two of them share moves down to `engine/`.
 
 mod account_commands;
+mod blocking;
 pub mod carbons;
+mod client_state;
 mod commands;
+mod compression;
 pub mod disco;
 mod export;
+mod fast;
+mod invitations;
 mod last_activity;
 mod legacy_session;
 pub mod mam;
@@ -15,6 +20,7 @@ mod ping;
 pub mod private_storage;
 mod register;
 mod roster;
+mod sasl_upgrade;
 mod stream_limits;
 mod stream_management;
 mod time;
@@ -34,6 +40,7 @@ pub const ALL: &[&Feature<Account>] = &[
     &export::EXPORT,
     &roster::ROSTER,
     &register::REGISTER,
+    &invitations::INVITATIONS,
     &legacy_session::SESSION,
     &ping::PING,
     &version::VERSION,
@@ -41,11 +48,17 @@ pub const ALL: &[&Feature<Account>] = &[
     &last_activity::LAST_ACTIVITY,
     &vcard::VCARD,
     &private_storage::PRIVATE_STORAGE,
+    &blocking::BLOCKING,
+    &blocking::REPORTING,
     &carbons::CARBONS,
     &offline::OFFLINE,
     &mam::MAM,
     &mam::FULLTEXT,
+    &fast::FAST,
+    &sasl_upgrade::SASL_UPGRADE,
     &stream_management::STREAM_MANAGEMENT,
+    &client_state::CLIENT_STATE,
+    &compression::COMPRESSION,
     &stream_limits::STREAM_LIMITS,
 ];
 

@@ -79,7 +79,7 @@ fn remove(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             iq::answer(turn, iq, Payload::EMPTY);
             Ok(())
         }
-        AccountAnswer::Gone | AccountAnswer::PasswordUnfit => Err(Stop::Reject(gone())),
+        _ => Err(Stop::Reject(gone())),
     }
 }
 
@@ -122,11 +122,11 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
             iq::answer(turn, iq, Payload::EMPTY);
             Ok(())
         }
-        AccountAnswer::Gone => Err(Stop::Reject(gone())),
         AccountAnswer::PasswordUnfit => Err(reject(
             Condition::NotAcceptable,
             "The password is too long, or holds characters that no password may hold",
         )),
+        _ => Err(Stop::Reject(gone())),
     }
 }
 

@@ -110,6 +110,7 @@ impl Shard {
     fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
+            Event::Compress => self.compress(key),
             Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {
@@ -127,7 +128,7 @@ impl Shard {
                 }
             },
             Event::Verified if self.pressure() >= Pressure::Logins => {
-                self.waiting_logins.push_back(key);
+                self.wait_for_room(now, key);
             }
             Event::Verified => self.bring_home(now, key),
             Event::Bind { request, resource } => self.bind_requested(now, key, request, resource),
@@ -149,9 +150,16 @@ impl Shard {
                     self.say(key, ack(handled));
                 }
             }
+            Event::ClientState(state) => self.client_state(now, key, state),
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
             Event::Audit(event) => self.outputs.push_back(Output::Audit(event)),
+            Event::Registered { account, tells } => {
+                self.outputs.push_back(Output::Audit(account));
+                if let Some(account) = tells {
+                    self.replay_of(account);
+                }
+            }
             Event::Goodbye => self.goodbye(now, key),
             Event::Ended => {
                 self.lose_stream(now, key, Loss::Resumable);
@@ -171,6 +179,7 @@ impl Shard {
         let Some(session) = cell.account.session_mut(at.session) else {
             return;
         };
+        let is_inactive = session.inactive.is_some();
         // RFC 6120 section 8.1.2.1: the server "MUST add a 'from' attribute" with the full JID.
         stanza.header.from = Some(session.jid.clone());
         let origin = session.acks.as_mut().map(|acks| Origin {
@@ -185,6 +194,9 @@ impl Shard {
             stanza.header.kind.name(),
             stanza.header.type_,
         );
+        if is_inactive {
+            self.release_held(now, at);
+        }
         match error {
             None => {
                 let mail = Mail::Outbound {
@@ -333,12 +345,17 @@ impl Shard {
 
 fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
     match ask {
-        AuthAsk::Password { .. } | AuthAsk::Failed { .. } | AuthAsk::Register(_) => {
-            Seat::Guess(key)
-        }
+        AuthAsk::Password { .. }
+        | AuthAsk::Failed { .. }
+        | AuthAsk::IssueToken(_)
+        | AuthAsk::TakeKeys { .. }
+        | AuthAsk::Register(_) => Seat::Guess(key),
         // The others are no stream's.
         AuthAsk::ScramKeys { .. }
         | AuthAsk::Admission { .. }
+        | AuthAsk::Invitation { .. }
+        | AuthAsk::Upgrades { .. }
+        | AuthAsk::Token(_)
         | AuthAsk::Own(_)
         | AuthAsk::Purge(_) => Seat::Auth(key),
     }

@@ -17,12 +17,15 @@ mod table;
 
 use std::sync::Arc;
 
+use crate::actor::rows::Write;
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::limits;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
 use super::account::{self, Account};
+use super::blocking;
+use super::invitation;
 use super::outgoing;
 use super::presence;
 use super::roster::{self, Roster, RosterItem, Sight, Standing};
@@ -70,7 +73,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
     // Section 3.2.2: "While the user is still subscribed to the contact's presence (i.e., before ...), the
     // contact's server MUST send a presence stanza of type "unavailable" from all of the contact's online resources".
     if was_from && !new.standing.from {
-        presence::leave(turn, &contact);
+        presence::leave(turn, &contact)?;
     }
     if rule.route {
         // Section 3: "the server MUST stamp the outgoing presence stanza with the bare JID".
@@ -109,6 +112,14 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft, act: Act) -> Out
     let rule = INBOUND[act as usize][State::of(standing) as usize];
     // A.3.1 note 1, for the states in which section 3.4.2 lets the user approve beforehand.
     let is_granted = act == Act::Subscribe && standing.approved;
+    // Also who has asked before, and shows a token now.
+    if act == Act::Subscribe
+        && !standing.from
+        && !is_granted
+        && let Some(used) = invitation::welcomes(turn, &draft.stanza, &contact)?
+    {
+        return welcome(turn, &roster, draft, &contact, used);
+    }
     match rule.next {
         Next::State(next) if is_granted => grant(turn, &roster, &contact, next),
         Next::State(next) => happen(turn, &roster, draft, &contact, act, next),
@@ -134,6 +145,8 @@ fn happen(
     next: State,
 ) -> Outcome {
     let old = roster::item(turn, roster, contact)?;
+    // XEP-0191 section 3.3: of who is blocked nothing is delivered, "and the server MUST NOT respond".
+    let is_quiet = blocking::is_blocked(turn, contact)?;
     let mut new = old
         .clone()
         .unwrap_or_else(|| RosterItem::unknown(contact.clone()));
@@ -161,7 +174,7 @@ fn happen(
     } else {
         // Sections 3.1.6, 3.2.3 and 3.3.3: "Deliver ... to all of the user's interested resources ... This MUST
         // occur before sending the roster push".
-        let interested = turn.actor.sessions.iter();
+        let interested = turn.actor.sessions.iter().filter(|_| !is_quiet);
         for session in interested.filter(|session| session.interested && !session.ended) {
             turn.out.deliver(session.id, draft.stanza.clone());
         }
@@ -171,9 +184,9 @@ fn happen(
     if was_from && !new.standing.from {
         // Section 3.3.3: "Generate an outbound presence stanza of type "unavailable" from each of the contact's
         // available resources to the user."
-        presence::leave(turn, contact);
+        presence::leave(turn, contact)?;
     }
-    if act == Act::Unsubscribe && turn.config.host(contact.domainpart()).is_none() {
+    if act == Act::Unsubscribe && !is_quiet && turn.config.host(contact.domainpart()).is_none() {
         let reply = said(turn, Act::Unsubscribed, contact, &draft.stanza);
         turn.out.send(reply);
     }
@@ -206,6 +219,57 @@ fn grant(
     Ok(())
 }
 
+/// XEP-0379 section 3.5: who shows a token of this account is approved, and asked for a subscription in return. A full
+/// roster takes nobody: then the request is one like any other.
+fn welcome(
+    turn: &mut Turn<'_, Account>,
+    roster: &Arc<Roster>,
+    draft: &mut Draft,
+    contact: &Jid,
+    used: Write,
+) -> Outcome {
+    let old = roster::item(turn, roster, contact)?;
+    let mut new = old
+        .clone()
+        .unwrap_or_else(|| RosterItem::unknown(contact.clone()));
+    let asks = !new.standing.to;
+    new.standing = Standing {
+        from: true,
+        ask: asks,
+        pending_in: false,
+        approved: false,
+        listed: true,
+        ..new.standing
+    };
+    if roster::check_quota(turn, roster, old.as_ref(), &new).is_err() {
+        let state = State::of(roster.standing(contact, turn.actor.jid.domainpart()));
+        let rule = INBOUND[Act::Subscribe as usize][state as usize];
+        return match rule.next {
+            Next::State(next) => happen(turn, roster, draft, contact, Act::Subscribe, next),
+            _ => Ok(()),
+        };
+    }
+    turn.out.write.push(used);
+    let granted = plain(turn.actor, Act::Subscribed, contact);
+    outgoing::tell(turn, granted)?;
+    if asks {
+        let asked = plain(turn.actor, Act::Subscribe, contact);
+        outgoing::tell(turn, asked)?;
+    }
+    request::answer(turn, old.as_ref(), &new)?;
+    save(turn, roster, old.as_ref(), &new)?;
+    presence::introduce(turn, contact);
+    Ok(())
+}
+
+/// What somebody who came by an invitation asks whoever invited.
+pub fn invited(newcomer: &Jid, inviter: &Jid, token: &str) -> Stanza {
+    Stanza {
+        payload: Payload::from_normal(&invitation::preauth(token)),
+        ..spoken(newcomer, Act::Subscribe, inviter)
+    }
+}
+
 /// Section 2.5.2: the user removes an item, and with it what stands between the two.
 ///
 /// # Errors
@@ -226,7 +290,7 @@ pub fn remove(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, old: &RosterIt
         outgoing::tell(turn, stanza)?;
     }
     if from {
-        presence::leave(turn, contact);
+        presence::leave(turn, contact)?;
         let stanza = plain(turn.actor, Act::Unsubscribed, contact);
         outgoing::tell(turn, stanza)?;
     }
