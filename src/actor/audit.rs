@@ -34,6 +34,9 @@ pub enum AuditEvent {
         host: Arc<str>,
         fingerprint: Arc<str>,
     },
+    /// Other authorities vouch for clients that log in with certificates: the `fingerprints` of all that do now, as
+    /// of [`AuditEvent::CertificateChanged`].
+    ClientAuthoritiesChanged { fingerprints: Arc<[String]> },
     /// An option has another value, both in TOML; none where it is absent.
     ConfigurationChanged {
         option: Arc<str>,

@@ -96,9 +96,10 @@ pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
 /// Stanzas that an account's own clients may have waiting in its mailbox; beyond it they are not read.
 pub const MAILBOX_OWN_COUNT_MAX: usize = 64;
-/// Stanzas from elsewhere that may wait in an account's mailbox; beyond it they bounce.
+/// Stanzas from elsewhere that may wait in an account's mailbox before presence coalesces.
 pub const MAILBOX_COUNT_MAX: usize = 1_000;
-/// Bytes of the same.
+/// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
+/// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
@@ -136,11 +137,26 @@ pub const REQUEST_COUNT_LIMIT: u32 = 500;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
+pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
+/// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
+pub const PRIVATE_NAMESPACE_BYTES_MAX: usize = 1_023;
+/// Namespaces in one account's private XML: every client that a user ever tried has three.
+pub const PRIVATE_NAMESPACES_MAX: u32 = 100;
+/// Bytes of one account's private XML: hundreds of bookmarks and notes.
+pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
+/// Most that an operator may allow, and most that is read at once: a change looks at all of it.
+pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
+pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
 /// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
 /// run ahead of the clock after a crash, and about as often one more row is written.
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
+/// How many times faster than it runs a server's sweep of archives comes closer to a clock that jumped ahead: after a
+/// month out of use it has caught up within ten days, and an operator has days to see that the clock is wrong.
+pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
@@ -177,6 +193,8 @@ pub const ARCHIVE_IDS_MAX: usize = 250;
 pub const ARCHIVE_WORDS_MAX: usize = 64;
 /// Words of one search.
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
+/// Messages whose words one step indexes: a millisecond of work.
+pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Messages with the same contact among which the one is looked for that a retraction names.
@@ -191,6 +209,17 @@ pub const ARCHIVE_TRIM_COUNT: usize = 256;
 pub const ARCHIVE_MESSAGES_MAX: u32 = 200_000;
 /// How long archived messages are kept.
 pub const ARCHIVE_RETENTION_MS: u64 = 365 * 24 * 3_600_000;
+
+// ---- Commands (XEP-0050) ----
+
+/// Commands of one account that were begun and not ended; beyond it the one used longest ago is over.
+pub const COMMAND_SESSIONS_MAX: usize = 4;
+/// How long a command waits for its user's next answer.
+pub const COMMAND_SESSION_MS: u64 = 600_000;
+/// Bytes of one page of answers: a list of a thousand addresses.
+pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one export of an account's data: the largest roster, or the rest.
+pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Forms ----
 
@@ -323,6 +352,8 @@ pub const AUDIT_STOP_MS: u64 = 5_000;
 pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
+const _: () = assert!(PRIVATE_BYTES_MAX <= PRIVATE_READ_BYTES_MAX as u64);
+const _: () = assert!(VCARD_BYTES_MAX <= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
 const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);

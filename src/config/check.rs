@@ -68,6 +68,7 @@ pub fn load(name: &str, text: &str, outside: &Outside<'_>) -> Result<Config, Vec
         sm: file.sm.clone(),
         delivery: file.delivery.clone(),
         roster: file.roster.clone(),
+        profile: file.profile.clone(),
         auth: file.auth.clone(),
         tls: file.tls.clone(),
         store: file.store.clone(),

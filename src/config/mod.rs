@@ -20,4 +20,4 @@ pub use file::{
 };
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use place::{ConfigError, Places};
-pub use reference::{Reload, Section, reference, sections};
+pub use reference::{Reload, Section, help, reference, sections};

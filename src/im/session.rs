@@ -39,7 +39,7 @@ pub struct Session {
     /// it is owed. Whoever sets it begins a flood if there is none.
     pub missed: Option<u64>,
     /// Who sent what is kept for it and has yet to be read.
-    pub kept_from: Senders,
+    pub kept_from: Option<Box<Senders>>,
     /// What was being written without being counted (XEP-0198) when the connection was lost: who resumes has it, for it
     /// went ahead of `<enabled/>`.
     pub unsure: Vec<Option<Kept>>,
@@ -66,7 +66,7 @@ impl Session {
             acks: None,
             flood: None,
             missed: None,
-            kept_from: Senders::default(),
+            kept_from: None,
             unsure: Vec::new(),
             ends_at_ms: None,
             ended: false,
@@ -160,7 +160,9 @@ impl Session {
     pub fn holds_from(&self, sender: Option<&Jid>) -> bool {
         let flood = self.flood.as_ref();
         flood.is_some_and(|flood| flood.holds_from(sender))
-            || sender.is_some_and(|sender| self.kept_from.has(sender, &self.jid))
+            || self.kept_from.as_deref().is_some_and(|kept_from| {
+                sender.is_some_and(|sender| kept_from.has(sender, &self.jid))
+            })
     }
 }
 

@@ -20,6 +20,8 @@ pub struct AccountDesk<'a> {
     pub accounts: &'a Accounts,
     pub config: &'a Config,
     pub now: Now,
+    /// Whether what takes long may go on: no more if the server is stopping.
+    pub goes_on: &'a (dyn Fn() -> bool + Sync),
     /// Ends the sessions of an account, by bare JID: its password or its right to be here is gone.
     pub disconnect: &'a (dyn Fn(&str) + Sync),
     /// Removes what else an account had, by its number.
@@ -146,6 +148,7 @@ impl AccountDesk<'_> {
 
     fn add_one(&self, jid: &str, password: &Secret) -> Result<String, String> {
         let name = self.name(jid)?;
+        self.look_whether_to_go_on()?;
         let added = self
             .accounts
             .add(&name.host, &name.localpart, password, self.now);
@@ -155,6 +158,13 @@ impl AccountDesk<'_> {
             by,
         });
         Ok(lines.concat())
+    }
+
+    fn look_whether_to_go_on(&self) -> Result<(), String> {
+        match (self.goes_on)() {
+            true => Ok(()),
+            false => Err("the server is stopping".to_owned()),
+        }
     }
 
     /// Makes an invitation; answers the addresses that carry it, and until when they are good.
@@ -233,6 +243,7 @@ impl AccountDesk<'_> {
         for host in hosts {
             let mut after: Option<String> = None;
             loop {
+                self.look_whether_to_go_on()?;
                 let page = self.accounts.list(&host, after.as_deref(), LIST_PAGE_COUNT);
                 let (page, more) = page.map_err(|error| error.to_string())?;
                 for account in &page {
@@ -381,6 +392,7 @@ mod tests {
             accounts: &accounts,
             config: &config,
             now: Now::default(),
+            goes_on: &|| true,
             disconnect: &|jid| ended.lock().expect("no panic").push(jid.to_owned()),
             purge: &|_| {
                 *purged.lock().expect("no panic") += 1;

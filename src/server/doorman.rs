@@ -235,7 +235,11 @@ impl Doorman {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket that listens at `address`, and at nothing of the other family.
+///
+/// # Errors
+/// The system's.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,

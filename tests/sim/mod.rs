@@ -8,20 +8,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
+use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS, TOKEN};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::engine::archive::{self, ARCHIVE, INDEX};
-use stonechat::im::archive::{PREFERENCES, TALLY};
-use stonechat::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key};
-use stonechat::im::invitation::{INVITATION, RESERVATION};
-use stonechat::im::origin::ORIGIN;
-use stonechat::im::outgoing::OUTGOING;
-use stonechat::im::pending::PENDING;
-use stonechat::im::roster::ROSTER;
-use stonechat::im::subscription::REQUEST;
+use stonechat::engine::archive::{self, ARCHIVE};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, name_key};
 use stonechat::jid::Jid;
 use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
@@ -33,27 +26,8 @@ use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
-/// Every table that the core writes.
-pub const TABLES: &[&Table] = &[
-    &ACCOUNT,
-    &ITERATIONS,
-    &INVITATION,
-    &PURGE,
-    &REGISTRATION,
-    &RESERVATION,
-    &TOKEN,
-    &TOMBSTONE,
-    &PENDING,
-    &ORIGIN,
-    &NUMBERS,
-    &ARCHIVE,
-    &INDEX,
-    &PREFERENCES,
-    &TALLY,
-    &OUTGOING,
-    &ROSTER,
-    &REQUEST,
-];
+/// Every table of the server.
+pub use stonechat::server::rows::TABLES;
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -299,6 +273,7 @@ impl World {
                 Ok(())
             },
             audit: &|_| {},
+            goes_on: &|| true,
         };
         let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
@@ -556,8 +531,13 @@ impl World {
             .sum()
     }
 
-    /// Rows of a table.
+    /// How many rows a table has.
     pub fn row_count(&self, table: &'static Table) -> usize {
+        self.rows(table).len()
+    }
+
+    /// Rows of a table.
+    pub fn rows(&self, table: &'static Table) -> Vec<Row> {
         let range = RowRange {
             from: RowKey::new(&[]),
             to: RowKey::new(&[0xff; 16]),
@@ -565,8 +545,8 @@ impl World {
             bytes_max: usize::MAX,
         };
         match self.store.lock().apply(Request::Range { table, range }) {
-            Answer::Range { rows, .. } => rows.len(),
-            other => panic!("the rows cannot be counted: {other:?}"),
+            Answer::Range { rows, .. } => rows,
+            other => panic!("the rows cannot be read: {other:?}"),
         }
     }
 
@@ -844,6 +824,9 @@ impl World {
         let request = match ask {
             Ask::Row { table, key, .. } => Request::Row { table, key },
             Ask::Range { table, range, .. } => Request::Range { table, range },
+            Ask::Joined {
+                table, range, join, ..
+            } => Request::Joined { table, range, join },
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => {

@@ -94,6 +94,7 @@ fn house_on(disk: Arc<Disk>, seed: u8) -> House {
                     Write::Delete { table, key } => {
                         rows.remove(&(table.name, key));
                     }
+                    Write::Replace { .. } => panic!("accounts know what is there"),
                 }
             }
             Ok(())
