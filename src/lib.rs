@@ -14,7 +14,7 @@
 //!
 //! | noun | what it is | type | ends when |
 //! |---|---|---|---|
-//! | **connection** | socket and TLS; bytes | `worker/connection.rs` | the socket closes |
+//! | **connection** | socket, TLS, compression; bytes | `worker/connection.rs` | the socket closes |
 //! | **stream** | XML stream: framing, negotiation, SASL | [`stream::StreamState`] | `</stream:stream>`, or the connection is lost |
 //! | **session** | a bound resource: full JID, presence, ack queue | [`im::Session`] | unbound, or not resumed in time (XEP-0198) |
 //! | **account** | a bare JID and its sessions | [`im::Account`] | idle for a minute; removed |
@@ -142,7 +142,7 @@
 //! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
 //! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
 //!
-//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters and subscriptions).
+//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions, blocklists).
 //! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
 //! mailbox waits behind it. A refused commit leaves nothing half-changed: the effects are dropped, and the sender hears
 //! the store's error.
@@ -200,6 +200,10 @@
 //! taken, outboxes and the channels behind them. As it fills, new logins wait, then kept messages stay in the store, then
 //! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
 //! top nothing more is read.
+//!
+//! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
+//! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a
+//! few dozen kilobytes, and moves to the ack queue when the stream is lost.
 //!
 //! Presence is told to many at once ([`actor::Envelope::Group`]): one envelope for each worker, whose accounts get a
 //! copy each if somebody uses them (`shard/spread.rs`).
@@ -317,7 +321,7 @@
 //! Not built yet, because nothing needs it so far:
 //!
 //! - `Effects::timer` and `Effects::archive`.
-//! - Compression, and everything between servers.
+//! - Everything between servers.
 
 pub mod base;
 

@@ -10,6 +10,15 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum AuditEvent {
+    /// A user blocked an address and said why (XEP-0377).
+    AbuseReported {
+        account: Arc<str>,
+        reported: Arc<str>,
+        reason: Arc<str>,
+        text: Option<Arc<str>>,
+        /// Ids in the archive of the user (XEP-0359).
+        messages: Vec<Arc<str>>,
+    },
     /// An account was made.
     AccountAdded { account: Arc<str>, by: By },
     /// An account was kept from logging in.

@@ -92,6 +92,23 @@ pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
+// ---- Compression (XEP-0138) ----
+
+/// How many times its compressed size what a client sends may have altogether: stanzas that repeat each other reach 10 to
+/// 20, a bomb 1,000.
+pub const INFLATE_RATIO_MAX: u64 = 100;
+/// What may come out of the first bytes besides: the largest element, however well it packs.
+pub const INFLATE_SLACK_BYTES: u64 = ELEMENT_BYTES_MAX as u64;
+/// Memory of one codec: 12 KiB to compress, 7 and the client's window of up to 32 to decompress.
+pub const COMPRESSED_STREAM_BYTES: usize = 52 * 1024;
+
+// ---- Client state (XEP-0352) ----
+
+/// Stanzas that may wait for an inactive client before they go out all the same: the newest presence of as many contacts.
+pub const CSI_HELD_COUNT_MAX: u32 = 500;
+/// Bytes of the same.
+pub const CSI_HELD_BYTES_MAX: u64 = 64 * 1024;
+
 // ---- Accounts ----
 
 /// Stanzas that an account's own clients may have waiting in its mailbox; beyond it they are not read.
@@ -134,6 +151,23 @@ pub const REQUEST_COUNT_MAX: u32 = 100;
 pub const REQUEST_BYTES_MAX: usize = 2_048;
 /// Most requests that an operator may let wait: a client that becomes available is told of all of them at once.
 pub const REQUEST_COUNT_LIMIT: u32 = 500;
+/// Addresses in one blocklist: who meets more spammers than that blocks their servers.
+pub const BLOCKLIST_ITEMS_MAX: u32 = 1_000;
+/// Most that an operator may allow: a list is read and kept in memory as a whole.
+pub const BLOCKLIST_ITEMS_LIMIT: u32 = 10_000;
+/// Bytes of the addresses in one blocklist, whatever their number: it is one stanza to the client.
+pub const BLOCKLIST_BYTES_MAX: usize = 256 * 1024;
+/// Reports (XEP-0377) of one account within [`REPORTS_WINDOW_MS`]: more than somebody writes by hand. What they say is
+/// in the audit file for ever.
+pub const REPORTS_MAX: usize = 20;
+/// See [`REPORTS_MAX`].
+pub const REPORTS_WINDOW_MS: u64 = 3_600_000;
+/// Bytes of the text in a report; what is beyond is cut off.
+pub const REPORT_TEXT_BYTES_MAX: usize = 2_048;
+/// Bytes of the reason, and of a message's id, in a report.
+pub const REPORT_NAME_BYTES_MAX: usize = 256;
+/// Messages named in a report.
+pub const REPORT_MESSAGES_MAX: usize = 20;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
@@ -160,7 +194,7 @@ pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
-/// memory reads eight rows or ranges if it retracts another.
+/// memory reads nine rows or ranges if it retracts another.
 pub const TURN_RUNS_MAX: u8 = 12;
 /// Requests beside the mailbox that one account runs at a time (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
@@ -356,6 +390,9 @@ const _: () = assert!(PRIVATE_BYTES_MAX <= PRIVATE_READ_BYTES_MAX as u64);
 const _: () = assert!(VCARD_BYTES_MAX <= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
+const _: () = assert!(CSI_HELD_BYTES_MAX < OUTBOUND_SOFT_BYTES as u64);
+const _: () = assert!(BLOCKLIST_ITEMS_MAX <= BLOCKLIST_ITEMS_LIMIT);
+const _: () = assert!(BLOCKLIST_BYTES_MAX <= RANGE_BYTES_MAX);
 const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);
 const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);

@@ -26,12 +26,16 @@ pub struct File {
     pub c2s: C2s,
     /// See [`Sm`].
     pub sm: Sm,
+    /// See [`Csi`].
+    pub csi: Csi,
     /// See [`Delivery`].
     pub delivery: Delivery,
     /// See [`Roster`].
     pub roster: Roster,
     /// See [`Profile`].
     pub profile: Profile,
+    /// See [`Blocking`].
+    pub blocking: Blocking,
     /// See [`Auth`].
     pub auth: Auth,
     /// See [`Tls`].
@@ -291,6 +295,10 @@ pub struct Listener {
     /// in `cert/client-ca.pem` of the data directory (PEM, read again on reload); without that file nobody is asked.
     /// reload: restart
     pub client_certificates: ClientCertificates,
+    /// Whether compression is offered to clients that have logged in: "none" or "zlib" (XEP-0138, which is obsolete: what
+    /// others make the server send beside a secret can tell of it). For links that have no bandwidth otherwise.
+    /// reload: restart
+    pub compression: Compression,
 }
 
 /// Who connects to a listener.
@@ -300,6 +308,28 @@ pub enum ListenerKind {
     /// Clients.
     #[default]
     C2s,
+}
+
+/// Whether compression is offered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// It is not.
+    #[default]
+    None,
+    /// XEP-0138 with the method of RFC 1950.
+    Zlib,
+}
+
+/// What compression remembers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dictionary {
+    /// What the same sender said just before.
+    #[default]
+    Sender,
+    /// What was sent before, by whomever.
+    Stream,
 }
 
 /// When TLS begins on a listener.
@@ -377,6 +407,10 @@ pub struct C2s {
     /// answers `conflict`, "make-new" gives the newcomer another name (RFC 6120 section 7.7.2.2).
     /// reload: live
     pub resource_conflict: ResourceConflict,
+    /// What compression (`listener.compression`) remembers: "sender" forgets all between stanzas of different senders, so
+    /// that nobody learns by their length what others say; "stream" forgets nothing and saves far more bytes.
+    /// reload: live
+    pub compression_dictionary: Dictionary,
 }
 
 /// What happens when a client wishes for a resource in use.
@@ -408,6 +442,24 @@ pub struct Sm {
     /// Stanzas sent before the server asks for an acknowledgement.
     /// reload: live
     pub ack_request_after: u32,
+}
+
+/// What waits for clients at which nobody looks (XEP-0352), until something comes that does not wait.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Csi {
+    /// Whether the presence of others waits; only the newest of each is sent.
+    /// reload: live
+    pub hold_presence: bool,
+    /// Whether chat states, receipts, chat markers and reactions wait.
+    /// reload: live
+    pub hold_messages: bool,
+    /// Stanzas that wait at most for one client; then they go out.
+    /// reload: live
+    pub held_count: u32,
+    /// Bytes of the same.
+    /// reload: live
+    pub held_size: Size,
 }
 
 /// Messages to accounts.
@@ -455,6 +507,19 @@ pub struct Profile {
     /// Bytes of one vCard (XEP-0054) with its photo; a larger one is `not-acceptable`.
     /// reload: live
     pub vcard_size: Size,
+}
+
+/// Who keeps others away (XEP-0191), and tells you why (XEP-0377).
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blocking {
+    /// Addresses in one blocklist, at most 10000; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub items: u32,
+    /// Address to which reports of spam and abuse go as messages; they are in the audit file in any case. If it is not
+    /// on this server, only those go whose writers agreed that others read them. If empty, none go.
+    /// reload: live
+    pub report_to: String,
 }
 
 /// Which messages are written to disk before they are acknowledged.
@@ -580,9 +645,11 @@ impl Default for File {
             ],
             c2s: C2s::default(),
             sm: Sm::default(),
+            csi: Csi::default(),
             delivery: Delivery::default(),
             roster: Roster::default(),
             profile: Profile::default(),
+            blocking: Blocking::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             store: Store::default(),
@@ -686,6 +753,7 @@ impl Default for Listener {
             require_tls: true,
             proxy_protocol: false,
             client_certificates: ClientCertificates::default(),
+            compression: Compression::default(),
         }
     }
 }
@@ -708,6 +776,7 @@ impl Default for C2s {
             outbound_hard: Size::from_bytes(limits::OUTBOUND_HARD_BYTES as u64),
             sessions_per_account: limits::SESSIONS_PER_ACCOUNT_MAX as u32,
             resource_conflict: ResourceConflict::default(),
+            compression_dictionary: Dictionary::default(),
         }
     }
 }
@@ -719,6 +788,17 @@ impl Default for Sm {
             unacked_count: limits::UNACKED_COUNT_MAX as u32,
             unacked_size: Size::from_bytes(limits::UNACKED_BYTES_MAX as u64),
             ack_request_after: limits::ACK_REQUEST_AFTER,
+        }
+    }
+}
+
+impl Default for Csi {
+    fn default() -> Csi {
+        Csi {
+            hold_presence: true,
+            hold_messages: true,
+            held_count: limits::CSI_HELD_COUNT_MAX,
+            held_size: Size::from_bytes(limits::CSI_HELD_BYTES_MAX),
         }
     }
 }
@@ -749,6 +829,15 @@ impl Default for Profile {
             private_size: Size::from_bytes(limits::PRIVATE_BYTES_MAX),
             private_namespaces: limits::PRIVATE_NAMESPACES_MAX,
             vcard_size: Size::from_bytes(limits::VCARD_BYTES_MAX),
+        }
+    }
+}
+
+impl Default for Blocking {
+    fn default() -> Blocking {
+        Blocking {
+            items: limits::BLOCKLIST_ITEMS_MAX,
+            report_to: String::new(),
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, HostArchive, HostContact, HostRegistration, HostVcard,
-    Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
+    Audit, Auth, Blocking, C2s, Csi, Delivery, File, HostArchive, HostContact, HostRegistration,
+    HostVcard, Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -19,9 +19,11 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub c2s: C2s,
     pub sm: Sm,
+    pub csi: Csi,
     pub delivery: Delivery,
     pub roster: Roster,
     pub profile: Profile,
+    pub blocking: Blocking,
     pub auth: Auth,
     pub tls: Tls,
     pub store: Store,

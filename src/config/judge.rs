@@ -9,7 +9,7 @@ use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
 use super::units::Size;
 use crate::base::limits;
-use crate::jid::{prepare_domainpart, prepare_localpart};
+use crate::jid::{Jid, prepare_domainpart, prepare_localpart};
 
 /// The hosts that are right, prepared.
 pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfig>> {
@@ -194,7 +194,11 @@ pub(super) fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sin
 /// Relations between numbers: the same that `base/limits.rs` asserts of the defaults.
 pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'_>) {
     let File {
-        server, c2s, sm, ..
+        server,
+        c2s,
+        sm,
+        csi,
+        ..
     } = file;
     sink.require(
         server.workers <= limits::WORKERS_MAX,
@@ -274,6 +278,7 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
         ("c2s.sessions_per_account", c2s.sessions_per_account),
         ("sm.unacked_count", sm.unacked_count),
+        ("csi.held_count", csi.held_count),
         ("sm.ack_request_after", sm.ack_request_after),
     ] {
         sink.require(count > 0, path, "must be at least 1");
@@ -294,6 +299,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must not be below twice c2s.element_size, or one stanza would fill a queue",
     );
     sink.require(
+        csi.held_size < c2s.outbound_soft,
+        "csi.held_size",
+        "must be below c2s.outbound_soft, or what waited would end its client's connection",
+    );
+    sink.require(
         file.roster.size.as_bytes() <= limits::ROSTER_READ_BYTES_MAX as u64,
         "roster.size",
         "must be at most \"4 MiB\"",
@@ -307,6 +317,17 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         file.profile.private_size.as_bytes() <= limits::PRIVATE_READ_BYTES_MAX as u64,
         "profile.private_size",
         "must be at most \"1 MiB\"",
+    );
+    sink.require(
+        file.blocking.items <= limits::BLOCKLIST_ITEMS_LIMIT,
+        "blocking.items",
+        "must be at most 10000",
+    );
+    let report_to = &file.blocking.report_to;
+    sink.require(
+        report_to.is_empty() || Jid::parse(report_to).is_ok(),
+        "blocking.report_to",
+        "is no address",
     );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 

@@ -29,7 +29,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 18] {
+pub fn sections() -> [Section; 20] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -41,9 +41,11 @@ pub fn sections() -> [Section; 18] {
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
+        Section::of::<file::Csi>("csi"),
         Section::of::<file::Delivery>("delivery"),
         Section::of::<file::Roster>("roster"),
         Section::of::<file::Profile>("profile"),
+        Section::of::<file::Blocking>("blocking"),
         Section::of::<file::Auth>("auth"),
         Section::of::<file::Tls>("tls"),
         Section::of::<file::Store>("store"),

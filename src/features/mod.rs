@@ -2,8 +2,11 @@
 //! all. No feature names another; what two of them share moves down to `engine/`.
 
 mod account_commands;
+mod blocking;
 pub mod carbons;
+mod client_state;
 mod commands;
+mod compression;
 pub mod disco;
 mod export;
 mod fast;
@@ -45,6 +48,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &last_activity::LAST_ACTIVITY,
     &vcard::VCARD,
     &private_storage::PRIVATE_STORAGE,
+    &blocking::BLOCKING,
+    &blocking::REPORTING,
     &carbons::CARBONS,
     &offline::OFFLINE,
     &mam::MAM,
@@ -52,6 +57,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &fast::FAST,
     &sasl_upgrade::SASL_UPGRADE,
     &stream_management::STREAM_MANAGEMENT,
+    &client_state::CLIENT_STATE,
+    &compression::COMPRESSION,
     &stream_limits::STREAM_LIMITS,
 ];
 

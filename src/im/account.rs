@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::actor::auth::AccountRef;
 use crate::actor::{Actor, Stop, Turn};
-use crate::base::{AccountId, SessionId};
+use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
 use super::archive::{Archive, ArchiveTally, Preferences, Reach};
+use super::blocking::Blocklist;
 use super::commands::{CommandSession, CommandSessions};
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
@@ -36,9 +37,14 @@ pub struct Account {
     /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
     freshness: Freshness,
+    /// None also if it is empty, which it mostly is.
+    blocklist: Option<Arc<Blocklist>>,
+    blocklist_freshness: Freshness,
+    /// How many reports (XEP-0377) it has filed since when, on the monotonic clock.
+    reports: (u16, u64),
 }
 
-/// How what is held of the roster relates to what the store holds.
+/// How what is held of the roster or the blocklist relates to what the store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Freshness {
     /// Nobody asked yet.
@@ -112,6 +118,12 @@ pub enum Change {
     CommandEnded(Box<str>),
     /// Their owner ends these sessions.
     EndSessions(Vec<SessionId>),
+    /// The blocklist was read or changed.
+    Blocklist(Arc<Blocklist>),
+    /// A report (XEP-0377) was filed.
+    Reported { mono_ms: u64 },
+    /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
+    WatchesBlocklist { session: SessionId },
     /// The session is over.
     Ended(SessionId),
     /// Sessions and the account part, once whoever asked for it has the answer.
@@ -160,6 +172,9 @@ impl Account {
             commands: None,
             roster: None,
             freshness: Freshness::Unread,
+            blocklist: None,
+            blocklist_freshness: Freshness::Unread,
+            reports: (0, 0),
         }
     }
 
@@ -199,6 +214,7 @@ impl Account {
         self.origins = None;
         self.archive = None;
         self.freshness = Freshness::Doubtful;
+        self.blocklist_freshness = Freshness::Doubtful;
     }
 
     /// The roster, if it was read and is what the store holds.
@@ -220,6 +236,30 @@ impl Account {
                 self.commands = None;
             }
         }
+    }
+
+    /// It is known to block nobody: all that most accounts' stanzas have to ask.
+    pub fn blocks_nobody(&self) -> bool {
+        self.blocklist_freshness == Freshness::Current && self.blocklist.is_none()
+    }
+
+    /// The blocklist, if it was read and is what the store holds.
+    pub fn blocklist(&self) -> Option<Arc<Blocklist>> {
+        let is_current = self.blocklist_freshness == Freshness::Current;
+        is_current.then(|| self.blocklist.clone().unwrap_or_default())
+    }
+
+    /// The blocklist as it was when it was last known, if there was anybody on it.
+    pub fn last_blocklist(&self) -> Option<&Blocklist> {
+        self.blocklist.as_deref()
+    }
+
+    /// Reports that it may file now.
+    pub fn reports_left(&self, mono_ms: u64) -> usize {
+        let (count, since_ms) = self.reports;
+        let is_over = mono_ms.saturating_sub(since_ms) > limits::REPORTS_WINDOW_MS;
+        let used = if is_over { 0 } else { usize::from(count) };
+        limits::REPORTS_MAX.saturating_sub(used)
     }
 
     /// Applies one change.
@@ -309,6 +349,22 @@ impl Account {
                 self.commands.get_or_insert_default().keep(*session);
             }
             Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
+            Change::Blocklist(list) => {
+                self.blocklist = Some(list).filter(|list| !list.is_empty());
+                self.blocklist_freshness = Freshness::Current;
+            }
+            Change::Reported { mono_ms } => {
+                let (count, since_ms) = &mut self.reports;
+                if mono_ms.saturating_sub(*since_ms) > limits::REPORTS_WINDOW_MS {
+                    (*count, *since_ms) = (0, mono_ms);
+                }
+                *count = count.saturating_add(1);
+            }
+            Change::WatchesBlocklist { session } => {
+                if let Some(session) = self.session_mut(session) {
+                    session.watches_blocklist = true;
+                }
+            }
             Change::Ended(id) => {
                 self.sessions.retain(|session| session.id != id);
                 self.change_commands(|commands| commands.forget(id));

@@ -54,7 +54,7 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             // 8.5.3.1: requests of those who do not share presence "SHOULD NOT" be delivered;
             // answers "MUST".
             // RFC 6121 section 2.1.6 lets clients be fooled who do not check who pushes: only their server does.
-            let is_push = request && stanza.payload.has(ns::ROSTER, "query");
+            let is_push = request && is_push(stanza);
             let session = session
                 .filter(|_| !is_push || presence::is_own(turn.actor, from))
                 .filter(|s| !request || presence::shares_presence(turn.actor, s.id, from))
@@ -150,6 +150,12 @@ pub fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>, payload: Payload) {
         Some(session) => turn.out.deliver(session.id, result),
         None => turn.out.send(result),
     }
+}
+
+/// What only a user's own server says: of its roster, and of its blocklist (XEP-0191 section 3.3).
+fn is_push(stanza: &Stanza) -> bool {
+    let mut names = stanza.payload.names();
+    names.any(|name| name == (ns::ROSTER, "query") || name.0 == ns::BLOCKING)
 }
 
 fn is_request(stanza: &Stanza) -> bool {

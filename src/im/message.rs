@@ -8,6 +8,7 @@ use crate::xml::Element;
 
 use super::account::{self, Account, Change};
 use super::acks::Unacked;
+use super::blocking;
 use super::classify::classify;
 use super::pending::{self, Body, Leftover};
 use super::session::Session;
@@ -250,6 +251,13 @@ fn among(kept: Kept, sessions: usize) -> Kept {
 
 /// What a session that is over did not acknowledge: to other sessions, into the store, or back.
 pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
+    if held.kept.is_some() && blocking::is_unwanted(turn, &held.stanza)? {
+        if let Some(kept) = held.kept.filter(|kept| kept.is_stored) {
+            let account = account::identify(turn)?;
+            turn.out.write.push(pending::delete(account, kept.number));
+        }
+        return Ok(());
+    }
     match pending::leftover(turn.actor, held) {
         Leftover::Leave => Ok(()),
         Leftover::Bounce => Err(nobody()),

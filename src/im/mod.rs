@@ -4,10 +4,12 @@
 pub mod account;
 pub mod acks;
 pub mod archive;
+pub mod blocking;
 pub mod classify;
 pub mod commands;
 pub mod credentials;
 pub mod flood;
+pub mod inactive;
 pub mod invitation;
 pub mod iq;
 pub mod last;

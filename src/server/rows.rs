@@ -9,6 +9,7 @@ use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
 use crate::features::private_storage::PRIVATE;
 use crate::features::vcard::VCARD_TABLE;
 use crate::im::archive::{PREFERENCES, TALLY};
+use crate::im::blocking::BLOCKLIST;
 use crate::im::credentials::{ACCOUNT, PURGE, REGISTRATION, TOMBSTONE};
 use crate::im::invitation::{INVITATION, RESERVATION};
 use crate::im::last::LAST;
@@ -24,6 +25,7 @@ use crate::store::Store;
 pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ARCHIVE,
+    &BLOCKLIST,
     &INDEX,
     &INDEXED,
     &INVITATION,

@@ -6,9 +6,11 @@ use crate::actor::rows::{Fence, RowKey, Write};
 use crate::actor::{Answer, Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, limits};
 use crate::engine::archive::{WITH_MESSAGES, Waiting, waiting};
+use crate::im::account::unavailable;
 use crate::im::flood::Flood;
-use crate::im::pending;
+use crate::im::{blocking, pending};
 use crate::jid::Jid;
+use crate::stanza::{Kind, Stanza};
 
 use super::Shard;
 use super::load::Pressure;
@@ -143,6 +145,14 @@ impl Shard {
                 Err(_) => Waiting::Damaged,
             };
             match (number, found) {
+                (Some(number), Waiting::Message(stanza)) if self.is_unwanted(actor, &stanza) => {
+                    let kept = Kept {
+                        number,
+                        is_stored: true,
+                        is_shared: false,
+                    };
+                    self.arrived(actor, kept);
+                }
                 (Some(number), Waiting::Message(stanza)) => {
                     let kept = Kept {
                         number,
@@ -181,6 +191,35 @@ impl Shard {
         self.unsave(Write::Delete { table, key });
     }
 
+    /// It came before its sender was blocked (XEP-0191): nobody wants it any more.
+    fn is_unwanted(&self, actor: ActorKey, stanza: &Stanza) -> bool {
+        let account = self.cells.get(actor).map(|cell| &cell.account);
+        let from = stanza.header.from.as_ref();
+        account
+            .zip(from)
+            .is_some_and(|(account, from)| blocking::was_blocked(account, from))
+    }
+
+    /// What waited while its sender was blocked is owed to nobody; a request is answered.
+    fn unless_unwanted(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        delivery: Delivery,
+    ) -> Option<Delivery> {
+        if !self.is_unwanted(actor, &delivery.stanza) {
+            return Some(delivery);
+        }
+        match delivery.kept {
+            Some(kept) => self.arrived(actor, kept),
+            None if delivery.stanza.header.kind == Kind::Iq => {
+                self.bounce(now, &delivery.stanza, &unavailable());
+            }
+            None => {}
+        }
+        None
+    }
+
     /// The cursor is at its end. If more was kept meanwhile it goes on there, else the flood is over.
     fn end_pass(&mut self, now: Now, actor: ActorKey, id: SessionId) {
         let session = self.cells.get_mut(actor);
@@ -192,7 +231,9 @@ impl Shard {
             session.kept_from = None;
             let flood = session.flood.take();
             for delivery in flood.into_iter().flat_map(|flood| flood.into_backlog()) {
-                self.deliver(now, actor, delivery);
+                if let Some(delivery) = self.unless_unwanted(now, actor, delivery) {
+                    self.deliver(now, actor, delivery);
+                }
             }
             return;
         };
@@ -209,7 +250,9 @@ impl Shard {
         while let Some(flood) = self.flood_of(actor, id)
             && let Some(delivery) = flood.take_before(number)
         {
-            self.push(now, actor, delivery);
+            if let Some(delivery) = self.unless_unwanted(now, actor, delivery) {
+                self.push(now, actor, delivery);
+            }
         }
     }
 

@@ -214,6 +214,9 @@ impl Shard {
                     enabled: true,
                 });
             }
+            if wish.inactive && self.catalog.has("csi") {
+                self.begin_inactive(at);
+            }
             if let Some(enable) = wish.enable {
                 bound.push_str(&self.enable(at, enable).unwrap_or_else(|failed| failed));
             }
@@ -444,6 +447,8 @@ impl Shard {
             return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
         acks.detached(0);
+        // It took no leave of its old stream.
+        session.forget_state(now.wall_ms);
         session.stream = Some(key);
         session.secured = secured;
         session.ends_at_ms = None;

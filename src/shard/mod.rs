@@ -4,6 +4,8 @@
 mod aside;
 mod bounds;
 mod cell;
+mod client_state;
+mod compression;
 mod control;
 mod deliver;
 mod drain;

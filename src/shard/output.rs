@@ -5,6 +5,7 @@ use crate::actor::audit::AuditEvent;
 use crate::actor::auth::AuthAsk;
 use crate::actor::rows::{Fence, Join, Pick, RowKey, RowRange, Table, Write};
 use crate::base::WorkerId;
+use crate::config::Dictionary;
 use crate::stream::{StreamKey, StreamState};
 
 /// What the shell shall do. Envelopes for other workers are not listed: they collect in an outbox per
@@ -16,6 +17,9 @@ pub enum Output {
     /// Render and write what is left in plaintext, drop every byte read but not taken (STARTTLS
     /// injection), then begin the handshake.
     StartTls(StreamKey),
+    /// Render and write what is left as it is, drop every byte read but not taken, then compress in both directions and say
+    /// `Input::Compressed`.
+    Compress(StreamKey, Dictionary),
     /// The stream takes bytes again: offer what was not taken.
     Resume(StreamKey),
     /// Render and write what is left, close the connection, then say `Input::Closed`. Nothing more is

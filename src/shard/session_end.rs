@@ -113,6 +113,7 @@ impl Shard {
             if let Some(acks) = &mut session.acks {
                 acks.detached(unwritten_count);
             }
+            session.forget_state(now.wall_ms);
             session.ends_at_ms = Some(now.mono_ms + timeout_ms);
             if let Some(stream) = self.streams.get_mut(key) {
                 stream.outbound.drop_stanzas();
@@ -171,8 +172,10 @@ impl Shard {
             .map(|acks| acks.take_unacked())
             .unwrap_or_default();
         let unsure = std::mem::take(&mut session.unsure);
+        let inactive = session.inactive.take().into_iter();
+        let inactive = inactive.flat_map(|inactive| inactive.into_held());
         let flood = session.flood.take().into_iter();
-        let waiting = flood.flat_map(|flood| flood.into_backlog());
+        let waiting = inactive.chain(flood.flat_map(|flood| flood.into_backlog()));
         let waiting = waiting.map(|delivery| Unacked {
             stanza: delivery.stanza,
             kept: delivery.kept,

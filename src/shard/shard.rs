@@ -202,6 +202,8 @@ impl Shard {
                     stream.secured(facts);
                 }
             }
+            Input::Compressed(key) => self.compressed(key),
+            Input::Garbled(key) => self.garbled(now, key),
             Input::Written(key) => self.written(now, key),
             Input::Closed(key, reason) => self.closed(now, key, reason),
             Input::Mesh(batch) => {
@@ -224,14 +226,23 @@ impl Shard {
         self.outputs.pop_front()
     }
 
-    /// Appends what the stream has to say, up to about 16 KiB. To be called only when everything rendered
+    /// Appends what the stream has to say, up to about 16 KiB; if it is compressed, of one sender. To be called only when everything rendered
     /// before was written.
     pub fn render(&mut self, now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
         let Some(stream) = self.streams.get_mut(key) else {
             return Rendered::Done;
         };
         stream.is_dirty = false;
-        let rendered = match stream.outbound.render(out, &mut self.spare_items) {
+        let more = match stream.is_compressed {
+            true => {
+                let own = stream.jid.as_ref();
+                stream
+                    .outbound
+                    .render_one_sender(own, out, &mut self.spare_items)
+            }
+            false => stream.outbound.render(out, &mut self.spare_items),
+        };
+        let rendered = match more {
             true => Rendered::More,
             false => Rendered::Done,
         };

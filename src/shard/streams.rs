@@ -110,6 +110,7 @@ impl Shard {
     fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
+            Event::Compress => self.compress(key),
             Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {
@@ -149,6 +150,7 @@ impl Shard {
                     self.say(key, ack(handled));
                 }
             }
+            Event::ClientState(state) => self.client_state(now, key, state),
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
             Event::Audit(event) => self.outputs.push_back(Output::Audit(event)),
@@ -177,6 +179,7 @@ impl Shard {
         let Some(session) = cell.account.session_mut(at.session) else {
             return;
         };
+        let is_inactive = session.inactive.is_some();
         // RFC 6120 section 8.1.2.1: the server "MUST add a 'from' attribute" with the full JID.
         stanza.header.from = Some(session.jid.clone());
         let origin = session.acks.as_mut().map(|acks| Origin {
@@ -191,6 +194,9 @@ impl Shard {
             stanza.header.kind.name(),
             stanza.header.type_,
         );
+        if is_inactive {
+            self.release_held(now, at);
+        }
         match error {
             None => {
                 let mail = Mail::Outbound {

@@ -171,7 +171,7 @@ impl Shard {
             (Phase::Bound, None) => {
                 if stream.read_at_ms + c2s.ping_after.as_ms() <= now.mono_ms {
                     stream.pinged_at_ms = Some(now.mono_ms);
-                    self.ping(key);
+                    self.ping(now, key);
                 }
             }
             (Phase::Bound, Some(at_ms)) => {
@@ -191,10 +191,11 @@ impl Shard {
 
     /// XEP-0199 section 4.1, or an acknowledgement request where XEP-0198 is on: a ping would count as a
     /// stanza there.
-    fn ping(&mut self, key: StreamKey) {
+    fn ping(&mut self, now: Now, key: StreamKey) {
         let Some(at) = self.session_of(key) else {
             return;
         };
+        self.release_held(now, at);
         let session = self
             .cells
             .get(at.actor)

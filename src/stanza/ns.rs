@@ -22,6 +22,12 @@ pub const SM: &str = "urn:xmpp:sm:3";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0280
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0138
+pub const COMPRESS: &str = "http://jabber.org/protocol/compress";
+/// XEP-0138
+pub const COMPRESSION_FEATURE: &str = "http://jabber.org/features/compress";
+/// XEP-0352
+pub const CSI: &str = "urn:xmpp:csi:0";
 /// XEP-0297
 pub const FORWARD: &str = "urn:xmpp:forward:0";
 /// XEP-0203
@@ -68,6 +74,10 @@ pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0191
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0377
+pub const REPORTING: &str = "urn:xmpp:reporting:1";
 /// RFC 6121 section 2
 pub const ROSTER: &str = "jabber:iq:roster";
 /// RFC 6121 section 2.6.1

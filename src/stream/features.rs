@@ -144,6 +144,7 @@ impl StreamState {
         caps: &BTreeMap<Arc<str>, String>,
     ) -> String {
         let mut xml = String::from("<stream:features>");
+        xml.push_str(&self.compression_feature(config));
         if !matches!(self.phase, Phase::Bound) {
             xml.push_str(&format!("<bind xmlns='{}'><required/></bind>", ns::BIND));
             if config.has_feature("legacy-session") {
@@ -156,6 +157,10 @@ impl StreamState {
         }
         if config.has_feature(STREAM_MANAGEMENT) {
             xml.push_str(management);
+        }
+        if config.has_feature("csi") {
+            // XEP-0352 section 4.1: "in the stream features after the client has authenticated".
+            xml.push_str(&format!("<csi xmlns='{}'/>", ns::CSI));
         }
         if config.has_feature("roster") {
             // RFC 6121 sections 2.6.1 and 3.4: "it MUST advertise the following stream feature".
@@ -184,7 +189,12 @@ fn sasl2(mechanisms: &str, upgrades: &str, tokens: &[TokenMechanism], config: &C
         xml.push_str(&format!("<sm xmlns='{}'/>", ns::SM));
     }
     xml.push_str(&format!("<bind xmlns='{}'><inline>", ns::BIND2));
-    for (feature, var) in [(STREAM_MANAGEMENT, ns::SM), ("carbons", ns::CARBONS)] {
+    let inline = [
+        (STREAM_MANAGEMENT, ns::SM),
+        ("carbons", ns::CARBONS),
+        ("csi", ns::CSI),
+    ];
+    for (feature, var) in inline {
         if config.has_feature(feature) {
             xml.push_str(&format!("<feature var='{var}'/>"));
         }

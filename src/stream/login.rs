@@ -121,7 +121,16 @@ pub struct BindWish {
     /// What the resource begins with.
     pub tag: Option<String>,
     pub carbons: bool,
+    /// "If the client included a XEP-0352 <active/> or <inactive/> element, the session must begin in that state."
+    pub inactive: bool,
     pub enable: Option<EnableWish>,
+}
+
+/// XEP-0352 section 4.2: what a client says about whoever may look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    Active,
+    Inactive,
 }
 
 /// XEP-0198 section 3.
@@ -147,6 +156,7 @@ impl BindWish {
                 .child(ns::BIND2, "tag")
                 .map(|tag| tag.text().into_owned()),
             carbons: bind.child(ns::CARBONS, "enable").is_some(),
+            inactive: bind.child(ns::CSI, "inactive").is_some(),
             enable: bind
                 .child(ns::SM, "enable")
                 .map(|enable| EnableWish::read(&enable)),

@@ -12,6 +12,7 @@
 //! - XEP-0440: SASL Channel-Binding Type Capability, version 1.0.0 (`sasl/mechanism.rs`)
 //! - XEP-0474: SASL SCRAM Downgrade Protection, version 0.5.0 (`sasl/scram.rs`)
 
+mod compression;
 mod features;
 mod login;
 mod negotiate;
@@ -25,7 +26,8 @@ mod state;
 mod tls;
 mod upgrade;
 
-pub use login::{BindWish, EnableWish, Fast, Login, Profile, ResumeWish, UsedToken};
+pub use compression::processing_failed;
+pub use login::{BindWish, ClientState, EnableWish, Fast, Login, Profile, ResumeWish, UsedToken};
 pub use negotiate::failed;
 pub use outbound::{Item, Outbound};
 pub use state::{Context, Event, Phase, SessionRef, StreamState};

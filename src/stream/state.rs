@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
-use crate::base::{AccountId, ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId};
+use crate::base::{AccountId, ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId, limits};
 use crate::config::{Config, HostConfig, Listener};
 use crate::jid::Jid;
 use crate::stanza::{
@@ -16,7 +16,7 @@ use crate::stanza::{
 };
 use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, XmlError, normalise};
 
-use super::login::{EnableWish, Login, ResumeWish};
+use super::login::{ClientState, EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
@@ -78,6 +78,8 @@ pub struct StreamState {
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
     pub is_paused: bool,
+    /// XEP-0138: bytes of both directions go through a codec.
+    pub is_compressed: bool,
     pub(super) framer: Framer,
     pub(super) scope: Option<Box<Scope>>,
     /// The prefix of the client's header, which its end tag has to repeat; empty if none.
@@ -102,6 +104,8 @@ pub enum Phase {
     Negotiating,
     /// `<proceed/>` is out; the handshake is awaited. Takes no bytes.
     Securing,
+    /// `<compressed/>` is out; the codec is awaited. Takes no bytes.
+    Compressing,
     /// SASL is in progress.
     Authenticating(Box<Sasl>),
     /// An account is being made (XEP-0077). Takes no bytes.
@@ -128,6 +132,8 @@ pub struct SessionRef {
 pub enum Event {
     /// Write what is queued, drop what is unread, begin the handshake.
     StartTls,
+    /// XEP-0138: the client may have compression, if there is memory for it.
+    Compress,
     /// Ask the auth thread; the stream takes nothing until [`StreamState::answered`].
     Ask(AuthAsk),
     /// The credentials are right ([`Phase::Verified`]): bring the stream home.
@@ -145,6 +151,8 @@ pub enum Event {
     Acknowledged(u32),
     /// XEP-0198 section 4: the client asks how many we have.
     AckRequested,
+    /// XEP-0352 section 4.2.
+    ClientState(ClientState),
     /// A stanza of the bound session.
     Stanza(Stanza),
     /// A stanza of the bound session that its sender shall hear an error about.
@@ -194,6 +202,7 @@ impl StreamState {
             unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
+            is_compressed: false,
             framer: Framer::new(),
             scope: None,
             root_prefix: Cow::Borrowed(""),
@@ -237,9 +246,13 @@ impl StreamState {
         (taken, None)
     }
 
-    /// Bytes that wait: to be written, to be read, or for the rest of their element.
+    /// Bytes that wait: to be written, to be read, or for the rest of their element; and those of its codec.
     pub fn queued_bytes(&self) -> usize {
-        self.outbound.bytes() + self.unread_bytes + self.framer.buffered()
+        let codec = match self.is_compressed {
+            true => limits::COMPRESSED_STREAM_BYTES,
+            false => 0,
+        };
+        self.outbound.bytes() + self.unread_bytes + self.framer.buffered() + codec
     }
 
     /// Bytes came from the peer, whether or not they can be taken now.
@@ -251,7 +264,7 @@ impl StreamState {
     /// Whether the stream must be told something before it takes more bytes.
     pub fn waits(&self) -> bool {
         match &self.phase {
-            Phase::Securing | Phase::Verified => true,
+            Phase::Securing | Phase::Compressing | Phase::Verified => true,
             _ => self.awaits_verdict(),
         }
     }

@@ -9,6 +9,7 @@ mod clock;
 mod connection;
 mod core;
 mod deadlines;
+mod deflate;
 mod door;
 mod handover;
 mod intake;

@@ -28,6 +28,9 @@
 //! | 19 | LDAP | comes with the directory; the names are in `logins::hostile_names_fail_like_others` already |
 //! | 20 | TLS | `tls::stalled_handshakes_keep_nobody_out_and_end_by_the_deadline`, `tls::a_peer_that_never_begins_its_handshake_is_sent_away`, `tls::records_of_one_byte_cost_time_and_nothing_else`, `tls::bytes_that_are_no_tls_end_the_connection_without_a_word_of_xml`; no early data, tickets of limited life that end with the certificate: `shell::nothing_is_taken_before_the_handshake_is_complete`, `shell::a_session_is_resumed_until_another_certificate_is_shown_and_binds_to_the_one_that_it_saw`, `worker::tls::tests` |
 //! | 21 | brute force, lock-out | `lockout::any_number_of_guesses_waiting_for_their_verdict_keeps_nobody_out`; `auth::tests::others_failures_never_delay_who_knows_the_password`, `auth::penalty`; hanging up: `identities::a_guess_that_hangs_up_is_recorded_once_and_at_once`, `shell::who_hangs_up_before_the_verdict_keeps_its_place_until_then` |
+//! | 29 | decompression bombs | `compression::bombs_are_cut_off_and_cost_nobody_anything`; `worker::deflate::tests` |
+//! | 30 | compression before TLS | `compression::nobody_has_compression_who_may_not`; offered behind authentication only: compression.xmpp |
+//! | 31 | CRIME | off by default; `worker::deflate::tests::a_dictionary_that_is_forgotten_gives_no_secret_away`, `stream::outbound::tests` |
 //! | 33 | forged `from` | `logins::stanzas_before_login_and_in_anothers_name_are_not_processed`; hostile.xmpp |
 //! | 54 | secrets in logs | `secrets::no_secret_is_in_the_log_or_in_the_audit_file` |
 //! | 58 | PROXY where it is not asked for | `elements::a_connection_that_begins_with_something_else_hears_so`; `shell::elsewhere_a_header_is_garbage` |
@@ -38,6 +41,7 @@
 mod bystanders;
 #[allow(dead_code)] // Some of it is for tests/operation.
 mod client;
+mod compression;
 mod crowd;
 mod elements;
 #[path = "../play/framer.rs"]

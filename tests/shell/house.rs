@@ -184,6 +184,8 @@ impl Server {
             sum.injected_bytes += of_one.injected_bytes;
             sum.proxy_refused += of_one.proxy_refused;
             sum.records_broken += of_one.records_broken;
+            sum.compressed += of_one.compressed;
+            sum.garbled += of_one.garbled;
         }
         sum
     }

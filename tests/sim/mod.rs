@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use stonechat::actor::audit::AuditEvent;
 use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings};
@@ -55,6 +56,8 @@ pub struct World {
     pub sockets_are_slow: bool,
     /// A hash of everything that left the shards, by which two runs of one seed can be compared.
     pub trace: u64,
+    /// Records of who did what.
+    pub audit: Vec<AuditEvent>,
 }
 
 /// How much the world likes to be difficult.
@@ -207,6 +210,7 @@ impl World {
             disk_is_asleep: false,
             sockets_are_slow: false,
             trace: 0,
+            audit: Vec::new(),
         }
     }
 
@@ -795,6 +799,18 @@ impl World {
                         conn.waits = false;
                     }
                 }
+                // The world's bytes go as they are: codecs are the shell's.
+                Output::Compress(key, _) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.flush(at);
+                        let conn = &mut self.conns[at];
+                        conn.unread.clear();
+                        conn.upstream.clear();
+                        conn.waits = false;
+                        let input = Input::Compressed(key);
+                        self.workers[worker].shard.handle(self.now, input);
+                    }
+                }
                 Output::Resume(key) => {
                     if let Some(at) = self.conn_at(worker, key) {
                         self.conns[at].waits = false;
@@ -815,7 +831,8 @@ impl World {
                     }
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
-                Output::Audit(_) | Output::Proved(_) => {}
+                Output::Audit(event) => self.audit.push(event),
+                Output::Proved(_) => {}
             }
         }
     }
@@ -976,11 +993,19 @@ pub fn config(options: &str) -> Result<Config, String> {
     let (of_host, options): (Vec<&str>, Vec<&str>) =
         options.lines().partition(|line| line.starts_with("host."));
     let of_host: Vec<&str> = of_host.iter().map(|line| &line["host.".len()..]).collect();
+    let (of_all, options): (Vec<&str>, Vec<&str>) = options
+        .into_iter()
+        .partition(|line| line.starts_with("listener."));
+    let of_all: Vec<&str> = of_all
+        .iter()
+        .map(|line| &line["listener.".len()..])
+        .collect();
     let (of_host, options) = (of_host.join("\n"), options.join("\n"));
+    let of_all = of_all.join("\n");
     let text = format!(
-        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n{of_host}\n"
+        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n{of_all}\n\
+         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n{of_all}\n\
+         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n{of_all}\n[[host]]\nname = \"localhost\"\n{of_host}\n"
     );
     let names: Vec<&str> = stonechat::features::ALL
         .iter()

@@ -24,6 +24,7 @@ use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
 use super::account::{self, Account};
+use super::blocking;
 use super::invitation;
 use super::outgoing;
 use super::presence;
@@ -72,7 +73,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
     // Section 3.2.2: "While the user is still subscribed to the contact's presence (i.e., before ...), the
     // contact's server MUST send a presence stanza of type "unavailable" from all of the contact's online resources".
     if was_from && !new.standing.from {
-        presence::leave(turn, &contact);
+        presence::leave(turn, &contact)?;
     }
     if rule.route {
         // Section 3: "the server MUST stamp the outgoing presence stanza with the bare JID".
@@ -144,6 +145,8 @@ fn happen(
     next: State,
 ) -> Outcome {
     let old = roster::item(turn, roster, contact)?;
+    // XEP-0191 section 3.3: of who is blocked nothing is delivered, "and the server MUST NOT respond".
+    let is_quiet = blocking::is_blocked(turn, contact)?;
     let mut new = old
         .clone()
         .unwrap_or_else(|| RosterItem::unknown(contact.clone()));
@@ -171,7 +174,7 @@ fn happen(
     } else {
         // Sections 3.1.6, 3.2.3 and 3.3.3: "Deliver ... to all of the user's interested resources ... This MUST
         // occur before sending the roster push".
-        let interested = turn.actor.sessions.iter();
+        let interested = turn.actor.sessions.iter().filter(|_| !is_quiet);
         for session in interested.filter(|session| session.interested && !session.ended) {
             turn.out.deliver(session.id, draft.stanza.clone());
         }
@@ -181,9 +184,9 @@ fn happen(
     if was_from && !new.standing.from {
         // Section 3.3.3: "Generate an outbound presence stanza of type "unavailable" from each of the contact's
         // available resources to the user."
-        presence::leave(turn, contact);
+        presence::leave(turn, contact)?;
     }
-    if act == Act::Unsubscribe && turn.config.host(contact.domainpart()).is_none() {
+    if act == Act::Unsubscribe && !is_quiet && turn.config.host(contact.domainpart()).is_none() {
         let reply = said(turn, Act::Unsubscribed, contact, &draft.stanza);
         turn.out.send(reply);
     }
@@ -287,7 +290,7 @@ pub fn remove(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, old: &RosterIt
         outgoing::tell(turn, stanza)?;
     }
     if from {
-        presence::leave(turn, contact);
+        presence::leave(turn, contact)?;
         let stanza = plain(turn.actor, Act::Unsubscribed, contact);
         outgoing::tell(turn, stanza)?;
     }
