@@ -36,7 +36,7 @@ impl Server {
             .join(format!("hostile-{}-{test}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
-        let (port, tls_port) = (free_port(), free_port());
+        let (port, tls_port) = free_ports();
         let is_of_all = |line: &&str| line.starts_with("listener.");
         let of_all: String = options
             .lines()
@@ -200,8 +200,15 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
 
 /// A port of the loopback that nobody listens on.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    free_ports().0
+}
+
+/// Two that differ: they are bound at the same time.
+fn free_ports() -> (u16, u16) {
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let (one, other) = (bind(), bind());
+    (port(&one), port(&other))
 }
 
 /// Collects the log on a thread; the channel speaks when the server takes connections.
