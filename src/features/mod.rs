@@ -4,12 +4,16 @@
 mod blocking;
 pub mod carbons;
 mod disco;
+mod fast;
+mod invitations;
 mod last_activity;
 mod legacy_session;
 pub mod mam;
 mod offline;
 mod ping;
+mod register;
 mod roster;
+mod sasl_upgrade;
 mod stream_limits;
 mod stream_management;
 mod time;
@@ -22,6 +26,8 @@ use crate::im::Account;
 pub const ALL: &[&Feature<Account>] = &[
     &disco::DISCO,
     &roster::ROSTER,
+    &register::REGISTER,
+    &invitations::INVITATIONS,
     &legacy_session::SESSION,
     &ping::PING,
     &version::VERSION,
@@ -33,6 +39,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &offline::OFFLINE,
     &mam::MAM,
     &mam::FULLTEXT,
+    &fast::FAST,
+    &sasl_upgrade::SASL_UPGRADE,
     &stream_management::STREAM_MANAGEMENT,
     &stream_limits::STREAM_LIMITS,
 ];

@@ -91,6 +91,8 @@ pub enum Change {
     Counted(Tally),
     /// A message was kept or is kept no longer; ignored until they have been counted.
     Kept { bytes: usize },
+    /// Something is kept no longer, and nobody knows how long it was: it is counted when that is asked.
+    Uncounted,
     /// The marks of what it was sent lately were read.
     OriginsRead(Box<Origins>),
     /// A message was kept under this mark on this day.
@@ -113,6 +115,19 @@ pub enum Change {
     WatchesBlocklist { session: SessionId },
     /// The session is over.
     Ended(SessionId),
+    /// Sessions and the account part, once whoever asked for it has the answer.
+    Parts(Parting),
+}
+
+/// How sessions and their account part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The account has another password: logins under way are void, and all sessions but this one end.
+    FromOthers(SessionId),
+    /// The same, but all sessions stay.
+    FromNobody,
+    /// The account is no more.
+    Removed(AccountId),
 }
 
 /// How far a request came that is answered in steps.
@@ -268,8 +283,9 @@ impl Account {
             } => {
                 if let Some(session) = self.session_mut(session) {
                     session.owe(number);
-                    from.into_iter()
-                        .for_each(|from| session.kept_from.add(from));
+                    if let Some(from) = from {
+                        session.kept_from.get_or_insert_default().add(from);
+                    }
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),
@@ -279,6 +295,7 @@ impl Account {
                     tally.bytes += bytes;
                 }
             }
+            Change::Uncounted => self.tally = None,
             Change::OriginsRead(origins) => self.origins = Some(origins),
             Change::OriginKept { day, mark } => {
                 if let Some(origins) = &mut self.origins {
@@ -318,7 +335,7 @@ impl Account {
             }
             Change::Ended(id) => self.sessions.retain(|session| session.id != id),
             // The engine's: it holds the cursor, and reads what is trimmed.
-            Change::DeliverPending { .. } | Change::TrimArchive { .. } => {}
+            Change::DeliverPending { .. } | Change::TrimArchive { .. } | Change::Parts(_) => {}
         }
     }
 }

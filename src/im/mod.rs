@@ -8,6 +8,7 @@ pub mod blocking;
 pub mod classify;
 pub mod credentials;
 pub mod flood;
+pub mod invitation;
 pub mod iq;
 pub mod message;
 pub mod origin;

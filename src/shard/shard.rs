@@ -7,8 +7,8 @@ use slotmap::SlotMap;
 
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares, StreamKey,
-    TraceId, WorkerId,
+    AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
+    StreamKey, TraceId, WorkerId,
 };
 use crate::config::Config;
 use crate::features;
@@ -24,6 +24,7 @@ use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::pipelines::Pipelines;
+use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
 use super::sweep::SWEEPER;
@@ -61,13 +62,16 @@ pub struct Shard {
     pub(super) marked: u64,
     pub(super) load: Load,
     pub(super) ended: Ended,
-    /// Streams whose login waits for room, in the order in which they came.
-    pub(super) waiting_logins: VecDeque<StreamKey>,
+    /// Streams whose login waits for room, in the order in which they came, and since when on the monotonic clock.
+    pub(super) waiting_logins: VecDeque<(StreamKey, u64)>,
     /// Sessions whose kept messages wait for room.
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
+    pub(super) retention: Retention,
+    /// Accounts that were removed by their users in this turn of the loop.
+    pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
     /// Number of the last request that left a mailbox.
     pub(super) next_aside: u64,
@@ -138,6 +142,8 @@ impl Shard {
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
+            retention: Retention::default(),
+            removed: Vec::new(),
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),
@@ -236,6 +242,7 @@ impl Shard {
         self.advance_drain(now);
         self.drive(now);
         self.flush_saves(now);
+        self.purge_parted();
         self.relieve(now);
         self.drive(now);
     }

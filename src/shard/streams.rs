@@ -122,7 +122,7 @@ impl Shard {
                 }
             },
             Event::Verified if self.pressure() >= Pressure::Logins => {
-                self.waiting_logins.push_back(key);
+                self.wait_for_room(now, key);
             }
             Event::Verified => self.bring_home(now, key),
             Event::Bind { request, resource } => self.bind_requested(now, key, request, resource),
@@ -146,6 +146,13 @@ impl Shard {
             }
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
+            Event::Audit(event) => self.outputs.push_back(Output::Audit(event)),
+            Event::Registered { account, tells } => {
+                self.outputs.push_back(Output::Audit(account));
+                if let Some(account) = tells {
+                    self.replay_of(account);
+                }
+            }
             Event::Goodbye => self.goodbye(now, key),
             Event::Ended => {
                 self.lose_stream(now, key, Loss::Resumable);
@@ -320,8 +327,19 @@ impl Shard {
 
 fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
     match ask {
-        AuthAsk::Password { .. } | AuthAsk::Failed { .. } => Seat::Guess(key),
-        AuthAsk::ScramKeys { .. } | AuthAsk::Admission { .. } => Seat::Auth(key),
+        AuthAsk::Password { .. }
+        | AuthAsk::Failed { .. }
+        | AuthAsk::IssueToken(_)
+        | AuthAsk::TakeKeys { .. }
+        | AuthAsk::Register(_) => Seat::Guess(key),
+        // The others are no stream's.
+        AuthAsk::ScramKeys { .. }
+        | AuthAsk::Admission { .. }
+        | AuthAsk::Invitation { .. }
+        | AuthAsk::Upgrades { .. }
+        | AuthAsk::Token(_)
+        | AuthAsk::Own(_)
+        | AuthAsk::Purge(_) => Seat::Auth(key),
     }
 }
 

@@ -187,6 +187,17 @@ impl StreamState {
                 "Your address is of another domain than the one you asked for",
             );
         }
+        // Section 4.9.3.9: "The data provided in a 'from' attribute does not match an authorized JID or validated domain as
+        // negotiated ... between a client and a server via SASL authentication".
+        if let (Some(proved), Some(from)) = (&self.jid, from)
+            && from.bare_str() != proved.bare_str()
+        {
+            self.said_from = None;
+            return refuse(
+                StreamCondition::InvalidFrom,
+                "You authenticated as somebody else",
+            );
+        }
         self.host = Some(std::sync::Arc::clone(&host.name));
         // Section 4.7.5, rule 1 and 4.9.3.25: no 'version' means 0.9, which is not supported.
         let major = header

@@ -36,6 +36,10 @@ pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             send(turn, iq, &query, &page);
             turn.out.go_on(Progress::Archive(Box::new(next)));
         }
+        Found::Behind(writes, next) => {
+            turn.out.write.extend(writes);
+            turn.out.go_on(Progress::Archive(Box::new(next)));
+        }
         Found::Last(page, is) => {
             send(turn, iq, &query, &page);
             answer(turn, iq, &fin(&is));
