@@ -159,6 +159,14 @@
 //! requests fail at once with their own error. Streams wait for the auth thread the same way
 //! ([`stream::StreamState::asked`], [`stream::StreamState::answered`]).
 //!
+//! A request to an account says in its feature's table who may ask besides the owner, and what everybody else hears
+//! ([`actor::Askers`], `refusal`): `im/iq.rs` decides before anything is looked up, so that an account that does not
+//! exist and one that is none of the asker's business look the same.
+//!
+//! What people may tell the server to do is data, too ([`actor::Command`]): a name, who may run it, questions page by
+//! page, a function. Features list their own, the catalogue holds them all, and `features/commands.rs` speaks XEP-0050
+//! with them; whatever else comes to offer commands reads the same list.
+//!
 //! # Order and back-pressure
 //!
 //! Order is a chain of plain queues with one writer rule each: stream to mailbox on the same thread; the mailbox

@@ -154,6 +154,18 @@ pub const REPORT_MESSAGES_MAX: usize = 20;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
+pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
+/// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
+pub const PRIVATE_NAMESPACE_BYTES_MAX: usize = 1_023;
+/// Namespaces in one account's private XML: every client that a user ever tried has three.
+pub const PRIVATE_NAMESPACES_MAX: u32 = 100;
+/// Bytes of one account's private XML: hundreds of bookmarks and notes.
+pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
+/// Most that an operator may allow, and most that is read at once: a change looks at all of it.
+pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
+pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
 /// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
 /// run ahead of the clock after a crash, and about as often one more row is written.
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
@@ -214,6 +226,17 @@ pub const ARCHIVE_TRIM_COUNT: usize = 256;
 pub const ARCHIVE_MESSAGES_MAX: u32 = 200_000;
 /// How long archived messages are kept.
 pub const ARCHIVE_RETENTION_MS: u64 = 365 * 24 * 3_600_000;
+
+// ---- Commands (XEP-0050) ----
+
+/// Commands of one account that were begun and not ended; beyond it the one used longest ago is over.
+pub const COMMAND_SESSIONS_MAX: usize = 4;
+/// How long a command waits for its user's next answer.
+pub const COMMAND_SESSION_MS: u64 = 600_000;
+/// Bytes of one page of answers: a list of a thousand addresses.
+pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one export of an account's data: the largest roster, or the rest.
+pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Forms ----
 
@@ -346,6 +369,8 @@ pub const AUDIT_STOP_MS: u64 = 5_000;
 pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
+const _: () = assert!(PRIVATE_BYTES_MAX <= PRIVATE_READ_BYTES_MAX as u64);
+const _: () = assert!(VCARD_BYTES_MAX <= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
 const _: () = assert!(BLOCKLIST_ITEMS_MAX <= BLOCKLIST_ITEMS_LIMIT);

@@ -32,6 +32,8 @@ pub struct File {
     pub roster: Roster,
     /// See [`Blocking`].
     pub blocking: Blocking,
+    /// See [`Profile`].
+    pub profile: Profile,
     /// See [`Auth`].
     pub auth: Auth,
     /// See [`Tls`].
@@ -88,6 +90,10 @@ pub struct Host {
     pub auth: HostAuth,
     /// See [`HostArchive`].
     pub archive: HostArchive,
+    /// See [`HostVcard`].
+    pub vcard: HostVcard,
+    /// See [`HostContact`].
+    pub contact: HostContact,
     /// See [`HostRegistration`].
     pub registration: HostRegistration,
 }
@@ -109,6 +115,73 @@ pub struct HostAuth {
     /// PBKDF2 iterations of this host's SCRAM keys; 0 is `auth.scram_iterations`.
     /// reload: live
     pub scram_iterations: u32,
+}
+
+/// Addresses under which the people behind this host can be reached (XEP-0157), as URIs: "mailto:", "xmpp:", "https:".
+#[derive(
+    Clone, Debug, Default, Deserialize, Documented, DocumentedFields, Eq, PartialEq, Serialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostContact {
+    /// For reports of abuse.
+    /// reload: live
+    pub abuse: Vec<String>,
+    /// Of the administrators.
+    /// reload: live
+    pub admin: Vec<String>,
+    /// For feedback.
+    /// reload: live
+    pub feedback: Vec<String>,
+    /// For sales.
+    /// reload: live
+    pub sales: Vec<String>,
+    /// For security concerns.
+    /// reload: live
+    pub security: Vec<String>,
+    /// Where the service's status is told.
+    /// reload: live
+    pub status: Vec<String>,
+    /// For users who need help.
+    /// reload: live
+    pub support: Vec<String>,
+}
+
+impl HostContact {
+    /// The addresses by the names of XEP-0157 section 7.1.
+    pub fn fields(&self) -> [(&'static str, &[String]); 7] {
+        [
+            ("abuse-addresses", &self.abuse),
+            ("admin-addresses", &self.admin),
+            ("feedback-addresses", &self.feedback),
+            ("sales-addresses", &self.sales),
+            ("security-addresses", &self.security),
+            ("status-addresses", &self.status),
+            ("support-addresses", &self.support),
+        ]
+    }
+}
+
+/// The host's own vCard (XEP-0054): who runs it. What is empty is left out; if all is, there is none.
+#[derive(
+    Clone, Debug, Default, Deserialize, Documented, DocumentedFields, Eq, PartialEq, Serialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostVcard {
+    /// What the service is called.
+    /// reload: live
+    pub name: String,
+    /// Who runs it.
+    /// reload: live
+    pub organization: String,
+    /// Its page on the web.
+    /// reload: live
+    pub url: String,
+    /// An address for mail.
+    /// reload: live
+    pub email: String,
+    /// A sentence about it.
+    /// reload: live
+    pub description: String,
 }
 
 /// The message archives of this host's users (XEP-0313), while the feature `mam` is on.
@@ -384,6 +457,21 @@ pub struct Blocking {
     pub report_to: String,
 }
 
+/// What an account keeps for its clients and shows of itself.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// Bytes of one account's private XML (XEP-0049), at most 1 MiB; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub private_size: Size,
+    /// Namespaces of the same.
+    /// reload: live
+    pub private_namespaces: u32,
+    /// Bytes of one vCard (XEP-0054) with its photo; a larger one is `not-acceptable`.
+    /// reload: live
+    pub vcard_size: Size,
+}
+
 /// Which messages are written to disk before they are acknowledged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -510,6 +598,7 @@ impl Default for File {
             delivery: Delivery::default(),
             roster: Roster::default(),
             blocking: Blocking::default(),
+            profile: Profile::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             store: Store::default(),
@@ -540,6 +629,8 @@ impl Default for Host {
             key: String::new(),
             auth: HostAuth::default(),
             archive: HostArchive::default(),
+            vcard: HostVcard::default(),
+            contact: HostContact::default(),
             registration: HostRegistration::default(),
         }
     }
@@ -673,6 +764,16 @@ impl Default for Blocking {
         Blocking {
             items: limits::BLOCKLIST_ITEMS_MAX,
             report_to: String::new(),
+        }
+    }
+}
+
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            private_size: Size::from_bytes(limits::PRIVATE_BYTES_MAX),
+            private_namespaces: limits::PRIVATE_NAMESPACES_MAX,
+            vcard_size: Size::from_bytes(limits::VCARD_BYTES_MAX),
         }
     }
 }

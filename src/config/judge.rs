@@ -63,6 +63,14 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
         if own != 0 {
             check_iterations(own, &at("auth.scram_iterations"), sink);
         }
+        for (name, addresses) in host.contact.fields() {
+            let name = name.trim_end_matches("-addresses");
+            sink.require(
+                addresses.iter().all(|address| is_uri(address)),
+                &at(&format!("contact.{name}")),
+                "must be URIs, as in \"mailto:admin@example.org\" or \"xmpp:admin@example.org\"",
+            );
+        }
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,
@@ -71,6 +79,8 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             anonymous: host.auth.anonymous,
             scram: ScramHash::ALL,
             archive: host.archive.clone(),
+            vcard: host.vcard.clone(),
+            contact: host.contact.clone(),
             registration: check_registration(&host.registration, &at("registration"), sink),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
@@ -304,6 +314,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "blocking.report_to",
         "is no address",
     );
+    sink.require(
+        file.profile.private_size.as_bytes() <= limits::PRIVATE_READ_BYTES_MAX as u64,
+        "profile.private_size",
+        "must be at most \"1 MiB\"",
+    );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 
     sink.require(
@@ -329,6 +344,19 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
             unknown_message("feature", nearest(name, outside.features)),
         );
     }
+}
+
+/// RFC 3986 section 3: a scheme, a colon, and nothing that has to be escaped.
+fn is_uri(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        let mut bytes = scheme.bytes();
+        bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c);
+    let parts = text.split_once(':');
+    parts.is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
+        && !text.contains(is_wrong)
 }
 
 /// A queue charges more for an element than its bytes.

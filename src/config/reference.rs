@@ -29,12 +29,14 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 16] {
+pub fn sections() -> [Section; 19] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
         Section::of::<file::HostAuth>("host.auth"),
         Section::of::<file::HostArchive>("host.archive"),
+        Section::of::<file::HostVcard>("host.vcard"),
+        Section::of::<file::HostContact>("host.contact"),
         Section::of::<file::HostRegistration>("host.registration"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
@@ -42,6 +44,7 @@ pub fn sections() -> [Section; 16] {
         Section::of::<file::Delivery>("delivery"),
         Section::of::<file::Roster>("roster"),
         Section::of::<file::Blocking>("blocking"),
+        Section::of::<file::Profile>("profile"),
         Section::of::<file::Auth>("auth"),
         Section::of::<file::Tls>("tls"),
         Section::of::<file::Store>("store"),
@@ -110,6 +113,10 @@ pub fn reference(features: &[&str]) -> String {
             "host.auth" => section.print("[host.auth]", &defaults.host[0].auth, &mut out),
             "host.archive" => {
                 section.print("[host.archive]", &defaults.host[0].archive, &mut out);
+            }
+            "host.vcard" => section.print("[host.vcard]", &defaults.host[0].vcard, &mut out),
+            "host.contact" => {
+                section.print("[host.contact]", &defaults.host[0].contact, &mut out);
             }
             "host.registration" => {
                 section.print(

@@ -1,22 +1,28 @@
 //! One XEP, one file. A feature is a table of plain data; this list is the only place that knows them
 //! all. No feature names another; what two of them share moves down to `engine/`.
 
+mod account_commands;
 mod blocking;
 pub mod carbons;
-mod disco;
+mod commands;
+pub mod disco;
+mod export;
 mod fast;
 mod invitations;
 mod last_activity;
 mod legacy_session;
 pub mod mam;
 mod offline;
+mod own_sessions;
 mod ping;
+pub mod private_storage;
 mod register;
 mod roster;
 mod sasl_upgrade;
 mod stream_limits;
 mod stream_management;
 mod time;
+pub mod vcard;
 mod version;
 
 use crate::actor::Feature;
@@ -25,6 +31,11 @@ use crate::im::Account;
 /// Every feature, in the order in which disco announces them.
 pub const ALL: &[&Feature<Account>] = &[
     &disco::DISCO,
+    &disco::CAPS,
+    &commands::COMMANDS,
+    &own_sessions::OWN_SESSIONS,
+    &account_commands::ACCOUNT_COMMANDS,
+    &export::EXPORT,
     &roster::ROSTER,
     &register::REGISTER,
     &invitations::INVITATIONS,
@@ -33,6 +44,8 @@ pub const ALL: &[&Feature<Account>] = &[
     &version::VERSION,
     &time::TIME,
     &last_activity::LAST_ACTIVITY,
+    &vcard::VCARD,
+    &private_storage::PRIVATE_STORAGE,
     &blocking::BLOCKING,
     &blocking::REPORTING,
     &carbons::CARBONS,
@@ -53,6 +66,8 @@ const NONE: Feature<Account> = Feature {
     account_disco: &[],
     host: &[],
     account: &[],
+    commands: &[],
+    portable: None,
 };
 
 /// Their names, for the switches in `[features]`.

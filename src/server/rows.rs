@@ -6,10 +6,13 @@ use crate::actor::rows::{StoreError, Table};
 use crate::auth::{AccountRows, ITERATIONS, TOKEN};
 use crate::base::AccountId;
 use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
+use crate::features::private_storage::PRIVATE;
+use crate::features::vcard::VCARD_TABLE;
 use crate::im::archive::{PREFERENCES, TALLY};
 use crate::im::blocking::BLOCKLIST;
 use crate::im::credentials::{ACCOUNT, PURGE, REGISTRATION, TOMBSTONE};
 use crate::im::invitation::{INVITATION, RESERVATION};
+use crate::im::last::LAST;
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
@@ -27,11 +30,13 @@ pub const TABLES: &[&Table] = &[
     &INDEXED,
     &INVITATION,
     &ITERATIONS,
+    &LAST,
     &NUMBERS,
     &ORIGIN,
     &OUTGOING,
     &PENDING,
     &PREFERENCES,
+    &PRIVATE,
     &PURGE,
     &REGISTRATION,
     &RESERVATION,
@@ -41,6 +46,7 @@ pub const TABLES: &[&Table] = &[
     &TALLY,
     &TOKEN,
     &TOMBSTONE,
+    &VCARD_TABLE,
 ];
 
 /// The number above which the rows of this process begin. Waits for the disk.
@@ -101,8 +107,7 @@ mod tests {
         let store = Store::in_memory(TABLES, Vec::new());
         let settings = AuthSettings {
             iterations: [("localhost".into(), 1)].into_iter().collect(),
-            tombstone_ms: 1_000,
-            registration: Default::default(),
+            ..AuthSettings::default()
         };
         let accounts = Accounts::new(
             account_rows(&store),

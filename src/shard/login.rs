@@ -142,8 +142,8 @@ impl Shard {
         if resumed.is_none() {
             // Section 2.5: "the server then sends a stream features element"; there is no restart.
             let features = match is_managed {
-                true => stream.features_when_managed(&self.config),
-                false => stream.features(&self.config),
+                true => stream.features_when_managed(&self.config, &self.caps),
+                false => stream.features(&self.config, &self.caps),
             };
             stream.outbound.push_xml(features);
         }

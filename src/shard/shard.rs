@@ -37,6 +37,8 @@ pub struct Shard {
     pub(super) config: Arc<Config>,
     pub(super) routes: Routes,
     pub(super) catalog: Catalog<Account>,
+    /// What each host says of itself in stream features (XEP-0115), by its name.
+    pub(super) caps: BTreeMap<Arc<str>, String>,
     pub(super) pipelines: Pipelines,
     pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
     pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
@@ -115,6 +117,7 @@ impl Shard {
         Shard {
             place,
             pipelines: Pipelines::new(&catalog),
+            caps: caps(&catalog, &config),
             catalog,
             routes,
             config,
@@ -154,6 +157,7 @@ impl Shard {
     /// The features that are switched on, from now on.
     pub(super) fn switch(&mut self, catalog: Catalog<Account>) {
         self.pipelines = Pipelines::new(&catalog);
+        self.caps = caps(&catalog, &self.config);
         self.catalog = catalog;
     }
 
@@ -330,4 +334,15 @@ impl Shard {
 /// The seat number that the shell sees.
 pub(super) fn ticket(key: impl slotmap::Key) -> Ticket {
     Ticket(key.data().as_ffi())
+}
+
+/// What each host says of itself in stream features, by its name.
+fn caps(catalog: &Catalog<Account>, config: &Config) -> BTreeMap<Arc<str>, String> {
+    let hosts = config.hosts.iter();
+    hosts
+        .map(|host| {
+            let feature = features::disco::stream_feature(catalog, host);
+            (Arc::clone(&host.name), feature)
+        })
+        .collect()
 }

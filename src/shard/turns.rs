@@ -281,6 +281,7 @@ impl Shard {
             sequence: &mut self.sequence,
             out: &mut self.effects,
             loaded,
+            asker: mail.and_then(Mail::sender),
             aside,
         };
         let Some(mail) = mail else {
@@ -319,6 +320,11 @@ impl Shard {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
+                Change::EndSessions(ids) => {
+                    for id in ids {
+                        self.expel(now, actor, id, ended_by_user());
+                    }
+                }
                 Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
@@ -565,6 +571,14 @@ impl Shard {
 }
 
 impl Mail {
+    /// The account's own session that sent it.
+    fn sender(&self) -> Option<SessionId> {
+        match self {
+            Mail::Outbound { session, .. } => Some(*session),
+            Mail::Inbound { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+        }
+    }
+
     /// Who waits for the fate of what this mail carries.
     fn settles(&self) -> Option<Origin> {
         match self {
@@ -683,6 +697,14 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
     crate::stanza::StreamError::new(
         crate::stanza::StreamCondition::InternalServerError,
         "The server failed repeatedly for this account",
+    )
+}
+
+/// Clients take a conflict for the end, and do not come back by themselves.
+fn ended_by_user() -> crate::stanza::StreamError {
+    crate::stanza::StreamError::new(
+        crate::stanza::StreamCondition::Conflict,
+        "Another session of yours ended this one",
     )
 }
 

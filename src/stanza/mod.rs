@@ -20,7 +20,7 @@ pub use coalesce::{Newcomer, Sender};
 pub use delay::{delay_element, parse_stamp, stamp};
 pub use error::{Condition, ErrorType, StanzaError};
 pub use extensions::Extensions;
-pub use form::{FieldType, FormKind, FormWriter, Submission};
+pub use form::{Choice, FieldType, FormKind, FormWriter, Question, Submission};
 pub use header::{Header, Kind, Type};
 pub use iq::Iq;
 pub use payload::Payload;

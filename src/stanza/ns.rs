@@ -38,7 +38,19 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0012
 pub const LAST: &str = "jabber:iq:last";
-/// XEP-0077
+/// XEP-0050
+pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0115
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0157
+pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// XEP-0227
+pub const PORTABLE: &str = "urn:xmpp:pie:0";
+/// XEP-0049
+pub const PRIVATE: &str = "jabber:iq:private";
+/// XEP-0054
+pub const VCARD: &str = "vcard-temp";
+/// XEP-0077: In-Band Registration.
 pub const REGISTER: &str = "jabber:iq:register";
 /// XEP-0480
 pub const SASL_UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";

@@ -1,5 +1,8 @@
 //! Stream features (RFC 6120 section 4.3.2): what the client may negotiate next, and nothing else.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::actor::auth::TokenMechanism;
 use crate::config::{Config, HostConfig, TlsMode};
 use crate::stanza::ns;
@@ -13,9 +16,10 @@ use super::upgrade;
 
 impl StreamState {
     /// The features of the phase that begins.
-    pub fn features(&self, config: &Config) -> String {
+    pub fn features(&self, config: &Config, caps: &BTreeMap<Arc<str>, String>) -> String {
         if self.jid.is_some() {
-            self.after_authentication(&format!("<sm xmlns='{}'/>", ns::SM), config)
+            let management = format!("<sm xmlns='{}'/>", ns::SM);
+            self.after_authentication(&management, config, caps)
         } else {
             self.before_authentication(config)
         }
@@ -23,8 +27,12 @@ impl StreamState {
 
     /// The features of a stream whose management was switched on with its binding: offering that once more
     /// would make clients ask, and take the refusal for the end of what they have.
-    pub fn features_when_managed(&self, config: &Config) -> String {
-        self.after_authentication("", config)
+    pub fn features_when_managed(
+        &self,
+        config: &Config,
+        caps: &BTreeMap<Arc<str>, String>,
+    ) -> String {
+        self.after_authentication("", config, caps)
     }
 
     /// The mechanisms that this stream's host and channel allow now, best first.
@@ -129,7 +137,12 @@ impl StreamState {
     }
 
     /// After authentication: a resource, stream management, and the limits that hold now.
-    fn after_authentication(&self, management: &str, config: &Config) -> String {
+    fn after_authentication(
+        &self,
+        management: &str,
+        config: &Config,
+        caps: &BTreeMap<Arc<str>, String>,
+    ) -> String {
         let mut xml = String::from("<stream:features>");
         if !matches!(self.phase, Phase::Bound) {
             xml.push_str(&format!("<bind xmlns='{}'><required/></bind>", ns::BIND));
@@ -150,6 +163,10 @@ impl StreamState {
                 xml.push_str(&format!("<{name} xmlns='{ns}'/>"));
             }
         }
+        // XEP-0115 section 6.3: "so that connecting clients ... do not need to send service discovery requests each
+        // time they connect".
+        let host = self.host_config(config);
+        xml.push_str(host.and_then(|host| caps.get(&host.name)).map_or("", |c| c));
         xml.push_str(&limits(
             config.c2s.element_size.as_bytes() as usize,
             Some(config.c2s.ping_after.as_ms() / 1_000),

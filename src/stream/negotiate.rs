@@ -38,7 +38,7 @@ impl StreamState {
         } else {
             Phase::Negotiating
         };
-        self.outbound.push_xml(self.features(cx.config));
+        self.outbound.push_xml(self.features(cx.config, cx.caps));
         None
     }
 

@@ -2,6 +2,7 @@
 //! only they can decide is an event, and the stream waits until it is told.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actor::Ticket;
@@ -27,6 +28,8 @@ use super::tls::TlsFacts;
 pub struct Context<'a> {
     pub now: Now,
     pub config: &'a Config,
+    /// What each host says of itself in stream features, by its name.
+    pub caps: &'a BTreeMap<Arc<str>, String>,
     pub rng: &'a mut Rng,
     pub scratch: &'a mut Scratch,
     /// Given to the next stanza.

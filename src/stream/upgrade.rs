@@ -209,6 +209,7 @@ const SWITCH: &str = "sasl-upgrade";
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::super::login::Profile;
@@ -298,6 +299,7 @@ mod tests {
             let mut cx = Context {
                 now: Now::default(),
                 config: &self.config,
+                caps: &BTreeMap::new(),
                 rng: &mut self.rng,
                 scratch: &mut self.scratch,
                 trace: TraceId(1),

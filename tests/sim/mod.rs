@@ -11,54 +11,24 @@ use parking_lot::Mutex;
 use stonechat::actor::audit::AuditEvent;
 use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS, TOKEN};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::engine::archive::{self, ARCHIVE, INDEX, INDEXED};
-use stonechat::im::archive::{PREFERENCES, TALLY};
-use stonechat::im::blocking::BLOCKLIST;
-use stonechat::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key};
-use stonechat::im::invitation::{INVITATION, RESERVATION};
-use stonechat::im::origin::ORIGIN;
-use stonechat::im::outgoing::OUTGOING;
-use stonechat::im::pending::PENDING;
-use stonechat::im::roster::ROSTER;
-use stonechat::im::subscription::REQUEST;
+use stonechat::engine::archive::{self, ARCHIVE};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, name_key};
 use stonechat::jid::Jid;
 use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
 use stonechat::shard::{
-    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, RETENTION, Rendered,
-    Routes, Seeds, Shard, numbers_floor, numbers_range,
+    Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
+    Seeds, Shard, numbers_floor, numbers_range,
 };
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
-/// Every table that the core writes.
-pub const TABLES: &[&Table] = &[
-    &ACCOUNT,
-    &ITERATIONS,
-    &INVITATION,
-    &PURGE,
-    &REGISTRATION,
-    &RESERVATION,
-    &TOKEN,
-    &TOMBSTONE,
-    &PENDING,
-    &ORIGIN,
-    &NUMBERS,
-    &ARCHIVE,
-    &INDEX,
-    &INDEXED,
-    &PREFERENCES,
-    &TALLY,
-    &OUTGOING,
-    &ROSTER,
-    &REQUEST,
-    &BLOCKLIST,
-    &RETENTION,
-];
+/// Every table of the server.
+pub use stonechat::server::rows::TABLES;
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -307,6 +277,7 @@ impl World {
                 Ok(())
             },
             audit: &|_| {},
+            goes_on: &|| true,
         };
         let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");

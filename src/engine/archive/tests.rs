@@ -146,6 +146,7 @@ impl Library {
                 sequence: &mut sequence,
                 out: &mut out,
                 loaded: &loaded,
+                asker: None,
                 aside: Some(Aside {
                     progress: &progress,
                     room,

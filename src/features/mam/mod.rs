@@ -15,6 +15,7 @@
 //! | 7 support | `#extended`, `#groupchat-field` |
 //! | 8.1 privacy | an account answers its owner only, `im/iq.rs` |
 
+mod erase;
 pub mod keep;
 mod preferences;
 mod search;
@@ -52,6 +53,7 @@ pub const MAM: Feature<Account> = Feature {
         IqRoute::get(ns::MAM, "prefs", preferences::show),
         IqRoute::set(ns::MAM, "prefs", preferences::change),
     ],
+    commands: &[preferences::COMMAND, erase::COMMAND],
     ..NONE
 };
 
