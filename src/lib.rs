@@ -147,13 +147,25 @@
 //! Two halves of a change that live in two accounts cannot be one commit. The first writes, with its own half, a row
 //! of the table [`im::outgoing::OUTGOING`], and *tells* the other ([`actor::Envelope::Tell`]); the row goes when the
 //! other has committed its half ([`actor::Envelope::Told`]). What is found there when the server starts, or an hour
-//! later, is told again (`shard/replay.rs`), and whoever hears it twice finds that it changes nothing.
+//! later, is told again (`shard/replay.rs`), and whoever hears it twice finds that it changes nothing. So an account that is
+//! removed (XEP-0077, `auth/purge.rs`) can still be told of: what its contacts have to hear outlives its rows.
+//!
+//! What only the keeper of the credentials can do, a password that is changed or an account that is removed, is a need
+//! like a row ([`actor::Turn::ask_account`]), but the last one of its turn: it stays done, whatever becomes of the rest.
 //!
 //! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*
 //! ([`base::limits::STORE_OUTSTANDING_MAX`], [`base::limits::AUTH_OUTSTANDING_MAX`]): beyond it, that service's
 //! requests fail at once with their own error. Streams wait for the auth thread the same way
 //! ([`stream::StreamState::asked`], [`stream::StreamState::answered`]).
+//!
+//! A request to an account says in its feature's table who may ask besides the owner, and what everybody else hears
+//! ([`actor::Askers`], `refusal`): `im/iq.rs` decides before anything is looked up, so that an account that does not
+//! exist and one that is none of the asker's business look the same.
+//!
+//! What people may tell the server to do is data, too ([`actor::Command`]): a name, who may run it, questions page by
+//! page, a function. Features list their own, the catalogue holds them all, and `features/commands.rs` speaks XEP-0050
+//! with them; whatever else comes to offer commands reads the same list.
 //!
 //! # Order and back-pressure
 //!
@@ -198,7 +210,8 @@
 //! With the default configuration, what the server acknowledged survives `kill -9` and power loss.
 //!
 //! - A message for a local account gets a row ([`im::pending::PENDING`]), removed when the client acknowledged the
-//!   message, or without XEP-0198 when it was written to the socket. Delivery does not wait for the disk.
+//!   message, or without XEP-0198 when it was written to the socket. If the account archives it, the row only marks it
+//!   there. Delivery does not wait for the disk.
 //! - A message that is owed carries its number wherever it waits for a client ([`actor::Kept`]), with a row or without
 //!   (`delivery.keep`). When one client has it, whoever else holds it owes it to nobody any more (`Shard::release`). When a
 //!   session ends with it, it is a leftover, and the *last* holder's leftover finds it another way
@@ -221,7 +234,8 @@
 //! - What both archives keep of a message (XEP-0313, [`engine::archive`]) is part of the promise: the recipient's rows are
 //!   in the save of its pending row, and a sender's own rows are awaited beside them
 //!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
-//!   that nobody keeps leaves the disk whole (`shard/sweep.rs`).
+//!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`). A sender's
+//!   archive knows by origin-id, too, what is sent again ([`im::origin::recall_sent`]), and stores it once.
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
@@ -289,9 +303,13 @@
 //!   another worker may have room.
 //! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a
 //!   handler is written as any other is, and reads with the same functions.
-//! - **The archive row is not the pending row.** A message has both while no client has acknowledged it; most pending
-//!   rows come and go before the store writes, so the second copy costs memory for a moment. The marker that would
-//!   refer to the archive's row is not built.
+//! - **A pending row remains beside the archive's row**, as a mark of 13 bytes under the same number
+//!   ([`im::pending::MARK`]): the message itself is stored once, and the store joins the two where a cursor reads them
+//!   ([`shard::Ask::Joined`]). Before the archive lets a row go, its mark becomes a row with the text
+//!   ([`engine::archive::rescue`], [`actor::rows::Write::Replace`]). So what is owed depends neither on retention nor on
+//!   anybody's wishes about archives, and in a server that keeps only what nobody could take the archive's row is no promise.
+//! - **Words are indexed when somebody searches** ([`engine::archive::INDEXED`]): a row for each word of each message in two
+//!   archives was most of what a message cost.
 //! - **Names**: `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
@@ -300,7 +318,7 @@
 //! Not built yet, because nothing needs it so far:
 //!
 //! - `Effects::timer` and `Effects::archive`.
-//! - Tasks of SASL2, FAST (XEP-0484), and everything between servers.
+//! - Everything between servers.
 
 pub mod base;
 

@@ -25,6 +25,11 @@ pub enum AuditEvent {
     AccountDisabled { account: Arc<str>, by: By },
     /// An account may log in again.
     AccountEnabled { account: Arc<str>, by: By },
+    /// Somebody made an account (XEP-0077); whether it waits for approval, the host's configuration says.
+    AccountRegistered {
+        account: Arc<str>,
+        from: Option<Arc<str>>,
+    },
     /// An account and all that it had was removed.
     AccountRemoved { account: Arc<str>, by: By },
     /// The store, keys of all accounts included, was to be copied to a directory.
@@ -38,11 +43,22 @@ pub enum AuditEvent {
         host: Arc<str>,
         fingerprint: Arc<str>,
     },
+    /// Other authorities vouch for clients that log in with certificates: the `fingerprints` of all that do now, as
+    /// of [`AuditEvent::CertificateChanged`].
+    ClientAuthoritiesChanged { fingerprints: Arc<[String]> },
     /// An option has another value, both in TOML; none where it is absent.
     ConfigurationChanged {
         option: Arc<str>,
         from: Option<Arc<str>>,
         to: Option<Arc<str>>,
+    },
+    /// An invitation was made (XEP-0401).
+    InvitationMade {
+        host: Arc<str>,
+        contact: Option<Arc<str>>,
+        /// How many may come by it.
+        uses: u32,
+        by: By,
     },
     /// A user proved who they are.
     Login {
@@ -67,8 +83,17 @@ pub enum AuditEvent {
     PasswordChanged { account: Arc<str>, by: By },
     /// Records were left out because the disk did not keep up.
     RecordsDropped { count: u64 },
+    /// Somebody was refused an account.
+    RegistrationRefused {
+        account: Arc<str>,
+        from: Option<Arc<str>>,
+        /// The stanza error condition (RFC 6120 section 8.3.3).
+        reason: &'static str,
+    },
     /// Configuration and certificates were to be read again. What changed has records of its own.
     Reload { outcome: Attempt, by: By },
+    /// The tokens of an account's clients were ended (XEP-0484), and its sessions with them.
+    TokensRevoked { account: Arc<str>, by: By },
     /// A session ended for good.
     SessionEnded {
         session: Arc<str>,

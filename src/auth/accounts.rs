@@ -11,10 +11,12 @@ use parking_lot::Mutex;
 use super::counts::Counts;
 use super::keys::{self, HASHES};
 use super::penalty::Penalties;
-use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
+use super::registrations::Registrations;
+use super::tokens::{Judged, TokenCounts, TokenSettings};
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys, UpgradeTerms};
 use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
-use crate::base::{AccountId, HashSeed, Now, Rng, Secret, limits};
-use crate::config::Config;
+use crate::base::{AccountId, HashSeed, KeyedState, Now, Rng, Secret, limits};
+use crate::config::{Config, HostRegistration};
 use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
 use crate::stream::sasl::digest::hmac;
 
@@ -26,6 +28,8 @@ pub struct AccountRows {
     pub range: RangeReader,
     /// Writes all of them or none; they are durable when it returns.
     pub save: RowWriter,
+    /// Every table of the store: a removed account's rows are looked for in all.
+    pub tables: &'static [&'static Table],
     /// A number that no account ever had.
     pub next_id: Box<dyn Fn() -> Result<AccountId, StoreError> + Send + Sync>,
 }
@@ -46,16 +50,29 @@ pub struct AuthSettings {
     pub iterations: BTreeMap<Arc<str>, u32>,
     /// How long the name of a removed account is not given to anybody else.
     pub tombstone_ms: u64,
+    /// Who may register, by host.
+    pub registration: BTreeMap<Arc<str>, HostRegistration>,
+    /// Invitations of one account that may be open at a time.
+    pub invitations_per_account: u32,
+    pub tokens: TokenSettings,
 }
 
 impl From<&Config> for AuthSettings {
     fn from(config: &Config) -> AuthSettings {
-        let hosts = config.hosts.iter();
+        let hosts = || config.hosts.iter();
         AuthSettings {
-            iterations: hosts
+            iterations: hosts()
                 .map(|host| (host.name.clone(), host.scram_iterations))
                 .collect(),
             tombstone_ms: config.auth.tombstone.as_ms(),
+            registration: hosts()
+                .map(|host| (host.name.clone(), host.registration.clone()))
+                .collect(),
+            invitations_per_account: config.auth.invitations_per_account,
+            tokens: TokenSettings {
+                expiry_ms: config.auth.token_expiry.as_ms(),
+                clients_max: config.auth.token_clients as usize,
+            },
         }
     }
 }
@@ -65,6 +82,9 @@ impl Default for AuthSettings {
         AuthSettings {
             iterations: BTreeMap::new(),
             tombstone_ms: limits::TOMBSTONE_MS,
+            registration: BTreeMap::new(),
+            invitations_per_account: limits::INVITATIONS_PER_ACCOUNT_MAX,
+            tokens: TokenSettings::default(),
         }
     }
 }
@@ -84,6 +104,8 @@ pub struct Accounts {
     pub(super) settings: Mutex<Arc<AuthSettings>>,
     rng: Mutex<Rng>,
     penalties: Mutex<Penalties>,
+    pub(super) registrations: Mutex<Registrations>,
+    pub(super) token_counts: Mutex<TokenCounts>,
     /// Held from reading a row to writing it back, so that no change is lost between the threads.
     pub(super) writing: Mutex<()>,
     derivations: AtomicU64,
@@ -105,6 +127,8 @@ impl Accounts {
             settings: Mutex::new(Arc::new(settings)),
             rng: Mutex::new(rng),
             penalties: Mutex::new(Penalties::new(seed)),
+            registrations: Mutex::new(Registrations::new(seed)),
+            token_counts: Mutex::new(TokenCounts::with_hasher(KeyedState::new(seed))),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),
             counts: Counts::default(),
@@ -148,13 +172,66 @@ impl Accounts {
                     .fail(&host, localpart.as_deref(), prefix, now);
                 return (AuthAnswer::Released, now.mono_ms.saturating_add(delay_ms));
             }
+            AuthAsk::Upgrades {
+                host,
+                localpart,
+                account,
+                hashes,
+            } => self.upgrades(&host, &localpart, account, &hashes),
+            AuthAsk::TakeKeys {
+                host,
+                localpart,
+                account,
+                keys,
+            } => self.take_keys(&host, &localpart, account, *keys),
+            AuthAsk::Token(proof) => self.conclude(self.prove_token(&proof, now)),
+            AuthAsk::IssueToken(wish) => self.conclude(self.issue_token(&wish, now)),
+            AuthAsk::Own(ask) => self.change_own(&ask, now),
+            AuthAsk::Register(wish) => AuthAnswer::Registered(self.register(&wish, now)),
+            AuthAsk::Invitation { host, token } => match self.admits(&host, &token, now) {
+                Ok(admits) => AuthAnswer::Invited(admits),
+                Err(_) => AuthAnswer::Unavailable,
+            },
+            AuthAsk::Purge(account) => match self.purge(account) {
+                Ok(()) => AuthAnswer::Purged(account),
+                Err(error) => {
+                    log::error!(
+                        "account_purge_failed account={} error=\"{error}\"",
+                        account.0
+                    );
+                    AuthAnswer::Unavailable
+                }
+            },
         };
         (answer, now.mono_ms)
+    }
+
+    /// What tokens are known by, durably.
+    pub(super) fn save_tokens(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        (self.rows.save)(writes)
+    }
+
+    /// An answer about a token, once what it says is durable.
+    fn conclude(&self, judged: Judged) -> AuthAnswer {
+        match judged.writes.is_empty() || (self.rows.save)(judged.writes).is_ok() {
+            true => judged.answer,
+            false => AuthAnswer::Unavailable,
+        }
     }
 
     /// Key derivations so far: for metrics.
     pub fn derivation_count(&self) -> u64 {
         self.derivations.load(Ordering::Relaxed)
+    }
+
+    /// Random bytes.
+    pub(super) fn fill(&self, bytes: &mut [u8]) {
+        self.rng.lock().fill(bytes);
+    }
+
+    /// What is kept beside the store, and never in it.
+    pub(super) fn secret(&self) -> &[u8] {
+        self.secret.expose()
     }
 
     fn scram_keys(&self, host: &str, localpart: &str, hash: ScramHash) -> AuthAnswer {
@@ -178,7 +255,7 @@ impl Accounts {
                 }
                 // Salt and iterations stay as they were, or a change of salt would tell the day on which an
                 // account was disabled.
-                AccountState::Disabled => {
+                AccountState::Disabled | AccountState::Waiting => {
                     keys.salt.clone_from(&real.salt);
                     keys.iterations = real.iterations;
                 }
@@ -251,6 +328,59 @@ impl Accounts {
                 host, localpart, ..
             } = upgrade;
             log::warn!("keys_not_upgraded account={localpart}@{host} error=\"{error}\"");
+        }
+    }
+
+    /// What a client may derive for its account (XEP-0480).
+    fn upgrades(
+        &self,
+        host: &str,
+        localpart: &str,
+        account: AccountRef,
+        hashes: &[ScramHash],
+    ) -> AuthAnswer {
+        let row = match self.load(host, localpart) {
+            Ok(Some(row)) if row.account == account => row,
+            Ok(_) => return AuthAnswer::Refused,
+            Err(_) => return AuthAnswer::Unavailable,
+        };
+        let iterations = self.settings.lock().iterations_of(host);
+        let is_behind = |hash: &&ScramHash| {
+            let keys = row.keys_for(**hash);
+            keys.is_none_or(|keys| keys.iterations < iterations)
+        };
+        let terms = hashes.iter().filter(is_behind).map(|hash| {
+            let mut salt = vec![0; limits::SALT_BYTES];
+            self.fill(&mut salt);
+            UpgradeTerms {
+                hash: *hash,
+                iterations,
+                salt,
+            }
+        });
+        AuthAnswer::Upgrades(terms.collect())
+    }
+
+    /// Keeps keys that a client made, in place of those of the same digest.
+    fn take_keys(
+        &self,
+        host: &str,
+        localpart: &str,
+        account: AccountRef,
+        keys: ScramKeys,
+    ) -> AuthAnswer {
+        self.note_count(host, keys.iterations);
+        let _writing = self.writing.lock();
+        let mut row = match self.load(host, localpart) {
+            Ok(Some(row)) if row.account == account => row,
+            Ok(_) => return AuthAnswer::Refused,
+            Err(_) => return AuthAnswer::Unavailable,
+        };
+        row.keys.retain(|known| known.hash != keys.hash);
+        row.keys.push(keys);
+        match self.store(host, localpart, &row) {
+            Ok(()) => AuthAnswer::Taken,
+            Err(_) => AuthAnswer::Unavailable,
         }
     }
 

@@ -5,13 +5,16 @@ use std::fmt;
 
 use super::accounts::Accounts;
 use super::keys;
+use super::purge::mark;
 use crate::actor::auth::AccountRef;
-use crate::actor::rows::{RowRange, StoreError, Write};
+use crate::actor::rows::{RowKey, RowRange, StoreError, Write};
 use crate::base::{AccountId, Generation, Now, Secret, limits};
 use crate::im::credentials::{
-    ACCOUNT, AccountRow, AccountState, PURGE, TOMBSTONE, TombstoneRow, localpart_of, name_key,
-    names_after, purge_key,
+    ACCOUNT, AccountRow, AccountState, REGISTRATION, TOMBSTONE, TombstoneRow, localpart_of,
+    name_key, names_after, registration_key, registration_value,
 };
+use crate::im::invitation::{RESERVATION, is_reserved};
+use crate::jid::Jid;
 
 /// Why a change to an account was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +23,14 @@ pub enum AccountError {
     Exists,
     /// The password is empty, too long, or holds characters that no password may.
     PasswordUnfit,
+    /// The name is kept for somebody who was invited.
+    Reserved,
     /// The store could not be asked.
     Store(StoreError),
     /// The name belonged to a removed account and is given again only later.
     Tombstoned { until_wall_ms: u64 },
+    /// As many invitations are open as may be.
+    TooManyInvitations,
     /// There is no such account.
     Unknown,
 }
@@ -35,9 +42,13 @@ impl fmt::Display for AccountError {
             AccountError::PasswordUnfit => f.write_str(
                 "the password is empty, too long, or holds characters that no password may hold",
             ),
+            AccountError::Reserved => f.write_str("the name is kept for somebody who was invited"),
             AccountError::Store(error) => error.fmt(f),
             AccountError::Tombstoned { .. } => {
                 f.write_str("the name belonged to a removed account and is not free yet")
+            }
+            AccountError::TooManyInvitations => {
+                f.write_str("too many invitations of this account are open")
             }
             AccountError::Unknown => f.write_str("there is no such account"),
         }
@@ -58,6 +69,14 @@ pub struct AccountSummary {
     pub state: AccountState,
 }
 
+/// How an account is made.
+pub(super) struct Newcomer<'a> {
+    pub state: AccountState,
+    pub fields: &'a [(String, String)],
+    /// The token by which they come.
+    pub invitation: Option<&'a Secret>,
+}
+
 /// Names are prepared (RFC 7622 section 3.3) before they come here. Each of these blocks on the store, and
 /// those with a password for some milliseconds of CPU.
 impl Accounts {
@@ -72,32 +91,45 @@ impl Accounts {
         password: &Secret,
         now: Now,
     ) -> Result<AccountRef, AccountError> {
+        let newcomer = Newcomer {
+            state: AccountState::Enabled,
+            fields: &[],
+            invitation: None,
+        };
+        self.make((host, localpart), password, newcomer, now)
+    }
+
+    /// The same in any state.
+    pub(super) fn make(
+        &self,
+        (host, localpart): (&str, &str),
+        password: &Secret,
+        newcomer: Newcomer<'_>,
+        now: Now,
+    ) -> Result<AccountRef, AccountError> {
         let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
         let fresh = self.fresh_keys(host, &password);
         let _writing = self.writing.lock();
+        let found = match newcomer.invitation {
+            None => None,
+            // Used up meanwhile by somebody else.
+            Some(token) => Some(
+                self.find_invitation(host, token)?
+                    .ok_or(AccountError::Unknown)?,
+            ),
+        };
+        let invitation = found.as_ref().map(|found| &found.key);
+        self.check_free(host, localpart, invitation, now)?;
         let key = name_key(host, localpart);
-        if (self.rows.row)(&ACCOUNT, &key)?.is_some() {
-            return Err(AccountError::Exists);
-        }
-        if let Some(bytes) = (self.rows.row)(&TOMBSTONE, &key)? {
-            let tombstone = TombstoneRow::decode(&bytes).map_err(|error| {
-                log::error!("tombstone_unreadable account={localpart}@{host} error=\"{error}\"");
-                StoreError::Broken
-            })?;
-            if now.wall_ms < tombstone.until_wall_ms {
-                let until_wall_ms = tombstone.until_wall_ms;
-                return Err(AccountError::Tombstoned { until_wall_ms });
-            }
-        }
         let row = AccountRow {
             account: AccountRef {
                 id: (self.rows.next_id)()?,
                 generation: Generation::default(),
             },
-            state: AccountState::Enabled,
+            state: newcomer.state,
             keys: fresh,
         };
-        (self.rows.save)(vec![
+        let mut writes = vec![
             Write::Put {
                 table: &ACCOUNT,
                 key: key.clone(),
@@ -107,8 +139,56 @@ impl Accounts {
                 table: &TOMBSTONE,
                 key,
             },
-        ])?;
+        ];
+        if let Some(found) = found {
+            let jid = Jid::from_parts(Some(localpart), host, None);
+            let jid = jid.map_err(|_| AccountError::Unknown)?;
+            writes.extend(self.writes_of_newcomer(found, row.account.id, &jid, now));
+        }
+        if !newcomer.fields.is_empty() {
+            writes.push(Write::Put {
+                table: &REGISTRATION,
+                key: registration_key(row.account.id),
+                value: registration_value(newcomer.fields).into(),
+            });
+        }
+        (self.rows.save)(writes)?;
         Ok(row.account)
+    }
+
+    /// Whether a name can be given to somebody, who comes by this invitation if by any.
+    ///
+    /// # Errors
+    /// `Exists`, `Tombstoned`, `Store`.
+    pub(super) fn check_free(
+        &self,
+        host: &str,
+        localpart: &str,
+        invitation: Option<&RowKey>,
+        now: Now,
+    ) -> Result<(), AccountError> {
+        let key = name_key(host, localpart);
+        if (self.rows.row)(&ACCOUNT, &key)?.is_some() {
+            return Err(AccountError::Exists);
+        }
+        if let Some(value) = (self.rows.row)(&RESERVATION, &key)?
+            && is_reserved(&value, invitation, now)
+        {
+            return Err(AccountError::Reserved);
+        }
+        let Some(bytes) = (self.rows.row)(&TOMBSTONE, &key)? else {
+            return Ok(());
+        };
+        let tombstone = TombstoneRow::decode(&bytes).map_err(|error| {
+            log::error!("tombstone_unreadable account={localpart}@{host} error=\"{error}\"");
+            StoreError::Broken
+        })?;
+        match tombstone.until_wall_ms {
+            until_wall_ms if now.wall_ms < until_wall_ms => {
+                Err(AccountError::Tombstoned { until_wall_ms })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes an account and keeps its name from being taken for [`AuthSettings::tombstone_ms`](super::AuthSettings::tombstone_ms).
@@ -120,7 +200,18 @@ impl Accounts {
     pub fn remove(&self, host: &str, localpart: &str, now: Now) -> Result<AccountId, AccountError> {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
-        let id = row.account.id;
+        self.erase(host, localpart, row.account.id, now)?;
+        Ok(row.account.id)
+    }
+
+    /// The same for an account that was read under the lock.
+    pub(super) fn erase(
+        &self,
+        host: &str,
+        localpart: &str,
+        id: AccountId,
+        now: Now,
+    ) -> Result<(), StoreError> {
         let tombstone_ms = self.settings.lock().tombstone_ms;
         let tombstone = TombstoneRow {
             until_wall_ms: now.wall_ms.saturating_add(tombstone_ms),
@@ -138,13 +229,11 @@ impl Accounts {
                 value: tombstone.encode().into(),
             },
             // Whatever comes of the purge, the next start knows of it.
-            Write::Put {
-                table: &PURGE,
-                key: purge_key(id),
-                value: b""[..].into(),
-            },
-        ])?;
-        Ok(id)
+            mark(
+                id,
+                Jid::from_parts(Some(localpart), host, None).ok().as_ref(),
+            ),
+        ])
     }
 
     /// Frees the name of a removed account before its time: the operator knows that it is the same person.
@@ -175,6 +264,14 @@ impl Accounts {
         self.change(host, localpart, |row| row.keys = fresh)
     }
 
+    /// Ends every token of an account (XEP-0484) by a new generation; the password stays.
+    ///
+    /// # Errors
+    /// `Unknown`, `Store`.
+    pub fn revoke(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
+        self.change(host, localpart, |_| {})
+    }
+
     /// Lets an account log in again.
     ///
     /// # Errors
@@ -189,6 +286,16 @@ impl Accounts {
     /// `Unknown`, `Store`.
     pub fn disable(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
         self.change(host, localpart, |row| row.state = AccountState::Disabled)
+    }
+
+    /// What somebody said of themselves when they registered, as lines.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn registration(&self, account: AccountId) -> Result<Vec<String>, AccountError> {
+        let value = (self.rows.row)(&REGISTRATION, &registration_key(account))?;
+        let text = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+        Ok(text.lines().map(str::to_owned).collect())
     }
 
     /// The accounts of a host by name, those behind `after`, and whether more follow. Rows that cannot be

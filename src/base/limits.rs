@@ -113,9 +113,10 @@ pub const CSI_HELD_BYTES_MAX: u64 = 64 * 1024;
 
 /// Stanzas that an account's own clients may have waiting in its mailbox; beyond it they are not read.
 pub const MAILBOX_OWN_COUNT_MAX: usize = 64;
-/// Stanzas from elsewhere that may wait in an account's mailbox; beyond it they bounce.
+/// Stanzas from elsewhere that may wait in an account's mailbox before presence coalesces.
 pub const MAILBOX_COUNT_MAX: usize = 1_000;
-/// Bytes of the same.
+/// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
+/// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
@@ -170,11 +171,26 @@ pub const REPORT_MESSAGES_MAX: usize = 20;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
+pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
+/// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
+pub const PRIVATE_NAMESPACE_BYTES_MAX: usize = 1_023;
+/// Namespaces in one account's private XML: every client that a user ever tried has three.
+pub const PRIVATE_NAMESPACES_MAX: u32 = 100;
+/// Bytes of one account's private XML: hundreds of bookmarks and notes.
+pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
+/// Most that an operator may allow, and most that is read at once: a change looks at all of it.
+pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
+pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
 /// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
 /// run ahead of the clock after a crash, and about as often one more row is written.
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
+/// How many times faster than it runs a server's sweep of archives comes closer to a clock that jumped ahead: after a
+/// month out of use it has caught up within ten days, and an operator has days to see that the clock is wrong.
+pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
@@ -211,6 +227,8 @@ pub const ARCHIVE_IDS_MAX: usize = 250;
 pub const ARCHIVE_WORDS_MAX: usize = 64;
 /// Words of one search.
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
+/// Messages whose words one step indexes: a millisecond of work.
+pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Messages with the same contact among which the one is looked for that a retraction names.
@@ -225,6 +243,17 @@ pub const ARCHIVE_TRIM_COUNT: usize = 256;
 pub const ARCHIVE_MESSAGES_MAX: u32 = 200_000;
 /// How long archived messages are kept.
 pub const ARCHIVE_RETENTION_MS: u64 = 365 * 24 * 3_600_000;
+
+// ---- Commands (XEP-0050) ----
+
+/// Commands of one account that were begun and not ended; beyond it the one used longest ago is over.
+pub const COMMAND_SESSIONS_MAX: usize = 4;
+/// How long a command waits for its user's next answer.
+pub const COMMAND_SESSION_MS: u64 = 600_000;
+/// Bytes of one page of answers: a list of a thousand addresses.
+pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one export of an account's data: the largest roster, or the rest.
+pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Forms ----
 
@@ -258,6 +287,46 @@ pub const PENALTY_COUNT_MAX: usize = 65_536;
 /// Peers that wait for the verdict on a failed attempt; beyond it they hear at once. Above any sensible
 /// number of streams in negotiation, 40 bytes each.
 pub const PENALTY_WAITING_MAX: usize = 65_536;
+/// Accounts that one address may make within [`REGISTRATION_WINDOW_MS`]: a family.
+pub const REGISTRATIONS_PER_PREFIX_MAX: u32 = 3;
+/// Attempts for each of them: people try names that are taken.
+pub const REGISTRATION_ATTEMPTS_PER_ACCOUNT: u32 = 10;
+/// Accounts that may be made on one host within [`REGISTRATION_WINDOW_MS`]: nobody floods a server in a night.
+pub const REGISTRATIONS_PER_HOST_MAX: u32 = 100;
+/// Time in which accounts are counted.
+pub const REGISTRATION_WINDOW_MS: u64 = 3_600_000;
+/// Address prefixes whose registrations are counted, 64 bytes each; the least recent are forgotten.
+pub const REGISTRATION_PREFIXES_MAX: usize = 16_384;
+/// Registrations that one stream may try: names that are taken, then somebody gives up.
+pub const REGISTRATIONS_PER_STREAM_MAX: u8 = 5;
+/// Characters of a name; no localpart has more bytes (RFC 7622 section 3.3).
+pub const REGISTRATION_NAME_MAX: u32 = 1_023;
+/// Bytes of one field that a newcomer fills in besides name and password.
+pub const REGISTRATION_FIELD_BYTES_MAX: usize = 512;
+/// Invitations of one account that may be open at a time.
+pub const INVITATIONS_PER_ACCOUNT_MAX: u32 = 50;
+/// The same of the operator, and the most that an operator may allow: they are read at once.
+pub const INVITATIONS_READ_MAX: usize = 1_000;
+/// How long an invitation is open: XEP-0379 section 6.2 suggests a week.
+pub const INVITATION_EXPIRY_MS: u64 = 7 * 24 * 3_600_000;
+/// How long the request is good that the server makes for a newcomer: it is told until it is confirmed.
+pub const INVITATION_PROOF_MS: u64 = 7 * 24 * 3_600_000;
+/// Most uses of one invitation: a class, a club.
+pub const INVITATION_USES_MAX: u32 = 1_000;
+/// How long a token for fast authentication is good (XEP-0484): a holiday, and a phone in a drawer.
+pub const TOKEN_EXPIRY_MS: u64 = 28 * 24 * 3_600_000;
+/// Clients of one account that may have tokens.
+pub const TOKEN_CLIENTS_MAX: u32 = 32;
+/// Most that an operator may allow: they are read at once.
+pub const TOKEN_CLIENTS_LIMIT: u32 = 1_000;
+/// Clients whose counts of attempts are remembered, 60 bytes each.
+pub const TOKEN_COUNTS_MAX: usize = 65_536;
+/// Questions about tokens that are answered by one commit.
+pub const TOKEN_BATCH_COUNT: usize = 256;
+/// Questions about tokens that wait for a commit.
+pub const TOKENS_WAITING_MAX: usize = 8_192;
+/// Accounts that wait to be purged; more are left to the next start.
+pub const PURGES_WAITING_MAX: usize = 65_536;
 /// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
 pub const DERIVATIONS_WAITING_MAX: usize = 2_048;
 /// How long a removed name is not given to anybody else: a year (peers.md row 17).
@@ -287,6 +356,11 @@ pub const MESH_BATCH_COUNT_MAX: usize = 64;
 pub const STORE_OUTSTANDING_MAX: usize = 8_192;
 /// Requests of one worker that the auth thread has not answered.
 pub const AUTH_OUTSTANDING_MAX: usize = 1_024;
+/// How long a login that is right waits for room in the queues of its worker; then the client is told to come back.
+pub const LOGIN_PATIENCE_MS: u64 = 10_000;
+/// Newcomers that the doorman puts before one worker which has not looked at them yet: as many as it takes in one turn of
+/// its loop, twice. Beyond it they wait in the system's backlog, at no cost.
+pub const NEWCOMERS_WAITING_MAX: usize = 128;
 /// TLS handshakes in progress on one worker: each costs 25 KB until it ends (CRATES.md section 2).
 pub const HANDSHAKES_MAX: usize = 256;
 /// Rows' bytes in one answer of the store.
@@ -312,6 +386,8 @@ pub const AUDIT_STOP_MS: u64 = 5_000;
 pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
+const _: () = assert!(PRIVATE_BYTES_MAX <= PRIVATE_READ_BYTES_MAX as u64);
+const _: () = assert!(VCARD_BYTES_MAX <= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
 const _: () = assert!(CSI_HELD_BYTES_MAX < OUTBOUND_SOFT_BYTES as u64);
@@ -339,6 +415,7 @@ const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(LOGIN_PATIENCE_MS < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(HANDSHAKE_CROWDED_MS < HANDSHAKE_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);

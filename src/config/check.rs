@@ -70,6 +70,7 @@ pub fn load(name: &str, text: &str, outside: &Outside<'_>) -> Result<Config, Vec
         delivery: file.delivery.clone(),
         roster: file.roster.clone(),
         blocking: file.blocking.clone(),
+        profile: file.profile.clone(),
         auth: file.auth.clone(),
         tls: file.tls.clone(),
         store: file.store.clone(),

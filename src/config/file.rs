@@ -34,6 +34,8 @@ pub struct File {
     pub roster: Roster,
     /// See [`Blocking`].
     pub blocking: Blocking,
+    /// See [`Profile`].
+    pub profile: Profile,
     /// See [`Auth`].
     pub auth: Auth,
     /// See [`Tls`].
@@ -90,6 +92,12 @@ pub struct Host {
     pub auth: HostAuth,
     /// See [`HostArchive`].
     pub archive: HostArchive,
+    /// See [`HostVcard`].
+    pub vcard: HostVcard,
+    /// See [`HostContact`].
+    pub contact: HostContact,
+    /// See [`HostRegistration`].
+    pub registration: HostRegistration,
 }
 
 /// How users of this host prove who they are. SCRAM is always offered.
@@ -111,6 +119,73 @@ pub struct HostAuth {
     pub scram_iterations: u32,
 }
 
+/// Addresses under which the people behind this host can be reached (XEP-0157), as URIs: "mailto:", "xmpp:", "https:".
+#[derive(
+    Clone, Debug, Default, Deserialize, Documented, DocumentedFields, Eq, PartialEq, Serialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostContact {
+    /// For reports of abuse.
+    /// reload: live
+    pub abuse: Vec<String>,
+    /// Of the administrators.
+    /// reload: live
+    pub admin: Vec<String>,
+    /// For feedback.
+    /// reload: live
+    pub feedback: Vec<String>,
+    /// For sales.
+    /// reload: live
+    pub sales: Vec<String>,
+    /// For security concerns.
+    /// reload: live
+    pub security: Vec<String>,
+    /// Where the service's status is told.
+    /// reload: live
+    pub status: Vec<String>,
+    /// For users who need help.
+    /// reload: live
+    pub support: Vec<String>,
+}
+
+impl HostContact {
+    /// The addresses by the names of XEP-0157 section 7.1.
+    pub fn fields(&self) -> [(&'static str, &[String]); 7] {
+        [
+            ("abuse-addresses", &self.abuse),
+            ("admin-addresses", &self.admin),
+            ("feedback-addresses", &self.feedback),
+            ("sales-addresses", &self.sales),
+            ("security-addresses", &self.security),
+            ("status-addresses", &self.status),
+            ("support-addresses", &self.support),
+        ]
+    }
+}
+
+/// The host's own vCard (XEP-0054): who runs it. What is empty is left out; if all is, there is none.
+#[derive(
+    Clone, Debug, Default, Deserialize, Documented, DocumentedFields, Eq, PartialEq, Serialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostVcard {
+    /// What the service is called.
+    /// reload: live
+    pub name: String,
+    /// Who runs it.
+    /// reload: live
+    pub organization: String,
+    /// Its page on the web.
+    /// reload: live
+    pub url: String,
+    /// An address for mail.
+    /// reload: live
+    pub email: String,
+    /// A sentence about it.
+    /// reload: live
+    pub description: String,
+}
+
 /// The message archives of this host's users (XEP-0313), while the feature `mam` is on.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -126,6 +201,62 @@ pub struct HostArchive {
     /// Messages kept in one user's archive, roughly; beyond it the oldest go. 0 sets no bound.
     /// reload: live
     pub messages: u32,
+}
+
+/// Accounts that people of this host make themselves (XEP-0077). A password that its user changes, and an account that
+/// its user removes, are the feature `register`, whatever stands here.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostRegistration {
+    /// Who may make an account, on a stream with TLS: "off" nobody, "invited" who has a token of `stonechat user invite`
+    /// (XEP-0445), "open" everybody.
+    /// reload: live
+    pub mode: RegistrationMode,
+    /// Whether a new account waits until an operator lets it in: `stonechat user waiting` names those that do,
+    /// `stonechat user approve` ends the waiting, `stonechat user remove` refuses.
+    /// reload: live
+    pub approval: bool,
+    /// Accounts that one address (a /64 network with IPv6) may make within `window`; ten times as many attempts.
+    /// reload: live
+    pub per_address: u32,
+    /// Accounts that may be made on this host within `window`.
+    /// reload: live
+    pub per_host: u32,
+    /// Time in which accounts are counted; at least "1 min". A restart begins to count anew.
+    /// reload: live
+    pub window: Duration,
+    /// Fewest characters of a name.
+    /// reload: live
+    pub name_min: u32,
+    /// Most characters of a name.
+    /// reload: live
+    pub name_max: u32,
+    /// Names that nobody can make an account of; an operator still can.
+    /// reload: live
+    pub reserved: Vec<String>,
+    /// What else a newcomer has to say, kept for the operator (`stonechat user waiting`): of "name", "first", "last",
+    /// "nick", "email", "phone", "address", "city", "state", "zip", "url", "date", "misc", "text".
+    /// reload: live
+    pub fields: Vec<String>,
+    /// What newcomers are told before they choose; if empty, what they have to do.
+    /// reload: live
+    pub instructions: String,
+    /// How long an invitation is open, unless `--expires` says otherwise.
+    /// reload: live
+    pub invitation_expiry: Duration,
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegistrationMode {
+    /// Nobody.
+    #[default]
+    Off,
+    /// Who has an invitation.
+    Invited,
+    /// Everybody.
+    Open,
 }
 
 /// Whose messages are archived for users who did not choose.
@@ -376,6 +507,21 @@ pub struct Blocking {
     pub report_to: String,
 }
 
+/// What an account keeps for its clients and shows of itself.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// Bytes of one account's private XML (XEP-0049), at most 1 MiB; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub private_size: Size,
+    /// Namespaces of the same.
+    /// reload: live
+    pub private_namespaces: u32,
+    /// Bytes of one vCard (XEP-0054) with its photo; a larger one is `not-acceptable`.
+    /// reload: live
+    pub vcard_size: Size,
+}
+
 /// Which messages are written to disk before they are acknowledged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -397,6 +543,22 @@ pub struct Auth {
     /// How long the name of a removed account cannot be taken again.
     /// reload: live
     pub tombstone: Duration,
+    /// Whether a user who changes the password ends all other sessions of the account.
+    /// reload: live
+    pub password_change_ends_sessions: bool,
+    /// Invitations of one account that may be open at a time, at most 1000.
+    /// reload: live
+    pub invitations_per_account: u32,
+    /// How long a token for fast authentication is good (XEP-0484); when half of it is over its client gets another.
+    /// At least "1 h".
+    /// reload: live
+    pub token_expiry: Duration,
+    /// Clients of one account that may have such tokens, at most 1000; the one whose token ends first gives way.
+    /// reload: live
+    pub token_clients: u32,
+    /// Whether tokens are offered that are not bound to the TLS channel, which clients in browsers need.
+    /// reload: live
+    pub token_unbound: bool,
 }
 
 /// TLS on all listeners.
@@ -487,6 +649,7 @@ impl Default for File {
             delivery: Delivery::default(),
             roster: Roster::default(),
             blocking: Blocking::default(),
+            profile: Profile::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             store: Store::default(),
@@ -517,6 +680,9 @@ impl Default for Host {
             key: String::new(),
             auth: HostAuth::default(),
             archive: HostArchive::default(),
+            vcard: HostVcard::default(),
+            contact: HostContact::default(),
+            registration: HostRegistration::default(),
         }
     }
 }
@@ -541,6 +707,42 @@ impl Default for HostArchive {
         }
     }
 }
+
+impl Default for HostRegistration {
+    fn default() -> HostRegistration {
+        HostRegistration {
+            mode: RegistrationMode::default(),
+            approval: false,
+            per_address: limits::REGISTRATIONS_PER_PREFIX_MAX,
+            per_host: limits::REGISTRATIONS_PER_HOST_MAX,
+            window: Duration::from_ms(limits::REGISTRATION_WINDOW_MS),
+            name_min: 1,
+            name_max: limits::REGISTRATION_NAME_MAX,
+            reserved: RESERVED_NAMES.map(str::to_owned).to_vec(),
+            fields: Vec::new(),
+            instructions: String::new(),
+            invitation_expiry: Duration::from_ms(limits::INVITATION_EXPIRY_MS),
+        }
+    }
+}
+
+/// Names by which people take somebody for the operator (RFC 2142 and what mail servers reserve).
+const RESERVED_NAMES: [&str; 14] = [
+    "abuse",
+    "admin",
+    "administrator",
+    "hostmaster",
+    "info",
+    "moderator",
+    "noreply",
+    "operator",
+    "postmaster",
+    "root",
+    "security",
+    "support",
+    "system",
+    "webmaster",
+];
 
 impl Default for Listener {
     fn default() -> Listener {
@@ -630,11 +832,26 @@ impl Default for Blocking {
     }
 }
 
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            private_size: Size::from_bytes(limits::PRIVATE_BYTES_MAX),
+            private_namespaces: limits::PRIVATE_NAMESPACES_MAX,
+            vcard_size: Size::from_bytes(limits::VCARD_BYTES_MAX),
+        }
+    }
+}
+
 impl Default for Auth {
     fn default() -> Auth {
         Auth {
             scram_iterations: limits::SCRAM_ITERATIONS,
             tombstone: Duration::from_ms(limits::TOMBSTONE_MS),
+            password_change_ends_sessions: true,
+            invitations_per_account: limits::INVITATIONS_PER_ACCOUNT_MAX,
+            token_expiry: Duration::from_ms(limits::TOKEN_EXPIRY_MS),
+            token_clients: limits::TOKEN_CLIENTS_MAX,
+            token_unbound: true,
         }
     }
 }

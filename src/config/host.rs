@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, Blocking, C2s, Csi, Delivery, File, HostArchive, Listener, Log, Roster, Server,
-    Sm, Store, Tls,
+    Audit, Auth, Blocking, C2s, Csi, Delivery, File, HostArchive, HostContact, HostRegistration,
+    HostVcard, Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -23,6 +23,7 @@ pub struct Config {
     pub delivery: Delivery,
     pub roster: Roster,
     pub blocking: Blocking,
+    pub profile: Profile,
     pub auth: Auth,
     pub tls: Tls,
     pub store: Store,
@@ -52,6 +53,12 @@ pub struct HostConfig {
     pub scram_iterations: u32,
     /// What is archived, and how long and how much of it is kept.
     pub archive: HostArchive,
+    /// What it says of itself.
+    pub vcard: HostVcard,
+    /// How to reach those who run it.
+    pub contact: HostContact,
+    /// Who may make an account; reserved names are prepared.
+    pub registration: HostRegistration,
 }
 
 /// Which digest a SCRAM mechanism stands on.

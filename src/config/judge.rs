@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::check::{Outside, Sink, nearest, unknown_message};
-use super::file::{self, ClientCertificates, File, TlsMode};
+use super::file::{self, ClientCertificates, File, HostRegistration, TlsMode};
 use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
 use super::units::Size;
 use crate::base::limits;
-use crate::jid::{Jid, prepare_domainpart};
+use crate::jid::{Jid, prepare_domainpart, prepare_localpart};
 
 /// The hosts that are right, prepared.
 pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfig>> {
@@ -63,6 +63,14 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
         if own != 0 {
             check_iterations(own, &at("auth.scram_iterations"), sink);
         }
+        for (name, addresses) in host.contact.fields() {
+            let name = name.trim_end_matches("-addresses");
+            sink.require(
+                addresses.iter().all(|address| is_uri(address)),
+                &at(&format!("contact.{name}")),
+                "must be URIs, as in \"mailto:admin@example.org\" or \"xmpp:admin@example.org\"",
+            );
+        }
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,
@@ -71,6 +79,9 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             anonymous: host.auth.anonymous,
             scram: ScramHash::ALL,
             archive: host.archive.clone(),
+            vcard: host.vcard.clone(),
+            contact: host.contact.clone(),
+            registration: check_registration(&host.registration, &at("registration"), sink),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
             } else {
@@ -80,6 +91,59 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
     }
     hosts
 }
+
+/// The same with reserved names prepared.
+fn check_registration(
+    option: &HostRegistration,
+    at: &str,
+    sink: &mut Sink<'_>,
+) -> HostRegistration {
+    let at = |name: &str| format!("{at}.{name}");
+    sink.require(
+        option.window.as_ms() >= 60_000,
+        &at("window"),
+        "must be at least \"1 min\"",
+    );
+    for (name, count) in [
+        ("per_address", option.per_address),
+        ("per_host", option.per_host),
+        ("name_min", option.name_min),
+    ] {
+        sink.require(count > 0, &at(name), "must be at least 1");
+    }
+    sink.require(
+        option.name_min <= option.name_max,
+        &at("name_max"),
+        "must not be below name_min",
+    );
+    sink.require(
+        option.name_max <= limits::REGISTRATION_NAME_MAX,
+        &at("name_max"),
+        "at most 1023: no localpart is longer",
+    );
+    let unknown = |field: &&String| !REGISTRATION_FIELDS.contains(&field.as_str());
+    if let Some(field) = option.fields.iter().find(unknown) {
+        let meant = nearest(field, REGISTRATION_FIELDS);
+        sink.push(&at("fields"), unknown_message("field", meant));
+    }
+    let mut reserved = Vec::with_capacity(option.reserved.len());
+    for name in &option.reserved {
+        match prepare_localpart(name) {
+            Ok(name) => reserved.push(name.into_owned()),
+            Err(error) => sink.push(&at("reserved"), format!("`{name}`: {error}")),
+        }
+    }
+    HostRegistration {
+        reserved,
+        ..option.clone()
+    }
+}
+
+/// What XEP-0077 section 14.1 has beside name and password.
+const REGISTRATION_FIELDS: &[&str] = &[
+    "name", "first", "last", "nick", "email", "phone", "address", "city", "state", "zip", "url",
+    "date", "misc", "text",
+];
 
 pub(super) fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sink<'_>) {
     sink.require(
@@ -156,6 +220,22 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         server.queue_memory.as_bytes() / workers.max(1) >= c2s.outbound_hard.as_bytes(),
         "server.queue_memory",
         "must be at least c2s.outbound_hard for each worker",
+    );
+
+    sink.require(
+        file.auth.token_expiry.as_ms() >= 3_600_000,
+        "auth.token_expiry",
+        "must be at least \"1 h\"",
+    );
+    sink.require(
+        (1..=limits::TOKEN_CLIENTS_LIMIT).contains(&file.auth.token_clients),
+        "auth.token_clients",
+        "must be 1 to 1000",
+    );
+    sink.require(
+        file.auth.invitations_per_account as usize <= limits::INVITATIONS_READ_MAX,
+        "auth.invitations_per_account",
+        "at most 1000",
     );
 
     // RFC 6120 section 13.12: "a maximum stanza size ... MUST NOT be smaller than 10000 bytes".
@@ -244,6 +324,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "blocking.report_to",
         "is no address",
     );
+    sink.require(
+        file.profile.private_size.as_bytes() <= limits::PRIVATE_READ_BYTES_MAX as u64,
+        "profile.private_size",
+        "must be at most \"1 MiB\"",
+    );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 
     sink.require(
@@ -269,6 +354,19 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
             unknown_message("feature", nearest(name, outside.features)),
         );
     }
+}
+
+/// RFC 3986 section 3: a scheme, a colon, and nothing that has to be escaped.
+fn is_uri(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        let mut bytes = scheme.bytes();
+        bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c);
+    let parts = text.split_once(':');
+    parts.is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
+        && !text.contains(is_wrong)
 }
 
 /// A queue charges more for an element than its bytes.

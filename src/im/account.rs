@@ -8,8 +8,9 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
-use super::archive::{Archive, Preferences, Reach};
+use super::archive::{Archive, ArchiveTally, Preferences, Reach};
 use super::blocking::Blocklist;
+use super::commands::{CommandSession, CommandSessions};
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
 use super::roster::Roster;
@@ -31,6 +32,8 @@ pub struct Account {
     pub origins: Option<Box<Origins>>,
     /// What is remembered of its archive; none until somebody asked.
     pub archive: Option<Box<Archive>>,
+    /// Commands that were begun; none while nobody is in the middle of any.
+    pub commands: Option<Box<CommandSessions>>,
     /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
     freshness: Freshness,
@@ -91,6 +94,8 @@ pub enum Change {
     Counted(Tally),
     /// A message was kept or is kept no longer; ignored until they have been counted.
     Kept { bytes: usize },
+    /// Something is kept no longer, and nobody knows how long it was: it is counted when that is asked.
+    Uncounted,
     /// The marks of what it was sent lately were read.
     OriginsRead(Box<Origins>),
     /// A message was kept under this mark on this day.
@@ -111,8 +116,29 @@ pub enum Change {
     Reported { mono_ms: u64 },
     /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
     WatchesBlocklist { session: SessionId },
+    /// So many messages of each month are in the archive.
+    ArchiveTally(Box<ArchiveTally>),
+    /// A command was begun, or goes on.
+    CommandGoesOn(Box<CommandSession>),
+    /// The command of this session id is over.
+    CommandEnded(Box<str>),
+    /// Their owner ends these sessions.
+    EndSessions(Vec<SessionId>),
     /// The session is over.
     Ended(SessionId),
+    /// Sessions and the account part, once whoever asked for it has the answer.
+    Parts(Parting),
+}
+
+/// How sessions and their account part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The account has another password: logins under way are void, and all sessions but this one end.
+    FromOthers(SessionId),
+    /// The same, but all sessions stay.
+    FromNobody,
+    /// The account is no more.
+    Removed(AccountId),
 }
 
 /// How far a request came that is answered in steps.
@@ -123,6 +149,8 @@ pub enum Progress {
     Begun,
     /// A search in the archive (XEP-0313).
     Archive(Box<Reach>),
+    /// Messages below a number are being removed from the archive; so many are.
+    Erasing { until: u64, count: u64 },
 }
 
 impl Actor for Account {
@@ -141,6 +169,7 @@ impl Account {
             tally: None,
             origins: None,
             archive: None,
+            commands: None,
             roster: None,
             freshness: Freshness::Unread,
             blocklist: None,
@@ -224,6 +253,15 @@ impl Account {
         limits::REPORTS_MAX.saturating_sub(used)
     }
 
+    fn change_commands(&mut self, change: impl FnOnce(&mut CommandSessions)) {
+        if let Some(commands) = &mut self.commands {
+            change(commands);
+            if commands.is_empty() {
+                self.commands = None;
+            }
+        }
+    }
+
     /// Applies one change.
     pub fn apply(&mut self, change: Change) {
         match change {
@@ -268,8 +306,9 @@ impl Account {
             } => {
                 if let Some(session) = self.session_mut(session) {
                     session.owe(number);
-                    from.into_iter()
-                        .for_each(|from| session.kept_from.add(from));
+                    if let Some(from) = from {
+                        session.kept_from.get_or_insert_default().add(from);
+                    }
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),
@@ -279,6 +318,7 @@ impl Account {
                     tally.bytes += bytes;
                 }
             }
+            Change::Uncounted => self.tally = None,
             Change::OriginsRead(origins) => self.origins = Some(origins),
             Change::OriginKept { day, mark } => {
                 if let Some(origins) = &mut self.origins {
@@ -316,9 +356,24 @@ impl Account {
                     session.watches_blocklist = true;
                 }
             }
-            Change::Ended(id) => self.sessions.retain(|session| session.id != id),
-            // The engine's: it holds the cursor, and reads what is trimmed.
-            Change::DeliverPending { .. } | Change::TrimArchive { .. } => {}
+            Change::ArchiveTally(tally) => {
+                if let Some(archive) = &mut self.archive {
+                    archive.tally = *tally;
+                }
+            }
+            Change::CommandGoesOn(session) => {
+                self.commands.get_or_insert_default().keep(*session);
+            }
+            Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
+            Change::Ended(id) => {
+                self.sessions.retain(|session| session.id != id);
+                self.change_commands(|commands| commands.forget(id));
+            }
+            // The engine's: it holds the cursor and the streams, and reads what is trimmed.
+            Change::DeliverPending { .. }
+            | Change::EndSessions(_)
+            | Change::TrimArchive { .. }
+            | Change::Parts(_) => {}
         }
     }
 }
@@ -352,6 +407,22 @@ pub fn identify_unless_anonymous(turn: &mut Turn<'_, Account>) -> Result<(), Sto
         identify(turn)?;
     }
     Ok(())
+}
+
+/// [`identify`] for what belongs to an account and stays when its sessions are over: who is nobody has nothing.
+///
+/// # Errors
+/// As [`identify`], and `service-unavailable` where the account is anonymous.
+pub fn owner(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
+    match turn.actor.anonymous {
+        true => Err(Stop::Reject(unavailable())),
+        false => identify(turn),
+    }
+}
+
+/// Whether an account is served that stays: who is nobody has nothing to command.
+pub fn is_user(turn: &Turn<'_, Account>) -> bool {
+    !turn.actor.anonymous
 }
 
 /// What everybody hears who may not know whether there is somebody.

@@ -18,7 +18,7 @@ pub static OUTGOING: Table = Table {
     name: "outgoing",
     // In one save with the teller's own half.
     durability: Durability::BeforeReply,
-    export: Export::WithAccount,
+    export: Export::Outlives,
     slices: Slices::Whole,
     about: "Subscription stanzas that the other side has not confirmed; key: account id, number by time",
 };
@@ -31,11 +31,7 @@ pub fn tell(turn: &mut Turn<'_, Account>, stanza: Stanza) -> Result<(), Stop> {
     let account = account::identify(turn)?;
     let number = turn.sequence.next(turn.now);
     let tell = Tell { account, number };
-    turn.out.write.push(Write::Put {
-        table: &OUTGOING,
-        key: key(tell),
-        value: encode(&stanza),
-    });
+    turn.out.write.push(put(&stanza, tell));
     turn.out.tell(stanza, tell);
     Ok(())
 }
@@ -61,6 +57,26 @@ pub fn decode(row: &Row) -> Option<(Stanza, Tell)> {
     }
     let stanza = read_stored(std::str::from_utf8(xml).ok()?)?;
     Some((stanza, tell))
+}
+
+/// The write that keeps a tell of an account that is no more.
+pub fn put(stanza: &Stanza, tell: Tell) -> Write {
+    Write::Put {
+        table: &OUTGOING,
+        key: key(tell),
+        value: encode(stanza),
+    }
+}
+
+/// The rows of one account behind the number `after`, from the first if there is none.
+pub fn rows_of(account: AccountId, after: Option<u64>) -> RowRange {
+    let key = |number| key(Tell { account, number });
+    RowRange {
+        from: after.map_or(key(0), |number| key(number).then(&[0])),
+        to: key(u64::MAX).then(&[0]),
+        count_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
 }
 
 /// All rows behind the key `after`, from the first if there is none.

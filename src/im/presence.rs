@@ -18,6 +18,7 @@ use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type,
 
 use super::account::{self, Account, Change};
 use super::blocking::{self, Blocklist};
+use super::last;
 use super::roster::{self, Roster, Standing};
 use super::session::Session;
 use super::subscription::{self, Act};
@@ -270,6 +271,10 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
         let seers = contacts(turn.actor, roster, blocked, |s| s.from);
         broadcast(turn, stanza.clone(), seers);
     }
+    let is_last = |turn: &Turn<'_, Account>| turn.actor.available().all(|it| it.id == session.id);
+    if was_available && is_last(turn) && turn.catalog.has("last-activity") {
+        last::remember(turn, stanza);
+    }
     turn.out.change.push(Change::Presence {
         session: session.id,
         presence: None,
@@ -363,7 +368,12 @@ fn probed(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Outcome {
     Ok(())
 }
 
-fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop> {
+/// Whether somebody is subscribed to the account's presence, or is one of its own. Nobody sees an account that does
+/// not exist.
+///
+/// # Errors
+/// Parks until the roster was read.
+pub fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop> {
     if is_own(turn.actor, Some(prober)) {
         return Ok(true);
     }

@@ -24,6 +24,8 @@ pub struct Session {
     pub presence: Option<Stanza>,
     /// RFC 6121 section 4.7.2.3; 0 unless the presence says otherwise.
     pub priority: i8,
+    /// Its stream is encrypted.
+    pub secured: bool,
     /// XEP-0280: copies are wanted.
     pub carbons: bool,
     /// It asked for the roster and wants roster pushes (RFC 6121 section 2.2).
@@ -42,7 +44,7 @@ pub struct Session {
     /// it is owed. Whoever sets it begins a flood if there is none.
     pub missed: Option<u64>,
     /// Who sent what is kept for it and has yet to be read.
-    pub kept_from: Senders,
+    pub kept_from: Option<Box<Senders>>,
     /// What was being written without being counted (XEP-0198) when the connection was lost: who resumes has it, for it
     /// went ahead of `<enabled/>`.
     pub unsure: Vec<Option<Kept>>,
@@ -62,6 +64,7 @@ impl Session {
             user_agent: None,
             presence: None,
             priority: 0,
+            secured: false,
             carbons: false,
             interested: false,
             watches_blocklist: false,
@@ -70,7 +73,7 @@ impl Session {
             inactive: None,
             flood: None,
             missed: None,
-            kept_from: Senders::default(),
+            kept_from: None,
             unsure: Vec::new(),
             ends_at_ms: None,
             ended: false,
@@ -191,7 +194,9 @@ impl Session {
     pub fn holds_from(&self, sender: Option<&Jid>) -> bool {
         let flood = self.flood.as_ref();
         flood.is_some_and(|flood| flood.holds_from(sender))
-            || sender.is_some_and(|sender| self.kept_from.has(sender, &self.jid))
+            || self.kept_from.as_deref().is_some_and(|kept_from| {
+                sender.is_some_and(|sender| kept_from.has(sender, &self.jid))
+            })
     }
 }
 

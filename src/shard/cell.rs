@@ -8,7 +8,7 @@ use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
 use crate::base::{Now, SessionId, Spares, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
-use crate::stanza::{Newcomer, Stanza};
+use crate::stanza::{Kind, Newcomer, Stanza};
 
 use super::aside::Aside;
 use super::held::Held;
@@ -200,14 +200,21 @@ impl Mailbox {
         (self.own as usize, self.foreign)
     }
 
+    /// Bytes of what came from elsewhere.
+    pub fn foreign_bytes(&self) -> usize {
+        self.foreign_bytes
+    }
+
     /// The account's own clients shall not be read further.
     pub fn is_full_of_own(&self) -> bool {
         self.own as usize >= limits::MAILBOX_OWN_COUNT_MAX
     }
 
-    /// What comes from elsewhere bounces.
-    pub fn is_full_of_foreign(&self) -> bool {
-        self.foreign >= limits::MAILBOX_COUNT_MAX || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX
+    /// Presence from elsewhere coalesces, the rest of it bounces. An account waits for its rows for milliseconds, and
+    /// in that time more may be said to it than a thousand messages: they are as many as their bytes allow.
+    pub fn is_full_for(&self, kind: Kind) -> bool {
+        let is_crowded = kind == Kind::Presence && self.foreign >= limits::MAILBOX_COUNT_MAX;
+        is_crowded || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX
     }
 
     /// Twice that: presence that makes nothing void does not get in either.

@@ -2,11 +2,12 @@
 //! backlog of what came meanwhile, so that the order stays. What was kept since the cursor began it reads when it is at
 //! its end, and what waits goes out between the rows, as the numbers say.
 
-use crate::actor::rows::Fence;
+use crate::actor::rows::{Fence, RowKey, Write};
 use crate::actor::{Answer, Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, limits};
+use crate::engine::archive::{WITH_MESSAGES, Waiting, waiting};
 use crate::im::account::unavailable;
-use crate::im::flood::{Flood, Senders};
+use crate::im::flood::Flood;
 use crate::im::{blocking, pending};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza};
@@ -82,9 +83,10 @@ impl Shard {
         };
         flood.asked = true;
         self.flush_saves(now);
-        let ask = Ask::Range {
+        let ask = Ask::Joined {
             table: &pending::PENDING,
             range,
+            join: WITH_MESSAGES,
             fence: Fence::AfterSaves,
         };
         self.outputs.push_back(Output::Ask(ticket, ask));
@@ -138,12 +140,12 @@ impl Shard {
                 break;
             }
             let number = pending::number(&row.key).filter(|number| !has_holder.contains(number));
-            let stanza = host
-                .as_ref()
-                .ok()
-                .and_then(|host| pending::decode(&row.value, host));
-            match (number, stanza) {
-                (Some(number), Some(stanza)) if self.is_unwanted(actor, &stanza) => {
+            let found = match &host {
+                Ok(host) => waiting(&row, host),
+                Err(_) => Waiting::Damaged,
+            };
+            match (number, found) {
+                (Some(number), Waiting::Message(stanza)) if self.is_unwanted(actor, &stanza) => {
                     let kept = Kept {
                         number,
                         is_stored: true,
@@ -151,7 +153,7 @@ impl Shard {
                     };
                     self.arrived(actor, kept);
                 }
-                (Some(number), Some(stanza)) => {
+                (Some(number), Waiting::Message(stanza)) => {
                     let kept = Kept {
                         number,
                         is_stored: true,
@@ -164,7 +166,10 @@ impl Shard {
                     };
                     self.push(now, actor, delivery);
                 }
-                (Some(number), None) => log::error!("pending_row_damaged number={number}"),
+                (Some(_), Waiting::Gone) => self.forget_row(actor, row.key),
+                (Some(number), Waiting::Damaged) => {
+                    log::error!("pending_row_damaged number={number}");
+                }
                 (None, _) => {}
             }
         }
@@ -205,6 +210,16 @@ impl Shard {
         None
     }
 
+    /// Nobody will ever get what is kept in this row.
+    fn forget_row(&mut self, actor: ActorKey, key: RowKey) {
+        log::warn!("pending_message_gone key={key:?}");
+        if let Some(cell) = self.cells.get_mut(actor) {
+            cell.account.tally = None;
+        }
+        let table = &pending::PENDING;
+        self.unsave(Write::Delete { table, key });
+    }
+
     /// The cursor is at its end. If more was kept meanwhile it goes on there, else the flood is over.
     fn end_pass(&mut self, now: Now, actor: ActorKey, id: SessionId) {
         let session = self.cells.get_mut(actor);
@@ -213,7 +228,7 @@ impl Shard {
             return;
         };
         let Some(first) = session.missed.take() else {
-            session.kept_from = Senders::default();
+            session.kept_from = None;
             let flood = session.flood.take();
             for delivery in flood.into_iter().flat_map(|flood| flood.into_backlog()) {
                 if let Some(delivery) = self.unless_unwanted(now, actor, delivery) {
@@ -274,7 +289,7 @@ mod tests {
 
     fn asks(shard: &mut Shard) -> usize {
         let outputs = std::iter::from_fn(|| shard.poll_output());
-        let is_range = |output: &Output| matches!(output, Output::Ask(_, Ask::Range { .. }));
+        let is_range = |output: &Output| matches!(output, Output::Ask(_, Ask::Joined { .. }));
         outputs.filter(is_range).count()
     }
 

@@ -3,7 +3,7 @@
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::AuthAsk;
-use crate::actor::rows::{Fence, Pick, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Fence, Join, Pick, RowKey, RowRange, Table, Write};
 use crate::base::WorkerId;
 use crate::config::Dictionary;
 use crate::stream::{StreamKey, StreamState};
@@ -49,6 +49,13 @@ pub enum Ask {
     Range {
         table: &'static Table,
         range: RowRange,
+        fence: Fence,
+    },
+    /// Some rows in key order, with what some of them stand for.
+    Joined {
+        table: &'static Table,
+        range: RowRange,
+        join: Join,
         fence: Fence,
     },
     /// A choice of rows.

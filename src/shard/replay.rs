@@ -3,7 +3,7 @@
 
 use crate::actor::rows::{Fence, RowKey, RowRange};
 use crate::actor::{Answer, Envelope};
-use crate::base::{Now, limits};
+use crate::base::{AccountId, Now, limits};
 use crate::im::outgoing::{self, OUTGOING};
 
 use super::Shard;
@@ -13,11 +13,16 @@ use super::turns::Seat;
 impl Shard {
     /// Reads the first page.
     pub(super) fn replay_due(&mut self) {
-        self.ask_replay(None);
+        self.ask_replay(None, None);
+    }
+
+    /// What an account left to be told when it was removed.
+    pub(super) fn replay_of(&mut self, account: AccountId) {
+        self.ask_replay(Some(account), None);
     }
 
     /// A page of them: each goes to its receiver again, then the next is asked for.
-    pub(super) fn replayed(&mut self, now: Now, answer: Answer) {
+    pub(super) fn replayed(&mut self, now: Now, account: Option<AccountId>, answer: Answer) {
         let (rows, more) = match answer {
             Answer::Range { rows, more } => (rows, more),
             other => {
@@ -35,18 +40,26 @@ impl Shard {
             self.route(now, Envelope::Tell { stanza, tell });
         }
         if let (true, Some(last)) = (more, last) {
-            self.ask_replay(Some(last));
+            self.ask_replay(account, Some(last));
         }
     }
 
-    fn ask_replay(&mut self, after: Option<RowKey>) {
+    fn ask_replay(&mut self, account: Option<AccountId>, after: Option<RowKey>) {
+        let rows = match account {
+            None => outgoing::rows_after(after),
+            Some(account) => {
+                let rows = outgoing::rows_of(account, None);
+                let from = after.map_or(rows.from, |key| key.then(&[0]));
+                RowRange { from, ..rows }
+            }
+        };
         let range = RowRange {
             count_max: PAGE_COUNT,
             bytes_max: limits::RANGE_BYTES_MAX,
-            ..outgoing::rows_after(after)
+            ..rows
         };
         // Where the store is overloaded, the next hour will do.
-        if let Ok(ticket) = self.seats.take(Seat::Replay) {
+        if let Ok(ticket) = self.seats.take(Seat::Replay(account)) {
             let ask = Ask::Range {
                 table: &OUTGOING,
                 range,

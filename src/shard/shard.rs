@@ -7,8 +7,8 @@ use slotmap::SlotMap;
 
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares, StreamKey,
-    TraceId, WorkerId,
+    AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
+    StreamKey, TraceId, WorkerId,
 };
 use crate::config::Config;
 use crate::features;
@@ -24,6 +24,7 @@ use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::pipelines::Pipelines;
+use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
 use super::sweep::SWEEPER;
@@ -36,6 +37,8 @@ pub struct Shard {
     pub(super) config: Arc<Config>,
     pub(super) routes: Routes,
     pub(super) catalog: Catalog<Account>,
+    /// What each host says of itself in stream features (XEP-0115), by its name.
+    pub(super) caps: BTreeMap<Arc<str>, String>,
     pub(super) pipelines: Pipelines,
     pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
     pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
@@ -61,13 +64,16 @@ pub struct Shard {
     pub(super) marked: u64,
     pub(super) load: Load,
     pub(super) ended: Ended,
-    /// Streams whose login waits for room, in the order in which they came.
-    pub(super) waiting_logins: VecDeque<StreamKey>,
+    /// Streams whose login waits for room, in the order in which they came, and since when on the monotonic clock.
+    pub(super) waiting_logins: VecDeque<(StreamKey, u64)>,
     /// Sessions whose kept messages wait for room.
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
+    pub(super) retention: Retention,
+    /// Accounts that were removed by their users in this turn of the loop.
+    pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
     /// Number of the last request that left a mailbox.
     pub(super) next_aside: u64,
@@ -111,6 +117,7 @@ impl Shard {
         Shard {
             place,
             pipelines: Pipelines::new(&catalog),
+            caps: caps(&catalog, &config),
             catalog,
             routes,
             config,
@@ -138,6 +145,8 @@ impl Shard {
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
+            retention: Retention::default(),
+            removed: Vec::new(),
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),
@@ -148,6 +157,7 @@ impl Shard {
     /// The features that are switched on, from now on.
     pub(super) fn switch(&mut self, catalog: Catalog<Account>) {
         self.pipelines = Pipelines::new(&catalog);
+        self.caps = caps(&catalog, &self.config);
         self.catalog = catalog;
     }
 
@@ -247,6 +257,7 @@ impl Shard {
         self.advance_drain(now);
         self.drive(now);
         self.flush_saves(now);
+        self.purge_parted();
         self.relieve(now);
         self.drive(now);
     }
@@ -334,4 +345,15 @@ impl Shard {
 /// The seat number that the shell sees.
 pub(super) fn ticket(key: impl slotmap::Key) -> Ticket {
     Ticket(key.data().as_ffi())
+}
+
+/// What each host says of itself in stream features, by its name.
+fn caps(catalog: &Catalog<Account>, config: &Config) -> BTreeMap<Arc<str>, String> {
+    let hosts = config.hosts.iter();
+    hosts
+        .map(|host| {
+            let feature = features::disco::stream_feature(catalog, host);
+            (Arc::clone(&host.name), feature)
+        })
+        .collect()
 }

@@ -28,6 +28,8 @@ enum Owner {
     Sweep,
     /// The farewell of a server that shuts down.
     Drain,
+    /// Logins that wait for room.
+    Logins,
 }
 
 impl Timers {
@@ -51,6 +53,11 @@ impl Timers {
         self.due.insert((at_ms, Owner::Drain));
     }
 
+    /// Logins have waited long enough then.
+    pub fn arm_logins(&mut self, at_ms: u64) {
+        self.due.insert((at_ms, Owner::Logins));
+    }
+
     fn pop(&mut self, now: Now) -> Option<Owner> {
         let (at_ms, owner) = *self.due.first()?;
         if at_ms > now.mono_ms {
@@ -70,6 +77,7 @@ impl Shard {
                 Owner::Actor(actor) => self.actor_due(now, actor),
                 Owner::Sweep => self.sweep_due(now),
                 Owner::Drain => self.advance_drain(now),
+                Owner::Logins => self.logins_due(now),
             }
         }
     }

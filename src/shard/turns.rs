@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use slotmap::SlotMap;
 use smallvec::SmallVec;
 
-use crate::actor::auth::AuthAnswer;
-use crate::actor::rows::{Fence, StoreError};
+use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
+use crate::actor::rows::{Fence, RowKey, StoreError};
 use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
 };
-use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::base::{AccountId, ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
 use crate::im::{message, presence};
 use crate::jid::Jid;
@@ -23,6 +23,7 @@ use super::Shard;
 use super::cell::{Cell, Mail};
 use super::output::{Ask, Output};
 use super::pipelines::{self, Pipelines};
+use super::retention::Months;
 use super::save::SaveRecord;
 
 slotmap::new_key_type! {
@@ -46,7 +47,16 @@ pub(super) enum Seat {
     /// The oldest of an archive that holds too much.
     Trim(ActorKey),
     Sweep,
-    Replay,
+    /// The moment up to which the clock is believed.
+    Clock,
+    /// What waits for clients, before months leave the archives.
+    Waiting(Months),
+    /// The messages that it stands for.
+    Rescue(Months, Option<RowKey>),
+    /// Tells of this account, or of all.
+    Replay(Option<AccountId>),
+    /// A removed account's rows.
+    Purge,
     Save(SaveRecord),
     Auth(StreamKey),
     /// A guess at a password, or the leave to say that one was wrong.
@@ -67,17 +77,25 @@ impl Seats {
     /// break a promise, and its number is bounded by the turns of the loop.
     pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
         let (used, bound) = match &seat {
-            Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
+            Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => {
+                (&mut self.auth, limits::AUTH_OUTSTANDING_MAX)
+            }
             // Both wait long, one of them by design: if they took from what others need, guessing would keep
             // out who knows the password. There is at most one for each stream in negotiation.
-            Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
+            // A purge has no one who would hear that there was no seat.
+            Seat::Guess(_) | Seat::Purge => {
+                return Ok(super::shard::ticket(self.seats.insert(seat)));
+            }
             Seat::Save(_) => (&mut self.store, usize::MAX),
             Seat::Need(..)
             | Seat::Aside(..)
             | Seat::Flood(..)
             | Seat::Trim(_)
             | Seat::Sweep
-            | Seat::Replay => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
+            | Seat::Clock
+            | Seat::Waiting(_)
+            | Seat::Rescue(..)
+            | Seat::Replay(_) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
         if *used >= bound {
             return Err(seat);
@@ -92,8 +110,8 @@ impl Seats {
             .seats
             .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
-            Seat::Auth(_) => self.auth -= 1,
-            Seat::Guess(_) => {}
+            Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => self.auth -= 1,
+            Seat::Guess(_) | Seat::Purge => {}
             _ => self.store -= 1,
         }
         Some(seat)
@@ -116,7 +134,7 @@ impl Shard {
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
         if let Mail::Inbound { stanza, settle, .. } = &mail
-            && self.cells[actor].mailbox.is_full_of_foreign()
+            && self.cells[actor].mailbox.is_full_for(stanza.header.kind)
         {
             // DESIGN section 7: messages and IQs bounce; presence coalesces.
             let (stanza, settle) = (stanza.clone(), *settle);
@@ -263,6 +281,7 @@ impl Shard {
             sequence: &mut self.sequence,
             out: &mut self.effects,
             loaded,
+            asker: mail.and_then(Mail::sender),
             aside,
         };
         let Some(mail) = mail else {
@@ -295,11 +314,18 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
+        let mut parting = None;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
+                Change::EndSessions(ids) => {
+                    for id in ids {
+                        self.expel(now, actor, id, ended_by_user());
+                    }
+                }
+                Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
                         owed.push(*session);
@@ -323,6 +349,8 @@ impl Shard {
                 }
             )
         };
+        let is_sent = |envelope: &Envelope| matches!(envelope, Envelope::Stanza { .. });
+        let goes_on = effects.send.iter().any(is_sent);
         let mut settle = own;
         if !effects.write.is_empty() && effects.send.iter().any(is_taken) {
             // Whoever takes it settles one half, these rows the other.
@@ -352,7 +380,10 @@ impl Shard {
             let bounce = match mail {
                 Some(Mail::Inbound { stanza, .. }) => Some(stanza),
                 Some(Mail::Leftover(held)) => Some(held.stanza),
-                Some(Mail::Outbound { stanza, .. }) if stanza.header.kind == Kind::Message => {
+                // Where it goes, it is kept or bounced: that the sender's own copy could not be kept says nothing of it.
+                Some(Mail::Outbound { stanza, .. })
+                    if stanza.header.kind == Kind::Message && !goes_on =>
+                {
                     Some(stanza)
                 }
                 _ => None,
@@ -375,6 +406,10 @@ impl Shard {
         // Now that what it is owed is among the saves.
         for session in owed {
             self.deliver_missed(now, actor, session);
+        }
+        // Whoever asked has the answer.
+        if let Some(parting) = parting {
+            self.part(now, actor, parting);
         }
     }
 
@@ -402,7 +437,11 @@ impl Shard {
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
             Some(Seat::Trim(actor)) => self.trimmed(actor, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
-            Some(Seat::Replay) => self.replayed(now, answer),
+            Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
+            Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
+            Some(Seat::Replay(account)) => self.replayed(now, account, answer),
+            Some(Seat::Purge) => self.purged(answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
@@ -532,6 +571,14 @@ impl Shard {
 }
 
 impl Mail {
+    /// The account's own session that sent it.
+    fn sender(&self) -> Option<SessionId> {
+        match self {
+            Mail::Outbound { session, .. } => Some(*session),
+            Mail::Inbound { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+        }
+    }
+
     /// Who waits for the fate of what this mail carries.
     fn settles(&self) -> Option<Origin> {
         match self {
@@ -578,6 +625,7 @@ pub(super) fn asked(need: &Need) -> Ask {
             pick: pick.clone(),
             fence,
         },
+        Need::Account(ask) => Ask::Auth(AuthAsk::Own(AccountAsk::clone(ask))),
     }
 }
 
@@ -597,6 +645,10 @@ pub(super) fn loaded(need: Need, answer: Answer) -> Result<Loaded, StoreError> {
             rows,
             more,
         }),
+        (Need::Account(ask), Answer::Auth(AuthAnswer::Own(answer))) => {
+            Ok(Loaded::Account { ask, answer })
+        }
+        (Need::Account(_), Answer::Auth(AuthAnswer::Unavailable)) => Err(StoreError::Overloaded),
         (_, Answer::Failed(error)) => Err(error),
         _ => Err(StoreError::Broken),
     }
@@ -645,6 +697,14 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
     crate::stanza::StreamError::new(
         crate::stanza::StreamCondition::InternalServerError,
         "The server failed repeatedly for this account",
+    )
+}
+
+/// Clients take a conflict for the end, and do not come back by themselves.
+fn ended_by_user() -> crate::stanza::StreamError {
+    crate::stanza::StreamError::new(
+        crate::stanza::StreamCondition::Conflict,
+        "Another session of yours ended this one",
     )
 }
 

@@ -38,7 +38,7 @@ impl StreamState {
         } else {
             Phase::Negotiating
         };
-        self.outbound.push_xml(self.features(cx.config));
+        self.outbound.push_xml(self.features(cx.config, cx.caps));
         None
     }
 
@@ -196,6 +196,17 @@ impl StreamState {
             return refuse(
                 StreamCondition::InvalidFrom,
                 "Your address is of another domain than the one you asked for",
+            );
+        }
+        // Section 4.9.3.9: "The data provided in a 'from' attribute does not match an authorized JID or validated domain as
+        // negotiated ... between a client and a server via SASL authentication".
+        if let (Some(proved), Some(from)) = (&self.jid, from)
+            && from.bare_str() != proved.bare_str()
+        {
+            self.said_from = None;
+            return refuse(
+                StreamCondition::InvalidFrom,
+                "You authenticated as somebody else",
             );
         }
         self.host = Some(std::sync::Arc::clone(&host.name));

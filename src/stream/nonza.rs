@@ -31,13 +31,9 @@ impl<'a> Nonza<'a> {
         Children::new(self.normal.inner, ns::CLIENT).find(|child| child.is(ns, name))
     }
 
-    /// All children of this namespace and name.
-    pub fn children<'n>(
-        &self,
-        ns: &'n str,
-        name: &'n str,
-    ) -> impl Iterator<Item = Element<'a>> + use<'a, 'n> {
-        Children::new(self.normal.inner, ns::CLIENT).filter(move |child| child.is(ns, name))
+    /// Its children.
+    pub fn children(&self) -> impl Iterator<Item = Element<'a>> + use<'a> {
+        Children::new(self.normal.inner, ns::CLIENT)
     }
 
     /// The text directly inside, where there is nothing but text.

@@ -2,11 +2,13 @@
 //! only they can decide is an event, and the stream waits until it is told.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actor::Ticket;
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
-use crate::base::{ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId, limits};
+use crate::base::{AccountId, ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId, limits};
 use crate::config::{Config, HostConfig, Listener};
 use crate::jid::Jid;
 use crate::stanza::{
@@ -18,6 +20,7 @@ use super::login::{ClientState, EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
+use super::register::{Newcomer, Registering};
 use super::sasl_profile::{LoginFailure, Sasl, other_traffic};
 use super::tls::TlsFacts;
 
@@ -25,6 +28,8 @@ use super::tls::TlsFacts;
 pub struct Context<'a> {
     pub now: Now,
     pub config: &'a Config,
+    /// What each host says of itself in stream features, by its name.
+    pub caps: &'a BTreeMap<Arc<str>, String>,
     pub rng: &'a mut Rng,
     pub scratch: &'a mut Scratch,
     /// Given to the next stanza.
@@ -84,6 +89,8 @@ pub struct StreamState {
     pub(super) said_from: Option<Jid>,
     pub(super) rate: Rate,
     pub(super) sasl_attempts: u8,
+    /// What is remembered of who tried to register an account (XEP-0077).
+    pub(super) newcomer: Option<Box<Newcomer>>,
     /// Our header of this incarnation of the stream is out.
     pub(super) header_sent: bool,
 }
@@ -101,6 +108,8 @@ pub enum Phase {
     Compressing,
     /// SASL is in progress.
     Authenticating(Box<Sasl>),
+    /// An account is being made (XEP-0077). Takes no bytes.
+    Registering(Box<Registering>),
     /// Verified; its home has not answered the client yet. Takes no bytes.
     Verified,
     /// The account is at home here; a resource is awaited.
@@ -152,6 +161,13 @@ pub enum Event {
     Goodbye,
     /// The client did what ends its stream; our end is queued.
     Ended,
+    /// Something happened that an auditor reads of.
+    Audit(AuditEvent),
+    /// An account was made, and perhaps its inviter has to be told ([`crate::im::outgoing`]).
+    Registered {
+        account: AuditEvent,
+        tells: Option<AccountId>,
+    },
 }
 
 impl StreamState {
@@ -194,6 +210,7 @@ impl StreamState {
             said_from: None,
             rate: Rate::new(now, &rate_limits(config)),
             sasl_attempts: 0,
+            newcomer: None,
             header_sent: false,
         }
     }
@@ -252,9 +269,13 @@ impl StreamState {
         }
     }
 
-    /// Whether an attempt to log in was made and the client has not been told what became of it.
+    /// Whether an attempt to log in, or to register, was made and the client has not been told what became of it.
     pub fn awaits_verdict(&self) -> bool {
-        matches!(&self.phase, Phase::Authenticating(sasl) if sasl.is_waiting())
+        match &self.phase {
+            Phase::Authenticating(sasl) => sasl.is_waiting(),
+            Phase::Registering(_) => true,
+            _ => false,
+        }
     }
 
     /// Until when a writer that is too fast should not be read, on the monotonic clock.
@@ -303,13 +324,18 @@ impl StreamState {
         ticket: Ticket,
         answer: AuthAnswer,
     ) -> Option<Event> {
-        self.sasl_answered(cx, ticket, answer)
+        match self.phase {
+            Phase::Registering(_) => self.registered(ticket, answer),
+            _ => self.sasl_answered(cx, ticket, answer),
+        }
     }
 
     /// Names the seat that was kept for the stream's question.
     pub fn asked(&mut self, ticket: Ticket) {
-        if let Phase::Authenticating(sasl) = &mut self.phase {
-            sasl.ticket = Some(ticket);
+        match &mut self.phase {
+            Phase::Authenticating(sasl) => sasl.ticket = Some(ticket),
+            Phase::Registering(registering) => registering.ticket = Some(ticket),
+            _ => {}
         }
     }
 
@@ -320,6 +346,7 @@ impl StreamState {
         self.session = Some(session);
         self.jid = Some(jid);
         self.login = None;
+        self.newcomer = None;
         self.said_from = None;
         self.tls = None;
     }
@@ -433,7 +460,7 @@ impl StreamState {
             }
             Phase::Bound => Some(Event::Stanza(stanza)),
             Phase::Binding => self.on_bind_request(cx, stanza),
-            _ => self.fail(cx, not_authorized()),
+            _ => self.on_early_stanza(cx, stanza),
         }
     }
 

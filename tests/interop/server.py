@@ -178,6 +178,7 @@ class Prosody(Server):
 
     lacks = frozenset({
         "sasl2",
+        "fast",
         "SCRAM-SHA-512",  # 0.12 has SHA-1 and SHA-256
         "equal-texts",  # not-authorized for both, with a text for one
         "priority-change",  # offline messages go out at the first presence only

@@ -21,8 +21,18 @@ pub enum Direction {
         who: String,
         other: String,
     },
+    /// A name that nobody has yet.
+    HasName(String),
     /// By whoever runs the server.
-    IsDisabled(String),
+    Operates {
+        command: &'static str,
+        who: String,
+    },
+    /// By whoever runs the server: the contact of who comes, or the only name.
+    Invites {
+        contact: Option<String>,
+        name: Option<String>,
+    },
     Connects(String),
     LogsIn(String),
     LogsOut(String),

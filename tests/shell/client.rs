@@ -107,6 +107,12 @@ impl Default for TlsWishes {
 }
 
 pub fn session(wishes: TlsWishes) -> ClientConnection {
+    let name = ServerName::try_from(wishes.server_name).unwrap();
+    ClientConnection::new(config(wishes), name).unwrap()
+}
+
+/// What handshakes of one client have in common; it remembers sessions.
+pub fn config(wishes: TlsWishes) -> Arc<ClientConfig> {
     let builder =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(&[wishes.version])
@@ -120,8 +126,18 @@ pub fn session(wishes: TlsWishes) -> ClientConnection {
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = wishes.alpn.iter().map(|name| name.to_vec()).collect();
-    let name = ServerName::try_from(wishes.server_name).unwrap();
-    ClientConnection::new(Arc::new(config), name).unwrap()
+    Arc::new(config)
+}
+
+/// Begins TLS as a client of this configuration.
+pub fn secure_by(
+    config: &Arc<ClientConfig>,
+    socket: TcpStream,
+    server_name: &'static str,
+) -> Secure {
+    let name = ServerName::try_from(server_name).unwrap();
+    let session = ClientConnection::new(Arc::clone(config), name).unwrap();
+    Client::over(StreamOwned::new(session, socket))
 }
 
 /// Begins TLS on a socket; the handshake happens with the first bytes.

@@ -9,21 +9,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use stonechat::actor::audit::AuditEvent;
-use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
+use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::engine::archive::{self, ARCHIVE, INDEX};
-use stonechat::im::archive::{PREFERENCES, TALLY};
-use stonechat::im::blocking::BLOCKLIST;
-use stonechat::im::credentials::{ACCOUNT, AccountRow, TOMBSTONE, name_key};
-use stonechat::im::origin::ORIGIN;
-use stonechat::im::outgoing::OUTGOING;
-use stonechat::im::pending::PENDING;
-use stonechat::im::roster::ROSTER;
-use stonechat::im::subscription::REQUEST;
+use stonechat::engine::archive::{self, ARCHIVE};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, name_key};
 use stonechat::jid::Jid;
+use stonechat::server::accounts::AccountDesk;
+use stonechat::server::command::Command;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
     Seeds, Shard, numbers_floor, numbers_range,
@@ -32,23 +27,8 @@ use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
-/// Every table that the core writes.
-pub const TABLES: &[&Table] = &[
-    &ACCOUNT,
-    &ITERATIONS,
-    &TOMBSTONE,
-    &PENDING,
-    &ORIGIN,
-    &NUMBERS,
-    &ARCHIVE,
-    &INDEX,
-    &PREFERENCES,
-    &TALLY,
-    &OUTGOING,
-    &ROSTER,
-    &REQUEST,
-    &BLOCKLIST,
-];
+/// Every table of the server.
+pub use stonechat::server::rows::TABLES;
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -155,6 +135,10 @@ impl World {
         let mut rng = Rng::from_seed(seed_bytes(seed));
         let store = Arc::new(Mutex::new(MemoryStore::new(TABLES)));
         let accounts = Arc::new(accounts(&store, &mut rng));
+        accounts.configure(AuthSettings {
+            iterations: cheap(),
+            ..AuthSettings::from(&config)
+        });
         World::with(
             seed,
             workers,
@@ -268,13 +252,39 @@ impl World {
         self.store.lock().set_fault(Some(StoreError::Broken));
     }
 
-    /// Disables an account, as the operator does.
-    pub fn disable(&mut self, localpart: &str) {
-        let done = self.accounts.disable("localhost", localpart);
-        done.expect("the account exists");
+    /// Does what an operator asks over the control socket; its lines.
+    ///
+    /// # Errors
+    /// What the operator reads instead.
+    pub fn operate(&mut self, command: &str) -> Result<Vec<String>, String> {
+        let Command::User(command) = Command::parse(format!("{command}\n").as_bytes())? else {
+            return Err("a world has accounts only".to_owned());
+        };
+        let orders = Mutex::new(Vec::new());
+        let order = |control| orders.lock().push(control);
+        let desk = AccountDesk {
+            accounts: &self.accounts,
+            config: &self.config,
+            now: self.now,
+            disconnect: &|jid| {
+                order(Control::Disconnect(
+                    Jid::parse(jid).expect("a prepared name"),
+                ));
+            },
+            purge: &|account| {
+                self.accounts.purge(account)?;
+                order(Control::TellOf(account));
+                Ok(())
+            },
+            audit: &|_| {},
+            goes_on: &|| true,
+        };
+        let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
-        let jid = Jid::parse(&format!("{localpart}@localhost")).expect("a prepared name");
-        self.control(&Control::Disconnect(jid));
+        for control in orders.into_inner() {
+            self.control(&control);
+        }
+        outcome
     }
 
     /// Opens a connection through a listener of direct TLS, its handshake done.
@@ -525,8 +535,13 @@ impl World {
             .sum()
     }
 
-    /// Rows of a table.
+    /// How many rows a table has.
     pub fn row_count(&self, table: &'static Table) -> usize {
+        self.rows(table).len()
+    }
+
+    /// Rows of a table.
+    pub fn rows(&self, table: &'static Table) -> Vec<Row> {
         let range = RowRange {
             from: RowKey::new(&[]),
             to: RowKey::new(&[0xff; 16]),
@@ -534,8 +549,8 @@ impl World {
             bytes_max: usize::MAX,
         };
         match self.store.lock().apply(Request::Range { table, range }) {
-            Answer::Range { rows, .. } => rows.len(),
-            other => panic!("the rows cannot be counted: {other:?}"),
+            Answer::Range { rows, .. } => rows,
+            other => panic!("the rows cannot be read: {other:?}"),
         }
     }
 
@@ -826,6 +841,9 @@ impl World {
         let request = match ask {
             Ask::Row { table, key, .. } => Request::Row { table, key },
             Ask::Range { table, range, .. } => Request::Range { table, range },
+            Ask::Joined {
+                table, range, join, ..
+            } => Request::Joined { table, range, join },
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => {
@@ -924,14 +942,15 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
                 _ => Err(StoreError::Broken),
             }
         }),
+        tables: TABLES,
         next_id: Box::new(move || {
             *ids.lock() += 1;
             Ok(AccountId(*ids.lock()))
         }),
     };
     let settings = AuthSettings {
-        iterations: [("localhost".into(), 1)].into_iter().collect(),
-        tombstone_ms: 1_000,
+        iterations: cheap(),
+        ..AuthSettings::default()
     };
     let mut seed = [0; 32];
     rng.fill(&mut seed);
@@ -942,6 +961,11 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
         HashSeed(1, 2),
         Rng::from_seed(seed),
     )
+}
+
+/// No test is about the price of a password.
+fn cheap() -> std::collections::BTreeMap<Arc<str>, u32> {
+    [("localhost".into(), 1)].into_iter().collect()
 }
 
 fn facts() -> Box<TlsFacts> {

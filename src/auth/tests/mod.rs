@@ -1,7 +1,9 @@
 //! The auth thread's promises, kept over a store in memory that counts. Refuses to sleep.
 
 mod admin;
+mod own;
 mod service;
+mod tokens;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -10,13 +12,25 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{AccountRows, Accounts, AuthSettings, keys};
+use super::{AccountRows, Accounts, AuthSettings, TOKEN, keys};
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
-use crate::actor::rows::{Row, RowKey, StoreError, Write};
+use crate::actor::rows::{Row, RowKey, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, Now, Rng, Secret, limits};
-use crate::im::credentials::{ACCOUNT, AccountRow, name_key};
+use crate::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, name_key};
+use crate::im::invitation::INVITATION;
+use crate::im::outgoing::OUTGOING;
+use crate::im::roster::ROSTER;
 
 const HOST: &str = "example.com";
+const TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &INVITATION,
+    &PURGE,
+    &REGISTRATION,
+    &ROSTER,
+    &OUTGOING,
+    &TOKEN,
+];
 const EVERY: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512];
 
 /// A store in memory that counts what is asked of it.
@@ -67,6 +81,7 @@ fn house_on(disk: Arc<Disk>, seed: u8) -> House {
             let page = found.by_ref().take(wanted.count_max).collect();
             Ok((page, found.next().is_some()))
         }),
+        tables: TABLES,
         save: Box::new(move |writes| {
             save.check()?;
             save.saves.fetch_add(1, Ordering::Relaxed);
@@ -79,6 +94,7 @@ fn house_on(disk: Arc<Disk>, seed: u8) -> House {
                     Write::Delete { table, key } => {
                         rows.remove(&(table.name, key));
                     }
+                    Write::Replace { .. } => panic!("accounts know what is there"),
                 }
             }
             Ok(())

@@ -17,6 +17,7 @@ mod table;
 
 use std::sync::Arc;
 
+use crate::actor::rows::Write;
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::limits;
 use crate::jid::Jid;
@@ -24,6 +25,7 @@ use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
 use super::account::{self, Account};
 use super::blocking;
+use super::invitation;
 use super::outgoing;
 use super::presence;
 use super::roster::{self, Roster, RosterItem, Sight, Standing};
@@ -110,6 +112,14 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft, act: Act) -> Out
     let rule = INBOUND[act as usize][State::of(standing) as usize];
     // A.3.1 note 1, for the states in which section 3.4.2 lets the user approve beforehand.
     let is_granted = act == Act::Subscribe && standing.approved;
+    // Also who has asked before, and shows a token now.
+    if act == Act::Subscribe
+        && !standing.from
+        && !is_granted
+        && let Some(used) = invitation::welcomes(turn, &draft.stanza, &contact)?
+    {
+        return welcome(turn, &roster, draft, &contact, used);
+    }
     match rule.next {
         Next::State(next) if is_granted => grant(turn, &roster, &contact, next),
         Next::State(next) => happen(turn, &roster, draft, &contact, act, next),
@@ -209,6 +219,57 @@ fn grant(
     Ok(())
 }
 
+/// XEP-0379 section 3.5: who shows a token of this account is approved, and asked for a subscription in return. A full
+/// roster takes nobody: then the request is one like any other.
+fn welcome(
+    turn: &mut Turn<'_, Account>,
+    roster: &Arc<Roster>,
+    draft: &mut Draft,
+    contact: &Jid,
+    used: Write,
+) -> Outcome {
+    let old = roster::item(turn, roster, contact)?;
+    let mut new = old
+        .clone()
+        .unwrap_or_else(|| RosterItem::unknown(contact.clone()));
+    let asks = !new.standing.to;
+    new.standing = Standing {
+        from: true,
+        ask: asks,
+        pending_in: false,
+        approved: false,
+        listed: true,
+        ..new.standing
+    };
+    if roster::check_quota(turn, roster, old.as_ref(), &new).is_err() {
+        let state = State::of(roster.standing(contact, turn.actor.jid.domainpart()));
+        let rule = INBOUND[Act::Subscribe as usize][state as usize];
+        return match rule.next {
+            Next::State(next) => happen(turn, roster, draft, contact, Act::Subscribe, next),
+            _ => Ok(()),
+        };
+    }
+    turn.out.write.push(used);
+    let granted = plain(turn.actor, Act::Subscribed, contact);
+    outgoing::tell(turn, granted)?;
+    if asks {
+        let asked = plain(turn.actor, Act::Subscribe, contact);
+        outgoing::tell(turn, asked)?;
+    }
+    request::answer(turn, old.as_ref(), &new)?;
+    save(turn, roster, old.as_ref(), &new)?;
+    presence::introduce(turn, contact);
+    Ok(())
+}
+
+/// What somebody who came by an invitation asks whoever invited.
+pub fn invited(newcomer: &Jid, inviter: &Jid, token: &str) -> Stanza {
+    Stanza {
+        payload: Payload::from_normal(&invitation::preauth(token)),
+        ..spoken(newcomer, Act::Subscribe, inviter)
+    }
+}
+
 /// Section 2.5.2: the user removes an item, and with it what stands between the two.
 ///
 /// # Errors
@@ -291,10 +352,30 @@ fn stamped(turn: &Turn<'_, Account>, stanza: &Stanza, contact: &Jid) -> Stanza {
     stanza
 }
 
+/// What a contact of an account that is no more has to hear: the subscriptions in both directions are cancelled, and
+/// what was asked is withdrawn or denied.
+pub fn farewell(leaver: &Jid, item: &RosterItem) -> impl Iterator<Item = Stanza> {
+    let Standing {
+        to,
+        from,
+        ask,
+        pending_in,
+        ..
+    } = item.standing;
+    let stanza = |act| spoken(leaver, act, &item.jid);
+    let withdrawn = (to || ask).then(|| stanza(Act::Unsubscribe));
+    let denied = (from || pending_in).then(|| stanza(Act::Unsubscribed));
+    withdrawn.into_iter().chain(denied)
+}
+
 /// Says something on the user's behalf.
 pub fn plain(account: &Account, act: Act, contact: &Jid) -> Stanza {
+    spoken(&account.jid, act, contact)
+}
+
+fn spoken(account: &Jid, act: Act, contact: &Jid) -> Stanza {
     let header = Header {
-        from: Some(account.jid.clone()),
+        from: Some(account.clone()),
         to: Some(contact.clone()),
         ..Header::new(Kind::Presence, act.type_())
     };
