@@ -278,7 +278,6 @@ impl World {
                 Ok(())
             },
             audit: &|_| {},
-            goes_on: &|| true,
         };
         let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
