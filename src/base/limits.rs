@@ -141,6 +141,10 @@ pub const ORIGINS_COUNT_MAX: usize = 16_384;
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
+/// From when a tell was turned away until it is told again: a full mailbox empties, a disk recovers.
+pub const RETELL_AFTER_MS: u64 = 10_000;
+/// Between two pages of tells that are told again.
+pub const RETELL_PAUSE_MS: u64 = 1_000;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in

@@ -66,6 +66,8 @@ pub(super) enum Mail {
         /// The row in which its sender keeps it until this account has done with it.
         tell: Option<Tell>,
     },
+    /// A tell of this account that was not confirmed.
+    Retell { stanza: Stanza, tell: Tell },
     /// A session is over.
     Ended(SessionId),
     /// A session that is over did not acknowledge it.
@@ -124,7 +126,7 @@ impl Mailbox {
                 self.foreign_bytes += stanza.charge();
             }
             Mail::Leftover(_) => self.leftovers += 1,
-            Mail::Ended(_) => {}
+            Mail::Ended(_) | Mail::Retell { .. } => {}
         }
         self.queue.push_back(mail);
     }
@@ -191,7 +193,7 @@ impl Mailbox {
                 self.foreign_bytes -= stanza.charge();
             }
             Mail::Leftover(_) => self.leftovers -= 1,
-            Mail::Ended(_) => {}
+            Mail::Ended(_) | Mail::Retell { .. } => {}
         }
     }
 
@@ -220,7 +222,9 @@ impl Mailbox {
 impl Mail {
     fn charge(&self) -> usize {
         match self {
-            Mail::Outbound { stanza, .. } | Mail::Inbound { stanza, .. } => stanza.charge(),
+            Mail::Outbound { stanza, .. }
+            | Mail::Inbound { stanza, .. }
+            | Mail::Retell { stanza, .. } => stanza.charge(),
             Mail::Leftover(held) => held.stanza.charge(),
             Mail::Ended(_) => 0,
         }

@@ -1,22 +1,33 @@
-//! Tells whose confirmation never came are told again, when the server starts and once an hour. One worker reads
-//! them for all. One that is on its way at that moment arrives twice, which is harmless.
+//! Tells whose confirmation never came are told again: when the server starts, once an hour, and soon after one was
+//! turned away. One worker reads them for all, and gives each to its teller, whose turn knows whether it still stands:
+//! so what an account tells another stays in its order. One that is on its way at that moment arrives twice, which is
+//! harmless (`im/subscription/half.rs`).
 
 use crate::actor::rows::{Fence, RowKey, RowRange};
-use crate::actor::{Answer, Envelope};
+use crate::actor::{Answer, Envelope, Tell};
 use crate::base::{Now, limits};
 use crate::im::outgoing::{self, OUTGOING};
+use crate::stanza::Stanza;
 
 use super::Shard;
+use super::cell::Mail;
 use super::output::{Ask, Output};
 use super::turns::Seat;
 
 impl Shard {
-    /// Reads the first page.
+    /// Reads the first page, or the next.
     pub(super) fn replay_due(&mut self) {
-        self.ask_replay(None);
+        let after = self.replayed_to.take();
+        self.ask_replay(after);
     }
 
-    /// A page of them: each goes to its receiver again, then the next is asked for.
+    /// A tell was turned away for a reason that passes.
+    pub(super) fn retell_soon(&mut self, now: Now) {
+        self.timers
+            .arm_replay(now.mono_ms + limits::RETELL_AFTER_MS);
+    }
+
+    /// A page of them goes to its tellers; the next one follows when they had time to tell them.
     pub(super) fn replayed(&mut self, now: Now, answer: Answer) {
         let (rows, more) = match answer {
             Answer::Range { rows, more } => (rows, more),
@@ -31,12 +42,30 @@ impl Shard {
                 log::error!("outgoing_row_damaged key={:?}", row.key);
                 continue;
             };
-            log::info!("told_again number={}", tell.number);
-            self.route(now, Envelope::Tell { stanza, tell });
+            self.route(now, Envelope::Retell { stanza, tell });
         }
-        if let (true, Some(last)) = (more, last) {
-            self.ask_replay(Some(last));
+        if more && last.is_some() {
+            self.replayed_to = last;
+            self.timers
+                .arm_replay(now.mono_ms + limits::RETELL_PAUSE_MS);
         }
+    }
+
+    /// To the account that told it, here or on its worker.
+    pub(super) fn retell(&mut self, now: Now, stanza: Stanza, tell: Tell) {
+        let Some(from) = stanza.header.from.clone() else {
+            return;
+        };
+        if self.config.host(from.domainpart()).is_none() {
+            // A reload took the domain away; perhaps it comes back.
+            return;
+        }
+        let home = self.routes.home(&from);
+        if home != self.place.worker {
+            return self.send(home, Envelope::Retell { stanza, tell });
+        }
+        let actor = self.cell_at(now, &from);
+        self.post_to(actor, Mail::Retell { stanza, tell });
     }
 
     fn ask_replay(&mut self, after: Option<RowKey>) {
@@ -57,5 +86,5 @@ impl Shard {
     }
 }
 
-/// Tells read at a time.
-const PAGE_COUNT: usize = 500;
+/// Tells read at a time: they go through mailboxes, which take this many from one sender on top of all else.
+const PAGE_COUNT: usize = 100;

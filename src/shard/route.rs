@@ -51,12 +51,13 @@ impl Shard {
                 self.send(origin.worker, Envelope::Settled(origin));
             }
             Envelope::Told { home, tell } if home == self.place.worker => {
-                self.unsave(outgoing::delete(tell));
+                self.unsave(outgoing::delete(tell.account, tell.number));
             }
             Envelope::Told { home, tell } => {
                 self.send(home, Envelope::Told { home, tell });
             }
             Envelope::Group { stanza, to } => self.spread(now, stanza, to),
+            Envelope::Retell { stanza, tell } => self.retell(now, stanza, tell),
             Envelope::Tell { stanza, tell } => {
                 if let Err(stanza) = self.bring(now, stanza, Due::Told(tell)) {
                     let from = stanza.header.from.clone();

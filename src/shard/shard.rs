@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 
+use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
     ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares, StreamKey,
@@ -48,6 +49,8 @@ pub struct Shard {
     pub(super) seats: Seats,
     pub(super) saves: Saves,
     pub(super) timers: Timers,
+    /// The last tell that was told again, where more wait behind it.
+    pub(super) replayed_to: Option<RowKey>,
     /// Streams that were not read further for a reason outside their account.
     pub(super) paused: BTreeSet<StreamKey>,
     /// Lent to each turn and empty between them.
@@ -123,6 +126,7 @@ impl Shard {
             seats: Seats::default(),
             saves: Saves::default(),
             timers,
+            replayed_to: None,
             paused: BTreeSet::new(),
             effects: Effects::new(),
             spare_mail: Spares::default(),

@@ -17,6 +17,7 @@ use super::session_end::{Loss, NOT_RESUMED};
 #[derive(Default)]
 pub(super) struct Timers {
     due: BTreeSet<(u64, Owner)>,
+    replay_is_due: bool,
 }
 
 /// Who is woken.
@@ -26,6 +27,8 @@ enum Owner {
     Actor(ActorKey),
     /// What has to be swept out of the store.
     Sweep,
+    /// Tells that were turned away.
+    Replay,
     /// The farewell of a server that shuts down.
     Drain,
 }
@@ -46,6 +49,13 @@ impl Timers {
         self.due.insert((at_ms, Owner::Sweep));
     }
 
+    /// Tells are told again then, or earlier if that is arranged already.
+    pub fn arm_replay(&mut self, at_ms: u64) {
+        if !std::mem::replace(&mut self.replay_is_due, true) {
+            self.due.insert((at_ms, Owner::Replay));
+        }
+    }
+
     /// The farewell is said then at the latest.
     pub fn arm_drain(&mut self, at_ms: u64) {
         self.due.insert((at_ms, Owner::Drain));
@@ -57,6 +67,7 @@ impl Timers {
             return None;
         }
         self.due.pop_first();
+        self.replay_is_due &= owner != Owner::Replay;
         Some(owner)
     }
 }
@@ -69,6 +80,7 @@ impl Shard {
                 Owner::Stream(key) => self.stream_due(now, key),
                 Owner::Actor(actor) => self.actor_due(now, actor),
                 Owner::Sweep => self.sweep_due(now),
+                Owner::Replay => self.replay_due(),
                 Owner::Drain => self.advance_drain(now),
             }
         }

@@ -13,7 +13,7 @@ use crate::actor::{
 };
 use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
-use crate::im::{message, presence};
+use crate::im::{message, presence, subscription};
 use crate::jid::Jid;
 use crate::stanza::{
     Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, reply_error,
@@ -437,7 +437,12 @@ impl Shard {
         mail: Option<Mail>,
         error: &StanzaError,
     ) {
-        if let Some(told) = mail.as_ref().and_then(Mail::tells) {
+        // There is no such account. What failed for want of something, or of a programmer's care, is told again.
+        let is_final = !matches!(
+            error.condition,
+            Condition::InternalServerError | Condition::ResourceConstraint
+        );
+        if let Some(told) = mail.as_ref().and_then(Mail::tells).filter(|_| is_final) {
             self.confirm(now, told);
         }
         match mail {
@@ -463,7 +468,8 @@ impl Shard {
             Some(Mail::Leftover(held)) => self.bounce(now, &held.stanza, error),
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
-            None => {}
+            // Its row stays.
+            Some(Mail::Retell { .. }) | None => {}
         }
     }
 
@@ -537,7 +543,7 @@ impl Mail {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,
-            Mail::Ended(_) | Mail::Leftover(_) => None,
+            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
         }
     }
 
@@ -612,8 +618,14 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipeline
             let mut draft = Draft::new(stanza.clone(), Some(*session), *origin);
             pipelines::run(on.outbound(stanza.header.kind), turn, &mut draft)
         }
-        Mail::Inbound { stanza, settle, .. } => {
+        Mail::Retell { stanza, tell } => subscription::retell(turn, stanza, *tell),
+        Mail::Inbound {
+            stanza,
+            settle,
+            tell,
+        } => {
             let mut draft = Draft::new(stanza.clone(), None, *settle);
+            draft.tell = *tell;
             pipelines::run(on.inbound(stanza.header.kind), turn, &mut draft)
         }
         Mail::Ended(session) => {

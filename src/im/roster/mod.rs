@@ -25,7 +25,7 @@ use crate::stanza::{Header, Kind, Payload, Stanza, Type, ns};
 use super::account::{self, Account, Change};
 use super::session::Session;
 
-pub use item::{Head, ROSTER, Record, RosterItem};
+pub use item::{Head, Numbers, ROSTER, Record, RosterItem};
 pub use packed::{Contact, Counts, Roster};
 pub use request::{check_quota, query, set};
 pub use standing::Standing;
@@ -99,7 +99,7 @@ pub fn change(
         after.head.epoch = 1 + turn.rng.below(u32::MAX - 1);
     }
     if after.counts.removed > limits::ROSTER_REMOVED_MAX {
-        after = forget_oldest(turn, account, after);
+        after = forget_oldest(turn, account, after, &new.jid);
     }
     if after.head != roster.head {
         turn.out.write.push(Write::Put {
@@ -186,16 +186,22 @@ fn write_of(account: AccountId, item: &RosterItem) -> Write {
 }
 
 /// Forgets one removed item: who has a version from before hears everything anew.
-fn forget_oldest(turn: &mut Turn<'_, Account>, account: AccountId, roster: Roster) -> Roster {
+fn forget_oldest(
+    turn: &mut Turn<'_, Account>,
+    account: AccountId,
+    roster: Roster,
+    besides: &Jid,
+) -> Roster {
     let domain = turn.actor.jid.domainpart();
-    let Some(oldest) = roster.oldest_removed() else {
+    let Some(oldest) = roster.oldest_removed(besides, domain) else {
         return roster;
     };
     let (floor, standing) = (oldest.version, oldest.standing);
     let Some(jid) = oldest.jid(domain) else {
         return roster;
     };
-    // A removed item has neither name nor groups.
+    // A removed item has neither name nor groups. What it had of numbers is forgotten with it, and at worst a stanza that
+    // was said twice is heard twice.
     let removed = RosterItem {
         standing,
         version: floor,
@@ -206,7 +212,7 @@ fn forget_oldest(turn: &mut Turn<'_, Account>, account: AccountId, roster: Roste
         ..removed.clone()
     };
     let mut after = roster.with(domain, Some(&removed), &forgotten);
-    after.head.floor = floor;
+    after.head.floor = after.head.floor.max(floor);
     turn.out.write.push(write_of(account, &forgotten));
     after
 }
