@@ -147,7 +147,11 @@
 //! Two halves of a change that live in two accounts cannot be one commit. The first writes, with its own half, a row
 //! of the table [`im::outgoing::OUTGOING`], and *tells* the other ([`actor::Envelope::Tell`]); the row goes when the
 //! other has committed its half ([`actor::Envelope::Told`]). What is found there when the server starts, or an hour
-//! later, is told again (`shard/replay.rs`), and whoever hears it twice finds that it changes nothing.
+//! later, is told again (`shard/replay.rs`), and whoever hears it twice finds that it changes nothing. So an account that is
+//! removed (XEP-0077, `auth/purge.rs`) can still be told of: what its contacts have to hear outlives its rows.
+//!
+//! What only the keeper of the credentials can do, a password that is changed or an account that is removed, is a need
+//! like a row ([`actor::Turn::ask_account`]), but the last one of its turn: it stays done, whatever becomes of the rest.
 //!
 //! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*

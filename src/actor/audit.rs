@@ -16,6 +16,11 @@ pub enum AuditEvent {
     AccountDisabled { account: Arc<str>, by: By },
     /// An account may log in again.
     AccountEnabled { account: Arc<str>, by: By },
+    /// Somebody made an account (XEP-0077); whether it waits for approval, the host's configuration says.
+    AccountRegistered {
+        account: Arc<str>,
+        from: Option<Arc<str>>,
+    },
     /// An account and all that it had was removed.
     AccountRemoved { account: Arc<str>, by: By },
     /// The store, keys of all accounts included, was to be copied to a directory.
@@ -58,6 +63,13 @@ pub enum AuditEvent {
     PasswordChanged { account: Arc<str>, by: By },
     /// Records were left out because the disk did not keep up.
     RecordsDropped { count: u64 },
+    /// Somebody was refused an account.
+    RegistrationRefused {
+        account: Arc<str>,
+        from: Option<Arc<str>>,
+        /// The stanza error condition (RFC 6120 section 8.3.3).
+        reason: &'static str,
+    },
     /// Configuration and certificates were to be read again. What changed has records of its own.
     Reload { outcome: Attempt, by: By },
     /// A session ended for good.

@@ -47,6 +47,9 @@ pub enum Export {
     WithAccount,
     /// Goes when the account goes, like [`Export::WithAccount`], but is made anew from its other rows.
     Derived,
+    /// Leaves like [`Export::WithAccount`], but stays when the account is removed: what it still has to say is said
+    /// without it.
+    Outlives,
     /// Means nothing outside this server.
     Never,
 }

@@ -1,6 +1,7 @@
 //! One run of a handler: what it sees, and how it stops short. A run reads what it needs; a row that is
 //! not in memory is an error value that `?` carries out, and the engine fetches it and runs again.
 
+use super::auth::{AccountAnswer, AccountAsk};
 use super::effects::Effects;
 use super::feature::Catalog;
 use super::rows::{Pick, Row, RowKey, RowRange, Table};
@@ -59,6 +60,19 @@ impl<'a, A: Actor> Turn<'a, A> {
             _ => None,
         });
         found.ok_or_else(|| Stop::Need(Need::Row(table, key.clone())))
+    }
+
+    /// Has something done to the account by whoever keeps the credentials; what came of it. To be asked last: what
+    /// was done stays done, whatever becomes of the turn.
+    ///
+    /// # Errors
+    /// [`Stop::Need`] until it was done.
+    pub fn ask_account(&self, ask: &AccountAsk) -> Result<AccountAnswer, Stop> {
+        let found = self.loaded.iter().find_map(|loaded| match loaded {
+            Loaded::Account { ask: asked, answer } if **asked == *ask => Some(*answer),
+            _ => None,
+        });
+        found.ok_or_else(|| Stop::Need(Need::Account(Box::new(ask.clone()))))
     }
 
     /// How far this request came, and how much this step may deliver. A step ends with
@@ -144,6 +158,8 @@ pub enum Need {
     Row(&'static Table, RowKey),
     Range(&'static Table, RowRange),
     Pick(&'static Table, Pick),
+    /// No row: something that only the keeper of the credentials can do.
+    Account(Box<AccountAsk>),
 }
 
 impl PartialEq for Need {
@@ -154,6 +170,7 @@ impl PartialEq for Need {
                 table.name == of.name && range == at
             }
             (Need::Pick(table, pick), Need::Pick(of, at)) => table.name == of.name && pick == at,
+            (Need::Account(ask), Need::Account(other)) => ask == other,
             _ => false,
         }
     }
@@ -180,5 +197,9 @@ pub enum Loaded {
         pick: Pick,
         rows: Vec<Row>,
         more: bool,
+    },
+    Account {
+        ask: Box<AccountAsk>,
+        answer: AccountAnswer,
     },
 }

@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use super::counts::Counts;
 use super::keys::{self, HASHES};
 use super::penalty::Penalties;
+use super::registrations::Registrations;
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
 use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use crate::base::{AccountId, HashSeed, Now, Rng, Secret, limits};
-use crate::config::Config;
+use crate::config::{Config, HostRegistration};
 use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
 use crate::stream::sasl::digest::hmac;
 
@@ -26,6 +27,8 @@ pub struct AccountRows {
     pub range: RangeReader,
     /// Writes all of them or none; they are durable when it returns.
     pub save: RowWriter,
+    /// Every table of the store: a removed account's rows are looked for in all.
+    pub tables: &'static [&'static Table],
     /// A number that no account ever had.
     pub next_id: Box<dyn Fn() -> Result<AccountId, StoreError> + Send + Sync>,
 }
@@ -46,16 +49,21 @@ pub struct AuthSettings {
     pub iterations: BTreeMap<Arc<str>, u32>,
     /// How long the name of a removed account is not given to anybody else.
     pub tombstone_ms: u64,
+    /// Who may register, by host.
+    pub registration: BTreeMap<Arc<str>, HostRegistration>,
 }
 
 impl From<&Config> for AuthSettings {
     fn from(config: &Config) -> AuthSettings {
-        let hosts = config.hosts.iter();
+        let hosts = || config.hosts.iter();
         AuthSettings {
-            iterations: hosts
+            iterations: hosts()
                 .map(|host| (host.name.clone(), host.scram_iterations))
                 .collect(),
             tombstone_ms: config.auth.tombstone.as_ms(),
+            registration: hosts()
+                .map(|host| (host.name.clone(), host.registration.clone()))
+                .collect(),
         }
     }
 }
@@ -65,6 +73,7 @@ impl Default for AuthSettings {
         AuthSettings {
             iterations: BTreeMap::new(),
             tombstone_ms: limits::TOMBSTONE_MS,
+            registration: BTreeMap::new(),
         }
     }
 }
@@ -84,6 +93,7 @@ pub struct Accounts {
     pub(super) settings: Mutex<Arc<AuthSettings>>,
     rng: Mutex<Rng>,
     penalties: Mutex<Penalties>,
+    pub(super) registrations: Mutex<Registrations>,
     /// Held from reading a row to writing it back, so that no change is lost between the threads.
     pub(super) writing: Mutex<()>,
     derivations: AtomicU64,
@@ -105,6 +115,7 @@ impl Accounts {
             settings: Mutex::new(Arc::new(settings)),
             rng: Mutex::new(rng),
             penalties: Mutex::new(Penalties::new(seed)),
+            registrations: Mutex::new(Registrations::new(seed)),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),
             counts: Counts::default(),
@@ -148,6 +159,18 @@ impl Accounts {
                     .fail(&host, localpart.as_deref(), prefix, now);
                 return (AuthAnswer::Released, now.mono_ms.saturating_add(delay_ms));
             }
+            AuthAsk::Own(ask) => self.change_own(&ask, now),
+            AuthAsk::Register(wish) => AuthAnswer::Registered(self.register(&wish, now)),
+            AuthAsk::Purge(account) => match self.purge(account) {
+                Ok(()) => AuthAnswer::Purged(account),
+                Err(error) => {
+                    log::error!(
+                        "account_purge_failed account={} error=\"{error}\"",
+                        account.0
+                    );
+                    AuthAnswer::Unavailable
+                }
+            },
         };
         (answer, now.mono_ms)
     }
@@ -178,7 +201,7 @@ impl Accounts {
                 }
                 // Salt and iterations stay as they were, or a change of salt would tell the day on which an
                 // account was disabled.
-                AccountState::Disabled => {
+                AccountState::Disabled | AccountState::Waiting => {
                     keys.salt.clone_from(&real.salt);
                     keys.iterations = real.iterations;
                 }

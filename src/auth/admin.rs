@@ -5,13 +5,15 @@ use std::fmt;
 
 use super::accounts::Accounts;
 use super::keys;
+use super::purge::mark;
 use crate::actor::auth::AccountRef;
 use crate::actor::rows::{RowRange, StoreError, Write};
 use crate::base::{AccountId, Generation, Now, Secret, limits};
 use crate::im::credentials::{
-    ACCOUNT, AccountRow, AccountState, PURGE, TOMBSTONE, TombstoneRow, localpart_of, name_key,
-    names_after, purge_key,
+    ACCOUNT, AccountRow, AccountState, REGISTRATION, TOMBSTONE, TombstoneRow, localpart_of,
+    name_key, names_after, registration_key, registration_value,
 };
+use crate::jid::Jid;
 
 /// Why a change to an account was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,12 @@ pub struct AccountSummary {
     pub state: AccountState,
 }
 
+/// How an account is made.
+pub(super) struct Newcomer<'a> {
+    pub state: AccountState,
+    pub fields: &'a [(String, String)],
+}
+
 /// Names are prepared (RFC 7622 section 3.3) before they come here. Each of these blocks on the store, and
 /// those with a password for some milliseconds of CPU.
 impl Accounts {
@@ -72,32 +80,35 @@ impl Accounts {
         password: &Secret,
         now: Now,
     ) -> Result<AccountRef, AccountError> {
+        let newcomer = Newcomer {
+            state: AccountState::Enabled,
+            fields: &[],
+        };
+        self.make((host, localpart), password, newcomer, now)
+    }
+
+    /// The same in any state.
+    pub(super) fn make(
+        &self,
+        (host, localpart): (&str, &str),
+        password: &Secret,
+        newcomer: Newcomer<'_>,
+        now: Now,
+    ) -> Result<AccountRef, AccountError> {
         let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
         let fresh = self.fresh_keys(host, &password);
         let _writing = self.writing.lock();
+        self.check_free(host, localpart, now)?;
         let key = name_key(host, localpart);
-        if (self.rows.row)(&ACCOUNT, &key)?.is_some() {
-            return Err(AccountError::Exists);
-        }
-        if let Some(bytes) = (self.rows.row)(&TOMBSTONE, &key)? {
-            let tombstone = TombstoneRow::decode(&bytes).map_err(|error| {
-                log::error!("tombstone_unreadable account={localpart}@{host} error=\"{error}\"");
-                StoreError::Broken
-            })?;
-            if now.wall_ms < tombstone.until_wall_ms {
-                let until_wall_ms = tombstone.until_wall_ms;
-                return Err(AccountError::Tombstoned { until_wall_ms });
-            }
-        }
         let row = AccountRow {
             account: AccountRef {
                 id: (self.rows.next_id)()?,
                 generation: Generation::default(),
             },
-            state: AccountState::Enabled,
+            state: newcomer.state,
             keys: fresh,
         };
-        (self.rows.save)(vec![
+        let mut writes = vec![
             Write::Put {
                 table: &ACCOUNT,
                 key: key.clone(),
@@ -107,8 +118,45 @@ impl Accounts {
                 table: &TOMBSTONE,
                 key,
             },
-        ])?;
+        ];
+        if !newcomer.fields.is_empty() {
+            writes.push(Write::Put {
+                table: &REGISTRATION,
+                key: registration_key(row.account.id),
+                value: registration_value(newcomer.fields).into(),
+            });
+        }
+        (self.rows.save)(writes)?;
         Ok(row.account)
+    }
+
+    /// Whether a name can be given to somebody.
+    ///
+    /// # Errors
+    /// `Exists`, `Tombstoned`, `Store`.
+    pub(super) fn check_free(
+        &self,
+        host: &str,
+        localpart: &str,
+        now: Now,
+    ) -> Result<(), AccountError> {
+        let key = name_key(host, localpart);
+        if (self.rows.row)(&ACCOUNT, &key)?.is_some() {
+            return Err(AccountError::Exists);
+        }
+        let Some(bytes) = (self.rows.row)(&TOMBSTONE, &key)? else {
+            return Ok(());
+        };
+        let tombstone = TombstoneRow::decode(&bytes).map_err(|error| {
+            log::error!("tombstone_unreadable account={localpart}@{host} error=\"{error}\"");
+            StoreError::Broken
+        })?;
+        match tombstone.until_wall_ms {
+            until_wall_ms if now.wall_ms < until_wall_ms => {
+                Err(AccountError::Tombstoned { until_wall_ms })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes an account and keeps its name from being taken for [`AuthSettings::tombstone_ms`](super::AuthSettings::tombstone_ms).
@@ -120,7 +168,18 @@ impl Accounts {
     pub fn remove(&self, host: &str, localpart: &str, now: Now) -> Result<AccountId, AccountError> {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
-        let id = row.account.id;
+        self.erase(host, localpart, row.account.id, now)?;
+        Ok(row.account.id)
+    }
+
+    /// The same for an account that was read under the lock.
+    pub(super) fn erase(
+        &self,
+        host: &str,
+        localpart: &str,
+        id: AccountId,
+        now: Now,
+    ) -> Result<(), StoreError> {
         let tombstone_ms = self.settings.lock().tombstone_ms;
         let tombstone = TombstoneRow {
             until_wall_ms: now.wall_ms.saturating_add(tombstone_ms),
@@ -138,13 +197,11 @@ impl Accounts {
                 value: tombstone.encode().into(),
             },
             // Whatever comes of the purge, the next start knows of it.
-            Write::Put {
-                table: &PURGE,
-                key: purge_key(id),
-                value: b""[..].into(),
-            },
-        ])?;
-        Ok(id)
+            mark(
+                id,
+                Jid::from_parts(Some(localpart), host, None).ok().as_ref(),
+            ),
+        ])
     }
 
     /// Frees the name of a removed account before its time: the operator knows that it is the same person.
@@ -189,6 +246,16 @@ impl Accounts {
     /// `Unknown`, `Store`.
     pub fn disable(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
         self.change(host, localpart, |row| row.state = AccountState::Disabled)
+    }
+
+    /// What somebody said of themselves when they registered, as lines.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn registration(&self, account: AccountId) -> Result<Vec<String>, AccountError> {
+        let value = (self.rows.row)(&REGISTRATION, &registration_key(account))?;
+        let text = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+        Ok(text.lines().map(str::to_owned).collect())
     }
 
     /// The accounts of a host by name, those behind `after`, and whether more follow. Rows that cannot be

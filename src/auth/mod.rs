@@ -5,7 +5,10 @@ pub mod accounts;
 pub mod admin;
 mod counts;
 pub mod keys;
+mod own;
 pub mod penalty;
+mod purge;
+mod registrations;
 pub mod service;
 #[cfg(test)]
 mod tests;

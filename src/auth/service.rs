@@ -31,6 +31,7 @@ pub struct AuthService {
     seats: Arc<[Seat]>,
     quick: Sender<Message>,
     slow: Sender<Message>,
+    purges: Sender<Message>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -72,26 +73,36 @@ impl AuthService {
             .collect();
         let (quick, quick_questions) = unbounded();
         let (slow, slow_questions) = bounded(limits::DERIVATIONS_WAITING_MAX);
+        let (purges, purge_questions) = bounded(limits::PURGES_WAITING_MAX);
         let mut service = AuthService {
             seats,
             quick,
             slow,
+            purges,
             threads: Vec::new(),
         };
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
-        let quick_loop = move || answer_quickly(&known, &seats, &quick_questions, &clock);
+        let quick_clock = Arc::clone(&clock);
+        let quick_loop = move || answer_quickly(&known, &seats, &quick_questions, &quick_clock);
         let quick_loop = guarded(quick_loop, Arc::clone(&on_panic));
         service.threads.push(thread("auth").spawn(quick_loop)?);
         for _ in 0..DERIVING_THREADS {
             let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
-            let questions = slow_questions.clone();
-            let slow_loop = move || derive_and_answer(&known, &seats, &questions);
+            let (questions, clock) = (slow_questions.clone(), Arc::clone(&clock));
+            let slow_loop = move || derive_and_answer(&known, &seats, &questions, &clock);
             let slow_loop = guarded(slow_loop, Arc::clone(&on_panic));
             service
                 .threads
                 .push(thread("auth-derive").spawn(slow_loop)?);
         }
+        // Removing a large archive takes seconds, in which others want to log in.
+        let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
+        let purge_loop = move || derive_and_answer(&known, &seats, &purge_questions, &clock);
+        let purge_loop = guarded(purge_loop, on_panic);
+        service
+            .threads
+            .push(thread("auth-purge").spawn(purge_loop)?);
         Ok(service)
     }
 
@@ -108,8 +119,14 @@ impl AuthService {
             // Neither passwords, which wait for a derivation, nor failures, which wait by design, take seats:
             // if they did, guessing would keep out who knows the password. The first are bounded by their
             // channel; of the second there is at most one for each stream in negotiation.
-            AuthAsk::Password { .. } => {
+            AuthAsk::Password { .. } | AuthAsk::Own(_) | AuthAsk::Register(_) => {
                 if self.slow.try_send(Message::Question(question)).is_err() {
+                    seat.deliver(ticket, AuthAnswer::Unavailable);
+                }
+            }
+            // What does not fit waits for the next start, which purges again.
+            AuthAsk::Purge(_) => {
+                if self.purges.try_send(Message::Question(question)).is_err() {
                     seat.deliver(ticket, AuthAnswer::Unavailable);
                 }
             }
@@ -148,6 +165,7 @@ impl Drop for AuthService {
         for _ in 0..DERIVING_THREADS {
             let _ = self.slow.send(Message::Stop);
         }
+        let _ = self.purges.send(Message::Stop);
         for thread in self.threads.drain(..) {
             // Whoever panicked has told.
             let _ = thread.join();
@@ -239,7 +257,12 @@ fn answer_quickly(
     }
 }
 
-fn derive_and_answer(accounts: &Accounts, seats: &[Seat], questions: &Receiver<Message>) {
+fn derive_and_answer(
+    accounts: &Accounts,
+    seats: &[Seat],
+    questions: &Receiver<Message>,
+    clock: &Clock,
+) {
     while let Ok(Message::Question(Question {
         worker,
         ticket,
@@ -247,15 +270,17 @@ fn derive_and_answer(accounts: &Accounts, seats: &[Seat], questions: &Receiver<M
     })) = questions.recv()
     {
         let seat = &seats[worker.index()];
-        let AuthAsk::Password {
-            host,
-            localpart,
-            password,
-        } = ask
-        else {
-            // Only passwords are sent here.
-            seat.deliver(ticket, AuthAnswer::Unavailable);
-            continue;
+        let (host, localpart, password) = match ask {
+            AuthAsk::Password {
+                host,
+                localpart,
+                password,
+            } => (host, localpart, password),
+            other => {
+                let (answer, _) = accounts.answer(other, clock());
+                seat.deliver(ticket, answer);
+                continue;
+            }
         };
         let (answer, upgrade) = accounts.check_password(&host, &localpart, &password);
         // The user first: an upgrade derives three times and waits for the disk.

@@ -228,6 +228,24 @@ pub const PENALTY_COUNT_MAX: usize = 65_536;
 /// Peers that wait for the verdict on a failed attempt; beyond it they hear at once. Above any sensible
 /// number of streams in negotiation, 40 bytes each.
 pub const PENALTY_WAITING_MAX: usize = 65_536;
+/// Accounts that one address may make within [`REGISTRATION_WINDOW_MS`]: a family.
+pub const REGISTRATIONS_PER_PREFIX_MAX: u32 = 3;
+/// Attempts for each of them: people try names that are taken.
+pub const REGISTRATION_ATTEMPTS_PER_ACCOUNT: u32 = 10;
+/// Accounts that may be made on one host within [`REGISTRATION_WINDOW_MS`]: nobody floods a server in a night.
+pub const REGISTRATIONS_PER_HOST_MAX: u32 = 100;
+/// Time in which accounts are counted.
+pub const REGISTRATION_WINDOW_MS: u64 = 3_600_000;
+/// Address prefixes whose registrations are counted, 64 bytes each; the least recent are forgotten.
+pub const REGISTRATION_PREFIXES_MAX: usize = 16_384;
+/// Registrations that one stream may try: names that are taken, then somebody gives up.
+pub const REGISTRATIONS_PER_STREAM_MAX: u8 = 5;
+/// Characters of a name; no localpart has more bytes (RFC 7622 section 3.3).
+pub const REGISTRATION_NAME_MAX: u32 = 1_023;
+/// Bytes of one field that a newcomer fills in besides name and password.
+pub const REGISTRATION_FIELD_BYTES_MAX: usize = 512;
+/// Accounts that wait to be purged; more are left to the next start.
+pub const PURGES_WAITING_MAX: usize = 65_536;
 /// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
 pub const DERIVATIONS_WAITING_MAX: usize = 2_048;
 /// How long a removed name is not given to anybody else: a year (peers.md row 17).

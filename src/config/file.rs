@@ -86,6 +86,8 @@ pub struct Host {
     pub auth: HostAuth,
     /// See [`HostArchive`].
     pub archive: HostArchive,
+    /// See [`HostRegistration`].
+    pub registration: HostRegistration,
 }
 
 /// How users of this host prove who they are. SCRAM is always offered.
@@ -122,6 +124,56 @@ pub struct HostArchive {
     /// Messages kept in one user's archive, roughly; beyond it the oldest go. 0 sets no bound.
     /// reload: live
     pub messages: u32,
+}
+
+/// Accounts that people of this host make themselves (XEP-0077). A password that its user changes, and an account that
+/// its user removes, are the feature `register`, whatever stands here.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostRegistration {
+    /// Who may make an account, on a stream with TLS: "off" nobody, "open" everybody.
+    /// reload: live
+    pub mode: RegistrationMode,
+    /// Whether a new account waits until an operator lets it in: `stonechat user waiting` names those that do,
+    /// `stonechat user approve` ends the waiting, `stonechat user remove` refuses.
+    /// reload: live
+    pub approval: bool,
+    /// Accounts that one address (a /64 network with IPv6) may make within `window`; ten times as many attempts.
+    /// reload: live
+    pub per_address: u32,
+    /// Accounts that may be made on this host within `window`.
+    /// reload: live
+    pub per_host: u32,
+    /// Time in which accounts are counted; at least "1 min". A restart begins to count anew.
+    /// reload: live
+    pub window: Duration,
+    /// Fewest characters of a name.
+    /// reload: live
+    pub name_min: u32,
+    /// Most characters of a name.
+    /// reload: live
+    pub name_max: u32,
+    /// Names that nobody can make an account of; an operator still can.
+    /// reload: live
+    pub reserved: Vec<String>,
+    /// What else a newcomer has to say, kept for the operator (`stonechat user waiting`): of "name", "first", "last",
+    /// "nick", "email", "phone", "address", "city", "state", "zip", "url", "date", "misc", "text".
+    /// reload: live
+    pub fields: Vec<String>,
+    /// What newcomers are told before they choose; if empty, what they have to do.
+    /// reload: live
+    pub instructions: String,
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegistrationMode {
+    /// Nobody.
+    #[default]
+    Off,
+    /// Everybody.
+    Open,
 }
 
 /// Whose messages are archived for users who did not choose.
@@ -332,6 +384,9 @@ pub struct Auth {
     /// How long the name of a removed account cannot be taken again.
     /// reload: live
     pub tombstone: Duration,
+    /// Whether a user who changes the password ends all other sessions of the account.
+    /// reload: live
+    pub password_change_ends_sessions: bool,
 }
 
 /// TLS on all listeners.
@@ -450,6 +505,7 @@ impl Default for Host {
             key: String::new(),
             auth: HostAuth::default(),
             archive: HostArchive::default(),
+            registration: HostRegistration::default(),
         }
     }
 }
@@ -474,6 +530,41 @@ impl Default for HostArchive {
         }
     }
 }
+
+impl Default for HostRegistration {
+    fn default() -> HostRegistration {
+        HostRegistration {
+            mode: RegistrationMode::default(),
+            approval: false,
+            per_address: limits::REGISTRATIONS_PER_PREFIX_MAX,
+            per_host: limits::REGISTRATIONS_PER_HOST_MAX,
+            window: Duration::from_ms(limits::REGISTRATION_WINDOW_MS),
+            name_min: 1,
+            name_max: limits::REGISTRATION_NAME_MAX,
+            reserved: RESERVED_NAMES.map(str::to_owned).to_vec(),
+            fields: Vec::new(),
+            instructions: String::new(),
+        }
+    }
+}
+
+/// Names by which people take somebody for the operator (RFC 2142 and what mail servers reserve).
+const RESERVED_NAMES: [&str; 14] = [
+    "abuse",
+    "admin",
+    "administrator",
+    "hostmaster",
+    "info",
+    "moderator",
+    "noreply",
+    "operator",
+    "postmaster",
+    "root",
+    "security",
+    "support",
+    "system",
+    "webmaster",
+];
 
 impl Default for Listener {
     fn default() -> Listener {
@@ -546,6 +637,7 @@ impl Default for Auth {
         Auth {
             scram_iterations: limits::SCRAM_ITERATIONS,
             tombstone: Duration::from_ms(limits::TOMBSTONE_MS),
+            password_change_ends_sessions: true,
         }
     }
 }

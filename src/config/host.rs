@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, HostArchive, Listener, Log, Roster, Server, Sm, Store, Tls,
+    Audit, Auth, C2s, Delivery, File, HostArchive, HostRegistration, Listener, Log, Roster, Server,
+    Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -49,6 +50,8 @@ pub struct HostConfig {
     pub scram_iterations: u32,
     /// What is archived, and how long and how much of it is kept.
     pub archive: HostArchive,
+    /// Who may make an account; reserved names are prepared.
+    pub registration: HostRegistration,
 }
 
 /// Which digest a SCRAM mechanism stands on.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::check::{Outside, Sink, nearest, unknown_message};
-use super::file::{self, ClientCertificates, File, TlsMode};
+use super::file::{self, ClientCertificates, File, HostRegistration, TlsMode};
 use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
 use super::units::Size;
 use crate::base::limits;
-use crate::jid::prepare_domainpart;
+use crate::jid::{prepare_domainpart, prepare_localpart};
 
 /// The hosts that are right, prepared.
 pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfig>> {
@@ -71,6 +71,7 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             anonymous: host.auth.anonymous,
             scram: ScramHash::ALL,
             archive: host.archive.clone(),
+            registration: check_registration(&host.registration, &at("registration"), sink),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
             } else {
@@ -80,6 +81,59 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
     }
     hosts
 }
+
+/// The same with reserved names prepared.
+fn check_registration(
+    option: &HostRegistration,
+    at: &str,
+    sink: &mut Sink<'_>,
+) -> HostRegistration {
+    let at = |name: &str| format!("{at}.{name}");
+    sink.require(
+        option.window.as_ms() >= 60_000,
+        &at("window"),
+        "must be at least \"1 min\"",
+    );
+    for (name, count) in [
+        ("per_address", option.per_address),
+        ("per_host", option.per_host),
+        ("name_min", option.name_min),
+    ] {
+        sink.require(count > 0, &at(name), "must be at least 1");
+    }
+    sink.require(
+        option.name_min <= option.name_max,
+        &at("name_max"),
+        "must not be below name_min",
+    );
+    sink.require(
+        option.name_max <= limits::REGISTRATION_NAME_MAX,
+        &at("name_max"),
+        "at most 1023: no localpart is longer",
+    );
+    let unknown = |field: &&String| !REGISTRATION_FIELDS.contains(&field.as_str());
+    if let Some(field) = option.fields.iter().find(unknown) {
+        let meant = nearest(field, REGISTRATION_FIELDS);
+        sink.push(&at("fields"), unknown_message("field", meant));
+    }
+    let mut reserved = Vec::with_capacity(option.reserved.len());
+    for name in &option.reserved {
+        match prepare_localpart(name) {
+            Ok(name) => reserved.push(name.into_owned()),
+            Err(error) => sink.push(&at("reserved"), format!("`{name}`: {error}")),
+        }
+    }
+    HostRegistration {
+        reserved,
+        ..option.clone()
+    }
+}
+
+/// What XEP-0077 section 14.1 has beside name and password.
+const REGISTRATION_FIELDS: &[&str] = &[
+    "name", "first", "last", "nick", "email", "phone", "address", "city", "state", "zip", "url",
+    "date", "misc", "text",
+];
 
 pub(super) fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sink<'_>) {
     sink.require(

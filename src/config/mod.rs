@@ -15,8 +15,8 @@ pub use check::{Outside, load};
 pub use difference::{Change, difference, live_part};
 pub use file::{
     ArchiveDefault, Audit, Auth, C2s, ClientCertificates, Delivery, File, Host, HostArchive,
-    HostAuth, Keep, Listener, ListenerKind, Log, ResourceConflict, Roster, Server, Sm, Store, Tls,
-    TlsMode, TlsVersion, WhenFull,
+    HostAuth, HostRegistration, Keep, Listener, ListenerKind, Log, RegistrationMode,
+    ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
 };
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use place::{ConfigError, Places};

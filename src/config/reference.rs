@@ -28,12 +28,13 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 14] {
+pub fn sections() -> [Section; 15] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
         Section::of::<file::HostAuth>("host.auth"),
         Section::of::<file::HostArchive>("host.archive"),
+        Section::of::<file::HostRegistration>("host.registration"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
@@ -79,6 +80,13 @@ pub fn reference(features: &[&str]) -> String {
             "host.auth" => section.print("[host.auth]", &defaults.host[0].auth, &mut out),
             "host.archive" => {
                 section.print("[host.archive]", &defaults.host[0].archive, &mut out);
+            }
+            "host.registration" => {
+                section.print(
+                    "[host.registration]",
+                    &defaults.host[0].registration,
+                    &mut out,
+                );
             }
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {

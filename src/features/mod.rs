@@ -8,6 +8,7 @@ mod legacy_session;
 pub mod mam;
 mod offline;
 mod ping;
+mod register;
 mod roster;
 mod stream_limits;
 mod stream_management;
@@ -21,6 +22,7 @@ use crate::im::Account;
 pub const ALL: &[&Feature<Account>] = &[
     &disco::DISCO,
     &roster::ROSTER,
+    &register::REGISTER,
     &legacy_session::SESSION,
     &ping::PING,
     &version::VERSION,

@@ -101,6 +101,19 @@ pub enum Change {
     Roster(Arc<Roster>),
     /// The session is over.
     Ended(SessionId),
+    /// Sessions and the account part, once whoever asked for it has the answer.
+    Parts(Parting),
+}
+
+/// How sessions and their account part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The account has another password: logins under way are void, and all sessions but this one end.
+    FromOthers(SessionId),
+    /// The same, but all sessions stay.
+    FromNobody,
+    /// The account is no more.
+    Removed(AccountId),
 }
 
 /// How far a request came that is answered in steps.
@@ -262,7 +275,7 @@ impl Account {
             }
             Change::Ended(id) => self.sessions.retain(|session| session.id != id),
             // The engine's: it holds the cursor, and reads what is trimmed.
-            Change::DeliverPending { .. } | Change::TrimArchive { .. } => {}
+            Change::DeliverPending { .. } | Change::TrimArchive { .. } | Change::Parts(_) => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::actor::auth::{AccountRef, ScramHash, ScramKeys};
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table};
 use crate::base::{AccountId, Generation, Secret};
+use crate::jid::Jid;
 
 /// Accounts by name.
 pub static ACCOUNT: Table = Table {
@@ -32,8 +33,36 @@ pub static PURGE: Table = Table {
     durability: Durability::BeforeReply,
     export: Export::Never,
     slices: Slices::Whole,
-    about: "An account that was removed since the last start, which looks again whether all it had is gone. Key: account id.",
+    about: "An account that was removed since the last start, which looks again whether all it had is gone. Key: account id. Value: its bare JID.",
 };
+
+/// What newcomers said of themselves when they registered (XEP-0077).
+pub static REGISTRATION: Table = Table {
+    name: "registration",
+    durability: Durability::BeforeReply,
+    export: Export::WithAccount,
+    slices: Slices::Whole,
+    about: "What somebody who registered said besides name and password. Key: account id. Value: lines `field value`.",
+};
+
+/// The bare JID in a row of [`PURGE`]; none in those that say nothing.
+pub fn purged_account(value: &[u8]) -> Option<Jid> {
+    Jid::parse(std::str::from_utf8(value).ok()?).ok()
+}
+
+/// The value of a row of [`REGISTRATION`].
+pub fn registration_value(fields: &[(String, String)]) -> Vec<u8> {
+    let line = |(field, value): &(String, String)| {
+        let value: String = value.chars().filter(|c| !c.is_control()).collect();
+        format!("{field} {value}\n")
+    };
+    fields.iter().map(line).collect::<String>().into_bytes()
+}
+
+/// The key of an account's row in [`REGISTRATION`].
+pub fn registration_key(account: AccountId) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes())
+}
 
 /// The key of a removed account's row in [`PURGE`].
 pub fn purge_key(account: AccountId) -> RowKey {
@@ -88,6 +117,8 @@ pub struct AccountRow {
 pub enum AccountState {
     Enabled,
     Disabled,
+    /// Registered by its user; an operator has not let it in yet.
+    Waiting,
 }
 
 impl AccountRow {
@@ -105,6 +136,7 @@ impl AccountRow {
         bytes.push(match self.state {
             AccountState::Enabled => 0,
             AccountState::Disabled => 1,
+            AccountState::Waiting => 2,
         });
         for keys in &self.keys {
             bytes.push(hash_code(keys.hash));
@@ -137,6 +169,7 @@ impl AccountRow {
         let state = match reader.byte()? {
             0 => AccountState::Enabled,
             1 => AccountState::Disabled,
+            2 => AccountState::Waiting,
             _ => return Err(RowError::Damaged),
         };
         let mut row = AccountRow {

@@ -19,7 +19,7 @@ pub static OUTGOING: Table = Table {
     name: "outgoing",
     // In one save with the teller's own half.
     durability: Durability::BeforeReply,
-    export: Export::WithAccount,
+    export: Export::Outlives,
     slices: Slices::Whole,
     about: "Subscription stanzas that the other side has not confirmed; key: account id, number by time",
 };
@@ -36,11 +36,7 @@ pub enum Care {
 /// Sends a stanza with its number and that of the one which it answers.
 pub fn tell(turn: &mut Turn<'_, Account>, stanza: Stanza, tell: Tell, care: Care) {
     if care == Care::Kept {
-        turn.out.write.push(Write::Put {
-            table: &OUTGOING,
-            key: key(tell),
-            value: encode(&stanza, tell.answers),
-        });
+        turn.out.write.push(put(&stanza, tell));
     }
     turn.out.tell(stanza, tell);
 }
@@ -72,6 +68,26 @@ pub fn decode(row: &Row) -> Option<(Stanza, Tell)> {
     };
     let stanza = read_stored(std::str::from_utf8(xml).ok()?)?;
     Some((stanza, tell))
+}
+
+/// The write that keeps a tell of an account that is no more.
+pub fn put(stanza: &Stanza, tell: Tell) -> Write {
+    Write::Put {
+        table: &OUTGOING,
+        key: key(tell),
+        value: encode(stanza, tell.answers),
+    }
+}
+
+/// The rows of one account behind the number `after`, from the first if there is none.
+pub fn rows_of(account: AccountId, after: Option<u64>) -> RowRange {
+    let key = |number| key_of(account, number);
+    RowRange {
+        from: after.map_or(key(0), |number| key(number).then(&[0])),
+        to: key(u64::MAX).then(&[0]),
+        count_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
 }
 
 /// All rows behind the key `after`, from the first if there is none.

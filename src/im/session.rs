@@ -23,6 +23,8 @@ pub struct Session {
     pub presence: Option<Stanza>,
     /// RFC 6121 section 4.7.2.3; 0 unless the presence says otherwise.
     pub priority: i8,
+    /// Its stream is encrypted.
+    pub secured: bool,
     /// XEP-0280: copies are wanted.
     pub carbons: bool,
     /// It asked for the roster and wants roster pushes (RFC 6121 section 2.2).
@@ -57,6 +59,7 @@ impl Session {
             user_agent: None,
             presence: None,
             priority: 0,
+            secured: false,
             carbons: false,
             interested: false,
             directed: BTreeSet::new(),

@@ -39,7 +39,8 @@ impl AccountDesk<'_> {
     pub fn run(&self, command: UserCommand) -> Result<Vec<String>, String> {
         match command {
             UserCommand::Add { accounts } => self.add(&accounts),
-            UserCommand::List { host } => self.list(host.as_deref()),
+            UserCommand::List { host } => self.list(host.as_deref(), Which::All),
+            UserCommand::Waiting { host } => self.list(host.as_deref(), Which::Waiting),
             UserCommand::Disable { jid } => {
                 let name = self.name(&jid)?;
                 self.accounts
@@ -143,7 +144,7 @@ impl AccountDesk<'_> {
         Ok(lines.concat())
     }
 
-    fn list(&self, host: Option<&str>) -> Result<Vec<String>, String> {
+    fn list(&self, host: Option<&str>, which: Which) -> Result<Vec<String>, String> {
         let hosts: Vec<String> = match host {
             Some(host) => vec![self.host(host)?],
             None => self
@@ -160,9 +161,19 @@ impl AccountDesk<'_> {
                 let page = self.accounts.list(&host, after.as_deref(), LIST_PAGE_COUNT);
                 let (page, more) = page.map_err(|error| error.to_string())?;
                 for account in &page {
+                    if which == Which::Waiting {
+                        if account.state == AccountState::Waiting {
+                            lines.push(format!("{}@{host}", account.localpart));
+                            let said = self.accounts.registration(account.account.id);
+                            let said = said.map_err(|error| error.to_string())?;
+                            lines.extend(said.iter().map(|line| format!("  {line}")));
+                        }
+                        continue;
+                    }
                     let state = match account.state {
                         AccountState::Enabled => "",
                         AccountState::Disabled => " disabled",
+                        AccountState::Waiting => " waiting",
                     };
                     lines.push(format!("{}@{host}{state}", account.localpart));
                 }
@@ -213,6 +224,14 @@ impl Name {
     fn failed(&self, error: &AccountError) -> String {
         format!("{}: {error}", self.jid())
     }
+}
+
+/// Which accounts are named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that nobody has let in yet, with what they said of themselves.
+    Waiting,
 }
 
 /// Accounts read from the store at a time.

@@ -40,6 +40,8 @@ pub enum UserCommand {
     Passwd { jid: String, password: Secret },
     /// Remove an account, and end its sessions.
     Remove { jid: String },
+    /// Name the accounts that wait for an operator to let them in.
+    Waiting { host: Option<String> },
 }
 
 impl Command {
@@ -66,6 +68,12 @@ impl Command {
             Command::User(UserCommand::Remove { jid }) => head(format!("user remove {jid}")),
             Command::User(UserCommand::List { host }) => {
                 head(format!("user list {}", host.as_deref().unwrap_or_default()));
+            }
+            Command::User(UserCommand::Waiting { host }) => {
+                head(format!(
+                    "user waiting {}",
+                    host.as_deref().unwrap_or_default()
+                ));
             }
             Command::User(UserCommand::Passwd { jid, password }) => {
                 head(format!("user passwd {jid}"));
@@ -138,6 +146,10 @@ impl Command {
             "user list" => {
                 let host = (!argument.is_empty()).then(|| argument.to_owned());
                 Command::User(UserCommand::List { host })
+            }
+            "user waiting" => {
+                let host = (!argument.is_empty()).then(|| argument.to_owned());
+                Command::User(UserCommand::Waiting { host })
             }
             "user passwd" => {
                 let password = data.lines().next().ok_or("the password is missing")?;
@@ -257,6 +269,7 @@ mod tests {
                 password: secret(" leading"),
             }),
             Command::User(UserCommand::Remove { jid: jid() }),
+            Command::User(UserCommand::Waiting { host: None }),
         ];
         for command in commands {
             let bytes = command.encode().expect("single lines");

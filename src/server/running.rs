@@ -27,7 +27,6 @@ use super::certificates::{self, CertificateSource};
 use super::command::UserCommand;
 use super::log;
 use super::reload::{self, Reloaded};
-use super::rows::{TABLES, purge};
 use super::settings::read_config;
 
 /// Handles to everything that runs.
@@ -191,7 +190,9 @@ impl Running {
     }
 
     fn purge(&self, account: AccountId) -> Result<(), StoreError> {
-        purge(&self.store, TABLES, account)
+        self.accounts.purge(account)?;
+        self.order_all(|| Order::Control(Control::TellOf(account)));
+        Ok(())
     }
 
     fn advance(&self, ms: u64) {

@@ -29,7 +29,7 @@ use super::certificates::CertificateSource;
 use super::data::{self, Secrets};
 use super::doorman::{self, Doorman};
 use super::ports::ports;
-use super::rows::{TABLES, account_rows, first_numbers, purge_removed, store_directory};
+use super::rows::{TABLES, account_rows, first_numbers, store_directory};
 use super::running::Running;
 use super::settings::{cores, read_config};
 use super::shutdown::{House, end_by_panic};
@@ -120,8 +120,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
 
     let (audit, audit_sink) = open_audit(&start.data, &config)?;
     let store = open_store(&start.data, &config, &addresses)?;
-    purge_left(&store);
     let accounts = open_accounts(&config, &store, &secrets)?;
+    purge_left(&accounts);
     let (flushed, told) = (store.clone(), audit.clone());
     let on_panic: OnPanic = Arc::new(move || end_by_panic(&flushed, &told));
     let auth = start_auth(&accounts, &addresses, &clock, &on_panic)?;
@@ -231,8 +231,8 @@ fn open_store(data: &Path, config: &Config, addresses: &[Address]) -> Result<Sto
 }
 
 /// What could not be removed with its account is no reason not to start.
-fn purge_left(store: &Store) {
-    match purge_removed(store, TABLES) {
+fn purge_left(accounts: &Accounts) {
+    match accounts.purge_removed() {
         Ok(0) => {}
         Ok(count) => ::log::info!("accounts_purged count={count}"),
         Err(error) => ::log::error!("accounts_purge_failed error=\"{error}\""),

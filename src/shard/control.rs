@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actor::Catalog;
-use crate::base::{Now, StreamKey};
+use crate::base::{ActorKey, Now, StreamKey};
 use crate::features;
 use crate::jid::Jid;
 use crate::stanza::{StreamCondition, StreamError};
@@ -11,6 +11,7 @@ use crate::stream::StreamState;
 
 use super::Shard;
 use super::input::Control;
+use super::sweep::SWEEPER;
 
 impl Shard {
     pub(super) fn controlled(&mut self, now: Now, control: Control) {
@@ -21,6 +22,8 @@ impl Shard {
             }
             Control::Drain => self.begin_drain(now),
             Control::Disconnect(jid) => self.disconnect(now, &jid),
+            Control::TellOf(account) if self.place.worker == SWEEPER => self.replay_of(account),
+            Control::TellOf(_) => {}
         }
     }
 
@@ -28,11 +31,21 @@ impl Shard {
     fn disconnect(&mut self, now: Now, jid: &Jid) {
         if let Some(actor) = self.actor_of(jid) {
             self.end_all_sessions(now, actor, changed());
-            if let Some(cell) = self.cells.get_mut(actor) {
-                cell.account.identity = None;
-                cell.account.distrust();
-            }
+            self.forget_identity(actor);
         }
+        self.end_logins(now, jid, &changed());
+    }
+
+    /// What is known of an account is not so any more.
+    pub(super) fn forget_identity(&mut self, actor: ActorKey) {
+        if let Some(cell) = self.cells.get_mut(actor) {
+            cell.account.identity = None;
+            cell.account.distrust();
+        }
+    }
+
+    /// Ends what has logged in as `jid` and bound no resource yet, and refuses whoever began to log in before now.
+    pub(super) fn end_logins(&mut self, now: Now, jid: &Jid, error: &StreamError) {
         let is_login = |stream: &StreamState| {
             let own = stream.jid.as_ref();
             stream.session.is_none() && own.is_some_and(|own| own.bare_str() == jid.bare_str())
@@ -40,7 +53,7 @@ impl Shard {
         let logins = self.streams.iter().filter(|(_, stream)| is_login(stream));
         let logins: Vec<StreamKey> = logins.map(|(key, _)| key).collect();
         for key in logins {
-            self.fail_stream(now, key, changed());
+            self.fail_stream(now, key, error.clone());
         }
         // A verdict may be on its way from the auth thread, or a stream from another worker. No login lasts
         // longer than this.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, WorkerId};
+use crate::base::{AccountId, AddressPrefix, WorkerId};
 use crate::config::Config;
 use crate::jid::Jid;
 use crate::stream::{StreamKey, TlsFacts};
@@ -69,6 +69,8 @@ pub enum Control {
     /// The account was removed, disabled, or has a new password: end its sessions (`reset`,
     /// `not-authorized`).
     Disconnect(Jid),
+    /// An account was removed: its contacts are told what it left for them ([`crate::im::outgoing`]).
+    TellOf(AccountId),
 }
 
 /// Which worker a shard is, and how many there are.

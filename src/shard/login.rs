@@ -228,6 +228,7 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(key) else {
             return Err(StanzaError::new(Condition::ServiceUnavailable, ""));
         };
+        let secured = stream.tls.is_some();
         let (Some(bare), Some(login)) = (stream.jid.clone(), stream.login.clone()) else {
             return Err(StanzaError::new(
                 Condition::NotAllowed,
@@ -284,6 +285,7 @@ impl Shard {
         sessions.reserve_exact(1);
         let mut session = Session::new(id, jid.clone(), key);
         session.user_agent = login.profile.user_agent();
+        session.secured = secured;
         sessions.push(session);
         if let Some(stream) = self.streams.get_mut(key) {
             stream.bound(SessionRef { actor, session: id }, jid.clone());
@@ -411,8 +413,9 @@ impl Shard {
         wish: &ResumeWish,
     ) -> Result<SessionRef, Refusal> {
         // With stream management switched off nobody can enable it: what is known now may still be resumed.
-        let bare = self.streams.get(key).and_then(|stream| stream.jid.clone());
-        let bare = bare.ok_or(Refusal::Unknown)?;
+        let stream = self.streams.get(key).ok_or(Refusal::Unknown)?;
+        let secured = stream.tls.is_some();
+        let bare = stream.jid.clone().ok_or(Refusal::Unknown)?;
         let actor = *self.homes.get(bare.bare_str()).ok_or(Refusal::Unknown)?;
         let cell = self.cells.get_mut(actor).ok_or(Refusal::Unknown)?;
         let named = |session: &&mut Session| {
@@ -438,6 +441,7 @@ impl Shard {
         }
         acks.detached(0);
         session.stream = Some(key);
+        session.secured = secured;
         session.ends_at_ms = None;
         let mut arrived = std::mem::take(&mut session.unsure);
         if let Some(old) = old {

@@ -18,6 +18,7 @@ mod mesh;
 mod numbers;
 mod output;
 mod overfull;
+mod part;
 mod pipelines;
 mod replay;
 mod route;

@@ -5,7 +5,7 @@
 
 use crate::actor::rows::{Fence, RowKey, RowRange};
 use crate::actor::{Answer, Envelope, Tell};
-use crate::base::{Now, limits};
+use crate::base::{AccountId, Now, limits};
 use crate::im::outgoing::{self, OUTGOING};
 use crate::stanza::Stanza;
 
@@ -18,7 +18,7 @@ impl Shard {
     /// Reads the first page, or the next.
     pub(super) fn replay_due(&mut self) {
         let after = self.replayed_to.take();
-        self.ask_replay(after);
+        self.ask_replay(None, after);
     }
 
     /// A tell was turned away for a reason that passes.
@@ -27,8 +27,13 @@ impl Shard {
             .arm_replay(now.mono_ms + limits::RETELL_AFTER_MS);
     }
 
+    /// What an account left to be told when it was removed.
+    pub(super) fn replay_of(&mut self, account: AccountId) {
+        self.ask_replay(Some(account), None);
+    }
+
     /// A page of them goes to its tellers; the next one follows when they had time to tell them.
-    pub(super) fn replayed(&mut self, now: Now, answer: Answer) {
+    pub(super) fn replayed(&mut self, now: Now, account: Option<AccountId>, answer: Answer) {
         let (rows, more) = match answer {
             Answer::Range { rows, more } => (rows, more),
             other => {
@@ -44,10 +49,14 @@ impl Shard {
             };
             self.route(now, Envelope::Retell { stanza, tell });
         }
-        if more && last.is_some() {
-            self.replayed_to = last;
-            self.timers
-                .arm_replay(now.mono_ms + limits::RETELL_PAUSE_MS);
+        match account {
+            Some(_) if more && last.is_some() => self.ask_replay(account, last),
+            None if more && last.is_some() => {
+                self.replayed_to = last;
+                self.timers
+                    .arm_replay(now.mono_ms + limits::RETELL_PAUSE_MS);
+            }
+            _ => {}
         }
     }
 
@@ -68,14 +77,22 @@ impl Shard {
         self.post_to(actor, Mail::Retell { stanza, tell });
     }
 
-    fn ask_replay(&mut self, after: Option<RowKey>) {
+    fn ask_replay(&mut self, account: Option<AccountId>, after: Option<RowKey>) {
+        let rows = match account {
+            None => outgoing::rows_after(after),
+            Some(account) => {
+                let rows = outgoing::rows_of(account, None);
+                let from = after.map_or(rows.from, |key| key.then(&[0]));
+                RowRange { from, ..rows }
+            }
+        };
         let range = RowRange {
             count_max: PAGE_COUNT,
             bytes_max: limits::RANGE_BYTES_MAX,
-            ..outgoing::rows_after(after)
+            ..rows
         };
         // Where the store is overloaded, the next hour will do.
-        if let Ok(ticket) = self.seats.take(Seat::Replay) {
+        if let Ok(ticket) = self.seats.take(Seat::Replay(account)) {
             let ask = Ask::Range {
                 table: &OUTGOING,
                 range,

@@ -52,7 +52,7 @@ impl SaveRecord {
 impl Shard {
     /// Whether [`Shard::end_turn`] has something to store.
     pub fn has_unsaved(&self) -> bool {
-        !self.saves.promises.is_empty() || !self.saves.writes.is_empty()
+        !self.saves.promises.is_empty() || !self.saves.writes.is_empty() || self.has_parted()
     }
 
     /// Adds the writes of one turn, and what is promised to whom when they are durable.

@@ -8,8 +8,8 @@ use slotmap::SlotMap;
 use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares, StreamKey,
-    TraceId, WorkerId,
+    AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
+    StreamKey, TraceId, WorkerId,
 };
 use crate::config::Config;
 use crate::features;
@@ -71,6 +71,8 @@ pub struct Shard {
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
+    /// Accounts that were removed by their users in this turn of the loop.
+    pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
     /// Number of the last request that left a mailbox.
     pub(super) next_aside: u64,
@@ -142,6 +144,7 @@ impl Shard {
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
+            removed: Vec::new(),
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),
@@ -240,6 +243,7 @@ impl Shard {
         self.advance_drain(now);
         self.drive(now);
         self.flush_saves(now);
+        self.purge_parted();
         self.relieve(now);
         self.drive(now);
     }

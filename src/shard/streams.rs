@@ -146,6 +146,7 @@ impl Shard {
             }
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
+            Event::Audit(event) => self.outputs.push_back(Output::Audit(event)),
             Event::Goodbye => self.goodbye(now, key),
             Event::Ended => {
                 self.lose_stream(now, key, Loss::Resumable);
@@ -320,8 +321,14 @@ impl Shard {
 
 fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
     match ask {
-        AuthAsk::Password { .. } | AuthAsk::Failed { .. } => Seat::Guess(key),
-        AuthAsk::ScramKeys { .. } | AuthAsk::Admission { .. } => Seat::Auth(key),
+        AuthAsk::Password { .. } | AuthAsk::Failed { .. } | AuthAsk::Register(_) => {
+            Seat::Guess(key)
+        }
+        // The others are no stream's.
+        AuthAsk::ScramKeys { .. }
+        | AuthAsk::Admission { .. }
+        | AuthAsk::Own(_)
+        | AuthAsk::Purge(_) => Seat::Auth(key),
     }
 }
 

@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use slotmap::SlotMap;
 use smallvec::SmallVec;
 
-use crate::actor::auth::AuthAnswer;
+use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::rows::{Fence, StoreError};
 use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
 };
-use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
+use crate::base::{AccountId, ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
 use crate::im::{message, presence, subscription};
 use crate::jid::Jid;
@@ -46,7 +46,10 @@ pub(super) enum Seat {
     /// The oldest of an archive that holds too much.
     Trim(ActorKey),
     Sweep,
-    Replay,
+    /// Tells of this account, or of all.
+    Replay(Option<AccountId>),
+    /// A removed account's rows.
+    Purge,
     Save(SaveRecord),
     Auth(StreamKey),
     /// A guess at a password, or the leave to say that one was wrong.
@@ -67,17 +70,22 @@ impl Seats {
     /// break a promise, and its number is bounded by the turns of the loop.
     pub fn take(&mut self, seat: Seat) -> Result<Ticket, Seat> {
         let (used, bound) = match &seat {
-            Seat::Auth(_) => (&mut self.auth, limits::AUTH_OUTSTANDING_MAX),
+            Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => {
+                (&mut self.auth, limits::AUTH_OUTSTANDING_MAX)
+            }
             // Both wait long, one of them by design: if they took from what others need, guessing would keep
             // out who knows the password. There is at most one for each stream in negotiation.
-            Seat::Guess(_) => return Ok(super::shard::ticket(self.seats.insert(seat))),
+            // A purge has no one who would hear that there was no seat.
+            Seat::Guess(_) | Seat::Purge => {
+                return Ok(super::shard::ticket(self.seats.insert(seat)));
+            }
             Seat::Save(_) => (&mut self.store, usize::MAX),
             Seat::Need(..)
             | Seat::Aside(..)
             | Seat::Flood(..)
             | Seat::Trim(_)
             | Seat::Sweep
-            | Seat::Replay => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
+            | Seat::Replay(_) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
         if *used >= bound {
             return Err(seat);
@@ -92,8 +100,8 @@ impl Seats {
             .seats
             .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
-            Seat::Auth(_) => self.auth -= 1,
-            Seat::Guess(_) => {}
+            Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => self.auth -= 1,
+            Seat::Guess(_) | Seat::Purge => {}
             _ => self.store -= 1,
         }
         Some(seat)
@@ -295,11 +303,13 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
+        let mut parting = None;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
+                Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
                         owed.push(*session);
@@ -376,6 +386,10 @@ impl Shard {
         for session in owed {
             self.deliver_missed(now, actor, session);
         }
+        // Whoever asked has the answer.
+        if let Some(parting) = parting {
+            self.part(now, actor, parting);
+        }
     }
 
     /// The head of the mailbox waits for a row.
@@ -402,7 +416,8 @@ impl Shard {
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
             Some(Seat::Trim(actor)) => self.trimmed(actor, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
-            Some(Seat::Replay) => self.replayed(now, answer),
+            Some(Seat::Replay(account)) => self.replayed(now, account, answer),
+            Some(Seat::Purge) => self.purged(answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
@@ -584,6 +599,7 @@ pub(super) fn asked(need: &Need) -> Ask {
             pick: pick.clone(),
             fence,
         },
+        Need::Account(ask) => Ask::Auth(AuthAsk::Own(AccountAsk::clone(ask))),
     }
 }
 
@@ -603,6 +619,10 @@ pub(super) fn loaded(need: Need, answer: Answer) -> Result<Loaded, StoreError> {
             rows,
             more,
         }),
+        (Need::Account(ask), Answer::Auth(AuthAnswer::Own(answer))) => {
+            Ok(Loaded::Account { ask, answer })
+        }
+        (Need::Account(_), Answer::Auth(AuthAnswer::Unavailable)) => Err(StoreError::Overloaded),
         (_, Answer::Failed(error)) => Err(error),
         _ => Err(StoreError::Broken),
     }

@@ -21,6 +21,7 @@ pub enum Condition {
     NotAuthorized,
     PolicyViolation,
     RecipientUnavailable,
+    RegistrationRequired,
     RemoteServerNotFound,
     ResourceConstraint,
     ServiceUnavailable,
@@ -43,6 +44,7 @@ impl Condition {
             Condition::NotAuthorized => "not-authorized",
             Condition::PolicyViolation => "policy-violation",
             Condition::RecipientUnavailable => "recipient-unavailable",
+            Condition::RegistrationRequired => "registration-required",
             Condition::RemoteServerNotFound => "remote-server-not-found",
             Condition::ResourceConstraint => "resource-constraint",
             Condition::ServiceUnavailable => "service-unavailable",
@@ -57,7 +59,9 @@ impl Condition {
             | Condition::JidMalformed
             | Condition::NotAcceptable
             | Condition::PolicyViolation => ErrorType::Modify,
-            Condition::Forbidden | Condition::NotAuthorized => ErrorType::Auth,
+            Condition::Forbidden | Condition::NotAuthorized | Condition::RegistrationRequired => {
+                ErrorType::Auth
+            }
             Condition::RecipientUnavailable
             | Condition::ResourceConstraint
             | Condition::UnexpectedRequest => ErrorType::Wait,

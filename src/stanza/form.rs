@@ -184,6 +184,11 @@ impl FormWriter {
         self.field_with(type_, var, values, "")
     }
 
+    /// A field that has to be filled in.
+    pub fn required(self, type_: FieldType, var: &str) -> FormWriter {
+        self.field_with(type_, var, &[], "<required/>")
+    }
+
     /// A field with these values, and more inside (normal form): XEP-0122 and the like.
     pub fn field_with(
         mut self,

@@ -38,6 +38,10 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0012
 pub const LAST: &str = "jabber:iq:last";
+/// XEP-0077: In-Band Registration.
+pub const REGISTER: &str = "jabber:iq:register";
+/// Its stream feature.
+pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// XEP-0030
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030

@@ -93,6 +93,10 @@ impl StreamState {
         // Nothing but the deadline of the negotiation counts, however busy the stream is: that is no idle time.
         let limit = super::sasl_profile::PRE_AUTH_BYTES;
         xml.push_str(&limits(limit, None, config));
+        if self.may_register(config) {
+            // XEP-0077 section 8: "a server ... MAY announce support for in-band registration".
+            xml.push_str(&format!("<register xmlns='{}'/>", ns::REGISTER_FEATURE));
+        }
         xml.push_str("</stream:features>");
         xml
     }

@@ -18,6 +18,7 @@ mod negotiate;
 mod nonza;
 mod outbound;
 mod rate;
+mod register;
 pub mod sasl;
 mod sasl_profile;
 mod state;

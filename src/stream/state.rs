@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::actor::Ticket;
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::base::{ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId};
 use crate::config::{Config, HostConfig, Listener};
@@ -18,6 +19,7 @@ use super::login::{EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
+use super::register::Registering;
 use super::sasl_profile::{LoginFailure, Sasl, other_traffic};
 use super::tls::TlsFacts;
 
@@ -82,6 +84,9 @@ pub struct StreamState {
     pub(super) said_from: Option<Jid>,
     pub(super) rate: Rate,
     pub(super) sasl_attempts: u8,
+    /// Attempts to register an account (XEP-0077), and whether one was made.
+    pub(super) registrations: u8,
+    pub(super) has_registered: bool,
     /// Our header of this incarnation of the stream is out.
     pub(super) header_sent: bool,
 }
@@ -97,6 +102,8 @@ pub enum Phase {
     Securing,
     /// SASL is in progress.
     Authenticating(Box<Sasl>),
+    /// An account is being made (XEP-0077). Takes no bytes.
+    Registering(Box<Registering>),
     /// Verified; its home has not answered the client yet. Takes no bytes.
     Verified,
     /// The account is at home here; a resource is awaited.
@@ -144,6 +151,8 @@ pub enum Event {
     Goodbye,
     /// The client did what ends its stream; our end is queued.
     Ended,
+    /// Something happened that an auditor reads of.
+    Audit(AuditEvent),
 }
 
 impl StreamState {
@@ -185,6 +194,8 @@ impl StreamState {
             said_from: None,
             rate: Rate::new(now, &rate_limits(config)),
             sasl_attempts: 0,
+            registrations: 0,
+            has_registered: false,
             header_sent: false,
         }
     }
@@ -239,9 +250,13 @@ impl StreamState {
         }
     }
 
-    /// Whether an attempt to log in was made and the client has not been told what became of it.
+    /// Whether an attempt to log in, or to register, was made and the client has not been told what became of it.
     pub fn awaits_verdict(&self) -> bool {
-        matches!(&self.phase, Phase::Authenticating(sasl) if sasl.is_waiting())
+        match &self.phase {
+            Phase::Authenticating(sasl) => sasl.is_waiting(),
+            Phase::Registering(_) => true,
+            _ => false,
+        }
     }
 
     /// Until when a writer that is too fast should not be read, on the monotonic clock.
@@ -290,13 +305,18 @@ impl StreamState {
         ticket: Ticket,
         answer: AuthAnswer,
     ) -> Option<Event> {
-        self.sasl_answered(cx, ticket, answer)
+        match self.phase {
+            Phase::Registering(_) => self.registered(ticket, answer),
+            _ => self.sasl_answered(cx, ticket, answer),
+        }
     }
 
     /// Names the seat that was kept for the stream's question.
     pub fn asked(&mut self, ticket: Ticket) {
-        if let Phase::Authenticating(sasl) = &mut self.phase {
-            sasl.ticket = Some(ticket);
+        match &mut self.phase {
+            Phase::Authenticating(sasl) => sasl.ticket = Some(ticket),
+            Phase::Registering(registering) => registering.ticket = Some(ticket),
+            _ => {}
         }
     }
 
@@ -420,7 +440,7 @@ impl StreamState {
             }
             Phase::Bound => Some(Event::Stanza(stanza)),
             Phase::Binding => self.on_bind_request(cx, stanza),
-            _ => self.fail(cx, not_authorized()),
+            _ => self.on_early_stanza(cx, stanza),
         }
     }
 

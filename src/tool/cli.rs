@@ -74,7 +74,8 @@ pub enum User {
     },
     /// Keep an account from logging in and end its sessions; everything that it has stays.
     Disable { jid: String },
-    /// Let a disabled account log in again.
+    /// Let an account log in that is disabled, or that was registered and waits.
+    #[command(visible_alias = "approve")]
     Enable { jid: String },
     /// Name the accounts of a host, or of all.
     List { host: Option<String> },
@@ -82,6 +83,8 @@ pub enum User {
     Passwd { jid: String },
     /// Remove an account with everything that it has, and end its sessions.
     Remove { jid: String },
+    /// Name the accounts that were registered and wait to be let in, with what they said of themselves.
+    Waiting { host: Option<String> },
 }
 
 /// How to run the server.

@@ -15,7 +15,7 @@ use crate::base::{HashSeed, Now, Rng, Secret};
 use crate::config::Config;
 use crate::server::accounts::AccountDesk;
 use crate::server::command::UserCommand;
-use crate::server::rows::{TABLES, account_rows, purge, store_directory};
+use crate::server::rows::{TABLES, account_rows, store_directory};
 use crate::server::settings::read_config;
 use crate::store::{Store, StoreOptions};
 
@@ -53,7 +53,8 @@ pub fn user(
         now,
         // There are no sessions to end.
         disconnect: &|_| {},
-        purge: &|account| purge(&store, TABLES, account),
+        // What contacts have to hear, the next start tells them.
+        purge: &|account| accounts.purge(account),
         audit: &|event| audit.record(now.wall_ms, event),
     };
     let outcome = desk.run(command);

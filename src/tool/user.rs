@@ -49,6 +49,7 @@ fn with_password(command: User) -> Result<UserCommand, String> {
         User::Enable { jid } => UserCommand::Enable { jid },
         User::List { host } => UserCommand::List { host },
         User::Remove { jid } => UserCommand::Remove { jid },
+        User::Waiting { host } => UserCommand::Waiting { host },
     })
 }
 

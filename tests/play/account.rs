@@ -120,6 +120,7 @@ impl Cast {
             "jid" => format!("{bare}/{resource}"),
             "name" => localpart.clone(),
             "shout" => localpart.to_uppercase(),
+            "password" => escape(password),
             // RFC 4616: message = [authzid] UTF8NUL authcid UTF8NUL passwd
             "plain" => BASE64_STANDARD.encode(format!("\0{localpart}\0{password}")),
             // RFC 5802 section 7, client-first-message.
@@ -127,6 +128,7 @@ impl Cast {
                 BASE64_STANDARD.encode(format!("n,,n={localpart},r=fyko+d2lbbFgONRv9qkxdawL"))
             }
             "plain-own" => BASE64_STANDARD.encode(format!("{bare}\0{localpart}\0{password}")),
+            "plain-new" => BASE64_STANDARD.encode(format!("\0{localpart}\0new {password}")),
             "plain-wrong" => BASE64_STANDARD.encode(format!("\0{localpart}\0not the {password}")),
             other => match other.strip_prefix("plain-as-") {
                 Some(authzid) => {

@@ -21,8 +21,13 @@ pub enum Direction {
         who: String,
         other: String,
     },
+    /// A name that nobody has yet.
+    HasName(String),
     /// By whoever runs the server.
-    IsDisabled(String),
+    Operates {
+        command: &'static str,
+        who: String,
+    },
     Connects(String),
     LogsIn(String),
     LogsOut(String),

@@ -62,10 +62,13 @@ impl Performance<'_> {
         match direction {
             Direction::OnlyOn(_) | Direction::Option(_) => Ok(()),
             Direction::HasAccount(who) => self.register(who),
-            Direction::IsDisabled(who) => {
+            Direction::HasName(who) => self.cast.add(who).map(|_| ()),
+            Direction::Operates { command, who } => {
                 self.gathered()?;
                 let localpart = self.cast.account(who)?.localpart.clone();
-                self.stage.disable(&localpart)
+                let jid = format!("{localpart}@{}", self.stage.host());
+                self.stage.operate(&format!("user {command} {jid}"))?;
+                Ok(())
             }
             Direction::HasResources { who, resources } => {
                 self.register(who)?;

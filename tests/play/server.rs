@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use stonechat::server::command::parse_answer;
+
 use super::direction::HostOption;
 
 /// How long a server may take to start, and a command to it to be answered.
@@ -91,18 +93,9 @@ impl Server {
         ))
     }
 
-    /// `stonechat user disable`.
-    pub fn disable(&self, localpart: &str) -> Result<(), String> {
-        let jid = format!("{localpart}@{}", self.host);
-        let output = command(&self.directory, &["user", "disable", &jid])
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| format!("{BINARY}: {e}"))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let why = String::from_utf8_lossy(&output.stderr);
-        Err(format!("user disable {jid}: {}: {why}", output.status))
+    /// What the operator's tool asks, over the control socket.
+    pub fn operate(&self, command: &str) -> Result<Vec<String>, String> {
+        parse_answer(&self.ask(command)?)
     }
 
     /// Moves the server's clock, in milliseconds, once everybody who has connected is inside: who still waits

@@ -67,8 +67,8 @@ impl Stage for Sockets {
         self.server.register(localpart, password)
     }
 
-    fn disable(&mut self, localpart: &str) -> Result<(), String> {
-        self.server.disable(localpart)
+    fn operate(&mut self, command: &str) -> Result<Vec<String>, String> {
+        self.server.operate(command)
     }
 
     fn connect(&mut self) -> Result<Conn, String> {

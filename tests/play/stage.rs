@@ -26,8 +26,8 @@ pub trait Stage {
     /// Creates an account.
     fn register(&mut self, localpart: &str, password: &str) -> Result<(), String>;
 
-    /// Disables an account.
-    fn disable(&mut self, localpart: &str) -> Result<(), String>;
+    /// Does what an operator asks over the control socket: `user disable JID` and the like. Its lines.
+    fn operate(&mut self, command: &str) -> Result<Vec<String>, String>;
 
     /// Opens a connection; nothing is said on it yet.
     fn connect(&mut self) -> Result<Conn, String>;

@@ -109,7 +109,22 @@ pub const TABLE: &[Row] = &[
     Row {
         form: "the operator disables WHO",
         says: "The account may not log in any more, and whoever is logged in is thrown out.",
-        build: |w| Ok(Direction::IsDisabled(w.word("WHO"))),
+        build: |w| operates(w, "disable"),
+    },
+    Row {
+        form: "the operator enables WHO",
+        says: "The account may log in (again).",
+        build: |w| operates(w, "enable"),
+    },
+    Row {
+        form: "the operator removes WHO",
+        says: "The account is no more, and neither is what it had.",
+        build: |w| operates(w, "remove"),
+    },
+    Row {
+        form: "WHO has a name",
+        says: "A fresh name and a password, and no account.",
+        build: |w| Ok(Direction::HasName(w.word("WHO"))),
     },
     Row {
         form: "WHO connects",
@@ -311,6 +326,11 @@ pub const TABLE: &[Row] = &[
         build: |w| Ok(Direction::ConnectionIsClosed(w.word("WHO"))),
     },
 ];
+
+fn operates(w: &Words, command: &'static str) -> Result<Direction, String> {
+    let who = w.word("WHO");
+    Ok(Direction::Operates { command, who })
+}
 
 fn resources(w: &Words) -> Result<Direction, String> {
     let resources = w.list();

@@ -46,10 +46,9 @@ impl Stage for WorldStage {
         Ok(())
     }
 
-    fn disable(&mut self, localpart: &str) -> Result<(), String> {
+    fn operate(&mut self, command: &str) -> Result<Vec<String>, String> {
         self.world.settle();
-        self.world.disable(localpart);
-        Ok(())
+        self.world.operate(command)
     }
 
     fn connect(&mut self) -> Result<Conn, String> {

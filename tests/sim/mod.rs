@@ -15,13 +15,15 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::engine::archive::{self, ARCHIVE, INDEX};
 use stonechat::im::archive::{PREFERENCES, TALLY};
-use stonechat::im::credentials::{ACCOUNT, AccountRow, TOMBSTONE, name_key};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key};
 use stonechat::im::origin::ORIGIN;
 use stonechat::im::outgoing::OUTGOING;
 use stonechat::im::pending::PENDING;
 use stonechat::im::roster::ROSTER;
 use stonechat::im::subscription::REQUEST;
 use stonechat::jid::Jid;
+use stonechat::server::accounts::AccountDesk;
+use stonechat::server::command::Command;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
     Seeds, Shard, numbers_floor, numbers_range,
@@ -34,6 +36,8 @@ use stonechat::stream::{TlsFacts, TlsVersion};
 pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ITERATIONS,
+    &PURGE,
+    &REGISTRATION,
     &TOMBSTONE,
     &PENDING,
     &ORIGIN,
@@ -150,6 +154,10 @@ impl World {
         let mut rng = Rng::from_seed(seed_bytes(seed));
         let store = Arc::new(Mutex::new(MemoryStore::new(TABLES)));
         let accounts = Arc::new(accounts(&store, &mut rng));
+        accounts.configure(AuthSettings {
+            iterations: cheap(),
+            ..AuthSettings::from(&config)
+        });
         World::with(
             seed,
             workers,
@@ -262,13 +270,38 @@ impl World {
         self.store.lock().set_fault(Some(StoreError::Broken));
     }
 
-    /// Disables an account, as the operator does.
-    pub fn disable(&mut self, localpart: &str) {
-        let done = self.accounts.disable("localhost", localpart);
-        done.expect("the account exists");
+    /// Does what an operator asks over the control socket; its lines.
+    ///
+    /// # Errors
+    /// What the operator reads instead.
+    pub fn operate(&mut self, command: &str) -> Result<Vec<String>, String> {
+        let Command::User(command) = Command::parse(format!("{command}\n").as_bytes())? else {
+            return Err("a world has accounts only".to_owned());
+        };
+        let orders = Mutex::new(Vec::new());
+        let order = |control| orders.lock().push(control);
+        let desk = AccountDesk {
+            accounts: &self.accounts,
+            config: &self.config,
+            now: self.now,
+            disconnect: &|jid| {
+                order(Control::Disconnect(
+                    Jid::parse(jid).expect("a prepared name"),
+                ));
+            },
+            purge: &|account| {
+                self.accounts.purge(account)?;
+                order(Control::TellOf(account));
+                Ok(())
+            },
+            audit: &|_| {},
+        };
+        let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
-        let jid = Jid::parse(&format!("{localpart}@localhost")).expect("a prepared name");
-        self.control(&Control::Disconnect(jid));
+        for control in orders.into_inner() {
+            self.control(&control);
+        }
+        outcome
     }
 
     /// Opens a connection through a listener of direct TLS, its handshake done.
@@ -927,14 +960,15 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
                 _ => Err(StoreError::Broken),
             }
         }),
+        tables: TABLES,
         next_id: Box::new(move || {
             *ids.lock() += 1;
             Ok(AccountId(*ids.lock()))
         }),
     };
     let settings = AuthSettings {
-        iterations: [("localhost".into(), 1)].into_iter().collect(),
-        tombstone_ms: 1_000,
+        iterations: cheap(),
+        ..AuthSettings::default()
     };
     let mut seed = [0; 32];
     rng.fill(&mut seed);
@@ -945,6 +979,11 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
         HashSeed(1, 2),
         Rng::from_seed(seed),
     )
+}
+
+/// No test is about the price of a password.
+fn cheap() -> std::collections::BTreeMap<Arc<str>, u32> {
+    [("localhost".into(), 1)].into_iter().collect()
 }
 
 fn facts() -> Box<TlsFacts> {

@@ -1,6 +1,7 @@
 //! The auth thread's promises, kept over a store in memory that counts. Refuses to sleep.
 
 mod admin;
+mod own;
 mod service;
 mod verdicts;
 
@@ -12,11 +13,14 @@ use parking_lot::Mutex;
 
 use super::{AccountRows, Accounts, AuthSettings, keys};
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
-use crate::actor::rows::{Row, RowKey, StoreError, Write};
+use crate::actor::rows::{Row, RowKey, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, Now, Rng, Secret, limits};
-use crate::im::credentials::{ACCOUNT, AccountRow, name_key};
+use crate::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, name_key};
+use crate::im::outgoing::OUTGOING;
+use crate::im::roster::ROSTER;
 
 const HOST: &str = "example.com";
+const TABLES: &[&Table] = &[&ACCOUNT, &PURGE, &REGISTRATION, &ROSTER, &OUTGOING];
 const EVERY: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512];
 
 /// A store in memory that counts what is asked of it.
@@ -67,6 +71,7 @@ fn house_on(disk: Arc<Disk>, seed: u8) -> House {
             let page = found.by_ref().take(wanted.count_max).collect();
             Ok((page, found.next().is_some()))
         }),
+        tables: TABLES,
         save: Box::new(move |writes| {
             save.check()?;
             save.saves.fetch_add(1, Ordering::Relaxed);

@@ -177,6 +177,7 @@ impl Library {
                 table,
                 pick: pick.clone(),
             },
+            Need::Account(ask) => panic!("no archive asks {ask:?}"),
         };
         match (need, self.store.apply(request)) {
             (Need::Range(table, range), Answer::Range { rows, more }) => Loaded::Range {

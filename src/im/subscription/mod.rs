@@ -342,10 +342,30 @@ fn stamped(turn: &Turn<'_, Account>, stanza: &Stanza, contact: &Jid) -> Stanza {
     stanza
 }
 
+/// What a contact of an account that is no more has to hear: the subscriptions in both directions are cancelled, and
+/// what was asked is withdrawn or denied.
+pub fn farewell(leaver: &Jid, item: &RosterItem) -> impl Iterator<Item = Stanza> {
+    let Standing {
+        to,
+        from,
+        ask,
+        pending_in,
+        ..
+    } = item.standing;
+    let stanza = |act| spoken(leaver, act, &item.jid);
+    let withdrawn = (to || ask).then(|| stanza(Act::Unsubscribe));
+    let denied = (from || pending_in).then(|| stanza(Act::Unsubscribed));
+    withdrawn.into_iter().chain(denied)
+}
+
 /// Says something on the user's behalf.
 pub fn plain(account: &Account, act: Act, contact: &Jid) -> Stanza {
+    spoken(&account.jid, act, contact)
+}
+
+fn spoken(account: &Jid, act: Act, contact: &Jid) -> Stanza {
     let header = Header {
-        from: Some(account.jid.clone()),
+        from: Some(account.clone()),
         to: Some(contact.clone()),
         ..Header::new(Kind::Presence, act.type_())
     };

@@ -76,6 +76,7 @@ fn answer(ask: AuthAsk) -> AuthAnswer {
         }
         AuthAsk::Admission { .. } => AuthAnswer::Refused,
         AuthAsk::Failed { .. } => AuthAnswer::Released,
+        other => panic!("no exchange asks {other:?}"),
     }
 }
 

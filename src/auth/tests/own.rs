@@ -1,0 +1,269 @@
+//! What users do to their own accounts: exactly that, and nothing is left of who goes.
+
+use super::*;
+use crate::actor::auth::{AccountAnswer, AccountAsk, Registration, RegistrationError};
+use crate::actor::rows::RowRange;
+use crate::config::{HostRegistration, RegistrationMode};
+use crate::im::credentials::{AccountState, TOMBSTONE};
+use crate::im::outgoing;
+use crate::im::roster::{RosterItem, Standing};
+use crate::jid::Jid;
+use crate::stanza::Type;
+
+fn open_house() -> House {
+    let house = house();
+    house.accounts.configure(AuthSettings {
+        registration: BTreeMap::from([(
+            Arc::from(HOST),
+            HostRegistration {
+                mode: RegistrationMode::Open,
+                ..HostRegistration::default()
+            },
+        )]),
+        ..settings(1)
+    });
+    house
+}
+
+fn wish(localpart: &str, password: &str) -> Registration {
+    Registration {
+        host: HOST.into(),
+        localpart: localpart.into(),
+        password: Secret::new(password.as_bytes().to_vec()),
+        prefix: AddressPrefix::Local,
+        fields: vec![("email".to_owned(), "x@example.net\nstate 9".to_owned())],
+    }
+}
+
+fn answer(house: &House, ask: AuthAsk) -> AuthAnswer {
+    house.accounts.answer(ask, Now::default()).0
+}
+
+fn register(house: &House, wish: Registration) -> Result<AccountId, RegistrationError> {
+    match answer(house, AuthAsk::Register(Box::new(wish))) {
+        AuthAnswer::Registered(outcome) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn own(house: &House, ask: AccountAsk) -> AccountAnswer {
+    match answer(house, AuthAsk::Own(ask)) {
+        AuthAnswer::Own(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rows(house: &House) -> Vec<(&'static str, RowKey)> {
+    house.disk.rows.lock().keys().cloned().collect()
+}
+
+#[test]
+fn a_password_changes_for_the_account_that_asks_and_no_other_of_its_name() {
+    let house = open_house();
+    let id = register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let set = |id| AccountAsk::SetPassword {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        id,
+        password: Secret::new(b"crayon".to_vec()),
+    };
+    assert_eq!(own(&house, set(AccountId(id.0 + 1))), AccountAnswer::Gone);
+    let AccountAnswer::Done(account) = own(&house, set(id)) else {
+        panic!("it is the right one");
+    };
+    assert_eq!((account.id, account.generation), (id, Generation(1)));
+    let asked = |password| answer(&house, password_ask("rosaline", password));
+    assert!(matches!(asked("crayon"), AuthAnswer::Admitted(_)));
+    assert!(matches!(asked("pencil"), AuthAnswer::Refused));
+    house.accounts.disable(HOST, "rosaline").expect("it exists");
+    assert_eq!(own(&house, set(id)), AccountAnswer::Gone);
+}
+
+#[test]
+fn nothing_is_derived_for_who_is_refused() {
+    let house = open_house();
+    register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let before = house.accounts.derivation_count();
+    let taken = register(&house, wish("rosaline", "crayon"));
+    assert_eq!(taken, Err(RegistrationError::Conflict));
+    let unfit = register(&house, wish("romeo", "tab\t"));
+    assert_eq!(unfit, Err(RegistrationError::PasswordUnfit));
+    let closed = Registration {
+        host: "example.net".into(),
+        ..wish("romeo", "pencil")
+    };
+    assert!(register(&house, closed).is_err());
+    for name in ["a", "b"] {
+        register(&house, wish(name, "pencil")).expect("three may come");
+    }
+    let before_limit = house.accounts.derivation_count();
+    let fourth = register(&house, wish("c", "pencil"));
+    assert_eq!(fourth, Err(RegistrationError::TooMany));
+    assert_eq!(house.accounts.derivation_count(), before_limit);
+    assert!(before_limit > before);
+}
+
+#[test]
+fn what_a_newcomer_says_is_one_line_a_field_whatever_is_in_it() {
+    let house = open_house();
+    let id = register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let said = house.accounts.registration(id).expect("memory");
+    assert_eq!(said, ["email x@example.netstate 9"]);
+}
+
+#[test]
+fn where_an_operator_lets_newcomers_in_nobody_gets_in_before() {
+    let house = house();
+    house.accounts.configure(AuthSettings {
+        registration: BTreeMap::from([(
+            Arc::from(HOST),
+            HostRegistration {
+                mode: RegistrationMode::Open,
+                approval: true,
+                ..HostRegistration::default()
+            },
+        )]),
+        ..settings(1)
+    });
+    register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let asked = || answer(&house, password_ask("rosaline", "pencil"));
+    assert!(matches!(asked(), AuthAnswer::Refused));
+    let (list, _) = house.accounts.list(HOST, None, 10).expect("memory");
+    let found = list.iter().find(|account| account.localpart == "rosaline");
+    assert_eq!(
+        found.map(|account| account.state),
+        Some(AccountState::Waiting)
+    );
+    house.accounts.enable(HOST, "rosaline").expect("it waits");
+    assert!(matches!(asked(), AuthAnswer::Admitted(_)));
+}
+
+/// Rosaline with a contact in each state that matters, a head row, and rows of her neighbours.
+fn with_contacts(house: &House) -> AccountId {
+    let id = register(house, wish("rosaline", "pencil")).expect("it is open");
+    let item = |name: &str, standing| RosterItem {
+        standing,
+        ..RosterItem::unknown(Jid::parse(&format!("{name}@example.net")).unwrap())
+    };
+    let none = Standing::default();
+    let (to, from) = (true, true);
+    let items = [
+        item("both", Standing { to, from, ..none }),
+        item("asked", Standing { ask: true, ..none }),
+        item(
+            "asks",
+            Standing {
+                pending_in: true,
+                ..none
+            },
+        ),
+        item(
+            "listed",
+            Standing {
+                listed: true,
+                ..none
+            },
+        ),
+    ];
+    let mut rows = house.disk.rows.lock();
+    for owner in [id, AccountId(id.0 + 1)] {
+        for item in &items {
+            let row = item.row(owner);
+            rows.insert((ROSTER.name, row.key), row.value);
+        }
+    }
+    let head = RowKey::new(&id.0.to_be_bytes()).then(&[0]);
+    rows.insert((ROSTER.name, head), vec![1; 13]);
+    id
+}
+
+/// What contacts have still to be told.
+fn told(house: &House) -> Vec<(String, Type, u64)> {
+    let everything = outgoing::rows_after(None);
+    let page = RowRange {
+        count_max: 1_000,
+        ..everything
+    };
+    let rows = house.disk.rows.lock();
+    let found = rows.range((OUTGOING.name, page.from)..(OUTGOING.name, page.to));
+    let found = found.map(|((_, key), value)| Row {
+        key: key.clone(),
+        value: value.clone(),
+    });
+    found
+        .map(|row| {
+            let (stanza, tell) = outgoing::decode(&row).expect("whole");
+            assert_eq!(
+                stanza.header.from.as_ref().map(Jid::as_str),
+                Some("rosaline@example.com")
+            );
+            let to = stanza.header.to.expect("addressed").as_str().to_owned();
+            (to, stanza.header.type_, tell.number)
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_is_left_of_who_removes_the_account_but_what_contacts_have_to_hear() {
+    let house = open_house();
+    let id = with_contacts(&house);
+    let remove = || AccountAsk::Remove {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        id,
+    };
+    assert!(matches!(own(&house, remove()), AccountAnswer::Done(_)));
+    assert_eq!(own(&house, remove()), AccountAnswer::Gone);
+    let purged = answer(&house, AuthAsk::Purge(id));
+    assert!(matches!(purged, AuthAnswer::Purged(of) if of == id));
+    let own_rows = |(table, key): &(&'static str, RowKey)| {
+        key.as_bytes().starts_with(&id.0.to_be_bytes())
+            && ![PURGE.name, OUTGOING.name].contains(table)
+    };
+    let left: Vec<_> = rows(&house).into_iter().filter(own_rows).collect();
+    assert_eq!(left, []);
+    let neighbours = AccountId(id.0 + 1).0.to_be_bytes();
+    let rows = rows(&house);
+    let kept = rows
+        .iter()
+        .filter(|(_, key)| key.as_bytes().starts_with(&neighbours));
+    assert_eq!(kept.count(), 4);
+    let tombstones = rows.iter().filter(|(table, _)| *table == TOMBSTONE.name);
+    assert_eq!(tombstones.count(), 1);
+    let told = told(&house);
+    let told: Vec<(&str, Type)> = told
+        .iter()
+        .map(|(to, act, _)| (to.as_str(), *act))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("asked@example.net", Type::Unsubscribe),
+            ("asks@example.net", Type::Unsubscribed),
+            ("both@example.net", Type::Unsubscribe),
+            ("both@example.net", Type::Unsubscribed),
+        ]
+    );
+}
+
+#[test]
+fn a_purge_that_is_asked_again_says_nothing_twice_and_what_was_on_its_way_is_behind() {
+    let house = open_house();
+    let id = with_contacts(&house);
+    let remove = AccountAsk::Remove {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        id,
+    };
+    own(&house, remove);
+    house.accounts.purge(id).expect("memory");
+    let before = told(&house);
+    // A row that was on its way when the account went.
+    let late = RowKey::new(&id.0.to_be_bytes()).then(b"late");
+    let key = (REGISTRATION.name, late.clone());
+    house.disk.rows.lock().insert(key.clone(), vec![1]);
+    assert_eq!(house.accounts.purge_removed(), Ok(1));
+    assert!(!house.disk.rows.lock().contains_key(&key));
+    assert_eq!(told(&house), before);
+    assert_eq!(house.accounts.purge_removed(), Ok(0));
+}

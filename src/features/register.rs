@@ -1,0 +1,202 @@
+//! XEP-0077: In-Band Registration, version 2.4, for users who are logged in. Scenarios:
+//! `tests/scenarios/register.xmpp`
+//!
+//! | section | item |
+//! |---|---|
+//! | 3.1 who is registered asks for the fields | [`fields`] |
+//! | 3.1.1 registration with the server | `stream/register.rs`: before login, where the host allows it |
+//! | 3.2 cancelling the registration | [`set`], `auth/purge.rs`; no form is asked for |
+//! | 3.3 another password | [`set`]; the old one is not asked for: whoever is here has proved it |
+//! | 4 data forms | `stream/register.rs` |
+//! | 5 redirection, 6 precedence | not done: an operator's instructions may hold an address |
+//! | 8 stream feature | `stream/features.rs` |
+//! | 9 codes of old | not done: XEP-0086 is retracted |
+
+use super::NONE;
+use crate::actor::audit::{AuditEvent, By};
+use crate::actor::auth::{AccountAnswer, AccountAsk};
+use crate::actor::{Feature, IqRoute, Outcome, Spec, Stop, Turn};
+use crate::base::Secret;
+use crate::im::account::Parting;
+use crate::im::{Account, Change, account, iq};
+use crate::jid::Jid;
+use crate::stanza::{Condition, ErrorType, Iq, Payload, StanzaError, ns};
+use crate::xml::{Element, Writer};
+
+pub const REGISTER: Feature<Account> = Feature {
+    name: "register",
+    specs: &[Spec::xep(77, "2.4")],
+    host_disco: &[ns::REGISTER],
+    host: &[
+        IqRoute::get(ns::REGISTER, "query", fields),
+        IqRoute::set(ns::REGISTER, "query", set),
+    ],
+    account: &[
+        IqRoute::get(ns::REGISTER, "query", fields),
+        IqRoute::set(ns::REGISTER, "query", set),
+    ],
+    ..NONE
+};
+
+/// Section 3.1: "the IQ result that it sends in response to the IQ get MUST contain an empty <registered/> element".
+fn fields(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    registered(turn, iq)?;
+    let mut writer = Writer::new();
+    writer
+        .open("query", Some(ns::REGISTER))
+        .open("registered", None)
+        .close()
+        .open("username", None)
+        .text(turn.actor.jid.localpart().unwrap_or_default())
+        .close()
+        // "the <password/> element MAY be empty": nobody here knows it.
+        .open("password", None)
+        .close()
+        .close();
+    let payload = Payload::from_normal(&writer.finish());
+    iq::answer(turn, iq, payload);
+    Ok(())
+}
+
+/// The account goes, or gets another password.
+fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    registered(turn, iq)?;
+    let query = iq.child();
+    match query.child(ns::REGISTER, "remove") {
+        Some(_) => remove(turn, iq),
+        None => set_password(turn, iq, &query),
+    }
+}
+
+fn remove(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    if iq.child().children().count() != 1 {
+        // Section 3.2: "The <remove/> element was not the only child element of the <query/> element."
+        return Err(reject(
+            Condition::BadRequest,
+            "<remove/> stands alone in its <query/>",
+        ));
+    }
+    let id = account::identify(turn)?;
+    let ask = AccountAsk::Remove {
+        host: turn.actor.jid.domainpart().into(),
+        localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
+        id,
+    };
+    match turn.ask_account(&ask)? {
+        AccountAnswer::Done(_) => {}
+        AccountAnswer::Gone | AccountAnswer::PasswordUnfit => return Err(Stop::Reject(gone())),
+    }
+    iq::answer(turn, iq, Payload::EMPTY);
+    let (account, by) = by_user(&turn.actor.jid);
+    turn.out
+        .audit
+        .push(AuditEvent::AccountRemoved { account, by });
+    turn.out.change.push(Change::Parts(Parting::Removed(id)));
+    Ok(())
+}
+
+fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -> Outcome {
+    let session = iq::requester(turn.actor, iq);
+    let session = session.map(|session| (session.id, session.secured));
+    let Some((session, true)) = session else {
+        // Section 3.3: "The server or service does not consider the channel safe enough".
+        return Err(Stop::Reject(
+            StanzaError::new(
+                Condition::NotAuthorized,
+                "A password changes on an encrypted stream only",
+            )
+            .of_type(ErrorType::Modify),
+        ));
+    };
+    let text = |name| {
+        let child = query.child(ns::REGISTER, name);
+        child.map(|child| child.text().into_owned())
+    };
+    let (Some(username), Some(password)) = (text("username"), text("password")) else {
+        return Err(reject(
+            Condition::BadRequest,
+            "A new password stands in <password/>, beside the <username/>",
+        ));
+    };
+    if !is_own(&turn.actor.jid, &username) {
+        // Section 3.1.1: "<not-acceptable/> ... if an entity attempts to register a second identity".
+        return Err(reject(
+            Condition::NotAcceptable,
+            "This is not the name of your account",
+        ));
+    }
+    if password.is_empty() {
+        // "the server or service MUST NOT change the password to a null value, but instead MUST maintain the existing".
+        return Err(reject(Condition::BadRequest, "The password is empty"));
+    }
+    let id = account::identify(turn)?;
+    let ask = AccountAsk::SetPassword {
+        host: turn.actor.jid.domainpart().into(),
+        localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
+        id,
+        password: Secret::new(password.into_bytes()),
+    };
+    let identity = match turn.ask_account(&ask)? {
+        AccountAnswer::Done(identity) => identity,
+        AccountAnswer::Gone => return Err(Stop::Reject(gone())),
+        AccountAnswer::PasswordUnfit => {
+            return Err(reject(
+                Condition::NotAcceptable,
+                "The password is too long, or holds characters that no password may hold",
+            ));
+        }
+    };
+    iq::answer(turn, iq, Payload::EMPTY);
+    let (account, by) = by_user(&turn.actor.jid);
+    turn.out
+        .audit
+        .push(AuditEvent::PasswordChanged { account, by });
+    let parting = match turn.config.auth.password_change_ends_sessions {
+        true => Parting::FromOthers(session),
+        false => Parting::FromNobody,
+    };
+    turn.out
+        .change
+        .extend([Change::Identified(identity), Change::Parts(parting)]);
+    Ok(())
+}
+
+/// Refuses who has no account: "The entity sending the remove request was not previously registered."
+fn registered(turn: &Turn<'_, Account>, iq: Iq<'_>) -> Result<(), Stop> {
+    match turn.actor.anonymous {
+        false if is_from_own(turn.actor, iq) => Ok(()),
+        _ => Err(reject(
+            Condition::RegistrationRequired,
+            "You have no account here",
+        )),
+    }
+}
+
+/// Whether the account itself asks, and asks the server at which it lives.
+fn is_from_own(account: &Account, iq: Iq<'_>) -> bool {
+    let to = iq.header().to.as_ref();
+    to.is_none_or(|to| to.domainpart() == account.jid.domainpart())
+}
+
+/// The name alone, or the whole address as section 3.3 has it in its form.
+fn is_own(own: &Jid, username: &str) -> bool {
+    let prepared = crate::jid::prepare_localpart(username);
+    let is_name = prepared.is_ok_and(|name| own.localpart() == Some(&*name));
+    is_name || Jid::parse(username).is_ok_and(|jid| jid == *own)
+}
+
+fn by_user(jid: &Jid) -> (std::sync::Arc<str>, By) {
+    let account: std::sync::Arc<str> = jid.bare_str().into();
+    (account.clone(), By::User(account))
+}
+
+fn gone() -> StanzaError {
+    StanzaError::new(
+        Condition::NotAllowed,
+        "The account may not be changed any more",
+    )
+}
+
+fn reject(condition: Condition, text: &'static str) -> Stop {
+    Stop::Reject(StanzaError::new(condition, text))
+}
