@@ -100,6 +100,8 @@ pub const MAILBOX_OWN_COUNT_MAX: usize = 64;
 pub const MAILBOX_COUNT_MAX: usize = 1_000;
 /// Bytes of the same.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
+/// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
+pub const PROBES_WAIT_MAX: usize = 64;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.
@@ -127,6 +129,18 @@ pub const ROSTER_NAME_BYTES_MAX: usize = 1_023;
 pub const ROSTER_GROUPS_MAX: usize = 32;
 /// Contacts that are remembered because they were removed, so that clients with an older roster can be told.
 pub const ROSTER_REMOVED_MAX: u32 = 64;
+/// Changes of a roster that are told one by one to a client with an older version: each push takes room among what the
+/// client has not acknowledged; beyond it the whole roster is one stanza.
+pub const ROSTER_DELTA_MAX: usize = 64;
+/// Requests for subscriptions, or withdrawals of them, that one user may send at once: each is a commit in a contact's
+/// mailbox and one in the user's own.
+pub const ACTS_BURST: u64 = 60;
+/// How often one more may follow.
+pub const ACTS_EVERY_MS: u64 = 2_000;
+/// Requests to other servers that are sent again when the user comes (RFC 6121 section 3.1.2).
+pub const ASKS_AGAIN_MAX: usize = 64;
+/// How often that is done while the account is in memory.
+pub const ASKS_AGAIN_EVERY_MS: u64 = 86_400_000;
 /// Subscription requests that wait for one user's answer.
 pub const REQUEST_COUNT_MAX: u32 = 100;
 /// Bytes of one such request: "Hi, Juliet told me to add you" in any language, and a name card.
@@ -145,6 +159,13 @@ pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 pub const RETELL_AFTER_MS: u64 = 10_000;
 /// Between two pages of tells that are told again.
 pub const RETELL_PAUSE_MS: u64 = 1_000;
+/// Contacts that get a presence before others have their turn (DESIGN section 4): some milliseconds' work.
+pub const SPREAD_COUNT: usize = 512;
+/// Bytes of the presence that a session has, which is kept while it is online: a status in many languages, capabilities,
+/// the hash of a picture, a signature.
+pub const PRESENCE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the addresses to which one session has sent directed presence.
+pub const DIRECTED_BYTES_MAX: usize = 128 * 1024;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in

@@ -9,7 +9,7 @@
 //! | 8 strangers | an account answers its owner only, `im/iq.rs` |
 
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Stop, Turn};
-use crate::im::Account;
+use crate::im::{Account, iq};
 use crate::stanza::{Condition, Iq, Payload, StanzaError, ns};
 
 pub const DISCO: Feature<Account> = Feature {
@@ -37,7 +37,7 @@ fn host_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         "<identity category='server' type='im' name='Stonechat'/>",
         features,
     )?;
-    turn.out.send(iq.result(payload));
+    iq::answer(turn, iq, payload);
     Ok(())
 }
 
@@ -54,14 +54,14 @@ fn account_info(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         "<identity category='account' type='registered'/>"
     };
     let payload = info(iq, identity, features)?;
-    turn.out.send(iq.result(payload));
+    iq::answer(turn, iq, payload);
     Ok(())
 }
 
 fn no_items(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     no_node(iq)?;
     let payload = Payload::from_normal(&format!("<query xmlns='{}'/>", ns::DISCO_ITEMS));
-    turn.out.send(iq.result(payload));
+    iq::answer(turn, iq, payload);
     Ok(())
 }
 

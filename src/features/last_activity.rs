@@ -7,7 +7,7 @@
 
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Turn};
-use crate::im::Account;
+use crate::im::{Account, iq};
 use crate::stanza::{Iq, Payload, ns};
 
 pub const LAST_ACTIVITY: Feature<Account> = Feature {
@@ -26,6 +26,6 @@ fn uptime(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         "<query xmlns='{}' seconds='{seconds}'/>",
         ns::LAST
     ));
-    turn.out.send(iq.result(payload));
+    iq::answer(turn, iq, payload);
     Ok(())
 }

@@ -209,13 +209,14 @@ impl Mailbox {
 
     /// What comes from elsewhere bounces.
     pub fn is_full_of_foreign(&self) -> bool {
-        self.foreign >= limits::MAILBOX_COUNT_MAX || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX
+        self.holds_times(1)
     }
 
-    /// Twice that: presence that makes nothing void does not get in either.
-    pub fn is_overfull_of_foreign(&self) -> bool {
-        self.foreign >= limits::MAILBOX_COUNT_MAX * 2
-            || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * 2
+    /// It holds so many times the bound of what comes from elsewhere. Up to twice contacts' presence gets in, up to
+    /// three times what is told and what answers.
+    pub fn holds_times(&self, times: usize) -> bool {
+        self.foreign >= limits::MAILBOX_COUNT_MAX * times
+            || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * times
     }
 }
 

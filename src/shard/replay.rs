@@ -105,3 +105,125 @@ impl Shard {
 
 /// Tells read at a time: they go through mailboxes, which take this many from one sender on top of all else.
 const PAGE_COUNT: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, saved, stage};
+    use super::*;
+    use crate::actor::Ticket;
+    use crate::actor::auth::AccountRef;
+    use crate::actor::rows::{Row, Write};
+    use crate::base::Generation;
+    use crate::im::roster::{Numbers, ROSTER, RosterItem, Standing};
+    use crate::jid::Jid;
+    use crate::shard::Input;
+    use crate::stanza::{Header, Kind, Payload, Type};
+
+    const ACCOUNT: AccountId = AccountId(7);
+
+    fn jid(text: &str) -> Jid {
+        Jid::parse(text).expect("valid")
+    }
+
+    /// Romeo asked, under this number.
+    fn row(number: u64) -> Row {
+        let mut header = Header::new(Kind::Presence, Type::Subscribe);
+        header.from = Some(jid("romeo@localhost"));
+        header.to = Some(jid("juliet@localhost"));
+        let stanza = Stanza {
+            header,
+            payload: Payload::EMPTY,
+        };
+        let tell = Tell {
+            account: ACCOUNT,
+            number,
+            answers: 0,
+        };
+        match outgoing::put(&stanza, tell) {
+            Write::Put { key, value, .. } => Row {
+                key,
+                value: value.to_vec(),
+            },
+            other => panic!("not a row: {other:?}"),
+        }
+    }
+
+    /// He asked last under this number.
+    fn item(asked: u64) -> RosterItem {
+        let mut item = RosterItem::unknown(jid("juliet@localhost"));
+        item.standing = Standing {
+            ask: true,
+            listed: true,
+            ..Standing::default()
+        };
+        item.numbers = Numbers {
+            asked,
+            ..Numbers::default()
+        };
+        item
+    }
+
+    fn question(shard: &mut Shard) -> Option<(Ticket, Ask)> {
+        std::iter::from_fn(|| shard.poll_output()).find_map(|output| match output {
+            Output::Ask(ticket, ask @ (Ask::Range { table, .. } | Ask::Row { table, .. }))
+                if table.name == ROSTER.name =>
+            {
+                Some((ticket, ask))
+            }
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_tell_is_told_again_while_it_stands_and_else_forgotten() {
+        for (asked, stands) in [(9, true), (10, false)] {
+            let (mut shard, actor) = stage();
+            shard.cells[actor].account.identity = Some(AccountRef {
+                id: ACCOUNT,
+                generation: Generation(0),
+            });
+            let rows = vec![row(9)];
+            shard.replayed(NOW, None, Answer::Range { rows, more: false });
+            shard.drive(NOW);
+            while let Some((ticket, ask)) = question(&mut shard) {
+                let row = item(asked).row(ACCOUNT);
+                let answer = match ask {
+                    Ask::Row { .. } => Answer::Row(Some(row.value)),
+                    _ => Answer::Range {
+                        rows: vec![row],
+                        more: false,
+                    },
+                };
+                shard.handle(NOW, Input::Answer(ticket, answer));
+            }
+            let is_told = shard.homes.contains_key("juliet@localhost");
+            assert_eq!(is_told, stands, "{asked}");
+            let writes = saved(&mut shard).map(|(_, writes)| writes);
+            let mut writes = writes.into_iter().flatten();
+            let is_forgotten = writes.any(
+                |write| matches!(write, Write::Delete { table, key } if table.name == OUTGOING.name && key == row(9).key),
+            );
+            assert_eq!(is_forgotten, !stands, "{asked}");
+        }
+    }
+
+    #[test]
+    fn the_next_page_waits_until_the_first_was_told() {
+        let (mut shard, _) = stage();
+        let rows = vec![row(9)];
+        shard.replayed(NOW, None, Answer::Range { rows, more: true });
+        assert_eq!(shard.replayed_to, Some(row(9).key));
+        let later = Now {
+            mono_ms: NOW.mono_ms + limits::RETELL_PAUSE_MS,
+            ..NOW
+        };
+        shard.handle(later, Input::Tick);
+        assert_eq!(shard.replayed_to, None);
+        let mut asked = std::iter::from_fn(|| shard.poll_output());
+        assert!(asked.any(|output| matches!(
+            output,
+            Output::Ask(_, Ask::Range { table, range, .. })
+                if table.name == OUTGOING.name && range.from == row(9).key.then(&[0])
+        )));
+    }
+}

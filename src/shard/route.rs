@@ -41,8 +41,15 @@ impl Shard {
         self.count_outboxes();
     }
 
-    /// Brings an envelope to the home of its address.
+    /// Brings an envelope to the home of its address, behind what its account said to many.
     pub(super) fn route(&mut self, now: Now, envelope: Envelope) {
+        if let Some(envelope) = self.behind_spread(envelope) {
+            self.carry(now, envelope);
+        }
+    }
+
+    /// Brings an envelope to the home of its address at once.
+    pub(super) fn carry(&mut self, now: Now, envelope: Envelope) {
         match envelope {
             Envelope::Settled(origin) if origin.worker == self.place.worker => {
                 self.settled(now, origin);

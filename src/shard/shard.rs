@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slotmap::SlotMap;
 
 use crate::actor::rows::RowKey;
-use crate::actor::{Catalog, Effects, Ticket};
+use crate::actor::{Catalog, Effects, Envelope, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
     StreamKey, TraceId, WorkerId,
@@ -49,6 +49,8 @@ pub struct Shard {
     pub(super) seats: Seats,
     pub(super) saves: Saves,
     pub(super) timers: Timers,
+    /// Presence that some of its receivers have yet to get, and what waits behind it.
+    pub(super) spreading: VecDeque<Envelope>,
     /// The last tell that was told again, where more wait behind it.
     pub(super) replayed_to: Option<RowKey>,
     /// Streams that were not read further for a reason outside their account.
@@ -128,6 +130,7 @@ impl Shard {
             seats: Seats::default(),
             saves: Saves::default(),
             timers,
+            spreading: VecDeque::new(),
             replayed_to: None,
             paused: BTreeSet::new(),
             effects: Effects::new(),

@@ -18,6 +18,7 @@ use super::session_end::{Loss, NOT_RESUMED};
 pub(super) struct Timers {
     due: BTreeSet<(u64, Owner)>,
     replay_is_due: bool,
+    spread_is_due: bool,
 }
 
 /// Who is woken.
@@ -29,6 +30,8 @@ enum Owner {
     Sweep,
     /// Tells that were turned away.
     Replay,
+    /// Presence on its way to many.
+    Spread,
     /// The farewell of a server that shuts down.
     Drain,
 }
@@ -56,6 +59,13 @@ impl Timers {
         }
     }
 
+    /// More of those who get a presence get it then.
+    pub fn arm_spread(&mut self, at_ms: u64) {
+        if !std::mem::replace(&mut self.spread_is_due, true) {
+            self.due.insert((at_ms, Owner::Spread));
+        }
+    }
+
     /// The farewell is said then at the latest.
     pub fn arm_drain(&mut self, at_ms: u64) {
         self.due.insert((at_ms, Owner::Drain));
@@ -68,6 +78,7 @@ impl Timers {
         }
         self.due.pop_first();
         self.replay_is_due &= owner != Owner::Replay;
+        self.spread_is_due &= owner != Owner::Spread;
         Some(owner)
     }
 }
@@ -81,6 +92,7 @@ impl Shard {
                 Owner::Actor(actor) => self.actor_due(now, actor),
                 Owner::Sweep => self.sweep_due(now),
                 Owner::Replay => self.replay_due(),
+                Owner::Spread => self.spread_due(now),
                 Owner::Drain => self.advance_drain(now),
             }
         }

@@ -16,7 +16,7 @@ use crate::im::account::Change;
 use crate::im::{message, presence, subscription};
 use crate::jid::Jid;
 use crate::stanza::{
-    Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, reply_error,
+    Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, Type, reply_error,
 };
 
 use super::Shard;
@@ -123,33 +123,80 @@ impl Shard {
     /// Puts mail into the box of the account at this address.
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
-        if let Mail::Inbound { stanza, settle, .. } = &mail
-            && self.cells[actor].mailbox.is_full_of_foreign()
+        let Mail::Inbound {
+            stanza,
+            settle,
+            tell,
+        } = &mail
+        else {
+            return self.post_to(actor, mail);
+        };
+        if stanza.header.type_ == Type::Probe
+            && self.cells[actor].mailbox.counts().1 >= limits::PROBES_WAIT_MAX
+            && let Some(answer) = presence::turned_away(&self.cells[actor].account, stanza)
         {
-            // DESIGN section 7: messages and IQs bounce; presence coalesces.
-            let (stanza, settle) = (stanza.clone(), *settle);
-            if stanza.header.kind == Kind::Presence {
-                self.coalesce_mail(now, actor, &stanza);
-                if !self.cells[actor].mailbox.is_overfull_of_foreign() {
-                    return self.post_to(actor, mail);
-                }
-            } else {
-                self.bounce(now, &stanza, &overloaded());
-            }
-            if let Some(origin) = settle {
-                self.route(now, Envelope::Settled(origin));
-            }
-            return;
+            // It says nothing that what waits could change.
+            let answer = Envelope::Stanza {
+                stanza: answer,
+                settle: None,
+            };
+            return self.route(now, answer);
         }
-        self.post_to(actor, mail);
+        if !self.cells[actor].mailbox.is_full_of_foreign() {
+            return self.post_to(actor, mail);
+        }
+        // DESIGN section 7: messages and IQs bounce; presence coalesces.
+        let (stanza, settle, tell) = (stanza.clone(), *settle, *tell);
+        if stanza.header.kind == Kind::Presence {
+            self.coalesce_mail(now, actor, &stanza);
+        }
+        if self.has_room_for(actor, &stanza, tell) {
+            return self.post_to(actor, mail);
+        }
+        match (stanza.header.kind, tell) {
+            (_, Some(_)) => self.retell_soon(now),
+            (Kind::Presence, None) => {}
+            _ => self.bounce(now, &stanza, &overloaded()),
+        }
+        if let Some(origin) = settle {
+            self.route(now, Envelope::Settled(origin));
+        }
+    }
+
+    /// Whether a stanza gets into a mailbox that is full: what nobody says again, and what strangers cannot send.
+    fn has_room_for(&self, actor: ActorKey, stanza: &Stanza, tell: Option<Tell>) -> bool {
+        let Cell {
+            mailbox, account, ..
+        } = &*self.cells[actor];
+        let header = &stanza.header;
+        let is_answer = matches!(header.type_, Type::Result | Type::Error);
+        if !mailbox.is_full_of_foreign() {
+            return true;
+        }
+        if tell.is_some() || is_answer {
+            return !mailbox.holds_times(3);
+        }
+        // RFC 6121 section 4.5.3: what a contact says of itself "MUST" be delivered.
+        let is_known = || {
+            let from = header.from.as_ref();
+            let domain = account.jid.domainpart();
+            let is_contact = |from: &Jid| match account.last_roster() {
+                Some(roster) => roster.standing(&from.to_bare(), domain).to,
+                // Who its contacts are was not read yet, or there are none.
+                None => account.roster().is_none(),
+            };
+            presence::is_own(account, from)
+                || from.is_some_and(is_contact)
+                || is_joined(account, from)
+        };
+        header.kind == Kind::Presence && !mailbox.holds_times(2) && is_known()
     }
 
     /// Takes out of a mailbox what this presence makes void; whoever waits for its fate is told.
     fn coalesce_mail(&mut self, now: Now, actor: ActorKey, stanza: &Stanza) {
         let cell = &mut self.cells[actor];
         let from = stanza.header.from.as_ref();
-        let mut senders = cell.account.sessions.iter().map(|s| s.sender(from));
-        let sender = match senders.any(|sender| sender == Sender::Joined) {
+        let sender = match is_joined(&cell.account, from) {
             true => Sender::Joined,
             false => Sender::Other,
         };
@@ -571,6 +618,12 @@ impl Mail {
     }
 }
 
+/// Whether a session of the account has told it directly that it is there.
+fn is_joined(account: &crate::im::Account, from: Option<&Jid>) -> bool {
+    let mut sessions = account.sessions.iter();
+    sessions.any(|session| session.sender(from) == Sender::Joined)
+}
+
 /// What is run.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Which {
@@ -698,7 +751,6 @@ pub(super) fn store_error(error: StoreError) -> StanzaError {
 mod tests {
     use super::super::testing::{answers, ask, connect, rendered, stage};
     use super::*;
-    use crate::stanza::Type;
 
     #[test]
     fn a_panic_in_a_turn_costs_the_stanza_and_nothing_else() {

@@ -85,13 +85,13 @@ pub struct Judge {
     /// Whom each account ever allowed to see it.
     pub grants: BTreeSet<(usize, usize)>,
     /// In which sessions it did.
-    granted_in: BTreeMap<(usize, usize), BTreeSet<usize>>,
+    pub granted_in: BTreeMap<(usize, usize), BTreeSet<usize>>,
     /// Which session took it back last, and how much it had said then.
-    revoked: BTreeMap<(usize, usize), (usize, u32)>,
+    pub revoked: BTreeMap<(usize, usize), (usize, u32)>,
     /// Where a status was said, and its number there.
     pub said_in: BTreeMap<String, (usize, u32)>,
     /// Who asks whom, as the rosters say.
-    asks: BTreeSet<(usize, usize)>,
+    pub asks: BTreeSet<(usize, usize)>,
     /// Who is asked by whom, as the server remembers.
     pub pending: BTreeSet<(usize, usize)>,
     /// What each account's roster says of each other: the subscription.

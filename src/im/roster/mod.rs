@@ -45,8 +45,27 @@ pub fn load(turn: &mut Turn<'_, Account>) -> Result<Arc<Roster>, Stop> {
     let rows = rows(turn, account)?;
     let roster = Arc::new(Roster::read(rows, turn.actor.jid.domainpart()));
     let change = Change::Roster(Arc::clone(&roster));
+    if let Some(version) = turn.actor.doubted_version() {
+        push_missed(turn, &roster, rows, version);
+    }
     turn.out.change.push(change);
     Ok(roster)
+}
+
+/// A commit was refused and is visible all the same: clients hear what they have not heard.
+fn push_missed(turn: &mut Turn<'_, Account>, roster: &Roster, rows: &[Row], version: u64) {
+    let mut missed: Vec<RosterItem> = Vec::new();
+    for row in rows {
+        if let Some(Record::Item(item)) = Record::decode(row)
+            && item.version > version
+        {
+            missed.push(item);
+        }
+    }
+    missed.sort_by_key(|item| item.version);
+    for item in &missed {
+        push(turn, roster, item);
+    }
 }
 
 /// The item of a contact with name and groups, if anything is known of the contact.
@@ -162,7 +181,7 @@ fn query_of<'a>(ver: &str, items: impl Iterator<Item = &'a RosterItem>) -> Paylo
 }
 
 /// All rows of the roster.
-fn rows<'a>(turn: &'a Turn<'_, Account>, account: AccountId) -> Result<&'a [Row], Stop> {
+fn rows<'a>(turn: &Turn<'a, Account>, account: AccountId) -> Result<&'a [Row], Stop> {
     let (rows, more) = turn.load_range(&ROSTER, &item::range(account))?;
     if more {
         log::error!("roster_too_large account={}", turn.actor.jid);

@@ -23,7 +23,7 @@ use crate::base::limits;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
-use super::account::{self, Account};
+use super::account::{self, Account, Change};
 use super::outgoing::{self, Care};
 use super::presence;
 use super::roster::{self, Numbers, Roster, RosterItem, Sight, Standing};
@@ -45,6 +45,9 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
             Condition::PolicyViolation,
             "The request is too large",
         ));
+    }
+    if matches!(act, Act::Subscribe | Act::Unsubscribe) {
+        count(turn)?;
     }
     let roster = roster::load(turn)?;
     let old = roster::item(turn, &roster, &contact)?;
@@ -75,6 +78,22 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
     if new.standing.from && !was.from {
         presence::introduce(turn, &contact);
     }
+    Ok(())
+}
+
+/// Section 3.1.3 asks for what "helps to prevent presence subscription request spam": nobody sends them faster than
+/// people do.
+fn count(turn: &mut Turn<'_, Account>) -> Outcome {
+    let now_ms = turn.now.mono_ms;
+    let until_ms = turn.actor.acts_until_ms.max(now_ms) + limits::ACTS_EVERY_MS;
+    if until_ms > now_ms + limits::ACTS_BURST * limits::ACTS_EVERY_MS {
+        let error = StanzaError::new(
+            Condition::ResourceConstraint,
+            "Too many requests for subscriptions, try again later",
+        );
+        return Err(Stop::Reject(error));
+    }
+    turn.out.change.push(Change::Acted { until_ms });
     Ok(())
 }
 
