@@ -14,7 +14,7 @@
 //!
 //! | noun | what it is | type | ends when |
 //! |---|---|---|---|
-//! | **connection** | socket and TLS; bytes | `worker/connection.rs` | the socket closes |
+//! | **connection** | socket, TLS, compression; bytes | `worker/connection.rs` | the socket closes |
 //! | **stream** | XML stream: framing, negotiation, SASL | [`stream::StreamState`] | `</stream:stream>`, or the connection is lost |
 //! | **session** | a bound resource: full JID, presence, ack queue | [`im::Session`] | unbound, or not resumed in time (XEP-0198) |
 //! | **account** | a bare JID and its sessions | [`im::Account`] | idle for a minute; removed |
@@ -139,7 +139,7 @@
 //! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
 //! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
 //!
-//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters and subscriptions).
+//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions, blocklists).
 //! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
 //! mailbox waits behind it. A refused commit leaves nothing half-changed: the effects are dropped, and the sender hears
 //! the store's error.
@@ -160,6 +160,14 @@
 //! ([`base::limits::STORE_OUTSTANDING_MAX`], [`base::limits::AUTH_OUTSTANDING_MAX`]): beyond it, that service's
 //! requests fail at once with their own error. Streams wait for the auth thread the same way
 //! ([`stream::StreamState::asked`], [`stream::StreamState::answered`]).
+//!
+//! A request to an account says in its feature's table who may ask besides the owner, and what everybody else hears
+//! ([`actor::Askers`], `refusal`): `im/iq.rs` decides before anything is looked up, so that an account that does not
+//! exist and one that is none of the asker's business look the same.
+//!
+//! What people may tell the server to do is data, too ([`actor::Command`]): a name, who may run it, questions page by
+//! page, a function. Features list their own, the catalogue holds them all, and `features/commands.rs` speaks XEP-0050
+//! with them; whatever else comes to offer commands reads the same list.
 //!
 //! # Order and back-pressure
 //!
@@ -192,6 +200,10 @@
 //! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
 //! top nothing more is read.
 //!
+//! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
+//! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a
+//! few dozen kilobytes, and moves to the ack queue when the stream is lost.
+//!
 //! Presence is told to many at once ([`actor::Envelope::Group`]): one envelope for each worker, whose accounts get a
 //! copy each if somebody uses them (`shard/spread.rs`).
 //!
@@ -200,7 +212,8 @@
 //! With the default configuration, what the server acknowledged survives `kill -9` and power loss.
 //!
 //! - A message for a local account gets a row ([`im::pending::PENDING`]), removed when the client acknowledged the
-//!   message, or without XEP-0198 when it was written to the socket. Delivery does not wait for the disk.
+//!   message, or without XEP-0198 when it was written to the socket. If the account archives it, the row only marks it
+//!   there. Delivery does not wait for the disk.
 //! - A message that is owed carries its number wherever it waits for a client ([`actor::Kept`]), with a row or without
 //!   (`delivery.keep`). When one client has it, whoever else holds it owes it to nobody any more (`Shard::release`). When a
 //!   session ends with it, it is a leftover, and the *last* holder's leftover finds it another way
@@ -223,7 +236,8 @@
 //! - What both archives keep of a message (XEP-0313, [`engine::archive`]) is part of the promise: the recipient's rows are
 //!   in the save of its pending row, and a sender's own rows are awaited beside them
 //!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
-//!   that nobody keeps leaves the disk whole (`shard/sweep.rs`).
+//!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`). A sender's
+//!   archive knows by origin-id, too, what is sent again ([`im::origin::recall_sent`]), and stores it once.
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
@@ -291,9 +305,13 @@
 //!   another worker may have room.
 //! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a
 //!   handler is written as any other is, and reads with the same functions.
-//! - **The archive row is not the pending row.** A message has both while no client has acknowledged it; most pending
-//!   rows come and go before the store writes, so the second copy costs memory for a moment. The marker that would
-//!   refer to the archive's row is not built.
+//! - **A pending row remains beside the archive's row**, as a mark of 13 bytes under the same number
+//!   ([`im::pending::MARK`]): the message itself is stored once, and the store joins the two where a cursor reads them
+//!   ([`shard::Ask::Joined`]). Before the archive lets a row go, its mark becomes a row with the text
+//!   ([`engine::archive::rescue`], [`actor::rows::Write::Replace`]). So what is owed depends neither on retention nor on
+//!   anybody's wishes about archives, and in a server that keeps only what nobody could take the archive's row is no promise.
+//! - **Words are indexed when somebody searches** ([`engine::archive::INDEXED`]): a row for each word of each message in two
+//!   archives was most of what a message cost.
 //! - **Names**: `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
@@ -302,7 +320,7 @@
 //! Not built yet, because nothing needs it so far:
 //!
 //! - `Effects::timer` and `Effects::archive`.
-//! - Tasks of SASL2, FAST (XEP-0484), compression, and everything between servers.
+//! - Everything between servers.
 
 pub mod base;
 

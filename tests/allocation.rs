@@ -80,6 +80,34 @@ fn message(part: impl Fn(usize) -> String) -> String {
     text + "</message>"
 }
 
+/// peers.md row 4: "bytes-allocated / bytes-in <= 8 for the whole fuzz corpus".
+#[test]
+fn the_whole_fuzz_corpus_makes_the_server_allocate_no_more_than_it_may() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    let (mut read, mut allocated, mut count) = (0.0, 0.0, 0);
+    for target in std::fs::read_dir(corpus).unwrap() {
+        for seed in std::fs::read_dir(target.unwrap().path()).unwrap() {
+            let bytes = std::fs::read(seed.unwrap().path()).unwrap();
+            // What is no text is refused by the framer before anything is made of it, in `hostile`.
+            let text = String::from_utf8_lossy(&bytes);
+            if text.is_empty() {
+                continue;
+            }
+            let times = amplification(&text, 16 * 1024);
+            read += text.len() as f64;
+            allocated += times * text.len() as f64;
+            count += 1;
+        }
+    }
+    println!("{count} seeds of {read} bytes: {:.1}", allocated / read);
+    assert!(count > 20, "the corpus is somewhere else");
+    assert!(
+        allocated / read <= AMPLIFICATION_MAX,
+        "{:.1}",
+        allocated / read
+    );
+}
+
 #[test]
 fn no_stanza_makes_the_server_allocate_many_times_what_it_reads() {
     let attributes: String = (0..limits::ATTRIBUTE_COUNT_MAX)

@@ -1,4 +1,4 @@
-//! The archive over time, over its bounds and before slow readers and disks. What a query answers is played in
+//! The archive over time, over its bounds, beside what waits for clients, and before slow readers and disks. What a query answers is played in
 //! `tests/scenarios/mam.xmpp` and judged in `src/engine/archive/tests.rs`.
 
 #[path = "sim/mod.rs"]
@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use sim::{ConnId, Habits, World};
 use stonechat::actor::rows::StoreError;
-use stonechat::engine::archive::INDEX;
+use stonechat::engine::archive::{ARCHIVE, INDEX};
+use stonechat::im::pending::PENDING;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
@@ -35,6 +36,10 @@ fn hears(world: &mut World, conn: ConnId) -> String {
 /// A new account with one available resource.
 fn user(world: &mut World, name: &str, first: &str) -> ConnId {
     world.register(name, "secret");
+    log_in(world, name, first)
+}
+
+fn log_in(world: &mut World, name: &str, first: &str) -> ConnId {
     let conn = world.connect_secure(1);
     let plain = STANDARD.encode(format!("\0{name}\0secret"));
     says(world, conn, LOGIN);
@@ -76,6 +81,14 @@ fn query(max: usize) -> String {
     )
 }
 
+fn search(words: &str) -> String {
+    format!(
+        "<iq type='set' id='s'><query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>\
+         <field var='{{urn:xmpp:fulltext:0}}fulltext'><value>{words}</value></field></x></query></iq>"
+    )
+}
+
 #[test]
 fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_found_by() {
     let mut world = world("host.archive.messages = 100\n");
@@ -93,8 +106,20 @@ fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_fo
     // "it is not permitted to create gaps or "holes" in the archive" (XEP-0313 section 3.2).
     let expected: Vec<usize> = (500 - left.len()..500).collect();
     assert_eq!(left, expected);
+    // The contact.
+    assert_eq!(world.row_count(&INDEX), left.len());
+    let heard = says(&mut world, romeo, &search("nobody"));
+    assert!(heard.contains("complete='true'"), "{heard}");
     // The contact, "note" and the number.
     assert_eq!(world.row_count(&INDEX), left.len() * 3);
+    for part in 10..13 {
+        says(&mut world, romeo, &notes(part * 50, part * 50 + 50, 0));
+        world.end_turns();
+    }
+    // What was indexed is gone with its messages, and what came since is not yet.
+    let still = archived(&world, "romeo");
+    let indexed = still.iter().filter(|number| **number < 500).count();
+    assert_eq!(world.row_count(&INDEX), still.len() + 2 * indexed);
     world.assert_rest();
 }
 
@@ -196,4 +221,238 @@ fn a_message_is_acknowledged_when_both_archives_have_it() {
     assert!(heard.contains("h='1'"), "{heard}");
     assert_eq!(archived(&world, "romeo"), [0]);
     assert_eq!(archived(&world, "juliet"), [0]);
+}
+
+/// Numbers of the messages in what was heard, in their order.
+fn numbers(heard: &str) -> Vec<usize> {
+    let ids = heard.split("<message ").skip(1);
+    let number = |message: &str| {
+        message
+            .split("id='m")
+            .nth(1)?
+            .split('\'')
+            .next()?
+            .parse()
+            .ok()
+    };
+    ids.filter_map(number).collect()
+}
+
+fn chat(to: &str, from: usize, count: usize) -> String {
+    let message = |n| {
+        format!(
+            "<message to='{to}@localhost' type='chat' id='m{n}'><body>note {n}</body></message>"
+        )
+    };
+    (from..from + count).map(message).collect()
+}
+
+/// Bytes in the rows of what waits for clients.
+fn waiting_bytes(world: &World) -> usize {
+    world.rows(&PENDING).iter().map(|row| row.value.len()).sum()
+}
+
+#[test]
+fn what_waits_for_who_is_away_is_stored_once() {
+    let mut world = world("");
+    world.register("juliet", "secret");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 0, 150));
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 150);
+    assert!(
+        waiting_bytes(&world) <= 150 * 16,
+        "{}",
+        waiting_bytes(&world)
+    );
+    let juliet = log_in(&mut world, "juliet", "");
+    let heard = says(&mut world, juliet, "<presence/>");
+    assert_eq!(numbers(&heard), (0..150).collect::<Vec<usize>>());
+    for (what, times) in [("<delay ", 150), ("<stanza-id ", 150), ("<body>note ", 150)] {
+        assert_eq!(heard.matches(what).count(), times, "{what}");
+    }
+    // The id by which the archive knows it.
+    let id = heard.split("<stanza-id ").nth(1).expect("counted above");
+    let id = id.split("id='").nth(1).and_then(|id| id.split('\'').next());
+    let page = says(&mut world, juliet, &query(1));
+    assert!(
+        page.contains(&format!("id='{}'", id.expect("an id"))),
+        "{page}"
+    );
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 0);
+    assert_eq!(archived(&world, "juliet").len(), 150);
+    world.assert_rest();
+}
+
+#[test]
+fn what_its_recipient_does_not_archive_waits_in_a_row_of_its_own() {
+    let mut world = world("");
+    let prefs = "<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='never'/></iq>";
+    let juliet = user(&mut world, "juliet", "");
+    assert!(says(&mut world, juliet, prefs).contains("default='never'"));
+    says(&mut world, juliet, "</stream:stream>");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 0, 3));
+    world.end_turns();
+    assert!(waiting_bytes(&world) > 3 * 60, "{}", waiting_bytes(&world));
+    // What is wanted from now on has no effect on what waits.
+    let juliet = log_in(&mut world, "juliet", "");
+    says(&mut world, juliet, &prefs.replace("never", "always"));
+    says(&mut world, romeo, &chat("juliet", 3, 2));
+    let heard = says(&mut world, juliet, "<presence/>");
+    assert_eq!(numbers(&heard), [0, 1, 2, 3, 4]);
+    assert_eq!(archived(&world, "juliet"), [3, 4]);
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 0);
+}
+
+#[test]
+fn what_nobody_has_yet_outlives_its_month_and_its_place_in_the_archive() {
+    let mut world = world("host.archive.retention = \"30 d\"\nhost.archive.messages = 10\n");
+    world.register("juliet", "secret");
+    world.register("nurse", "secret");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 0, 150));
+    says(&mut world, romeo, &chat("nurse", 0, 2));
+    world.end_turns();
+    // More than ten: all but the newest lost their places.
+    let left = archived(&world, "juliet").len();
+    assert!((10..=10 + 64).contains(&left), "{left} are left");
+    assert_eq!(world.row_count(&PENDING), 152);
+    world.advance(40 * DAY_MS);
+    assert_eq!(world.row_count(&ARCHIVE), 0, "the month is over");
+    assert_eq!(world.row_count(&PENDING), 152);
+    let world = &mut world.crash(7);
+    for (name, count) in [("juliet", 150), ("nurse", 2)] {
+        let conn = log_in(world, name, "");
+        let heard = says(world, conn, "<presence/>");
+        assert_eq!(numbers(&heard), (0..count).collect::<Vec<usize>>());
+        assert_eq!(heard.matches("<stanza-id ").count(), count);
+        // The day on which it came.
+        assert_eq!(heard.matches("<delay ").count(), count);
+        assert_eq!(heard.matches("stamp='2026-11-").count(), count, "{heard}");
+    }
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 0);
+}
+
+#[test]
+fn a_clock_set_forward_by_years_takes_no_month_that_was_not_due() {
+    let mut world = world("host.archive.retention = \"30 d\"\n");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 5, 0));
+    world.end_turns();
+    world.advance(3_600_000);
+    let right_ms = world.now.wall_ms;
+    world.set_wall_clock(right_ms + 5 * 365 * DAY_MS);
+    // A restart is no proof of time.
+    for life in 0..20 {
+        world = world.crash(life);
+        world.advance(2 * 3_600_000);
+    }
+    assert_eq!(archived(&world, "romeo").len(), 5);
+    // Found and set right after days.
+    let ran_ms = 40 * 3_600_000;
+    world.set_wall_clock(right_ms + ran_ms);
+    world.advance(DAY_MS);
+    assert_eq!(archived(&world, "romeo").len(), 5);
+    // Never found: the month goes when four times the time that ran makes it old enough. It is over within a week, and
+    // 37 days are more than four times nine.
+    world.set_wall_clock(right_ms + 5 * 365 * DAY_MS);
+    world.advance(10 * DAY_MS);
+    assert_eq!(archived(&world, "romeo").len(), 0);
+}
+
+#[test]
+fn delivery_waits_for_no_disk() {
+    for (workers, options) in [(1, ""), (4, ""), (4, "delivery.keep = \"offline-only\"\n")] {
+        let config = sim::config(options).expect("valid options");
+        let mut world = World::new(3, workers, Habits::KIND, config);
+        let juliet = user(&mut world, "juliet", "<presence/>");
+        let romeo = user(&mut world, "romeo", "");
+        says(&mut world, romeo, "<enable xmlns='urn:xmpp:sm:3'/>");
+        world.end_turns();
+        world.disk_is_asleep = true;
+        let before_ms = world.now.mono_ms;
+        for n in 0..20 {
+            says(&mut world, romeo, &chat("juliet", n, 1));
+            let heard = hears(&mut world, juliet);
+            assert_eq!(numbers(&heard), [n], "{workers} workers {options}");
+        }
+        assert_eq!(world.now.mono_ms, before_ms, "no time passed");
+        let heard = says(&mut world, romeo, "<r xmlns='urn:xmpp:sm:3'/>");
+        assert!(heard.contains("h='0'"), "nothing is durable: {heard}");
+        world.disk_is_asleep = false;
+        world.end_turns();
+        assert!(hears(&mut world, romeo).contains("h='20'"));
+        assert_eq!(archived(&world, "juliet").len(), 20);
+        assert_eq!(archived(&world, "romeo").len(), 20);
+    }
+}
+
+#[test]
+fn what_a_client_sends_again_after_a_crash_is_in_both_archives_once() {
+    let mut world = world("");
+    world.register("juliet", "secret");
+    world.register("nurse", "secret");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, "<enable xmlns='urn:xmpp:sm:3'/>");
+    let vow = |to: &str| {
+        format!(
+            "<message to='{to}@localhost' type='chat' id='m7'><body>I swear</body>\
+             <origin-id xmlns='urn:xmpp:sid:0' id='o7'/></message>"
+        )
+    };
+    says(&mut world, romeo, &vow("juliet"));
+    // Durable, but the power goes before it is acknowledged.
+    world.end_turns();
+    let mut world = world.crash(1);
+    let romeo = log_in(&mut world, "romeo", "<presence/>");
+    let street = log_in(&mut world, "romeo", "<presence/>");
+    let carbons = "<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>";
+    says(&mut world, street, carbons);
+    says(&mut world, romeo, "<enable xmlns='urn:xmpp:sm:3'/>");
+    says(&mut world, romeo, &format!("{0}{0}", vow("juliet")));
+    world.end_turns();
+    assert_eq!(archived(&world, "romeo"), [7]);
+    assert_eq!(archived(&world, "juliet"), [7]);
+    // The copies for other devices name the row that is there.
+    let page = says(&mut world, romeo, &query(10));
+    let id = page
+        .split("<result ")
+        .nth(1)
+        .and_then(|at| at.split("id='").nth(1));
+    let id = id.and_then(|id| id.split('\'').next()).expect("a result");
+    let copies = hears(&mut world, street);
+    assert_eq!(
+        copies
+            .matches(&format!("<stanza-id xmlns='urn:xmpp:sid:0' id='{id}'"))
+            .count(),
+        2
+    );
+    // To somebody else it is something else.
+    says(&mut world, romeo, &vow("nurse"));
+    world.end_turns();
+    assert_eq!(archived(&world, "romeo"), [7, 7]);
+    let heard = says(&mut world, romeo, "<r xmlns='urn:xmpp:sm:3'/>");
+    assert!(heard.contains("h='"), "{heard}");
+    let juliet = log_in(&mut world, "juliet", "");
+    assert_eq!(numbers(&says(&mut world, juliet, "<presence/>")), [7]);
+}
+
+#[test]
+fn thousands_of_messages_for_an_account_that_is_not_in_memory_wait_for_its_rows_in_order() {
+    let options = "delivery.offline_count = 5000\ndelivery.offline_size = \"8 MiB\"\n";
+    let mut world = world(options);
+    world.register("juliet", "secret");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    let heard = says(&mut world, romeo, &chat("juliet", 0, 2_500));
+    assert_eq!(heard, "", "nothing bounced");
+    world.assert_bounds();
+    world.end_turns();
+    let juliet = log_in(&mut world, "juliet", "");
+    let heard = says(&mut world, juliet, "<presence/>");
+    assert_eq!(numbers(&heard), (0..2_500).collect::<Vec<usize>>());
+    world.assert_rest();
 }

@@ -86,11 +86,29 @@ fn kebab(name: &str) -> String {
 
 // ---- The program ----
 
-/// A data directory of its own for a test.
-fn data(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("stonechat-tool-{}-{name}", std::process::id()));
-    let _ = fs::remove_dir_all(&path);
-    path
+/// A data directory that nobody has made yet, in one that is removed with the test.
+struct Data(PathBuf);
+
+fn data(name: &str) -> Data {
+    let around = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let around = around.join(format!("tool-{}-{name}", std::process::id()));
+    let _ = fs::remove_dir_all(&around);
+    fs::create_dir_all(&around).expect("the build directory is writable");
+    Data(around.join("data"))
+}
+
+impl std::ops::Deref for Data {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        let _ = self.0.parent().map(fs::remove_dir_all);
+    }
 }
 
 /// Runs the program on the data directory with `input` on standard input.
@@ -265,6 +283,20 @@ fn what_needs_a_running_server_says_so() {
     let (fine, text) = said(&stonechat(&data, &["reload"], ""));
     assert!(!fine && text.contains("no server is running on"), "{text}");
     assert!(!data.exists(), "asking makes nothing");
+}
+
+#[test]
+fn looking_at_a_server_that_never_was_makes_nothing() {
+    let data = data("never");
+    for command in [
+        &["user", "list"][..],
+        &["user", "remove", "romeo@localhost"],
+        &["user", "disable", "romeo@localhost"],
+    ] {
+        let (fine, text) = said(&stonechat(&data, command, ""));
+        assert!(!fine && text.contains("there is no store in"), "{text}");
+        assert!(!data.exists(), "{command:?} made a data directory");
+    }
 }
 
 #[test]

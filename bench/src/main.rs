@@ -21,7 +21,7 @@ use figures::Report;
 use measure::chat::Variant;
 use measure::memory::Slope;
 use measure::{Bench, Pace};
-use target::{Keep, Kind};
+use target::{Archive, Keep, Kind};
 
 #[derive(Parser)]
 #[command(
@@ -80,6 +80,9 @@ enum Command {
             default_value = "offline-only"
         )]
         keep: Vec<Keep>,
+        /// Whether Stonechat archives every message, for both who exchange it
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
+        archive: Vec<Archive>,
     },
     /// Resident bytes per idle session
     Memory {
@@ -208,13 +211,14 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             tls,
             transport,
             keep,
+            archive,
         } => {
             let transport = if tls {
                 vec![Transport::StartTls]
             } else {
                 transport
             };
-            let variants = combine(&transport, &keep);
+            let variants = combine(&transport, &keep, &archive);
             let figures = measure::chat::measure(bench, load.pairs, load.pace()?, &variants)?;
             report.figures.extend(figures);
         }
@@ -295,7 +299,16 @@ fn all(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn combine(transports: &[Transport], keeps: &[Keep]) -> Vec<Variant> {
-    let each = |&transport| keeps.iter().map(move |&keep| Variant { transport, keep });
-    transports.iter().flat_map(each).collect()
+fn combine(transports: &[Transport], keeps: &[Keep], archives: &[Archive]) -> Vec<Variant> {
+    let mut all = Vec::new();
+    for &transport in transports {
+        for &keep in keeps {
+            all.extend(archives.iter().map(|&archive| Variant {
+                transport,
+                keep,
+                archive,
+            }));
+        }
+    }
+    all
 }

@@ -10,6 +10,15 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum AuditEvent {
+    /// A user blocked an address and said why (XEP-0377).
+    AbuseReported {
+        account: Arc<str>,
+        reported: Arc<str>,
+        reason: Arc<str>,
+        text: Option<Arc<str>>,
+        /// Ids in the archive of the user (XEP-0359).
+        messages: Vec<Arc<str>>,
+    },
     /// An account was made.
     AccountAdded { account: Arc<str>, by: By },
     /// An account was kept from logging in.
@@ -34,11 +43,22 @@ pub enum AuditEvent {
         host: Arc<str>,
         fingerprint: Arc<str>,
     },
+    /// Other authorities vouch for clients that log in with certificates: the `fingerprints` of all that do now, as
+    /// of [`AuditEvent::CertificateChanged`].
+    ClientAuthoritiesChanged { fingerprints: Arc<[String]> },
     /// An option has another value, both in TOML; none where it is absent.
     ConfigurationChanged {
         option: Arc<str>,
         from: Option<Arc<str>>,
         to: Option<Arc<str>>,
+    },
+    /// An invitation was made (XEP-0401).
+    InvitationMade {
+        host: Arc<str>,
+        contact: Option<Arc<str>>,
+        /// How many may come by it.
+        uses: u32,
+        by: By,
     },
     /// A user proved who they are.
     Login {
@@ -72,6 +92,8 @@ pub enum AuditEvent {
     },
     /// Configuration and certificates were to be read again. What changed has records of its own.
     Reload { outcome: Attempt, by: By },
+    /// The tokens of an account's clients were ended (XEP-0484), and its sessions with them.
+    TokensRevoked { account: Arc<str>, by: By },
     /// A session ended for good.
     SessionEnded {
         session: Arc<str>,

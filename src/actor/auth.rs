@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{AccountId, AddressPrefix, Generation, Secret};
+use crate::base::{AccountId, AddressPrefix, Generation, Secret, Uuid};
 use crate::stanza::{Condition, ErrorType, StanzaError};
 
 pub use crate::config::ScramHash;
@@ -34,13 +34,115 @@ pub enum AuthAsk {
         localpart: Option<Arc<str>>,
         prefix: AddressPrefix,
     },
+    /// Of these digests, those whose keys an account lacks, or has with fewer iterations than its host wants (XEP-0480).
+    Upgrades {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        account: AccountRef,
+        hashes: Vec<ScramHash>,
+    },
+    /// Keys that a client made which has proved the password.
+    TakeKeys {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        account: AccountRef,
+        keys: Box<ScramKeys>,
+    },
+    /// Whether somebody holds a token (XEP-0484).
+    Token(Box<TokenProof>),
+    /// A token for a client that has proved who it is.
+    IssueToken(Box<TokenWish>),
     /// A user changes the own account.
     Own(AccountAsk),
     /// Somebody who has no account wishes for one (XEP-0077).
     Register(Box<Registration>),
+    /// Whether somebody who shows this token may register (XEP-0445).
+    Invitation { host: Arc<str>, token: Secret },
     /// An account was removed: everything else that it had goes, and its contacts are written to
     /// ([`crate::im::outgoing`]).
     Purge(AccountId),
+}
+
+/// A mechanism of the family HT-SHA-256 (XEP-0484): by what of the channel its token is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenMechanism {
+    Exporter,
+    EndPoint,
+    Unbound,
+}
+
+impl TokenMechanism {
+    /// All of them, best first.
+    pub const ALL: [TokenMechanism; 3] = [
+        TokenMechanism::Exporter,
+        TokenMechanism::EndPoint,
+        TokenMechanism::Unbound,
+    ];
+
+    /// Its name in SASL.
+    pub fn name(self) -> &'static str {
+        match self {
+            TokenMechanism::Exporter => "HT-SHA-256-EXPR",
+            TokenMechanism::EndPoint => "HT-SHA-256-ENDP",
+            TokenMechanism::Unbound => "HT-SHA-256-NONE",
+        }
+    }
+
+    /// The mechanism of that name.
+    pub fn from_name(name: &str) -> Option<TokenMechanism> {
+        TokenMechanism::ALL.into_iter().find(|m| m.name() == name)
+    }
+
+    /// What rows call it.
+    pub fn code(self) -> u8 {
+        match self {
+            TokenMechanism::Exporter => 1,
+            TokenMechanism::EndPoint => 2,
+            TokenMechanism::Unbound => 3,
+        }
+    }
+
+    /// The mechanism that rows call so.
+    pub fn from_code(code: u8) -> Option<TokenMechanism> {
+        TokenMechanism::ALL.into_iter().find(|m| m.code() == code)
+    }
+}
+
+/// The proof that somebody holds a token, and what else was asked with it.
+#[derive(Clone, Debug)]
+pub struct TokenProof {
+    pub host: Arc<str>,
+    pub localpart: Arc<str>,
+    /// The client to which the token was given.
+    pub client: Uuid,
+    pub mechanism: TokenMechanism,
+    /// What the channel is bound by.
+    pub binding: Secret,
+    pub proof: Secret,
+    /// How often the client has tried, if it counts.
+    pub count: Option<u32>,
+    /// The token ends with this login.
+    pub invalidates: bool,
+    /// Another token is wished for, of this mechanism.
+    pub request: Option<TokenMechanism>,
+}
+
+/// A wish for a token.
+#[derive(Clone, Debug)]
+pub struct TokenWish {
+    pub host: Arc<str>,
+    pub localpart: Arc<str>,
+    pub account: AccountRef,
+    pub client: Uuid,
+    pub mechanism: TokenMechanism,
+}
+
+/// A token as its client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreshToken {
+    pub token: Secret,
+    /// In milliseconds since 1970.
+    pub expires_wall_ms: u64,
 }
 
 /// What a user asks for the own account. It is done once, however often the turn runs that asks for it.
@@ -59,6 +161,12 @@ pub enum AccountAsk {
         localpart: Arc<str>,
         id: AccountId,
     },
+    /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1).
+    Invite {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        id: AccountId,
+    },
 }
 
 /// A wish for an account.
@@ -69,6 +177,8 @@ pub struct Registration {
     pub localpart: Arc<str>,
     pub password: Secret,
     pub prefix: AddressPrefix,
+    /// The invitation by which they come, found good before.
+    pub token: Option<Secret>,
     /// What else the operator asks for, by the names of the fields.
     pub fields: Vec<(String, String)>,
 }
@@ -78,6 +188,10 @@ pub struct Registration {
 pub enum RegistrationError {
     /// The name is taken, or was until lately.
     Conflict,
+    /// Only who is invited may register.
+    NotInvited,
+    /// The invitation is for somebody of another name.
+    OtherName,
     /// No password may be this.
     PasswordUnfit,
     /// This address, or the host as a whole, has made as many accounts as it may for now.
@@ -91,6 +205,14 @@ impl RegistrationError {
     pub fn to_stanza_error(self) -> StanzaError {
         let (condition, text) = match self {
             RegistrationError::Conflict => (Condition::Conflict, "This name is taken"),
+            RegistrationError::NotInvited => (
+                Condition::NotAllowed,
+                "An invitation is needed to register here",
+            ),
+            RegistrationError::OtherName => (
+                Condition::NotAcceptable,
+                "The invitation is for another name",
+            ),
             RegistrationError::PasswordUnfit => (
                 Condition::NotAcceptable,
                 "The password is empty, too long, or holds characters that no password may hold",
@@ -113,11 +235,27 @@ impl RegistrationError {
     }
 }
 
-/// What became of an [`AccountAsk`].
+/// An account that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    pub id: AccountId,
+    /// Whoever invited them has to be told ([`crate::im::outgoing`]).
+    pub tells: bool,
+}
+
+/// What became of an [`AccountAsk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountAnswer {
     /// It is so. The account as it is now, or was until now.
     Done(AccountRef),
+    /// To `Invite`.
+    Invited {
+        token: Secret,
+        expires_wall_ms: u64,
+        registers: bool,
+    },
+    /// As many invitations are open as may be.
+    TooMany,
     /// There is no such account any more, or it may not log in.
     Gone,
     /// No password may be this.
@@ -141,6 +279,15 @@ pub struct ScramKeys {
     pub server_key: Secret,
 }
 
+/// By what a client shall derive keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpgradeTerms {
+    pub hash: ScramHash,
+    pub iterations: u32,
+    /// Fresh.
+    pub salt: Vec<u8>,
+}
+
 /// The auth thread's verdict.
 #[derive(Debug)]
 pub enum AuthAnswer {
@@ -151,14 +298,31 @@ pub enum AuthAnswer {
     },
     /// To `Password` and `Admission`.
     Admitted(AccountRef),
-    /// To `Password` and `Admission`: wrong, unknown or disabled, without saying which.
+    /// To `Password`, `Admission`, `Token` and `IssueToken`: wrong, unknown or disabled, without saying which.
     Refused,
+    /// To `Token`: it is the right one, and another if it is time for that.
+    Proved {
+        account: AccountRef,
+        /// What proves us to the client.
+        responder: Secret,
+        token: Option<FreshToken>,
+    },
+    /// To `Token`: it was the right one.
+    Expired,
+    /// To `IssueToken`.
+    Issued(FreshToken),
     /// To `Failed`: the peer may be told now.
     Released,
+    /// To `Upgrades`.
+    Upgrades(Vec<UpgradeTerms>),
+    /// To `TakeKeys`.
+    Taken,
     /// To `Own`.
     Own(AccountAnswer),
     /// To `Register`.
-    Registered(Result<AccountId, RegistrationError>),
+    Registered(Result<Registered, RegistrationError>),
+    /// To `Invitation`.
+    Invited(bool),
     /// To `Purge`: nothing is left, and what contacts have to hear is stored.
     Purged(AccountId),
     /// The back end could not be asked: `temporary-auth-failure`.

@@ -1,6 +1,8 @@
 //! A feature as a table of plain data, and the catalogue of those that are switched on.
 
-use super::turn::{Actor, Handler};
+use super::command::Command;
+use super::turn::{Actor, Handler, Stop, Turn};
+use crate::stanza::Condition;
 
 /// Everything that is derived from a feature: what it answers, what it announces, what it implements.
 pub struct Feature<A: Actor> {
@@ -15,7 +17,14 @@ pub struct Feature<A: Actor> {
     pub host: &'static [IqRoute<A>],
     /// Requests to an account.
     pub account: &'static [IqRoute<A>],
+    /// What people may tell it to do.
+    pub commands: &'static [Command<A>],
+    /// What an account has of it, as the children that XEP-0227 wants in `<user/>`, in normal form.
+    pub portable: Option<Portable<A>>,
 }
+
+/// See [`Feature::portable`]; a name of its own because clippy finds the type too complex for a field.
+pub type Portable<A> = fn(&mut Turn<'_, A>) -> Result<String, Stop>;
 
 /// A specification and the version that was implemented: the thing to diff against when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +46,21 @@ pub struct IqRoute<A: Actor> {
     pub ns: &'static str,
     pub name: &'static str,
     pub handler: Handler<A>,
+    /// Whom an account answers; a host answers everybody.
+    pub askers: Askers,
+    /// What everybody else hears, whether there is such an account or not (peers.md 7.5 row 39).
+    pub refusal: Condition,
+}
+
+/// Who may ask something of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Askers {
+    /// Its own sessions.
+    Owner,
+    /// And whoever is subscribed to its presence.
+    Subscribers,
+    /// Everybody.
+    Anyone,
 }
 
 /// `get` or `set`.
@@ -47,24 +71,34 @@ pub enum Verb {
 }
 
 impl<A: Actor> IqRoute<A> {
-    /// A `get`.
+    /// A `get`, for the owner of an account.
     pub const fn get(ns: &'static str, name: &'static str, handler: Handler<A>) -> IqRoute<A> {
         IqRoute {
             verb: Verb::Get,
             ns,
             name,
             handler,
+            askers: Askers::Owner,
+            refusal: Condition::ServiceUnavailable,
         }
     }
 
-    /// A `set`.
+    /// A `set`, for the owner of an account.
     pub const fn set(ns: &'static str, name: &'static str, handler: Handler<A>) -> IqRoute<A> {
         IqRoute {
             verb: Verb::Set,
-            ns,
-            name,
-            handler,
+            ..IqRoute::get(ns, name, handler)
         }
+    }
+
+    /// The same for these.
+    pub const fn open_to(self, askers: Askers) -> IqRoute<A> {
+        IqRoute { askers, ..self }
+    }
+
+    /// The same, with this answer for everybody else.
+    pub const fn refusing(self, refusal: Condition) -> IqRoute<A> {
+        IqRoute { refusal, ..self }
     }
 }
 
@@ -93,6 +127,16 @@ impl<A: Actor> Catalog<A> {
     /// In the order of the table.
     pub fn features(&self) -> impl Iterator<Item = &'static Feature<A>> + '_ {
         self.features.iter().copied()
+    }
+
+    /// The commands of all features, in their order.
+    pub fn commands(&self) -> impl Iterator<Item = &'static Command<A>> + '_ {
+        self.features().flat_map(|feature| feature.commands)
+    }
+
+    /// The command of this node.
+    pub fn command(&self, node: &str) -> Option<&'static Command<A>> {
+        self.commands().find(|command| command.node == node)
     }
 
     /// What answers a request to the host.

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod command;
 mod effects;
 mod envelope;
 mod feature;
@@ -11,9 +12,10 @@ mod stage;
 mod ticket;
 mod turn;
 
+pub use command::{Answers, Command, Field, Necessity, Page, Report};
 pub use effects::{Delivery, Effects, Kept};
 pub use envelope::{Envelope, Origin, Tell};
-pub use feature::{Catalog, Feature, IqRoute, Spec, Verb};
+pub use feature::{Askers, Catalog, Feature, IqRoute, Spec, Verb};
 pub use stage::{Draft, Stage};
 pub use ticket::{Answer, Ticket};
 pub use turn::{Actor, Aside, Handler, Loaded, Need, Outcome, Stop, Turn};

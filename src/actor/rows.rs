@@ -108,6 +108,14 @@ pub enum Pick {
     Rows(Vec<RowKey>),
 }
 
+/// Rows some of which stand for rows of another table: of one whose value begins with `mark`, the value of the row
+/// under the same key in `with` is appended to the answer, if there is such a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Join {
+    pub with: &'static Table,
+    pub mark: u8,
+}
+
 /// What a read must have seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fence {
@@ -135,13 +143,22 @@ pub enum Write {
     },
     /// Removes; removing what is not there is no error.
     Delete { table: &'static Table, key: RowKey },
+    /// Replaces a row that is there; where there is none, or none any more, it does nothing. For who writes what another
+    /// may remove meanwhile.
+    Replace {
+        table: &'static Table,
+        key: RowKey,
+        value: Arc<[u8]>,
+    },
 }
 
 impl Write {
     /// The table that it changes.
     pub fn table(&self) -> &'static Table {
         match self {
-            Write::Put { table, .. } | Write::Delete { table, .. } => table,
+            Write::Put { table, .. }
+            | Write::Delete { table, .. }
+            | Write::Replace { table, .. } => table,
         }
     }
 }

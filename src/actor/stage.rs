@@ -37,6 +37,8 @@ pub struct Draft {
     pub is_storable: bool,
     /// What it is owed, once that was decided.
     pub kept: Option<Kept>,
+    /// The number of the row in which this account archived it.
+    pub archived: Option<u64>,
     /// The `<stanza-id/>` (XEP-0359) under which this account archived it, in normal form: for its own eyes only.
     pub stanza_id: Option<String>,
 }
@@ -52,6 +54,7 @@ impl Draft {
             targets: SmallVec::new(),
             is_storable: false,
             kept: None,
+            archived: None,
             stanza_id: None,
         }
     }

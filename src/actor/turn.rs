@@ -5,7 +5,7 @@ use super::auth::{AccountAnswer, AccountAsk};
 use super::effects::Effects;
 use super::feature::Catalog;
 use super::rows::{Pick, Row, RowKey, RowRange, Table};
-use crate::base::{Now, Rng, Sequence};
+use crate::base::{Now, Rng, Sequence, SessionId};
 use crate::config::{Config, HostConfig};
 use crate::stanza::{Iq, StanzaError};
 
@@ -33,6 +33,8 @@ pub struct Turn<'a, A: Actor> {
     pub out: &'a mut Effects<A>,
     /// Rows fetched for this turn so far.
     pub loaded: &'a [Loaded],
+    /// The session of the actor that sent the stanza in hand; none when it came from elsewhere.
+    pub asker: Option<SessionId>,
     /// Set when the request in hand has left the mailbox.
     pub aside: Option<Aside<'a, A>>,
 }
@@ -69,7 +71,7 @@ impl<'a, A: Actor> Turn<'a, A> {
     /// [`Stop::Need`] until it was done.
     pub fn ask_account(&self, ask: &AccountAsk) -> Result<AccountAnswer, Stop> {
         let found = self.loaded.iter().find_map(|loaded| match loaded {
-            Loaded::Account { ask: asked, answer } if **asked == *ask => Some(*answer),
+            Loaded::Account { ask: asked, answer } if **asked == *ask => Some(answer.clone()),
             _ => None,
         });
         found.ok_or_else(|| Stop::Need(Need::Account(Box::new(ask.clone()))))

@@ -12,9 +12,10 @@ use super::counts::Counts;
 use super::keys::{self, HASHES};
 use super::penalty::Penalties;
 use super::registrations::Registrations;
-use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
+use super::tokens::{Judged, TokenCounts, TokenSettings};
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys, UpgradeTerms};
 use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
-use crate::base::{AccountId, HashSeed, Now, Rng, Secret, limits};
+use crate::base::{AccountId, HashSeed, KeyedState, Now, Rng, Secret, limits};
 use crate::config::{Config, HostRegistration};
 use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
 use crate::stream::sasl::digest::hmac;
@@ -51,6 +52,9 @@ pub struct AuthSettings {
     pub tombstone_ms: u64,
     /// Who may register, by host.
     pub registration: BTreeMap<Arc<str>, HostRegistration>,
+    /// Invitations of one account that may be open at a time.
+    pub invitations_per_account: u32,
+    pub tokens: TokenSettings,
 }
 
 impl From<&Config> for AuthSettings {
@@ -64,6 +68,11 @@ impl From<&Config> for AuthSettings {
             registration: hosts()
                 .map(|host| (host.name.clone(), host.registration.clone()))
                 .collect(),
+            invitations_per_account: config.auth.invitations_per_account,
+            tokens: TokenSettings {
+                expiry_ms: config.auth.token_expiry.as_ms(),
+                clients_max: config.auth.token_clients as usize,
+            },
         }
     }
 }
@@ -74,6 +83,8 @@ impl Default for AuthSettings {
             iterations: BTreeMap::new(),
             tombstone_ms: limits::TOMBSTONE_MS,
             registration: BTreeMap::new(),
+            invitations_per_account: limits::INVITATIONS_PER_ACCOUNT_MAX,
+            tokens: TokenSettings::default(),
         }
     }
 }
@@ -94,6 +105,7 @@ pub struct Accounts {
     rng: Mutex<Rng>,
     penalties: Mutex<Penalties>,
     pub(super) registrations: Mutex<Registrations>,
+    pub(super) token_counts: Mutex<TokenCounts>,
     /// Held from reading a row to writing it back, so that no change is lost between the threads.
     pub(super) writing: Mutex<()>,
     derivations: AtomicU64,
@@ -116,6 +128,7 @@ impl Accounts {
             rng: Mutex::new(rng),
             penalties: Mutex::new(Penalties::new(seed)),
             registrations: Mutex::new(Registrations::new(seed)),
+            token_counts: Mutex::new(TokenCounts::with_hasher(KeyedState::new(seed))),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),
             counts: Counts::default(),
@@ -159,8 +172,26 @@ impl Accounts {
                     .fail(&host, localpart.as_deref(), prefix, now);
                 return (AuthAnswer::Released, now.mono_ms.saturating_add(delay_ms));
             }
+            AuthAsk::Upgrades {
+                host,
+                localpart,
+                account,
+                hashes,
+            } => self.upgrades(&host, &localpart, account, &hashes),
+            AuthAsk::TakeKeys {
+                host,
+                localpart,
+                account,
+                keys,
+            } => self.take_keys(&host, &localpart, account, *keys),
+            AuthAsk::Token(proof) => self.conclude(self.prove_token(&proof, now)),
+            AuthAsk::IssueToken(wish) => self.conclude(self.issue_token(&wish, now)),
             AuthAsk::Own(ask) => self.change_own(&ask, now),
             AuthAsk::Register(wish) => AuthAnswer::Registered(self.register(&wish, now)),
+            AuthAsk::Invitation { host, token } => match self.admits(&host, &token, now) {
+                Ok(admits) => AuthAnswer::Invited(admits),
+                Err(_) => AuthAnswer::Unavailable,
+            },
             AuthAsk::Purge(account) => match self.purge(account) {
                 Ok(()) => AuthAnswer::Purged(account),
                 Err(error) => {
@@ -175,9 +206,32 @@ impl Accounts {
         (answer, now.mono_ms)
     }
 
+    /// What tokens are known by, durably.
+    pub(super) fn save_tokens(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        (self.rows.save)(writes)
+    }
+
+    /// An answer about a token, once what it says is durable.
+    fn conclude(&self, judged: Judged) -> AuthAnswer {
+        match judged.writes.is_empty() || (self.rows.save)(judged.writes).is_ok() {
+            true => judged.answer,
+            false => AuthAnswer::Unavailable,
+        }
+    }
+
     /// Key derivations so far: for metrics.
     pub fn derivation_count(&self) -> u64 {
         self.derivations.load(Ordering::Relaxed)
+    }
+
+    /// Random bytes.
+    pub(super) fn fill(&self, bytes: &mut [u8]) {
+        self.rng.lock().fill(bytes);
+    }
+
+    /// What is kept beside the store, and never in it.
+    pub(super) fn secret(&self) -> &[u8] {
+        self.secret.expose()
     }
 
     fn scram_keys(&self, host: &str, localpart: &str, hash: ScramHash) -> AuthAnswer {
@@ -274,6 +328,59 @@ impl Accounts {
                 host, localpart, ..
             } = upgrade;
             log::warn!("keys_not_upgraded account={localpart}@{host} error=\"{error}\"");
+        }
+    }
+
+    /// What a client may derive for its account (XEP-0480).
+    fn upgrades(
+        &self,
+        host: &str,
+        localpart: &str,
+        account: AccountRef,
+        hashes: &[ScramHash],
+    ) -> AuthAnswer {
+        let row = match self.load(host, localpart) {
+            Ok(Some(row)) if row.account == account => row,
+            Ok(_) => return AuthAnswer::Refused,
+            Err(_) => return AuthAnswer::Unavailable,
+        };
+        let iterations = self.settings.lock().iterations_of(host);
+        let is_behind = |hash: &&ScramHash| {
+            let keys = row.keys_for(**hash);
+            keys.is_none_or(|keys| keys.iterations < iterations)
+        };
+        let terms = hashes.iter().filter(is_behind).map(|hash| {
+            let mut salt = vec![0; limits::SALT_BYTES];
+            self.fill(&mut salt);
+            UpgradeTerms {
+                hash: *hash,
+                iterations,
+                salt,
+            }
+        });
+        AuthAnswer::Upgrades(terms.collect())
+    }
+
+    /// Keeps keys that a client made, in place of those of the same digest.
+    fn take_keys(
+        &self,
+        host: &str,
+        localpart: &str,
+        account: AccountRef,
+        keys: ScramKeys,
+    ) -> AuthAnswer {
+        self.note_count(host, keys.iterations);
+        let _writing = self.writing.lock();
+        let mut row = match self.load(host, localpart) {
+            Ok(Some(row)) if row.account == account => row,
+            Ok(_) => return AuthAnswer::Refused,
+            Err(_) => return AuthAnswer::Unavailable,
+        };
+        row.keys.retain(|known| known.hash != keys.hash);
+        row.keys.push(keys);
+        match self.store(host, localpart, &row) {
+            Ok(()) => AuthAnswer::Taken,
+            Err(_) => AuthAnswer::Unavailable,
         }
     }
 

@@ -7,12 +7,13 @@ use super::accounts::Accounts;
 use super::keys;
 use super::purge::mark;
 use crate::actor::auth::AccountRef;
-use crate::actor::rows::{RowRange, StoreError, Write};
+use crate::actor::rows::{RowKey, RowRange, StoreError, Write};
 use crate::base::{AccountId, Generation, Now, Secret, limits};
 use crate::im::credentials::{
     ACCOUNT, AccountRow, AccountState, REGISTRATION, TOMBSTONE, TombstoneRow, localpart_of,
     name_key, names_after, registration_key, registration_value,
 };
+use crate::im::invitation::{RESERVATION, is_reserved};
 use crate::jid::Jid;
 
 /// Why a change to an account was not made.
@@ -22,10 +23,14 @@ pub enum AccountError {
     Exists,
     /// The password is empty, too long, or holds characters that no password may.
     PasswordUnfit,
+    /// The name is kept for somebody who was invited.
+    Reserved,
     /// The store could not be asked.
     Store(StoreError),
     /// The name belonged to a removed account and is given again only later.
     Tombstoned { until_wall_ms: u64 },
+    /// As many invitations are open as may be.
+    TooManyInvitations,
     /// There is no such account.
     Unknown,
 }
@@ -37,9 +42,13 @@ impl fmt::Display for AccountError {
             AccountError::PasswordUnfit => f.write_str(
                 "the password is empty, too long, or holds characters that no password may hold",
             ),
+            AccountError::Reserved => f.write_str("the name is kept for somebody who was invited"),
             AccountError::Store(error) => error.fmt(f),
             AccountError::Tombstoned { .. } => {
                 f.write_str("the name belonged to a removed account and is not free yet")
+            }
+            AccountError::TooManyInvitations => {
+                f.write_str("too many invitations of this account are open")
             }
             AccountError::Unknown => f.write_str("there is no such account"),
         }
@@ -64,6 +73,8 @@ pub struct AccountSummary {
 pub(super) struct Newcomer<'a> {
     pub state: AccountState,
     pub fields: &'a [(String, String)],
+    /// The token by which they come.
+    pub invitation: Option<&'a Secret>,
 }
 
 /// Names are prepared (RFC 7622 section 3.3) before they come here. Each of these blocks on the store, and
@@ -83,6 +94,7 @@ impl Accounts {
         let newcomer = Newcomer {
             state: AccountState::Enabled,
             fields: &[],
+            invitation: None,
         };
         self.make((host, localpart), password, newcomer, now)
     }
@@ -98,7 +110,16 @@ impl Accounts {
         let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
         let fresh = self.fresh_keys(host, &password);
         let _writing = self.writing.lock();
-        self.check_free(host, localpart, now)?;
+        let found = match newcomer.invitation {
+            None => None,
+            // Used up meanwhile by somebody else.
+            Some(token) => Some(
+                self.find_invitation(host, token)?
+                    .ok_or(AccountError::Unknown)?,
+            ),
+        };
+        let invitation = found.as_ref().map(|found| &found.key);
+        self.check_free(host, localpart, invitation, now)?;
         let key = name_key(host, localpart);
         let row = AccountRow {
             account: AccountRef {
@@ -119,6 +140,11 @@ impl Accounts {
                 key,
             },
         ];
+        if let Some(found) = found {
+            let jid = Jid::from_parts(Some(localpart), host, None);
+            let jid = jid.map_err(|_| AccountError::Unknown)?;
+            writes.extend(self.writes_of_newcomer(found, row.account.id, &jid, now));
+        }
         if !newcomer.fields.is_empty() {
             writes.push(Write::Put {
                 table: &REGISTRATION,
@@ -130,7 +156,7 @@ impl Accounts {
         Ok(row.account)
     }
 
-    /// Whether a name can be given to somebody.
+    /// Whether a name can be given to somebody, who comes by this invitation if by any.
     ///
     /// # Errors
     /// `Exists`, `Tombstoned`, `Store`.
@@ -138,11 +164,17 @@ impl Accounts {
         &self,
         host: &str,
         localpart: &str,
+        invitation: Option<&RowKey>,
         now: Now,
     ) -> Result<(), AccountError> {
         let key = name_key(host, localpart);
         if (self.rows.row)(&ACCOUNT, &key)?.is_some() {
             return Err(AccountError::Exists);
+        }
+        if let Some(value) = (self.rows.row)(&RESERVATION, &key)?
+            && is_reserved(&value, invitation, now)
+        {
+            return Err(AccountError::Reserved);
         }
         let Some(bytes) = (self.rows.row)(&TOMBSTONE, &key)? else {
             return Ok(());
@@ -230,6 +262,14 @@ impl Accounts {
         let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
         let fresh = self.fresh_keys(host, &password);
         self.change(host, localpart, |row| row.keys = fresh)
+    }
+
+    /// Ends every token of an account (XEP-0484) by a new generation; the password stays.
+    ///
+    /// # Errors
+    /// `Unknown`, `Store`.
+    pub fn revoke(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
+        self.change(host, localpart, |_| {})
     }
 
     /// Lets an account log in again.

@@ -18,14 +18,18 @@ use crate::stream::sasl::digest::{digest, digest_bytes, hmac};
 /// The digests for which keys are kept, the one that PLAIN is checked against first.
 pub const HASHES: [ScramHash; 3] = [ScramHash::Sha256, ScramHash::Sha512, ScramHash::Sha1];
 
-/// A password as it is derived from: OpaqueString of RFC 8265 section 4. None if it is empty, too long or
-/// holds what that profile forbids.
+/// A password as it is derived from. RFC 5802 section 2.2: "Normalize(str): Apply the SASLprep profile (RFC 4013)", which
+/// clients do, too. A password that SASLprep forbids because Unicode 3.2 did not know a character of it, or for the order
+/// of right-to-left ones, is taken as OpaqueString (RFC 8265 section 4): a client that can send it at all sends it much
+/// like that. None if it is empty, too long, or forbidden by both.
 pub fn prepare_password(password: &Secret) -> Option<Secret> {
     let bytes = password.expose();
     if bytes.len() > limits::PASSWORD_BYTES_MAX {
         return None;
     }
-    let prepared = OpaqueString::enforce(std::str::from_utf8(bytes).ok()?).ok()?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    let prepared = stringprep::saslprep(text).ok();
+    let prepared = prepared.or_else(|| OpaqueString::enforce(text).ok())?;
     let fits = !prepared.is_empty() && prepared.len() <= limits::PASSWORD_BYTES_MAX;
     fits.then(|| {
         Secret::new(match prepared {
@@ -108,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_opaque_strings_and_never_empty() {
+    fn passwords_are_prepared_by_saslprep_and_never_empty() {
         assert_eq!(prepare_password(&secret("")), None);
         assert_eq!(prepare_password(&secret("pen\0cil")), None);
         assert_eq!(prepare_password(&Secret::new(vec![0xff, 0xfe])), None);
@@ -116,7 +120,18 @@ mod tests {
             prepare_password(&secret(&"x".repeat(limits::PASSWORD_BYTES_MAX + 1))),
             None
         );
-        // RFC 8265 section 4.2.2: non-ASCII spaces become U+0020, and normalisation is NFC.
+        // RFC 4013 section 3, the examples.
+        assert_eq!(prepare_password(&secret("I\u{ad}X")), Some(secret("IX")));
+        assert_eq!(prepare_password(&secret("USER")), Some(secret("USER")));
+        assert_eq!(prepare_password(&secret("\u{aa}")), Some(secret("a")));
+        assert_eq!(prepare_password(&secret("\u{2168}")), Some(secret("IX")));
+        assert_eq!(prepare_password(&secret("\u{7}")), None);
+        assert_eq!(prepare_password(&secret("\u{ad}")), None, "nothing is left");
+        // What Unicode 3.2 did not know, and an Arabic word with a digit behind it (RFC 3454 section 6, rule 3).
+        for text in ["pencil \u{1f600}", "\u{627}1"] {
+            assert_eq!(prepare_password(&secret(text)), Some(secret(text)));
+        }
+        // RFC 4013 section 2.1: non-ASCII spaces become U+0020, and 2.2: normalisation is NFKC.
         assert_eq!(prepare_password(&secret("a\u{a0}b")), Some(secret("a b")));
         assert_eq!(
             prepare_password(&secret("e\u{301}")),

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod admin;
 mod counts;
+mod invitations;
 pub mod keys;
 mod own;
 pub mod penalty;
@@ -12,8 +13,11 @@ mod registrations;
 pub mod service;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};
 pub use counts::ITERATIONS;
+pub use invitations::{InviteWish, Invited};
 pub use service::AuthService;
+pub use tokens::{TOKEN, TokenSettings};

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::admin::{AccountError, Newcomer};
+use super::invitations::InviteWish;
 use super::keys;
 use crate::actor::auth::{
-    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, Registration, RegistrationError,
+    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, Registered, Registration, RegistrationError,
 };
-use crate::base::{AccountId, Generation, Now, Secret};
+use crate::base::{AccountId, Generation, Now, Secret, limits};
 use crate::config::RegistrationMode;
 use crate::im::credentials::AccountState;
+use crate::jid::Jid;
 
 /// Each of these blocks on the store, and those with a password for some milliseconds of CPU.
 impl Accounts {
@@ -23,15 +25,25 @@ impl Accounts {
                 localpart,
                 id,
                 password,
-            } => self.change_own_password(host, localpart, *id, password),
+            } => self
+                .change_own_password(host, localpart, *id, password)
+                .map(AccountAnswer::Done),
             AccountAsk::Remove {
                 host,
                 localpart,
                 id,
-            } => self.remove_own(host, localpart, *id, now),
+            } => self
+                .remove_own(host, localpart, *id, now)
+                .map(AccountAnswer::Done),
+            AccountAsk::Invite {
+                host,
+                localpart,
+                id,
+            } => self.invite_own(host, localpart, *id, now),
         };
         match done {
-            Ok(account) => AuthAnswer::Own(AccountAnswer::Done(account)),
+            Ok(answer) => AuthAnswer::Own(answer),
+            Err(AccountError::TooManyInvitations) => AuthAnswer::Own(AccountAnswer::TooMany),
             Err(AccountError::Unknown) => AuthAnswer::Own(AccountAnswer::Gone),
             Err(AccountError::PasswordUnfit) => AuthAnswer::Own(AccountAnswer::PasswordUnfit),
             Err(error) => {
@@ -78,52 +90,113 @@ impl Accounts {
         Ok(row.account)
     }
 
+    /// A user invites somebody to be a contact.
+    fn invite_own(
+        &self,
+        host: &Arc<str>,
+        localpart: &str,
+        id: AccountId,
+        now: Now,
+    ) -> Result<AccountAnswer, AccountError> {
+        let row = self.load(host, localpart)?;
+        if row.is_none_or(|row| row.account.id != id) {
+            return Err(AccountError::Unknown);
+        }
+        let settings = Arc::clone(&*self.settings.lock());
+        let option = settings.registration.get(host);
+        let registers = option.is_some_and(|option| option.mode != RegistrationMode::Off);
+        let expires_in_ms = option.map_or(limits::INVITATION_EXPIRY_MS, |option| {
+            option.invitation_expiry.as_ms()
+        });
+        let contact = Jid::from_parts(Some(localpart), host, None);
+        let wish = InviteWish {
+            host: host.to_string(),
+            contact: Some(contact.map_err(|_| AccountError::Unknown)?),
+            localpart: None,
+            uses: 1,
+            expires_in_ms,
+            registers,
+        };
+        let invited = self.invite(&wish, now)?;
+        Ok(AccountAnswer::Invited {
+            token: invited.token,
+            expires_wall_ms: invited.expires_wall_ms,
+            registers,
+        })
+    }
+
     /// Makes an account for somebody who has none, if the host allows it now. Nothing is derived before that is
     /// known.
     pub(super) fn register(
         &self,
         wish: &Registration,
         now: Now,
-    ) -> Result<AccountId, RegistrationError> {
+    ) -> Result<Registered, RegistrationError> {
         let settings = Arc::clone(&*self.settings.lock());
         let option = settings.registration.get(&wish.host);
         // A reload may have closed the door meanwhile.
         let Some(option) = option.filter(|option| option.mode != RegistrationMode::Off) else {
             return Err(RegistrationError::Unavailable);
         };
-        if !self
-            .registrations
-            .lock()
-            .may_try(&wish.host, wish.prefix, option, now)
+        // Whoever is invited was let in by somebody: how many may come, the invitations say.
+        let is_invited = wish.token.is_some();
+        if !is_invited && option.mode == RegistrationMode::Invited {
+            return Err(RegistrationError::NotInvited);
+        }
+        if !is_invited
+            && !self
+                .registrations
+                .lock()
+                .may_try(&wish.host, wish.prefix, option, now)
         {
             return Err(RegistrationError::TooMany);
         }
         if keys::prepare_password(&wish.password).is_none() {
             return Err(RegistrationError::PasswordUnfit);
         }
-        self.check_free(&wish.host, &wish.localpart, now)
+        let mut key = None;
+        let mut tells = false;
+        if let Some(token) = &wish.token {
+            let found = self.find_invitation(&wish.host, token);
+            let found = found.map_err(|error| refused(AccountError::Store(error)))?;
+            let found = found.ok_or(RegistrationError::NotInvited)?;
+            let name = found.invitation.localpart.as_deref();
+            if name.is_some_and(|name| name != &*wish.localpart) {
+                return Err(RegistrationError::OtherName);
+            }
+            tells = found.invitation.contact.is_some();
+            key = Some(found.key);
+        }
+        self.check_free(&wish.host, &wish.localpart, key.as_ref(), now)
             .map_err(refused)?;
-        self.registrations
-            .lock()
-            .made(&wish.host, wish.prefix, option, now);
+        if !is_invited {
+            self.registrations
+                .lock()
+                .made(&wish.host, wish.prefix, option, now);
+        }
         let newcomer = Newcomer {
-            state: match option.approval {
+            state: match option.approval && !is_invited {
                 true => AccountState::Waiting,
                 false => AccountState::Enabled,
             },
             fields: &wish.fields,
+            invitation: wish.token.as_ref(),
         };
         let name = (&*wish.host, &*wish.localpart);
         let made = self.make(name, &wish.password, newcomer, now);
-        made.map(|account| account.id).map_err(refused)
+        let id = made.map_err(refused)?.id;
+        Ok(Registered { id, tells })
     }
 }
 
 fn refused(error: AccountError) -> RegistrationError {
     match error {
-        AccountError::Exists | AccountError::Tombstoned { .. } => RegistrationError::Conflict,
+        AccountError::Exists | AccountError::Reserved | AccountError::Tombstoned { .. } => {
+            RegistrationError::Conflict
+        }
         AccountError::PasswordUnfit => RegistrationError::PasswordUnfit,
-        AccountError::Unknown => RegistrationError::Unavailable,
+        AccountError::Unknown => RegistrationError::NotInvited,
+        AccountError::TooManyInvitations => RegistrationError::TooMany,
         AccountError::Store(error) => {
             log::error!("registration_failed error=\"{error}\"");
             RegistrationError::Unavailable

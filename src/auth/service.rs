@@ -2,7 +2,7 @@
 //! derive keys. Refuses to know what is asked, and never waits for a worker.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub struct AuthService {
     quick: Sender<Message>,
     slow: Sender<Message>,
     purges: Sender<Message>,
+    tokens: Sender<Message>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -74,17 +75,21 @@ impl AuthService {
         let (quick, quick_questions) = unbounded();
         let (slow, slow_questions) = bounded(limits::DERIVATIONS_WAITING_MAX);
         let (purges, purge_questions) = bounded(limits::PURGES_WAITING_MAX);
+        let (tokens, token_questions) = bounded(limits::TOKENS_WAITING_MAX);
         let mut service = AuthService {
             seats,
             quick,
             slow,
             purges,
+            tokens,
             threads: Vec::new(),
         };
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
         let quick_clock = Arc::clone(&clock);
-        let quick_loop = move || answer_quickly(&known, &seats, &quick_questions, &quick_clock);
+        let writers = service.tokens.clone();
+        let quick_loop =
+            move || answer_quickly(&known, &seats, &quick_questions, &writers, &quick_clock);
         let quick_loop = guarded(quick_loop, Arc::clone(&on_panic));
         service.threads.push(thread("auth").spawn(quick_loop)?);
         for _ in 0..DERIVING_THREADS {
@@ -96,6 +101,14 @@ impl AuthService {
                 .threads
                 .push(thread("auth-derive").spawn(slow_loop)?);
         }
+        // Tokens that are made, and moved, wait for the disk: many of them for one commit.
+        let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
+        let token_clock = Arc::clone(&clock);
+        let token_loop = move || commit_tokens(&known, &seats, &token_questions, &token_clock);
+        let token_loop = guarded(token_loop, Arc::clone(&on_panic));
+        service
+            .threads
+            .push(thread("auth-token").spawn(token_loop)?);
         // Removing a large archive takes seconds, in which others want to log in.
         let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
         let purge_loop = move || derive_and_answer(&known, &seats, &purge_questions, &clock);
@@ -119,8 +132,16 @@ impl AuthService {
             // Neither passwords, which wait for a derivation, nor failures, which wait by design, take seats:
             // if they did, guessing would keep out who knows the password. The first are bounded by their
             // channel; of the second there is at most one for each stream in negotiation.
-            AuthAsk::Password { .. } | AuthAsk::Own(_) | AuthAsk::Register(_) => {
+            AuthAsk::Password { .. }
+            | AuthAsk::TakeKeys { .. }
+            | AuthAsk::Own(_)
+            | AuthAsk::Register(_) => {
                 if self.slow.try_send(Message::Question(question)).is_err() {
+                    seat.deliver(ticket, AuthAnswer::Unavailable);
+                }
+            }
+            AuthAsk::IssueToken(_) => {
+                if self.tokens.try_send(Message::Question(question)).is_err() {
                     seat.deliver(ticket, AuthAnswer::Unavailable);
                 }
             }
@@ -135,7 +156,11 @@ impl AuthService {
                     seat.deliver(ticket, AuthAnswer::Released);
                 }
             }
-            AuthAsk::ScramKeys { .. } | AuthAsk::Admission { .. } => {
+            AuthAsk::ScramKeys { .. }
+            | AuthAsk::Admission { .. }
+            | AuthAsk::Upgrades { .. }
+            | AuthAsk::Token(_)
+            | AuthAsk::Invitation { .. } => {
                 if !seat.take() {
                     seat.deliver(ticket, AuthAnswer::Unavailable);
                 } else if self.quick.send(Message::Question(question)).is_err() {
@@ -166,6 +191,7 @@ impl Drop for AuthService {
             let _ = self.slow.send(Message::Stop);
         }
         let _ = self.purges.send(Message::Stop);
+        let _ = self.tokens.send(Message::Stop);
         for thread in self.threads.drain(..) {
             // Whoever panicked has told.
             let _ = thread.join();
@@ -205,6 +231,7 @@ fn answer_quickly(
     accounts: &Accounts,
     seats: &[Seat],
     questions: &Receiver<Message>,
+    tokens: &Sender<Message>,
     clock: &Clock,
 ) {
     let mut waiting: BinaryHeap<Reverse<Waiting>> = BinaryHeap::new();
@@ -236,8 +263,25 @@ fn answer_quickly(
             Err(RecvTimeoutError::Timeout) => continue,
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         };
-        let (answer, at_ms) = accounts.answer(ask, clock());
         let seat = &seats[worker.index()];
+        let (answer, at_ms) = match ask {
+            AuthAsk::Token(proof) => match accounts.peek_token(&proof, clock()) {
+                Some(answer) => (answer, 0),
+                None => {
+                    let question = Question {
+                        worker,
+                        ticket,
+                        ask: AuthAsk::Token(proof),
+                    };
+                    if tokens.try_send(Message::Question(question)).is_ok() {
+                        seat.leave();
+                        continue;
+                    }
+                    (AuthAnswer::Unavailable, 0)
+                }
+            },
+            ask => accounts.answer(ask, clock()),
+        };
         match answer {
             AuthAnswer::Released if waiting.len() < limits::PENALTY_WAITING_MAX => {
                 waiting.push(Reverse(Waiting {
@@ -254,6 +298,72 @@ fn answer_quickly(
                 seat.deliver(ticket, other);
             }
         }
+    }
+}
+
+/// Answers what waits for the disk, many for one commit; of one account one at a time, so that each sees what the one
+/// before did.
+fn commit_tokens(
+    accounts: &Accounts,
+    seats: &[Seat],
+    questions: &Receiver<Message>,
+    clock: &Clock,
+) {
+    let mut behind = None;
+    loop {
+        let first = match behind.take() {
+            Some(question) => question,
+            None => match questions.recv() {
+                Ok(Message::Question(question)) => question,
+                Ok(Message::Stop) | Err(_) => return,
+            },
+        };
+        let mut asked = BTreeSet::new();
+        let mut answers = Vec::new();
+        let mut writes = Vec::new();
+        let mut next = Some(first);
+        let mut is_over = false;
+        while let Some(question) = next.take() {
+            if !asked.insert(account_of(&question.ask)) {
+                behind = Some(question);
+                break;
+            }
+            let judged = match &question.ask {
+                AuthAsk::Token(proof) => accounts.prove_token(proof, clock()),
+                AuthAsk::IssueToken(wish) => accounts.issue_token(wish, clock()),
+                // Only tokens are sent here.
+                _ => continue,
+            };
+            answers.push((question.worker, question.ticket, judged.answer));
+            writes.extend(judged.writes);
+            if answers.len() < limits::TOKEN_BATCH_COUNT {
+                match questions.try_recv() {
+                    Ok(Message::Question(question)) => next = Some(question),
+                    Ok(Message::Stop) => is_over = true,
+                    Err(_) => {}
+                }
+            }
+        }
+        let is_kept = writes.is_empty() || accounts.save_tokens(writes).is_ok();
+        for (worker, ticket, answer) in answers {
+            let answer = match is_kept {
+                true => answer,
+                false => AuthAnswer::Unavailable,
+            };
+            seats[worker.index()].deliver(ticket, answer);
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+/// Whose token is asked for.
+fn account_of(ask: &AuthAsk) -> Option<(Arc<str>, Arc<str>)> {
+    match ask {
+        AuthAsk::Token(proof) => Some((Arc::clone(&proof.host), Arc::clone(&proof.localpart))),
+        AuthAsk::IssueToken(wish) => Some((Arc::clone(&wish.host), Arc::clone(&wish.localpart))),
+        _ => None,
     }
 }
 

@@ -53,6 +53,11 @@ pub struct SessionId(pub u64);
 pub struct Uuid([u8; 16]);
 
 impl Uuid {
+    /// Its 16 bytes.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// Reads a random (version 4) UUID, `xxxxxxxx-xxxx-4xxx-xxxx-xxxxxxxxxxxx` in any case; none for anything
     /// else: other versions may be the same on two machines.
     pub fn parse_v4(text: &str) -> Option<Uuid> {

@@ -92,13 +92,31 @@ pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
+// ---- Compression (XEP-0138) ----
+
+/// How many times its compressed size what a client sends may have altogether: stanzas that repeat each other reach 10 to
+/// 20, a bomb 1,000.
+pub const INFLATE_RATIO_MAX: u64 = 100;
+/// What may come out of the first bytes besides: the largest element, however well it packs.
+pub const INFLATE_SLACK_BYTES: u64 = ELEMENT_BYTES_MAX as u64;
+/// Memory of one codec: 12 KiB to compress, 7 and the client's window of up to 32 to decompress.
+pub const COMPRESSED_STREAM_BYTES: usize = 52 * 1024;
+
+// ---- Client state (XEP-0352) ----
+
+/// Stanzas that may wait for an inactive client before they go out all the same: the newest presence of as many contacts.
+pub const CSI_HELD_COUNT_MAX: u32 = 500;
+/// Bytes of the same.
+pub const CSI_HELD_BYTES_MAX: u64 = 64 * 1024;
+
 // ---- Accounts ----
 
 /// Stanzas that an account's own clients may have waiting in its mailbox; beyond it they are not read.
 pub const MAILBOX_OWN_COUNT_MAX: usize = 64;
-/// Stanzas from elsewhere that may wait in an account's mailbox; beyond it they bounce.
+/// Stanzas from elsewhere that may wait in an account's mailbox before presence coalesces.
 pub const MAILBOX_COUNT_MAX: usize = 1_000;
-/// Bytes of the same.
+/// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
+/// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
@@ -147,9 +165,38 @@ pub const REQUEST_COUNT_MAX: u32 = 100;
 pub const REQUEST_BYTES_MAX: usize = 2_048;
 /// Most requests that an operator may let wait: a client that becomes available is told of all of them at once.
 pub const REQUEST_COUNT_LIMIT: u32 = 500;
+/// Addresses in one blocklist: who meets more spammers than that blocks their servers.
+pub const BLOCKLIST_ITEMS_MAX: u32 = 1_000;
+/// Most that an operator may allow: a list is read and kept in memory as a whole.
+pub const BLOCKLIST_ITEMS_LIMIT: u32 = 10_000;
+/// Bytes of the addresses in one blocklist, whatever their number: it is one stanza to the client.
+pub const BLOCKLIST_BYTES_MAX: usize = 256 * 1024;
+/// Reports (XEP-0377) of one account within [`REPORTS_WINDOW_MS`]: more than somebody writes by hand. What they say is
+/// in the audit file for ever.
+pub const REPORTS_MAX: usize = 20;
+/// See [`REPORTS_MAX`].
+pub const REPORTS_WINDOW_MS: u64 = 3_600_000;
+/// Bytes of the text in a report; what is beyond is cut off.
+pub const REPORT_TEXT_BYTES_MAX: usize = 2_048;
+/// Bytes of the reason, and of a message's id, in a report.
+pub const REPORT_NAME_BYTES_MAX: usize = 256;
+/// Messages named in a report.
+pub const REPORT_MESSAGES_MAX: usize = 20;
 /// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
 /// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
+pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
+/// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
+pub const PRIVATE_NAMESPACE_BYTES_MAX: usize = 1_023;
+/// Namespaces in one account's private XML: every client that a user ever tried has three.
+pub const PRIVATE_NAMESPACES_MAX: u32 = 100;
+/// Bytes of one account's private XML: hundreds of bookmarks and notes.
+pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
+/// Most that an operator may allow, and most that is read at once: a change looks at all of it.
+pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
+pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
 /// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
 /// run ahead of the clock after a crash, and about as often one more row is written.
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
@@ -166,10 +213,13 @@ pub const SPREAD_COUNT: usize = 512;
 pub const PRESENCE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of the addresses to which one session has sent directed presence.
 pub const DIRECTED_BYTES_MAX: usize = 128 * 1024;
+/// How many times faster than it runs a server's sweep of archives comes closer to a clock that jumped ahead: after a
+/// month out of use it has caught up within ten days, and an operator has days to see that the clock is wrong.
+pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
-/// memory reads eight rows or ranges if it retracts another.
+/// memory reads nine rows or ranges if it retracts another.
 pub const TURN_RUNS_MAX: u8 = 12;
 /// Requests beside the mailbox that one account runs at a time (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
@@ -202,6 +252,8 @@ pub const ARCHIVE_IDS_MAX: usize = 250;
 pub const ARCHIVE_WORDS_MAX: usize = 64;
 /// Words of one search.
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
+/// Messages whose words one step indexes: a millisecond of work.
+pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Messages with the same contact among which the one is looked for that a retraction names.
@@ -216,6 +268,17 @@ pub const ARCHIVE_TRIM_COUNT: usize = 256;
 pub const ARCHIVE_MESSAGES_MAX: u32 = 200_000;
 /// How long archived messages are kept.
 pub const ARCHIVE_RETENTION_MS: u64 = 365 * 24 * 3_600_000;
+
+// ---- Commands (XEP-0050) ----
+
+/// Commands of one account that were begun and not ended; beyond it the one used longest ago is over.
+pub const COMMAND_SESSIONS_MAX: usize = 4;
+/// How long a command waits for its user's next answer.
+pub const COMMAND_SESSION_MS: u64 = 600_000;
+/// Bytes of one page of answers: a list of a thousand addresses.
+pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one export of an account's data: the largest roster, or the rest.
+pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Forms ----
 
@@ -265,6 +328,28 @@ pub const REGISTRATIONS_PER_STREAM_MAX: u8 = 5;
 pub const REGISTRATION_NAME_MAX: u32 = 1_023;
 /// Bytes of one field that a newcomer fills in besides name and password.
 pub const REGISTRATION_FIELD_BYTES_MAX: usize = 512;
+/// Invitations of one account that may be open at a time.
+pub const INVITATIONS_PER_ACCOUNT_MAX: u32 = 50;
+/// The same of the operator, and the most that an operator may allow: they are read at once.
+pub const INVITATIONS_READ_MAX: usize = 1_000;
+/// How long an invitation is open: XEP-0379 section 6.2 suggests a week.
+pub const INVITATION_EXPIRY_MS: u64 = 7 * 24 * 3_600_000;
+/// How long the request is good that the server makes for a newcomer: it is told until it is confirmed.
+pub const INVITATION_PROOF_MS: u64 = 7 * 24 * 3_600_000;
+/// Most uses of one invitation: a class, a club.
+pub const INVITATION_USES_MAX: u32 = 1_000;
+/// How long a token for fast authentication is good (XEP-0484): a holiday, and a phone in a drawer.
+pub const TOKEN_EXPIRY_MS: u64 = 28 * 24 * 3_600_000;
+/// Clients of one account that may have tokens.
+pub const TOKEN_CLIENTS_MAX: u32 = 32;
+/// Most that an operator may allow: they are read at once.
+pub const TOKEN_CLIENTS_LIMIT: u32 = 1_000;
+/// Clients whose counts of attempts are remembered, 60 bytes each.
+pub const TOKEN_COUNTS_MAX: usize = 65_536;
+/// Questions about tokens that are answered by one commit.
+pub const TOKEN_BATCH_COUNT: usize = 256;
+/// Questions about tokens that wait for a commit.
+pub const TOKENS_WAITING_MAX: usize = 8_192;
 /// Accounts that wait to be purged; more are left to the next start.
 pub const PURGES_WAITING_MAX: usize = 65_536;
 /// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
@@ -296,6 +381,11 @@ pub const MESH_BATCH_COUNT_MAX: usize = 64;
 pub const STORE_OUTSTANDING_MAX: usize = 8_192;
 /// Requests of one worker that the auth thread has not answered.
 pub const AUTH_OUTSTANDING_MAX: usize = 1_024;
+/// How long a login that is right waits for room in the queues of its worker; then the client is told to come back.
+pub const LOGIN_PATIENCE_MS: u64 = 10_000;
+/// Newcomers that the doorman puts before one worker which has not looked at them yet: as many as it takes in one turn of
+/// its loop, twice. Beyond it they wait in the system's backlog, at no cost.
+pub const NEWCOMERS_WAITING_MAX: usize = 128;
 /// TLS handshakes in progress on one worker: each costs 25 KB until it ends (CRATES.md section 2).
 pub const HANDSHAKES_MAX: usize = 256;
 /// Rows' bytes in one answer of the store.
@@ -321,8 +411,13 @@ pub const AUDIT_STOP_MS: u64 = 5_000;
 pub const SETTLE_ON_STOP_MS: u64 = 10_000;
 
 const _: () = assert!(ROSTER_BYTES_MAX <= ROSTER_READ_BYTES_MAX as u64);
+const _: () = assert!(PRIVATE_BYTES_MAX <= PRIVATE_READ_BYTES_MAX as u64);
+const _: () = assert!(VCARD_BYTES_MAX <= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_COUNT_MAX as usize * REQUEST_BYTES_MAX <= OUTBOUND_SOFT_BYTES);
 const _: () = assert!(REQUEST_COUNT_LIMIT as usize * REQUEST_BYTES_MAX <= ROSTER_READ_BYTES_MAX);
+const _: () = assert!(CSI_HELD_BYTES_MAX < OUTBOUND_SOFT_BYTES as u64);
+const _: () = assert!(BLOCKLIST_ITEMS_MAX <= BLOCKLIST_ITEMS_LIMIT);
+const _: () = assert!(BLOCKLIST_BYTES_MAX <= RANGE_BYTES_MAX);
 const _: () = assert!(READ_UNPROVED_BYTES < READ_PER_TURN_BYTES);
 const _: () = assert!(RATE_BYTES_BURST >= ELEMENT_BYTES_MAX as u64);
 const _: () = assert!(RATE_STANZAS_BURST >= RATE_STANZAS_PER_S);
@@ -345,6 +440,7 @@ const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 const _: () = assert!(PENALTY_MAX_MS * (SASL_ATTEMPTS_MAX as u64) < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(PENALTY_FIRST_MS < PENALTY_MAX_MS);
 const _: () = assert!(HANDSHAKE_TIMEOUT_MS < NEGOTIATION_TIMEOUT_MS);
+const _: () = assert!(LOGIN_PATIENCE_MS < NEGOTIATION_TIMEOUT_MS);
 const _: () = assert!(HANDSHAKE_CROWDED_MS < HANDSHAKE_TIMEOUT_MS);
 const _: () = assert!(STREAM_HEADER_BYTES_MAX <= PRE_AUTH_ELEMENT_BYTES_MAX);
 const _: () = assert!(PRE_AUTH_ELEMENT_BYTES_MAX <= UNREAD_BYTES_MAX);

@@ -26,10 +26,16 @@ pub struct File {
     pub c2s: C2s,
     /// See [`Sm`].
     pub sm: Sm,
+    /// See [`Csi`].
+    pub csi: Csi,
     /// See [`Delivery`].
     pub delivery: Delivery,
     /// See [`Roster`].
     pub roster: Roster,
+    /// See [`Profile`].
+    pub profile: Profile,
+    /// See [`Blocking`].
+    pub blocking: Blocking,
     /// See [`Auth`].
     pub auth: Auth,
     /// See [`Tls`].
@@ -86,6 +92,10 @@ pub struct Host {
     pub auth: HostAuth,
     /// See [`HostArchive`].
     pub archive: HostArchive,
+    /// See [`HostVcard`].
+    pub vcard: HostVcard,
+    /// See [`HostContact`].
+    pub contact: HostContact,
     /// See [`HostRegistration`].
     pub registration: HostRegistration,
 }
@@ -107,6 +117,73 @@ pub struct HostAuth {
     /// PBKDF2 iterations of this host's SCRAM keys; 0 is `auth.scram_iterations`.
     /// reload: live
     pub scram_iterations: u32,
+}
+
+/// Addresses under which the people behind this host can be reached (XEP-0157), as URIs: "mailto:", "xmpp:", "https:".
+#[derive(
+    Clone, Debug, Default, Deserialize, Documented, DocumentedFields, Eq, PartialEq, Serialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostContact {
+    /// For reports of abuse.
+    /// reload: live
+    pub abuse: Vec<String>,
+    /// Of the administrators.
+    /// reload: live
+    pub admin: Vec<String>,
+    /// For feedback.
+    /// reload: live
+    pub feedback: Vec<String>,
+    /// For sales.
+    /// reload: live
+    pub sales: Vec<String>,
+    /// For security concerns.
+    /// reload: live
+    pub security: Vec<String>,
+    /// Where the service's status is told.
+    /// reload: live
+    pub status: Vec<String>,
+    /// For users who need help.
+    /// reload: live
+    pub support: Vec<String>,
+}
+
+impl HostContact {
+    /// The addresses by the names of XEP-0157 section 7.1.
+    pub fn fields(&self) -> [(&'static str, &[String]); 7] {
+        [
+            ("abuse-addresses", &self.abuse),
+            ("admin-addresses", &self.admin),
+            ("feedback-addresses", &self.feedback),
+            ("sales-addresses", &self.sales),
+            ("security-addresses", &self.security),
+            ("status-addresses", &self.status),
+            ("support-addresses", &self.support),
+        ]
+    }
+}
+
+/// The host's own vCard (XEP-0054): who runs it. What is empty is left out; if all is, there is none.
+#[derive(
+    Clone, Debug, Default, Deserialize, Documented, DocumentedFields, Eq, PartialEq, Serialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostVcard {
+    /// What the service is called.
+    /// reload: live
+    pub name: String,
+    /// Who runs it.
+    /// reload: live
+    pub organization: String,
+    /// Its page on the web.
+    /// reload: live
+    pub url: String,
+    /// An address for mail.
+    /// reload: live
+    pub email: String,
+    /// A sentence about it.
+    /// reload: live
+    pub description: String,
 }
 
 /// The message archives of this host's users (XEP-0313), while the feature `mam` is on.
@@ -131,7 +208,8 @@ pub struct HostArchive {
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostRegistration {
-    /// Who may make an account, on a stream with TLS: "off" nobody, "open" everybody.
+    /// Who may make an account, on a stream with TLS: "off" nobody, "invited" who has a token of `stonechat user invite`
+    /// (XEP-0445), "open" everybody.
     /// reload: live
     pub mode: RegistrationMode,
     /// Whether a new account waits until an operator lets it in: `stonechat user waiting` names those that do,
@@ -163,6 +241,9 @@ pub struct HostRegistration {
     /// What newcomers are told before they choose; if empty, what they have to do.
     /// reload: live
     pub instructions: String,
+    /// How long an invitation is open, unless `--expires` says otherwise.
+    /// reload: live
+    pub invitation_expiry: Duration,
 }
 
 /// Who may make an account.
@@ -172,6 +253,8 @@ pub enum RegistrationMode {
     /// Nobody.
     #[default]
     Off,
+    /// Who has an invitation.
+    Invited,
     /// Everybody.
     Open,
 }
@@ -212,6 +295,10 @@ pub struct Listener {
     /// in `cert/client-ca.pem` of the data directory (PEM, read again on reload); without that file nobody is asked.
     /// reload: restart
     pub client_certificates: ClientCertificates,
+    /// Whether compression is offered to clients that have logged in: "none" or "zlib" (XEP-0138, which is obsolete: what
+    /// others make the server send beside a secret can tell of it). For links that have no bandwidth otherwise.
+    /// reload: restart
+    pub compression: Compression,
 }
 
 /// Who connects to a listener.
@@ -221,6 +308,28 @@ pub enum ListenerKind {
     /// Clients.
     #[default]
     C2s,
+}
+
+/// Whether compression is offered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// It is not.
+    #[default]
+    None,
+    /// XEP-0138 with the method of RFC 1950.
+    Zlib,
+}
+
+/// What compression remembers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dictionary {
+    /// What the same sender said just before.
+    #[default]
+    Sender,
+    /// What was sent before, by whomever.
+    Stream,
 }
 
 /// When TLS begins on a listener.
@@ -298,6 +407,10 @@ pub struct C2s {
     /// answers `conflict`, "make-new" gives the newcomer another name (RFC 6120 section 7.7.2.2).
     /// reload: live
     pub resource_conflict: ResourceConflict,
+    /// What compression (`listener.compression`) remembers: "sender" forgets all between stanzas of different senders, so
+    /// that nobody learns by their length what others say; "stream" forgets nothing and saves far more bytes.
+    /// reload: live
+    pub compression_dictionary: Dictionary,
 }
 
 /// What happens when a client wishes for a resource in use.
@@ -329,6 +442,24 @@ pub struct Sm {
     /// Stanzas sent before the server asks for an acknowledgement.
     /// reload: live
     pub ack_request_after: u32,
+}
+
+/// What waits for clients at which nobody looks (XEP-0352), until something comes that does not wait.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Csi {
+    /// Whether the presence of others waits; only the newest of each is sent.
+    /// reload: live
+    pub hold_presence: bool,
+    /// Whether chat states, receipts, chat markers and reactions wait.
+    /// reload: live
+    pub hold_messages: bool,
+    /// Stanzas that wait at most for one client; then they go out.
+    /// reload: live
+    pub held_count: u32,
+    /// Bytes of the same.
+    /// reload: live
+    pub held_size: Size,
 }
 
 /// Messages to accounts.
@@ -363,6 +494,34 @@ pub struct Roster {
     pub requests: u32,
 }
 
+/// What an account keeps for its clients and shows of itself.
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// Bytes of one account's private XML (XEP-0049), at most 1 MiB; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub private_size: Size,
+    /// Namespaces of the same.
+    /// reload: live
+    pub private_namespaces: u32,
+    /// Bytes of one vCard (XEP-0054) with its photo; a larger one is `not-acceptable`.
+    /// reload: live
+    pub vcard_size: Size,
+}
+
+/// Who keeps others away (XEP-0191), and tells you why (XEP-0377).
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blocking {
+    /// Addresses in one blocklist, at most 10000; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub items: u32,
+    /// Address to which reports of spam and abuse go as messages; they are in the audit file in any case. If it is not
+    /// on this server, only those go whose writers agreed that others read them. If empty, none go.
+    /// reload: live
+    pub report_to: String,
+}
+
 /// Which messages are written to disk before they are acknowledged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -387,6 +546,19 @@ pub struct Auth {
     /// Whether a user who changes the password ends all other sessions of the account.
     /// reload: live
     pub password_change_ends_sessions: bool,
+    /// Invitations of one account that may be open at a time, at most 1000.
+    /// reload: live
+    pub invitations_per_account: u32,
+    /// How long a token for fast authentication is good (XEP-0484); when half of it is over its client gets another.
+    /// At least "1 h".
+    /// reload: live
+    pub token_expiry: Duration,
+    /// Clients of one account that may have such tokens, at most 1000; the one whose token ends first gives way.
+    /// reload: live
+    pub token_clients: u32,
+    /// Whether tokens are offered that are not bound to the TLS channel, which clients in browsers need.
+    /// reload: live
+    pub token_unbound: bool,
 }
 
 /// TLS on all listeners.
@@ -473,8 +645,11 @@ impl Default for File {
             ],
             c2s: C2s::default(),
             sm: Sm::default(),
+            csi: Csi::default(),
             delivery: Delivery::default(),
             roster: Roster::default(),
+            profile: Profile::default(),
+            blocking: Blocking::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             store: Store::default(),
@@ -505,6 +680,8 @@ impl Default for Host {
             key: String::new(),
             auth: HostAuth::default(),
             archive: HostArchive::default(),
+            vcard: HostVcard::default(),
+            contact: HostContact::default(),
             registration: HostRegistration::default(),
         }
     }
@@ -544,6 +721,7 @@ impl Default for HostRegistration {
             reserved: RESERVED_NAMES.map(str::to_owned).to_vec(),
             fields: Vec::new(),
             instructions: String::new(),
+            invitation_expiry: Duration::from_ms(limits::INVITATION_EXPIRY_MS),
         }
     }
 }
@@ -575,6 +753,7 @@ impl Default for Listener {
             require_tls: true,
             proxy_protocol: false,
             client_certificates: ClientCertificates::default(),
+            compression: Compression::default(),
         }
     }
 }
@@ -597,6 +776,7 @@ impl Default for C2s {
             outbound_hard: Size::from_bytes(limits::OUTBOUND_HARD_BYTES as u64),
             sessions_per_account: limits::SESSIONS_PER_ACCOUNT_MAX as u32,
             resource_conflict: ResourceConflict::default(),
+            compression_dictionary: Dictionary::default(),
         }
     }
 }
@@ -608,6 +788,17 @@ impl Default for Sm {
             unacked_count: limits::UNACKED_COUNT_MAX as u32,
             unacked_size: Size::from_bytes(limits::UNACKED_BYTES_MAX as u64),
             ack_request_after: limits::ACK_REQUEST_AFTER,
+        }
+    }
+}
+
+impl Default for Csi {
+    fn default() -> Csi {
+        Csi {
+            hold_presence: true,
+            hold_messages: true,
+            held_count: limits::CSI_HELD_COUNT_MAX,
+            held_size: Size::from_bytes(limits::CSI_HELD_BYTES_MAX),
         }
     }
 }
@@ -632,12 +823,35 @@ impl Default for Roster {
     }
 }
 
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            private_size: Size::from_bytes(limits::PRIVATE_BYTES_MAX),
+            private_namespaces: limits::PRIVATE_NAMESPACES_MAX,
+            vcard_size: Size::from_bytes(limits::VCARD_BYTES_MAX),
+        }
+    }
+}
+
+impl Default for Blocking {
+    fn default() -> Blocking {
+        Blocking {
+            items: limits::BLOCKLIST_ITEMS_MAX,
+            report_to: String::new(),
+        }
+    }
+}
+
 impl Default for Auth {
     fn default() -> Auth {
         Auth {
             scram_iterations: limits::SCRAM_ITERATIONS,
             tombstone: Duration::from_ms(limits::TOMBSTONE_MS),
             password_change_ends_sessions: true,
+            invitations_per_account: limits::INVITATIONS_PER_ACCOUNT_MAX,
+            token_expiry: Duration::from_ms(limits::TOKEN_EXPIRY_MS),
+            token_clients: limits::TOKEN_CLIENTS_MAX,
+            token_unbound: true,
         }
     }
 }

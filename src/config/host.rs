@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::file::{
-    Audit, Auth, C2s, Delivery, File, HostArchive, HostRegistration, Listener, Log, Roster, Server,
-    Sm, Store, Tls,
+    Audit, Auth, Blocking, C2s, Csi, Delivery, File, HostArchive, HostContact, HostRegistration,
+    HostVcard, Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
 
@@ -19,8 +19,11 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub c2s: C2s,
     pub sm: Sm,
+    pub csi: Csi,
     pub delivery: Delivery,
     pub roster: Roster,
+    pub profile: Profile,
+    pub blocking: Blocking,
     pub auth: Auth,
     pub tls: Tls,
     pub store: Store,
@@ -50,6 +53,10 @@ pub struct HostConfig {
     pub scram_iterations: u32,
     /// What is archived, and how long and how much of it is kept.
     pub archive: HostArchive,
+    /// What it says of itself.
+    pub vcard: HostVcard,
+    /// How to reach those who run it.
+    pub contact: HostContact,
     /// Who may make an account; reserved names are prepared.
     pub registration: HostRegistration,
 }

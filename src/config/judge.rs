@@ -9,7 +9,7 @@ use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
 use super::units::Size;
 use crate::base::limits;
-use crate::jid::{prepare_domainpart, prepare_localpart};
+use crate::jid::{Jid, prepare_domainpart, prepare_localpart};
 
 /// The hosts that are right, prepared.
 pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfig>> {
@@ -63,6 +63,14 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
         if own != 0 {
             check_iterations(own, &at("auth.scram_iterations"), sink);
         }
+        for (name, addresses) in host.contact.fields() {
+            let name = name.trim_end_matches("-addresses");
+            sink.require(
+                addresses.iter().all(|address| is_uri(address)),
+                &at(&format!("contact.{name}")),
+                "must be URIs, as in \"mailto:admin@example.org\" or \"xmpp:admin@example.org\"",
+            );
+        }
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,
@@ -71,6 +79,8 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
             anonymous: host.auth.anonymous,
             scram: ScramHash::ALL,
             archive: host.archive.clone(),
+            vcard: host.vcard.clone(),
+            contact: host.contact.clone(),
             registration: check_registration(&host.registration, &at("registration"), sink),
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
@@ -184,7 +194,11 @@ pub(super) fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sin
 /// Relations between numbers: the same that `base/limits.rs` asserts of the defaults.
 pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'_>) {
     let File {
-        server, c2s, sm, ..
+        server,
+        c2s,
+        sm,
+        csi,
+        ..
     } = file;
     sink.require(
         server.workers <= limits::WORKERS_MAX,
@@ -206,6 +220,22 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         server.queue_memory.as_bytes() / workers.max(1) >= c2s.outbound_hard.as_bytes(),
         "server.queue_memory",
         "must be at least c2s.outbound_hard for each worker",
+    );
+
+    sink.require(
+        file.auth.token_expiry.as_ms() >= 3_600_000,
+        "auth.token_expiry",
+        "must be at least \"1 h\"",
+    );
+    sink.require(
+        (1..=limits::TOKEN_CLIENTS_LIMIT).contains(&file.auth.token_clients),
+        "auth.token_clients",
+        "must be 1 to 1000",
+    );
+    sink.require(
+        file.auth.invitations_per_account as usize <= limits::INVITATIONS_READ_MAX,
+        "auth.invitations_per_account",
+        "at most 1000",
     );
 
     // RFC 6120 section 13.12: "a maximum stanza size ... MUST NOT be smaller than 10000 bytes".
@@ -248,6 +278,7 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         ("c2s.rate_stanzas_burst", c2s.rate_stanzas_burst),
         ("c2s.sessions_per_account", c2s.sessions_per_account),
         ("sm.unacked_count", sm.unacked_count),
+        ("csi.held_count", csi.held_count),
         ("sm.ack_request_after", sm.ack_request_after),
     ] {
         sink.require(count > 0, path, "must be at least 1");
@@ -268,6 +299,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must not be below twice c2s.element_size, or one stanza would fill a queue",
     );
     sink.require(
+        csi.held_size < c2s.outbound_soft,
+        "csi.held_size",
+        "must be below c2s.outbound_soft, or what waited would end its client's connection",
+    );
+    sink.require(
         file.roster.size.as_bytes() <= limits::ROSTER_READ_BYTES_MAX as u64,
         "roster.size",
         "must be at most \"4 MiB\"",
@@ -276,6 +312,22 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         file.roster.requests <= limits::REQUEST_COUNT_LIMIT,
         "roster.requests",
         "must be at most 500",
+    );
+    sink.require(
+        file.profile.private_size.as_bytes() <= limits::PRIVATE_READ_BYTES_MAX as u64,
+        "profile.private_size",
+        "must be at most \"1 MiB\"",
+    );
+    sink.require(
+        file.blocking.items <= limits::BLOCKLIST_ITEMS_LIMIT,
+        "blocking.items",
+        "must be at most 10000",
+    );
+    let report_to = &file.blocking.report_to;
+    sink.require(
+        report_to.is_empty() || Jid::parse(report_to).is_ok(),
+        "blocking.report_to",
+        "is no address",
     );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 
@@ -302,6 +354,19 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
             unknown_message("feature", nearest(name, outside.features)),
         );
     }
+}
+
+/// RFC 3986 section 3: a scheme, a colon, and nothing that has to be escaped.
+fn is_uri(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        let mut bytes = scheme.bytes();
+        bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c);
+    let parts = text.split_once(':');
+    parts.is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
+        && !text.contains(is_wrong)
 }
 
 /// A queue charges more for an element than its bytes.

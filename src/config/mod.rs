@@ -14,10 +14,11 @@ mod reference;
 pub use check::{Outside, load};
 pub use difference::{Change, difference, live_part};
 pub use file::{
-    ArchiveDefault, Audit, Auth, C2s, ClientCertificates, Delivery, File, Host, HostArchive,
-    HostAuth, HostRegistration, Keep, Listener, ListenerKind, Log, RegistrationMode,
-    ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
+    ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
+    Dictionary, File, Host, HostArchive, HostAuth, HostRegistration, Keep, Listener, ListenerKind,
+    Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion,
+    WhenFull,
 };
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use place::{ConfigError, Places};
-pub use reference::{Reload, Section, reference, sections};
+pub use reference::{Reload, Section, help, reference, sections};

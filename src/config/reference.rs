@@ -7,6 +7,7 @@ use documented::{Documented, DocumentedFields};
 use serde::Serialize;
 
 use super::file;
+use super::place::without_indices;
 
 /// A section of the file: what it is about, and its options in the order of the reference.
 pub struct Section {
@@ -28,18 +29,23 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 15] {
+pub fn sections() -> [Section; 20] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
         Section::of::<file::HostAuth>("host.auth"),
         Section::of::<file::HostArchive>("host.archive"),
+        Section::of::<file::HostVcard>("host.vcard"),
+        Section::of::<file::HostContact>("host.contact"),
         Section::of::<file::HostRegistration>("host.registration"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
+        Section::of::<file::Csi>("csi"),
         Section::of::<file::Delivery>("delivery"),
         Section::of::<file::Roster>("roster"),
+        Section::of::<file::Profile>("profile"),
+        Section::of::<file::Blocking>("blocking"),
         Section::of::<file::Auth>("auth"),
         Section::of::<file::Tls>("tls"),
         Section::of::<file::Store>("store"),
@@ -70,6 +76,34 @@ pub fn reload_of(path: &str) -> Reload {
     }
 }
 
+/// What the option at `path` is for, and its default; none if it is no option.
+pub fn help(path: &str) -> Option<String> {
+    let plain = without_indices(path);
+    let (section, name) = plain.rsplit_once('.')?;
+    let known = sections().into_iter().find(|known| known.path == section)?;
+    let about = known.doc(name)?.lines().map(str::trim);
+    let about: Vec<&str> = about.filter(|line| !line.starts_with("reload: ")).collect();
+    let value = defaults_of(section).remove(name)?;
+    Some(format!("{} Its default: {value}", about.join(" ")))
+}
+
+/// The options of a section with their defaults; of several such sections, the first's.
+fn defaults_of(section: &str) -> toml::Table {
+    let defaults = file::File::default();
+    let values = match section {
+        "host" => toml::Table::try_from(&defaults.host[0]),
+        "host.auth" => toml::Table::try_from(&defaults.host[0].auth),
+        "host.archive" => toml::Table::try_from(&defaults.host[0].archive),
+        "listener" => toml::Table::try_from(&defaults.listener[0]),
+        _ => toml::Table::try_from(&defaults),
+    };
+    let mut values = values.expect("the defaults are representable in TOML");
+    match values.remove(section) {
+        Some(toml::Value::Table(inner)) => inner,
+        _ => values,
+    }
+}
+
 /// The complete reference: each option with its meaning and default, and the switch of each feature.
 pub fn reference(features: &[&str]) -> String {
     let defaults = file::File::default();
@@ -80,6 +114,10 @@ pub fn reference(features: &[&str]) -> String {
             "host.auth" => section.print("[host.auth]", &defaults.host[0].auth, &mut out),
             "host.archive" => {
                 section.print("[host.archive]", &defaults.host[0].archive, &mut out);
+            }
+            "host.vcard" => section.print("[host.vcard]", &defaults.host[0].vcard, &mut out),
+            "host.contact" => {
+                section.print("[host.contact]", &defaults.host[0].contact, &mut out);
             }
             "host.registration" => {
                 section.print(
@@ -201,6 +239,20 @@ mod tests {
             toml::from_str(&reference(&["ping"])).expect("the reference is TOML");
         assert_eq!(parsed.features.remove("ping"), Some(true));
         assert_eq!(parsed, file::File::default());
+    }
+
+    #[test]
+    fn every_option_is_explained_with_its_default_whichever_of_its_section_is_meant() {
+        for section in sections() {
+            for (name, _) in section.options() {
+                let path = format!("{}.{name}", section.path);
+                let help = help(&path).unwrap_or_else(|| panic!("{path} has no default"));
+                assert!(!help.contains("reload:"), "{help}");
+            }
+        }
+        let second = help("listener[1].proxy_protocol").expect("an option");
+        assert!(second.ends_with("Its default: false"), "{second}");
+        assert_eq!(help("sm.no_such_option"), None);
     }
 
     #[test]

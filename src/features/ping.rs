@@ -6,6 +6,7 @@
 //! | 4.2 client-to-server | [`pong`] |
 //! | 4.3 server-to-server | comes with federation |
 
+use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Turn};
 use crate::im::{Account, iq};
 use crate::stanza::{Iq, Payload, ns};
@@ -17,6 +18,7 @@ pub const PING: Feature<Account> = Feature {
     account_disco: &[ns::PING],
     host: &[IqRoute::get(ns::PING, "ping", pong)],
     account: &[IqRoute::get(ns::PING, "ping", pong)],
+    ..NONE
 };
 
 /// An empty result, whoever asks; a ping to an account is answered on its behalf.

@@ -13,12 +13,10 @@
 //! | 9 codes of old | not done: XEP-0086 is retracted |
 
 use super::NONE;
-use crate::actor::audit::{AuditEvent, By};
-use crate::actor::auth::{AccountAnswer, AccountAsk};
+use crate::actor::auth::AccountAnswer;
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Stop, Turn};
 use crate::base::Secret;
-use crate::im::account::Parting;
-use crate::im::{Account, Change, account, iq};
+use crate::im::{Account, iq, own};
 use crate::jid::Jid;
 use crate::stanza::{Condition, ErrorType, Iq, Payload, StanzaError, ns};
 use crate::xml::{Element, Writer};
@@ -76,23 +74,13 @@ fn remove(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             "<remove/> stands alone in its <query/>",
         ));
     }
-    let id = account::identify(turn)?;
-    let ask = AccountAsk::Remove {
-        host: turn.actor.jid.domainpart().into(),
-        localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        id,
-    };
-    match turn.ask_account(&ask)? {
-        AccountAnswer::Done(_) => {}
-        AccountAnswer::Gone | AccountAnswer::PasswordUnfit => return Err(Stop::Reject(gone())),
+    match own::remove(turn)? {
+        AccountAnswer::Done(_) => {
+            iq::answer(turn, iq, Payload::EMPTY);
+            Ok(())
+        }
+        _ => Err(Stop::Reject(gone())),
     }
-    iq::answer(turn, iq, Payload::EMPTY);
-    let (account, by) = by_user(&turn.actor.jid);
-    turn.out
-        .audit
-        .push(AuditEvent::AccountRemoved { account, by });
-    turn.out.change.push(Change::Parts(Parting::Removed(id)));
-    Ok(())
 }
 
 fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -> Outcome {
@@ -129,36 +117,17 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
         // "the server or service MUST NOT change the password to a null value, but instead MUST maintain the existing".
         return Err(reject(Condition::BadRequest, "The password is empty"));
     }
-    let id = account::identify(turn)?;
-    let ask = AccountAsk::SetPassword {
-        host: turn.actor.jid.domainpart().into(),
-        localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        id,
-        password: Secret::new(password.into_bytes()),
-    };
-    let identity = match turn.ask_account(&ask)? {
-        AccountAnswer::Done(identity) => identity,
-        AccountAnswer::Gone => return Err(Stop::Reject(gone())),
-        AccountAnswer::PasswordUnfit => {
-            return Err(reject(
-                Condition::NotAcceptable,
-                "The password is too long, or holds characters that no password may hold",
-            ));
+    match own::set_password(turn, session, Secret::new(password.into_bytes()))? {
+        AccountAnswer::Done(_) => {
+            iq::answer(turn, iq, Payload::EMPTY);
+            Ok(())
         }
-    };
-    iq::answer(turn, iq, Payload::EMPTY);
-    let (account, by) = by_user(&turn.actor.jid);
-    turn.out
-        .audit
-        .push(AuditEvent::PasswordChanged { account, by });
-    let parting = match turn.config.auth.password_change_ends_sessions {
-        true => Parting::FromOthers(session),
-        false => Parting::FromNobody,
-    };
-    turn.out
-        .change
-        .extend([Change::Identified(identity), Change::Parts(parting)]);
-    Ok(())
+        AccountAnswer::PasswordUnfit => Err(reject(
+            Condition::NotAcceptable,
+            "The password is too long, or holds characters that no password may hold",
+        )),
+        _ => Err(Stop::Reject(gone())),
+    }
 }
 
 /// Refuses who has no account: "The entity sending the remove request was not previously registered."
@@ -183,11 +152,6 @@ fn is_own(own: &Jid, username: &str) -> bool {
     let prepared = crate::jid::prepare_localpart(username);
     let is_name = prepared.is_ok_and(|name| own.localpart() == Some(&*name));
     is_name || Jid::parse(username).is_ok_and(|jid| jid == *own)
-}
-
-fn by_user(jid: &Jid) -> (std::sync::Arc<str>, By) {
-    let account: std::sync::Arc<str> = jid.bare_str().into();
-    (account.clone(), By::User(account))
 }
 
 fn gone() -> StanzaError {

@@ -4,14 +4,17 @@
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Spec};
 use crate::im::{Account, roster};
-use crate::stanza::ns;
+use crate::stanza::{Condition, ns};
 
 pub const ROSTER: Feature<Account> = Feature {
     name: "roster",
     specs: &[Spec::xep(237, "1.3")],
     account: &[
         IqRoute::get(ns::ROSTER, "query", roster::query),
-        IqRoute::set(ns::ROSTER, "query", roster::set),
+        // RFC 6121 section 2.3.3: "The server MUST return a <forbidden/> stanza error to the client if the sender of the
+        // roster set is not authorized", whether there is such a roster or not.
+        IqRoute::set(ns::ROSTER, "query", roster::set).refusing(Condition::Forbidden),
     ],
+    portable: Some(roster::portable),
     ..NONE
 };

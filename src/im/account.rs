@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::actor::auth::AccountRef;
 use crate::actor::{Actor, Stop, Turn};
-use crate::base::{AccountId, SessionId};
+use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Stanza, StanzaError};
 
-use super::archive::{Archive, Preferences, Reach};
+use super::archive::{Archive, ArchiveTally, Preferences, Reach};
+use super::blocking::Blocklist;
+use super::commands::{CommandSession, CommandSessions};
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
 use super::roster::Roster;
@@ -30,6 +32,8 @@ pub struct Account {
     pub origins: Option<Box<Origins>>,
     /// What is remembered of its archive; none until somebody asked.
     pub archive: Option<Box<Archive>>,
+    /// Commands that were begun; none while nobody is in the middle of any.
+    pub commands: Option<Box<CommandSessions>>,
     /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
     freshness: Freshness,
@@ -37,9 +41,14 @@ pub struct Account {
     pub acts_until_ms: u64,
     /// From when on requests to other servers may be sent again, on the monotonic clock.
     pub asks_again_at_ms: u64,
+    /// None also if it is empty, which it mostly is.
+    blocklist: Option<Arc<Blocklist>>,
+    blocklist_freshness: Freshness,
+    /// How many reports (XEP-0377) it has filed since when, on the monotonic clock.
+    reports: (u16, u64),
 }
 
-/// How what is held of the roster relates to what the store holds.
+/// How what is held of the roster or the blocklist relates to what the store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Freshness {
     /// Nobody asked yet.
@@ -89,6 +98,8 @@ pub enum Change {
     Counted(Tally),
     /// A message was kept or is kept no longer; ignored until they have been counted.
     Kept { bytes: usize },
+    /// Something is kept no longer, and nobody knows how long it was: it is counted when that is asked.
+    Uncounted,
     /// The marks of what it was sent lately were read.
     OriginsRead(Box<Origins>),
     /// A message was kept under this mark on this day.
@@ -107,6 +118,20 @@ pub enum Change {
     Acted { until_ms: u64 },
     /// Requests to other servers were sent again.
     AskedAgain { next_ms: u64 },
+    /// So many messages of each month are in the archive.
+    ArchiveTally(Box<ArchiveTally>),
+    /// A command was begun, or goes on.
+    CommandGoesOn(Box<CommandSession>),
+    /// The command of this session id is over.
+    CommandEnded(Box<str>),
+    /// Their owner ends these sessions.
+    EndSessions(Vec<SessionId>),
+    /// The blocklist was read or changed.
+    Blocklist(Arc<Blocklist>),
+    /// A report (XEP-0377) was filed.
+    Reported { mono_ms: u64 },
+    /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
+    WatchesBlocklist { session: SessionId },
     /// The session is over.
     Ended(SessionId),
     /// Sessions and the account part, once whoever asked for it has the answer.
@@ -132,6 +157,8 @@ pub enum Progress {
     Begun,
     /// A search in the archive (XEP-0313).
     Archive(Box<Reach>),
+    /// Messages below a number are being removed from the archive; so many are.
+    Erasing { until: u64, count: u64 },
 }
 
 impl Actor for Account {
@@ -150,10 +177,14 @@ impl Account {
             tally: None,
             origins: None,
             archive: None,
+            commands: None,
             roster: None,
             freshness: Freshness::Unread,
             acts_until_ms: 0,
             asks_again_at_ms: 0,
+            blocklist: None,
+            blocklist_freshness: Freshness::Unread,
+            reports: (0, 0),
         }
     }
 
@@ -193,6 +224,7 @@ impl Account {
         self.origins = None;
         self.archive = None;
         self.freshness = Freshness::Doubtful;
+        self.blocklist_freshness = Freshness::Doubtful;
     }
 
     /// The roster, if it was read and is what the store holds.
@@ -211,6 +243,39 @@ impl Account {
     /// its end.
     pub fn last_roster(&self) -> Option<&Roster> {
         self.roster.as_deref()
+    }
+
+    fn change_commands(&mut self, change: impl FnOnce(&mut CommandSessions)) {
+        if let Some(commands) = &mut self.commands {
+            change(commands);
+            if commands.is_empty() {
+                self.commands = None;
+            }
+        }
+    }
+
+    /// It is known to block nobody: all that most accounts' stanzas have to ask.
+    pub fn blocks_nobody(&self) -> bool {
+        self.blocklist_freshness == Freshness::Current && self.blocklist.is_none()
+    }
+
+    /// The blocklist, if it was read and is what the store holds.
+    pub fn blocklist(&self) -> Option<Arc<Blocklist>> {
+        let is_current = self.blocklist_freshness == Freshness::Current;
+        is_current.then(|| self.blocklist.clone().unwrap_or_default())
+    }
+
+    /// The blocklist as it was when it was last known, if there was anybody on it.
+    pub fn last_blocklist(&self) -> Option<&Blocklist> {
+        self.blocklist.as_deref()
+    }
+
+    /// Reports that it may file now.
+    pub fn reports_left(&self, mono_ms: u64) -> usize {
+        let (count, since_ms) = self.reports;
+        let is_over = mono_ms.saturating_sub(since_ms) > limits::REPORTS_WINDOW_MS;
+        let used = if is_over { 0 } else { usize::from(count) };
+        limits::REPORTS_MAX.saturating_sub(used)
     }
 
     /// Applies one change.
@@ -257,8 +322,9 @@ impl Account {
             } => {
                 if let Some(session) = self.session_mut(session) {
                     session.owe(number);
-                    from.into_iter()
-                        .for_each(|from| session.kept_from.add(from));
+                    if let Some(from) = from {
+                        session.kept_from.get_or_insert_default().add(from);
+                    }
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),
@@ -268,6 +334,7 @@ impl Account {
                     tally.bytes += bytes;
                 }
             }
+            Change::Uncounted => self.tally = None,
             Change::OriginsRead(origins) => self.origins = Some(origins),
             Change::OriginKept { day, mark } => {
                 if let Some(origins) = &mut self.origins {
@@ -291,9 +358,40 @@ impl Account {
             }
             Change::Acted { until_ms } => self.acts_until_ms = until_ms,
             Change::AskedAgain { next_ms } => self.asks_again_at_ms = next_ms,
-            Change::Ended(id) => self.sessions.retain(|session| session.id != id),
-            // The engine's: it holds the cursor, and reads what is trimmed.
-            Change::DeliverPending { .. } | Change::TrimArchive { .. } | Change::Parts(_) => {}
+            Change::ArchiveTally(tally) => {
+                if let Some(archive) = &mut self.archive {
+                    archive.tally = *tally;
+                }
+            }
+            Change::CommandGoesOn(session) => {
+                self.commands.get_or_insert_default().keep(*session);
+            }
+            Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
+            Change::Blocklist(list) => {
+                self.blocklist = Some(list).filter(|list| !list.is_empty());
+                self.blocklist_freshness = Freshness::Current;
+            }
+            Change::Reported { mono_ms } => {
+                let (count, since_ms) = &mut self.reports;
+                if mono_ms.saturating_sub(*since_ms) > limits::REPORTS_WINDOW_MS {
+                    (*count, *since_ms) = (0, mono_ms);
+                }
+                *count = count.saturating_add(1);
+            }
+            Change::WatchesBlocklist { session } => {
+                if let Some(session) = self.session_mut(session) {
+                    session.watches_blocklist = true;
+                }
+            }
+            Change::Ended(id) => {
+                self.sessions.retain(|session| session.id != id);
+                self.change_commands(|commands| commands.forget(id));
+            }
+            // The engine's: it holds the cursor and the streams, and reads what is trimmed.
+            Change::DeliverPending { .. }
+            | Change::EndSessions(_)
+            | Change::TrimArchive { .. }
+            | Change::Parts(_) => {}
         }
     }
 }
@@ -327,6 +425,22 @@ pub fn identify_unless_anonymous(turn: &mut Turn<'_, Account>) -> Result<(), Sto
         identify(turn)?;
     }
     Ok(())
+}
+
+/// [`identify`] for what belongs to an account and stays when its sessions are over: who is nobody has nothing.
+///
+/// # Errors
+/// As [`identify`], and `service-unavailable` where the account is anonymous.
+pub fn owner(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
+    match turn.actor.anonymous {
+        true => Err(Stop::Reject(unavailable())),
+        false => identify(turn),
+    }
+}
+
+/// Whether an account is served that stays: who is nobody has nothing to command.
+pub fn is_user(turn: &Turn<'_, Account>) -> bool {
+    !turn.actor.anonymous
 }
 
 /// What everybody hears who may not know whether there is somebody.

@@ -27,6 +27,17 @@ pub struct Fate {
     pub missed: bool,
 }
 
+/// Whether a message is worth waking a client at which nobody looks (XEP-0352).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It is.
+    None,
+    /// It may wait.
+    Waits,
+    /// It may, and only the newest of its sender is worth anything.
+    Newest,
+}
+
 /// What one payload says about one question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Says {
@@ -50,6 +61,17 @@ struct Row {
     copied: Says,
     held: Says,
     pushed: Says,
+    /// Whether a client waits for it at which nobody looks: never for what means anything but to those who look.
+    waits: Says,
+}
+
+impl Row {
+    const fn waits(self) -> Row {
+        Row {
+            waits: Says::Yes,
+            ..self
+        }
+    }
 }
 
 const fn row(title: &'static str, ns: &'static str, name: &'static str, says: [Says; 4]) -> Row {
@@ -62,6 +84,10 @@ const fn row(title: &'static str, ns: &'static str, name: &'static str, says: [S
         copied,
         held,
         pushed,
+        waits: match (archived, held, pushed) {
+            (Says::Nothing, Says::Nothing, Says::Nothing) => Says::Nothing,
+            _ => Says::Never,
+        },
     }
 }
 
@@ -75,14 +101,14 @@ static TABLE: &[Row] = &[
     //                                                    archived, copied, held, pushed
     row("RFC 6121 5.2.3", ns::CLIENT, "body", [Y, Y, Y, Y]),
     // XEP-0085 5.6: "SHOULD NOT store them offline".
-    row("XEP-0085", ns::CHAT_STATES, "", [N, Y, N, N]),
+    row("XEP-0085", ns::CHAT_STATES, "", [N, Y, N, N]).waits(),
     row("XEP-0359", ns::STANZA_ID, "", [O, O, O, O]),
     // XEP-0184 5.3: a receipt is a message of its own; a request belongs to one.
-    row("XEP-0184", ns::RECEIPTS, "received", [Y, Y, Y, N]),
+    row("XEP-0184", ns::RECEIPTS, "received", [Y, Y, Y, N]).waits(),
     row("XEP-0184", ns::RECEIPTS, "", [O, Y, O, O]),
     // XEP-0333: "markable" belongs to a message, the markers are messages.
     row("XEP-0333", ns::CHAT_MARKERS, "markable", [O, Y, O, O]),
-    row("XEP-0333", ns::CHAT_MARKERS, "", [Y, Y, Y, N]),
+    row("XEP-0333", ns::CHAT_MARKERS, "", [Y, Y, Y, N]).waits(),
     row("XEP-0334", ns::HINTS, "", [O, O, O, O]),
     row("XEP-0380", ns::EME, "encryption", [Y, Y, Y, Y]),
     row("XEP-0384", ns::OMEMO, "encrypted", [Y, Y, Y, Y]),
@@ -123,7 +149,7 @@ static TABLE: &[Row] = &[
     row("XEP-0425", ns::MODERATE, "", [Y, Y, Y, V]),
     row("XEP-0428", ns::FALLBACK, "", [O, O, O, O]),
     row("XEP-0434", ns::TRUST_MESSAGE, "", [Y, Y, Y, N]),
-    row("XEP-0444", ns::REACTIONS, "", [Y, Y, Y, V]),
+    row("XEP-0444", ns::REACTIONS, "", [Y, Y, Y, V]).waits(),
     row("XEP-0446", ns::FILE_METADATA, "", [Y, Y, Y, Y]),
     row("XEP-0447", ns::FILE_SHARING, "", [Y, Y, Y, Y]),
     row("XEP-0448", ns::ENCRYPTED_FILE_SHARING, "", [Y, Y, Y, Y]),
@@ -190,6 +216,54 @@ pub fn classify(stanza: &Stanza) -> Fate {
         pushed: is_chat && said.pushed == Some(Says::Yes),
         missed: is_chat && worth_holding,
     }
+}
+
+/// Whether a message may wait for a client at which nobody looks. One payload that may not decides.
+pub fn patience(stanza: &Stanza) -> Patience {
+    let header = &stanza.header;
+    if header.kind != Kind::Message || header.type_ == Type::Error {
+        return Patience::None;
+    }
+    let payload = &stanza.payload;
+    let mut patience = Patience::None;
+    for (ns, name) in payload.names() {
+        let (row, is_copy) = match (ns, name) {
+            (ns::MUC_USER, _) => (room_row(stanza), false),
+            (ns::CARBONS, "sent" | "received") => match copied_row(stanza, name) {
+                Some(row) => (row, true),
+                None => return Patience::None,
+            },
+            _ => (row_of(ns, name), false),
+        };
+        patience = match row.waits {
+            Says::Nothing => patience,
+            Says::Yes if row.ns == ns::CHAT_STATES && !is_copy && patience != Patience::Waits => {
+                Patience::Newest
+            }
+            Says::Yes => Patience::Waits,
+            Says::No | Says::Never => return Patience::None,
+        };
+    }
+    patience
+}
+
+/// What makes a copy wait, if all in it may. What its reader's own other client says about messages being read ends
+/// notices on this one, and does not.
+fn copied_row(stanza: &Stanza, wrapper: &str) -> Option<&'static Row> {
+    let copy = stanza.payload.child(ns::CARBONS, wrapper)?;
+    let forwarded = copy.child(ns::FORWARD, "forwarded")?;
+    let message = forwarded.child(ns::CLIENT, "message")?;
+    let mut waits = None;
+    for child in message.children() {
+        let row = row_of(child.ns(), child.name());
+        let ends_notices = wrapper == "sent" && row.ns == ns::CHAT_MARKERS;
+        match row.waits {
+            Says::Nothing => {}
+            Says::Yes if !ends_notices => waits = Some(row),
+            _ => return None,
+        }
+    }
+    waits
 }
 
 /// XEP-0280 section 6.1.

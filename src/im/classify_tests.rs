@@ -144,3 +144,65 @@ fn every_row_can_be_reached() {
         assert!(std::ptr::eq(found, row), "{at}: {} is hidden", row.title);
     }
 }
+
+fn waits(type_: Type, inner: &str) -> Patience {
+    patience(&message(type_, inner))
+}
+
+#[test]
+fn only_what_means_something_to_who_looks_waits() {
+    let state = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    let receipt = "<received xmlns='urn:xmpp:receipts' id='1'/>";
+    let displayed = "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>";
+    let reaction =
+        "<reactions xmlns='urn:xmpp:reactions:0' id='1'><reaction>x</reaction></reactions>";
+    let neutral = "<thread>t</thread><no-store xmlns='urn:xmpp:hints'/>";
+    let invite = "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@b'/></x>";
+    for (inner, expected) in [
+        (state.to_owned(), Patience::Newest),
+        (format!("{state}{neutral}"), Patience::Newest),
+        (format!("{state}{receipt}"), Patience::Waits),
+        (format!("{receipt}{state}"), Patience::Waits),
+        (displayed.to_owned(), Patience::Waits),
+        (reaction.to_owned(), Patience::Waits),
+        (format!("{reaction}<body>x</body>"), Patience::None),
+        (format!("{state}<body>x</body>"), Patience::None),
+        (
+            format!("{state}<x xmlns='urn:example:unknown'/>"),
+            Patience::None,
+        ),
+        (format!("{state}{invite}"), Patience::None),
+        (
+            "<retract xmlns='urn:xmpp:jingle-message:0' id='1'/>".to_owned(),
+            Patience::None,
+        ),
+        (neutral.to_owned(), Patience::None),
+        (String::new(), Patience::None),
+    ] {
+        assert_eq!(waits(Type::Chat, &inner), expected, "{inner}");
+        assert_eq!(waits(Type::Error, &inner), Patience::None, "{inner}");
+    }
+}
+
+#[test]
+fn a_copy_waits_if_all_in_it_does() {
+    let copy = |wrapper: &str, inner: &str| {
+        let xml = format!(
+            "<{wrapper} xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>\
+             <message xmlns='jabber:client' type='chat'>{inner}</message></forwarded></{wrapper}>"
+        );
+        waits(Type::Chat, &xml)
+    };
+    let state = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    let displayed = "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>";
+    assert_eq!(copy("received", state), Patience::Waits);
+    assert_eq!(copy("sent", state), Patience::Waits);
+    assert_eq!(
+        copy("sent", &format!("{state}<body>x</body>")),
+        Patience::None
+    );
+    assert_eq!(copy("received", displayed), Patience::Waits);
+    // It was read elsewhere: here the notice goes.
+    assert_eq!(copy("sent", displayed), Patience::None);
+    assert_eq!(copy("sent", ""), Patience::None);
+}

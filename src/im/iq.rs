@@ -1,7 +1,8 @@
 //! IQs (RFC 6120 section 8.2.3, RFC 6121 section 8.5): exactly one answer to every request, and no sign to
 //! strangers of who is there.
 
-use crate::actor::{Draft, Outcome, Stop, Turn, Verb};
+use crate::actor::{Askers, Draft, IqRoute, Outcome, Stop, Turn, Verb};
+use crate::config::HostConfig;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Iq, Payload, Stanza, StanzaError, Type, ns};
 
@@ -19,16 +20,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         .is_some_and(|to| to.localpart().is_none() && turn.config.host(to.domainpart()).is_some());
     if !own && !host {
         if is_request(stanza) {
-            let iq = well_formed(stanza)?;
-            let neighbour = to.is_some_and(|to| turn.config.host(to.domainpart()).is_some());
-            if neighbour && verb(stanza) == Verb::Set && iq.child().is(ns::ROSTER, "query") {
-                // RFC 6121 section 2.3.3: "The server MUST return a <forbidden/> stanza error to the client if the
-                // sender of the roster set is not authorized", whether there is such a roster or not.
-                return Err(Stop::Reject(StanzaError::new(
-                    Condition::Forbidden,
-                    "The roster belongs to somebody else",
-                )));
-            }
+            well_formed(stanza)?;
         }
         turn.out.route(stanza.clone(), draft.settle.take());
         return Ok(());
@@ -62,34 +54,85 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             // 8.5.3.1: requests of those who do not share presence "SHOULD NOT" be delivered;
             // answers "MUST".
             // RFC 6121 section 2.1.6 lets clients be fooled who do not check who pushes: only their server does.
-            let is_push = request && stanza.payload.has(ns::ROSTER, "query");
+            let is_push = request && is_push(stanza);
             let session = session
                 .filter(|_| !is_push || presence::is_own(turn.actor, from))
                 .filter(|s| !request || presence::shares_presence(turn.actor, s.id, from))
                 .map(|session| session.id);
             match session {
                 Some(session) => turn.out.deliver(session, stanza.clone()),
-                None if request => return Err(Stop::Reject(account::unavailable())),
+                None if request => return Err(undelivered(turn, stanza)?),
                 None => {}
             }
             Ok(())
         }
         None if request => {
             let iq = well_formed(stanza)?;
-            let child = iq.child();
-            let route = turn
-                .catalog
-                .account_route(verb(stanza), child.ns(), child.name());
-            let own = presence::is_own(turn.actor, from);
-            match route {
-                // No feature says yet that subscribers may ask, too.
-                Some(route) if own => (route.handler)(turn, iq),
-                _ => Err(Stop::Reject(account::unavailable())),
+            match account_route(turn, iq) {
+                Some(route) if is_welcome(turn, route, from)? => (route.handler)(turn, iq),
+                Some(route) => Err(refusal(route)),
+                None => Err(Stop::Reject(account::unavailable())),
             }
         }
         // 8.5.2.1.3: never delivered to a resource.
         None => Ok(()),
     }
+}
+
+/// What the sender of a request hears that no session may get. Who may ask the account itself learns that there is
+/// no such resource.
+///
+/// # Errors
+/// Parks until it is known who that is.
+fn undelivered(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<Stop, Stop> {
+    let unavailable = Stop::Reject(account::unavailable());
+    let route = Iq::request(stanza).and_then(|iq| account_route(turn, iq));
+    let Some(route) = route.filter(|route| route.refusal != Condition::ServiceUnavailable) else {
+        return Ok(unavailable);
+    };
+    match is_welcome(turn, route, stanza.header.from.as_ref())? {
+        true => Ok(unavailable),
+        false => Ok(refusal(route)),
+    }
+}
+
+fn account_route(turn: &Turn<'_, Account>, iq: Iq<'_>) -> Option<&'static IqRoute<Account>> {
+    let child = iq.child();
+    turn.catalog
+        .account_route(verb(iq.stanza()), child.ns(), child.name())
+}
+
+/// Whether this request is answered to this sender. Who else asks is refused before anything is looked up, so that
+/// nobody learns whether there is such an account.
+fn is_welcome(
+    turn: &mut Turn<'_, Account>,
+    route: &IqRoute<Account>,
+    from: Option<&Jid>,
+) -> Result<bool, Stop> {
+    if presence::is_own(turn.actor, from) {
+        return Ok(true);
+    }
+    match (route.askers, from) {
+        (Askers::Owner, _) | (Askers::Subscribers, None) => Ok(false),
+        (Askers::Subscribers, Some(from)) => presence::may_see(turn, from),
+        (Askers::Anyone, _) => Ok(true),
+    }
+}
+
+fn refusal(route: &IqRoute<Account>) -> Stop {
+    Stop::Reject(StanzaError::new(route.refusal, ""))
+}
+
+/// The served domain that a request asks; the account's own if it asks none.
+pub fn asked_host<'a>(turn: &Turn<'a, Account>, iq: Iq<'_>) -> &'a HostConfig {
+    let to = iq.header().to.as_ref();
+    to.and_then(|to| turn.config.host(to.domainpart()))
+        .map_or(turn.host, |host| host)
+}
+
+/// Whether a request is for the domain to which the account belongs: others that are served here know nothing of it.
+pub fn asks_own_host(turn: &Turn<'_, Account>, iq: Iq<'_>) -> bool {
+    asked_host(turn, iq).name == turn.host.name
 }
 
 /// The session that asks, if it is one of the account's own.
@@ -107,6 +150,12 @@ pub fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>, payload: Payload) {
         Some(session) => turn.out.deliver(session.id, result),
         None => turn.out.send(result),
     }
+}
+
+/// What only a user's own server says: of its roster, and of its blocklist (XEP-0191 section 3.3).
+fn is_push(stanza: &Stanza) -> bool {
+    let mut names = stanza.payload.names();
+    names.any(|name| name == (ns::ROSTER, "query") || name.0 == ns::BLOCKING)
 }
 
 fn is_request(stanza: &Stanza) -> bool {

@@ -8,8 +8,9 @@ use crate::xml::Element;
 
 use super::account::{self, Account, Change};
 use super::acks::Unacked;
+use super::blocking;
 use super::classify::classify;
-use super::pending::{self, Leftover};
+use super::pending::{self, Body, Leftover};
 use super::presence;
 use super::session::Session;
 
@@ -148,10 +149,10 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let anonymous = turn.actor.anonymous;
     if !draft.targets.is_empty() {
         if is_storable {
-            let kept = pending::owe(turn);
+            let kept = pending::owe(turn, draft.archived);
             let is_stored = turn.config.delivery.keep == Keep::Always && !anonymous;
             draft.kept = Some(match is_stored {
-                true => pending::put(turn, kept, &draft.stanza, turn.now.wall_ms)?,
+                true => pending::put(turn, kept, body(draft), turn.now.wall_ms)?,
                 false => kept,
             });
         }
@@ -160,8 +161,8 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     // The switch of XEP-0160 is about who is away: a session whose queue is full is not.
     let is_missed = turn.actor.sessions.iter().any(Session::is_willing);
     if is_storable && !anonymous && (is_missed || turn.catalog.has("offline")) {
-        let kept = pending::owe(turn);
-        draft.kept = Some(store(turn, kept, &draft.stanza, turn.now.wall_ms)?);
+        let kept = pending::owe(turn, draft.archived);
+        draft.kept = Some(store(turn, kept, body(draft), turn.now.wall_ms)?);
         return Ok(());
     }
     // XEP-0160: chat states alone "SHOULD NOT be stored offline", and nobody misses them.
@@ -203,19 +204,28 @@ fn silence(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<Stop, Stop> 
     )
 }
 
+/// What a row of it holds.
+fn body(draft: &Draft) -> Body<'_> {
+    match draft.archived {
+        Some(_) => Body::Archived(&draft.stanza),
+        None => Body::Whole(&draft.stanza),
+    }
+}
+
 /// Keeps what nobody can take now, within the quota, until somebody comes or has room.
 fn store(
     turn: &mut Turn<'_, Account>,
     kept: Kept,
-    stanza: &Stanza,
+    body: Body<'_>,
     wall_ms: u64,
 ) -> Result<Kept, Stop> {
+    let (Body::Whole(stanza) | Body::Archived(stanza)) = body;
     let earlier = kept;
     let kept = if kept.is_stored {
         kept
     } else {
         pending::check_quota(turn, stanza.charge())?;
-        pending::put(turn, kept, stanza, wall_ms)?
+        pending::put(turn, kept, body, wall_ms)?
     };
     // A cursor comes to what was stored before it began, and may have passed what is stored now.
     let sessions = turn.actor.sessions.iter();
@@ -278,11 +288,19 @@ fn among(kept: Kept, sessions: usize) -> Kept {
 
 /// What a session that is over did not acknowledge: to other sessions, into the store, or back.
 pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
+    if held.kept.is_some() && blocking::is_unwanted(turn, &held.stanza)? {
+        if let Some(kept) = held.kept.filter(|kept| kept.is_stored) {
+            let account = account::identify(turn)?;
+            turn.out.write.push(pending::delete(account, kept.number));
+        }
+        return Ok(());
+    }
     match pending::leftover(turn.actor, held) {
         Leftover::Leave => Ok(()),
         Leftover::Bounce => Err(nobody()),
         Leftover::Keep(kept) => {
-            store(turn, kept, &held.stanza, held.wall_ms)?;
+            // If it was archived, its row may be gone from there by now.
+            store(turn, kept, Body::Whole(&held.stanza), held.wall_ms)?;
             Ok(())
         }
         Leftover::Redeliver(sessions) => {

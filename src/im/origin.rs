@@ -11,13 +11,15 @@ use sha2::{Digest, Sha256};
 use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::{AccountId, Now, limits};
+use crate::jid::Jid;
 use crate::stanza::ns;
 
 use super::account::{self, Account, Change};
+use super::archive::ArchiveId;
 use super::message;
 
-/// One row for each message that was kept and may be sent again; its value is the wall clock in milliseconds.
-/// The day comes first, so that old rows are a range.
+/// One row for each message that was kept, or archived by its sender, and may be sent again; its value is the wall clock
+/// in milliseconds, or where the sender's archive has it. The day comes first, so that old rows are a range.
 pub static ORIGIN: Table = Table {
     name: "origin",
     durability: Durability::Soon,
@@ -56,30 +58,64 @@ pub fn recognise(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         return Ok(());
     };
     let account = account::identify(turn)?;
-    let today = day_of(turn.now);
-    let known = match &turn.actor.origins {
-        Some(origins) => origins.knows(today, mark),
-        None => {
-            let origins = read(turn, account, today)?;
-            let known = origins.knows(today, mark);
-            turn.out.change.push(Change::OriginsRead(Box::new(origins)));
-            known
-        }
-    };
-    let known = match known {
-        Some(known) => known,
-        None => {
-            is_stored(turn, key(today, account, mark))?
-                || is_stored(turn, key(today.saturating_sub(1), account, mark))?
-        }
-    };
-    if !known {
+    if !is_known(turn, account, mark)? {
         return Ok(());
     }
     // The first may not be durable yet, and this one is settled no sooner: saves are made in their order, so
     // it waits for a row of its own.
     turn.out.write.push(put(turn.now, account, mark));
     Err(Stop::Done)
+}
+
+/// Outbound: what was remembered with the message when it was archived at its sender's, if it was. A client that has not
+/// seen the acknowledgement sends it again, and it is one message all the same.
+///
+/// # Errors
+/// Parks until the account and its marks were read.
+pub fn recall_sent(
+    turn: &mut Turn<'_, Account>,
+    draft: &Draft,
+    to: &Jid,
+) -> Result<Option<ArchiveId>, Stop> {
+    let Some(mark) = mark_of_sent(draft, to) else {
+        return Ok(None);
+    };
+    let account = account::identify(turn)?;
+    if !is_known(turn, account, mark)? {
+        return Ok(None);
+    }
+    let today = day_of(turn.now);
+    let row = match turn.load(&ORIGIN, &key(today, account, mark))? {
+        Some(row) => Some(row),
+        None => turn.load(&ORIGIN, &key(today.saturating_sub(1), account, mark))?,
+    };
+    let id = row.and_then(ArchiveId::from_bytes);
+    if let Some(id) = id {
+        // As in `recognise`.
+        turn.out.write.push(put_sent(turn.now, account, mark, id));
+    }
+    Ok(id)
+}
+
+/// Outbound: a repetition of what was archived under this id will be recognised.
+///
+/// # Errors
+/// Parks until the account is identified.
+pub fn remember_sent(
+    turn: &mut Turn<'_, Account>,
+    draft: &Draft,
+    to: &Jid,
+    id: ArchiveId,
+) -> Outcome {
+    let Some(mark) = mark_of_sent(draft, to) else {
+        return Ok(());
+    };
+    let account = account::identify(turn)?;
+    let day = day_of(turn.now);
+    turn.out.change.push(Change::OriginKept { day, mark });
+    // In the same save as the archive's row.
+    turn.out.write.push(put_sent(turn.now, account, mark, id));
+    Ok(())
 }
 
 /// Inbound, behind keeping: a repetition of what is kept will be recognised.
@@ -148,6 +184,24 @@ impl Day {
     }
 }
 
+fn is_known(turn: &mut Turn<'_, Account>, account: AccountId, mark: Mark) -> Result<bool, Stop> {
+    let today = day_of(turn.now);
+    let known = match &turn.actor.origins {
+        Some(origins) => origins.knows(today, mark),
+        None => {
+            let origins = read(turn, account, today)?;
+            let known = origins.knows(today, mark);
+            turn.out.change.push(Change::OriginsRead(Box::new(origins)));
+            known
+        }
+    };
+    match known {
+        Some(known) => Ok(known),
+        None => Ok(is_stored(turn, key(today, account, mark))?
+            || is_stored(turn, key(today.saturating_sub(1), account, mark))?),
+    }
+}
+
 fn read(turn: &Turn<'_, Account>, account: AccountId, today: u32) -> Result<Origins, Stop> {
     let day = |number: u32| {
         let range = RowRange {
@@ -183,13 +237,25 @@ fn mark_of(turn: &Turn<'_, Account>, draft: &Draft) -> Option<Mark> {
     Some(Mark::new(sender.bare_str(), &id))
 }
 
+/// Only where the client counts on an acknowledgement: no other sends again.
+fn mark_of_sent(draft: &Draft, to: &Jid) -> Option<Mark> {
+    draft.settle?;
+    let id = draft.stanza.payload.child(ns::STANZA_ID, "origin-id")?;
+    Some(Mark::of_sent(to.bare_str(), &id.attribute("id")?))
+}
+
 impl Mark {
     fn new(sender: &str, id: &str) -> Mark {
-        let digest = Sha256::new()
-            .chain_update(sender)
-            .chain_update([0])
-            .chain_update(id)
-            .finalize();
+        Mark::of(Sha256::new().chain_update(sender), id)
+    }
+
+    /// Of what the account itself sent. No sender's address begins with a NUL.
+    fn of_sent(to: &str, id: &str) -> Mark {
+        Mark::of(Sha256::new().chain_update([0]).chain_update(to), id)
+    }
+
+    fn of(whose: Sha256, id: &str) -> Mark {
+        let digest = whose.chain_update([0]).chain_update(id).finalize();
         let mut mark = [0; MARK_BYTES];
         mark.copy_from_slice(&digest[..MARK_BYTES]);
         Mark(mark)
@@ -206,6 +272,14 @@ fn put(now: Now, account: AccountId, mark: Mark) -> Write {
         table: &ORIGIN,
         key: key(day_of(now), account, mark),
         value: now.wall_ms.to_be_bytes()[..].into(),
+    }
+}
+
+fn put_sent(now: Now, account: AccountId, mark: Mark, id: ArchiveId) -> Write {
+    Write::Put {
+        table: &ORIGIN,
+        key: key(day_of(now), account, mark),
+        value: id.to_bytes()[..].into(),
     }
 }
 
@@ -253,6 +327,8 @@ mod tests {
         assert_ne!(mark("a"), mark("b"));
         assert_ne!(mark("a"), Mark::new("juliet@example.org", "a"));
         assert_ne!(Mark::new("romeo@example.or", "ga"), mark("a"));
+        // What is said to somebody is not what he says.
+        assert_ne!(Mark::of_sent("romeo@example.org", "a"), mark("a"));
     }
 
     #[test]

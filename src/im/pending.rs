@@ -1,5 +1,8 @@
 //! Messages kept until a client has them (XEP-0160, DESIGN section 20): their rows, their quota, and what
 //! becomes of a delivery that nobody acknowledged.
+//!
+//! A message that its account archives is stored once: its pending row is a mark of a few bytes that stands for the row
+//! of the same number in the archive ([`MARK`]). Any other pending row holds the message itself.
 
 use std::sync::Arc;
 
@@ -24,10 +27,30 @@ pub static PENDING: Table = Table {
     about: "Messages that no client has acknowledged yet; key: account id, number by time",
 };
 
-/// Owes a message that came just now to whoever gets it, without a row: it has no other place than its holders.
-pub fn owe(turn: &mut Turn<'_, Account>) -> Kept {
+/// What is written into a row.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// The message.
+    Whole(&'a Stanza),
+    /// A mark: the message is in the archive, under the same number.
+    Archived(&'a Stanza),
+}
+
+/// What is in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// The message as it is delivered late: with the stamp of when it came.
+    Whole(Stanza),
+    /// A mark, when the message came, and what the store found in the archive: nothing where that was not asked for.
+    Archived { wall_ms: u64, archived: &'a [u8] },
+}
+
+/// Owes a message that came just now to whoever gets it, without a row: it has no other place than its holders, and
+/// the archive, if it was archived under a number.
+pub fn owe(turn: &mut Turn<'_, Account>, archived: Option<u64>) -> Kept {
+    let number = archived.unwrap_or_else(|| turn.sequence.next(turn.now));
     Kept {
-        number: turn.sequence.next(turn.now),
+        number,
         is_stored: false,
         is_shared: false,
     }
@@ -40,12 +63,16 @@ pub fn owe(turn: &mut Turn<'_, Account>) -> Kept {
 pub fn put(
     turn: &mut Turn<'_, Account>,
     kept: Kept,
-    stanza: &Stanza,
+    body: Body<'_>,
     wall_ms: u64,
 ) -> Result<Kept, Stop> {
     let account = account::identify(turn)?;
-    let value = encode(stanza, wall_ms);
-    turn.out.change.push(Change::Kept { bytes: value.len() });
+    let value = match body {
+        Body::Whole(stanza) => encode(stanza, wall_ms),
+        Body::Archived(stanza) => mark(stanza, wall_ms),
+    };
+    let bytes = weight(&value);
+    turn.out.change.push(Change::Kept { bytes });
     turn.out.write.push(Write::Put {
         table: &PENDING,
         key: key(account, kept.number),
@@ -85,7 +112,7 @@ pub fn check_quota(turn: &mut Turn<'_, Account>, bytes: usize) -> Result<(), Sto
                 ..range(account, 0, u64::MAX)
             };
             let (rows, more) = turn.load_range(&PENDING, &range)?;
-            let bytes = rows.iter().map(|row| row.value.len()).sum();
+            let bytes = rows.iter().map(|row| weight(&row.value)).sum();
             let tally = Tally {
                 count: if more { count_max } else { rows.len() },
                 bytes,
@@ -116,21 +143,32 @@ pub fn number(key: &RowKey) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
-/// A stored message as it is delivered late: with the stamp of when it came. None if the row cannot be
-/// read.
-pub fn decode(value: &[u8], host: &Jid) -> Option<Stanza> {
+/// What is in a row; none if it cannot be read.
+pub fn decode<'a>(value: &'a [u8], host: &Jid) -> Option<Found<'a>> {
     let (&version, rest) = value.split_first()?;
-    if version != ROW_VERSION {
-        return None;
+    let (wall_ms, rest) = rest.split_first_chunk::<8>()?;
+    let wall_ms = u64::from_be_bytes(*wall_ms);
+    match version {
+        ROW_VERSION => {
+            let stanza = read_stored(std::str::from_utf8(rest).ok()?)?;
+            Some(Found::Whole(late(stanza, wall_ms, host)))
+        }
+        MARK => {
+            let (_, archived) = rest.split_first_chunk::<4>()?;
+            Some(Found::Archived { wall_ms, archived })
+        }
+        _ => None,
     }
-    let (wall_ms, xml) = rest.split_first_chunk::<8>()?;
-    let mut stanza = read_stored(std::str::from_utf8(xml).ok()?)?;
+}
+
+/// A stored message as it is delivered.
+pub fn late(mut stanza: Stanza, wall_ms: u64, host: &Jid) -> Stanza {
     // XEP-0160: "it is RECOMMENDED for the server to add a Delayed Delivery extension".
     if !is_stamped(&stanza, host) {
-        let delay = delay_element(host, u64::from_be_bytes(*wall_ms));
+        let delay = delay_element(host, wall_ms);
         stanza.payload = stanza.payload.with(&delay);
     }
-    Some(stanza)
+    stanza
 }
 
 /// Whether this server has said already when the message came: it was late once before. A sender's own stamp
@@ -148,6 +186,25 @@ pub fn encode(stanza: &Stanza, wall_ms: u64) -> Arc<[u8]> {
     value.extend_from_slice(&wall_ms.to_be_bytes());
     stanza.write_standalone(&mut value);
     value.into()
+}
+
+/// A mark: its byte, the wall clock at which the message came, and how many bytes of the quota it takes.
+fn mark(stanza: &Stanza, wall_ms: u64) -> Arc<[u8]> {
+    let mut value = [MARK; 13];
+    value[1..9].copy_from_slice(&wall_ms.to_be_bytes());
+    let bytes = u32::try_from(stanza.charge()).unwrap_or(u32::MAX);
+    value[9..].copy_from_slice(&bytes.to_be_bytes());
+    Arc::from(value)
+}
+
+/// How many bytes of the quota a row takes: those of the message, wherever it is.
+fn weight(value: &[u8]) -> usize {
+    match value.split_at_checked(9) {
+        Some(([MARK, ..], rest)) => rest
+            .first_chunk::<4>()
+            .map_or(0, |bytes| u32::from_be_bytes(*bytes) as usize),
+        _ => value.len(),
+    }
 }
 
 /// What becomes of a delivery whose session ended before its client acknowledged it.
@@ -188,4 +245,57 @@ fn key(account: AccountId, number: u64) -> RowKey {
     RowKey::new(&account.0.to_be_bytes()).then(&number.to_be_bytes())
 }
 
+/// The first byte of a row that stands for a message in the archive.
+pub const MARK: u8 = 2;
 const ROW_VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::Header;
+
+    fn host() -> Jid {
+        Jid::parse("localhost").expect("valid")
+    }
+
+    #[test]
+    fn a_mark_weighs_what_its_message_does_and_holds_nothing_of_it() {
+        let mut stanza = Stanza {
+            header: Header::new(Kind::Message, Type::Chat),
+            payload: crate::stanza::Payload::from_normal("<body>Wherefore art thou?</body>"),
+        };
+        stanza.header.id = Some("m1".into());
+        let value = mark(&stanza, 77);
+        assert_eq!((value.len(), weight(&value)), (13, stanza.charge()));
+        let found = |archived| {
+            Some(Found::Archived {
+                wall_ms: 77,
+                archived,
+            })
+        };
+        assert_eq!(decode(&value, &host()), found(&[]));
+        let joined = [&*value, b"and more"].concat();
+        assert_eq!(decode(&joined, &host()), found(b"and more"));
+        let whole = encode(&stanza, 77);
+        assert_eq!(weight(&whole), whole.len());
+        let Some(Found::Whole(late)) = decode(&whole, &host()) else {
+            panic!("no message");
+        };
+        assert!(is_stamped(&late, &host()));
+    }
+
+    #[test]
+    fn a_damaged_row_is_nothing() {
+        for value in [
+            &b""[..],
+            &[MARK],
+            &[MARK; 12],
+            &[ROW_VERSION; 8],
+            b"\x0112345678<a",
+            &[9; 20],
+        ] {
+            assert_eq!(decode(value, &host()), None, "{value:?}");
+        }
+        assert_eq!(weight(&[MARK; 12]), 0);
+    }
+}

@@ -17,6 +17,8 @@ use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, ns};
 
 use super::account::{self, Account, Change};
+use super::blocking::{self, Blocklist};
+use super::last;
 use super::roster::{self, Roster, Standing};
 use super::session::Session;
 use super::subscription::{self, Act};
@@ -94,8 +96,15 @@ pub fn introduce(turn: &mut Turn<'_, Account>, contact: &Jid) {
     }
 }
 
-/// A contact may not see the account any more: every resource goes, also those that only this contact saw.
-pub fn leave(turn: &mut Turn<'_, Account>, contact: &Jid) {
+/// A contact may not see the account any more: every resource goes, also those that only this contact saw. Who is
+/// blocked saw them go before.
+///
+/// # Errors
+/// Parks until the blocklist was read.
+pub fn leave(turn: &mut Turn<'_, Account>, contact: &Jid) -> Outcome {
+    if blocking::is_blocked(turn, contact)? {
+        return Ok(());
+    }
     for session in turn.actor.sessions.iter().filter(|session| !session.ended) {
         let directed = session.directed.iter();
         let directed = directed.filter(|to| to.bare_str() == contact.as_str());
@@ -112,6 +121,62 @@ pub fn leave(turn: &mut Turn<'_, Account>, contact: &Jid) {
             turn.out.send(addressed(&gone(session), contact));
         }
     }
+    Ok(())
+}
+
+/// XEP-0191 section 3.3: "When the user blocks communications with a JID, the user's server MUST send unavailable
+/// presence information to the JID (but only if the JID is allowed to receive presence notifications from the user".
+/// That are contacts with a subscription and who has directed presence.
+pub fn hide(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new: &Blocklist) {
+    let seers = seers(turn.actor, roster, new, old);
+    for session in turn.actor.sessions.iter().filter(|session| !session.ended) {
+        if session.is_available() {
+            broadcast(turn, gone(session), seers.clone());
+        }
+        let directed = session.directed.iter();
+        let is_hit =
+            |to: &&Jid| new.matches(to) && !old.matches(to) && !is_own(turn.actor, Some(to));
+        for to in directed.filter(is_hit) {
+            if !session.is_available() || !seers.contains(&to.to_bare()) {
+                turn.out.send(addressed(&gone(session), to));
+            }
+            turn.out.change.push(Change::Directed {
+                session: session.id,
+                to: to.clone(),
+                available: false,
+            });
+        }
+    }
+}
+
+/// XEP-0191 section 3.4: "When the user unblocks communications with a JID, the user's server MUST send the user's
+/// current presence information to the JID (but only if the JID is allowed to receive presence notifications from the
+/// user". What they said meanwhile was not delivered, so they are asked.
+pub fn show(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new: &Blocklist) {
+    let seers = seers(turn.actor, roster, old, new);
+    let is_free = |jid: &Jid| old.matches(jid) && !new.matches(jid);
+    let mut seen = contacts(turn.actor, roster, &Blocklist::default(), |s| s.to);
+    seen.retain(is_free);
+    for session in turn.actor.available() {
+        if let Some(presence) = &session.presence {
+            broadcast(turn, presence.clone(), seers.clone());
+        }
+        broadcast(turn, probe_of(session), seen.clone());
+    }
+}
+
+/// Who has a subscription to the account's presence and is matched by one list and not by the other. A listed full
+/// JID stands for itself.
+fn seers(account: &Account, roster: &Roster, by: &Blocklist, not_by: &Blocklist) -> Vec<Jid> {
+    let domain = account.jid.domainpart();
+    let mut seers = contacts(account, roster, &Blocklist::default(), |s| s.from);
+    seers.retain(|jid| by.matches(jid) && !not_by.matches(jid));
+    let full = by
+        .jids()
+        .filter(|jid| jid.is_full() && !not_by.matches(jid));
+    let full = full.filter(|jid| roster.standing(&jid.to_bare(), domain).from);
+    seers.extend(full.filter(|jid| !by.matches(&jid.to_bare())).cloned());
+    seers
 }
 
 fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -> Outcome {
@@ -123,6 +188,7 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
     }
     let priority = priority(stanza)?;
     let roster = roster::load(turn)?;
+    let blocked = blocking::load(turn)?;
     let first = session.presence.is_none();
     if first {
         subscription::request::show(turn, &roster, session.id)?;
@@ -152,10 +218,10 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
     broadcast(
         turn,
         stanza.clone(),
-        contacts(turn.actor, &roster, |s| s.from),
+        contacts(turn.actor, &roster, &blocked, |s| s.from),
     );
     if first {
-        probe(turn, session, &roster);
+        probe(turn, session, &roster, &blocked);
     }
     if priority >= 0 && !took_messages && !turn.actor.anonymous {
         turn.out.change.push(Change::DeliverPending {
@@ -167,26 +233,19 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
 
 /// Section 4.3.1: "The user's server SHOULD send a presence probe whenever the user starts a new presence session".
 /// The answer is for the resource that asks: the others have seen it.
-fn probe(turn: &mut Turn<'_, Account>, session: &Session, roster: &Roster) {
-    let header = Header {
-        from: Some(session.jid.clone()),
-        ..Header::new(Kind::Presence, Type::Probe)
-    };
-    let stanza = Stanza {
-        header,
-        payload: Payload::EMPTY,
-    };
-    broadcast(turn, stanza, contacts(turn.actor, roster, |s| s.to));
-    ask_again(turn, roster);
+fn probe(turn: &mut Turn<'_, Account>, session: &Session, roster: &Roster, blocked: &Blocklist) {
+    let seen = contacts(turn.actor, roster, blocked, |s| s.to);
+    broadcast(turn, probe_of(session), seen);
+    ask_again(turn, roster, blocked);
 }
 
 /// Section 3.1.2: "the user's server SHOULD resend the subscription request ... (e.g., whenever a new resource becomes
 /// available for the user ...)"; but not whenever a client says so. What went to this server is never lost.
-fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster) {
+fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist) {
     if turn.now.mono_ms < turn.actor.asks_again_at_ms {
         return;
     }
-    let mut asked = contacts(turn.actor, roster, |s| s.ask);
+    let mut asked = contacts(turn.actor, roster, blocked, |s| s.ask);
     asked.retain(|contact| turn.config.host(contact.domainpart()).is_none());
     if asked.is_empty() {
         return;
@@ -232,11 +291,15 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
         });
     }
     if let Some(roster) = roster {
-        broadcast(
-            turn,
-            stanza.clone(),
-            contacts(turn.actor, roster, |s| s.from),
-        );
+        // Who is available has read the list.
+        let nobody = Blocklist::default();
+        let blocked = turn.actor.last_blocklist().unwrap_or(&nobody);
+        let seers = contacts(turn.actor, roster, blocked, |s| s.from);
+        broadcast(turn, stanza.clone(), seers);
+    }
+    let is_last = |turn: &Turn<'_, Account>| turn.actor.available().all(|it| it.id == session.id);
+    if was_available && is_last(turn) && turn.catalog.has("last-activity") {
+        last::remember(turn, stanza);
     }
     turn.out.change.push(Change::Presence {
         session: session.id,
@@ -372,7 +435,12 @@ pub fn may_know(turn: &mut Turn<'_, Account>, asker: Option<&Jid>) -> Result<boo
     Ok(turn.actor.sessions.iter().any(has_directed) || may_see(turn, asker)?)
 }
 
-fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop> {
+/// Whether somebody is subscribed to the account's presence, or is one of its own. Nobody sees an account that does
+/// not exist.
+///
+/// # Errors
+/// Parks until the roster was read.
+pub fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop> {
     if is_own(turn.actor, Some(prober)) {
         return Ok(true);
     }
@@ -396,16 +464,37 @@ fn broadcast(turn: &mut Turn<'_, Account>, stanza: Stanza, to: Vec<Jid>) {
     }
 }
 
-fn contacts(account: &Account, roster: &Roster, is_meant: fn(Standing) -> bool) -> Vec<Jid> {
+/// Contacts that are not blocked.
+fn contacts(
+    account: &Account,
+    roster: &Roster,
+    blocked: &Blocklist,
+    is_meant: fn(Standing) -> bool,
+) -> Vec<Jid> {
     let domain = account.jid.domainpart();
     let meant = roster.contacts().filter(|c| is_meant(c.standing));
-    meant.filter_map(|contact| contact.jid(domain)).collect()
+    let mut meant: Vec<Jid> = meant.filter_map(|contact| contact.jid(domain)).collect();
+    if !blocked.is_empty() {
+        meant.retain(|jid| !blocked.matches(jid));
+    }
+    meant
 }
 
 fn addressed(stanza: &Stanza, to: &Jid) -> Stanza {
     let mut stanza = stanza.clone();
     stanza.header.to = Some(to.clone());
     stanza
+}
+
+fn probe_of(session: &Session) -> Stanza {
+    let header = Header {
+        from: Some(session.jid.clone()),
+        ..Header::new(Kind::Presence, Type::Probe)
+    };
+    Stanza {
+        header,
+        payload: Payload::EMPTY,
+    }
 }
 
 /// What is said for a session that says nothing more itself.

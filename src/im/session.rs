@@ -7,8 +7,9 @@ use crate::base::{SessionId, StreamKey, Uuid, limits};
 use crate::jid::Jid;
 use crate::stanza::{Sender, Stanza};
 
-use super::acks::{Acks, Bounds};
+use super::acks::{Acks, Bounds, Unacked};
 use super::flood::{Flood, Senders};
+use super::inactive::Inactive;
 
 /// A bound resource of an account.
 pub struct Session {
@@ -29,17 +30,21 @@ pub struct Session {
     pub carbons: bool,
     /// It asked for the roster and wants roster pushes (RFC 6121 section 2.2).
     pub interested: bool,
+    /// It asked for the blocklist and wants pushes of its changes (XEP-0191).
+    pub watches_blocklist: bool,
     /// Bare and full JIDs that got directed presence (RFC 6121 section 4.6) and are owed `unavailable`.
     pub directed: BTreeSet<Jid>,
     /// XEP-0198, once enabled.
     pub acks: Option<Box<Acks>>,
+    /// Its client said that nobody looks at it (XEP-0352).
+    pub inactive: Option<Box<Inactive>>,
     /// Kept messages on their way to it.
     pub flood: Option<Box<Flood>>,
     /// Number of the first message that was kept, while it could not be taken, behind what the flood reads now: from there
     /// it is owed. Whoever sets it begins a flood if there is none.
     pub missed: Option<u64>,
     /// Who sent what is kept for it and has yet to be read.
-    pub kept_from: Senders,
+    pub kept_from: Option<Box<Senders>>,
     /// What was being written without being counted (XEP-0198) when the connection was lost: who resumes has it, for it
     /// went ahead of `<enabled/>`.
     pub unsure: Vec<Option<Kept>>,
@@ -62,11 +67,13 @@ impl Session {
             secured: false,
             carbons: false,
             interested: false,
+            watches_blocklist: false,
             directed: BTreeSet::new(),
             acks: None,
+            inactive: None,
             flood: None,
             missed: None,
-            kept_from: Senders::default(),
+            kept_from: None,
             unsure: Vec::new(),
             ends_at_ms: None,
             ended: false,
@@ -94,7 +101,9 @@ impl Session {
     pub fn kept(&self) -> impl Iterator<Item = &Kept> {
         let unacked = self.acks.iter().flat_map(|acks| acks.unacked());
         let backlog = self.flood.iter().flat_map(|flood| flood.backlog());
+        let waiting = self.inactive.iter().flat_map(|inactive| inactive.held());
         let unacked = unacked.filter_map(|held| held.kept.as_ref());
+        let backlog = backlog.chain(waiting);
         let backlog = backlog.filter_map(|delivery| delivery.kept.as_ref());
         unacked.chain(backlog).chain(self.unsure.iter().flatten())
     }
@@ -103,7 +112,12 @@ impl Session {
     pub fn kept_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
         let unacked = self.acks.iter_mut().flat_map(|acks| acks.kept_mut());
         let backlog = self.flood.iter_mut().flat_map(|flood| flood.kept_mut());
-        unacked.chain(backlog).chain(&mut self.unsure)
+        let waiting = self.inactive.iter_mut();
+        let waiting = waiting.flat_map(|inactive| inactive.kept_mut());
+        unacked
+            .chain(backlog)
+            .chain(waiting)
+            .chain(&mut self.unsure)
     }
 
     /// Whether a cursor over what is stored brings it this message, or will.
@@ -140,7 +154,27 @@ impl Session {
     /// Bytes that wait for its client's acknowledgement, or behind its flood.
     pub fn queued_bytes(&self) -> usize {
         let unacked = self.acks.as_ref().map_or(0, |acks| acks.unacked_bytes());
-        unacked + self.flood.as_ref().map_or(0, |flood| flood.backlog_bytes())
+        let waiting = self
+            .inactive
+            .as_ref()
+            .map_or(0, |inactive| inactive.bytes());
+        unacked + waiting + self.flood.as_ref().map_or(0, |flood| flood.backlog_bytes())
+    }
+
+    /// XEP-0352 section 5.2: the state "always defaults to 'active' for new and resumed streams". What waited is held for
+    /// whoever resumes the session, like everything else that it has not acknowledged.
+    pub fn forget_state(&mut self, wall_ms: u64) {
+        let Some(acks) = &mut self.acks else {
+            return;
+        };
+        let inactive = self.inactive.take().into_iter();
+        for delivery in inactive.flat_map(|inactive| inactive.into_held()) {
+            acks.sent(Unacked {
+                stanza: delivery.stanza,
+                kept: delivery.kept,
+                wall_ms,
+            });
+        }
     }
 
     /// The queue of unacknowledged stanzas, or that behind the cursor, has reached its bound.
@@ -160,7 +194,9 @@ impl Session {
     pub fn holds_from(&self, sender: Option<&Jid>) -> bool {
         let flood = self.flood.as_ref();
         flood.is_some_and(|flood| flood.holds_from(sender))
-            || sender.is_some_and(|sender| self.kept_from.has(sender, &self.jid))
+            || self.kept_from.as_deref().is_some_and(|kept_from| {
+                sender.is_some_and(|sender| kept_from.has(sender, &self.jid))
+            })
     }
 }
 

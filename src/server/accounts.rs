@@ -4,20 +4,24 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::command::UserCommand;
+use super::command::{Invite, UserCommand};
 use crate::actor::audit::{AuditEvent, By};
 use crate::actor::rows::StoreError;
-use crate::auth::{AccountError, Accounts};
-use crate::base::{AccountId, Now, Secret};
-use crate::config::Config;
+use crate::auth::{AccountError, Accounts, InviteWish};
+use crate::base::{AccountId, Now, Secret, limits};
+use crate::config::units::Duration;
+use crate::config::{Config, RegistrationMode};
 use crate::im::credentials::AccountState;
-use crate::jid::{prepare_domainpart, prepare_localpart};
+use crate::jid::{Jid, prepare_domainpart, prepare_localpart};
+use crate::stanza::stamp;
 
 /// What account commands work on.
 pub struct AccountDesk<'a> {
     pub accounts: &'a Accounts,
     pub config: &'a Config,
     pub now: Now,
+    /// Whether what takes long may go on: no more if the server is stopping.
+    pub goes_on: &'a (dyn Fn() -> bool + Sync),
     /// Ends the sessions of an account, by bare JID: its password or its right to be here is gone.
     pub disconnect: &'a (dyn Fn(&str) + Sync),
     /// Removes what else an account had, by its number.
@@ -39,6 +43,7 @@ impl AccountDesk<'_> {
     pub fn run(&self, command: UserCommand) -> Result<Vec<String>, String> {
         match command {
             UserCommand::Add { accounts } => self.add(&accounts),
+            UserCommand::Invite(invite) => self.invite(&invite),
             UserCommand::List { host } => self.list(host.as_deref(), Which::All),
             UserCommand::Waiting { host } => self.list(host.as_deref(), Which::Waiting),
             UserCommand::Disable { jid } => {
@@ -58,6 +63,16 @@ impl AccountDesk<'_> {
                     .map_err(|error| name.failed(&error))?;
                 Ok(self.done(&name, "is enabled", |account, by| {
                     AuditEvent::AccountEnabled { account, by }
+                }))
+            }
+            UserCommand::Logout { jid } => {
+                let name = self.name(&jid)?;
+                self.accounts
+                    .revoke(&name.host, &name.localpart)
+                    .map_err(|error| name.failed(&error))?;
+                (self.disconnect)(&name.jid());
+                Ok(self.done(&name, "is logged out everywhere", |account, by| {
+                    AuditEvent::TokensRevoked { account, by }
                 }))
             }
             UserCommand::Passwd { jid, password } => {
@@ -133,6 +148,7 @@ impl AccountDesk<'_> {
 
     fn add_one(&self, jid: &str, password: &Secret) -> Result<String, String> {
         let name = self.name(jid)?;
+        self.look_whether_to_go_on()?;
         let added = self
             .accounts
             .add(&name.host, &name.localpart, password, self.now);
@@ -142,6 +158,75 @@ impl AccountDesk<'_> {
             by,
         });
         Ok(lines.concat())
+    }
+
+    fn look_whether_to_go_on(&self) -> Result<(), String> {
+        match (self.goes_on)() {
+            true => Ok(()),
+            false => Err("the server is stopping".to_owned()),
+        }
+    }
+
+    /// Makes an invitation; answers the addresses that carry it, and until when they are good.
+    fn invite(&self, invite: &Invite) -> Result<Vec<String>, String> {
+        let contact = invite.contact.as_deref();
+        let contact = contact.map(|jid| self.name(jid)).transpose()?;
+        let host = match (&invite.host, &contact) {
+            (Some(host), _) => self.host(host)?,
+            (None, Some(contact)) => contact.host.clone(),
+            (None, None) => self.config.hosts[0].name.to_string(),
+        };
+        let option = self.config.host(&host).map(|host| &host.registration);
+        let option = option.ok_or("the host is not served here")?;
+        let prepared = |name: &String| {
+            let prepared = prepare_localpart(name).map_err(|error| format!("`{name}`: {error}"));
+            prepared.map(|name| name.into_owned())
+        };
+        let localpart = invite.name.as_ref().map(prepared).transpose()?;
+        let expires = match &invite.expires {
+            None => option.invitation_expiry,
+            Some(text) => text
+                .parse::<Duration>()
+                .map_err(|error| format!("`{text}`: {error}"))?,
+        };
+        let uses = invite.uses.unwrap_or(1);
+        if uses == 0 || uses > limits::INVITATION_USES_MAX {
+            return Err("an invitation has 1 to 1000 uses".to_owned());
+        }
+        let registers = option.mode != RegistrationMode::Off;
+        if contact.is_none() && !registers {
+            return Err(format!(
+                "nobody can register on {host}: set its registration.mode to \"invited\""
+            ));
+        }
+        let jid = contact.as_ref().map(Name::jid);
+        let wish = InviteWish {
+            host: host.clone(),
+            contact: jid.as_deref().and_then(|jid| Jid::parse(jid).ok()),
+            localpart: localpart.clone(),
+            uses,
+            expires_in_ms: expires.as_ms(),
+            registers,
+        };
+        let invited = self.accounts.invite(&wish, self.now);
+        let invited = invited.map_err(|error| match &contact {
+            Some(contact) => contact.failed(&error),
+            None => error.to_string(),
+        })?;
+        (self.audit)(AuditEvent::InvitationMade {
+            host: Arc::from(host.as_str()),
+            contact: jid.as_deref().map(Arc::from),
+            uses,
+            by: By::Operator,
+        });
+        let token = String::from_utf8_lossy(invited.token.expose()).into_owned();
+        Ok(invitation_lines(
+            &host,
+            &wish,
+            jid.as_deref(),
+            &token,
+            invited.expires_wall_ms,
+        ))
     }
 
     fn list(&self, host: Option<&str>, which: Which) -> Result<Vec<String>, String> {
@@ -158,6 +243,7 @@ impl AccountDesk<'_> {
         for host in hosts {
             let mut after: Option<String> = None;
             loop {
+                self.look_whether_to_go_on()?;
                 let page = self.accounts.list(&host, after.as_deref(), LIST_PAGE_COUNT);
                 let (page, more) = page.map_err(|error| error.to_string())?;
                 for account in &page {
@@ -226,6 +312,30 @@ impl Name {
     }
 }
 
+/// XEP-0401 sections 5.1 and 5.4, XEP-0445 section 2: the addresses of an invitation.
+fn invitation_lines(
+    host: &str,
+    wish: &InviteWish,
+    contact: Option<&str>,
+    token: &str,
+    expires_wall_ms: u64,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(contact) = contact {
+        // "If the server does not support or allow in-band registration for invited users, the server MUST omit the
+        // ibr=y query component."
+        let ibr = if wish.registers { ";ibr=y" } else { "" };
+        lines.push(format!("xmpp:{contact}?roster;preauth={token}{ibr}"));
+    }
+    if wish.registers {
+        let name = wish.localpart.as_ref();
+        let name = name.map_or_else(String::new, |name| format!("{name}@"));
+        lines.push(format!("xmpp:{name}{host}?register;preauth={token}"));
+    }
+    lines.push(format!("good until {}", stamp(expires_wall_ms)));
+    lines
+}
+
 /// Which accounts are named.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
@@ -282,6 +392,7 @@ mod tests {
             accounts: &accounts,
             config: &config,
             now: Now::default(),
+            goes_on: &|| true,
             disconnect: &|jid| ended.lock().expect("no panic").push(jid.to_owned()),
             purge: &|_| {
                 *purged.lock().expect("no panic") += 1;

@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::ProducesTickets;
 
 use crate::actor::audit::AuditEvent;
-use crate::config::{Certificate, Config, ConfigError, TlsVersion};
+use crate::config::{Certificate, ClientCertificates, Config, ConfigError, TlsVersion};
 use crate::stream;
-use crate::worker::{HostCertificate, TlsContext, TlsWishes};
+use crate::worker::{Authorities, HostCertificate, TlsContext, TlsWishes};
 
 use super::data;
 use super::settings::read_certificate;
@@ -23,15 +21,18 @@ pub struct CertificateSource {
     /// The data directory: self-signed certificates are made in `cert/`, and authorities whose
     /// certificates log clients in are read from `cert/client-ca.pem`.
     pub data: PathBuf,
-    pub tickets: Arc<dyn ProducesTickets>,
 }
 
 impl CertificateSource {
-    /// Reads everything anew.
+    /// Reads everything anew, for what replaces `before`.
     ///
     /// # Errors
-    /// All hosts whose certificate is wrong.
-    pub fn context(&self, config: &Config) -> Result<TlsContext, Vec<ConfigError>> {
+    /// All hosts whose certificate is wrong, and the authorities that cannot be used.
+    pub fn context(
+        &self,
+        config: &Config,
+        before: Option<&TlsContext>,
+    ) -> Result<TlsContext, Vec<ConfigError>> {
         let mut hosts = Vec::with_capacity(config.hosts.len());
         let mut errors = Vec::new();
         for index in 0..config.hosts.len() {
@@ -40,9 +41,9 @@ impl CertificateSource {
                 Err(error) => errors.push(error),
             }
         }
-        let client_roots = client_roots(&self.data).unwrap_or_else(|message| {
-            errors.push(config.places().error("tls", message));
-            RootCertStore::empty()
+        let client_authorities = client_authorities(&self.data).unwrap_or_else(|message| {
+            errors.push(authorities_place(config, message));
+            Authorities::default()
         });
         if !errors.is_empty() {
             return Err(errors);
@@ -50,12 +51,11 @@ impl CertificateSource {
         let wishes = TlsWishes {
             hosts,
             versions: config.tls.versions.iter().map(version).collect(),
-            client_roots,
-            tickets: Arc::clone(&self.tickets),
+            client_authorities,
             handshake_timeout_ms: config.c2s.handshake_timeout.as_ms(),
             negotiation_timeout_ms: config.c2s.negotiation_timeout.as_ms(),
         };
-        let context = TlsContext::new(wishes);
+        let context = TlsContext::new(wishes, before);
         context.map_err(|error| vec![config.places().error("tls", error.to_string())])
     }
 
@@ -96,8 +96,24 @@ impl CertificateSource {
     }
 }
 
-/// Hosts that show another certificate in `now` than in `before`, or one that was made for it, with the record
-/// that says so.
+/// Where an error of the authorities belongs: to the option for which they are there. Without a listener that asks,
+/// no option has to do with them.
+pub fn authorities_place(config: &Config, message: String) -> ConfigError {
+    let path = match asking_listener(config) {
+        Some(index) => format!("listener[{index}].client_certificates"),
+        None => String::new(),
+    };
+    config.places().error(&path, message)
+}
+
+/// The first listener that asks clients for certificates.
+pub fn asking_listener(config: &Config) -> Option<usize> {
+    let mut listeners = config.listeners.iter();
+    listeners.position(|listener| listener.client_certificates == ClientCertificates::Request)
+}
+
+/// What `now` trusts or shows otherwise than `before`, as the records that say so: hosts with another certificate, or
+/// with one that was made for it, and the authorities whose certificates log clients in.
 pub fn changes(before: Option<&TlsContext>, now: &TlsContext) -> Vec<AuditEvent> {
     let shown_before = |host: &HostCertificate| {
         let mut hosts = before?.hosts().iter();
@@ -111,36 +127,45 @@ pub fn changes(before: Option<&TlsContext>, now: &TlsContext) -> Vec<AuditEvent>
         host: Arc::from(&*host.host),
         fingerprint: Arc::from(host.fingerprint()),
     };
-    now.hosts().iter().filter(is_new).map(record).collect()
+    let mut records: Vec<AuditEvent> = now.hosts().iter().filter(is_new).map(record).collect();
+    if let Some(before) = before
+        && before.client_authorities() != now.client_authorities()
+    {
+        records.push(AuditEvent::ClientAuthoritiesChanged {
+            fingerprints: Arc::from(now.client_authorities().fingerprints()),
+        });
+    }
+    records
 }
 
 /// The authorities whose certificates log clients in; none if there is no such file.
 ///
 /// # Errors
 /// With the file's path: it cannot be read, or holds no certificate, so that nobody it was meant for gets in.
-pub fn client_roots(data: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let path = client_authorities(data);
+pub fn client_authorities(data: &Path) -> Result<Authorities, String> {
+    let mut authorities = Authorities::default();
+    let path = client_authorities_file(data);
     if path.exists() {
-        let read = read_roots(&path, &mut roots);
+        let read = read_authorities(&path, &mut authorities);
         read.map_err(|error| format!("{}: {error}", path.display()))?;
-        if roots.is_empty() {
+        if authorities.is_empty() {
             return Err(format!("{}: holds no certificate", path.display()));
         }
     }
-    Ok(roots)
+    Ok(authorities)
 }
 
 /// Where the authorities are whose certificates log clients in (SASL EXTERNAL): PEM, one or more.
-pub fn client_authorities(data: &Path) -> PathBuf {
+pub fn client_authorities_file(data: &Path) -> PathBuf {
     data.join("cert").join("client-ca.pem")
 }
 
-fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {
+fn read_authorities(path: &Path, authorities: &mut Authorities) -> Result<(), String> {
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
     for certificate in certificates {
         let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
+        let added = authorities.add(certificate);
+        added.map_err(|error| error.to_string())?;
     }
     Ok(())
 }

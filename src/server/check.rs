@@ -1,22 +1,24 @@
 //! `stonechat check`: would this server start and serve, and if not, what mends it. Refuses to change
 //! anything, except that it tries to listen where nobody does.
 
+mod data;
+mod ports;
+
 use std::fmt;
 use std::fs;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::admin;
-use super::certificates::{client_authorities, client_roots};
-use super::command::Command;
+use super::certificates::{
+    asking_listener, authorities_place, client_authorities, client_authorities_file,
+};
 use super::settings::{read_certificate, read_config};
-use crate::config::{Certificate, ClientCertificates, Config, HostConfig, Listener};
+use crate::config::{Certificate, Config, ConfigError, HostConfig, help};
+use data::{check_audit, check_data};
+use ports::{check_ports, held_by_server};
 
 /// Something that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,23 +69,40 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
             for (index, host) in checked.hosts.iter().enumerate() {
                 findings.extend(check_certificate(config, &checked, index, host, today_s));
             }
-            findings.extend(check_client_roots(data));
             findings.extend(check_client_authorities(&checked, data));
+            findings.extend(check_asking(&checked, data));
             findings.extend(check_ports(&checked, &held_by_server(data)));
+            findings.extend(check_audit(&checked, data));
         }
         Err(errors) => {
-            let mend = "see conf/reference.toml for every option".to_owned();
             findings.extend(
                 errors
                     .iter()
-                    .map(|found| error(found.to_string(), mend.clone())),
+                    .map(|found| error(found.to_string(), mend_configuration(found))),
             );
         }
     }
-    findings.push(check_data(data));
+    findings.extend(check_data(data));
     findings.extend(check_limits());
     findings.extend(check_clock(unix_seconds()));
     findings
+}
+
+/// What an option is for and what it is by default says mostly what was wrong with its value.
+fn mend_configuration(found: &ConfigError) -> String {
+    let all = "`stonechat config reference` prints every option with its default";
+    match (found.path.as_str(), found.line) {
+        ("", None) => "let this user read the file, or give another one with --config".to_owned(),
+        ("", Some(_)) => {
+            format!(
+                "an option is `name = value`, where text stands in quotes, below its `[section]`; {all}"
+            )
+        }
+        (path, _) => match help(path) {
+            Some(help) => format!("{path}: {help}"),
+            None => format!("remove or correct it; {all}"),
+        },
+    }
 }
 
 fn fine(text: String) -> Finding {
@@ -153,15 +172,15 @@ fn check_certificate(
 }
 
 /// The authorities that may vouch for clients, if the operator gave any.
-fn check_client_roots(data: &Path) -> Option<Finding> {
-    match client_roots(data) {
-        Ok(roots) if roots.is_empty() => None,
-        Ok(roots) => Some(fine(format!(
+fn check_client_authorities(config: &Config, data: &Path) -> Option<Finding> {
+    match client_authorities(data) {
+        Ok(authorities) if authorities.is_empty() => None,
+        Ok(authorities) => Some(fine(format!(
             "authorities for client certificates: {}",
-            roots.len()
+            authorities.count()
         ))),
         Err(message) => Some(error(
-            message,
+            authorities_place(config, message).to_string(),
             "give certificates of authorities in PEM, readable by this user, or remove the file"
                 .to_owned(),
         )),
@@ -169,10 +188,9 @@ fn check_client_roots(data: &Path) -> Option<Finding> {
 }
 
 /// Who is asked for a certificate must be able to prove something with it.
-fn check_client_authorities(config: &Config, data: &Path) -> Option<Finding> {
-    let asks = |listener: &Listener| listener.client_certificates == ClientCertificates::Request;
-    let asking = config.listeners.iter().position(asks)?;
-    let path = client_authorities(data);
+fn check_asking(config: &Config, data: &Path) -> Option<Finding> {
+    let asking = asking_listener(config)?;
+    let path = client_authorities_file(data);
     if path.exists() {
         return None;
     }
@@ -245,103 +263,6 @@ fn covers(certificate: &X509Certificate<'_>, host: &str) -> bool {
         .general_names
         .iter()
         .any(|name| matches!(name, GeneralName::DNSName(name) if is_host(name)))
-}
-
-/// Where the server that runs on this data directory listens; nowhere if none runs.
-fn held_by_server(data: &Path) -> Vec<SocketAddr> {
-    match admin::ask(data, &Command::Listeners) {
-        Ok(Ok(lines)) => lines.iter().filter_map(|line| line.parse().ok()).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn check_ports(config: &Config, held: &[SocketAddr]) -> Vec<Finding> {
-    let check = |address: &str| {
-        // The listener is dropped at once: the next address may need the same port.
-        match TcpListener::bind(address).map(drop) {
-            Ok(()) => fine(format!("port {address}: free")),
-            Err(found) => port_finding(address, &found, held),
-        }
-    };
-    config
-        .listeners
-        .iter()
-        .map(|listener| check(&listener.address))
-        .collect()
-}
-
-/// Whether the server itself is why nobody else can listen at `address`. One that listens at a single address says
-/// nothing of the others of this machine.
-fn is_ours(address: &str, held: &[SocketAddr]) -> bool {
-    let Ok(wished) = address.parse::<SocketAddr>() else {
-        return false;
-    };
-    held.iter().any(|ours| {
-        let covers = ours.ip().is_unspecified() && ours.is_ipv4() == wished.is_ipv4();
-        ours.port() == wished.port() && (ours.ip() == wished.ip() || covers)
-    })
-}
-
-fn port_finding(address: &str, found: &io::Error, held: &[SocketAddr]) -> Finding {
-    match found.kind() {
-        io::ErrorKind::AddrInUse if is_ours(address, held) => {
-            fine(format!("port {address}: held by the running server"))
-        }
-        io::ErrorKind::AddrInUse => error(
-            format!("port {address}: another program listens there"),
-            "find it with `ss -ltnp` and stop it, or choose another `address` for the listener".to_owned(),
-        ),
-        io::ErrorKind::PermissionDenied => error(
-            format!("port {address}: this user may not listen there"),
-            "choose a port above 1023, or give the program CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities)"
-                .to_owned(),
-        ),
-        io::ErrorKind::AddrNotAvailable => error(
-            format!("port {address}: this machine has no such address"),
-            "see `ip address`; for IPv6 look whether net.ipv6.conf.all.disable_ipv6 is 0".to_owned(),
-        ),
-        _ => error(format!("port {address}: {found}"), "choose another `address` for the listener".to_owned()),
-    }
-}
-
-fn check_data(data: &Path) -> Finding {
-    let shown = data.display();
-    let metadata = match fs::metadata(data) {
-        Ok(metadata) => metadata,
-        Err(found) if found.kind() == io::ErrorKind::NotFound => {
-            return fine(format!(
-                "data directory {shown}: will be made at the first start"
-            ));
-        }
-        Err(found) => {
-            return error(
-                format!("data directory {shown}: {found}"),
-                "let this user read and write it".to_owned(),
-            );
-        }
-    };
-    if !metadata.is_dir() {
-        let mend = "give another --data".to_owned();
-        return error(format!("data directory {shown}: is no directory"), mend);
-    }
-    let probe = data.join(format!(".check.{}", std::process::id()));
-    if let Err(found) = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
-        let mend = format!(
-            "chown {shown} to the user that runs the server, and see that the disk has room"
-        );
-        return error(
-            format!("data directory {shown}: cannot be written: {found}"),
-            mend,
-        );
-    }
-    if metadata.permissions().mode() & 0o077 != 0 {
-        let mend = format!("chmod 700 {shown}");
-        return warning(
-            format!("data directory {shown}: others may look into it"),
-            mend,
-        );
-    }
-    fine(format!("data directory {shown}: private and writable"))
 }
 
 fn check_limits() -> Vec<Finding> {
@@ -435,8 +356,69 @@ const KERNEL_LIMITS: &[(&str, u64, &str)] = &[
 ];
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    /// A configuration called `s.toml`.
+    pub fn config(text: &str) -> Config {
+        crate::config::load("s.toml", text, &OUTSIDE).expect("valid")
+    }
+
+    const OUTSIDE: crate::config::Outside<'_> = crate::config::Outside {
+        features: &[],
+        address: |_| Ok(()),
+        log_filter: |_| Ok(()),
+        cores: 1,
+    };
+
+    /// A directory, removed with the test.
+    pub struct Scratch(pub PathBuf);
+
+    impl Scratch {
+        pub fn new(name: &str) -> Scratch {
+            let name = format!("stonechat-check-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).expect("a directory");
+            Scratch(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_mends_an_error_of_the_configuration_belongs_to_that_error() {
+        let mends = |text: &str| -> Vec<String> {
+            let errors = crate::config::load("s.toml", text, &OUTSIDE).expect_err("is wrong");
+            errors.iter().map(mend_configuration).collect()
+        };
+        let of_options = mends("sm.resume_timeout = 7\n[[host]]\nname = 5\n");
+        assert!(
+            of_options[0].starts_with("sm.resume_timeout: ")
+                && of_options[0].ends_with("Its default: \"5 min\""),
+            "{of_options:?}"
+        );
+        assert!(
+            of_options[1].starts_with("host[0].name: "),
+            "{of_options:?}"
+        );
+        assert_ne!(of_options[0], of_options[1]);
+        let unknown = mends("sm.no_such_thing_at_all = 7\n");
+        assert!(
+            unknown[0].contains("stonechat config reference"),
+            "{unknown:?}"
+        );
+        let syntax = mends("[sm\n");
+        assert!(syntax[0].contains("`name = value`"), "{syntax:?}");
+        let missing = super::super::settings::read_config(Some(Path::new("/nonexistent/s.toml")));
+        let missing = missing.expect_err("is not there");
+        assert!(mend_configuration(&missing[0]).contains("--config"));
+    }
 
     fn certificate(names: &[&str], until: (i32, u8, u8)) -> Vec<u8> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -490,17 +472,11 @@ mod tests {
 
     #[test]
     fn who_asks_for_certificates_and_knows_no_authority_is_warned() {
-        let directory = scratch("authorities");
+        let scratch = Scratch::new("authorities");
+        let directory = &scratch.0;
         let findings = |listener: &str| {
             let text = format!("[[listener]]\naddress = \"[::]:1\"\ntls = \"direct\"\n{listener}");
-            let outside = crate::config::Outside {
-                features: &[],
-                address: |_| Ok(()),
-                log_filter: |_| Ok(()),
-                cores: 1,
-            };
-            let config = crate::config::load("s.toml", &text, &outside).expect("valid");
-            check_client_authorities(&config, &directory)
+            check_asking(&config(&text), directory)
         };
         assert_eq!(findings(""), None);
         let asking = "client_certificates = \"request\"\n";
@@ -511,30 +487,6 @@ mod tests {
         fs::create_dir_all(directory.join("cert")).expect("ours");
         fs::write(directory.join("cert/client-ca.pem"), "").expect("ours");
         assert_eq!(findings(asking), None);
-        fs::remove_dir_all(&directory).expect("ours");
-    }
-
-    fn scratch(name: &str) -> std::path::PathBuf {
-        let name = format!("stonechat-check-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = fs::remove_dir_all(&path);
-        path
-    }
-
-    #[test]
-    fn a_port_in_use_is_an_error_unless_it_is_ours() {
-        let in_use = io::Error::from(io::ErrorKind::AddrInUse);
-        let level = |address: &str, held: &[&str]| {
-            let held: Vec<SocketAddr> = held.iter().map(|held| held.parse().unwrap()).collect();
-            port_finding(address, &in_use, &held).level
-        };
-        assert_eq!(level("[::]:5222", &[]), Level::Error);
-        assert_eq!(level("[::]:5222", &["[::]:5222"]), Level::Fine);
-        assert_eq!(level("127.0.0.1:5222", &["0.0.0.0:5222"]), Level::Fine);
-        // Another family, another address, another port.
-        assert_eq!(level("127.0.0.1:5222", &["[::]:5222"]), Level::Error);
-        assert_eq!(level("0.0.0.0:5222", &["127.0.0.1:5222"]), Level::Error);
-        assert_eq!(level("[::]:5223", &["[::]:5222"]), Level::Error);
     }
 
     #[test]
@@ -553,18 +505,5 @@ mod tests {
             Some(Level::Error)
         );
         assert_eq!(check_clock(NOVEMBER_2026_S), None);
-    }
-
-    #[test]
-    fn a_data_directory_that_others_may_read_is_a_warning() {
-        let path = std::env::temp_dir().join(format!("stonechat-check-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        assert_eq!(check_data(&path).level, Level::Fine);
-        fs::create_dir(&path).expect("a directory");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
-        assert_eq!(check_data(&path).level, Level::Warning);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("ours");
-        assert_eq!(check_data(&path).level, Level::Fine);
-        assert_eq!(fs::read_dir(&path).expect("readable").count(), 0);
     }
 }

@@ -34,14 +34,67 @@ pub enum UserCommand {
     Disable { jid: String },
     /// Let an account log in again.
     Enable { jid: String },
+    /// Make an invitation.
+    Invite(Invite),
     /// Name the accounts of a host, or of all.
     List { host: Option<String> },
+    /// End an account's sessions, and its clients' tokens.
+    Logout { jid: String },
     /// Change a password, and end the account's sessions.
     Passwd { jid: String, password: Secret },
     /// Remove an account, and end its sessions.
     Remove { jid: String },
     /// Name the accounts that wait for an operator to let them in.
     Waiting { host: Option<String> },
+}
+
+/// What an invitation shall be good for (XEP-0401); what is not said, the configuration says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Invite {
+    /// The account whose contact they become who come by it.
+    pub contact: Option<String>,
+    /// As in the configuration: "7 d".
+    pub expires: Option<String>,
+    /// Where it registers.
+    pub host: Option<String>,
+    /// The only name that may be taken.
+    pub name: Option<String>,
+    pub uses: Option<u32>,
+}
+
+impl Invite {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let uses = self.uses.map(|uses| uses.to_string());
+        let said = [
+            ("contact", self.contact.clone()),
+            ("expires", self.expires.clone()),
+            ("host", self.host.clone()),
+            ("name", self.name.clone()),
+            ("uses", uses),
+        ];
+        let said = said.into_iter();
+        said.filter_map(|(key, value)| value.map(|value| format!("{key} {value}")))
+    }
+
+    fn parse(data: &str) -> Result<Invite, String> {
+        let mut invite = Invite::default();
+        for line in data.lines().filter(|line| !line.is_empty()) {
+            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+            let value = Some(value.to_owned()).filter(|value| !value.is_empty());
+            match key {
+                "contact" => invite.contact = value,
+                "expires" => invite.expires = value,
+                "host" => invite.host = value,
+                "name" => invite.name = value,
+                "uses" => {
+                    let uses = value.as_deref().and_then(|uses| uses.parse().ok());
+                    invite.uses = Some(uses.ok_or("`uses` is a number")?);
+                }
+                _ => return Err("an invitation has contact, expires, host, name and uses".into()),
+            }
+        }
+        Ok(invite)
+    }
 }
 
 impl Command {
@@ -65,6 +118,7 @@ impl Command {
             Command::TimeAdvance { ms } => head(format!("time advance {ms}")),
             Command::User(UserCommand::Disable { jid }) => head(format!("user disable {jid}")),
             Command::User(UserCommand::Enable { jid }) => head(format!("user enable {jid}")),
+            Command::User(UserCommand::Logout { jid }) => head(format!("user logout {jid}")),
             Command::User(UserCommand::Remove { jid }) => head(format!("user remove {jid}")),
             Command::User(UserCommand::List { host }) => {
                 head(format!("user list {}", host.as_deref().unwrap_or_default()));
@@ -74,6 +128,10 @@ impl Command {
                     "user waiting {}",
                     host.as_deref().unwrap_or_default()
                 ));
+            }
+            Command::User(UserCommand::Invite(invite)) => {
+                head("user invite".to_owned());
+                invite.lines().for_each(head);
             }
             Command::User(UserCommand::Passwd { jid, password }) => {
                 head(format!("user passwd {jid}"));
@@ -147,6 +205,8 @@ impl Command {
                 let host = (!argument.is_empty()).then(|| argument.to_owned());
                 Command::User(UserCommand::List { host })
             }
+            "user logout" => Command::User(UserCommand::Logout { jid: jid()? }),
+            "user invite" => Command::User(UserCommand::Invite(Invite::parse(data)?)),
             "user waiting" => {
                 let host = (!argument.is_empty()).then(|| argument.to_owned());
                 Command::User(UserCommand::Waiting { host })
@@ -269,7 +329,16 @@ mod tests {
                 password: secret(" leading"),
             }),
             Command::User(UserCommand::Remove { jid: jid() }),
+            Command::User(UserCommand::Logout { jid: jid() }),
             Command::User(UserCommand::Waiting { host: None }),
+            Command::User(UserCommand::Invite(Invite::default())),
+            Command::User(UserCommand::Invite(Invite {
+                contact: Some(jid()),
+                expires: Some("2 d".to_owned()),
+                host: Some("example.org".to_owned()),
+                name: Some("juliet".to_owned()),
+                uses: Some(3),
+            })),
         ];
         for command in commands {
             let bytes = command.encode().expect("single lines");
@@ -303,6 +372,8 @@ mod tests {
             "user passwd a@b\n",
             "backup\n",
             "time advance x\n",
+            "user invite\nuses many\n",
+            "user invite\nrights all\n",
         ] {
             assert!(Command::parse(request.as_bytes()).is_err(), "{request:?}");
         }

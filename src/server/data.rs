@@ -32,12 +32,25 @@ pub fn make_directory(path: &Path) -> Result<(), String> {
 /// The system's, with the path; a file that is too short, because answers that changed with it would tell
 /// an attacker which accounts exist.
 pub fn secrets(data: &Path) -> Result<Secrets, String> {
-    let path = data.join("secret");
+    let path = data.join(SECRET);
     let named = |error: io::Error| format!("{}: {error}", path.display());
     if !path.exists() {
         make_secrets(&path).map_err(named)?;
     }
-    let bytes = Zeroizing::new(fs::read(&path).map_err(named)?);
+    read_secrets(data)?.ok_or_else(|| format!("{}: is gone again", path.display()))
+}
+
+/// Reads the secrets of a data directory; none if it has none yet.
+///
+/// # Errors
+/// See [`secrets`].
+pub fn read_secrets(data: &Path) -> Result<Option<Secrets>, String> {
+    let path = data.join(SECRET);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
     if bytes.len() != SECRET_BYTES {
         return Err(format!(
             "{}: is not the {SECRET_BYTES} bytes it was",
@@ -49,10 +62,10 @@ pub fn secrets(data: &Path) -> Result<Secrets, String> {
         eight.copy_from_slice(&bytes[at..at + 8]);
         u64::from_le_bytes(eight)
     };
-    Ok(Secrets {
+    Ok(Some(Secrets {
         partitions: HashSeed(number(0), number(8)),
         fakes: Secret::new(bytes[16..].to_vec()),
-    })
+    }))
 }
 
 fn make_secrets(path: &Path) -> io::Result<()> {
@@ -83,6 +96,7 @@ pub fn fresh_rng() -> Result<Rng, String> {
     Ok(Rng::from_seed(*seed))
 }
 
+const SECRET: &str = "secret";
 /// 16 for the partitions, 32 for the fakes.
 const SECRET_BYTES: usize = 48;
 

@@ -45,6 +45,13 @@ impl House {
     fn is_open(&self) -> bool {
         self.intake.is_accepting() && (self.admits)()
     }
+
+    /// A login storm is let in at the rate at which the workers take it: the others wait in the system's backlog, where
+    /// they cost nothing.
+    fn keeps_up(&self) -> bool {
+        let mut addresses = self.addresses.iter();
+        addresses.all(Address::has_room_for_newcomers)
+    }
 }
 
 struct Listening {
@@ -164,7 +171,7 @@ impl Doorman {
     /// A few of each door in turn, so that a flood at one does not close the other.
     fn accept_some(&mut self, index: usize) {
         for _ in 0..ACCEPTS_PER_TURN {
-            if !self.doors[index].pending {
+            if !self.doors[index].pending || !self.house.keeps_up() {
                 return;
             }
             match self.doors[index].socket.accept() {
@@ -228,7 +235,11 @@ impl Doorman {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket that listens at `address`, and at nothing of the other family.
+///
+/// # Errors
+/// The system's.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,

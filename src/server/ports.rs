@@ -40,6 +40,15 @@ fn ask_all(worker: WorkerId, store: &Store, auth: &AuthService, asked: &mut Vec<
                 save(store, port, &mut saves);
                 store.range(reply, table, range, fence);
             }
+            Ask::Joined {
+                table,
+                range,
+                join,
+                fence,
+            } => {
+                save(store, port, &mut saves);
+                store.joined(reply, table, (range, join), fence);
+            }
             Ask::Pick { table, pick, fence } => {
                 save(store, port, &mut saves);
                 store.pick(reply, table, pick, fence);

@@ -3,36 +3,50 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{StoreError, Table};
-use crate::auth::{AccountRows, ITERATIONS};
+use crate::auth::{AccountRows, ITERATIONS, TOKEN};
 use crate::base::AccountId;
-use crate::engine::archive::{ARCHIVE, INDEX};
+use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
+use crate::features::private_storage::PRIVATE;
+use crate::features::vcard::VCARD_TABLE;
 use crate::im::archive::{PREFERENCES, TALLY};
+use crate::im::blocking::BLOCKLIST;
 use crate::im::credentials::{ACCOUNT, PURGE, REGISTRATION, TOMBSTONE};
+use crate::im::invitation::{INVITATION, RESERVATION};
+use crate::im::last::LAST;
 use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
 use crate::im::roster::ROSTER;
 use crate::im::subscription::REQUEST;
-use crate::shard::{NUMBERS, numbers_floor, numbers_range};
+use crate::shard::{NUMBERS, RETENTION, numbers_floor, numbers_range};
 use crate::store::Store;
 
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
 pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ARCHIVE,
+    &BLOCKLIST,
     &INDEX,
+    &INDEXED,
+    &INVITATION,
     &ITERATIONS,
+    &LAST,
     &NUMBERS,
     &ORIGIN,
     &OUTGOING,
     &PENDING,
     &PREFERENCES,
+    &PRIVATE,
     &PURGE,
     &REGISTRATION,
+    &RESERVATION,
     &REQUEST,
+    &RETENTION,
     &ROSTER,
     &TALLY,
+    &TOKEN,
     &TOMBSTONE,
+    &VCARD_TABLE,
 ];
 
 /// The number above which the rows of this process begin. Waits for the disk.
@@ -62,5 +76,64 @@ pub fn account_rows(store: &Store) -> AccountRows {
         save: Box::new(move |writes| save.save_now(writes)),
         tables: TABLES,
         next_id: Box::new(move || next.next_number("account").map(AccountId)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::rows::{RowKey, Slices, Write};
+    use crate::auth::{Accounts, AuthSettings};
+    use crate::base::{HashSeed, Rng, Secret, Sequence};
+
+    /// A row of this account, wherever its table has a number by time.
+    fn row(table: &'static Table, account: u64) -> Write {
+        let number_at = match table.slices {
+            Slices::Whole => 8,
+            Slices::Monthly { number_at } => number_at,
+        };
+        let mut key = account.to_be_bytes().to_vec();
+        key.resize(number_at, 7);
+        key.extend(Sequence::first_at(1_795_392_000_000).to_be_bytes());
+        Write::Put {
+            table,
+            key: RowKey::new(&key),
+            value: b"x"[..].into(),
+        }
+    }
+
+    #[test]
+    fn nothing_of_an_archive_outlives_its_account() {
+        let store = Store::in_memory(TABLES, Vec::new());
+        let settings = AuthSettings {
+            iterations: [("localhost".into(), 1)].into_iter().collect(),
+            ..AuthSettings::default()
+        };
+        let accounts = Accounts::new(
+            account_rows(&store),
+            settings,
+            Secret::new(vec![3; 32]),
+            HashSeed(1, 2),
+            Rng::from_seed([0; 32]),
+        );
+        // Messages, what they are found by, how far that goes, wishes, counts, and what waits for clients.
+        let tables = [&ARCHIVE, &INDEX, &INDEXED, &PREFERENCES, &TALLY, &PENDING];
+        let rows = tables
+            .iter()
+            .flat_map(|table| [row(table, 1), row(table, 2)]);
+        store.save_now(rows.collect()).expect("memory");
+        accounts.purge(AccountId(2)).expect("memory");
+        let mut left = Vec::new();
+        let visited = store.visit_now(|table, key, _| {
+            if tables.iter().any(|of| of.name == table.name) {
+                left.push((table.name, key[..8].to_vec()));
+            }
+            Ok(())
+        });
+        visited.expect("memory");
+        left.sort_unstable();
+        let mut expected = tables.map(|table| (table.name, 1u64.to_be_bytes().to_vec()));
+        expected.sort_unstable();
+        assert_eq!(left, expected);
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
@@ -47,6 +47,10 @@ pub struct Running {
     pub clock: Clock,
     /// What `time advance` adds to; only with `--test-clock`.
     pub test_offset_ms: Option<Arc<AtomicU64>>,
+    /// Set when the server begins to stop: what an operator asked for and takes long ends then.
+    pub stopping: AtomicBool,
+    /// Held while a copy is made.
+    pub copying: Mutex<()>,
 }
 
 impl Running {
@@ -62,7 +66,7 @@ impl Running {
             reload: Box::new(move || reload.reload()),
             status: Box::new(move || Ok(status.status())),
             time_advance: self.test_offset_ms.as_ref().map(|_| {
-                let advance: Box<dyn Fn(u64) + Send> = Box::new(move |ms| time.advance(ms));
+                let advance: Box<dyn Fn(u64) + Send + Sync> = Box::new(move |ms| time.advance(ms));
                 advance
             }),
             user: Box::new(move |command| user.user(command)),
@@ -80,8 +84,9 @@ impl Running {
         self.audit.reopen();
         let path = self.certificates.config.as_deref();
         let load = || read_config(path);
+        let before = Arc::clone(&self.tls.lock());
         let outcome = reload::reload(&self.started, &current, load, |config| {
-            self.certificates.context(config)
+            self.certificates.context(config, Some(&before))
         });
         self.record(AuditEvent::Reload {
             outcome: Attempt::of(&outcome),
@@ -110,7 +115,8 @@ impl Running {
         }
     }
 
-    /// Puts the new configuration in force; with it, a line for each host that shows another certificate.
+    /// Puts the new configuration in force; with it, a line for each host that shows another certificate, and one
+    /// if other authorities log clients in.
     fn adopt(&self, reloaded: Reloaded<TlsContext>) -> (Arc<Config>, Vec<String>) {
         let config = Arc::new(reloaded.config);
         log::set_filter(&config.log.filter);
@@ -131,7 +137,7 @@ impl Running {
         (config, lines)
     }
 
-    /// Records which hosts show another certificate in `now` than in `before`, and says so to the operator.
+    /// Records what [`certificates::changes`] finds, and says so to the operator.
     pub fn record_certificates(
         &self,
         before: Option<&TlsContext>,
@@ -139,8 +145,20 @@ impl Running {
     ) -> Vec<String> {
         let mut lines = Vec::new();
         for event in certificates::changes(before, now) {
-            if let AuditEvent::CertificateChanged { host, fingerprint } = &event {
-                lines.push(format!("changed: certificate of {host}: {fingerprint}"));
+            match &event {
+                AuditEvent::CertificateChanged { host, fingerprint } => {
+                    lines.push(format!("changed: certificate of {host}: {fingerprint}"));
+                }
+                AuditEvent::ClientAuthoritiesChanged { fingerprints } => {
+                    let now = match fingerprints.len() {
+                        0 => "none".to_owned(),
+                        _ => fingerprints.join(" "),
+                    };
+                    lines.push(format!(
+                        "changed: authorities of client certificates: {now}"
+                    ));
+                }
+                _ => {}
             }
             self.record(event);
         }
@@ -158,8 +176,16 @@ impl Running {
         }
     }
 
+    /// Whether what takes long may go on.
+    fn goes_on(&self) -> bool {
+        !self.stopping.load(Ordering::Acquire)
+    }
+
     fn backup(&self, directory: &Path) -> Result<Vec<String>, String> {
-        let copied = self.store.backup(directory);
+        // Two to one directory would take each other's files away.
+        let copying = self.copying.try_lock();
+        let _copying = copying.ok_or("a copy is being made already; try again when it is done")?;
+        let copied = self.store.backup(directory, &|| self.goes_on());
         self.record(AuditEvent::Backup {
             directory: Arc::from(directory.display().to_string()),
             outcome: Attempt::of(&copied),
@@ -175,6 +201,7 @@ impl Running {
             accounts: &self.accounts,
             config: &config,
             now: self.clock.now(),
+            goes_on: &|| self.goes_on(),
             disconnect: &|bare| self.disconnect(bare),
             purge: &|account| self.purge(account),
             audit: &|event| self.record(event),

@@ -3,6 +3,7 @@
 
 use std::process::{self, ExitCode};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ impl House {
         let running = self.running;
         self.intake.close();
         self.doorman.dismiss();
+        running.stopping.store(true, Ordering::Release);
         running.order_all(|| Order::Control(Control::Drain));
         let patience = running.current.lock().server.drain_timeout.as_ms();
         wait_until_empty(&running, Duration::from_millis(patience));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -111,9 +111,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let certificates = CertificateSource {
         config: start.config.clone(),
         data: start.data.clone(),
-        tickets: rustls::crypto::ring::Ticketer::new().map_err(|error| error.to_string())?,
     };
-    let tls = Arc::new(certificates.context(&config).map_err(joined)?);
+    let tls = Arc::new(certificates.context(&config, None).map_err(joined)?);
     let count = worker_count(&config);
     let seats = worker::seats(count).map_err(|error| format!("workers: {error}"))?;
     let addresses: Vec<Address> = seats.iter().map(|seat| seat.address.clone()).collect();
@@ -178,6 +177,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         audit,
         clock,
         test_offset_ms,
+        stopping: AtomicBool::new(false),
+        copying: Mutex::new(()),
     });
     // What was made just now nobody has seen; what was there before the start is no change.
     running.record_certificates(None, &tls);

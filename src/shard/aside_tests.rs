@@ -40,6 +40,8 @@ const LIBRARY: Feature<Account> = Feature {
         IqRoute::get("urn:library", "steps", steps),
         IqRoute::get("urn:library", "now", now),
     ],
+    commands: &[],
+    portable: None,
 };
 
 /// Answers when a row named like the request is there.
@@ -55,8 +57,8 @@ fn read(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 fn steps(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let aside = turn.aside()?;
     let count = match aside.progress {
-        Progress::Begun => 0,
         Progress::Archive(reach) => reach.count,
+        _ => 0,
     };
     assert!(aside.room > 0, "a step has room");
     if count == 10 {

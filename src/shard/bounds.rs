@@ -19,13 +19,14 @@ impl Shard {
         };
         for cell in self.cells.values() {
             let jid = &cell.account.jid;
-            let (own, foreign) = cell.mailbox.counts();
+            let own = cell.mailbox.counts().0;
+            let foreign = cell.mailbox.foreign_bytes();
             bound(
                 &format!("own mailbox of {jid}"),
                 own,
                 limits::MAILBOX_OWN_COUNT_MAX,
             );
-            let max = limits::MAILBOX_COUNT_MAX * 3;
+            let max = limits::MAILBOX_BYTES_MAX * 3 + limits::ELEMENT_BYTES_MAX;
             bound(&format!("mailbox of {jid}"), foreign, max);
             for session in &cell.account.sessions {
                 self.bound_session(session, &mut bound);
@@ -178,6 +179,26 @@ mod tests {
         assert_eq!(of("u8@localhost/r"), [Type::Unavailable]);
         assert_eq!(of("u9@localhost/r"), [Type::Available, Type::Error]);
         assert_eq!(of("new@localhost/r"), [Type::Unavailable]);
+    }
+
+    #[test]
+    fn messages_for_an_account_that_is_being_read_wait_as_far_as_their_bytes_allow() {
+        let (mut shard, actor) = parked();
+        let mut count = 0;
+        while shard.cells[actor].mailbox.foreign_bytes() < limits::MAILBOX_BYTES_MAX {
+            let mut header = Header::new(Kind::Message, Type::Chat);
+            header.from = Jid::parse("romeo@localhost/r").ok();
+            header.to = Jid::parse("juliet@localhost").ok();
+            header.id = Some(format!("m{count}").into());
+            let payload = Payload::from_normal("<body>Wherefore art thou?</body>");
+            let stanza = Stanza { header, payload };
+            let settle = None;
+            shard.route(NOW, Envelope::Stanza { stanza, settle });
+            count += 1;
+            assert_eq!(shard.cells[actor].mailbox.counts().1, count, "one bounced");
+        }
+        assert!(count > 2 * limits::MAILBOX_COUNT_MAX, "only {count} wait");
+        assert_eq!(shard.overflows(), [""; 0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
 use crate::base::{Now, SessionId, Spares, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
-use crate::stanza::{Newcomer, Stanza};
+use crate::stanza::{Kind, Newcomer, Stanza};
 
 use super::aside::Aside;
 use super::held::Held;
@@ -202,21 +202,28 @@ impl Mailbox {
         (self.own as usize, self.foreign)
     }
 
+    /// Bytes of what came from elsewhere.
+    pub fn foreign_bytes(&self) -> usize {
+        self.foreign_bytes
+    }
+
     /// The account's own clients shall not be read further.
     pub fn is_full_of_own(&self) -> bool {
         self.own as usize >= limits::MAILBOX_OWN_COUNT_MAX
     }
 
-    /// What comes from elsewhere bounces.
-    pub fn is_full_of_foreign(&self) -> bool {
-        self.holds_times(1)
+    /// Presence from elsewhere coalesces, the rest of it bounces. An account waits for its rows for milliseconds, and
+    /// in that time more may be said to it than a thousand messages: they are as many as their bytes allow.
+    pub fn is_full_for(&self, kind: Kind) -> bool {
+        self.holds_times(kind, 1)
     }
 
-    /// It holds so many times the bound of what comes from elsewhere. Up to twice contacts' presence gets in, up to
+    /// It holds so many times the bound for what comes from elsewhere. Up to twice contacts' presence gets in, up to
     /// three times what is told and what answers.
-    pub fn holds_times(&self, times: usize) -> bool {
-        self.foreign >= limits::MAILBOX_COUNT_MAX * times
-            || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * times
+    pub fn holds_times(&self, kind: Kind, times: usize) -> bool {
+        let is_crowded =
+            kind == Kind::Presence && self.foreign >= limits::MAILBOX_COUNT_MAX * times;
+        is_crowded || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * times
     }
 }
 

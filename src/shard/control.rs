@@ -17,8 +17,8 @@ impl Shard {
     pub(super) fn controlled(&mut self, now: Now, control: Control) {
         match control {
             Control::Reconfigure(config) => {
-                self.switch(Catalog::new(features::ALL, |name| config.has_feature(name)));
                 self.config = Arc::clone(&config);
+                self.switch(Catalog::new(features::ALL, |name| config.has_feature(name)));
             }
             Control::Drain => self.begin_drain(now),
             Control::Disconnect(jid) => self.disconnect(now, &jid),

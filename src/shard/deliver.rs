@@ -93,6 +93,9 @@ impl Shard {
         let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
             return;
         };
+        if session.inactive.is_some() {
+            return self.push_inactive(now, actor, delivery);
+        }
         let stream = session.stream;
         let state = stream.and_then(|key| self.streams.get_mut(key));
         let state = state.map(|state| &mut **state);
@@ -309,7 +312,8 @@ fn is_promised(account: &Account, delivery: &Delivery) -> bool {
     delivery.kept.is_some() && !account.anonymous
 }
 
-fn held(now: Now, delivery: Delivery) -> Unacked {
+/// What a session holds, or leaves behind.
+pub(super) fn held(now: Now, delivery: Delivery) -> Unacked {
     Unacked {
         stanza: delivery.stanza,
         kept: delivery.kept,

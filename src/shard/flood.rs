@@ -2,12 +2,15 @@
 //! backlog of what came meanwhile, so that the order stays. What was kept since the cursor began it reads when it is at
 //! its end, and what waits goes out between the rows, as the numbers say.
 
-use crate::actor::rows::Fence;
+use crate::actor::rows::{Fence, RowKey, Write};
 use crate::actor::{Answer, Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, limits};
-use crate::im::flood::{Flood, Senders};
-use crate::im::pending;
+use crate::engine::archive::{WITH_MESSAGES, Waiting, waiting};
+use crate::im::account::unavailable;
+use crate::im::flood::Flood;
+use crate::im::{blocking, pending};
 use crate::jid::Jid;
+use crate::stanza::{Kind, Stanza};
 
 use super::Shard;
 use super::load::Pressure;
@@ -80,9 +83,10 @@ impl Shard {
         };
         flood.asked = true;
         self.flush_saves(now);
-        let ask = Ask::Range {
+        let ask = Ask::Joined {
             table: &pending::PENDING,
             range,
+            join: WITH_MESSAGES,
             fence: Fence::AfterSaves,
         };
         self.outputs.push_back(Output::Ask(ticket, ask));
@@ -136,12 +140,20 @@ impl Shard {
                 break;
             }
             let number = pending::number(&row.key).filter(|number| !has_holder.contains(number));
-            let stanza = host
-                .as_ref()
-                .ok()
-                .and_then(|host| pending::decode(&row.value, host));
-            match (number, stanza) {
-                (Some(number), Some(stanza)) => {
+            let found = match &host {
+                Ok(host) => waiting(&row, host),
+                Err(_) => Waiting::Damaged,
+            };
+            match (number, found) {
+                (Some(number), Waiting::Message(stanza)) if self.is_unwanted(actor, &stanza) => {
+                    let kept = Kept {
+                        number,
+                        is_stored: true,
+                        is_shared: false,
+                    };
+                    self.arrived(actor, kept);
+                }
+                (Some(number), Waiting::Message(stanza)) => {
                     let kept = Kept {
                         number,
                         is_stored: true,
@@ -154,7 +166,10 @@ impl Shard {
                     };
                     self.push(now, actor, delivery);
                 }
-                (Some(number), None) => log::error!("pending_row_damaged number={number}"),
+                (Some(_), Waiting::Gone) => self.forget_row(actor, row.key),
+                (Some(number), Waiting::Damaged) => {
+                    log::error!("pending_row_damaged number={number}");
+                }
                 (None, _) => {}
             }
         }
@@ -166,6 +181,45 @@ impl Shard {
         self.run_asides(now, actor);
     }
 
+    /// Nobody will ever get what is kept in this row.
+    fn forget_row(&mut self, actor: ActorKey, key: RowKey) {
+        log::warn!("pending_message_gone key={key:?}");
+        if let Some(cell) = self.cells.get_mut(actor) {
+            cell.account.tally = None;
+        }
+        let table = &pending::PENDING;
+        self.unsave(Write::Delete { table, key });
+    }
+
+    /// It came before its sender was blocked (XEP-0191): nobody wants it any more.
+    fn is_unwanted(&self, actor: ActorKey, stanza: &Stanza) -> bool {
+        let account = self.cells.get(actor).map(|cell| &cell.account);
+        let from = stanza.header.from.as_ref();
+        account
+            .zip(from)
+            .is_some_and(|(account, from)| blocking::was_blocked(account, from))
+    }
+
+    /// What waited while its sender was blocked is owed to nobody; a request is answered.
+    fn unless_unwanted(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        delivery: Delivery,
+    ) -> Option<Delivery> {
+        if !self.is_unwanted(actor, &delivery.stanza) {
+            return Some(delivery);
+        }
+        match delivery.kept {
+            Some(kept) => self.arrived(actor, kept),
+            None if delivery.stanza.header.kind == Kind::Iq => {
+                self.bounce(now, &delivery.stanza, &unavailable());
+            }
+            None => {}
+        }
+        None
+    }
+
     /// The cursor is at its end. If more was kept meanwhile it goes on there, else the flood is over.
     fn end_pass(&mut self, now: Now, actor: ActorKey, id: SessionId) {
         let session = self.cells.get_mut(actor);
@@ -174,10 +228,12 @@ impl Shard {
             return;
         };
         let Some(first) = session.missed.take() else {
-            session.kept_from = Senders::default();
+            session.kept_from = None;
             let flood = session.flood.take();
             for delivery in flood.into_iter().flat_map(|flood| flood.into_backlog()) {
-                self.deliver(now, actor, delivery);
+                if let Some(delivery) = self.unless_unwanted(now, actor, delivery) {
+                    self.deliver(now, actor, delivery);
+                }
             }
             return;
         };
@@ -194,7 +250,9 @@ impl Shard {
         while let Some(flood) = self.flood_of(actor, id)
             && let Some(delivery) = flood.take_before(number)
         {
-            self.push(now, actor, delivery);
+            if let Some(delivery) = self.unless_unwanted(now, actor, delivery) {
+                self.push(now, actor, delivery);
+            }
         }
     }
 
@@ -231,7 +289,7 @@ mod tests {
 
     fn asks(shard: &mut Shard) -> usize {
         let outputs = std::iter::from_fn(|| shard.poll_output());
-        let is_range = |output: &Output| matches!(output, Output::Ask(_, Ask::Range { .. }));
+        let is_range = |output: &Output| matches!(output, Output::Ask(_, Ask::Joined { .. }));
         outputs.filter(is_range).count()
     }
 

@@ -18,6 +18,10 @@ pub enum Input<'a> {
     Bytes(StreamKey, &'a [u8]),
     /// The TLS handshake that [`super::Output::StartTls`] asked for is complete.
     Secured(StreamKey, Box<TlsFacts>),
+    /// The codec that [`super::Output::Compress`] asked for is ready: what comes from now on was compressed.
+    Compressed(StreamKey),
+    /// What came cannot be decompressed, or swells too much; nothing more will be read.
+    Garbled(StreamKey),
     /// Every byte rendered so far is in the socket: more may be rendered, and what needs no other
     /// acknowledgement counts as delivered.
     Written(StreamKey),

@@ -174,7 +174,7 @@ impl Shard {
             }
         }
         while self.pressure() < Pressure::Logins {
-            let Some(key) = self.waiting_logins.pop_front() else {
+            let Some((key, _)) = self.waiting_logins.pop_front() else {
                 break;
             };
             self.bring_home(now, key);
@@ -184,11 +184,42 @@ impl Shard {
     }
 }
 
+impl Shard {
+    /// A login is right, and this worker has no room for a session more.
+    pub(super) fn wait_for_room(&mut self, now: Now, key: StreamKey) {
+        if self.waiting_logins.is_empty() {
+            self.timers
+                .arm_logins(now.mono_ms + limits::LOGIN_PATIENCE_MS);
+        }
+        self.waiting_logins.push_back((key, now.mono_ms));
+    }
+
+    /// Those who have waited long enough come back later, when there is room, or to another server. RFC 6120 section
+    /// 4.9.3.17: "The server lacks the system resources necessary to service the stream."
+    pub(super) fn logins_due(&mut self, now: Now) {
+        while let Some(&(key, since_ms)) = self.waiting_logins.front() {
+            let until_ms = since_ms + limits::LOGIN_PATIENCE_MS;
+            if until_ms > now.mono_ms {
+                self.timers.arm_logins(until_ms);
+                return;
+            }
+            self.waiting_logins.pop_front();
+            let waits = self.streams.get(key).map(|stream| &stream.phase);
+            if matches!(waits, Some(Phase::Verified)) {
+                let error = StreamError::new(StreamCondition::ResourceConstraint, BUSY);
+                self.fail_stream(now, key, error);
+            }
+        }
+    }
+}
+
+const BUSY: &str = "The server is busy, try again later";
 const SHORT: &str = "the server is short of memory";
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, stage};
+    use super::super::input::Input;
+    use super::super::testing::{NOW, open, rendered, stage};
     use super::*;
     use crate::actor::Kept;
     use crate::im::acks::Unacked;
@@ -234,6 +265,38 @@ mod tests {
         assert!(is_there(&shard));
         shard.relieve(at(limits::LOAD_NOBODY_MS));
         assert!(!is_there(&shard));
+    }
+
+    #[test]
+    fn a_login_that_finds_no_room_for_ten_seconds_is_told_so_and_one_that_finds_it_is_let_in() {
+        let (mut shard, _) = stage();
+        shard.place.worker_count = u8::MAX;
+        overfull(&mut shard);
+        let at = |after_ms| Now {
+            mono_ms: NOW.mono_ms + after_ms,
+            ..NOW
+        };
+        let login = |shard: &mut Shard| {
+            let key = open(shard);
+            shard.streams[key].phase = Phase::Verified;
+            key
+        };
+        let (first, second) = (login(&mut shard), login(&mut shard));
+        shard.wait_for_room(NOW, first);
+        shard.wait_for_room(at(1), second);
+        shard.handle(at(limits::LOGIN_PATIENCE_MS - 1), Input::Tick);
+        assert_eq!(shard.waiting_logins.len(), 2);
+        shard.handle(at(limits::LOGIN_PATIENCE_MS), Input::Tick);
+        let said = rendered(&mut shard, first);
+        assert!(said.contains("<resource-constraint "), "{said}");
+        assert_eq!(shard.waiting_logins.len(), 1);
+        // There is room again.
+        let budget = shard.budget();
+        shard.load.recount(&mut { budget }, 0);
+        shard.relieve(at(limits::LOGIN_PATIENCE_MS));
+        assert!(shard.waiting_logins.is_empty());
+        shard.handle(at(2 * limits::LOGIN_PATIENCE_MS), Input::Tick);
+        assert!(!rendered(&mut shard, second).contains("<resource-constraint "));
     }
 
     #[test]

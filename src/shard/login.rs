@@ -4,6 +4,7 @@
 use subtle::ConstantTimeEq;
 
 use crate::actor::audit::AuditEvent;
+use crate::actor::auth::FreshToken;
 use crate::base::{ActorKey, Now, SessionId, StreamKey, Uuid, limits};
 use crate::config::ResourceConflict;
 use crate::im::Session;
@@ -11,7 +12,7 @@ use crate::im::acks::{Acks, Bounds};
 use crate::jid::Jid;
 use crate::stanza::{
     Condition, ErrorType, Payload, Stanza, StanzaError, StreamCondition, StreamError, ns,
-    reply_error, reply_result,
+    reply_error, reply_result, stamp,
 };
 use crate::stream::{
     BindWish, EnableWish, Item, Login, Phase, Profile, ResumeWish, SessionRef, failed, sasl,
@@ -131,6 +132,9 @@ impl Shard {
         escape_text(&identity, &mut xml);
         xml.extend_from_slice(b"</authorization-identifier>");
         xml.extend_from_slice(inline.as_bytes());
+        if let Some(token) = &login.token {
+            xml.extend_from_slice(token_xml(token).as_bytes());
+        }
         xml.extend_from_slice(b"</success>");
         stream
             .outbound
@@ -138,8 +142,8 @@ impl Shard {
         if resumed.is_none() {
             // Section 2.5: "the server then sends a stream features element"; there is no restart.
             let features = match is_managed {
-                true => stream.features_when_managed(&self.config),
-                false => stream.features(&self.config),
+                true => stream.features_when_managed(&self.config, &self.caps),
+                false => stream.features(&self.config, &self.caps),
             };
             stream.outbound.push_xml(features);
         }
@@ -209,6 +213,9 @@ impl Shard {
                     session: at.session,
                     enabled: true,
                 });
+            }
+            if wish.inactive && self.catalog.has("csi") {
+                self.begin_inactive(at);
             }
             if let Some(enable) = wish.enable {
                 bound.push_str(&self.enable(at, enable).unwrap_or_else(|failed| failed));
@@ -440,6 +447,8 @@ impl Shard {
             return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
         acks.detached(0);
+        // It took no leave of its old stream.
+        session.forget_state(now.wall_ms);
         session.stream = Some(key);
         session.secured = secured;
         session.ends_at_ms = None;
@@ -496,6 +505,16 @@ impl Shard {
     pub(super) fn actor_of(&self, jid: &Jid) -> Option<ActorKey> {
         self.homes.get(jid.bare_str()).copied()
     }
+}
+
+/// XEP-0484 section 3.3. What is told is in the alphabet of base64, which needs no escapes.
+fn token_xml(fresh: &FreshToken) -> String {
+    let text = String::from_utf8_lossy(fresh.token.expose());
+    let expiry = stamp(fresh.expires_wall_ms);
+    format!(
+        "<token xmlns='{}' expiry='{expiry}' token='{text}'/>",
+        ns::FAST
+    )
 }
 
 /// Why a session cannot be resumed.

@@ -3,8 +3,9 @@
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::AuthAsk;
-use crate::actor::rows::{Fence, Pick, RowKey, RowRange, Table, Write};
+use crate::actor::rows::{Fence, Join, Pick, RowKey, RowRange, Table, Write};
 use crate::base::WorkerId;
+use crate::config::Dictionary;
 use crate::stream::{StreamKey, StreamState};
 
 /// What the shell shall do. Envelopes for other workers are not listed: they collect in an outbox per
@@ -16,6 +17,9 @@ pub enum Output {
     /// Render and write what is left in plaintext, drop every byte read but not taken (STARTTLS
     /// injection), then begin the handshake.
     StartTls(StreamKey),
+    /// Render and write what is left as it is, drop every byte read but not taken, then compress in both directions and say
+    /// `Input::Compressed`.
+    Compress(StreamKey, Dictionary),
     /// The stream takes bytes again: offer what was not taken.
     Resume(StreamKey),
     /// Render and write what is left, close the connection, then say `Input::Closed`. Nothing more is
@@ -45,6 +49,13 @@ pub enum Ask {
     Range {
         table: &'static Table,
         range: RowRange,
+        fence: Fence,
+    },
+    /// Some rows in key order, with what some of them stand for.
+    Joined {
+        table: &'static Table,
+        range: RowRange,
+        join: Join,
         fence: Fence,
     },
     /// A choice of rows.

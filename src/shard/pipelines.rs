@@ -2,14 +2,20 @@
 
 use crate::actor::{Catalog, Draft, Outcome, Stage, Turn};
 use crate::features::{carbons, mam};
-use crate::im::{Account, iq, message, origin, presence};
+use crate::im::{Account, blocking, iq, message, origin, presence};
 use crate::stanza::Kind;
 
 /// What happens to a message that a local user sends.
 const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
+        name: "blocking::outbound",
+        why: "first: what goes nowhere is neither archived nor copied",
+        feature: blocking::FEATURE,
+        run: blocking::outbound,
+    },
+    Stage {
         name: "message::strip_own_ids",
-        why: "first: what only this server may say is never archived or copied in its client's words",
+        why: "before the archive and the copies: what only this server may say is never archived or copied in its client's words",
         feature: CORE,
         run: message::strip_own_ids,
     },
@@ -36,8 +42,14 @@ const OUTBOUND_MESSAGE: &[Stage<Account>] = &[
 /// What happens to a message that comes for a local user.
 const INBOUND_MESSAGE: &[Stage<Account>] = &[
     Stage {
+        name: "blocking::inbound",
+        why: "first: of who is blocked nothing is looked at, kept, archived or copied",
+        feature: blocking::FEATURE,
+        run: blocking::inbound,
+    },
+    Stage {
         name: "message::strip_forged",
-        why: "first: what only this server may say is never stored or shown in anybody else's words",
+        why: "before anybody reads it: what only this server may say is never stored or shown in anybody else's words",
         feature: CORE,
         run: message::strip_forged,
     },
@@ -85,30 +97,62 @@ const INBOUND_MESSAGE: &[Stage<Account>] = &[
     },
 ];
 
-const OUTBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
-    name: "presence::outbound",
-    why: "",
-    feature: CORE,
-    run: presence::outbound,
-}];
-const INBOUND_PRESENCE: &[Stage<Account>] = &[Stage {
-    name: "presence::inbound",
-    why: "",
-    feature: CORE,
-    run: presence::inbound,
-}];
-const OUTBOUND_IQ: &[Stage<Account>] = &[Stage {
-    name: "iq::outbound",
-    why: "",
-    feature: CORE,
-    run: iq::outbound,
-}];
-const INBOUND_IQ: &[Stage<Account>] = &[Stage {
-    name: "iq::inbound",
-    why: "",
-    feature: CORE,
-    run: iq::inbound,
-}];
+const OUTBOUND_PRESENCE: &[Stage<Account>] = &[
+    Stage {
+        name: "blocking::outbound",
+        why: "first: nothing goes to who is blocked",
+        feature: blocking::FEATURE,
+        run: blocking::outbound,
+    },
+    Stage {
+        name: "presence::outbound",
+        why: "last, always",
+        feature: CORE,
+        run: presence::outbound,
+    },
+];
+const INBOUND_PRESENCE: &[Stage<Account>] = &[
+    Stage {
+        name: "blocking::inbound",
+        why: "first: nothing comes from who is blocked",
+        feature: blocking::FEATURE,
+        run: blocking::inbound,
+    },
+    Stage {
+        name: "presence::inbound",
+        why: "last, always",
+        feature: CORE,
+        run: presence::inbound,
+    },
+];
+const OUTBOUND_IQ: &[Stage<Account>] = &[
+    Stage {
+        name: "blocking::outbound",
+        why: "first: nothing goes to who is blocked",
+        feature: blocking::FEATURE,
+        run: blocking::outbound,
+    },
+    Stage {
+        name: "iq::outbound",
+        why: "last, always",
+        feature: CORE,
+        run: iq::outbound,
+    },
+];
+const INBOUND_IQ: &[Stage<Account>] = &[
+    Stage {
+        name: "blocking::inbound",
+        why: "first: who is blocked hears what a stranger hears",
+        feature: blocking::FEATURE,
+        run: blocking::inbound,
+    },
+    Stage {
+        name: "iq::inbound",
+        why: "last, always",
+        feature: CORE,
+        run: iq::inbound,
+    },
+];
 
 /// All of them with a heading each, as `tests/readme.rs` prints them into the README: the operator sees the
 /// order too.

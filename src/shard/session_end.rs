@@ -6,13 +6,12 @@ use crate::actor::audit::AuditEvent;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
 use crate::im::acks::Unacked;
 use crate::stanza::{StreamCondition, StreamError};
-use crate::stream::{Item, Phase, SessionRef};
+use crate::stream::{Context, Item, Phase, SessionRef};
 
 use super::Shard;
 use super::cell::Mail;
 use super::input::CloseReason;
 use super::output::Output;
-use super::streams::context;
 
 /// How a session lost its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +57,14 @@ impl Shard {
             if matches!(stream.phase, Phase::Closing) {
                 return;
             }
-            let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
+            let mut cx = Context {
+                now,
+                config: &self.config,
+                caps: &self.caps,
+                rng: &mut self.rng,
+                scratch: &mut self.scratch,
+                trace,
+            };
             stream.fail(&mut cx, error);
             self.close_stream(key);
         }
@@ -107,6 +113,7 @@ impl Shard {
             if let Some(acks) = &mut session.acks {
                 acks.detached(unwritten_count);
             }
+            session.forget_state(now.wall_ms);
             session.ends_at_ms = Some(now.mono_ms + timeout_ms);
             if let Some(stream) = self.streams.get_mut(key) {
                 stream.outbound.drop_stanzas();
@@ -165,8 +172,10 @@ impl Shard {
             .map(|acks| acks.take_unacked())
             .unwrap_or_default();
         let unsure = std::mem::take(&mut session.unsure);
+        let inactive = session.inactive.take().into_iter();
+        let inactive = inactive.flat_map(|inactive| inactive.into_held());
         let flood = session.flood.take().into_iter();
-        let waiting = flood.flat_map(|flood| flood.into_backlog());
+        let waiting = inactive.chain(flood.flat_map(|flood| flood.into_backlog()));
         let waiting = waiting.map(|delivery| Unacked {
             stanza: delivery.stanza,
             kept: delivery.kept,

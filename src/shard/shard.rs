@@ -25,6 +25,7 @@ use super::load::Load;
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::pipelines::Pipelines;
+use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
 use super::sweep::SWEEPER;
@@ -37,6 +38,8 @@ pub struct Shard {
     pub(super) config: Arc<Config>,
     pub(super) routes: Routes,
     pub(super) catalog: Catalog<Account>,
+    /// What each host says of itself in stream features (XEP-0115), by its name.
+    pub(super) caps: BTreeMap<Arc<str>, String>,
     pub(super) pipelines: Pipelines,
     pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
     pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
@@ -66,13 +69,14 @@ pub struct Shard {
     pub(super) marked: u64,
     pub(super) load: Load,
     pub(super) ended: Ended,
-    /// Streams whose login waits for room, in the order in which they came.
-    pub(super) waiting_logins: VecDeque<StreamKey>,
+    /// Streams whose login waits for room, in the order in which they came, and since when on the monotonic clock.
+    pub(super) waiting_logins: VecDeque<(StreamKey, u64)>,
     /// Sessions whose kept messages wait for room.
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
+    pub(super) retention: Retention,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
@@ -118,6 +122,7 @@ impl Shard {
         Shard {
             place,
             pipelines: Pipelines::new(&catalog),
+            caps: caps(&catalog, &config),
             catalog,
             routes,
             config,
@@ -147,6 +152,7 @@ impl Shard {
             waiting_floods: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
+            retention: Retention::default(),
             removed: Vec::new(),
             next_session: 0,
             next_aside: 0,
@@ -158,6 +164,7 @@ impl Shard {
     /// The features that are switched on, from now on.
     pub(super) fn switch(&mut self, catalog: Catalog<Account>) {
         self.pipelines = Pipelines::new(&catalog);
+        self.caps = caps(&catalog, &self.config);
         self.catalog = catalog;
     }
 
@@ -202,6 +209,8 @@ impl Shard {
                     stream.secured(facts);
                 }
             }
+            Input::Compressed(key) => self.compressed(key),
+            Input::Garbled(key) => self.garbled(now, key),
             Input::Written(key) => self.written(now, key),
             Input::Closed(key, reason) => self.closed(now, key, reason),
             Input::Mesh(batch) => {
@@ -224,14 +233,23 @@ impl Shard {
         self.outputs.pop_front()
     }
 
-    /// Appends what the stream has to say, up to about 16 KiB. To be called only when everything rendered
+    /// Appends what the stream has to say, up to about 16 KiB; if it is compressed, of one sender. To be called only when everything rendered
     /// before was written.
     pub fn render(&mut self, now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
         let Some(stream) = self.streams.get_mut(key) else {
             return Rendered::Done;
         };
         stream.is_dirty = false;
-        let rendered = match stream.outbound.render(out, &mut self.spare_items) {
+        let more = match stream.is_compressed {
+            true => {
+                let own = stream.jid.as_ref();
+                stream
+                    .outbound
+                    .render_one_sender(own, out, &mut self.spare_items)
+            }
+            false => stream.outbound.render(out, &mut self.spare_items),
+        };
+        let rendered = match more {
             true => Rendered::More,
             false => Rendered::Done,
         };
@@ -334,4 +352,15 @@ impl Shard {
 /// The seat number that the shell sees.
 pub(super) fn ticket(key: impl slotmap::Key) -> Ticket {
     Ticket(key.data().as_ffi())
+}
+
+/// What each host says of itself in stream features, by its name.
+fn caps(catalog: &Catalog<Account>, config: &Config) -> BTreeMap<Arc<str>, String> {
+    let hosts = config.hosts.iter();
+    hosts
+        .map(|host| {
+            let feature = features::disco::stream_feature(catalog, host);
+            (Arc::clone(&host.name), feature)
+        })
+        .collect()
 }

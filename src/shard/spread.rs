@@ -138,6 +138,7 @@ mod tests {
     use crate::actor::{Answer, Catalog, Ticket};
     use crate::base::{AccountId, Generation};
     use crate::features;
+    use crate::im::blocking::BLOCKLIST;
     use crate::im::roster::{ROSTER, RosterItem, Standing};
     use crate::shard::Input;
     use crate::stanza::{Header, Kind, ns};
@@ -161,22 +162,20 @@ mod tests {
         (0..count).map(contact).collect()
     }
 
-    /// Questions about the roster.
-    fn questions(shard: &mut Shard) -> Vec<Ticket> {
+    /// Questions about rows, and their tables.
+    fn questions(shard: &mut Shard) -> Vec<(Ticket, &'static str)> {
         let outputs = std::iter::from_fn(|| shard.poll_output());
-        let about_roster = |output| match output {
-            Output::Ask(ticket, Ask::Range { table, .. } | Ask::Row { table, .. })
-                if table.name == ROSTER.name =>
-            {
-                Some(ticket)
+        let about_rows = |output| match output {
+            Output::Ask(ticket, Ask::Range { table, .. } | Ask::Row { table, .. }) => {
+                Some((ticket, table.name))
             }
             _ => None,
         };
-        outputs.filter_map(about_roster).collect()
+        outputs.filter_map(about_rows).collect()
     }
 
     #[test]
-    fn a_login_with_fifty_contacts_reads_the_roster_once_and_sends_two_envelopes_to_each_worker() {
+    fn a_login_with_fifty_contacts_reads_two_tables_once_and_sends_two_envelopes_to_each_worker() {
         let (mut shard, actor) = stage_of(4);
         shard.switch(Catalog::new(features::ALL, |_| true));
         shard.cells[actor].account.identity = Some(AccountRef {
@@ -186,9 +185,10 @@ mod tests {
         let query = format!("<query xmlns='{}'/>", ns::ROSTER);
         let get = Header::new(Kind::Iq, Type::Get);
         say(&mut shard, actor, get, &query);
-        let [ticket] = questions(&mut shard)[..] else {
+        let [(ticket, table)] = questions(&mut shard)[..] else {
             panic!("the roster is read once");
         };
+        assert_eq!(table, ROSTER.name);
         let rows = contacts(50);
         let answer = Answer::Range { rows, more: false };
         shard.handle(NOW, Input::Answer(ticket, answer));
@@ -197,6 +197,12 @@ mod tests {
 
         let initial = Header::new(Kind::Presence, Type::Available);
         say(&mut shard, actor, initial, "");
+        // Whom nobody may see, and who is not seen.
+        let [(ticket, table)] = questions(&mut shard)[..] else {
+            panic!("the blocklist is read once");
+        };
+        assert_eq!(table, BLOCKLIST.name);
+        shard.handle(NOW, Input::Answer(ticket, Answer::Row(None)));
         assert_eq!(questions(&mut shard), []);
         assert_eq!(answers(&shard, actor), [Type::Result, Type::Available]);
         let mut told = [0, 0];

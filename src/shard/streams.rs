@@ -3,11 +3,9 @@
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::{Delivery, Origin, Ticket};
-use crate::base::{Now, Rng, StreamKey, TraceId, limits};
-use crate::config::Config;
+use crate::base::{Now, StreamKey, limits};
 use crate::stanza::{Kind, Stanza, StanzaError, ns, reply_error};
 use crate::stream::{Context, Event, SessionRef};
-use crate::xml::Scratch;
 
 use super::Shard;
 use super::cell::Mail;
@@ -31,7 +29,14 @@ impl Shard {
             let Some(stream) = self.streams.get_mut(key) else {
                 return bytes.len();
             };
-            let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
+            let mut cx = Context {
+                now,
+                config: &self.config,
+                caps: &self.caps,
+                rng: &mut self.rng,
+                scratch: &mut self.scratch,
+                trace,
+            };
             let (count, event) = stream.take(&mut cx, &bytes[taken..]);
             taken += count;
             self.audit_failure(key);
@@ -105,6 +110,7 @@ impl Shard {
     fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
+            Event::Compress => self.compress(key),
             Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {
@@ -122,7 +128,7 @@ impl Shard {
                 }
             },
             Event::Verified if self.pressure() >= Pressure::Logins => {
-                self.waiting_logins.push_back(key);
+                self.wait_for_room(now, key);
             }
             Event::Verified => self.bring_home(now, key),
             Event::Bind { request, resource } => self.bind_requested(now, key, request, resource),
@@ -144,9 +150,16 @@ impl Shard {
                     self.say(key, ack(handled));
                 }
             }
+            Event::ClientState(state) => self.client_state(now, key, state),
             Event::Stanza(stanza) => self.stanza(now, key, stanza, None),
             Event::Malformed(stanza, error) => self.stanza(now, key, stanza, Some(error)),
             Event::Audit(event) => self.outputs.push_back(Output::Audit(event)),
+            Event::Registered { account, tells } => {
+                self.outputs.push_back(Output::Audit(account));
+                if let Some(account) = tells {
+                    self.replay_of(account);
+                }
+            }
             Event::Goodbye => self.goodbye(now, key),
             Event::Ended => {
                 self.lose_stream(now, key, Loss::Resumable);
@@ -166,6 +179,7 @@ impl Shard {
         let Some(session) = cell.account.session_mut(at.session) else {
             return;
         };
+        let is_inactive = session.inactive.is_some();
         // RFC 6120 section 8.1.2.1: the server "MUST add a 'from' attribute" with the full JID.
         stanza.header.from = Some(session.jid.clone());
         let origin = session.acks.as_mut().map(|acks| Origin {
@@ -180,6 +194,9 @@ impl Shard {
             stanza.header.kind.name(),
             stanza.header.type_,
         );
+        if is_inactive {
+            self.release_held(now, at);
+        }
         match error {
             None => {
                 let mail = Mail::Outbound {
@@ -221,7 +238,14 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let mut cx = context(now, &self.config, &mut self.rng, &mut self.scratch, trace);
+        let mut cx = Context {
+            now,
+            config: &self.config,
+            caps: &self.caps,
+            rng: &mut self.rng,
+            scratch: &mut self.scratch,
+            trace,
+        };
         let event = stream.answered(&mut cx, ticket, answer);
         self.audit_failure(key);
         if let Some(event) = event {
@@ -321,31 +345,19 @@ impl Shard {
 
 fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
     match ask {
-        AuthAsk::Password { .. } | AuthAsk::Failed { .. } | AuthAsk::Register(_) => {
-            Seat::Guess(key)
-        }
+        AuthAsk::Password { .. }
+        | AuthAsk::Failed { .. }
+        | AuthAsk::IssueToken(_)
+        | AuthAsk::TakeKeys { .. }
+        | AuthAsk::Register(_) => Seat::Guess(key),
         // The others are no stream's.
         AuthAsk::ScramKeys { .. }
         | AuthAsk::Admission { .. }
+        | AuthAsk::Invitation { .. }
+        | AuthAsk::Upgrades { .. }
+        | AuthAsk::Token(_)
         | AuthAsk::Own(_)
         | AuthAsk::Purge(_) => Seat::Auth(key),
-    }
-}
-
-/// What a stream borrows for one step.
-pub(super) fn context<'a>(
-    now: Now,
-    config: &'a Config,
-    rng: &'a mut Rng,
-    scratch: &'a mut Scratch,
-    trace: TraceId,
-) -> Context<'a> {
-    Context {
-        now,
-        config,
-        rng,
-        scratch,
-        trace,
     }
 }
 

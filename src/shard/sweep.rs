@@ -1,16 +1,13 @@
 //! What nobody asks for any more leaves the store, a page at a time, once an hour. One worker does it for all,
-//! because no account owns it.
+//! because no account owns it. Whole months of archives: `retention.rs`.
 
 use crate::actor::Answer;
 use crate::actor::rows::{Fence, RowKey, RowRange, Write};
-use crate::base::{Now, Sequence, WorkerId, limits};
-use crate::engine::archive::{ARCHIVE, INDEX};
-use crate::im::archive::TALLY;
+use crate::base::{Now, WorkerId, limits};
 use crate::im::origin::{self, ORIGIN};
 
 use super::Shard;
 use super::output::{Ask, Output};
-use super::save::SaveRecord;
 use super::turns::Seat;
 
 /// The worker that sweeps.
@@ -23,31 +20,7 @@ impl Shard {
         let range = origin::outdated(now);
         self.ask_sweep(range);
         self.replay_due();
-        self.drop_months(now);
-    }
-
-    /// Months that no host keeps leave the archives. A host that keeps less than another hides the rest.
-    fn drop_months(&mut self, now: Now) {
-        let retentions = self
-            .config
-            .hosts
-            .iter()
-            .map(|host| host.archive.retention.as_ms());
-        // None where a host keeps them for ever.
-        let longest = retentions
-            .map(|ms| (ms > 0).then_some(ms))
-            .collect::<Option<Vec<u64>>>();
-        let Some(longest_ms) = longest.and_then(|all| all.into_iter().max()) else {
-            return;
-        };
-        let before = Sequence::first_at(now.wall_ms.saturating_sub(longest_ms));
-        for table in [&ARCHIVE, &INDEX, &TALLY] {
-            let seat = Seat::Save(SaveRecord::without_promises());
-            if let Ok(ticket) = self.seats.take(seat) {
-                let ask = Ask::Drop { table, before };
-                self.outputs.push_back(Output::Ask(ticket, ask));
-            }
-        }
+        self.ask_clock();
     }
 
     /// A page of what is too old: it goes, and the next is asked for.
@@ -96,7 +69,7 @@ impl Shard {
 }
 
 /// The least key that is greater.
-fn first_behind(key: RowKey) -> RowKey {
+pub(super) fn first_behind(key: RowKey) -> RowKey {
     key.then(&[0])
 }
 

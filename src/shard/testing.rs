@@ -44,6 +44,8 @@ const TRAP: Feature<Account> = Feature {
         IqRoute::get("urn:trap", "safe", answer),
         IqRoute::get("urn:trap", "careful", write),
     ],
+    commands: &[],
+    portable: None,
 };
 
 fn spring(_: &mut Turn<'_, Account>, _: Iq<'_>) -> Outcome {

@@ -34,6 +34,8 @@ enum Owner {
     Spread,
     /// The farewell of a server that shuts down.
     Drain,
+    /// Logins that wait for room.
+    Logins,
 }
 
 impl Timers {
@@ -71,6 +73,11 @@ impl Timers {
         self.due.insert((at_ms, Owner::Drain));
     }
 
+    /// Logins have waited long enough then.
+    pub fn arm_logins(&mut self, at_ms: u64) {
+        self.due.insert((at_ms, Owner::Logins));
+    }
+
     fn pop(&mut self, now: Now) -> Option<Owner> {
         let (at_ms, owner) = *self.due.first()?;
         if at_ms > now.mono_ms {
@@ -94,6 +101,7 @@ impl Shard {
                 Owner::Replay => self.replay_due(),
                 Owner::Spread => self.spread_due(now),
                 Owner::Drain => self.advance_drain(now),
+                Owner::Logins => self.logins_due(now),
             }
         }
     }
@@ -187,7 +195,7 @@ impl Shard {
             (Phase::Bound, None) => {
                 if stream.read_at_ms + c2s.ping_after.as_ms() <= now.mono_ms {
                     stream.pinged_at_ms = Some(now.mono_ms);
-                    self.ping(key);
+                    self.ping(now, key);
                 }
             }
             (Phase::Bound, Some(at_ms)) => {
@@ -207,10 +215,11 @@ impl Shard {
 
     /// XEP-0199 section 4.1, or an acknowledgement request where XEP-0198 is on: a ping would count as a
     /// stanza there.
-    fn ping(&mut self, key: StreamKey) {
+    fn ping(&mut self, now: Now, key: StreamKey) {
         let Some(at) = self.session_of(key) else {
             return;
         };
+        self.release_held(now, at);
         let session = self
             .cells
             .get(at.actor)

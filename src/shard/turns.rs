@@ -7,7 +7,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
-use crate::actor::rows::{Fence, StoreError};
+use crate::actor::rows::{Fence, RowKey, StoreError};
 use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
 };
@@ -23,6 +23,7 @@ use super::Shard;
 use super::cell::{Cell, Mail};
 use super::output::{Ask, Output};
 use super::pipelines::{self, Pipelines};
+use super::retention::Months;
 use super::save::SaveRecord;
 
 slotmap::new_key_type! {
@@ -46,6 +47,12 @@ pub(super) enum Seat {
     /// The oldest of an archive that holds too much.
     Trim(ActorKey),
     Sweep,
+    /// The moment up to which the clock is believed.
+    Clock,
+    /// What waits for clients, before months leave the archives.
+    Waiting(Months),
+    /// The messages that it stands for.
+    Rescue(Months, Option<RowKey>),
     /// Tells of this account, or of all.
     Replay(Option<AccountId>),
     /// A removed account's rows.
@@ -85,6 +92,9 @@ impl Seats {
             | Seat::Flood(..)
             | Seat::Trim(_)
             | Seat::Sweep
+            | Seat::Clock
+            | Seat::Waiting(_)
+            | Seat::Rescue(..)
             | Seat::Replay(_) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
         if *used >= bound {
@@ -142,7 +152,7 @@ impl Shard {
             };
             return self.route(now, answer);
         }
-        if !self.cells[actor].mailbox.is_full_of_foreign() {
+        if !self.cells[actor].mailbox.is_full_for(stanza.header.kind) {
             return self.post_to(actor, mail);
         }
         // DESIGN section 7: messages and IQs bounce; presence coalesces.
@@ -170,11 +180,11 @@ impl Shard {
         } = &*self.cells[actor];
         let header = &stanza.header;
         let is_answer = matches!(header.type_, Type::Result | Type::Error);
-        if !mailbox.is_full_of_foreign() {
+        if !mailbox.is_full_for(header.kind) {
             return true;
         }
         if tell.is_some() || is_answer {
-            return !mailbox.holds_times(3);
+            return !mailbox.holds_times(header.kind, 3);
         }
         // RFC 6121 section 4.5.3: what a contact says of itself "MUST" be delivered.
         let is_known = || {
@@ -189,7 +199,7 @@ impl Shard {
                 || from.is_some_and(is_contact)
                 || is_joined(account, from)
         };
-        header.kind == Kind::Presence && !mailbox.holds_times(2) && is_known()
+        header.kind == Kind::Presence && !mailbox.holds_times(Kind::Presence, 2) && is_known()
     }
 
     /// Takes out of a mailbox what this presence makes void; whoever waits for its fate is told.
@@ -318,6 +328,7 @@ impl Shard {
             sequence: &mut self.sequence,
             out: &mut self.effects,
             loaded,
+            asker: mail.and_then(Mail::sender),
             aside,
         };
         let Some(mail) = mail else {
@@ -356,6 +367,11 @@ impl Shard {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
+                Change::EndSessions(ids) => {
+                    for id in ids {
+                        self.expel(now, actor, id, ended_by_user());
+                    }
+                }
                 Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
@@ -380,6 +396,8 @@ impl Shard {
                 }
             )
         };
+        let is_sent = |envelope: &Envelope| matches!(envelope, Envelope::Stanza { .. });
+        let goes_on = effects.send.iter().any(is_sent);
         let mut settle = own;
         if !effects.write.is_empty() && effects.send.iter().any(is_taken) {
             // Whoever takes it settles one half, these rows the other.
@@ -409,7 +427,10 @@ impl Shard {
             let bounce = match mail {
                 Some(Mail::Inbound { stanza, .. }) => Some(stanza),
                 Some(Mail::Leftover(held)) => Some(held.stanza),
-                Some(Mail::Outbound { stanza, .. }) if stanza.header.kind == Kind::Message => {
+                // Where it goes, it is kept or bounced: that the sender's own copy could not be kept says nothing of it.
+                Some(Mail::Outbound { stanza, .. })
+                    if stanza.header.kind == Kind::Message && !goes_on =>
+                {
                     Some(stanza)
                 }
                 _ => None,
@@ -463,6 +484,9 @@ impl Shard {
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
             Some(Seat::Trim(actor)) => self.trimmed(actor, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
+            Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
+            Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge) => self.purged(answer),
             Some(Seat::Save(record)) => self.saved(now, record, answer),
@@ -600,6 +624,14 @@ impl Shard {
 }
 
 impl Mail {
+    /// The account's own session that sent it.
+    fn sender(&self) -> Option<SessionId> {
+        match self {
+            Mail::Outbound { session, .. } => Some(*session),
+            Mail::Inbound { .. } | Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+        }
+    }
+
     /// Who waits for the fate of what this mail carries.
     fn settles(&self) -> Option<Origin> {
         match self {
@@ -730,6 +762,14 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
     crate::stanza::StreamError::new(
         crate::stanza::StreamCondition::InternalServerError,
         "The server failed repeatedly for this account",
+    )
+}
+
+/// Clients take a conflict for the end, and do not come back by themselves.
+fn ended_by_user() -> crate::stanza::StreamError {
+    crate::stanza::StreamError::new(
+        crate::stanza::StreamCondition::Conflict,
+        "Another session of yours ended this one",
     )
 }
 

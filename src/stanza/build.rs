@@ -48,6 +48,7 @@ fn swapped(header: &Header, type_: Type) -> Header {
         from: header.to.clone(),
         id: header.id.as_ref().map(Arc::clone),
         lang: None,
+        extensions: None,
         trace: header.trace,
     }
 }

@@ -104,6 +104,8 @@ pub struct StanzaError {
     pub type_: ErrorType,
     /// A sentence that a human can act on.
     pub text: Cow<'static, str>,
+    /// The application-specific condition (RFC 6120 section 8.3.4) in normal form; empty for none.
+    pub application: &'static str,
 }
 
 impl StanzaError {
@@ -113,7 +115,14 @@ impl StanzaError {
             condition,
             type_: condition.type_(),
             text: Cow::Borrowed(text),
+            application: "",
         }
+    }
+
+    /// The same with an application-specific condition, an element in normal form.
+    pub fn with_application(mut self, element: &'static str) -> StanzaError {
+        self.application = element;
+        self
     }
 
     /// The same with another type, where a specification says so.
@@ -138,6 +147,8 @@ impl StanzaError {
             escape_text(&self.text, &mut xml);
             xml.extend_from_slice(b"</text>");
         }
+        // RFC 6120 section 8.3.2: behind the text.
+        xml.extend_from_slice(self.application.as_bytes());
         xml.extend_from_slice(b"</error>");
         String::from_utf8(xml).expect("written from strings and ASCII only")
     }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | 3.1 form types | [`Submission::read`] takes `submit`; [`FormWriter`] writes `form` and `result` |
 //! | 3.2, 3.3 fields | [`Submission::value`], [`Submission::values`], [`FieldType`] |
-//! | 3.4 multiple items | not done: no form of this server reports a table yet |
+//! | 3.4 multiple items | [`FormWriter::reported`], [`FormWriter::item`] |
 
 use super::ns;
 use super::{Condition, StanzaError};
@@ -34,6 +34,22 @@ impl Submission {
         if form.attribute("type").as_deref() != Some("submit") {
             return Err(bad("The form is not of type 'submit'"));
         }
+        Submission::read_fields(form)
+    }
+
+    /// [`Submission::read`] for commands (XEP-0050 section 3.5.1): "Responders SHOULD consider any <x type='cancel'/> to
+    /// be <x type='submit'/>".
+    ///
+    /// # Errors
+    /// As [`Submission::read`].
+    pub fn read_of_command(form: &Element<'_>) -> Result<Submission, StanzaError> {
+        match form.attribute("type").as_deref() {
+            Some("submit" | "cancel") => Submission::read_fields(form),
+            _ => Err(bad("The form is not of type 'submit'")),
+        }
+    }
+
+    fn read_fields(form: &Element<'_>) -> Result<Submission, StanzaError> {
         let mut fields: Vec<Field> = Vec::new();
         let mut values_count = 0;
         for field in form.children().filter(|child| child.is(ns::FORM, "field")) {
@@ -153,6 +169,28 @@ pub enum FormKind {
     Result,
 }
 
+/// One of the answers that a question may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub value: String,
+    /// What people read.
+    pub label: String,
+}
+
+/// A field for people to fill in.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    pub type_: FieldType,
+    pub var: &'a str,
+    /// What people read.
+    pub label: &'a str,
+    pub is_required: bool,
+    /// What it is unless they change it.
+    pub values: &'a [String],
+    /// What they can choose.
+    pub choices: &'a [Choice],
+}
+
 /// Writes a form field by field.
 pub struct FormWriter {
     writer: Writer,
@@ -161,6 +199,10 @@ pub struct FormWriter {
 impl FormWriter {
     /// A form of this FORM_TYPE.
     pub fn new(kind: FormKind, form_type: &str) -> FormWriter {
+        FormWriter::begin(kind, form_type, "")
+    }
+
+    fn begin(kind: FormKind, form_type: &str, head: &str) -> FormWriter {
         let mut writer = Writer::new();
         let kind = match kind {
             FormKind::Form => "form",
@@ -169,6 +211,7 @@ impl FormWriter {
         writer
             .open("x", Some(ns::FORM))
             .attribute("type", kind)
+            .raw(head)
             .open("field", None)
             .attribute("type", FieldType::Hidden.name())
             .attribute("var", FORM_TYPE)
@@ -177,6 +220,72 @@ impl FormWriter {
             .close()
             .close();
         FormWriter { writer }
+    }
+
+    /// A form for people to read: with a title, and instructions if there are any.
+    pub fn titled(kind: FormKind, form_type: &str, title: &str, instructions: &str) -> FormWriter {
+        let mut head = Writer::new();
+        head.open("title", None).text(title).close();
+        if !instructions.is_empty() {
+            head.open("instructions", None).text(instructions).close();
+        }
+        FormWriter::begin(kind, form_type, &head.finish())
+    }
+
+    /// A field to be filled in.
+    pub fn question(mut self, question: &Question<'_>) -> FormWriter {
+        self.writer
+            .open("field", None)
+            .attribute("type", question.type_.name())
+            .attribute("var", question.var)
+            .attribute("label", question.label);
+        if question.is_required {
+            self.writer.open("required", None).close();
+        }
+        for value in question.values {
+            self.writer.open("value", None).text(value).close();
+        }
+        for choice in question.choices {
+            self.writer
+                .open("option", None)
+                .attribute("label", &choice.label)
+                .open("value", None)
+                .text(&choice.value)
+                .close()
+                .close();
+        }
+        self.writer.close();
+        self
+    }
+
+    /// Section 3.4: the columns of a table, names and labels. Its lines follow with [`FormWriter::item`].
+    pub fn reported(mut self, columns: &[(&str, &str)]) -> FormWriter {
+        self.writer.open("reported", None);
+        for (var, label) in columns {
+            self.writer
+                .open("field", None)
+                .attribute("var", var)
+                .attribute("label", label)
+                .close();
+        }
+        self.writer.close();
+        self
+    }
+
+    /// A line of a table, with a value for each of its columns.
+    pub fn item(mut self, values: &[(&str, &str)]) -> FormWriter {
+        self.writer.open("item", None);
+        for (var, value) in values {
+            self.writer
+                .open("field", None)
+                .attribute("var", var)
+                .open("value", None)
+                .text(value)
+                .close()
+                .close();
+        }
+        self.writer.close();
+        self
     }
 
     /// A field with these values.

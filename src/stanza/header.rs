@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Extensions;
 use crate::base::TraceId;
 use crate::jid::Jid;
 use crate::xml::escape_attribute;
@@ -117,6 +118,8 @@ pub struct Header {
     pub id: Option<Arc<str>>,
     /// `xml:lang`: the stanza's own, or the stream's (RFC 6120 section 4.7.4).
     pub lang: Option<Arc<str>>,
+    /// What its recipient may understand.
+    pub extensions: Option<Arc<Extensions>>,
     pub trace: TraceId,
 }
 
@@ -130,15 +133,18 @@ impl Header {
             from: None,
             id: None,
             lang: None,
+            extensions: None,
             trace: TraceId::default(),
         }
     }
 
-    /// Bytes of what has no bound of its own but a stanza's: addresses, id and language.
+    /// Bytes of what has no bound of its own but a stanza's: addresses, id, language and extensions.
     pub(super) fn bytes(&self) -> usize {
         let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
         let address = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
-        text(&self.id) + text(&self.lang) + address(&self.to) + address(&self.from)
+        let extensions = self.extensions.as_ref();
+        let more = extensions.map_or(0, |extensions| extensions.xml().len());
+        text(&self.id) + text(&self.lang) + address(&self.to) + address(&self.from) + more
     }
 
     /// Appends `<kind attributes`, without the closing `>` or `/>`.
@@ -161,6 +167,9 @@ impl Header {
                 escape_attribute(value, out);
                 out.push(b'\'');
             }
+        }
+        if let Some(extensions) = &self.extensions {
+            out.extend_from_slice(extensions.xml().as_bytes());
         }
     }
 }

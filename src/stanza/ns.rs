@@ -2,7 +2,7 @@
 
 pub const CLIENT: &str = "jabber:client";
 pub const SERVER: &str = "jabber:server";
-pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+pub const STREAMS: &str = crate::xml::STREAM_NAMESPACE;
 pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
@@ -22,6 +22,12 @@ pub const SM: &str = "urn:xmpp:sm:3";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0280
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0138
+pub const COMPRESS: &str = "http://jabber.org/protocol/compress";
+/// XEP-0138
+pub const COMPRESSION_FEATURE: &str = "http://jabber.org/features/compress";
+/// XEP-0352
+pub const CSI: &str = "urn:xmpp:csi:0";
 /// XEP-0297
 pub const FORWARD: &str = "urn:xmpp:forward:0";
 /// XEP-0203
@@ -38,14 +44,40 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0012
 pub const LAST: &str = "jabber:iq:last";
+/// XEP-0050
+pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0115
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0157
+pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// XEP-0227
+pub const PORTABLE: &str = "urn:xmpp:pie:0";
+/// XEP-0049
+pub const PRIVATE: &str = "jabber:iq:private";
+/// XEP-0054
+pub const VCARD: &str = "vcard-temp";
 /// XEP-0077: In-Band Registration.
 pub const REGISTER: &str = "jabber:iq:register";
-/// Its stream feature.
+/// XEP-0480
+pub const SASL_UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";
+/// Its tasks for SCRAM.
+pub const SCRAM_UPGRADE: &str = "urn:xmpp:scram-upgrade:0";
+/// XEP-0484
+pub const FAST: &str = "urn:xmpp:fast:0";
+/// XEP-0445's stream feature.
+pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// XEP-0379
+pub const PARS: &str = "urn:xmpp:pars:0";
+/// XEP-0077's stream feature.
 pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// XEP-0030
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0191
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0377
+pub const REPORTING: &str = "urn:xmpp:reporting:1";
 /// RFC 6121 section 2
 pub const ROSTER: &str = "jabber:iq:roster";
 /// RFC 6121 section 2.6.1

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, ns};
+use super::{Condition, Extensions, Header, Kind, Payload, Stanza, StanzaError, Type, ns};
 use crate::base::TraceId;
 use crate::jid::Jid;
 use crate::xml::{FrameLimits, Normal, Scope, Scratch, normalise};
@@ -26,11 +26,15 @@ pub fn read_stanza(
 ) -> Result<Stanza, ReadError> {
     let kind = Kind::from_name(normal.name).ok_or(ReadError::UnknownKind)?;
     let (mut type_, mut to, mut id) = (None, None, None);
-    for attribute in normal.attributes().filter(|a| a.ns.is_none()) {
-        match attribute.name {
-            "type" => type_ = Some(attribute.value),
-            "to" => to = Some(attribute.value),
-            "id" => id = Some(attribute.value),
+    let mut extensions = None;
+    for attribute in normal.attributes() {
+        match (attribute.ns, attribute.name) {
+            (None, "type") => type_ = Some(attribute.value),
+            (None, "to") => to = Some(attribute.value),
+            (None, "id") => id = Some(attribute.value),
+            // The shard writes its own.
+            (None, "from") => {}
+            _ if extensions.is_none() => extensions = Extensions::of(normal),
             _ => {}
         }
     }
@@ -44,6 +48,7 @@ pub fn read_stanza(
             from: None,
             id: id.map(Arc::from),
             lang: normal.lang.map(Arc::from).or_else(|| lang.map(Arc::clone)),
+            extensions,
             trace,
         },
         payload: Payload::new(normal.inner, normal.children),

@@ -116,6 +116,12 @@ impl From<XmlError> for StreamError {
                 StreamCondition::BadNamespacePrefix,
                 "The header's prefix is not declared",
             ),
+            // Section 8.4: a child's namespace is "other than "jabber:client", "jabber:server", or
+            // "http://etherx.jabber.org/streams"".
+            XmlError::Misplaced => (
+                StreamCondition::BadFormat,
+                "No element of the stream's namespace may stand inside another",
+            ),
             // Section 4.9.3.22: "or has otherwise improperly encoded the stream (e.g., by violating
             // the rules of the [UTF-8] encoding)".
             XmlError::NotUtf8 => (StreamCondition::UnsupportedEncoding, "This is not UTF-8"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::bounded;
 
-use crate::actor::rows::{Fence, Pick, RowKey, RowRange, StoreError, Table, Write};
+use crate::actor::rows::{Fence, Join, Pick, RowKey, RowRange, StoreError, Table, Write};
 use crate::actor::{Answer, Ticket};
 
 use super::embedded::Embedded;
@@ -88,6 +88,12 @@ pub enum Request {
     Range {
         table: &'static Table,
         range: RowRange,
+    },
+    /// The rows of a range, with what some of them stand for.
+    Joined {
+        table: &'static Table,
+        range: RowRange,
+        join: Join,
     },
     /// A choice of rows.
     Pick { table: &'static Table, pick: Pick },
@@ -190,6 +196,19 @@ impl Store {
             },
             fence,
         );
+    }
+
+    /// Asks for the rows of a range with what some of them stand for: [`Answer::Range`].
+    pub fn joined(
+        &self,
+        reply: Reply,
+        table: &'static Table,
+        (range, join): (RowRange, Join),
+        fence: Fence,
+    ) {
+        let request = Request::Joined { table, range, join };
+        let to = To::Port(reply);
+        self.0.threads.read(Asked { to, request }, fence);
     }
 
     /// Asks for a choice of rows: [`Answer::Range`].

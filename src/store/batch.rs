@@ -1,5 +1,5 @@
-//! What a collection of saves amounts to: the last write of each key, and nothing for a row that came and went
-//! within it. Refuses to know when a collection ends.
+//! What a collection of saves amounts to: the last write of each key, nothing for a row that came and went within it, and
+//! nothing for the replacement of a row that is not there. Refuses to know when a collection ends.
 
 use std::collections::HashMap;
 
@@ -26,14 +26,17 @@ impl Batch {
     pub(super) fn add(&mut self, writes: Vec<Write>) {
         for write in writes {
             let (key, size) = match &write {
-                Write::Put { key, value, .. } => (key, value.len()),
+                Write::Put { key, value, .. } | Write::Replace { key, value, .. } => {
+                    (key, value.len())
+                }
                 Write::Delete { key, .. } => (key, 0),
             };
             self.bytes += size + key.as_bytes().len();
             let place = (write.table().name, key.clone());
             match self.places.entry(place) {
                 std::collections::hash_map::Entry::Occupied(place) => {
-                    self.entries[*place.get()].write = write;
+                    let entry = &mut self.entries[*place.get()].write;
+                    *entry = behind(entry, write);
                 }
                 std::collections::hash_map::Entry::Vacant(place) => {
                     place.insert(self.entries.len());
@@ -52,20 +55,35 @@ impl Batch {
         self.bytes
     }
 
-    /// The writes that are left. A row that was put and deleted in here leaves nothing, unless the engine held
+    /// The writes that are left: puts and deletes. A row that was put and deleted in here leaves nothing, unless the engine held
     /// the key before: then the older row must go. Asking the engine costs a look into filters that are in
     /// memory; writing a tombstone would cost the journal, a memtable and a compaction.
     pub(super) fn into_writes(self, engine: &dyn Engine) -> Vec<Write> {
         self.entries
             .into_iter()
-            .filter(|entry| match &entry.write {
+            .filter_map(|entry| match entry.write {
                 Write::Delete { table, key } if entry.began_with_put => {
-                    engine.has(table, key).unwrap_or(true)
+                    let was_there = engine.has(table, &key).unwrap_or(true);
+                    was_there.then_some(Write::Delete { table, key })
                 }
-                _ => true,
+                Write::Replace { table, key, value } => {
+                    let is_there = engine.has(table, &key).unwrap_or(false);
+                    is_there.then_some(Write::Put { table, key, value })
+                }
+                write => Some(write),
             })
-            .map(|entry| entry.write)
             .collect()
+    }
+}
+
+/// What two writes of one key amount to.
+fn behind(earlier: &Write, later: Write) -> Write {
+    match (earlier, later) {
+        (Write::Put { .. }, Write::Replace { table, key, value }) => {
+            Write::Put { table, key, value }
+        }
+        (Write::Delete { .. }, Write::Replace { .. }) => earlier.clone(),
+        (_, later) => later,
     }
 }
 
@@ -86,6 +104,7 @@ mod tests {
             .map(|write| match write {
                 Write::Put { key, value, .. } => format!("{key:?}={value:?}"),
                 Write::Delete { key, .. } => format!("-{key:?}"),
+                Write::Replace { .. } => panic!("no engine knows it"),
             })
             .collect()
     }
@@ -132,6 +151,30 @@ mod tests {
             delete(&LETTERS, b"a"),
         ]];
         assert_eq!(left_of(&engine(), saves), ["-61"]);
+    }
+
+    #[test]
+    fn a_row_is_replaced_only_if_it_is_there() {
+        let engine = engine();
+        engine.commit(&[put(&LETTERS, b"a", b"0")]).unwrap();
+        let replace = |name: &[u8]| Write::Replace {
+            table: &LETTERS,
+            key: RowKey::new(name),
+            value: (*b"9").into(),
+        };
+        let saves = vec![
+            vec![put(&LETTERS, b"c", b"1"), delete(&LETTERS, b"d")],
+            vec![replace(b"a"), replace(b"b"), replace(b"c"), replace(b"d")],
+            vec![replace(b"e"), put(&LETTERS, b"e", b"2")],
+            vec![replace(b"f"), delete(&LETTERS, b"f")],
+        ];
+        let left = ["63=[57]", "-64", "61=[57]", "65=[50]", "-66"];
+        assert_eq!(left_of(&engine, saves), left);
+        // Whoever removed it first had the last word.
+        let saves = vec![vec![delete(&LETTERS, b"a")], vec![replace(b"a")]];
+        assert_eq!(left_of(&engine, saves), ["-61"]);
+        let saves = vec![vec![replace(b"a")], vec![delete(&LETTERS, b"a")]];
+        assert_eq!(left_of(&engine, saves), ["-61"]);
     }
 
     #[test]

@@ -315,12 +315,19 @@ impl Opened {
         for write in writes {
             let (table, key) = match write {
                 Write::Put { table, key, .. } | Write::Delete { table, key } => (table, key),
+                Write::Replace { .. } => return Err(StoreError::Broken),
             };
             let number = number_in(table, key.as_bytes());
             let at = spaces.iter().position(|space| {
                 space.table.name == table.name && number.is_some_and(|n| space.holds(n))
             });
             match (write, at) {
+                // fjall panics at an empty key.
+                (Write::Put { .. } | Write::Delete { .. }, Some(_))
+                    if key.as_bytes().is_empty() =>
+                {
+                    return Err(StoreError::Broken);
+                }
                 (Write::Put { value, .. }, Some(at)) => {
                     batch.insert(&spaces[at].keyspace, key.as_bytes(), &**value);
                     touched[at] = true;
@@ -333,7 +340,9 @@ impl Opened {
                 (Write::Put { .. }, None) => return Err(StoreError::Broken),
                 // A month that is gone has no rows to remove.
                 (Write::Delete { .. }, None) if table.slices != Slices::Whole => {}
-                (Write::Delete { .. }, None) => return Err(StoreError::Broken),
+                (Write::Delete { .. }, None) | (Write::Replace { .. }, _) => {
+                    return Err(StoreError::Broken);
+                }
             }
         }
         for (space, _) in spaces.iter().zip(touched).filter(|(_, touched)| *touched) {
@@ -634,7 +643,7 @@ mod tests {
         let kept = key(&month_key(9, moments[12]));
         assert_eq!(store.row_now(&MONTHS, &kept), Ok(Some(b"other".to_vec())));
         let target = dir.join("copy");
-        store.backup(&target).unwrap();
+        store.backup(&target, &|| true).unwrap();
         let copy =
             Store::open(StoreOptions::at(&target), &[&MONTHS, &LETTERS], Vec::new()).unwrap();
         assert_eq!(values(&copy, &all), (3..13).collect::<Vec<u8>>());
@@ -648,6 +657,15 @@ mod tests {
         let write = [put(&MONTHS, b"short", b"x")];
         assert_eq!(engine.commit(&write), Err(StoreError::Broken));
         assert_eq!(engine.row(&MONTHS, &key(b"short")), Ok(None));
+    }
+
+    #[test]
+    fn a_row_without_a_key_is_refused() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&LETTERS]).unwrap();
+        let refused = engine.commit(&[put(&LETTERS, b"", b"x")]);
+        assert_eq!(refused, Err(StoreError::Broken));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! and how saves are collected.
 
 use crate::actor::Answer;
-use crate::actor::rows::{Pick, Row, RowKey, RowRange, Slices, StoreError, Table, Write};
+use crate::actor::rows::{Join, Pick, Row, RowKey, RowRange, Slices, StoreError, Table, Write};
 use crate::base::limits::RANGE_BYTES_MAX;
 
 use super::api::Request;
@@ -45,10 +45,10 @@ pub trait Engine: Send + Sync {
     /// As [`Engine::commit`].
     fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError>;
 
-    /// Does all these writes, in order, or none; they are durable on return.
+    /// Does all these puts and deletes, in order, or none; they are durable on return.
     ///
     /// # Errors
-    /// `DiskFull` while there is no room, `Broken` otherwise; whether a later start finds the writes is then
+    /// `DiskFull` while there is no room, `Broken` otherwise, and for a [`Write::Replace`], which [`super::batch`] resolves; whether a later start finds the writes is then
     /// not known, but it finds all or none.
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError>;
 
@@ -108,10 +108,38 @@ pub(super) fn read(engine: &dyn Engine, request: &Request) -> Answer {
             rows: page.rows,
             more: page.more,
         }),
+        Request::Joined { table, range, join } => joined(engine, table, range, *join),
         Request::Pick { table, pick } => picked(engine, table, pick),
         Request::Drop { .. } | Request::Save(_) => Err(StoreError::Broken),
     };
     answer.unwrap_or_else(Answer::Failed)
+}
+
+fn joined(
+    engine: &dyn Engine,
+    table: &'static Table,
+    range: &RowRange,
+    join: Join,
+) -> Result<Answer, StoreError> {
+    let page = engine.range(table, range)?;
+    let whole = |mut row: Row| {
+        if row.value.first() != Some(&join.mark) {
+            return Ok(Some(row));
+        }
+        if let Some(value) = engine.row(join.with, &row.key)? {
+            row.value.extend(value);
+            return Ok(Some(row));
+        }
+        // Whoever removed it has changed this one, too: it is read again.
+        let value = engine.row(table, &row.key)?;
+        Ok(value.map(|value| Row { value, ..row }))
+    };
+    let rows = page.rows.into_iter();
+    let joined = Page::fill(range, rows.filter_map(|row| whole(row).transpose()))?;
+    Ok(Answer::Range {
+        rows: joined.rows,
+        more: page.more || joined.more,
+    })
 }
 
 fn picked(engine: &dyn Engine, table: &'static Table, pick: &Pick) -> Result<Answer, StoreError> {

@@ -3,8 +3,10 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use fjall::Database;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::api::{OpenError, StoreOptions};
 
@@ -32,7 +34,7 @@ pub(super) fn open(options: &StoreOptions) -> Result<(File, Database), OpenError
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
     let failed = |error| open_error(dir, error);
-    let rows = dir.join("rows");
+    let rows = dir.join(ROWS);
     if !rows.try_exists().map_err(io)? {
         // fjall cannot open what a crash left of a creation, so that is done under another name.
         let fresh = dir.join("rows.new");
@@ -52,7 +54,7 @@ pub(super) fn open(options: &StoreOptions) -> Result<(File, Database), OpenError
 /// # Errors
 /// fjall's.
 pub(super) fn open_again(options: &StoreOptions) -> Result<Database, fjall::Error> {
-    existing(options, &options.dir.join("rows"))
+    existing(options, &options.dir.join(ROWS))
 }
 
 fn database(options: &StoreOptions, dir: &Path) -> Result<Database, fjall::Error> {
@@ -69,8 +71,44 @@ fn existing(options: &StoreOptions, dir: &Path) -> Result<Database, fjall::Error
     if !dir.join("version").try_exists()? {
         return Err(fjall::Error::Unrecoverable);
     }
-    database(options, dir)
+    let db = database(options, dir)?;
+    if db.journal_disk_space()? > JOURNALS_BYTES_MAX
+        && let Err(error) = flush_replayed(&db)
+    {
+        // It is all in the journal still; what writing means now, the first commit will say.
+        log::warn!("what was replayed could not be put into tables: {error}");
+    }
+    Ok(db)
 }
+
+/// Puts what was replayed into tables, so that its journal can go. fjall does the same when there is time; a server that is
+/// killed again before there was would have more to replay at each start, and more to hold in memory.
+fn flush_replayed(db: &Database) -> Result<(), fjall::Error> {
+    let spaces = db.list_keyspace_names();
+    let spaces = spaces
+        .iter()
+        .map(|name| db.keyspace(name, KeyspaceCreateOptions::default))
+        .collect::<Result<Vec<Keyspace>, _>>()?;
+    // fjall begins a new journal when it flushes and the old one is long, which it knows only after a write.
+    for space in &spaces {
+        if let Some(row) = space.first_key_value() {
+            let (key, value) = row.into_inner()?;
+            space.insert(key, value)?;
+            break;
+        }
+    }
+    for space in &spaces {
+        space.rotate_memtable()?;
+    }
+    while spaces.iter().any(|s| s.sealed_memtable_count() > 0) {
+        // Fails when the thread that flushes is dead, as fjall's own waiting does not.
+        db.persist(PersistMode::Buffer)?;
+        thread::sleep(FLUSH_POLL);
+    }
+    Ok(())
+}
+
+const FLUSH_POLL: Duration = Duration::from_millis(10);
 
 fn open_error(dir: &Path, error: fjall::Error) -> OpenError {
     match error {
@@ -93,5 +131,35 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// What of a store's directory holds the rows; the rest is made when it is opened.
+pub(super) const ROWS: &str = "rows";
 /// Journals are replayed at start, at some 100 MB/s: this bounds the time it takes.
 const JOURNALS_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TempDir;
+    use super::*;
+
+    #[test]
+    fn what_was_never_flushed_is_replayed_once_and_no_more() {
+        let dir = TempDir::new();
+        let options = StoreOptions::at(dir.path());
+        let (_lock, db) = open(&options).unwrap();
+        let row = vec![7; 4 * 1024 * 1024];
+        let rows = JOURNALS_BYTES_MAX / row.len() as u64 + 1;
+        // So large a memtable that no flush begins, as none is finished where a server is killed soon after its start.
+        let never = || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX);
+        let space = db.keyspace("letters", never).unwrap();
+        for number in 0..rows {
+            space.insert(number.to_be_bytes(), &row).unwrap();
+        }
+        db.persist(PersistMode::SyncData).unwrap();
+        drop((space, db));
+        let db = open_again(&options).unwrap();
+        assert!(db.journal_disk_space().unwrap() <= JOURNALS_BYTES_MAX);
+        let space = db.keyspace("letters", never).unwrap();
+        assert_eq!(space.len().unwrap() as u64, rows);
+        assert!(space.table_count() > 0);
+    }
+}

@@ -47,7 +47,13 @@ impl ForgetfulDisk {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let known = |write: &Write| self.tables.contains_key(write.table().name);
+        // No more than the engine on disk takes: that has no empty keys.
+        let known = |write: &Write| match write {
+            Write::Put { table, key, .. } | Write::Delete { table, key } => {
+                self.tables.contains_key(table.name) && !key.as_bytes().is_empty()
+            }
+            Write::Replace { .. } => false,
+        };
         if !writes.iter().all(known) {
             return Err(StoreError::Broken);
         }
@@ -55,6 +61,8 @@ impl ForgetfulDisk {
             let (key, value) = match write {
                 Write::Put { key, value, .. } => (key, Some(value.clone())),
                 Write::Delete { key, .. } => (key, None),
+                // Refused above.
+                Write::Replace { .. } => continue,
             };
             let table = write.table().name;
             let before = self.replace(table, key.clone(), value);
@@ -325,6 +333,13 @@ mod tests {
             range: range(b"a", b"z"),
         });
         assert!(matches!(answer, Answer::Failed(StoreError::Broken)));
+    }
+
+    #[test]
+    fn a_row_without_a_key_is_refused() {
+        let engine = Memory::new(&[&LETTERS]);
+        let refused = engine.commit(&[put(&LETTERS, b"", b"1")]);
+        assert_eq!(refused, Err(StoreError::Broken));
     }
 
     #[test]

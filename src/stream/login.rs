@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::auth::AccountRef;
+use crate::actor::auth::{AccountRef, FreshToken, ScramHash, TokenMechanism};
 use crate::base::Uuid;
 use crate::stanza::ns;
 use crate::xml::Element;
@@ -20,6 +20,8 @@ pub struct Login {
     /// SASL's additional data with success.
     pub additional: Option<Vec<u8>>,
     pub profile: Profile,
+    /// What the client gets to log in by the next time (XEP-0484).
+    pub token: Option<FreshToken>,
     /// When the attempt began, on the monotonic clock: what changed since, it does not know.
     pub began_at_ms: u64,
 }
@@ -34,12 +36,41 @@ pub enum Profile {
         /// An error is what a `<resume/>` without its attributes is answered with.
         resume: Option<Result<ResumeWish, &'static str>>,
         bind: Option<BindWish>,
+        /// XEP-0480: digests whose keys the client would give.
+        upgrades: Vec<ScramHash>,
+        /// XEP-0484.
+        fast: Option<Box<Fast>>,
         /// Which of its user's clients it is, if it said so as section 2.2 asks ("a UUID v4").
         user_agent: Option<Uuid>,
     },
 }
 
 impl Profile {
+    /// By what token the client authenticates, if by any.
+    pub fn used_token(&self) -> Option<UsedToken> {
+        self.fast()?.used
+    }
+
+    /// For what token it wishes.
+    pub fn wished_token(&self) -> Option<TokenMechanism> {
+        self.fast()?.request
+    }
+
+    /// For which digests it would give keys (XEP-0480).
+    pub fn upgrades(&self) -> &[ScramHash] {
+        match self {
+            Profile::Sasl1 => &[],
+            Profile::Sasl2 { upgrades, .. } => upgrades,
+        }
+    }
+
+    fn fast(&self) -> Option<&Fast> {
+        match self {
+            Profile::Sasl1 => None,
+            Profile::Sasl2 { fast, .. } => fast.as_deref(),
+        }
+    }
+
     /// The client installation, where it said which.
     pub fn user_agent(&self) -> Option<Uuid> {
         match self {
@@ -49,13 +80,57 @@ impl Profile {
     }
 }
 
+/// What a client asks of fast authentication (XEP-0484).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fast {
+    /// It authenticates by a token.
+    pub used: Option<UsedToken>,
+    /// It wishes for one of this mechanism.
+    pub request: Option<TokenMechanism>,
+}
+
+/// How a client uses its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedToken {
+    pub count: Option<u32>,
+    pub invalidates: bool,
+}
+
+impl Fast {
+    /// From the children of `<authenticate/>`; none where neither is there. A mechanism that is not known is no wish, and
+    /// a count that is no positive number is 0, which is above none: "The value of this attribute MUST be a positive
+    /// integer".
+    pub fn read(fast: Option<Element<'_>>, request: Option<Element<'_>>) -> Option<Box<Fast>> {
+        let used = fast.map(|fast| UsedToken {
+            count: fast
+                .attribute("count")
+                .map(|count| count.parse().unwrap_or(0)),
+            invalidates: matches!(fast.attribute("invalidate").as_deref(), Some("true" | "1")),
+        });
+        let request = request.and_then(|request| {
+            let mechanism = request.attribute("mechanism")?;
+            TokenMechanism::from_name(&mechanism)
+        });
+        (used.is_some() || request.is_some()).then(|| Box::new(Fast { used, request }))
+    }
+}
+
 /// XEP-0386: Bind 2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BindWish {
     /// What the resource begins with.
     pub tag: Option<String>,
     pub carbons: bool,
+    /// "If the client included a XEP-0352 <active/> or <inactive/> element, the session must begin in that state."
+    pub inactive: bool,
     pub enable: Option<EnableWish>,
+}
+
+/// XEP-0352 section 4.2: what a client says about whoever may look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    Active,
+    Inactive,
 }
 
 /// XEP-0198 section 3.
@@ -81,6 +156,7 @@ impl BindWish {
                 .child(ns::BIND2, "tag")
                 .map(|tag| tag.text().into_owned()),
             carbons: bind.child(ns::CARBONS, "enable").is_some(),
+            inactive: bind.child(ns::CSI, "inactive").is_some(),
             enable: bind
                 .child(ns::SM, "enable")
                 .map(|enable| EnableWish::read(&enable)),

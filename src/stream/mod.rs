@@ -7,11 +7,12 @@
 //!   (`sasl/exchange.rs`; off by default)
 //! - XEP-0368: SRV records for XMPP over TLS, version 1.1.0: direct TLS and ALPN (`worker/tls.rs`)
 //! - XEP-0386: Bind 2, version 1.1.0 (`login.rs`, `shard/login.rs`)
-//! - XEP-0388: Extensible SASL Profile, version 1.0.4, without tasks (`sasl_profile.rs`)
+//! - XEP-0388: Extensible SASL Profile, version 1.0.4 (`sasl_profile.rs`)
 //! - XEP-0438: Best practices for password hashing and storage, version 0.2.0 (`auth/keys.rs`)
 //! - XEP-0440: SASL Channel-Binding Type Capability, version 1.0.0 (`sasl/mechanism.rs`)
 //! - XEP-0474: SASL SCRAM Downgrade Protection, version 0.5.0 (`sasl/scram.rs`)
 
+mod compression;
 mod features;
 mod login;
 mod negotiate;
@@ -23,8 +24,10 @@ pub mod sasl;
 mod sasl_profile;
 mod state;
 mod tls;
+mod upgrade;
 
-pub use login::{BindWish, EnableWish, Login, Profile, ResumeWish};
+pub use compression::processing_failed;
+pub use login::{BindWish, ClientState, EnableWish, Fast, Login, Profile, ResumeWish, UsedToken};
 pub use negotiate::failed;
 pub use outbound::{Item, Outbound};
 pub use state::{Context, Event, Phase, SessionRef, StreamState};

@@ -5,7 +5,7 @@ use crate::jid::{self, Jid};
 use crate::stanza::{Iq, Kind, Stanza, StreamCondition, StreamError, Type, ns};
 use crate::xml::{Header, escape_attribute, parse_header};
 
-use super::login::{EnableWish, ResumeWish};
+use super::login::{ClientState, EnableWish, ResumeWish};
 use super::nonza::Nonza;
 use super::state::{Context, Event, Phase, StreamState, not_authorized, unsupported_stanza_type};
 use crate::config::TlsMode;
@@ -38,7 +38,7 @@ impl StreamState {
         } else {
             Phase::Negotiating
         };
-        self.outbound.push_xml(self.features(cx.config));
+        self.outbound.push_xml(self.features(cx.config, cx.caps));
         None
     }
 
@@ -89,6 +89,12 @@ impl StreamState {
             (ns::SASL, _) => self.on_sasl1(cx, element),
             (ns::SASL2, _) => self.on_sasl2(cx, element),
             (ns::SM, _) => self.on_stream_management(cx, element),
+            (ns::COMPRESS, "compress") => self.on_compression(cx.config, element),
+            (ns::CSI, name) if self.knows_states(cx) => match name {
+                "active" => Some(Event::ClientState(ClientState::Active)),
+                "inactive" => Some(Event::ClientState(ClientState::Inactive)),
+                _ => self.fail(cx, unsupported_stanza_type()),
+            },
             // Section 4.9.1.1: the client closes the stream over an error. That is no goodbye (XEP-0198 section 7):
             // it may come back for its session.
             (ns::STREAMS, "error") => {
@@ -106,6 +112,11 @@ impl StreamState {
             _ if self.jid.is_none() => self.fail(cx, not_authorized()),
             _ => self.fail(cx, unsupported_stanza_type()),
         }
+    }
+
+    /// XEP-0352: states are of sessions, and only "after the client has authenticated".
+    fn knows_states(&self, cx: &Context<'_>) -> bool {
+        matches!(self.phase, Phase::Bound) && cx.config.has_feature("csi")
     }
 
     /// Section 7.6: `<iq type='set'><bind/></iq>`, and nothing else before it.
@@ -185,6 +196,17 @@ impl StreamState {
             return refuse(
                 StreamCondition::InvalidFrom,
                 "Your address is of another domain than the one you asked for",
+            );
+        }
+        // Section 4.9.3.9: "The data provided in a 'from' attribute does not match an authorized JID or validated domain as
+        // negotiated ... between a client and a server via SASL authentication".
+        if let (Some(proved), Some(from)) = (&self.jid, from)
+            && from.bare_str() != proved.bare_str()
+        {
+            self.said_from = None;
+            return refuse(
+                StreamCondition::InvalidFrom,
+                "You authenticated as somebody else",
             );
         }
         self.host = Some(std::sync::Arc::clone(&host.name));

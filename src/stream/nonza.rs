@@ -31,6 +31,11 @@ impl<'a> Nonza<'a> {
         Children::new(self.normal.inner, ns::CLIENT).find(|child| child.is(ns, name))
     }
 
+    /// Its children.
+    pub fn children(&self) -> impl Iterator<Item = Element<'a>> + use<'a> {
+        Children::new(self.normal.inner, ns::CLIENT)
+    }
+
     /// The text directly inside, where there is nothing but text.
     pub fn text(&self) -> std::borrow::Cow<'a, str> {
         // Inside an element the cursor unescapes; a bare text gets one around it.

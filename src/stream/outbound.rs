@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::actor::Kept;
 use crate::base::Spares;
+use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Stanza, Type};
 
 /// One thing to be written.
@@ -66,25 +67,56 @@ impl Outbound {
 
     /// Renders from the front until `out` holds about 16 KiB (`CHUNK_BYTES`); whether more waits.
     pub fn render(&mut self, out: &mut Vec<u8>, spares: &mut Spares<Item>) -> bool {
-        while out.len() < CHUNK_BYTES {
-            let Some(item) = self.queue.pop_front() else {
-                break;
-            };
-            self.bytes -= item.charge();
-            self.excess -= item.excess();
-            match item {
-                Item::Stanza { stanza, kept } => {
-                    stanza.write(out);
-                    self.rendered.extend(kept.map(Some));
-                }
-                Item::Xml(xml) => out.extend_from_slice(xml.as_bytes()),
-            }
+        while out.len() < CHUNK_BYTES && !self.queue.is_empty() {
+            self.render_next(out);
         }
+        self.end_render(spares)
+    }
+
+    fn render_next(&mut self, out: &mut Vec<u8>) {
+        let Some(item) = self.queue.pop_front() else {
+            return;
+        };
+        self.bytes -= item.charge();
+        self.excess -= item.excess();
+        match item {
+            Item::Stanza { stanza, kept } => {
+                stanza.write(out);
+                self.rendered.extend(kept.map(Some));
+            }
+            Item::Xml(xml) => out.extend_from_slice(xml.as_bytes()),
+        }
+    }
+
+    fn end_render(&mut self, spares: &mut Spares<Item>) -> bool {
         if self.queue.is_empty() {
             spares.take_back(&mut self.queue);
             self.replayed = 0;
         }
         !self.queue.is_empty()
+    }
+
+    /// Renders the first that waits, and what follows it from the same sender: what stands in one piece of compressed
+    /// bytes is nobody else's (XEP-0138, CRIME). The account's own stanzas carry what others said, copies and results,
+    /// and stand alone. Whether more waits.
+    pub fn render_one_sender(
+        &mut self,
+        own: Option<&Jid>,
+        out: &mut Vec<u8>,
+        spares: &mut Spares<Item>,
+    ) -> bool {
+        let sender = self.queue.front().and_then(Item::sender).cloned();
+        let is_own = |jid: &Jid| own.is_none_or(|own| own.bare_str() == jid.bare_str());
+        // Nobody but an occupant or a resource speaks for itself alone.
+        let sender = sender.filter(|jid| jid.is_full() && !is_own(jid));
+        self.render_next(out);
+        while out.len() < CHUNK_BYTES
+            && sender.is_some()
+            && self.queue.front().and_then(Item::sender) == sender.as_ref()
+        {
+            self.render_next(out);
+        }
+        self.end_render(spares)
     }
 
     /// Everything rendered is in the socket, or never will be: what that decides.
@@ -214,6 +246,13 @@ impl Item {
         header.kind == Kind::Message || matches!(header.type_, Type::Get | Type::Set)
     }
 
+    fn sender(&self) -> Option<&Jid> {
+        match self {
+            Item::Stanza { stanza, .. } => stanza.header.from.as_ref(),
+            Item::Xml(_) => None,
+        }
+    }
+
     fn excess(&self) -> usize {
         match self {
             Item::Stanza { stanza, .. } => stanza.excess(),
@@ -231,3 +270,55 @@ impl Item {
 
 /// Enough to fill a socket's buffer in few calls, little enough that every stream gets its turn.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::{Header, Payload};
+
+    fn stanza(from: &str, id: &str) -> Item {
+        let mut header = Header::new(Kind::Message, Type::Chat);
+        header.from = Jid::parse(from).ok();
+        header.id = Some(id.into());
+        let payload = Payload::EMPTY;
+        Item::Stanza {
+            stanza: Stanza { header, payload },
+            kept: None,
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_in_one_piece_is_one_senders() {
+        let own = Jid::parse("juliet@h/phone").expect("valid");
+        let mut outbound = Outbound::default();
+        for (from, id) in [
+            ("romeo@h/a", "1"),
+            ("romeo@h/a", "2"),
+            ("romeo@h/b", "3"),
+            // Copies of what others said.
+            ("juliet@h", "4"),
+            ("juliet@h", "5"),
+            ("room@h/one", "6"),
+            ("room@h/two", "7"),
+            ("h", "8"),
+            ("h", "9"),
+        ] {
+            outbound.push(stanza(from, id));
+        }
+        outbound.push_xml("<r/>");
+        let mut spares = Spares::default();
+        let mut pieces = Vec::new();
+        loop {
+            let mut out = Vec::new();
+            let more = outbound.render_one_sender(Some(&own), &mut out, &mut spares);
+            let text = String::from_utf8(out).expect("UTF-8");
+            let ids: Vec<&str> = text.split(" id='").skip(1).map(|rest| &rest[..1]).collect();
+            pieces.push(ids.concat());
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(pieces, ["12", "3", "4", "5", "6", "7", "8", "9", ""]);
+        assert_eq!((outbound.bytes(), outbound.is_empty()), (0, true));
+    }
+}

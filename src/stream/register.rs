@@ -1,14 +1,15 @@
-//! In-band registration before authentication (XEP-0077 section 3.1.1): off unless the host allows it, and only
-//! under TLS, because the password comes in plain text. Refuses to know where accounts are kept.
+//! In-band registration before authentication (XEP-0077 section 3.1.1), for everybody or for who shows a token
+//! (XEP-0445): off unless the host allows it, and only under TLS, because the password comes in plain text. Refuses to
+//! know where accounts are kept.
 
 use std::sync::Arc;
 
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk, Registration, RegistrationError};
-use crate::base::{AccountId, Secret, limits};
+use crate::base::{Secret, limits};
 use crate::config::{Config, HostConfig, HostRegistration, RegistrationMode};
-use crate::jid::prepare_localpart;
+use crate::jid::{Jid, prepare_localpart};
 use crate::stanza::{
     Condition, FieldType, FormKind, FormWriter, Iq, Kind, Payload, Stanza, StanzaError, Submission,
     Type, ns, reply_error, reply_result,
@@ -18,24 +19,52 @@ use crate::xml::{Element, Writer};
 use super::outbound::Item;
 use super::state::{Context, Event, Phase, StreamState, not_authorized};
 
+/// What is remembered of who tries to register.
+#[derive(Debug, Default)]
+pub struct Newcomer {
+    attempts: u8,
+    has_registered: bool,
+    /// A token that was found good. XEP-0445 section 4: "Subsequent actions performed by the client during the current
+    /// session that require a valid token MUST NOT be rejected due to token expiry."
+    invitation: Option<Secret>,
+}
+
 /// A wish that the auth thread judges.
 #[derive(Debug)]
 pub struct Registering {
     /// What will be answered, without its payload.
     request: Stanza,
-    localpart: Arc<str>,
+    wish: Wish,
     /// The seat of the question.
     pub(super) ticket: Option<Ticket>,
 }
 
+#[derive(Debug)]
+enum Wish {
+    /// An account of this name.
+    Account(Arc<str>),
+    /// To be let in by this token.
+    Invitation(Secret),
+}
+
 impl StreamState {
-    /// Whether somebody may register on this stream.
+    /// Whether somebody may register on this stream, with an invitation at least.
     pub(super) fn may_register(&self, config: &Config) -> bool {
-        let allowed = |host: &HostConfig| host.registration.mode != RegistrationMode::Off;
+        let allowed = |host: &HostConfig| match host.registration.mode {
+            RegistrationMode::Off => false,
+            RegistrationMode::Invited => config.has_feature(INVITATIONS),
+            RegistrationMode::Open => true,
+        };
         self.tls.is_some()
             && self.jid.is_none()
             && config.has_feature(SWITCH)
             && self.host_config(config).is_some_and(allowed)
+    }
+
+    /// Whether no invitation is needed.
+    pub(super) fn is_open_to_all(&self, config: &Config) -> bool {
+        let host = self.host_config(config);
+        host.is_some_and(|host| host.registration.mode == RegistrationMode::Open)
     }
 
     /// A stanza before authentication: only what registers is one.
@@ -44,42 +73,42 @@ impl StreamState {
         cx: &mut Context<'_>,
         stanza: Stanza,
     ) -> Option<Event> {
-        let is_for_host = |to: &crate::jid::Jid| Some(to.as_str()) == self.host.as_deref();
+        let is_for_host = |to: &Jid| Some(to.as_str()) == self.host.as_deref();
         let addressed = stanza.header.to.as_ref().is_none_or(is_for_host);
         let negotiating = matches!(self.phase, Phase::Negotiating);
-        let asks = stanza.header.kind == Kind::Iq && stanza.payload.has(ns::REGISTER, "query");
-        if !(negotiating && addressed && asks && self.may_register(cx.config)) {
+        let is_iq = stanza.header.kind == Kind::Iq;
+        if !(negotiating && addressed && is_iq && self.may_register(cx.config)) {
             return self.fail(cx, not_authorized());
         }
         let Some(iq) = Iq::request(&stanza) else {
             return self.fail(cx, not_authorized());
         };
-        match stanza.header.type_ {
-            Type::Get => {
-                let host = self.host_config(cx.config);
-                let form = host.map_or(Payload::EMPTY, |host| offer(&host.registration));
-                self.answer(reply_result(&stanza, form));
-                None
+        let child = iq.child();
+        let asked = match (stanza.header.type_, child.ns(), child.name()) {
+            (Type::Get, ns::REGISTER, "query") => {
+                let answer = self.offer(cx.config);
+                return self.answer_request(&stanza, answer);
             }
-            _ => match self.wish(cx.config, iq) {
-                Ok(wish) => {
-                    let localpart = Arc::clone(&wish.localpart);
-                    self.phase = Phase::Registering(Box::new(Registering {
-                        request: Stanza {
-                            // The password is not kept.
-                            payload: Payload::EMPTY,
-                            ..stanza
-                        },
-                        localpart,
-                        ticket: None,
-                    }));
-                    Some(Event::Ask(AuthAsk::Register(Box::new(wish))))
-                }
-                Err(error) => {
-                    self.refuse(&stanza, &error);
-                    None
-                }
-            },
+            (Type::Set, ns::REGISTER, "query") => self.wish(cx.config, iq),
+            (Type::Set, ns::PARS, "preauth") if cx.config.has_feature(INVITATIONS) => {
+                self.knock(&child)
+            }
+            _ => return self.fail(cx, not_authorized()),
+        };
+        match asked {
+            Ok((wish, ask)) => {
+                self.phase = Phase::Registering(Box::new(Registering {
+                    // The password is not kept.
+                    request: Stanza {
+                        payload: Payload::EMPTY,
+                        ..stanza
+                    },
+                    wish,
+                    ticket: None,
+                }));
+                Some(Event::Ask(ask))
+            }
+            Err(error) => self.answer_request(&stanza, Err(error)),
         }
     }
 
@@ -96,45 +125,93 @@ impl StreamState {
         else {
             return None;
         };
-        let outcome: Result<AccountId, RegistrationError> = match answer {
-            AuthAnswer::Registered(outcome) => outcome,
-            _ => Err(RegistrationError::Unavailable),
-        };
-        let Registering {
-            request, localpart, ..
-        } = *registering;
+        let Registering { request, wish, .. } = *registering;
+        match wish {
+            Wish::Account(localpart) => self.account_made(&request, &localpart, answer),
+            Wish::Invitation(token) => {
+                let answer = match answer {
+                    AuthAnswer::Invited(true) => {
+                        self.newcomer.get_or_insert_default().invitation = Some(token);
+                        Ok(Payload::EMPTY)
+                    }
+                    // XEP-0445 section 4, its example.
+                    AuthAnswer::Invited(false) => Err(StanzaError::new(
+                        Condition::ItemNotFound,
+                        "The provided token is invalid or expired",
+                    )),
+                    _ => Err(RegistrationError::Unavailable.to_stanza_error()),
+                };
+                self.answer_request(&request, answer)
+            }
+        }
+    }
+
+    fn account_made(
+        &mut self,
+        request: &Stanza,
+        localpart: &str,
+        answer: AuthAnswer,
+    ) -> Option<Event> {
         let host = self.host.clone().unwrap_or_default();
         let account: Arc<str> = format!("{localpart}@{host}").into();
         let from = Some(Arc::clone(&self.peer));
-        let event = match outcome {
-            Ok(_) => {
-                self.has_registered = true;
-                self.answer(reply_result(&request, Payload::EMPTY));
-                AuditEvent::AccountRegistered { account, from }
+        let outcome = match answer {
+            AuthAnswer::Registered(outcome) => outcome,
+            _ => Err(RegistrationError::Unavailable),
+        };
+        match outcome {
+            Ok(made) => {
+                let newcomer = self.newcomer.get_or_insert_default();
+                (newcomer.has_registered, newcomer.invitation) = (true, None);
+                self.answer_request(request, Ok(Payload::EMPTY));
+                Some(Event::Registered {
+                    account: AuditEvent::AccountRegistered { account, from },
+                    tells: made.tells.then_some(made.id),
+                })
             }
             Err(refusal) => {
                 let error = refusal.to_stanza_error();
                 let reason = error.condition.name();
-                self.refuse(&request, &error);
-                AuditEvent::RegistrationRefused {
+                self.answer_request(request, Err(error));
+                Some(Event::Audit(AuditEvent::RegistrationRefused {
                     account,
                     from,
                     reason,
-                }
+                }))
             }
+        }
+    }
+
+    /// One attempt more.
+    ///
+    /// # Errors
+    /// XEP-0077 section 3.1.1: "a server MAY return a <not-acceptable/> stanza error if an unregistered entity attempts
+    /// to register too many times before authenticating or if an entity attempts to register a second identity after
+    /// successfully completing the registration use case".
+    fn attempt(&mut self) -> Result<&Newcomer, StanzaError> {
+        let newcomer = self.newcomer.get_or_insert_default();
+        newcomer.attempts = newcomer.attempts.saturating_add(1);
+        if newcomer.has_registered || newcomer.attempts > limits::REGISTRATIONS_PER_STREAM_MAX {
+            return Err(not_acceptable("You have tried to register too often here"));
+        }
+        Ok(newcomer)
+    }
+
+    /// XEP-0445 section 4: the client shows its token.
+    fn knock(&mut self, preauth: &Element<'_>) -> Result<(Wish, AuthAsk), StanzaError> {
+        self.attempt()?;
+        let token = preauth.attribute("token").unwrap_or_default();
+        let token = Secret::new(token.as_bytes().to_vec());
+        let ask = AuthAsk::Invitation {
+            host: self.host.clone().unwrap_or_default(),
+            token: token.clone(),
         };
-        Some(Event::Audit(event))
+        Ok((Wish::Invitation(token), ask))
     }
 
     /// What the client wishes for, if it may.
-    fn wish(&mut self, config: &Config, iq: Iq<'_>) -> Result<Registration, StanzaError> {
-        // Section 3.1.1: "a server MAY return a <not-acceptable/> stanza error if an unregistered entity attempts to
-        // register too many times before authenticating or if an entity attempts to register a second identity after
-        // successfully completing the registration use case".
-        self.registrations = self.registrations.saturating_add(1);
-        if self.has_registered || self.registrations > limits::REGISTRATIONS_PER_STREAM_MAX {
-            return Err(not_acceptable("You have tried to register too often here"));
-        }
+    fn wish(&mut self, config: &Config, iq: Iq<'_>) -> Result<(Wish, AuthAsk), StanzaError> {
+        let token = self.attempt()?.invitation.clone();
         let Some(host) = self.host_config(config) else {
             return Err(StanzaError::new(Condition::ServiceUnavailable, ""));
         };
@@ -147,8 +224,11 @@ impl StreamState {
                 "Log in to remove your account",
             ));
         }
+        if token.is_none() && option.mode == RegistrationMode::Invited {
+            return Err(RegistrationError::NotInvited.to_stanza_error());
+        }
         let form = Filled::read(&query)?;
-        let localpart = name(option, &form.required("username")?)?;
+        let localpart: Arc<str> = name(option, &form.required("username")?)?.into();
         let password = Secret::new(form.required("password")?.into_bytes());
         let mut fields = Vec::with_capacity(option.fields.len());
         for field in &option.fields {
@@ -158,24 +238,46 @@ impl StreamState {
             }
             fields.push((field.clone(), value));
         }
-        Ok(Registration {
+        let registration = Registration {
             host: Arc::clone(&host.name),
-            localpart: localpart.into(),
+            localpart: Arc::clone(&localpart),
             password,
             prefix: self.prefix,
+            token,
             fields,
-        })
+        };
+        let ask = AuthAsk::Register(Box::new(registration));
+        Ok((Wish::Account(localpart), ask))
     }
 
-    fn refuse(&mut self, request: &Stanza, error: &StanzaError) {
-        // Section 3.3: "SHOULD NOT return the original XML sent".
-        if let Some(reply) = reply_error(request, error) {
-            self.answer(reply);
+    /// The fields, for who may register.
+    fn offer(&self, config: &Config) -> Result<Payload, StanzaError> {
+        let Some(host) = self.host_config(config) else {
+            return Err(StanzaError::new(Condition::ServiceUnavailable, ""));
+        };
+        let newcomer = self.newcomer.as_ref();
+        let is_invited = newcomer.is_some_and(|newcomer| newcomer.invitation.is_some());
+        match host.registration.mode {
+            RegistrationMode::Open => Ok(offer(&host.registration)),
+            RegistrationMode::Invited if is_invited => Ok(offer(&host.registration)),
+            _ => Err(RegistrationError::NotInvited.to_stanza_error()),
         }
     }
 
-    fn answer(&mut self, stanza: Stanza) {
-        self.outbound.push(Item::Stanza { stanza, kept: None });
+    /// Answers. Section 3.3: an error "SHOULD NOT return the original XML sent".
+    fn answer_request(
+        &mut self,
+        request: &Stanza,
+        answer: Result<Payload, StanzaError>,
+    ) -> Option<Event> {
+        let reply = match answer {
+            Ok(payload) => Some(reply_result(request, payload)),
+            Err(error) => reply_error(request, &error),
+        };
+        if let Some(stanza) = reply {
+            self.outbound.push(Item::Stanza { stanza, kept: None });
+        }
+        None
     }
 }
 
@@ -272,3 +374,5 @@ fn not_acceptable(text: &'static str) -> StanzaError {
 
 /// The name of its switch: `features/register.rs` is a layer above.
 const SWITCH: &str = "register";
+/// The same of `features/invitations.rs`.
+pub(super) const INVITATIONS: &str = "invitations";

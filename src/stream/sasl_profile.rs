@@ -4,32 +4,36 @@
 use std::sync::Arc;
 
 use crate::actor::Ticket;
-use crate::actor::auth::{AuthAnswer, AuthAsk};
+use crate::actor::auth::{AuthAnswer, AuthAsk, TokenMechanism, TokenWish};
 use crate::base::{Secret, Uuid, limits};
+use crate::config::Config;
 use crate::jid::Jid;
 use crate::stanza::{StreamCondition, StreamError, ns};
 
-use super::login::{BindWish, Login, Profile, ResumeWish};
+use super::features::FAST;
+use super::login::{BindWish, Fast, Login, Profile, ResumeWish, UsedToken};
 use super::nonza::Nonza;
 use super::sasl::{self, Exchange, Mechanism, SaslFailure, Step};
 use super::state::{Context, Event, Phase, StreamState, not_authorized};
 use super::tls;
+use super::upgrade::{self, Tasks};
 
 /// One attempt.
 pub struct Sasl {
     exchange: Exchange,
-    mechanism: Mechanism,
+    /// The mechanism's name.
+    mechanism: &'static str,
     profile: Profile,
     /// On the monotonic clock.
     began_at_ms: u64,
     /// The seat of the question that the attempt waits for.
     pub(super) ticket: Option<Ticket>,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
 }
 
 impl std::fmt::Debug for Sasl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sasl({})", self.mechanism.name())
+        write!(f, "Sasl({})", self.mechanism)
     }
 }
 
@@ -44,19 +48,40 @@ pub struct LoginFailure {
     pub reason: &'static str,
 }
 
-enum Waiting {
+pub(super) enum Waiting {
     /// For the client's next response.
     Peer,
     /// For the auth thread's verdict.
     Verdict,
     /// For leave to tell the client that it failed.
     Penalty(SaslFailure),
+    /// For the tasks that its account needs (XEP-0480).
+    Upgrades(Box<Login>),
+    /// For the client's part of a task.
+    Task(Box<Tasks>),
+    /// For keys to be kept.
+    Keys(Box<Tasks>),
+    /// For a token to take along (XEP-0484); who it is, is proved.
+    Token(Box<Login>),
 }
 
 impl Sasl {
+    /// An attempt for tests to stand in the middle of.
+    #[cfg(test)]
+    pub(super) fn test(exchange: Exchange, profile: Profile) -> Sasl {
+        Sasl {
+            exchange,
+            mechanism: "SCRAM-SHA-1",
+            profile,
+            began_at_ms: 0,
+            ticket: None,
+            waiting: Waiting::Peer,
+        }
+    }
+
     /// The auth thread has been asked and has not answered.
     pub(super) fn is_waiting(&self) -> bool {
-        !matches!(self.waiting, Waiting::Peer)
+        !matches!(self.waiting, Waiting::Peer | Waiting::Task(_))
     }
 }
 
@@ -94,6 +119,14 @@ impl StreamState {
                     bind: element
                         .child(ns::BIND2, "bind")
                         .map(|bind| BindWish::read(&bind)),
+                    upgrades: upgrade::wished(element.children(), cx.config),
+                    fast: match cx.config.has_feature(FAST) {
+                        true => Fast::read(
+                            element.child(ns::FAST, "fast"),
+                            element.child(ns::FAST, "request-token"),
+                        ),
+                        false => None,
+                    },
                     user_agent: element
                         .child(ns::SASL2, "user-agent")
                         .and_then(|agent| Uuid::parse_v4(&agent.attribute("id")?)),
@@ -102,6 +135,8 @@ impl StreamState {
             }
             "response" => self.respond(cx, sasl::decode_response(element.text().trim()), Of::Sasl2),
             "abort" => self.abort(cx, Of::Sasl2),
+            "next" if self.is_in_sasl2() => self.on_next(cx, element),
+            "task-data" if self.is_in_sasl2() => self.on_task_data(cx, element),
             _ => self.fail(cx, not_authorized()),
         }
     }
@@ -120,10 +155,27 @@ impl StreamState {
             return None;
         }
         match std::mem::replace(&mut sasl.waiting, Waiting::Peer) {
-            Waiting::Peer => None,
+            Waiting::Peer | Waiting::Task(_) => None,
+            Waiting::Upgrades(login) => match answer {
+                AuthAnswer::Upgrades(left) if !left.is_empty() => {
+                    self.begin_tasks(*login, left);
+                    None
+                }
+                // Nothing is needed, or nobody can say so now: the next login asks again.
+                _ => self.past_tasks(cx, *login),
+            },
+            Waiting::Keys(tasks) => self.task_done(cx, *tasks, &answer),
             Waiting::Verdict => {
                 let step = sasl.exchange.answered(answer);
                 self.on_step(cx, step)
+            }
+            Waiting::Token(mut login) => {
+                // Without one the client uses its password again the next time.
+                login.token = match answer {
+                    AuthAnswer::Issued(token) => Some(token),
+                    _ => None,
+                };
+                self.verified(cx, *login)
             }
             Waiting::Penalty(failure) => {
                 let of = Of::profile(&sasl.profile);
@@ -158,18 +210,17 @@ impl StreamState {
         let Some(host) = self.host.clone() else {
             return self.fail(cx, not_authorized());
         };
-        let Some(mechanism) = mechanism.and_then(Mechanism::from_name) else {
-            return self.tell_failure(cx, SaslFailure::InvalidMechanism, of);
+        let started = match profile.used_token() {
+            Some(used) => self.start_token(cx.config, &host, mechanism, &profile, used),
+            None => self.start_mechanism(cx, &host, mechanism),
         };
-        let offered = self.mechanisms(cx.config);
-        let facts = tls::channel(self.tls.as_deref());
-        let exchange = match Exchange::start(mechanism, &host, &facts, &offered, cx.rng) {
-            Ok(exchange) => exchange,
+        let (name, exchange) = match started {
+            Ok(started) => started,
             Err(failure) => return self.tell_failure(cx, failure, of),
         };
         let sasl = Sasl {
             exchange,
-            mechanism,
+            mechanism: name,
             profile,
             began_at_ms: cx.now.mono_ms,
             ticket: None,
@@ -180,6 +231,48 @@ impl StreamState {
             Ok(data) => self.step(cx, data.as_ref()),
             Err(failure) => self.tell_failure(cx, failure, of),
         }
+    }
+
+    fn start_mechanism(
+        &self,
+        cx: &mut Context<'_>,
+        host: &Arc<str>,
+        mechanism: Option<&str>,
+    ) -> Result<(&'static str, Exchange), SaslFailure> {
+        let mechanism = mechanism.and_then(Mechanism::from_name);
+        let mechanism = mechanism.ok_or(SaslFailure::InvalidMechanism)?;
+        let offered = self.mechanisms(cx.config);
+        let facts = tls::channel(self.tls.as_deref());
+        let exchange = Exchange::start(mechanism, host, &facts, &offered, cx.rng)?;
+        Ok((mechanism.name(), exchange))
+    }
+
+    /// XEP-0484 section 3.4: "To indicate that it is providing a token, the client MUST include a <fast/> element".
+    fn start_token(
+        &self,
+        config: &Config,
+        host: &Arc<str>,
+        mechanism: Option<&str>,
+        profile: &Profile,
+        used: UsedToken,
+    ) -> Result<(&'static str, Exchange), SaslFailure> {
+        let offered = self.token_mechanisms(config);
+        let mechanism = mechanism.and_then(TokenMechanism::from_name);
+        let mechanism = mechanism.filter(|mechanism| offered.contains(mechanism));
+        let mechanism = mechanism.ok_or(SaslFailure::InvalidMechanism)?;
+        // Section 4.1: "They MUST also provide the a SASL2 <user-agent> element with an 'id' attribute".
+        let client = profile.user_agent().ok_or(SaslFailure::MalformedRequest)?;
+        let request = profile.wished_token();
+        let terms = sasl::TokenTerms {
+            mechanism,
+            client,
+            count: used.count,
+            invalidates: used.invalidates,
+            request: request.filter(|wished| offered.contains(wished)),
+        };
+        let facts = tls::channel(self.tls.as_deref());
+        let exchange = Exchange::start_token(terms, host, &facts)?;
+        Ok((mechanism.name(), exchange))
     }
 
     fn respond(
@@ -249,16 +342,26 @@ impl StreamState {
                 localpart,
                 account,
                 additional,
+                token,
             } => {
                 let login = Login {
                     localpart,
                     account,
-                    mechanism: sasl.mechanism.name(),
+                    mechanism: sasl.mechanism,
                     additional,
                     profile: sasl.profile.clone(),
+                    token,
                     began_at_ms: sasl.began_at_ms,
                 };
-                self.verified(cx, login)
+                match self.upgrade_wish(&login) {
+                    Some(ask) => {
+                        if let Phase::Authenticating(sasl) = &mut self.phase {
+                            sasl.waiting = Waiting::Upgrades(Box::new(login));
+                        }
+                        Some(Event::Ask(ask))
+                    }
+                    None => self.past_tasks(cx, login),
+                }
             }
             Step::Failure(failure) if failure.may_be_a_guess() => {
                 let ask = AuthAsk::Failed {
@@ -273,6 +376,53 @@ impl StreamState {
             }
             Step::Failure(failure) => self.tell_failure(cx, failure, of),
         }
+    }
+
+    /// Which of the tasks that a client asks for its account needs: only of who has proved the password, by SCRAM. PLAIN
+    /// brings the keys up to date by itself.
+    fn upgrade_wish(&self, login: &Login) -> Option<AuthAsk> {
+        let hashes = login.profile.upgrades();
+        if hashes.is_empty() || !login.mechanism.starts_with("SCRAM-") {
+            return None;
+        }
+        Some(AuthAsk::Upgrades {
+            host: self.host.clone()?,
+            localpart: Arc::clone(&login.localpart),
+            account: login.account?,
+            hashes: hashes.to_vec(),
+        })
+    }
+
+    /// Every task is done.
+    pub(super) fn past_tasks(&mut self, cx: &mut Context<'_>, login: Login) -> Option<Event> {
+        match self.token_wish(cx.config, &login) {
+            Some(wish) => self.ask_token(login, wish),
+            None => self.verified(cx, login),
+        }
+    }
+
+    /// XEP-0484 section 3.3: the token that a client wished for which has proved itself otherwise. "The server MUST NOT
+    /// provide a token unless the client has been successfully and fully authenticated".
+    fn token_wish(&self, config: &Config, login: &Login) -> Option<TokenWish> {
+        if login.profile.used_token().is_some() {
+            return None;
+        }
+        let wished = login.profile.wished_token();
+        let offered = self.token_mechanisms(config);
+        Some(TokenWish {
+            host: self.host.clone()?,
+            localpart: Arc::clone(&login.localpart),
+            account: login.account?,
+            client: login.profile.user_agent()?,
+            mechanism: wished.filter(|wished| offered.contains(wished))?,
+        })
+    }
+
+    fn ask_token(&mut self, login: Login, wish: TokenWish) -> Option<Event> {
+        if let Phase::Authenticating(sasl) = &mut self.phase {
+            sasl.waiting = Waiting::Token(Box::new(login));
+        }
+        Some(Event::Ask(AuthAsk::IssueToken(Box::new(wish))))
     }
 
     fn verified(&mut self, cx: &mut Context<'_>, login: Login) -> Option<Event> {
@@ -314,13 +464,13 @@ impl StreamState {
         };
         self.failed = Some(Box::new(LoginFailure {
             localpart: attempt.and_then(|sasl| sasl.exchange.localpart().cloned()),
-            mechanism: attempt.map_or("", |sasl| sasl.mechanism.name()),
+            mechanism: attempt.map_or("", |sasl| sasl.mechanism),
             reason: failure.element_name(),
         }));
     }
 
     /// The attempt failed for a reason that teaches nothing about a password: recorded and told at once.
-    fn tell_failure(
+    pub(super) fn tell_failure(
         &mut self,
         cx: &mut Context<'_>,
         failure: SaslFailure,
@@ -361,7 +511,7 @@ pub(super) fn other_traffic() -> StreamError {
 
 /// Which profile an element belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
+pub(super) enum Of {
     Sasl1,
     Sasl2,
 }

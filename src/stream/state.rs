@@ -2,12 +2,13 @@
 //! only they can decide is an event, and the stream waits until it is told.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
-use crate::base::{ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId};
+use crate::base::{AccountId, ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId, limits};
 use crate::config::{Config, HostConfig, Listener};
 use crate::jid::Jid;
 use crate::stanza::{
@@ -15,11 +16,11 @@ use crate::stanza::{
 };
 use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, XmlError, normalise};
 
-use super::login::{EnableWish, Login, ResumeWish};
+use super::login::{ClientState, EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
-use super::register::Registering;
+use super::register::{Newcomer, Registering};
 use super::sasl_profile::{LoginFailure, Sasl, other_traffic};
 use super::tls::TlsFacts;
 
@@ -27,6 +28,8 @@ use super::tls::TlsFacts;
 pub struct Context<'a> {
     pub now: Now,
     pub config: &'a Config,
+    /// What each host says of itself in stream features, by its name.
+    pub caps: &'a BTreeMap<Arc<str>, String>,
     pub rng: &'a mut Rng,
     pub scratch: &'a mut Scratch,
     /// Given to the next stanza.
@@ -75,6 +78,8 @@ pub struct StreamState {
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
     pub is_paused: bool,
+    /// XEP-0138: bytes of both directions go through a codec.
+    pub is_compressed: bool,
     pub(super) framer: Framer,
     pub(super) scope: Option<Box<Scope>>,
     /// The prefix of the client's header, which its end tag has to repeat; empty if none.
@@ -84,9 +89,8 @@ pub struct StreamState {
     pub(super) said_from: Option<Jid>,
     pub(super) rate: Rate,
     pub(super) sasl_attempts: u8,
-    /// Attempts to register an account (XEP-0077), and whether one was made.
-    pub(super) registrations: u8,
-    pub(super) has_registered: bool,
+    /// What is remembered of who tried to register an account (XEP-0077).
+    pub(super) newcomer: Option<Box<Newcomer>>,
     /// Our header of this incarnation of the stream is out.
     pub(super) header_sent: bool,
 }
@@ -100,6 +104,8 @@ pub enum Phase {
     Negotiating,
     /// `<proceed/>` is out; the handshake is awaited. Takes no bytes.
     Securing,
+    /// `<compressed/>` is out; the codec is awaited. Takes no bytes.
+    Compressing,
     /// SASL is in progress.
     Authenticating(Box<Sasl>),
     /// An account is being made (XEP-0077). Takes no bytes.
@@ -126,6 +132,8 @@ pub struct SessionRef {
 pub enum Event {
     /// Write what is queued, drop what is unread, begin the handshake.
     StartTls,
+    /// XEP-0138: the client may have compression, if there is memory for it.
+    Compress,
     /// Ask the auth thread; the stream takes nothing until [`StreamState::answered`].
     Ask(AuthAsk),
     /// The credentials are right ([`Phase::Verified`]): bring the stream home.
@@ -143,6 +151,8 @@ pub enum Event {
     Acknowledged(u32),
     /// XEP-0198 section 4: the client asks how many we have.
     AckRequested,
+    /// XEP-0352 section 4.2.
+    ClientState(ClientState),
     /// A stanza of the bound session.
     Stanza(Stanza),
     /// A stanza of the bound session that its sender shall hear an error about.
@@ -153,6 +163,11 @@ pub enum Event {
     Ended,
     /// Something happened that an auditor reads of.
     Audit(AuditEvent),
+    /// An account was made, and perhaps its inviter has to be told ([`crate::im::outgoing`]).
+    Registered {
+        account: AuditEvent,
+        tells: Option<AccountId>,
+    },
 }
 
 impl StreamState {
@@ -187,6 +202,7 @@ impl StreamState {
             unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
+            is_compressed: false,
             framer: Framer::new(),
             scope: None,
             root_prefix: Cow::Borrowed(""),
@@ -194,8 +210,7 @@ impl StreamState {
             said_from: None,
             rate: Rate::new(now, &rate_limits(config)),
             sasl_attempts: 0,
-            registrations: 0,
-            has_registered: false,
+            newcomer: None,
             header_sent: false,
         }
     }
@@ -231,9 +246,13 @@ impl StreamState {
         (taken, None)
     }
 
-    /// Bytes that wait: to be written, to be read, or for the rest of their element.
+    /// Bytes that wait: to be written, to be read, or for the rest of their element; and those of its codec.
     pub fn queued_bytes(&self) -> usize {
-        self.outbound.bytes() + self.unread_bytes + self.framer.buffered()
+        let codec = match self.is_compressed {
+            true => limits::COMPRESSED_STREAM_BYTES,
+            false => 0,
+        };
+        self.outbound.bytes() + self.unread_bytes + self.framer.buffered() + codec
     }
 
     /// Bytes came from the peer, whether or not they can be taken now.
@@ -245,7 +264,7 @@ impl StreamState {
     /// Whether the stream must be told something before it takes more bytes.
     pub fn waits(&self) -> bool {
         match &self.phase {
-            Phase::Securing | Phase::Verified => true,
+            Phase::Securing | Phase::Compressing | Phase::Verified => true,
             _ => self.awaits_verdict(),
         }
     }
@@ -327,6 +346,7 @@ impl StreamState {
         self.session = Some(session);
         self.jid = Some(jid);
         self.login = None;
+        self.newcomer = None;
         self.said_from = None;
         self.tls = None;
     }

@@ -77,8 +77,28 @@ pub enum User {
     /// Let an account log in that is disabled, or that was registered and waits.
     #[command(visible_alias = "approve")]
     Enable { jid: String },
+    /// Make an invitation (XEP-0401): an address to give to somebody, whose client registers by it.
+    Invite {
+        /// The account whose contact they become who come by it.
+        #[arg(long, value_name = "JID")]
+        contact: Option<String>,
+        /// How long it is open, as in "2 d"; else `host.registration.invitation_expiry`.
+        #[arg(long, value_name = "DURATION")]
+        expires: Option<String>,
+        /// Where it registers; else where the contact lives, or the first host.
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+        /// The only name that may be taken; it is kept for who comes.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// How many may come by it.
+        #[arg(long, value_name = "N")]
+        uses: Option<u32>,
+    },
     /// Name the accounts of a host, or of all.
     List { host: Option<String> },
+    /// End an account's sessions, and the tokens by which its clients log in without a password (XEP-0484).
+    Logout { jid: String },
     /// Change a password and end the account's sessions.
     Passwd { jid: String },
     /// Remove an account with everything that it has, and end its sessions.

@@ -30,6 +30,13 @@ pub fn user(
 ) -> Result<Vec<String>, String> {
     let config = read_config(config).map_err(|errors| joined(&errors))?;
     crate::server::log::start("warn");
+    let makes = matches!(command, UserCommand::Add { .. });
+    if !makes && !store_directory(data).is_dir() {
+        return Err(format!(
+            "there is no store in {}: no account was ever made there",
+            data.display()
+        ));
+    }
     let store = open(&config, data)?;
     // No client is answered here, so the fakes for unknown users need not be the server's.
     let mut rng = Rng::from_seed(random()?);
@@ -51,6 +58,7 @@ pub fn user(
         accounts: &accounts,
         config: &config,
         now,
+        goes_on: &|| true,
         // There are no sessions to end.
         disconnect: &|_| {},
         // What contacts have to hear, the next start tells them.
@@ -99,7 +107,8 @@ pub fn backup(config: Option<&Path>, data: &Path, directory: &Path) -> Result<Ve
     }
     let store = open(&config, data)?;
     let audit = open_audit(&config, data)?;
-    let outcome = store.backup(directory).map_err(|error| error.to_string());
+    let outcome = store.backup(directory, &|| true);
+    let outcome = outcome.map_err(|error| error.to_string());
     audit.record(
         now().wall_ms,
         AuditEvent::Backup {

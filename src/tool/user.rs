@@ -10,7 +10,7 @@ use super::cli::User;
 use super::stopped;
 use crate::base::Secret;
 use crate::server::admin::{AskError, ask};
-use crate::server::command::{Command, UserCommand, parse_accounts};
+use crate::server::command::{Command, Invite, UserCommand, parse_accounts};
 
 /// Does it on the running server, or on the store if none runs.
 ///
@@ -47,7 +47,21 @@ fn with_password(command: User) -> Result<UserCommand, String> {
         }
         User::Disable { jid } => UserCommand::Disable { jid },
         User::Enable { jid } => UserCommand::Enable { jid },
+        User::Invite {
+            contact,
+            expires,
+            host,
+            name,
+            uses,
+        } => UserCommand::Invite(Invite {
+            contact,
+            expires,
+            host,
+            name,
+            uses,
+        }),
         User::List { host } => UserCommand::List { host },
+        User::Logout { jid } => UserCommand::Logout { jid },
         User::Remove { jid } => UserCommand::Remove { jid },
         User::Waiting { host } => UserCommand::Waiting { host },
     })

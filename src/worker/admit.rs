@@ -101,6 +101,7 @@ impl<C: Core> Worker<C> {
         let Carried {
             socket,
             tls,
+            zlib,
             unread,
             unsent,
             permit,
@@ -109,6 +110,7 @@ impl<C: Core> Worker<C> {
         } = carried;
         let mut connection = Connection::new(socket, permit, Phase::Open);
         connection.tls = tls;
+        connection.zlib = zlib;
         connection.unread = unread;
         connection.unsent = unsent;
         connection.ended = ended;
@@ -323,7 +325,7 @@ impl<C: Core> Worker<C> {
         match connection.phase {
             // Whoever has not begun to shake hands by now is no reason to spare this worker. It counts under its
             // address until it has logged in, for which the core has a deadline of its own.
-            Phase::Open => connection.permit.secured(),
+            Phase::Open | Phase::Compressing(_) => connection.permit.secured(),
             Phase::Proxy | Phase::Hello | Phase::Waiting | Phase::Handshake => {
                 self.counters.handshakes_late += 1;
                 self.lose(key, CloseReason::Handshake);

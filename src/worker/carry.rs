@@ -3,12 +3,14 @@
 use mio::net::TcpStream;
 
 use crate::base::{WorkerId, limits};
+use crate::config::Dictionary;
 use crate::shard::{CloseReason, Input, Output, Rendered};
 use crate::stream::{StreamKey, StreamState};
 
 use super::Worker;
 use super::connection::{Connection, ConnectionKey, Phase, Progress, Then};
 use super::core::Core;
+use super::deflate::Zlib;
 use super::handover::Carried;
 
 impl<C: Core> Worker<C> {
@@ -22,7 +24,11 @@ impl<C: Core> Worker<C> {
             Phase::Open if !connection.unread.is_empty() => self.offer_unread(key),
             Phase::Open => self.read_stream(key),
             Phase::Lingering => self.read_to_nowhere(key),
-            Phase::Hello | Phase::Waiting | Phase::StartingTls | Phase::Closing => {}
+            Phase::Hello
+            | Phase::Waiting
+            | Phase::StartingTls
+            | Phase::Compressing(_)
+            | Phase::Closing => {}
         }
     }
 
@@ -63,7 +69,7 @@ impl<C: Core> Worker<C> {
         let (count, then) = connection.read(&mut self.scratch);
         connection.readable = then == Then::Again;
         let end = match then {
-            Then::Wait | Then::Again => None,
+            Then::Wait | Then::Again | Then::Garbled => None,
             Then::End(reason) => Some(reason),
             Then::Broken => {
                 self.counters.records_broken += 1;
@@ -84,6 +90,10 @@ impl<C: Core> Worker<C> {
         }
         if wants_push {
             self.mark_dirty(key);
+        }
+        if then == Then::Garbled {
+            self.counters.garbled += 1;
+            return self.tell(Input::Garbled(stream));
         }
         self.after_reading(key, end.unwrap_or(CloseReason::EndOfStream));
     }
@@ -128,7 +138,7 @@ impl<C: Core> Worker<C> {
         match then {
             Then::Wait => connection.readable = false,
             Then::Again => self.mark_ready(key),
-            Then::End(_) | Then::Broken => self.remove(key, CloseReason::Asked),
+            Then::End(_) | Then::Broken | Then::Garbled => self.remove(key, CloseReason::Asked),
         }
     }
 
@@ -142,7 +152,7 @@ impl<C: Core> Worker<C> {
         let connection = &self.connections[key];
         let renders = matches!(
             connection.phase,
-            Phase::Open | Phase::StartingTls | Phase::Closing
+            Phase::Open | Phase::StartingTls | Phase::Compressing(_) | Phase::Closing
         );
         if let (true, Some(stream)) = (renders, connection.stream) {
             if was_blocked {
@@ -154,6 +164,7 @@ impl<C: Core> Worker<C> {
         }
         match self.connections.get(key).map(|connection| connection.phase) {
             Some(Phase::StartingTls) => self.await_hello(key),
+            Some(Phase::Compressing(dictionary)) => self.begin_compression(key, dictionary),
             Some(Phase::Closing) => self.close(key),
             _ => {}
         }
@@ -228,6 +239,7 @@ impl<C: Core> Worker<C> {
             connection.push();
         }
         connection.tls = None;
+        connection.zlib = None;
         connection.unread = Vec::new();
         connection.phase = Phase::Lingering;
         connection.readable = true;
@@ -264,6 +276,7 @@ impl<C: Core> Worker<C> {
                 }
             }
             Output::StartTls(stream) => self.start_tls(stream),
+            Output::Compress(stream, dictionary) => self.compress(stream, dictionary),
             Output::Proved(stream) => {
                 if let Some(&key) = self.streams.get(stream) {
                     let permit = &mut self.connections[key].permit;
@@ -296,13 +309,48 @@ impl<C: Core> Worker<C> {
         self.mark_dirty(key);
     }
 
+    /// As with STARTTLS, what stands behind the request is of the old stream and dropped.
+    fn compress(&mut self, stream: StreamKey, dictionary: Dictionary) {
+        let Some(&key) = self.streams.get(stream) else {
+            return;
+        };
+        let connection = &mut self.connections[key];
+        if connection.zlib.is_some() || connection.phase != Phase::Open {
+            log::error!("compression_twice");
+            return;
+        }
+        self.counters.injected_bytes += connection.unread.len() as u64;
+        connection.unread = Vec::new();
+        connection.phase = Phase::Compressing(dictionary);
+        self.mark_dirty(key);
+    }
+
+    /// `<compressed/>` is in the socket.
+    fn begin_compression(&mut self, key: ConnectionKey, dictionary: Dictionary) {
+        let connection = &mut self.connections[key];
+        match Zlib::new(dictionary) {
+            Ok(zlib) => connection.zlib = Some(zlib),
+            Err(error) => {
+                log::error!("compression_broken error={error}");
+                return self.lose(key, CloseReason::Failed);
+            }
+        }
+        self.counters.compressed += 1;
+        connection.phase = Phase::Open;
+        connection.readable = true;
+        if let Some(stream) = connection.stream {
+            self.tell(Input::Compressed(stream));
+        }
+        self.mark_ready(key);
+    }
+
     fn begin_close(&mut self, stream: StreamKey) {
         let Some(&key) = self.streams.get(stream) else {
             return;
         };
         let connection = &mut self.connections[key];
         match connection.phase {
-            Phase::Open | Phase::StartingTls => {
+            Phase::Open | Phase::StartingTls | Phase::Compressing(_) => {
                 connection.phase = Phase::Closing;
                 connection.unread = Vec::new();
                 self.set_deadline(key, limits::CLOSE_TIMEOUT_MS);
@@ -334,6 +382,7 @@ impl<C: Core> Worker<C> {
         self.addresses[to.index()].carry(Box::new(Carried {
             socket: connection.socket,
             tls: connection.tls,
+            zlib: connection.zlib,
             unread: connection.unread,
             unsent: connection.unsent,
             permit: connection.permit,

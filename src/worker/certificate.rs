@@ -44,8 +44,7 @@ impl HostCertificate {
     /// prints, in lower case without colons. Empty without a certificate, which `CertifiedKey` does not allow.
     pub fn fingerprint(&self) -> String {
         let leaf = self.key.cert.first();
-        let digest = leaf.map(Sha256::digest).unwrap_or_default();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        leaf.map(|der| fingerprint(der)).unwrap_or_default()
     }
 
     /// Reads `directory/HOST.pem`; makes it first, self-signed and with its key (mode 0600), if there is
@@ -65,6 +64,12 @@ impl HostCertificate {
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
+}
+
+/// SHA-256 of a certificate in DER, as lower-case hexadecimal.
+pub(super) fn fingerprint(certificate: &[u8]) -> String {
+    let digest = Sha256::digest(certificate);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_pem(path: &Path) -> Result<CertifiedKey, String> {

@@ -6,10 +6,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::TcpStream;
 
 use crate::base::limits;
+use crate::config::Dictionary;
 use crate::shard::CloseReason;
 use crate::stream::StreamKey;
 
 use super::admit::Guest;
+use super::deflate::Zlib;
 use super::door::Permit;
 use super::tls::{ClientCertificate, Opened, PARTIAL_BYTES_MAX, Session};
 
@@ -33,6 +35,8 @@ pub enum Phase {
     Open,
     /// What was rendered leaves in plaintext; then comes [`Phase::Hello`]. Nothing is read.
     StartingTls,
+    /// What was rendered leaves as it is; then both directions are compressed. Nothing is read.
+    Compressing(Dictionary),
     /// What was rendered leaves; then the connection is closed. Nothing is read.
     Closing,
     /// Our half is closed and the stream has been told. What still comes is dropped, because closing a
@@ -45,6 +49,8 @@ pub enum Phase {
 pub struct Connection {
     pub socket: TcpStream,
     pub tls: Option<Box<Session>>,
+    /// Between TLS and the stream (XEP-0138).
+    pub zlib: Option<Box<Zlib>>,
     pub stream: Option<StreamKey>,
     /// Plaintext that the core has not taken; while there is some, the socket is not read.
     pub unread: Vec<u8>,
@@ -72,12 +78,14 @@ pub struct Connection {
     pub is_dirty: bool,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 176);
+const _: () = assert!(size_of::<Connection>() <= 184);
 
 /// Buffers that all connections of a worker share, because only one of them reads or writes at a time.
 pub struct Scratch {
     pub ciphertext: Box<[u8]>,
     pub plaintext: Box<[u8]>,
+    /// As long as the others once the worker has a compressed connection.
+    pub inflated: Vec<u8>,
     pub rendered: Vec<u8>,
 }
 
@@ -87,6 +95,7 @@ impl Scratch {
         Scratch {
             ciphertext: vec![0; limits::READ_PER_TURN_BYTES].into(),
             plaintext: vec![0; limits::READ_PER_TURN_BYTES].into(),
+            inflated: Vec::new(),
             rendered: Vec::with_capacity(limits::READ_PER_TURN_BYTES),
         }
     }
@@ -107,6 +116,8 @@ pub enum Then {
     End(CloseReason),
     /// As `End(Failed)`: the peer has sent something that is no TLS, and an alert waits to be sent.
     Broken,
+    /// What the peer sent cannot be decompressed, or swells too much: its stream shall say so.
+    Garbled,
 }
 
 /// What became of a write.
@@ -126,6 +137,7 @@ impl Connection {
         Connection {
             socket,
             tls: None,
+            zlib: None,
             stream: None,
             unread: Vec::new(),
             unsent: Vec::new(),
@@ -145,6 +157,22 @@ impl Connection {
 
     /// Reads plaintext into the beginning of `scratch.plaintext`: how many bytes, and what then.
     pub fn read(&mut self, scratch: &mut Scratch) -> (usize, Then) {
+        let Some(mut zlib) = self.zlib.take() else {
+            return self.read_through(scratch);
+        };
+        if !zlib.holds_input() {
+            let (count, then) = self.read_through(scratch);
+            zlib.feed(&scratch.plaintext[..count], then);
+        }
+        scratch.inflated.resize(limits::READ_PER_TURN_BYTES, 0);
+        let (count, then) = zlib.open(&mut scratch.inflated);
+        scratch.plaintext[..count].copy_from_slice(&scratch.inflated[..count]);
+        self.zlib = Some(zlib);
+        (count, then)
+    }
+
+    /// The same without decompression.
+    fn read_through(&mut self, scratch: &mut Scratch) -> (usize, Then) {
         let bytes_max = self.read_bytes_max();
         let Some(session) = &mut self.tls else {
             let buffer = &mut scratch.plaintext[..bytes_max];
@@ -190,6 +218,23 @@ impl Connection {
 
     /// Writes plaintext. To be called only when nothing is unsent.
     pub fn write(&mut self, plaintext: &[u8]) -> Progress {
+        let Some(mut zlib) = self.zlib.take() else {
+            return self.write_through(plaintext);
+        };
+        let mut compressed = Vec::with_capacity(plaintext.len() / 2 + COMPRESSED_BYTES_MIN);
+        let sealed = zlib.seal(plaintext, &mut compressed);
+        self.zlib = Some(zlib);
+        match sealed {
+            Ok(()) => self.write_through(&compressed),
+            Err(error) => {
+                log::error!("compression_broken error={error}");
+                Progress::Failed
+            }
+        }
+    }
+
+    /// The same without compression.
+    fn write_through(&mut self, plaintext: &[u8]) -> Progress {
         if let Some(session) = &mut self.tls {
             if session.seal(plaintext).is_err() {
                 return Progress::Failed;
@@ -238,7 +283,7 @@ impl Connection {
             return Progress::Done;
         }
         let unsent = std::mem::take(&mut self.unsent);
-        self.write(&unsent)
+        self.write_through(&unsent)
     }
 
     /// Takes a PROXY header's bytes out of the socket, which holds at least that many.
@@ -246,6 +291,9 @@ impl Connection {
         self.socket.read_exact(&mut scratch.plaintext[..count])
     }
 }
+
+/// A short answer, compressed.
+const COMPRESSED_BYTES_MIN: usize = 256;
 
 /// A read that fills less than the buffer has emptied the socket, and an edge will announce what comes
 /// next: no second system call to be told so. Unless the peer has closed its half, whose edge is behind us.

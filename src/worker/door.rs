@@ -16,6 +16,8 @@ pub struct Door {
     limits: DoorLimits,
     unproved: Mutex<HashMap<AddressPrefix, usize>>,
     unsecured: Vec<AtomicUsize>,
+    /// Where [`Door::calmest`] begins to look, counted on.
+    next: AtomicUsize,
 }
 
 /// How many may be inside.
@@ -44,6 +46,7 @@ impl Door {
             limits,
             unproved: Mutex::new(HashMap::new()),
             unsecured: (0..worker_count).map(|_| AtomicUsize::new(0)).collect(),
+            next: AtomicUsize::new(0),
         })
     }
 
@@ -71,15 +74,14 @@ impl Door {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// The worker with the fewest connections that are still shaking hands.
+    /// The worker with the fewest connections that are still shaking hands; of several, each in turn, or one worker
+    /// would shake hands with all who come one after the other.
     fn calmest(&self) -> WorkerId {
-        let counts = self
-            .unsecured
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        let (index, _) = counts
-            .enumerate()
-            .min_by_key(|(_, count)| *count)
+        let count = self.unsecured.len();
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % count;
+        let in_turn = (first..count).chain(0..first);
+        let index = in_turn
+            .min_by_key(|index| self.unsecured[*index].load(Ordering::Relaxed))
             .expect("a server has at least one worker");
         WorkerId(u8::try_from(index).expect("there are at most 256 workers"))
     }
@@ -208,10 +210,25 @@ mod tests {
             (first.worker(), second.worker()),
             (WorkerId(0), WorkerId(1))
         );
+        let third = door.admit(AddressPrefix::Local).unwrap();
+        assert_eq!(third.worker(), WorkerId(0));
         first.secured();
+        drop(third);
+        // It would be the other's turn, but that one is at work.
         assert_eq!(
             door.admit(AddressPrefix::Local).unwrap().worker(),
             WorkerId(0)
         );
+    }
+
+    #[test]
+    fn guests_who_come_one_after_the_other_are_spread_over_the_workers() {
+        let door = Door::new(LIMITS, 3);
+        let mut welcomed = [0; 3];
+        for _ in 0..30 {
+            let guest = door.admit(AddressPrefix::Local).unwrap();
+            welcomed[guest.worker().index()] += 1;
+        }
+        assert_eq!(welcomed, [10; 3]);
     }
 }

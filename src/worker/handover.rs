@@ -5,6 +5,7 @@ use mio::net::TcpStream;
 
 use crate::stream::StreamState;
 
+use super::deflate::Zlib;
 use super::door::Permit;
 use super::tls::Session;
 
@@ -13,6 +14,7 @@ use super::tls::Session;
 pub struct Carried {
     pub socket: TcpStream,
     pub tls: Option<Box<Session>>,
+    pub zlib: Option<Box<Zlib>>,
     /// Read, but not yet taken by the core.
     pub unread: Vec<u8>,
     /// Rendered, but not yet taken by the socket.

@@ -144,7 +144,11 @@ impl<C: Core> Worker<C> {
         let connections = self.connections.iter();
         let streamless = connections.filter(|(_, connection)| match connection.phase {
             Phase::Proxy | Phase::Hello | Phase::Waiting | Phase::Handshake => true,
-            Phase::Open | Phase::StartingTls | Phase::Closing | Phase::Lingering => false,
+            Phase::Open
+            | Phase::StartingTls
+            | Phase::Compressing(_)
+            | Phase::Closing
+            | Phase::Lingering => false,
         });
         let keys: Vec<ConnectionKey> = streamless.map(|(key, _)| key).collect();
         for key in keys {

@@ -75,6 +75,11 @@ impl Address {
         self.put(&self.newcomers, newcomer);
     }
 
+    /// Whether the worker keeps up with who comes: one that does not look at them has enough to do with those inside.
+    pub fn has_room_for_newcomers(&self) -> bool {
+        self.newcomers.len() < limits::NEWCOMERS_WAITING_MAX
+    }
+
     /// A connection moves here. Unbounded: the door counts.
     pub fn carry(&self, carried: Box<Carried>) {
         self.put(&self.carried, carried);

@@ -9,6 +9,7 @@ mod clock;
 mod connection;
 mod core;
 mod deadlines;
+mod deflate;
 mod door;
 mod handover;
 mod intake;
@@ -35,6 +36,7 @@ use crate::shard::Ask;
 
 pub use admit::{Guest, Listener, Newcomer, ProxyHeader, prefix_of};
 pub use certificate::HostCertificate;
+pub use client_certificate::Authorities;
 pub use clock::Clock;
 pub use core::Core;
 pub use door::{Door, DoorLimits, Permit, Refusal};

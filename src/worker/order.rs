@@ -58,6 +58,10 @@ pub struct Counters {
     pub proxy_refused: u64,
     /// Established TLS connections that sent something broken.
     pub records_broken: u64,
+    /// Connections that began to be compressed.
+    pub compressed: u64,
+    /// Those of them that sent what cannot be decompressed.
+    pub garbled: u64,
     /// Plaintext bytes from peers.
     pub read_bytes: u64,
     /// Plaintext bytes to peers.

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
-use rustls::{
-    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
-};
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use crate::stream::{TlsFacts, TlsVersion};
 
 use super::certificate::{Certificates, HostCertificate, xmpp_addresses};
-use super::client_certificate::AnyCertificate;
+use super::client_certificate::{AnyCertificate, Authorities};
 
 /// What handshakes are made with; replaced as a whole when certificates are loaded again. Sessions that
 /// stand keep the one they began with.
@@ -23,7 +21,9 @@ pub struct TlsContext {
     /// The same, but a certificate is asked of the client.
     asking: Configs,
     certificates: Arc<Certificates>,
+    client_authorities: Authorities,
     client_verifier: Option<Arc<dyn ClientCertVerifier>>,
+    tickets: Arc<dyn ProducesTickets>,
     handshake_timeout_ms: u64,
     negotiation_timeout_ms: u64,
 }
@@ -42,9 +42,7 @@ pub struct TlsWishes {
     /// Versions that are accepted.
     pub versions: Vec<TlsVersion>,
     /// Authorities whose certificates prove addresses of clients. Without any, no client is asked.
-    pub client_roots: RootCertStore,
-    /// The same over all contexts of a process, or a reload costs every client its resumption.
-    pub tickets: Arc<dyn ProducesTickets>,
+    pub client_authorities: Authorities,
     /// How long a client may take.
     pub handshake_timeout_ms: u64,
     /// How long it may take to prove who it is.
@@ -71,20 +69,30 @@ pub enum Security {
 }
 
 impl TlsContext {
-    /// A context of `wishes`.
+    /// A context of `wishes` that replaces `before`, if there was one.
     ///
     /// # Errors
     /// No host, no version, or authorities that cannot be used.
-    pub fn new(wishes: TlsWishes) -> Result<TlsContext, rustls::Error> {
+    pub fn new(
+        wishes: TlsWishes,
+        before: Option<&TlsContext>,
+    ) -> Result<TlsContext, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificates = Arc::new(Certificates::new(wishes.hosts)?);
-        let client_verifier = if wishes.client_roots.is_empty() {
+        let client_verifier = if wishes.client_authorities.is_empty() {
             None
         } else {
-            let roots = Arc::new(wishes.client_roots);
+            let roots = wishes.client_authorities.roots();
             let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
             let verifier = builder.build();
             Some(verifier.map_err(|error| rustls::Error::General(error.to_string()))?)
+        };
+        let tickets = match before {
+            // Or every reload would cost all clients their resumption.
+            Some(before) if before.proved_the_same(&certificates, &wishes.client_authorities) => {
+                Arc::clone(&before.tickets)
+            }
+            _ => rustls::crypto::ring::Ticketer::new()?,
         };
         let versions: Vec<_> = wishes.versions.iter().map(of_rustls).collect();
         let configs = |verifier: Arc<dyn ClientCertVerifier>| -> Result<Configs, rustls::Error> {
@@ -93,7 +101,7 @@ impl TlsContext {
                 .with_client_cert_verifier(verifier);
             let resolver: Arc<Certificates> = Arc::clone(&certificates);
             let config = builder.with_cert_resolver(resolver);
-            Ok(Configs::of(config, &wishes.tickets))
+            Ok(Configs::of(config, &tickets))
         };
         let silent = configs(WebPkiClientVerifier::no_client_auth())?;
         let asking = match &client_verifier {
@@ -104,7 +112,9 @@ impl TlsContext {
             silent,
             asking,
             certificates,
+            client_authorities: wishes.client_authorities,
             client_verifier,
+            tickets,
             handshake_timeout_ms: wishes.handshake_timeout_ms,
             negotiation_timeout_ms: wishes.negotiation_timeout_ms,
         })
@@ -113,6 +123,25 @@ impl TlsContext {
     /// What each host shows, in the order of the configuration.
     pub fn hosts(&self) -> &[HostCertificate] {
         self.certificates.all()
+    }
+
+    /// The authorities whose certificates log clients in.
+    pub fn client_authorities(&self) -> &Authorities {
+        &self.client_authorities
+    }
+
+    /// Whether a session that began under this context may be resumed under one of these: then both sides know the
+    /// same of each other. A client that resumes is not shown the host's certificate again and binds its login to the
+    /// one that it saw (RFC 5929 section 4.1, tls-server-end-point), it is not asked for its own again, and a
+    /// certificate that was replaced because somebody else has its key shall vouch for nothing any more.
+    fn proved_the_same(&self, certificates: &Certificates, authorities: &Authorities) -> bool {
+        let shown = |certificates: &Certificates| -> Vec<(String, String)> {
+            let hosts = certificates.all().iter();
+            hosts
+                .map(|host| (host.host.clone(), host.fingerprint()))
+                .collect()
+        };
+        shown(&self.certificates) == shown(certificates) && self.client_authorities == *authorities
     }
 
     /// How long a client may take.
@@ -386,3 +415,38 @@ const RECORD_HEADER_BYTES: usize = 5;
 const RECORD_BODY_BYTES_MAX: usize = 16_384 + 2_048;
 /// Longest record that may wait unfinished.
 pub const PARTIAL_BYTES_MAX: usize = RECORD_HEADER_BYTES + RECORD_BODY_BYTES_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> TlsContext {
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
+        let provider = rustls::crypto::ring::default_provider();
+        let certificate = vec![made.cert.der().clone()];
+        let key = rustls::sign::CertifiedKey::from_der(certificate, key.unwrap(), &provider);
+        let wishes = TlsWishes {
+            hosts: vec![HostCertificate::new("a.example", key.unwrap())],
+            versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
+            client_authorities: Authorities::default(),
+            handshake_timeout_ms: 1,
+            negotiation_timeout_ms: 1,
+        };
+        TlsContext::new(wishes, None).unwrap()
+    }
+
+    // peers.md row 20.
+    #[test]
+    fn no_configuration_takes_early_data_and_tickets_are_of_half_a_day() {
+        let context = context();
+        for configs in [&context.silent, &context.asking] {
+            for config in [&configs.starttls, &configs.direct] {
+                assert_eq!(config.max_early_data_size, 0);
+                assert!(config.ticketer.enabled());
+                // The ticketer changes its key after half of that.
+                assert!(config.ticketer.lifetime() <= 12 * 60 * 60);
+            }
+        }
+    }
+}

@@ -10,6 +10,8 @@ pub enum XmlError {
     BadFormat,
     /// The stream header's own prefix is not declared: `bad-namespace-prefix`.
     BadNamespacePrefix,
+    /// An element of the stream's namespace inside another element: `bad-format`.
+    Misplaced,
     /// An invalid UTF-8 sequence: `unsupported-encoding`, also for what is "improperly encoded ... (e.g., by
     /// violating the rules of the [UTF-8] encoding)" (RFC 6120 section 4.9.3.22).
     NotUtf8,
@@ -38,6 +40,7 @@ impl fmt::Display for XmlError {
         f.write_str(match self {
             XmlError::BadFormat => "characters other than whitespace stand between elements",
             XmlError::BadNamespacePrefix => "the prefix of the stream header is not declared",
+            XmlError::Misplaced => "an element of the stream's namespace stands inside another",
             XmlError::NotUtf8 => "the bytes are not UTF-8",
             XmlError::NotWellFormed => "the XML is not well-formed",
             XmlError::NotPortable => "a name has characters that not every parser takes",

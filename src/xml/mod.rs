@@ -30,5 +30,7 @@ pub use write::{Writer, escape_attribute, escape_text};
 
 /// What the prefix `xml` is bound to, always (Namespaces in XML 1.0, section 3).
 pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
+/// The namespace of streams, in which no element inside another may be (RFC 6120 section 8.4).
+pub const STREAM_NAMESPACE: &str = "http://etherx.jabber.org/streams";
 /// What the prefix `xmlns` is bound to, always.
 pub const XMLNS_NAMESPACE: &str = "http://www.w3.org/2000/xmlns/";

@@ -5,7 +5,8 @@
 //! parent's (from the content namespace, for direct children); attributes in document order, quoted with `'`;
 //! attributes with a namespace carry its declaration, `xmlns:a0='..' a0:name='..'`, `xml:` ones as they are;
 //! one escaped form of every character; CDATA as text; `<a/>` for what is empty. So a piece of it means the
-//! same wherever the content namespace is inherited, and the normal form of a normal form is itself.
+//! same wherever the content namespace is inherited, and the normal form of a normal form is itself. Elements of a stream
+//! have no normal form inside others: a parser that looks for them at any depth would begin or end a stream there.
 
 use xmlparser::{ElementEnd, StrSpan, Token, Tokenizer};
 
@@ -15,7 +16,9 @@ use super::reference::{
 };
 use super::run::run_length;
 use super::scratch::{AttributeNs, Binding, HeadAttribute, Open, RawAttribute, Span};
-use super::{Child, FrameLimits, Scope, Scratch, XML_NAMESPACE, XMLNS_NAMESPACE, XmlError};
+use super::{
+    Child, FrameLimits, STREAM_NAMESPACE, Scope, Scratch, XML_NAMESPACE, XMLNS_NAMESPACE, XmlError,
+};
 
 /// Checks `text`, which is one element with nothing around it, and leaves its normal form in `out`.
 ///
@@ -176,7 +179,8 @@ impl<'a> Pass<'a, '_> {
         if prefix.is_empty() && before == Some(&b':') {
             return Err(XmlError::NotWellFormed);
         }
-        if !self.is_ascii && !(is_portable(prefix.as_str()) && is_portable(local.as_str())) {
+        let is_portable = || is_portable(prefix.as_str()) && is_portable(local.as_str());
+        if !self.is_ascii && !is_portable() {
             return Err(XmlError::NotPortable);
         }
         Ok(())
@@ -417,6 +421,9 @@ impl<'a> Pass<'a, '_> {
         out.inner.push_str(name.of(self.text));
         let name_end = out.inner.len() as u32;
         if ns != inherited && ns.of(&out.words) != inherited.of(&out.words) {
+            if ns.of(&out.words) == STREAM_NAMESPACE {
+                return Err(XmlError::Misplaced);
+            }
             out.inner.push_str(" xmlns='");
             push_escaped(ns.of(&out.words), &mut out.inner);
             out.inner.push('\'');

@@ -1,6 +1,7 @@
 //! A client that says what it is told to, byte for byte, over TCP or TLS. It refuses to be clever: what the
 //! server says is handed to the test in pieces (header, element, end).
 
+use flate2::{Compress, Decompress, FlushCompress, FlushDecompress};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Client {
     /// The host that its headers and its handshake name.
     host: String,
     tls: Option<ClientConnection>,
+    /// XEP-0138.
+    zlib: Option<(Compress, Decompress)>,
     framer: Framer,
 }
 
@@ -91,6 +94,7 @@ impl Client {
             socket,
             host: "localhost".to_owned(),
             tls: None,
+            zlib: None,
             framer: Framer::default(),
         }
     }
@@ -164,12 +168,30 @@ impl Client {
         }
     }
 
+    /// From here on both directions are compressed, and a new stream begins; its features.
+    pub fn compress(&mut self) -> String {
+        self.zlib = Some((
+            Compress::new(flate2::Compression::default(), true),
+            Decompress::new(true),
+        ));
+        self.open()
+    }
+
+    /// What the server sends is compressed from here on; what is sent is not compressed here.
+    pub fn reads_compressed(&mut self) {
+        self.zlib = Some((
+            Compress::new(flate2::Compression::default(), true),
+            Decompress::new(true),
+        ));
+        self.framer.restart();
+    }
+
     /// SASL PLAIN, then the new stream's features.
-    pub fn log_in(&mut self, name: &str, password: &str) {
+    pub fn log_in(&mut self, name: &str, password: &str) -> String {
         self.send(&auth(&plain(name, password)));
         let success = self.element();
         assert!(success.starts_with("<success"), "{success}");
-        self.open();
+        self.open()
     }
 
     /// Asks for a resource; the answer.
@@ -187,6 +209,18 @@ impl Client {
 
     /// Sends; a connection that the server has closed takes no bytes, and reading will tell.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
+        let Some((deflate, _)) = &mut self.zlib else {
+            return self.send_as_is(bytes);
+        };
+        let mut compressed = Vec::with_capacity(bytes.len() + 1_024);
+        deflate
+            .compress_vec(bytes, &mut compressed, FlushCompress::Sync)
+            .unwrap();
+        self.send_as_is(&compressed);
+    }
+
+    /// Sends what is compressed already, or should have been.
+    pub fn send_as_is(&mut self, bytes: &[u8]) {
         let _ = match &mut self.tls {
             None => self.socket.write_all(bytes),
             Some(tls) => rustls::Stream::new(tls, &mut self.socket).write_all(bytes),
@@ -206,7 +240,10 @@ impl Client {
             };
             match came {
                 Ok(0) => return None,
-                Ok(count) => self.framer.push(&buffer[..count]),
+                Ok(count) => match &mut self.zlib {
+                    None => self.framer.push(&buffer[..count]),
+                    Some((_, inflate)) => self.framer.push(&inflated(inflate, &buffer[..count])),
+                },
                 Err(error) if is_silence(&error) => panic!("nothing came, nor did the end"),
                 Err(_) => return None,
             }
@@ -263,6 +300,21 @@ impl Client {
     pub fn close(self) {
         // It may be closed already.
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+fn inflated(inflate: &mut Decompress, mut compressed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    loop {
+        plain.reserve(64 * 1024);
+        let (read, made) = (inflate.total_in(), plain.len());
+        inflate
+            .decompress_vec(compressed, &mut plain, FlushDecompress::Sync)
+            .expect("the server compresses well");
+        compressed = &compressed[(inflate.total_in() - read) as usize..];
+        if compressed.is_empty() && plain.len() < plain.capacity() || plain.len() == made {
+            return plain;
+        }
     }
 }
 

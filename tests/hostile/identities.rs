@@ -7,6 +7,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use sha2::{Digest, Sha256};
+
 use crate::client::{Client, SASL, TlsWishes};
 use crate::framer::Item;
 use crate::scram::Scram;
@@ -217,7 +219,12 @@ fn a_certificate_logs_its_owner_in_and_nobody_else() {
     // Without the file nobody is asked.
     assert!(!offers(known("juliet@verona.example")).1);
     fs::write(server.data().join("cert/client-ca.pem"), root.pem()).unwrap();
-    server.tool(&["reload"], "");
+    let answer = server.tool(&["reload"], "");
+    let said = String::from_utf8(answer.stdout).unwrap();
+    let digest = Sha256::digest(root.der());
+    let fingerprint: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let line = format!("changed: authorities of client certificates: {fingerprint}\n");
+    assert!(said.contains(&line), "{said}");
     let external = |certificate, authzid: &str| {
         let (mut client, offered) = offers(certificate);
         assert!(offered);

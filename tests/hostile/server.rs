@@ -37,10 +37,21 @@ impl Server {
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
         let (port, tls_port) = (free_port(), free_port());
+        let is_of_all = |line: &&str| line.starts_with("listener.");
+        let of_all: String = options
+            .lines()
+            .filter(is_of_all)
+            .map(|line| format!("{}\n", &line["listener.".len()..]))
+            .collect();
+        let options: String = options
+            .lines()
+            .filter(|line| !is_of_all(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let config = format!(
             "auth.scram_iterations = 4096\nserver.workers = 2\nserver.pin = false\n{options}\n\
-             [[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"starttls\"\n\
-             [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n\
+             [[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"starttls\"\n{of_all}\
+             [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n{of_all}\
              [[host]]\nname = \"localhost\"\n"
         );
         fs::write(directory.join("stonechat.toml"), config).unwrap();

@@ -1,6 +1,8 @@
 //! What streams promise beyond one exchange, in the simulated world: ids that never come twice, an identity that
 //! stays with its host, features of streams without TLS, farewells.
 
+use std::collections::BTreeSet;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use stonechat::config::ScramHash;
 use stonechat::shard::Control;
@@ -37,6 +39,33 @@ fn id_of(said: &str) -> String {
     let header = &said[said.find("<stream:stream").expect("a header")..];
     let id = header.split(" id='").nth(1).expect("an id");
     id.split('\'').next().unwrap().to_owned()
+}
+
+/// What a world of this seed calls the streams of so many guests.
+fn ids_of(seed: u64, count: usize) -> Vec<String> {
+    let mut world = World::new(seed, 1, Habits::KIND, config("").unwrap());
+    let mut one = || {
+        let conn = world.connect(0);
+        id_of(&ask(&mut world, conn, HEADER))
+    };
+    (0..count).map(|_| one()).collect()
+}
+
+// RFC 6120 section 4.7.3: "The value of the 'id' attribute MUST be both unpredictable and non-repeating".
+#[test]
+fn ids_are_random_in_every_place_and_depend_on_the_seed() {
+    let (one, other) = (ids_of(1, 64), ids_of(2, 64));
+    for ids in [&one, &other] {
+        // 128 bits in characters of six.
+        assert!(ids.iter().all(|id| id.len() >= 22), "{ids:?}");
+        for place in 0..ids[0].len() {
+            let values: BTreeSet<u8> = ids.iter().map(|id| id.as_bytes()[place]).collect();
+            // Of 64 random ones some 40; a counter, a clock or a prefix has a few.
+            assert!(values.len() > 16, "place {place} of {ids:?}");
+        }
+    }
+    assert!(one.iter().all(|id| !other.contains(id)));
+    assert_eq!(one, ids_of(1, 64), "they come from nowhere else");
 }
 
 // RFC 6120 section 4.3.3: "it MUST generate a new stream ID (instead of reusing the old stream ID)".
@@ -97,6 +126,35 @@ fn who_authenticated_for_one_host_is_nobody_on_another() {
         &header("juliet@verona.example", "localhost"),
     );
     assert!(said.contains("<invalid-from"), "{said}");
+}
+
+// RFC 6120 section 4.9.3.9: "The data provided in a 'from' attribute does not match an authorized JID or validated domain
+// as negotiated ... between a client and a server via SASL authentication and resource binding."
+#[test]
+fn who_authenticated_is_nobody_else_when_the_stream_begins_anew() {
+    let mut world = world("");
+    world.register("romeo", "pencil");
+    let mut begin_anew = |from: &str| {
+        let conn = world.connect_secure(1);
+        ask(&mut world, conn, HEADER);
+        let success = ask(&mut world, conn, &auth(&plain("juliet", "pencil")));
+        assert!(success.contains("<success"), "{success}");
+        let said = ask(&mut world, conn, &header(from, "localhost"));
+        (said, world.is_closed(conn))
+    };
+    for from in ["romeo@localhost", "romeo@localhost/balcony", "localhost"] {
+        let (said, closed) = begin_anew(from);
+        assert!(said.contains("<invalid-from") && closed, "{from}: {said}");
+        assert!(
+            !said.contains(&format!("to='{from}")),
+            "it is said back: {said}"
+        );
+    }
+    for from in ["juliet@localhost", "Juliet@LOCALHOST/balcony"] {
+        let (said, closed) = begin_anew(from);
+        assert!(said.contains(":features") && !closed, "{from}: {said}");
+        assert!(said.contains(" to='juliet@localhost'"), "{said}");
+    }
 }
 
 // XEP-0388 section 6: "SASL2 MUST only be used by Clients or offered by Servers after TLS negotiation".

@@ -18,7 +18,7 @@ logging.getLogger("slixmpp").addHandler(logging.NullHandler())
 logging.getLogger("slixmpp").propagate = False
 
 PLUGINS = ("xep_0030", "xep_0199", "xep_0092", "xep_0202", "xep_0012", "xep_0203", "xep_0280",
-           "xep_0313", "xep_0334", "xep_0359")
+           "xep_0313", "xep_0334", "xep_0359", "xep_0004", "xep_0049", "xep_0050", "xep_0054", "xep_0048")
 
 
 class LoginRefused(Exception):

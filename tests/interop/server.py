@@ -46,7 +46,7 @@ class Server:
     def __init__(self, work):
         self.work = pathlib.Path(work)
         self.work.mkdir(parents=True, exist_ok=True)
-        self.starttls_port, self.direct_port = free_ports(2)
+        self.starttls_port, self.direct_port, self.zlib_port = free_ports(3)
         self.log_path = self.work / "server.log"
         self.ca = self.work / "server.pem"
         self.process = None
@@ -151,6 +151,12 @@ tls = "starttls"
 address = "127.0.0.1:{self.direct_port}"
 kind = "c2s"
 tls = "direct"
+
+[[listener]]
+address = "127.0.0.1:{self.zlib_port}"
+kind = "c2s"
+tls = "direct"
+compression = "zlib"
 """)
 
     def _options(self):
@@ -172,12 +178,14 @@ class Prosody(Server):
 
     lacks = frozenset({
         "sasl2",
+        "fast",
         "SCRAM-SHA-512",  # 0.12 has SHA-1 and SHA-256
         "equal-texts",  # not-authorized for both, with a text for one
         "priority-change",  # offline messages go out at the first presence only
         "limits",  # XEP-0478
         "archive",  # mod_mam is not switched on
         "named-errors",  # not-well-formed for whatever it refuses
+        "zlib",  # gone since 0.10
     })
 
     def __init__(self, work):

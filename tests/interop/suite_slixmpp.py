@@ -5,6 +5,7 @@ import datetime
 import signal
 
 from slixmpp.exceptions import IqError
+from slixmpp.plugins.xep_0048 import Bookmarks
 
 from client import LoginRefused, client
 from harness import WAIT, Mismatch, eventually, expect, test
@@ -467,6 +468,68 @@ async def _(world):
     activity = await juliet["xep_0012"].get_last_activity(HOST, timeout=WAIT)
     # XEP-0012: of a server, the seconds since it started.
     expect(0 <= int(activity["last_activity"]["seconds"]) < 7200, "uptime", activity)
+
+
+@tests("private data and vCards are kept, and come back on another device and to others")
+async def _(world):
+    account = await world.server.user("juliet")
+    juliet = await client(world, account, "balcony").online()
+    bookmarks = Bookmarks()
+    bookmarks.add_conference("verona@conference.example.org", "juliet", name="Verona & <co>")
+    await juliet["xep_0049"].store(bookmarks, timeout=WAIT)
+    card = juliet["xep_0054"].make_vcard()
+    card["FN"] = "Juliet Capulet"
+    card["PHOTO"]["TYPE"], card["PHOTO"]["BINVAL"] = "image/png", b"\x89PNG\r\n" * 1000
+    await juliet["xep_0054"].publish_vcard(card, timeout=WAIT)
+    again = await client(world, account, "chamber").online()
+    kept = await again["xep_0049"].retrieve("bookmarks", timeout=WAIT)
+    names = [found["name"] for found in kept["private"]["bookmarks"]["conferences"]]
+    expect(names == ["Verona & <co>"], "bookmarks", names)
+    romeo = await client(world, await world.server.user("romeo"), "orchard").online()
+    shown = (await romeo["xep_0054"].get_vcard(juliet.boundjid.bare, timeout=WAIT))["vcard_temp"]
+    expect(shown["FN"] == "Juliet Capulet", "vCard", shown)
+    expect(shown["PHOTO"]["BINVAL"] == b"\x89PNG\r\n" * 1000, "the photo has changed")
+    for bare in (romeo.boundjid.bare, f"nobody@{HOST}"):
+        condition = await condition_of(juliet.make_iq_get(ito=bare, queryxmlns="jabber:iq:private"))
+        expect(condition == "forbidden", "private data of another:", condition)
+
+
+async def command(juliet, node, answers=None):
+    """Runs a command with slixmpp's own state machine, with `answers` to its one page; what it says at its end."""
+    done = asyncio.get_running_loop().create_future()
+
+    def go_on(iq, session):
+        if iq["command"]["status"] != "executing":
+            done.set_result(iq["command"])
+            return
+        form = juliet["xep_0004"].make_form(ftype="submit")
+        for var, value in (answers or {}).items():
+            form.add_field(var=var, value=value)
+        session["payload"] = form
+        juliet["xep_0050"].complete_command(session)
+
+    def fail(iq, _session):
+        done.set_exception(Mismatch(f"{node}: {iq['error']['condition']} {iq['error']['text']}"))
+
+    juliet["xep_0050"].start_command(HOST, node, {"next": go_on, "error": fail})
+    return await asyncio.wait_for(done, WAIT)
+
+
+@tests("commands are found, and list and end one's own sessions")
+async def _(world):
+    account = await world.server.user("juliet")
+    juliet = await client(world, account, "balcony").online()
+    other = await client(world, account, "chamber").online()
+    found = await juliet["xep_0050"].get_commands(HOST, timeout=WAIT)
+    nodes = {node for _, node, _ in found["disco_items"]["items"]}
+    expect({"list-sessions", "end-sessions", "archive-preferences", "export"} <= nodes, "commands", nodes)
+    listed = await command(juliet, "list-sessions")
+    resources = {item["resource"] for item in listed["form"]["items"]}
+    expect(resources == {"balcony", "chamber"}, "sessions", resources)
+    await command(juliet, "end-sessions", {"sessions": ["chamber"]})
+    await eventually(lambda: not other.is_connected(), "the other session is over")
+    listed = await command(juliet, "list-sessions")
+    expect([item["resource"] for item in listed["form"]["items"]] == ["balcony"], "sessions", listed)
 
 
 @tests("clients answer each other's pings and questions through the server")

@@ -45,4 +45,5 @@ for _tls, _words in (("starttls", "STARTTLS"), ("direct", "direct TLS")):
          "resume", _tls, accounts=("juliet", "romeo"))
 
 play("logs in by SASL2 with Bind 2", "login", "direct", demand=("sasl2",), needs={"sasl2"})
+play("logs in by a token that the last login gave it (FAST), in one round trip", "fast", "direct", needs={"fast"})
 play("a wrong password is refused with not-authorized", "refused", "starttls")

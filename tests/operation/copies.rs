@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::client::Client;
-use crate::server::{House, PASSWORD};
+use crate::server::{House, LOCALHOST, PASSWORD};
 
 #[test]
 fn a_copy_of_a_running_server_is_restored_with_its_accounts_and_messages() {
@@ -91,6 +91,41 @@ impl Drop for Disk<'_> {
     }
 }
 
+/// What the next test proves on a disk of its own, for those who may not mount one.
+#[test]
+fn with_less_room_than_the_reserve_a_message_is_refused_once_and_the_server_stays_up() {
+    let house = House::of_localhost("reserve", "");
+    let server = house.serve();
+    house.add("romeo@localhost");
+    house.add("juliet@localhost");
+    server.stop();
+    // As full as a disk can be.
+    house.configure("store.reserve_free = \"1000000000 GiB\"", LOCALHOST);
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    for id in ["one", "two"] {
+        let message = "<message to='romeo@localhost' type='chat'";
+        juliet.send(&format!("{message} id='{id}'><body>hello</body></message>"));
+        let error = juliet.element();
+        assert!(error.contains("<resource-constraint"), "{error}");
+        assert!(error.contains(&format!("id='{id}'")), "{error}");
+        juliet.send("<iq type='get' id='only'><ping xmlns='urn:xmpp:ping'/></iq>");
+        let behind = juliet.element();
+        assert!(behind.contains("id='only'"), "a second answer: {behind}");
+    }
+    let (fine, said) = house.tool(&["user", "add", "nurse@localhost"], PASSWORD);
+    assert!(!fine && said.contains("the disk is full"), "{said}");
+    drop(juliet);
+    server.stop();
+    house.configure("", LOCALHOST);
+    let server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    romeo.send("<iq type='get' id='end'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let end = romeo.element();
+    assert!(end.contains("id='end'"), "what was refused was kept: {end}");
+    server.stop();
+}
+
 #[test]
 fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
     let house = House::of_localhost("disk", "store.reserve_free = \"64 MiB\"");
@@ -115,6 +150,9 @@ fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
     let error = juliet.element();
     assert!(error.contains("<resource-constraint"), "{error}");
     assert!(error.contains("id='m'"), "{error}");
+    juliet.send("<iq type='get' id='only'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let behind = juliet.element();
+    assert!(behind.contains("id='only'"), "a second answer: {behind}");
     let (fine, said) = house.tool(&["user", "add", "nurse@localhost"], PASSWORD);
     assert!(!fine && said.contains("the disk is full"), "{said}");
     // Logins and reads go on.

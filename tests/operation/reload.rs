@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::TcpListener;
 
+use sha2::Digest;
+
 use crate::server::{House, LOCALHOST};
 
 #[test]
@@ -87,6 +89,7 @@ fn a_file_of_authorities_without_a_certificate_is_refused_by_check_by_a_reload_a
     for command in ["check", "reload"] {
         let (fine, said) = house.tool(&[command], "");
         assert!(!fine && said.contains(complaint), "{command}: {said}");
+        assert!(!said.contains(" tls:"), "no option is at fault: {said}");
     }
     server.stop();
     let (fine, said) = house.tool(&["serve"], "");
@@ -98,5 +101,60 @@ fn a_file_of_authorities_without_a_certificate_is_refused_by_check_by_a_reload_a
         fine && said.contains("authorities for client certificates: 1"),
         "{said}"
     );
-    house.serve().stop();
+    let server = house.serve();
+    // Who may log others in is as much a change as what the host shows.
+    let fingerprint = |key: &rcgen::CertifiedKey<rcgen::KeyPair>| -> String {
+        let digest = sha2::Sha256::digest(key.cert.der());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let (before, successor) = (
+        authority,
+        rcgen::generate_simple_self_signed(["successor".to_owned()]).unwrap(),
+    );
+    let reload = || {
+        let (fine, said) = house.tool(&["reload"], "");
+        assert!(fine, "{said}");
+        said
+    };
+    let changed = "changed: authorities of client certificates: ";
+    assert!(!reload().contains(changed), "nothing did");
+    let both = [before.cert.pem(), successor.cert.pem()].concat();
+    fs::write(&file, both).unwrap();
+    let line = format!(
+        "{changed}{} {}\n",
+        fingerprint(&before),
+        fingerprint(&successor)
+    );
+    let said = reload();
+    assert!(said.contains(&line), "{said}");
+    fs::remove_file(&file).unwrap();
+    let said = reload();
+    assert!(said.contains(&format!("{changed}none\n")), "{said}");
+    server.stop();
+    let records: Vec<String> = house
+        .records()
+        .iter()
+        .filter(|record| record["event"] == "client-authorities-changed")
+        .map(|record| record["fingerprints"].to_string())
+        .collect();
+    let of_both = format!(
+        "[\"{}\",\"{}\"]",
+        fingerprint(&before),
+        fingerprint(&successor)
+    );
+    assert_eq!(records, [of_both.as_str(), "[]"]);
+    // Of a listener that asks, the complaint names the option.
+    fs::write(&file, "no certificate at all\n").unwrap();
+    house.configure(
+        "",
+        &format!("client_certificates = \"request\"\n{LOCALHOST}"),
+    );
+    for command in ["check", "serve"] {
+        let (fine, said) = house.tool(&[command], "");
+        let place = "listener[1].client_certificates: ";
+        assert!(
+            !fine && said.contains(place) && said.contains(complaint),
+            "{said}"
+        );
+    }
 }

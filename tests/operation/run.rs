@@ -45,6 +45,56 @@ fn the_script_builds_starts_the_server_and_lets_it_say_what_comes_next() {
     server.stop();
 }
 
+/// On a fresh Debian 12 with a Rust toolchain: what is installed there is that, and what the script itself needs.
+#[test]
+fn the_script_installs_a_c_compiler_where_there_is_none() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/run");
+    let house = House::of_localhost("run-fresh", "");
+    let tools = house.path("tools");
+    fs::create_dir(&tools).unwrap();
+    for program in ["bash", "cp", "dirname", "id", "mkdir", "sh", "chmod"] {
+        let place = ["/usr/bin", "/bin"].map(|directory| Path::new(directory).join(program));
+        let place = place.iter().find(|place| place.exists()).unwrap();
+        std::os::unix::fs::symlink(place, tools.join(program)).unwrap();
+    }
+    let shown = tools.display();
+    let stubs = [
+        (
+            "cargo",
+            format!(
+                "#!/bin/sh\ncommand -v cc >/dev/null || exit 8\n\
+                 mkdir -p \"$CARGO_TARGET_DIR/release\" && cp '{BINARY}' \"$CARGO_TARGET_DIR/release/stonechat\"\n"
+            ),
+        ),
+        (
+            "apt-get",
+            format!(
+                "#!/bin/sh\necho \"$*\" >>'{shown}/asked'\n[ \"$1\" = install ] || exit 0\n\
+                 cp '{shown}/sudo' '{shown}/cc'\n"
+            ),
+        ),
+        ("sudo", "#!/bin/sh\nexec \"$@\"\n".to_owned()),
+    ];
+    for (name, text) in stubs {
+        fs::write(tools.join(name), text).unwrap();
+        fs::set_permissions(tools.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new(tools.join("bash"));
+    command
+        .arg(script)
+        .arg("--config")
+        .arg(house.path("stonechat.toml"))
+        .arg("--data")
+        .arg(&house.data)
+        .env("PATH", &tools)
+        .env("HOME", house.path("nobody"))
+        .env("CARGO_TARGET_DIR", house.path("built"))
+        .stdin(Stdio::null());
+    house.serve_by(command).stop();
+    let asked = fs::read_to_string(tools.join("asked")).unwrap();
+    assert_eq!(asked, "update -q\ninstall -q -y build-essential\n");
+}
+
 /// The README names these ports; a test that listened there would find them taken.
 #[test]
 fn without_a_configuration_the_ports_are_those_that_the_readme_names() {

@@ -100,6 +100,14 @@ impl House {
         )
     }
 
+    /// Begins a subcommand with this on its standard input.
+    pub fn begin(&self, arguments: &[&str], input: &str) -> Child {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        child
+    }
+
     /// Makes an account with [`PASSWORD`].
     pub fn add(&self, jid: &str) {
         let (fine, said) = self.tool(&["user", "add", jid], &format!("{PASSWORD}\n"));

@@ -174,6 +174,78 @@ fn a_stop_tells_clients_of_stream_management_all_that_they_need_not_send_again()
 }
 
 #[test]
+fn a_long_request_keeps_neither_other_requests_nor_the_end_from_coming() {
+    let host = "[[host]]\nname = \"localhost\"\nauth.scram_iterations = 20000\n";
+    let house = House::new("long-request", "", host);
+    let server = house.serve();
+    let accounts: String = (0..20_000)
+        .map(|number| format!("user{number}@localhost {PASSWORD}\n"))
+        .collect();
+    let adding = house.begin(&["user", "add", "--from", "-"], &accounts);
+    // Answered while the other is worked on, which takes longer than any test.
+    loop {
+        let (fine, said) = house.tool(&["user", "list"], "");
+        assert!(fine, "{said}");
+        if !said.is_empty() {
+            break;
+        }
+    }
+    server.stop();
+    let added = adding.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&added.stderr).into_owned();
+    assert!(!added.status.success());
+    assert!(said.contains("of 20000 accounts were not added"), "{said}");
+    assert!(said.contains("the server is stopping"), "{said}");
+    let (fine, said) = house.tool(&["user", "list"], "");
+    assert!(fine && said.contains("user0@localhost"), "{said}");
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_at_once_and_says_that_it_was_not_whole() {
+    let house = House::of_localhost("impatient", "");
+    let server = house.serve();
+    // Whoever says nothing at the control socket is waited for, for seconds.
+    let silent = std::os::unix::net::UnixStream::connect(house.data.join("control.sock")).unwrap();
+    server.signal("TERM");
+    // It has closed its doors, so it is on its way.
+    while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {}
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(!log.contains(" stopped"), "{log}");
+    drop(silent);
+}
+
+#[test]
+fn nobody_is_let_in_while_logins_cannot_be_recorded_if_the_operator_wants_that() {
+    let house = House::of_localhost("intake", "audit.when_full = \"stop-intake\"");
+    house.make_data();
+    let audit = house.data.join("audit.jsonl");
+    make_full(&audit);
+    let mut server = house.serve();
+    house.add("romeo@localhost");
+    if !server.printed().contains("audit_write_failed") {
+        server.until_logged("audit_write_failed");
+    }
+    // The system takes the connection; the server does not.
+    let waiting = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    for _ in 0..3 {
+        let (fine, said) = house.tool(&["status"], "");
+        assert!(fine && said.starts_with("connections: 0\n"), "{said}");
+    }
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&audit)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    house.until_connected(1);
+    drop(waiting);
+    house.until_connected(0);
+    server.stop();
+}
+
+#[test]
 fn connections_that_say_nothing_do_not_hold_a_stop_up() {
     let options = "server.drain_timeout = \"1 h\"\nc2s.handshake_timeout = \"1 h\"\nc2s.negotiation_timeout = \"1 h\"";
     let house = House::of_localhost("silent", options);

@@ -77,7 +77,7 @@ impl Cast {
             let before = &rest[..at];
             if let Some(before) = before.strip_suffix('$') {
                 filled.push_str(before);
-                filled.push_str(&self.value(&rest[at + 1..end])?);
+                filled.push_str(&self.value(&rest[at + 1..end], bindings)?);
             } else {
                 filled.push_str(before);
                 match split_variable(&rest[at..=end]).and_then(|(_, name, _)| bindings.get(name)) {
@@ -91,7 +91,7 @@ impl Cast {
         Ok(filled)
     }
 
-    fn value(&self, key: &str) -> Result<String, String> {
+    fn value(&self, key: &str, bindings: &Bindings) -> Result<String, String> {
         if key == "host" {
             return Ok(self.host.clone());
         }
@@ -130,6 +130,22 @@ impl Cast {
             "plain-own" => BASE64_STANDARD.encode(format!("{bare}\0{localpart}\0{password}")),
             "plain-new" => BASE64_STANDARD.encode(format!("\0{localpart}\0new {password}")),
             "plain-wrong" => BASE64_STANDARD.encode(format!("\0{localpart}\0not the {password}")),
+            // draft-schmaus-kitten-sasl-ht-09: authcid NUL HMAC(token, "Initiator" || cb-data).
+            token if token.starts_with("ht-") => {
+                let (mechanism, name) = token.split_once('=').unwrap_or((token, "token"));
+                let binding: &[u8] = match mechanism {
+                    "ht-none" => b"",
+                    "ht-expr" => &SIMULATED_EXPORTER,
+                    other => return Err(format!("no mechanism: {other}")),
+                };
+                let token = bindings
+                    .get(name)
+                    .ok_or_else(|| format!("nothing is bound to {name}"))?;
+                let proof =
+                    super::scram::hmac_sha256(token.as_bytes(), &[b"Initiator", binding].concat());
+                let message = [localpart.as_bytes(), b"\0", &proof].concat();
+                BASE64_STANDARD.encode(message)
+            }
             other => match other.strip_prefix("plain-as-") {
                 Some(authzid) => {
                     let authzid = format!("{}@{}", self.account(authzid)?.localpart, self.host);
@@ -140,6 +156,9 @@ impl Cast {
         })
     }
 }
+
+/// What the simulated channel exports (RFC 9266).
+const SIMULATED_EXPORTER: [u8; 32] = [7; 32];
 
 /// Escapes for text and for attributes in either quote.
 pub fn escape(text: &str) -> String {

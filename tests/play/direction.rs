@@ -28,6 +28,11 @@ pub enum Direction {
         command: &'static str,
         who: String,
     },
+    /// By whoever runs the server: the contact of who comes, or the only name.
+    Invites {
+        contact: Option<String>,
+        name: Option<String>,
+    },
     Connects(String),
     LogsIn(String),
     LogsOut(String),

@@ -58,6 +58,24 @@ pub fn perform(scene: &Scene, stage: &mut dyn Stage, mark: &str) -> Result<(), F
 }
 
 impl Performance<'_> {
+    fn invite(&mut self, contact: Option<&str>, name: Option<&str>) -> Result<(), String> {
+        let mut command = "user invite".to_string();
+        if let Some(contact) = contact {
+            let localpart = &self.cast.account(contact)?.localpart;
+            command.push_str(&format!("\ncontact {localpart}@{}", self.stage.host()));
+        }
+        if let Some(name) = name {
+            let localpart = &self.cast.account(name)?.localpart;
+            command.push_str(&format!("\nname {localpart}"));
+        }
+        let lines = self.stage.operate(&command)?;
+        let token = lines.first().and_then(|line| line.split("preauth=").nth(1));
+        let token = token.and_then(|rest| rest.split(';').next());
+        let token = token.ok_or_else(|| format!("no token in {lines:?}"))?;
+        self.cast.tell("invitation", token);
+        Ok(())
+    }
+
     fn step(&mut self, direction: &Direction) -> Result<(), String> {
         match direction {
             Direction::OnlyOn(_) | Direction::Option(_) => Ok(()),
@@ -69,6 +87,10 @@ impl Performance<'_> {
                 let jid = format!("{localpart}@{}", self.stage.host());
                 self.stage.operate(&format!("user {command} {jid}"))?;
                 Ok(())
+            }
+            Direction::Invites { contact, name } => {
+                self.gathered()?;
+                self.invite(contact.as_deref(), name.as_deref())
             }
             Direction::HasResources { who, resources } => {
                 self.register(who)?;

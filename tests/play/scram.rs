@@ -8,6 +8,14 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::SelfTest;
 
+/// HMAC-SHA-256.
+#[allow(dead_code)] // The plays' tokens are made with it.
+pub fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(data);
+    mac.finalize().into_bytes().to_vec()
+}
+
 /// An exchange after its first message.
 pub struct Scram {
     first_bare: String,

@@ -161,21 +161,25 @@ fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// One host on two ports; the options of the scene are dotted keys, those of the host in its table, and with them
-/// cheap passwords, which no scene is about.
+/// One host on two ports; the options of the scene are dotted keys, those of the host and of the listeners in their
+/// tables, and with them cheap passwords, which no scene is about.
 fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
     let (of_host, options): (Vec<&HostOption>, Vec<&HostOption>) =
         options.iter().partition(|o| o.path.starts_with("host."));
+    let (of_all, options): (Vec<&HostOption>, Vec<&HostOption>) = options
+        .into_iter()
+        .partition(|o| o.path.starts_with("listener."));
     let lines = |options: Vec<&HostOption>| -> String {
         let line = |o: &HostOption| {
             let path = o.path.trim_start_matches("host.");
+            let path = path.trim_start_matches("listener.");
             format!("{path} = {}\n", o.value)
         };
         options.into_iter().map(line).collect()
     };
-    let (of_host, options) = (lines(of_host), lines(options));
+    let (of_host, of_all, options) = (lines(of_host), lines(of_all), lines(options));
     let listener = |port: u16, tls: &str| {
-        format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n\n")
+        format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n{of_all}\n")
     };
     format!(
         "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n{of_host}",

@@ -122,6 +122,41 @@ pub const TABLE: &[Row] = &[
         build: |w| operates(w, "remove"),
     },
     Row {
+        form: "the operator logs WHO out",
+        says: "Sessions end, and so do tokens (XEP-0484).",
+        build: |w| operates(w, "logout"),
+    },
+    Row {
+        form: "the operator invites a newcomer",
+        says: "`${invitation}` is the token; it registers anybody once.",
+        build: |_| {
+            Ok(Direction::Invites {
+                contact: None,
+                name: None,
+            })
+        },
+    },
+    Row {
+        form: "the operator invites for WHO",
+        says: "The same, and who comes by it is a contact of theirs.",
+        build: |w| {
+            Ok(Direction::Invites {
+                contact: Some(w.word("WHO")),
+                name: None,
+            })
+        },
+    },
+    Row {
+        form: "the operator invites WHO",
+        says: "The same for one name only.",
+        build: |w| {
+            Ok(Direction::Invites {
+                contact: None,
+                name: Some(w.word("WHO")),
+            })
+        },
+    },
+    Row {
         form: "WHO has a name",
         says: "A fresh name and a password, and no account.",
         build: |w| Ok(Direction::HasName(w.word("WHO"))),

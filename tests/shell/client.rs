@@ -1,9 +1,11 @@
 //! Clients that speak lines: over TCP, and over TLS as a rustls client does.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
@@ -105,6 +107,12 @@ impl Default for TlsWishes {
 }
 
 pub fn session(wishes: TlsWishes) -> ClientConnection {
+    let name = ServerName::try_from(wishes.server_name).unwrap();
+    ClientConnection::new(config(wishes), name).unwrap()
+}
+
+/// What handshakes of one client have in common; it remembers sessions.
+pub fn config(wishes: TlsWishes) -> Arc<ClientConfig> {
     let builder =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(&[wishes.version])
@@ -118,8 +126,18 @@ pub fn session(wishes: TlsWishes) -> ClientConnection {
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = wishes.alpn.iter().map(|name| name.to_vec()).collect();
-    let name = ServerName::try_from(wishes.server_name).unwrap();
-    ClientConnection::new(Arc::new(config), name).unwrap()
+    Arc::new(config)
+}
+
+/// Begins TLS as a client of this configuration.
+pub fn secure_by(
+    config: &Arc<ClientConfig>,
+    socket: TcpStream,
+    server_name: &'static str,
+) -> Secure {
+    let name = ServerName::try_from(server_name).unwrap();
+    let session = ClientConnection::new(Arc::clone(config), name).unwrap();
+    Client::over(StreamOwned::new(session, socket))
 }
 
 /// Begins TLS on a socket; the handshake happens with the first bytes.
@@ -132,6 +150,65 @@ pub fn start_tls(mut client: Plain, wishes: TlsWishes) -> Secure {
     client.send("STARTTLS\n");
     client.expect("proceed");
     secure(client.0.into_inner(), wishes)
+}
+
+/// A socket whose bytes are compressed in both directions.
+pub struct Deflated {
+    pub socket: TcpStream,
+    deflate: Compress,
+    inflate: Decompress,
+    plain: VecDeque<u8>,
+}
+
+/// Compression as the echo shard speaks it.
+pub fn compress(mut client: Plain) -> Client<Deflated> {
+    client.send("COMPRESS\n");
+    client.expect("compressing");
+    let mut client = Client::over(Deflated {
+        socket: client.0.into_inner(),
+        deflate: Compress::new(Compression::default(), true),
+        inflate: Decompress::new(true),
+        plain: VecDeque::new(),
+    });
+    client.expect("compressed");
+    client
+}
+
+impl Read for Deflated {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        while self.plain.is_empty() {
+            let mut buffer = [0; 4_096];
+            let count = self.socket.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(0);
+            }
+            let mut compressed = &buffer[..count];
+            let mut plain = Vec::new();
+            while !compressed.is_empty() || plain.len() == plain.capacity() {
+                plain.reserve(64 * 1024);
+                let read = self.inflate.total_in();
+                self.inflate
+                    .decompress_vec(compressed, &mut plain, FlushDecompress::Sync)?;
+                compressed = &compressed[(self.inflate.total_in() - read) as usize..];
+            }
+            self.plain.extend(plain);
+        }
+        self.plain.read(out)
+    }
+}
+
+impl Write for Deflated {
+    fn write(&mut self, plain: &[u8]) -> std::io::Result<usize> {
+        let mut compressed = Vec::with_capacity(plain.len() + 1_024);
+        self.deflate
+            .compress_vec(plain, &mut compressed, FlushCompress::Sync)?;
+        self.socket.write_all(&compressed)?;
+        Ok(plain.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.socket.flush()
+    }
 }
 
 /// The tests look at the certificate themselves.

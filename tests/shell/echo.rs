@@ -7,7 +7,7 @@ use slotmap::SlotMap;
 use stonechat::actor::Ticket;
 use stonechat::actor::rows::{Durability, Export, Fence, RowKey, Slices, Table};
 use stonechat::base::{Now, StreamKey, WorkerId};
-use stonechat::config::Config;
+use stonechat::config::{Config, Dictionary};
 use stonechat::shard::{Ask, Batch, Control, Input, Opened, Output, Place, Rendered};
 use stonechat::stream::{StreamState, TlsFacts};
 use stonechat::worker::Core;
@@ -116,6 +116,13 @@ impl Echo {
                     self.outputs.push_back(Output::StartTls(key));
                     return taken;
                 }
+                "COMPRESS" => {
+                    s.waits = true;
+                    self.say(key, b"compressing\n".to_vec());
+                    self.outputs
+                        .push_back(Output::Compress(key, Dictionary::Stream));
+                    return taken;
+                }
                 "WAIT" => {
                     s.waits = true;
                     self.asked = Some(key);
@@ -220,6 +227,14 @@ impl Core for Echo {
         match input {
             Input::Bytes(key, bytes) => return self.bytes(now, key, bytes),
             Input::Secured(key, facts) => self.secured(key, &facts),
+            Input::Compressed(key) => {
+                self.say(key, b"compressed\n".to_vec());
+                self.wake(key);
+            }
+            Input::Garbled(key) => {
+                self.say(key, b"garbled\n".to_vec());
+                self.outputs.push_back(Output::Close(key));
+            }
             Input::Written(_) => {}
             Input::Closed(key, _) => {
                 self.streams.remove(key);

@@ -1,6 +1,6 @@
 //! Connections that move between workers, with everything that is on its way.
 
-use crate::client::{TlsWishes, plain, secure, socket, start_tls};
+use crate::client::{TlsWishes, compress, plain, secure, socket, start_tls};
 use crate::house::{Server, Wishes};
 
 fn server() -> Server {
@@ -61,6 +61,28 @@ fn a_tls_session_moves_with_records_and_halves_of_records() {
         std::io::Write::write_all(&mut client.stream().sock, later).unwrap();
         client.expect("behind");
     }
+}
+
+#[test]
+fn a_compressed_connection_moves_with_what_is_not_decompressed_yet() {
+    let server = server();
+    let mut client = compress(plain(server.plain));
+    for n in 0..50 {
+        let lines: Vec<String> = (0..2_000)
+            .map(|line| format!("{n} {line} parting is such sweet sorrow"))
+            .collect();
+        // In one piece, far more than is decompressed at once.
+        client.send(&format!("MOVE {}\n{}\n", n % 2, lines.join("\n")));
+        client.expect("arrived");
+        for line in &lines {
+            client.expect(line);
+        }
+    }
+    let counters = server.counters();
+    assert_eq!((counters.compressed, counters.garbled), (1, 0));
+    std::io::Write::write_all(&mut client.stream().socket, b"no zlib").unwrap();
+    client.expect("garbled");
+    assert_eq!(client.rest(), b"");
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! A server without a configuration: workers, a doorman, certificates made for the test.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::echo::Echo;
 
 use crossbeam_channel::{Receiver, unbounded};
-use rustls::RootCertStore;
 use stonechat::actor::Answer;
 use stonechat::base::WorkerId;
 use stonechat::config::Outside;
@@ -16,15 +15,16 @@ use stonechat::server::doorman::{Doorman, Employed, House};
 use stonechat::shard::{Control, Place};
 use stonechat::stream::TlsVersion;
 use stonechat::worker::{
-    self, Address, ClientCertificate, Clock, Counters, Door, DoorLimits, HostCertificate, Intake,
-    Listener, Order, Pinning, Ports, Post, ProxyHeader, Security, TlsContext, TlsWishes,
+    self, Address, Authorities, ClientCertificate, Clock, Counters, Door, DoorLimits,
+    HostCertificate, Intake, Listener, Order, Pinning, Ports, Post, ProxyHeader, Security,
+    TlsContext, TlsWishes,
 };
 
 /// What a test's server is made of.
 pub struct Wishes {
     pub workers: u8,
     pub limits: DoorLimits,
-    pub client_roots: Option<RootCertStore>,
+    pub client_authorities: Authorities,
     pub negotiation_timeout_ms: u64,
 }
 
@@ -36,7 +36,7 @@ impl Default for Wishes {
                 total_max: 1_000,
                 unproved_max: 1_000,
             },
-            client_roots: None,
+            client_authorities: Authorities::default(),
             negotiation_timeout_ms: 30_000,
         }
     }
@@ -54,7 +54,7 @@ pub struct Server {
     pub panics: Receiver<String>,
     /// The certificates of `juliet.example` (the default) and `romeo.example`.
     pub hosts: Vec<HostCertificate>,
-    tickets: Arc<dyn rustls::server::ProducesTickets>,
+    tls: Mutex<Arc<TlsContext>>,
     negotiation_timeout_ms: u64,
     time: Arc<AtomicU64>,
     doorman: Option<Employed>,
@@ -72,10 +72,10 @@ impl Server {
             .iter()
             .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap())
             .collect();
-        let tickets = rustls::crypto::ring::Ticketer::new().unwrap();
         let patience_ms = wishes.negotiation_timeout_ms;
-        let tls = context(hosts.clone(), wishes.client_roots, &tickets, patience_ms);
-        let (tls, intake, time) = (tls, Arc::new(Intake::default()), Arc::default());
+        let authorities = wishes.client_authorities;
+        let tls = context(hosts.clone(), authorities, None, patience_ms);
+        let (intake, time) = (Arc::new(Intake::default()), Arc::default());
         let (panicked, panics) = unbounded();
         let outside = Outside {
             features: &[],
@@ -148,7 +148,7 @@ impl Server {
             door,
             panics,
             hosts,
-            tickets,
+            tls: Mutex::new(tls),
             negotiation_timeout_ms: patience_ms,
             time,
             doorman: Some(doorman.start().unwrap()),
@@ -158,7 +158,10 @@ impl Server {
 
     /// Replaces the certificates of all workers by those of these hosts.
     pub fn reload(&self, hosts: Vec<HostCertificate>) {
-        let context = context(hosts, None, &self.tickets, self.negotiation_timeout_ms);
+        let mut tls = self.tls.lock().unwrap();
+        let authorities = Authorities::default();
+        let context = context(hosts, authorities, Some(&tls), self.negotiation_timeout_ms);
+        *tls = Arc::clone(&context);
         for address in &self.addresses {
             address.order(Order::Tls(Arc::clone(&context)));
         }
@@ -181,6 +184,8 @@ impl Server {
             sum.injected_bytes += of_one.injected_bytes;
             sum.proxy_refused += of_one.proxy_refused;
             sum.records_broken += of_one.records_broken;
+            sum.compressed += of_one.compressed;
+            sum.garbled += of_one.garbled;
         }
         sum
     }
@@ -233,19 +238,18 @@ impl Drop for Server {
 
 fn context(
     hosts: Vec<HostCertificate>,
-    client_roots: Option<RootCertStore>,
-    tickets: &Arc<dyn rustls::server::ProducesTickets>,
+    client_authorities: Authorities,
+    before: Option<&TlsContext>,
     negotiation_timeout_ms: u64,
 ) -> Arc<TlsContext> {
     let wishes = TlsWishes {
         hosts,
         versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
-        client_roots: client_roots.unwrap_or_else(RootCertStore::empty),
-        tickets: Arc::clone(tickets),
+        client_authorities,
         handshake_timeout_ms: 10_000,
         negotiation_timeout_ms,
     };
-    Arc::new(TlsContext::new(wishes).unwrap())
+    Arc::new(TlsContext::new(wishes, before).unwrap())
 }
 
 /// A directory that is removed with the test.

@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 
 use rcgen::{CertificateParams, KeyPair, SanType};
-use rustls::RootCertStore;
+use rustls::HandshakeKind;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
-use stonechat::worker::HostCertificate;
+use stonechat::worker::{Authorities, HostCertificate};
 
-use crate::client::{Client, TlsWishes, plain, secure, socket, start_tls};
+use crate::client::{Client, TlsWishes, config, plain, secure, secure_by, socket, start_tls};
 use crate::house::{Directory, Server, Wishes};
 
 fn hex(bytes: &[u8]) -> String {
@@ -189,6 +189,57 @@ fn new_certificates_are_for_new_sessions_only() {
     );
 }
 
+/// peers.md row 20: what comes before the handshake is complete could be sent again by anybody who has seen it.
+#[test]
+fn nothing_is_taken_before_the_handshake_is_complete() {
+    let server = Server::start();
+    let mut wishes = rustls::ClientConfig::clone(&config(TlsWishes::default()));
+    wishes.enable_early_data = true;
+    let wishes = std::sync::Arc::new(wishes);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let mut client = secure_by(&wishes, socket(server.direct), "juliet.example");
+        let early = client.stream().conn.early_data().is_some();
+        assert!(!early, "the ticket allows none");
+        client.send("hello\n");
+        client.line();
+        client.expect("hello");
+        assert_eq!(client.stream().conn.handshake_kind(), Some(kind));
+    }
+}
+
+/// RFC 5929 section 4.1: a client binds to the certificate that it was shown, which for a resumed session was in the
+/// handshake before.
+#[test]
+fn a_session_is_resumed_until_another_certificate_is_shown_and_binds_to_the_one_that_it_saw() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = Server::start();
+        let config = config(TlsWishes {
+            version,
+            ..TlsWishes::default()
+        });
+        let hello = || {
+            let mut client = secure_by(&config, socket(server.direct), "juliet.example");
+            client.send("hello\n");
+            let secured = client.line();
+            client.expect("hello");
+            let session = &client.stream().conn;
+            let saw = session.peer_certificates().unwrap()[0].clone();
+            let bound_to = secured.split(' ').nth(3).unwrap().to_owned();
+            assert_eq!(bound_to, hex(&Sha256::digest(&saw)), "{version:?}");
+            session.handshake_kind().unwrap()
+        };
+        assert_eq!(hello(), HandshakeKind::Full);
+        assert_eq!(hello(), HandshakeKind::Resumed);
+        server.reload(server.hosts.clone());
+        assert_eq!(hello(), HandshakeKind::Resumed, "nothing was changed");
+        let directory = Directory::new();
+        let fresh = HostCertificate::load_or_make("juliet.example", &directory.0).unwrap();
+        server.reload(vec![fresh, server.hosts[1].clone()]);
+        assert_eq!(hello(), HandshakeKind::Full);
+        assert_eq!(hello(), HandshakeKind::Resumed);
+    }
+}
+
 #[test]
 fn a_key_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
@@ -334,10 +385,10 @@ fn a_client_certificate_proves_addresses_if_its_authority_is_known() {
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let known = params.signed_by(&key, &issuer).unwrap();
     let unknown = params.self_signed(&key).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(root.der().clone()).unwrap();
+    let mut client_authorities = Authorities::default();
+    client_authorities.add(root.der().clone()).unwrap();
     let server = Server::with(Wishes {
-        client_roots: Some(roots),
+        client_authorities,
         ..Wishes::default()
     });
     let secured_with = |certificate: &CertificateDer<'static>, version| {

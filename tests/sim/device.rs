@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use roxmltree::{Document, Node};
 
-use crate::judge::{Claim, Judge, Question};
+use crate::judge::{Claim, Judge, Question, RECEIPT, account_of};
 use crate::play::framer::{Framer, Item};
 use crate::sim::{ConnId, World};
 
@@ -192,9 +192,12 @@ impl Device {
     /// Stanzas, which count.
     pub fn send_message(&mut self, world: &mut World, judge: &mut Judge, number: usize, to: &str) {
         judge.say(|| format!("{} sends m{number} to {to}", self.title()));
-        let xml = format!(
-            "<message type='chat' id='m{number}' to='{to}'><body>m{number}</body></message>"
-        );
+        // A receipt is kept as words are, and waits where nobody looks (XEP-0352).
+        let inner = match judge.sends_receipts && number % 4 == 3 {
+            true => format!("{RECEIPT}{number}'/>"),
+            false => format!("<body>m{number}</body>"),
+        };
+        let xml = format!("<message type='chat' id='m{number}' to='{to}'>{inner}</message>");
         self.write(world, &xml);
         self.count(Stanza::Message(number));
         if let Some(session) = &mut self.session {
@@ -207,10 +210,57 @@ impl Device {
         self.asked += 1;
         let id = format!("q{}.{}.{}", self.number, self.asked, judge.life);
         judge.say(|| format!("{} asks {id} of {to:?}", self.title()));
+        let other = to.and_then(account_of).filter(|to| *to != self.account);
         let to = to.map_or_else(String::new, |to| format!(" to='{to}'"));
         let ping = "<ping xmlns='urn:xmpp:ping'/>";
         self.write(world, &format!("<iq type='get' id='{id}'{to}>{ping}</iq>"));
-        self.question(judge, id, log, to_device);
+        self.question(judge, id.clone(), log, to_device);
+        if let Some(question) = judge.questions.get_mut(&id) {
+            question.to = other;
+        }
+    }
+
+    /// XEP-0352: says whether somebody looks, or XEP-0085: that somebody writes.
+    pub fn send_state(&mut self, world: &mut World, judge: &mut Judge, name: &str, to: &str) {
+        if !self.is_ready() {
+            return;
+        }
+        judge.say(|| format!("{} says {name} to {to}", self.title()));
+        if to.is_empty() {
+            self.write(world, &format!("<{name} xmlns='urn:xmpp:csi:0'/>"));
+            return;
+        }
+        let state = format!("<{name} xmlns='http://jabber.org/protocol/chatstates'/>");
+        self.write(
+            world,
+            &format!("<message type='chat' to='{to}'>{state}</message>"),
+        );
+        self.count(Stanza::Other);
+    }
+
+    /// XEP-0191: keeps these accounts away, whose addresses match an item, or no longer.
+    pub fn set_block(
+        &mut self,
+        world: &mut World,
+        judge: &mut Judge,
+        name: &str,
+        item: &str,
+        others: &[usize],
+    ) {
+        let Some(log) = self.log() else { return };
+        self.asked += 1;
+        let id = format!("b{}.{}.{}", self.number, self.asked, judge.life);
+        judge.say(|| format!("{} {name}s {item} with {id}", self.title()));
+        if name == "block" {
+            let pairs = others.iter().map(|&other| (self.account, other));
+            judge.blocks.extend(pairs);
+            judge.wishes.insert(id.clone(), others.to_vec());
+        } else {
+            judge.unblocks(self.account, others, &id);
+        }
+        let xml = format!("<{name} xmlns='urn:xmpp:blocking'>{item}</{name}>");
+        self.write(world, &format!("<iq type='set' id='{id}'>{xml}</iq>"));
+        self.question(judge, id, log, false);
     }
 
     /// Asks its archive for a page: the first, or the last.
@@ -236,6 +286,7 @@ impl Device {
         let question = Question {
             session: log,
             to_device,
+            to: None,
             answers: 0,
             void: false,
             before,
@@ -472,7 +523,11 @@ impl Device {
                 if let (Some("result"), Some(query)) = (element.attribute("type"), roster.next()) {
                     judge.roster(log, query, element.attribute("id"));
                 }
-                judge.answered(log, element.attribute("id").unwrap_or_default());
+                let id = element.attribute("id").unwrap_or_default();
+                if element.attribute("type") == Some("result") {
+                    judge.is_done(log, id);
+                }
+                judge.answered(log, id);
             }
             _ => {
                 let id = element.attribute("id").unwrap_or_default();

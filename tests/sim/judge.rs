@@ -53,6 +53,8 @@ pub struct SessionLog {
     pub is_unsure: bool,
     /// The roster as the server showed it, kept up by its pushes: what is said of each contact.
     roster: Option<BTreeMap<String, String>>,
+    /// Accounts that it knows to be blocked: from here on nothing of them comes (XEP-0191).
+    walls: BTreeSet<usize>,
 }
 
 /// A request that awaits its answer.
@@ -61,6 +63,8 @@ pub struct Question {
     pub session: usize,
     /// Another client must answer: it may be gone.
     pub to_device: bool,
+    /// The account that it asks, if it is another's.
+    pub to: Option<usize>,
     pub answers: u32,
     /// The server never got it.
     pub void: bool,
@@ -94,6 +98,14 @@ pub struct Judge {
     pub asks: BTreeSet<(usize, usize)>,
     /// Who is asked by whom, as the server remembers.
     pub pending: BTreeSet<(usize, usize)>,
+    /// Some messages are receipts.
+    pub sends_receipts: bool,
+    /// Who ever wished to block whom, and for how long nobody knows.
+    pub blocks: BTreeSet<(usize, usize)>,
+    /// What each request to block is about.
+    pub wishes: BTreeMap<String, Vec<usize>>,
+    /// Requests to unblock somebody that were not answered, by account.
+    pub unblocks: BTreeSet<(usize, String)>,
     /// What each account's roster says of each other: the subscription.
     pub rosters: BTreeMap<usize, BTreeMap<usize, String>>,
     /// Accounts whose messages can take only one way.
@@ -123,8 +135,50 @@ impl Judge {
             status: None,
             is_unsure: false,
             roster: None,
+            walls: BTreeSet::new(),
         });
         self.sessions.len() - 1
+    }
+
+    /// A device wishes to unblock: whom its account does not block any more can be seen from now on.
+    pub fn unblocks(&mut self, account: usize, others: &[usize], id: &str) {
+        self.unblocks.insert((account, id.to_string()));
+        let sessions = self.sessions.iter_mut();
+        for at in sessions.filter(|at| at.account == account) {
+            at.walls.retain(|other| !others.contains(other));
+        }
+    }
+
+    /// The server says that what was wished for is done.
+    pub fn is_done(&mut self, session: usize, id: &str) {
+        let account = self.sessions[session].account;
+        self.unblocks.remove(&(account, id.to_string()));
+        let is_open = self.unblocks.iter().any(|(of, _)| *of == account);
+        if let Some(others) = self.wishes.remove(id)
+            && !is_open
+        {
+            self.sessions[session].walls.extend(others);
+        }
+    }
+
+    /// Nothing comes through a wall.
+    fn passes(&self, session: usize, from: Option<usize>, what: &str) {
+        let at = &self.sessions[session];
+        assert!(
+            from.is_none_or(|from| !at.walls.contains(&from)),
+            "{what} of u{from:?}, who is blocked, came to {}",
+            at.jid
+        );
+    }
+
+    /// One of them blocked the other at some time.
+    fn are_apart(&self, a: usize, b: usize) -> bool {
+        self.blocks.contains(&(a, b)) || self.blocks.contains(&(b, a))
+    }
+
+    fn is_between_strangers(&self, message: &Message) -> bool {
+        let sender = self.sessions[message.sender].account;
+        message.to.is_some_and(|to| self.are_apart(sender, to))
     }
 
     /// The device does not come back for it.
@@ -134,6 +188,14 @@ impl Judge {
 
     /// A message came to a session.
     pub fn message(&mut self, session: usize, element: roxmltree::Node<'_, '_>) {
+        let state = element
+            .children()
+            .any(|c| c.has_tag_name((STATES, "composing")));
+        // Refused, or lost with whoever said it: nobody misses a chat state.
+        if state || element.attribute("id").is_none() && element.attribute("type") == Some("error")
+        {
+            return;
+        }
         if element.attribute("type") == Some("error") {
             return self.bounced(session, element);
         }
@@ -153,8 +215,13 @@ impl Judge {
         let body = element
             .children()
             .find(|c| c.has_tag_name((CLIENT, "body")));
-        let body = body.and_then(|b| b.text()).unwrap_or_default();
-        assert_eq!(body, format!("m{number}"), "message {number} was changed");
+        let body = body.and_then(|b| b.text());
+        let receipt = element
+            .children()
+            .find(|c| c.has_tag_name((RECEIPTS, "received")));
+        let receipt = receipt.and_then(|receipt| receipt.attribute("id"));
+        let said = body.or(receipt).unwrap_or_default();
+        assert_eq!(said, format!("m{number}"), "message {number} was changed");
         let sent = &mut self.messages[number];
         let sender = &self.sessions[sent.sender].jid;
         assert_eq!(element.attribute("from"), Some(sender.as_str()));
@@ -163,6 +230,9 @@ impl Judge {
             Some(self.sessions[session].account),
             "message {number} went to somebody else"
         );
+        let from_account = self.sessions[sent.sender].account;
+        self.passes(session, Some(from_account), "a message");
+        let sent = &mut self.messages[number];
         sent.received = true;
         let (from, to_bare) = (sent.sender, sent.to_bare);
         let is_late = element.children().any(|c| c.has_tag_name((DELAY, "delay")));
@@ -225,8 +295,14 @@ impl Judge {
             .descendants()
             .find(|c| c.has_tag_name((CLIENT, "message")))
             .expect("a carbon has a message");
-        let at = &mut self.sessions[session];
+        if original
+            .children()
+            .any(|c| c.has_tag_name((STATES, "composing")))
+        {
+            return;
+        }
         let number = number(original);
+        let at = &mut self.sessions[session];
         assert!(
             at.carbons.insert((number, is_sent)),
             "message {number} was copied twice to session {session}"
@@ -239,7 +315,8 @@ impl Judge {
         let sent = &mut self.messages[number];
         assert_eq!(self.sessions[sent.sender].account, account);
         sent.bounced = true;
-        let expected = sent.to.is_none() || self.had_faults;
+        let sent = &self.messages[number];
+        let expected = sent.to.is_none() || self.had_faults || self.is_between_strangers(sent);
         assert!(expected, "message {number} bounced for no reason");
     }
 
@@ -247,6 +324,10 @@ impl Judge {
     pub fn presence(&mut self, session: usize, element: roxmltree::Node<'_, '_>) {
         let from = element.attribute("from").unwrap_or_default().to_string();
         let (of, own) = (account_of(&from), self.sessions[session].account);
+        if element.attribute("type") != Some("error") {
+            self.passes(session, of, "presence");
+        }
+        let is_apart = of.is_some_and(|of| self.are_apart(of, own));
         if element.attribute("type").is_none() && of != Some(own) {
             let granted = of.is_some_and(|of| self.grants.contains(&(of, own)));
             assert!(
@@ -276,7 +357,7 @@ impl Judge {
                 assert!(!from.contains('/'), "{from} shows a resource");
             }
             // The store could not be read, or the roster not be written.
-            Some("error") if self.had_faults || of.is_none() => {}
+            Some("error") if self.had_faults || of.is_none() || is_apart => {}
             Some(other) => panic!("presence of type {other} came from {from}"),
         }
     }
@@ -419,7 +500,8 @@ impl Judge {
         if self.sessions[session].managed {
             return;
         }
-        for rest in bytes.split("<body>m").skip(1) {
+        let words = bytes.split("<body>m").skip(1);
+        for rest in words.chain(bytes.split(RECEIPT).skip(1)) {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             if let Ok(number) = digits.parse::<usize>() {
                 self.messages[number].written_off = true;
@@ -436,7 +518,11 @@ impl Judge {
                 Claim::Acknowledged => self.keeps_always || message.life == self.life,
             };
             let told = self.sessions[message.sender].is_alive || !self.had_faults;
-            let excused = message.bounced || message.written_off || message.to.is_none() || !told;
+            let excused = message.bounced
+                || message.written_off
+                || message.to.is_none()
+                || !told
+                || self.is_between_strangers(message);
             assert!(
                 !claimed || message.received || excused,
                 "message {number} is lost: {message:?}"
@@ -451,7 +537,10 @@ impl Judge {
         }
         for (id, question) in &self.questions {
             let asker = &self.sessions[question.session];
-            let owed = asker.is_alive && !question.void && !question.to_device;
+            let is_apart = question
+                .to
+                .is_some_and(|to| self.are_apart(asker.account, to));
+            let owed = asker.is_alive && !question.void && !question.to_device && !is_apart;
             assert!(
                 !owed || question.answers == 1,
                 "{id} of session {} was not answered",
@@ -497,6 +586,9 @@ impl Judge {
                 Claim::Held { life } => life == self.life,
                 Claim::Acknowledged => true,
             };
+            if self.is_between_strangers(message) {
+                continue;
+            }
             let sender = self.sessions[message.sender].account;
             let owners = [Some(sender), message.to.filter(|_| !message.bounced)];
             for account in owners.into_iter().flatten().filter(|_| claimed) {
@@ -525,7 +617,17 @@ impl Judge {
             let said: BTreeMap<String, String> = own
                 .filter_map(|other| Some((other.jid.clone(), other.status.clone()?)))
                 .collect();
-            assert_eq!(at.view, said, "what {} sees is not what was sent", at.jid);
+            // Whom it blocked, it did not see go. A block that a failing disk took back may have been in force.
+            let may_be_stale = |jid: &str| {
+                let of = account_of(jid).filter(|of| *of != at.account);
+                of.is_some_and(|of| {
+                    self.blocks.contains(&(at.account, of))
+                        || (self.had_faults && self.are_apart(at.account, of))
+                })
+            };
+            let mut view = at.view.clone();
+            view.retain(|jid, _| said.contains_key(jid) || !may_be_stale(jid));
+            assert_eq!(view, said, "what {} sees is not what was sent", at.jid);
         }
     }
 }
@@ -569,5 +671,9 @@ fn number(element: roxmltree::Node<'_, '_>) -> usize {
 
 pub const CLIENT: &str = "jabber:client";
 const CARBONS: &str = "urn:xmpp:carbons:2";
+const STATES: &str = "http://jabber.org/protocol/chatstates";
+const RECEIPTS: &str = "urn:xmpp:receipts";
+/// How a receipt begins, up to its number.
+pub const RECEIPT: &str = "<received xmlns='urn:xmpp:receipts' id='m";
 const DELAY: &str = "urn:xmpp:delay";
 const MAM: &str = "urn:xmpp:mam:2";

@@ -8,19 +8,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
+use stonechat::actor::audit::AuditEvent;
+use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings, ITERATIONS};
+use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Config, Outside, load};
-use stonechat::engine::archive::{self, ARCHIVE, INDEX};
-use stonechat::im::archive::{PREFERENCES, TALLY};
-use stonechat::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, TOMBSTONE, name_key};
-use stonechat::im::origin::ORIGIN;
-use stonechat::im::outgoing::OUTGOING;
-use stonechat::im::pending::PENDING;
-use stonechat::im::roster::ROSTER;
-use stonechat::im::subscription::REQUEST;
+use stonechat::engine::archive::{self, ARCHIVE};
+use stonechat::im::credentials::{ACCOUNT, AccountRow, name_key};
 use stonechat::jid::Jid;
 use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
@@ -32,24 +27,8 @@ use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
 
-/// Every table that the core writes.
-pub const TABLES: &[&Table] = &[
-    &ACCOUNT,
-    &ITERATIONS,
-    &PURGE,
-    &REGISTRATION,
-    &TOMBSTONE,
-    &PENDING,
-    &ORIGIN,
-    &NUMBERS,
-    &ARCHIVE,
-    &INDEX,
-    &PREFERENCES,
-    &TALLY,
-    &OUTGOING,
-    &ROSTER,
-    &REQUEST,
-];
+/// Every table of the server.
+pub use stonechat::server::rows::TABLES;
 
 /// A connection of the world, as its client holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +56,8 @@ pub struct World {
     pub sockets_are_slow: bool,
     /// A hash of everything that left the shards, by which two runs of one seed can be compared.
     pub trace: u64,
+    /// Records of who did what.
+    pub audit: Vec<AuditEvent>,
 }
 
 /// How much the world likes to be difficult.
@@ -229,6 +210,7 @@ impl World {
             disk_is_asleep: false,
             sockets_are_slow: false,
             trace: 0,
+            audit: Vec::new(),
         }
     }
 
@@ -295,6 +277,7 @@ impl World {
                 Ok(())
             },
             audit: &|_| {},
+            goes_on: &|| true,
         };
         let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
@@ -552,8 +535,13 @@ impl World {
             .sum()
     }
 
-    /// Rows of a table.
+    /// How many rows a table has.
     pub fn row_count(&self, table: &'static Table) -> usize {
+        self.rows(table).len()
+    }
+
+    /// Rows of a table.
+    pub fn rows(&self, table: &'static Table) -> Vec<Row> {
         let range = RowRange {
             from: RowKey::new(&[]),
             to: RowKey::new(&[0xff; 16]),
@@ -561,8 +549,8 @@ impl World {
             bytes_max: usize::MAX,
         };
         match self.store.lock().apply(Request::Range { table, range }) {
-            Answer::Range { rows, .. } => rows.len(),
-            other => panic!("the rows cannot be counted: {other:?}"),
+            Answer::Range { rows, .. } => rows,
+            other => panic!("the rows cannot be read: {other:?}"),
         }
     }
 
@@ -833,6 +821,18 @@ impl World {
                         conn.waits = false;
                     }
                 }
+                // The world's bytes go as they are: codecs are the shell's.
+                Output::Compress(key, _) => {
+                    if let Some(at) = self.conn_at(worker, key) {
+                        self.flush(at);
+                        let conn = &mut self.conns[at];
+                        conn.unread.clear();
+                        conn.upstream.clear();
+                        conn.waits = false;
+                        let input = Input::Compressed(key);
+                        self.workers[worker].shard.handle(self.now, input);
+                    }
+                }
                 Output::Resume(key) => {
                     if let Some(at) = self.conn_at(worker, key) {
                         self.conns[at].waits = false;
@@ -853,7 +853,8 @@ impl World {
                     }
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
-                Output::Audit(_) | Output::Proved(_) => {}
+                Output::Audit(event) => self.audit.push(event),
+                Output::Proved(_) => {}
             }
         }
     }
@@ -862,6 +863,9 @@ impl World {
         let request = match ask {
             Ask::Row { table, key, .. } => Request::Row { table, key },
             Ask::Range { table, range, .. } => Request::Range { table, range },
+            Ask::Joined {
+                table, range, join, ..
+            } => Request::Joined { table, range, join },
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => {
@@ -1011,11 +1015,19 @@ pub fn config(options: &str) -> Result<Config, String> {
     let (of_host, options): (Vec<&str>, Vec<&str>) =
         options.lines().partition(|line| line.starts_with("host."));
     let of_host: Vec<&str> = of_host.iter().map(|line| &line["host.".len()..]).collect();
+    let (of_all, options): (Vec<&str>, Vec<&str>) = options
+        .into_iter()
+        .partition(|line| line.starts_with("listener."));
+    let of_all: Vec<&str> = of_all
+        .iter()
+        .map(|line| &line["listener.".len()..])
+        .collect();
     let (of_host, options) = (of_host.join("\n"), options.join("\n"));
+    let of_all = of_all.join("\n");
     let text = format!(
-        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n\n\
-         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n\n[[host]]\nname = \"localhost\"\n{of_host}\n"
+        "{options}\n[[listener]]\naddress = \"127.0.0.1:5222\"\ntls = \"starttls\"\n{of_all}\n\
+         [[listener]]\naddress = \"127.0.0.1:5223\"\ntls = \"direct\"\n{of_all}\n\
+         [[listener]]\naddress = \"127.0.0.1:5224\"\ntls = \"none\"\n{of_all}\n[[host]]\nname = \"localhost\"\n{of_host}\n"
     );
     let names: Vec<&str> = stonechat::features::ALL
         .iter()

@@ -1,6 +1,7 @@
 //! What happens in one run of the simulation: a seed chooses the cast, what everybody does, and every accident.
 //! It refuses to judge.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stonechat::actor::rows::StoreError;
@@ -24,6 +25,8 @@ struct Story {
     later: Rng,
     /// The same for probes.
     probes: Rng,
+    /// The same again.
+    latest: Rng,
     options: Options,
 }
 
@@ -44,6 +47,9 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     let jumps = story.later.below(3) == 0;
     story.world.sockets_are_slow = story.later.below(3) == 0;
     let probes = story.probes.below(2) == 0;
+    let blocks = story.latest.below(3) == 0;
+    let naps = story.latest.below(2) == 0;
+    story.judge.sends_receipts = naps;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
         if probes && story.probes.below(10) == 0 {
@@ -51,6 +57,12 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
         }
         if jumps && story.later.below(25) == 0 {
             story.set_clock();
+        }
+        if blocks && story.latest.below(6) == 0 {
+            story.block();
+        }
+        if naps && story.latest.below(3) == 0 {
+            story.nap();
         }
         for _ in 0..story.below(20) {
             story.world.step();
@@ -68,6 +80,8 @@ impl Story {
         let mut chance = Rng::from_seed(bytes);
         bytes[8] = 1;
         let later = Rng::from_seed(bytes);
+        bytes[8] = 2;
+        let latest = Rng::from_seed(bytes);
         bytes[8] = 3;
         let probes = Rng::from_seed(bytes);
         let mut below = |bound: u32| chance.below(bound);
@@ -117,6 +131,7 @@ impl Story {
             chance,
             later,
             probes,
+            latest,
             options,
         }
     }
@@ -292,6 +307,41 @@ impl Story {
         device.ask(&mut self.world, &mut self.judge, to.as_deref(), to_device);
     }
 
+    /// Somebody looks away from a phone, or at it, or writes.
+    fn nap(&mut self) {
+        let at = self.latest.below(self.devices.len() as u32) as usize;
+        let to = self.latest.below(self.accounts as u32);
+        let (name, to) = match self.latest.below(6) {
+            0..3 => ("inactive", String::new()),
+            3 => ("active", String::new()),
+            _ => ("composing", format!("u{to}@localhost")),
+        };
+        let device = &mut self.devices[at];
+        device.send_state(&mut self.world, &mut self.judge, name, &to);
+    }
+
+    /// Somebody keeps somebody else away, or no longer.
+    fn block(&mut self) {
+        let at = self.latest.below(self.devices.len() as u32) as usize;
+        let own = self.devices[at].account;
+        let other = self.latest.below(self.accounts as u32) as usize;
+        let everybody: Vec<usize> = (0..self.accounts).filter(|&other| other != own).collect();
+        let (name, item, others) = match self.latest.below(10) {
+            0..6 if other != own => ("block", format!("u{other}@localhost"), vec![other]),
+            6 => ("block", "localhost".to_string(), everybody),
+            7 => ("unblock", String::new(), everybody),
+            // Whoever is blocked with everybody else stays so, but nobody here knows.
+            _ if other != own => ("unblock", format!("u{other}@localhost"), vec![other]),
+            _ => return,
+        };
+        let item = match item.is_empty() {
+            true => item,
+            false => format!("<item jid='{item}'/>"),
+        };
+        let device = &mut self.devices[at];
+        device.set_block(&mut self.world, &mut self.judge, name, &item, &others);
+    }
+
     fn stall(&mut self, at: usize, stalled: bool) {
         let Some(link) = &mut self.devices[at].link else {
             return;
@@ -438,6 +488,17 @@ impl Story {
             let device = &self.devices[at];
             assert!(device.is_ready(), "{} cannot come back", device.title());
             self.devices[at].send_presence(&mut self.world, &mut self.judge, Some(1));
+        }
+        self.calm();
+        // Whoever was kept away is seen again.
+        let blockers: BTreeSet<usize> = self.judge.blocks.iter().map(|(by, _)| *by).collect();
+        for by in blockers {
+            let everybody: Vec<usize> = (0..self.accounts).filter(|&other| other != by).collect();
+            let devices = self.devices.iter_mut();
+            if let Some(device) = devices.into_iter().find(|device| device.account == by) {
+                let (world, judge) = (&mut self.world, &mut self.judge);
+                device.set_block(world, judge, "unblock", "", &everybody);
+            }
         }
         self.calm();
         if self.judge.had_faults {

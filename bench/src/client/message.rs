@@ -31,10 +31,15 @@ pub fn compose(sender: u32, receiver: u32, number: u64, into: &mut Vec<u8>) {
     into.push(b'-');
     push_decimal(number, 10, into);
     into.extend_from_slice(b"'><body>");
-    into.resize(start + LENGTH - TAIL.len(), b'x');
+    let words = start + LENGTH - TAIL.len() - into.len();
+    into.extend_from_slice(&WORDS[..words]);
     into.extend_from_slice(TAIL);
 }
 
+/// Twenty-two words, as people write them: an archive may index each of them.
+const WORDS: &[u8] =
+    b"but soft what light through yonder window breaks it is the east and juliet is the sun \
+    arise fair sun and kill the envious moon who is already sick and pale with grief";
 const TAIL: &[u8] = b"</body></message>";
 
 /// Zero-padded decimal digits; `format!` would cost more than the rest of composing.

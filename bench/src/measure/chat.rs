@@ -9,7 +9,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Collector, Keep, Site, Wishes, start_relay};
+use crate::target::{Archive, Collector, Keep, Site, Wishes, start_relay};
 use std::time::Duration;
 
 /// What of a server is compared.
@@ -17,6 +17,7 @@ use std::time::Duration;
 pub struct Variant {
     pub transport: Transport,
     pub keep: Keep,
+    pub archive: Archive,
 }
 
 /// Measures the null relay, and beside it every variant of the server.
@@ -33,11 +34,16 @@ pub fn measure(
             users: u32::try_from(2 * pairs)?,
             transport: variant.transport,
             keep: variant.keep,
+            archive: variant.archive,
             mechanism: Mechanism::ScramSha1,
             collector: Collector::Generational,
         };
+        let archive = match variant.archive {
+            Archive::Off => "",
+            Archive::On => ", archive",
+        };
         let what = format!(
-            "{title}, {}, {}",
+            "{title}, {}, {}{archive}",
             variant.transport.label(),
             variant.keep.label()
         );

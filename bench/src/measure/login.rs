@@ -11,7 +11,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::own_cpu;
-use crate::target::{Collector, Keep, Wishes};
+use crate::target::{Archive, Collector, Keep, Wishes};
 
 /// Measures `count` logins a round. A round before the first warms the server up, and lets the
 /// driver derive all keys.
@@ -25,6 +25,7 @@ pub fn measure(
         users: u32::try_from(count)?,
         transport,
         keep: Keep::OfflineOnly,
+        archive: Archive::Off,
         mechanism,
         collector: Collector::Generational,
     };

@@ -10,7 +10,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Collector, Keep, Wishes};
+use crate::target::{Archive, Collector, Keep, Wishes};
 
 /// Between which numbers of sessions the slope is taken, and how long they rest before each reading.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,7 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
         users: u32::try_from(slope.to)?,
         transport,
         keep: Keep::OfflineOnly,
+        archive: Archive::Off,
         mechanism: Mechanism::ScramSha1,
         collector: Collector::Incremental,
     };

@@ -52,6 +52,15 @@ impl Keep {
     }
 }
 
+/// Stonechat's `features.mam`, with `features.fulltext` as it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Archive {
+    #[value(name = "off")]
+    Off,
+    #[value(name = "on")]
+    On,
+}
+
 /// What a measure asks of its server. Each field is for the servers that know the like.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes {
@@ -59,6 +68,7 @@ pub struct Wishes {
     pub users: u32,
     pub transport: Transport,
     pub keep: Keep,
+    pub archive: Archive,
     /// Prosody stores the keys of one hash only.
     pub mechanism: Mechanism,
     pub collector: Collector,
@@ -95,6 +105,9 @@ impl Site {
     ) -> Result<Self> {
         if kind != Kind::Stonechat && wishes.keep == Keep::Always {
             bail!("only Stonechat knows delivery.keep = \"always\"");
+        }
+        if kind != Kind::Stonechat && wishes.archive == Archive::On {
+            bail!("rivals are measured without an archive");
         }
         let directory = scratch_directory()?;
         let binary = binary.to_owned();

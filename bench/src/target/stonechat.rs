@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Site;
+use super::{Archive, Site};
 use crate::client::message::user_name;
 use crate::client::session::{PASSWORD, Transport};
 
@@ -60,7 +60,8 @@ fn common_arguments(site: &Site) -> [String; 4] {
 }
 
 /// STARTTLS, where offered, is required; so each transport has a listener of its own kind.
-/// The archive is off, as it is on the rivals; builds from before it was there, to compare with, refuse its option.
+/// The archive is off unless it is asked for, as on the rivals; builds from before it was there, to compare with, refuse
+/// its option.
 /// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit. Nobody is
 /// pinged: the driver does not answer, and on a busy machine 15,000 logins take longer than a client may be silent.
 fn configuration(site: &Site, address: SocketAddr) -> String {
@@ -69,7 +70,8 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
         Transport::Plain => "none",
         Transport::StartTls => "starttls",
     };
-    let archive = match knows_option(site, "mam") {
+    let is_off = site.wishes.archive == Archive::Off;
+    let archive = match is_off && knows_option(site, "mam") {
         true => "[features]\nmam = false\n",
         false => "",
     };

@@ -3,6 +3,7 @@
 mod admin;
 mod own;
 mod service;
+mod tokens;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -11,16 +12,25 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{AccountRows, Accounts, AuthSettings, keys};
+use super::{AccountRows, Accounts, AuthSettings, TOKEN, keys};
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
 use crate::actor::rows::{Row, RowKey, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, Now, Rng, Secret, limits};
 use crate::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, name_key};
+use crate::im::invitation::INVITATION;
 use crate::im::outgoing::OUTGOING;
 use crate::im::roster::ROSTER;
 
 const HOST: &str = "example.com";
-const TABLES: &[&Table] = &[&ACCOUNT, &PURGE, &REGISTRATION, &ROSTER, &OUTGOING];
+const TABLES: &[&Table] = &[
+    &ACCOUNT,
+    &INVITATION,
+    &PURGE,
+    &REGISTRATION,
+    &ROSTER,
+    &OUTGOING,
+    &TOKEN,
+];
 const EVERY: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512];
 
 /// A store in memory that counts what is asked of it.
@@ -84,6 +94,7 @@ fn house_on(disk: Arc<Disk>, seed: u8) -> House {
                     Write::Delete { table, key } => {
                         rows.remove(&(table.name, key));
                     }
+                    Write::Replace { .. } => panic!("accounts know what is there"),
                 }
             }
             Ok(())

@@ -31,6 +31,7 @@ fn wish(localpart: &str, password: &str) -> Registration {
         localpart: localpart.into(),
         password: Secret::new(password.as_bytes().to_vec()),
         prefix: AddressPrefix::Local,
+        token: None,
         fields: vec![("email".to_owned(), "x@example.net\nstate 9".to_owned())],
     }
 }
@@ -41,7 +42,7 @@ fn answer(house: &House, ask: AuthAsk) -> AuthAnswer {
 
 fn register(house: &House, wish: Registration) -> Result<AccountId, RegistrationError> {
     match answer(house, AuthAsk::Register(Box::new(wish))) {
-        AuthAnswer::Registered(outcome) => outcome,
+        AuthAnswer::Registered(outcome) => outcome.map(|made| made.id),
         other => panic!("{other:?}"),
     }
 }
@@ -266,4 +267,55 @@ fn a_purge_that_is_asked_again_says_nothing_twice_and_what_was_on_its_way_is_beh
     assert!(!house.disk.rows.lock().contains_key(&key));
     assert_eq!(told(&house), before);
     assert_eq!(house.accounts.purge_removed(), Ok(0));
+}
+
+#[test]
+fn a_user_invites_by_tokens_that_only_the_invited_know_and_not_without_end() {
+    let house = open_house();
+    let id = register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let invite = || AccountAsk::Invite {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        id,
+    };
+    let AccountAnswer::Invited {
+        token, registers, ..
+    } = own(&house, invite())
+    else {
+        panic!("she may");
+    };
+    assert!(registers);
+    let text = token.expose();
+    let stored = house.disk.rows.lock().clone();
+    for ((_, key), value) in stored {
+        for bytes in [key.as_bytes(), &value] {
+            assert!(!bytes.windows(text.len()).any(|part| part == text));
+        }
+    }
+    let shown = |token: &Secret| {
+        let ask = AuthAsk::Invitation {
+            host: HOST.into(),
+            token: token.clone(),
+        };
+        matches!(answer(&house, ask), AuthAnswer::Invited(true))
+    };
+    assert!(shown(&token));
+    // Each character counts.
+    for at in 0..text.len() {
+        let mut other = text.to_vec();
+        other[at] = if other[at] == b'0' { b'1' } else { b'0' };
+        assert!(!shown(&Secret::new(other)), "{at}");
+    }
+    for _ in 1..limits::INVITATIONS_PER_ACCOUNT_MAX {
+        assert!(matches!(
+            own(&house, invite()),
+            AccountAnswer::Invited { .. }
+        ));
+    }
+    assert_eq!(own(&house, invite()), AccountAnswer::TooMany);
+    // Those whose time is over make room.
+    let later = Now::default().plus_ms(limits::INVITATION_EXPIRY_MS);
+    let (made, _) = house.accounts.answer(AuthAsk::Own(invite()), later);
+    let is_made = matches!(made, AuthAnswer::Own(AccountAnswer::Invited { .. }));
+    assert!(is_made, "{made:?}");
 }

@@ -24,6 +24,8 @@ pub struct Query {
     pub ids: Option<Vec<ArchiveId>>,
     /// Only messages under each of these terms.
     pub terms: Vec<Term>,
+    /// Some of the terms are words, whose index is made on demand.
+    pub by_words: bool,
     /// Only messages exchanged with this full JID, whose bare JID is the first of the terms.
     pub full_jid: Option<Term>,
     pub page: Page,
@@ -164,6 +166,7 @@ impl Query {
             ));
         }
         self.terms.extend(words);
+        self.by_words = true;
         Ok(())
     }
 

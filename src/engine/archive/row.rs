@@ -1,4 +1,5 @@
-//! How a message is archived: one row for itself, and one for each term by which it is found.
+//! How a message is archived: one row for itself, and one for the contact with whom it was exchanged. What its words are
+//! found by is written when somebody searches (`words.rs`).
 
 use std::sync::Arc;
 
@@ -63,6 +64,12 @@ impl<'a> Archived<'a> {
         read_stored(self.xml)
     }
 
+    /// Whether it was retracted (XEP-0424).
+    pub fn is_tombstone(&self) -> bool {
+        let stanza = self.stanza();
+        stanza.is_some_and(|stanza| stanza.payload.has(ns::RETRACT, "retracted"))
+    }
+
     /// When it came, in milliseconds of the wall clock.
     pub fn wall_ms(&self) -> u64 {
         Sequence::wall_ms_of(self.id.number)
@@ -84,47 +91,42 @@ impl Posting {
     }
 }
 
-/// The writes that archive a message exchanged with `contact`. `words` says whether its text is indexed.
-pub fn put(
-    account: AccountId,
-    id: ArchiveId,
-    stanza: &Stanza,
-    contact: &Jid,
-    words: Words,
-) -> Vec<Write> {
+/// The writes that archive a message exchanged with `contact`.
+pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) -> [Write; 2] {
     let mut value = Vec::with_capacity(stanza.charge() + 64);
     value.push(ROW_VERSION);
     value.extend_from_slice(&id.tag.to_be_bytes());
     stanza.write_standalone(&mut value);
-    let mut writes = vec![Write::Put {
+    let message = Write::Put {
         table: &ARCHIVE,
         key: key(account, id.number),
         value: value.into(),
-    }];
+    };
     let header = &stanza.header;
     let sender = header.from.as_ref().map_or("", Jid::bare_str);
     let own_id = Term::message_id(sender, header.id.as_deref().unwrap_or_default());
     let full = Term::full_jid(contact.as_str());
-    writes.push(Write::Put {
+    let posting = Write::Put {
         table: &INDEX,
         key: index_key(account, Term::contact(contact.bare_str()), id.number),
         value: [full.0, own_id.0].concat().into(),
-    });
-    if words == Words::Indexed {
-        writes.extend(terms_of(stanza).map(|term| Write::Put {
-            table: &INDEX,
-            key: index_key(account, term, id.number),
-            value: Arc::from([]),
-        }));
-    }
-    writes
+    };
+    [message, posting]
 }
 
-/// Whether the words of a message are indexed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Words {
-    Indexed,
-    Unknown,
+/// The writes by which a message is found by its words.
+pub(super) fn put_words(
+    account: AccountId,
+    of: &Archived<'_>,
+) -> impl Iterator<Item = Write> + use<> {
+    let number = of.id.number;
+    let terms = of.stanza().map(|stanza| terms_of(&stanza));
+    let nothing: Arc<[u8]> = Arc::from([]);
+    terms.into_iter().flatten().map(move |term| Write::Put {
+        table: &INDEX,
+        key: index_key(account, term, number),
+        value: nothing.clone(),
+    })
 }
 
 /// The writes that put in place of a message the notice that it was retracted (XEP-0424 section 4): its id and

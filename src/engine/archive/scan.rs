@@ -8,16 +8,19 @@
 use super::query::{Flip, Page as Wish, Query, not_found};
 use super::row::{ARCHIVE, Archived, INDEX, Posting, key, number_of, postings, range};
 use super::term::Term;
-use crate::actor::rows::{Pick, Row, RowRange};
+use super::words;
+use crate::actor::rows::{Pick, Row, RowRange, Write};
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, limits};
 use crate::im::archive::{ArchiveId, Reach, Stage};
 
 /// What a step found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Found<'a> {
     /// These messages are sent, and the search goes on.
     Some(Vec<Archived<'a>>, Reach),
+    /// Nothing yet: the index is not as far as the archive. With these writes it comes closer.
+    Behind(Vec<Write>, Reach),
     /// These are the last; the page is described.
     Last(Vec<Archived<'a>>, Page),
 }
@@ -43,8 +46,12 @@ enum Way {
 /// Where the search for a query begins. `oldest` is the number of the first message that is still kept.
 pub fn begin(query: &Query, oldest: u64) -> Reach {
     let whole = (query.from.max(oldest), query.to);
+    let stage = match query.by_words {
+        true => Stage::Index(None),
+        false => Stage::Check(0),
+    };
     Reach {
-        stage: Stage::Check(0),
+        stage,
         whole,
         rest: whole,
         count: 0,
@@ -67,9 +74,31 @@ pub fn step<'t, A: Actor>(
     room: usize,
 ) -> Result<Found<'t>, Stop> {
     match reach.stage {
+        Stage::Index(from) => catch_up(turn, account, query, reach, from, room),
         Stage::Check(at) => check(turn, account, query, reach, at, room),
         Stage::Measure => measure(turn, account, query, reach, room),
         Stage::Send => send(turn, account, query, reach, room),
+    }
+}
+
+fn catch_up<'t, A: Actor>(
+    turn: &Turn<'t, A>,
+    account: AccountId,
+    query: &Query,
+    reach: &Reach,
+    from: Option<u64>,
+    room: usize,
+) -> Result<Found<'t>, Stop> {
+    let mut next = reach.clone();
+    match words::index(turn, account, from)? {
+        Some(done) => {
+            next.stage = Stage::Index(Some(done.next));
+            Ok(Found::Behind(done.writes, next))
+        }
+        None => {
+            next.stage = Stage::Check(0);
+            step(turn, account, query, &next, room)
+        }
     }
 }
 
@@ -220,6 +249,10 @@ fn send<'t, A: Actor>(
     let mut page: Vec<Archived<'t>> = rows.iter().filter_map(Archived::read).collect();
     let is_over = left.is_some_and(|left| rows.len() > left);
     page.truncate(left.unwrap_or(usize::MAX));
+    if query.by_words {
+        // Retracted while its words were being indexed.
+        page.retain(|found| !found.is_tombstone());
+    }
     let mut next = reach.clone();
     next.sent = sent_with(reach.sent, &page);
     next.count += page.len() as u32;

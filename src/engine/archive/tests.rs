@@ -23,6 +23,8 @@ struct Library {
     store: MemoryStore,
     config: Config,
     all: Vec<Entry>,
+    /// Writes by which searches took the index further.
+    indexed: usize,
 }
 
 struct Entry {
@@ -55,9 +57,10 @@ fn library(rng: &mut Rng, count: u32) -> Library {
         log_filter: |_| Ok(()),
     };
     let mut library = Library {
-        store: MemoryStore::new(&[&ARCHIVE, &INDEX]),
+        store: MemoryStore::new(&[&ARCHIVE, &INDEX, &INDEXED]),
         config: load("", "", &outside).expect("the defaults are valid"),
         all: Vec::new(),
+        indexed: 0,
     };
     let mut wall_ms = 1_790_000_000_000;
     let mut sequence = Sequence::above(0);
@@ -85,9 +88,9 @@ fn library(rng: &mut Rng, count: u32) -> Library {
         let body: Vec<&str> = words.iter().copied().collect();
         let body = format!("{} {}", body.join(" "), "x".repeat(rng.below(200) as usize));
         let stanza = message(&contact, &body);
-        let mut writes = put(ME, id, &stanza, &contact, Words::Indexed);
+        let mut writes = Vec::from(put(ME, id, &stanza, &contact));
         if n % 3 == 0 {
-            writes.extend(put(OTHER, id, &stanza, &contact, Words::Indexed));
+            writes.extend(put(OTHER, id, &stanza, &contact));
         }
         library.store.apply(Request::Save(writes));
         library.all.push(Entry { id, contact, words });
@@ -143,6 +146,7 @@ impl Library {
                 sequence: &mut sequence,
                 out: &mut out,
                 loaded: &loaded,
+                asker: None,
                 aside: Some(Aside {
                     progress: &progress,
                     room,
@@ -151,6 +155,11 @@ impl Library {
             let ids = |page: Vec<Archived<'_>>| page.into_iter().map(|found| found.id).collect();
             match step(&turn, ME, query, reach, room) {
                 Ok(Found::Some(page, next)) => return Ok((ids(page), Ok(next))),
+                Ok(Found::Behind(writes, next)) => {
+                    self.indexed += writes.len();
+                    self.store.apply(Request::Save(writes));
+                    return Ok((Vec::new(), Ok(next)));
+                }
                 Ok(Found::Last(page, is)) => return Ok((ids(page), Err(is))),
                 Err(Stop::Reject(error)) => return Err(error.condition),
                 Err(Stop::Need(need)) => {
@@ -180,6 +189,7 @@ impl Library {
             Need::Account(ask) => panic!("no archive asks {ask:?}"),
         };
         match (need, self.store.apply(request)) {
+            (Need::Row(table, key), Answer::Row(value)) => Loaded::Row { table, key, value },
             (Need::Range(table, range), Answer::Range { rows, more }) => Loaded::Range {
                 table,
                 range,
@@ -366,7 +376,7 @@ fn large_messages_are_sent_a_few_at_a_time_and_all_of_them() {
         let stanza = message(&romeo, &"y".repeat(60_000));
         library
             .store
-            .apply(Request::Save(put(ME, id, &stanza, &romeo, Words::Indexed)));
+            .apply(Request::Save(put(ME, id, &stanza, &romeo).into()));
         library.all.push(Entry {
             id,
             contact: romeo.clone(),
@@ -454,7 +464,7 @@ fn what_is_erased_or_retracted_is_found_by_nothing() {
     };
     library
         .store
-        .apply(Request::Save(put(ME, id, &stanza, &romeo, Words::Indexed)));
+        .apply(Request::Save(put(ME, id, &stanza, &romeo).into()));
     let everything = |library: &mut Library, table| match library.store.apply(Request::Range {
         table,
         range: crate::actor::rows::RowRange {
@@ -466,7 +476,12 @@ fn what_is_erased_or_retracted_is_found_by_nothing() {
         other => panic!("{other:?}"),
     };
     let rows = everything(&mut library, &ARCHIVE);
-    assert_eq!((rows.len(), everything(&mut library, &INDEX).len()), (1, 3));
+    assert_eq!((rows.len(), everything(&mut library, &INDEX).len()), (1, 1));
+    let (sent, _) = library.play(&by_words("moon"), 10).unwrap();
+    assert_eq!(
+        (sent, everything(&mut library, &INDEX).len()),
+        (vec![id], 3)
+    );
 
     let archived = Archived::read(&rows[0]).unwrap();
     let grave = tombstone(ME, &archived, "r1", 1_795_392_001_000).unwrap();
@@ -484,6 +499,69 @@ fn what_is_erased_or_retracted_is_found_by_nothing() {
     library.store.apply(Request::Save(gone));
     assert_eq!(everything(&mut library, &ARCHIVE).len(), 0);
     assert_eq!(everything(&mut library, &INDEX).len(), 0);
+}
+
+fn by_words(words: &str) -> Query {
+    read(&format!(
+        "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+         <value>urn:xmpp:mam:2</value></field><field var='{{urn:xmpp:fulltext:0}}fulltext'>\
+         <value>{words}</value></field></x></query>"
+    ))
+}
+
+#[test]
+fn words_are_indexed_when_somebody_searches_and_once() {
+    let mut rng = Rng::from_seed([5; 32]);
+    let mut library = library(&mut rng, 250);
+    let romeo = jid("romeo@example.org/orchard");
+    let is_sunny = |entry: &&Entry| entry.words.contains("sun");
+    let sunny: Vec<ArchiveId> = library.all.iter().filter(is_sunny).map(|e| e.id).collect();
+    let query = read("<query xmlns='urn:xmpp:mam:2'/>");
+    library.play(&query, 100).unwrap();
+    assert_eq!(library.indexed, 0, "nobody has searched for words");
+    let search = |library: &mut Library| {
+        let before = library.indexed;
+        let (sent, _) = library.play(&by_words("SUN"), 100).unwrap();
+        (sent, library.indexed - before)
+    };
+    let (sent, indexed) = search(&mut library);
+    assert_eq!(sent, sunny[..sunny.len().min(50)]);
+    assert!(indexed > 250, "{indexed}");
+    assert_eq!(search(&mut library).1, 0, "nothing is new");
+    // One that came since: its two words, and the mark.
+    let number = library.all.last().map(|entry| entry.id.number + 1).unwrap();
+    let id = ArchiveId { number, tag: 1 };
+    let stanza = message(&romeo, "black sun");
+    let writes = put(ME, id, &stanza, &romeo).into();
+    library.store.apply(Request::Save(writes));
+    assert_eq!(search(&mut library).1, 3);
+    let (sent, _) = library.play(&by_words("black"), 100).unwrap();
+    assert_eq!(sent, [id]);
+}
+
+#[test]
+fn a_message_that_was_retracted_while_it_was_indexed_is_not_found_by_its_words() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    let id = ArchiveId {
+        number: Sequence::first_at(1_795_392_000_000),
+        tag: 5,
+    };
+    let [message, posting] = put(ME, id, &message(&romeo, "sun"), &romeo);
+    library.store.apply(Request::Save(vec![message, posting]));
+    let range = range(ME, 0, u64::MAX);
+    let table = &ARCHIVE;
+    let Answer::Range { rows, .. } = library.store.apply(Request::Range { table, range }) else {
+        panic!("no rows");
+    };
+    let archived = Archived::read(&rows[0]).unwrap();
+    let grave = tombstone(ME, &archived, "r1", 1_795_392_001_000).unwrap();
+    library.store.apply(Request::Save(grave));
+    // The step that read it before writes behind the retraction.
+    let late = super::row::put_words(ME, &archived).collect();
+    library.store.apply(Request::Save(late));
+    assert_eq!(library.play(&by_words("sun"), 100).unwrap().0, []);
 }
 
 #[test]

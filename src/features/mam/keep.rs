@@ -4,16 +4,16 @@
 //! | section | item |
 //! |---|---|
 //! | 4 tombstones | [`retract`] |
-//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID"; rooms have ids of their own |
+//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID"; rooms have ids of their own; what waits for a client is not distributed further |
 
 use crate::actor::rows::{Pick, RowRange};
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::{AccountId, limits};
-use crate::engine::archive::{self, ARCHIVE, Archived, INDEX, Posting, Term, Words};
+use crate::engine::archive::{self, ARCHIVE, Archived, INDEX, Posting, Term};
 use crate::im::account::identify;
 use crate::im::archive::{ArchiveId, ArchiveTally, Policy, Preferences, tally_row, with_archive};
 use crate::im::classify::classify;
-use crate::im::{Account, Change, roster};
+use crate::im::{Account, Change, origin, pending, roster};
 use crate::jid::Jid;
 use crate::stanza::{Stanza, ns};
 
@@ -22,10 +22,22 @@ use crate::stanza::{Stanza, ns};
 pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let own = turn.actor.jid.bare_str();
     let to = draft.stanza.header.to.clone();
-    match to.filter(|to| to.bare_str() != own) {
-        Some(contact) => archive(turn, draft, &contact),
-        None => Ok(()),
+    let Some(contact) = to.filter(|to| to.bare_str() != own) else {
+        return Ok(());
+    };
+    if turn.actor.anonymous || !classify(&draft.stanza).archived {
+        return Ok(());
     }
+    // A client that lost the acknowledgement in a crash sends again what is here already: the copies for its other
+    // devices name the row that is there.
+    if let Some(id) = origin::recall_sent(turn, draft, &contact)? {
+        draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
+        return Ok(());
+    }
+    if let Some(id) = archive(turn, draft, &contact)? {
+        origin::remember_sent(turn, draft, &contact, id)?;
+    }
+    Ok(())
 }
 
 /// Inbound: into the recipient's archive; whoever gets the message learns where.
@@ -33,37 +45,36 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some(contact) = draft.stanza.header.from.clone() else {
         return Ok(());
     };
-    archive(turn, draft, &contact)?;
+    if !turn.actor.anonymous && classify(&draft.stanza).archived {
+        archive(turn, draft, &contact)?;
+    }
     if let Some(id) = &draft.stanza_id {
         draft.stanza.payload = draft.stanza.payload.with(id);
     }
     Ok(())
 }
 
-fn archive(turn: &mut Turn<'_, Account>, draft: &mut Draft, contact: &Jid) -> Outcome {
-    if turn.actor.anonymous || !classify(&draft.stanza).archived {
-        return Ok(());
-    }
+fn archive(
+    turn: &mut Turn<'_, Account>,
+    draft: &mut Draft,
+    contact: &Jid,
+) -> Result<Option<ArchiveId>, Stop> {
     let account = identify(turn)?;
     if !is_wanted(turn, account, contact)? {
-        return Ok(());
+        return Ok(None);
     }
     retract(turn, account, &draft.stanza, contact)?;
     let id = ArchiveId {
         number: turn.sequence.next(turn.now),
         tag: turn.rng.next_u64(),
     };
-    let words = if turn.catalog.has("fulltext") {
-        Words::Indexed
-    } else {
-        Words::Unknown
-    };
-    let writes = archive::put(account, id, &draft.stanza, contact, words);
+    let writes = archive::put(account, id, &draft.stanza, contact);
     turn.out.write.extend(writes);
     count(turn, account, id.number)?;
     turn.out.change.push(Change::Archived { number: id.number });
+    draft.archived = Some(id.number);
     draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
-    Ok(())
+    Ok(Some(id))
 }
 
 /// Whether messages exchanged with this contact are archived (XEP-0441 section 2).
@@ -135,6 +146,10 @@ fn retract(
         let own_id = stanza.header.id.as_deref().unwrap_or_default();
         let writes = archive::tombstone(account, &archived, own_id, turn.now.wall_ms);
         turn.out.write.extend(writes.into_iter().flatten());
+        // Section 5: "SHOULD prevent further distribution of the message by the service". Whoever is away never gets it;
+        // the retraction comes all the same.
+        turn.out.write.push(pending::delete(account, found.number));
+        turn.out.change.push(Change::Uncounted);
     }
     Ok(())
 }

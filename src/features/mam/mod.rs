@@ -4,7 +4,7 @@
 //!
 //! | section | item |
 //! |---|---|
-//! | 3.1 order, 3.2 retention | `engine/archive`, numbers by time; `shard/sweep.rs`, `shard/trim.rs` |
+//! | 3.1 order, 3.2 retention | `engine/archive`, numbers by time; `shard/retention.rs`, `shard/trim.rs` |
 //! | 3.3.2 rooms, pubsub nodes | not done: there are none yet |
 //! | 3.5 archive ids, XEP-0359 3 | [`keep::sent`], [`keep::received`], `im::message::strip_forged` |
 //! | 4.1 filters | `engine/archive/query.rs` |
@@ -15,6 +15,7 @@
 //! | 7 support | `#extended`, `#groupchat-field` |
 //! | 8.1 privacy | an account answers its owner only, `im/iq.rs` |
 
+mod erase;
 pub mod keep;
 mod preferences;
 mod search;
@@ -52,11 +53,12 @@ pub const MAM: Feature<Account> = Feature {
         IqRoute::get(ns::MAM, "prefs", preferences::show),
         IqRoute::set(ns::MAM, "prefs", preferences::change),
     ],
+    commands: &[preferences::COMMAND, erase::COMMAND],
     ..NONE
 };
 
-/// XEP-0431, over the index that `engine/archive` keeps of words, so what was
-/// archived while this was off is not found by them.
+/// XEP-0431, over the index of words that `engine/archive` makes when somebody searches: what was archived since the
+/// last search is read once and never again.
 pub const FULLTEXT: Feature<Account> = Feature {
     name: "fulltext",
     specs: &[Spec::xep(431, "0.2.0")],

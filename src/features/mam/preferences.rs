@@ -1,16 +1,17 @@
 //! Archiving preferences as their owner reads and writes them (`im/archive/preferences.rs`).
 
 use crate::actor::rows::Write;
-use crate::actor::{Outcome, Stop, Turn};
-use crate::base::limits;
+use crate::actor::{Answers, Command, Field, Necessity, Outcome, Page, Report, Stop, Turn};
+use crate::base::{AccountId, limits};
 use crate::config::{ArchiveDefault, HostConfig};
+use crate::im::account::{is_user, owner};
 use crate::im::archive::{self, PREFERENCES, Policy, Preferences, with_archive};
 use crate::im::{Account, Change};
 use crate::jid::Jid;
-use crate::stanza::{Condition, Iq, StanzaError, ns};
+use crate::stanza::{Choice, Condition, FieldType, Iq, StanzaError, ns};
 use crate::xml::{Element, Writer};
 
-use super::search::{answer, owner};
+use super::search::answer;
 
 /// What holds for who chose nothing.
 pub(super) fn default_of(host: &HostConfig) -> Policy {
@@ -33,6 +34,12 @@ pub(super) fn show(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 pub(super) fn change(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let account = owner(turn)?;
     let preferences = read(&iq.child())?;
+    keep(turn, account, preferences.clone())?;
+    reply(turn, iq, &preferences);
+    Ok(())
+}
+
+fn keep(turn: &mut Turn<'_, Account>, account: AccountId, preferences: Preferences) -> Outcome {
     // What is replaced is read first: the change is one of what is in memory.
     with_archive(turn, account, |_| ())?;
     turn.out.write.push(Write::Put {
@@ -40,11 +47,86 @@ pub(super) fn change(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         key: archive::key(account),
         value: preferences.encode(),
     });
-    reply(turn, iq, &preferences);
     turn.out
         .change
         .push(Change::Preferences(Box::new(preferences)));
     Ok(())
+}
+
+/// The same as a command for people.
+pub(super) const COMMAND: Command<Account> = Command {
+    node: "archive-preferences",
+    name: "Choose what is archived",
+    may_run: is_user,
+    pages: &[Page {
+        instructions: "Messages are archived for all your devices. The lists have addresses, one on a line.",
+        fields: &[
+            Field {
+                choices: |_| Ok(POLICIES.map(choice).into()),
+                values: |turn| {
+                    let default = default_of(turn.host);
+                    let policy = |it: &Preferences| it.default.unwrap_or(default);
+                    let policy = in_force(turn, policy)?;
+                    Ok(vec![policy.name().to_owned()])
+                },
+                ..Field::new("default", "Archive", FieldType::ListSingle)
+            },
+            Field {
+                need: Necessity::Optional,
+                values: |turn| in_force(turn, |it| texts(&it.always)),
+                ..Field::new("always", "Always messages with", FieldType::JidMulti)
+            },
+            Field {
+                need: Necessity::Optional,
+                values: |turn| in_force(turn, |it| texts(&it.never)),
+                ..Field::new("never", "Never messages with", FieldType::JidMulti)
+            },
+        ],
+    }],
+    run,
+};
+
+const POLICIES: [(Policy, &str); 3] = [
+    (Policy::Always, "Everything"),
+    (Policy::Roster, "Messages with contacts"),
+    (Policy::Never, "Nothing"),
+];
+
+fn choice((policy, label): (Policy, &str)) -> Choice {
+    Choice {
+        value: policy.name().to_owned(),
+        label: label.to_owned(),
+    }
+}
+
+fn in_force<T>(
+    turn: &mut Turn<'_, Account>,
+    read: impl FnOnce(&Preferences) -> T,
+) -> Result<T, Stop> {
+    let account = owner(turn)?;
+    with_archive(turn, account, |archive| read(&archive.preferences))
+}
+
+fn texts(jids: &[Jid]) -> Vec<String> {
+    jids.iter().map(ToString::to_string).collect()
+}
+
+fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> {
+    let account = owner(turn)?;
+    let list = |var| -> Result<Vec<Jid>, Stop> {
+        let jids = answers.values(var).iter();
+        let jids = jids.map(|jid| jid.trim()).filter(|jid| !jid.is_empty());
+        let jids = jids.take(limits::ARCHIVE_PREFERENCES_MAX + 1).map(jid);
+        jids.collect::<Result<_, _>>().map_err(Stop::Reject)
+    };
+    let default = answers.value("default")?;
+    let preferences = bounded(Preferences {
+        default: default.and_then(Policy::from_name),
+        always: list("always")?,
+        never: list("never")?,
+    })?;
+    keep(turn, account, preferences)?;
+    Ok(Report::done("From now on this is archived"))
 }
 
 fn reply(turn: &mut Turn<'_, Account>, iq: Iq<'_>, preferences: &Preferences) {
@@ -76,11 +158,14 @@ fn read(prefs: &Element<'_>) -> Result<Preferences, Stop> {
             "The default is one of 'always', 'never' and 'roster'",
         )
     })?;
-    let mut read = Preferences {
+    bounded(Preferences {
         default: Some(default),
         always: list(prefs, "always")?,
         never: list(prefs, "never")?,
-    };
+    })
+}
+
+fn bounded(mut read: Preferences) -> Result<Preferences, Stop> {
     if read.always.len() + read.never.len() > limits::ARCHIVE_PREFERENCES_MAX {
         return Err(Stop::Reject(StanzaError::new(
             Condition::ResourceConstraint,
@@ -98,10 +183,11 @@ fn list(prefs: &Element<'_>, name: &str) -> Result<Vec<Jid>, StanzaError> {
         return Ok(Vec::new());
     };
     let jids = list.children().filter(|child| child.is(ns::MAM, "jid"));
-    let parse = |jid: Element<'_>| {
-        Jid::parse(jid.text().trim())
-            .map_err(|_| StanzaError::new(Condition::JidMalformed, "A listed address is no JID"))
-    };
-    let jids = jids.take(limits::ARCHIVE_PREFERENCES_MAX + 1).map(parse);
-    jids.collect()
+    let jids = jids.take(limits::ARCHIVE_PREFERENCES_MAX + 1);
+    jids.map(|it| jid(it.text().trim())).collect()
+}
+
+fn jid(text: &str) -> Result<Jid, StanzaError> {
+    Jid::parse(text)
+        .map_err(|_| StanzaError::new(Condition::JidMalformed, "A listed address is no JID"))
 }

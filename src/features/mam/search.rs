@@ -1,10 +1,10 @@
 //! Queries, answered beside the mailbox: a step delivers as much as the stream has room for.
 
 use crate::actor::rows::{Pick, RowRange};
-use crate::actor::{Outcome, Stop, Turn};
-use crate::base::{AccountId, Sequence};
+use crate::actor::{Outcome, Turn};
+use crate::base::Sequence;
 use crate::engine::archive::{self, ARCHIVE, Archived, Fields, Found, Page, Query};
-use crate::im::account::{self, identify};
+use crate::im::account::owner;
 use crate::im::archive::ArchiveId;
 use crate::im::{Account, Progress};
 use crate::jid::Jid;
@@ -28,12 +28,17 @@ pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let aside = turn.aside()?;
     let query = Query::read(&iq.child(), known(turn))?;
     let reach = match aside.progress {
-        Progress::Begun => archive::begin(&query, oldest(turn)),
         Progress::Archive(reach) => (**reach).clone(),
+        // Nothing else makes progress of a query.
+        _ => archive::begin(&query, oldest(turn)),
     };
     match archive::step(turn, account, &query, &reach, aside.room)? {
         Found::Some(page, next) => {
             send(turn, iq, &query, &page);
+            turn.out.go_on(Progress::Archive(Box::new(next)));
+        }
+        Found::Behind(writes, next) => {
+            turn.out.write.extend(writes);
             turn.out.go_on(Progress::Archive(Box::new(next)));
         }
         Found::Last(page, is) => {
@@ -68,14 +73,6 @@ pub(super) fn metadata(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     }
     answer(turn, iq, &writer.finish());
     Ok(())
-}
-
-/// The account whose archive it is; who is nobody has none.
-pub(super) fn owner(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
-    if turn.actor.anonymous {
-        return Err(Stop::Reject(account::unavailable()));
-    }
-    identify(turn)
 }
 
 /// The number of the first message that the host still keeps. It is the same for an hour: a handler that runs again

@@ -18,20 +18,30 @@ impl ArchiveId {
     pub fn parse(text: &str) -> Option<ArchiveId> {
         let mut bytes = [0; 16];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        ArchiveId::from_bytes(&bytes[..length])
+    }
+
+    /// The UID of these bytes; none if they are not as many as [`ArchiveId::to_bytes`] gives.
+    pub fn from_bytes(bytes: &[u8]) -> Option<ArchiveId> {
         let (number, tag) = bytes.split_first_chunk::<8>()?;
-        (length == 16).then_some(ArchiveId {
+        Some(ArchiveId {
             number: u64::from_be_bytes(*number),
             tag: u64::from_be_bytes(tag.try_into().ok()?),
         })
+    }
+
+    /// Its bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.number.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.tag.to_be_bytes());
+        bytes
     }
 }
 
 impl fmt::Display for ArchiveId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.number.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.tag.to_be_bytes());
-        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.to_bytes()))
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Reach {
 /// What a step of a search is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Whether the index of words is as far as the archive: from this number on it is not, or from where its mark is.
+    Index(Option<u64>),
     /// Whether the messages exist that the query names; so many do.
     Check(usize),
     /// Where the page begins, found from its end.

@@ -25,9 +25,9 @@ use crate::stanza::{Header, Kind, Payload, Stanza, Type, ns};
 use super::account::{self, Account, Change};
 use super::session::Session;
 
-pub use item::{Head, Numbers, ROSTER, Record, RosterItem};
+pub use item::{Head, Numbers, ROSTER, Record, RosterItem, head_key};
 pub use packed::{Contact, Counts, Roster};
-pub use request::{check_quota, query, set};
+pub use request::{check_quota, portable, query, set};
 pub use standing::Standing;
 
 /// The account's roster; empty for an anonymous one.

@@ -99,6 +99,19 @@ pub fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     Ok(())
 }
 
+/// The roster as it leaves with its owner (XEP-0227 section 4.3).
+///
+/// # Errors
+/// Parks until it was read.
+pub fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
+    let mut xml = format!("<query xmlns='{}'>", ns::ROSTER).into_bytes();
+    for item in items(turn)?.iter().filter(|item| item.standing.listed) {
+        item.write(&mut xml);
+    }
+    xml.extend_from_slice(b"</query>");
+    Ok(String::from_utf8(xml).expect("written from strings and ASCII only"))
+}
+
 /// Refuses an item that would make the roster too large.
 ///
 /// # Errors

@@ -31,6 +31,13 @@ pub enum Name {
     Tell { number: u64, answers: u64 },
 }
 
+impl Name {
+    /// Whether it is a request that was heard before.
+    pub fn is_heard(self, half: Half) -> bool {
+        matches!(self, Name::Tell { number, .. } if number <= half.numbers.heard)
+    }
+}
+
 /// What is said to the other half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -100,7 +107,7 @@ pub fn inbound(half: Half, act: Act, name: Name, fresh: u64) -> Step {
     let mut step = Step::of(half);
     let is_request = matches!(act, Act::Subscribe | Act::Unsubscribe);
     match name {
-        Name::Tell { number, .. } if is_request && number <= half.numbers.heard => {
+        Name::Tell { number, .. } if is_request && name.is_heard(half) => {
             // RFC 6121 section 3.1.3, rule 2: "If the contact exists and the user already has a subscription ... the
             // contact's server MUST auto-reply".
             let is_current = number == half.numbers.heard && act == Act::Subscribe;

@@ -18,12 +18,15 @@ mod table;
 
 use std::sync::Arc;
 
+use crate::actor::rows::Write;
 use crate::actor::{Draft, Outcome, Stop, Tell, Turn};
 use crate::base::limits;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
 use super::account::{self, Account, Change};
+use super::blocking;
+use super::invitation;
 use super::outgoing::{self, Care};
 use super::presence;
 use super::roster::{self, Numbers, Roster, RosterItem, Sight, Standing};
@@ -65,7 +68,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
     // Section 3.2.2: "While the user is still subscribed to the contact's presence (i.e., before ...), the
     // contact's server MUST send a presence stanza of type "unavailable" from all of the contact's online resources".
     if was.from && !new.standing.from {
-        presence::leave(turn, &contact);
+        presence::leave(turn, &contact)?;
     }
     if let Some(said) = step.says {
         // Section 3: "the server MUST stamp the outgoing presence stanza with the bare JID".
@@ -121,18 +124,30 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft, act: Act) -> Out
         None if turn.config.host(contact.domainpart()).is_some() => Name::Unasked,
         None => Name::Foreign,
     };
+    // Also who has asked before, and shows a token now.
+    if act == Act::Subscribe
+        && !was.from
+        && !was.approved
+        && !name.is_heard(half_of(&new))
+        && let Some(used) = invitation::welcomes(turn, &draft.stanza, &contact)?
+        && welcome(turn, &roster, old.as_ref(), &mut new, name, used)?
+    {
+        return Ok(());
+    }
+    // XEP-0191 section 3.3: of who is blocked nothing is delivered, "and the server MUST NOT respond".
+    let is_quiet = blocking::is_blocked(turn, &contact)?;
     let fresh = turn.sequence.next(turn.now);
     let step = half::inbound(half_of(&new), act, name, fresh);
     put_half(&mut new, step.half);
-    if step.is_delivered {
+    if step.is_delivered && !(is_quiet && act != Act::Subscribe) {
         deliver(turn, &roster, draft, &contact, act)?;
     }
     if was.from && !new.standing.from {
         // Section 3.3.3: "Generate an outbound presence stanza of type "unavailable" from each of the contact's
         // available resources to the user."
-        presence::leave(turn, &contact);
+        presence::leave(turn, &contact)?;
     }
-    if let Some(said) = step.says {
+    if let Some(said) = step.says.filter(|said| said.is_kept || !is_quiet) {
         let mut reply = plain(turn.actor, said.act, &contact);
         reply.header.id = draft.stanza.header.id.clone();
         reply.header.trace = draft.stanza.header.trace;
@@ -188,6 +203,50 @@ fn deliver(
     Ok(())
 }
 
+/// XEP-0379 section 3.5: who shows a token of this account is approved, and asked for a subscription in return. A full
+/// roster takes nobody: then the request is one like any other.
+fn welcome(
+    turn: &mut Turn<'_, Account>,
+    roster: &Arc<Roster>,
+    old: Option<&RosterItem>,
+    new: &mut RosterItem,
+    name: Name,
+    used: Write,
+) -> Result<bool, Stop> {
+    let listed = RosterItem {
+        standing: Standing {
+            listed: true,
+            ..new.standing
+        },
+        ..new.clone()
+    };
+    if roster::check_quota(turn, roster, old, &listed).is_err() {
+        return Ok(false);
+    }
+    turn.out.write.push(used);
+    new.standing.listed = true;
+    let fresh = turn.sequence.next(turn.now);
+    let heard = half::inbound(half_of(new), Act::Subscribe, name, fresh);
+    put_half(new, heard.half);
+    forget(turn, &heard)?;
+    say_plainly(turn, new, Act::Subscribed)?;
+    if !new.standing.to {
+        say_plainly(turn, new, Act::Subscribe)?;
+    }
+    request::answer(turn, old, new)?;
+    save(turn, roster, old, new)?;
+    presence::introduce(turn, &new.jid);
+    Ok(true)
+}
+
+/// What somebody who came by an invitation asks whoever invited.
+pub fn invited(newcomer: &Jid, inviter: &Jid, token: &str) -> Stanza {
+    Stanza {
+        payload: Payload::from_normal(&invitation::preauth(token)),
+        ..spoken(newcomer, Act::Subscribe, inviter)
+    }
+}
+
 /// Section 2.5.2: the user removes an item, and with it what stands between the two.
 ///
 /// # Errors
@@ -203,7 +262,7 @@ pub fn remove(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, old: &RosterIt
         say_plainly(turn, &mut new, Act::Unsubscribe)?;
     }
     if from {
-        presence::leave(turn, contact);
+        presence::leave(turn, contact)?;
         say_plainly(turn, &mut new, Act::Unsubscribed)?;
     }
     // Appendix A.1: a request that was not answered is none of the item's business.

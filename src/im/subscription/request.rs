@@ -2,9 +2,10 @@
 //! that becomes available, forgotten when they are answered or withdrawn.
 
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
-use crate::actor::{Outcome, Turn};
+use crate::actor::{Outcome, Stop, Turn};
 use crate::base::{AccountId, SessionId, limits};
 use crate::im::account::{self, Account};
+use crate::im::blocking;
 use crate::im::roster::{Roster, RosterItem};
 use crate::jid::Jid;
 use crate::stanza::{Stanza, read_stored};
@@ -32,11 +33,20 @@ pub fn show(turn: &mut Turn<'_, Account>, roster: &Roster, session: SessionId) -
     let requests: Vec<Option<Stanza>> = rows.iter().map(|r| decode(&r.value)).collect();
     for request in requests {
         match request {
+            // It came before its sender was blocked (XEP-0191); it waits for the user to think better of it.
+            Some(stanza) if is_hidden(turn, &stanza)? => {}
             Some(stanza) => turn.out.deliver(session, stanza),
             None => log::error!("request_row_damaged account={}", turn.actor.jid),
         }
     }
     Ok(())
+}
+
+fn is_hidden(turn: &mut Turn<'_, Account>, request: &Stanza) -> Result<bool, Stop> {
+    match &request.header.from {
+        Some(from) => blocking::is_blocked(turn, from),
+        None => Ok(false),
+    }
 }
 
 /// What was asked is answered or withdrawn: it is not shown again.

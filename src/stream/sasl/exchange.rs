@@ -8,8 +8,9 @@ use super::SaslFailure;
 use super::identity::{localpart_on, may_act_as, prepared_localpart};
 use super::mechanism::{ChannelFacts, Mechanism};
 use super::scram::{Challenged, ClientFirst, Terms, keys_fit};
-use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk};
-use crate::base::{Rng, Secret};
+use super::token::{self, InitiatorMessage};
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, FreshToken, TokenMechanism, TokenProof};
+use crate::base::{Rng, Secret, Uuid};
 
 /// What the stream does next.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub enum Step {
         account: Option<AccountRef>,
         /// Additional data with success (RFC 4422 section 3.6), for the client to judge us by.
         additional: Option<Vec<u8>>,
+        /// Another token, where one was used (XEP-0484).
+        token: Option<FreshToken>,
     },
     /// It is over. What [`SaslFailure::may_be_a_guess`] is told to the peer only when the auth thread, asked
     /// `Failed`, says so.
@@ -54,6 +57,17 @@ enum Opening {
     External(Vec<Arc<str>>),
     /// The localpart that the stranger will get.
     Anonymous(Arc<str>),
+    Token(Box<(TokenTerms, Secret)>),
+}
+
+/// What is known of an attempt by a token before it begins (XEP-0484).
+pub struct TokenTerms {
+    pub mechanism: TokenMechanism,
+    /// Whose the token is said to be.
+    pub client: Uuid,
+    pub count: Option<u32>,
+    pub invalidates: bool,
+    pub request: Option<TokenMechanism>,
 }
 
 impl Exchange {
@@ -91,6 +105,24 @@ impl Exchange {
         })
     }
 
+    /// Begins an attempt by a token. The mechanism is one that the peer was shown.
+    ///
+    /// # Errors
+    /// `InvalidMechanism` where the channel cannot be bound so.
+    pub fn start_token(
+        terms: TokenTerms,
+        host: &Arc<str>,
+        facts: &ChannelFacts,
+    ) -> Result<Exchange, SaslFailure> {
+        let binding = token::binding(terms.mechanism, facts);
+        let binding = binding.ok_or(SaslFailure::InvalidMechanism)?;
+        Ok(Exchange {
+            host: Arc::clone(host),
+            localpart: None,
+            state: State::Opening(Opening::Token(Box::new((terms, binding)))),
+        })
+    }
+
     /// Takes the decoded initial response (none if there was no such thing) or response.
     pub fn respond(&mut self, data: Option<&[u8]>) -> Step {
         let step = match mem::replace(&mut self.state, State::Over) {
@@ -123,7 +155,20 @@ impl Exchange {
                 Step::Challenge(challenge)
             }
             (State::VerdictAsked, AuthAnswer::Admitted(account)) => {
-                self.success(Some(account), None)
+                self.success(Some(account), None, None)
+            }
+            (
+                State::VerdictAsked,
+                AuthAnswer::Proved {
+                    account,
+                    responder,
+                    token,
+                },
+            ) => self.success(Some(account), Some(responder.expose().to_vec()), token),
+            // XEP-0484 section 4.2: "If the server no longer trusts a token, it MUST instead fail the authentication
+            // (returning the SASL 'credentials-expired' error condition)".
+            (State::VerdictAsked, AuthAnswer::Expired) => {
+                Step::Failure(SaslFailure::CredentialsExpired)
             }
             (State::VerdictAsked, AuthAnswer::Refused) => Step::Failure(SaslFailure::NotAuthorized),
             // Unavailable, or an answer to a question that was never asked: never a way in.
@@ -175,14 +220,31 @@ impl Exchange {
                     return Err(SaslFailure::MalformedRequest);
                 }
                 self.localpart = Some(localpart);
-                Ok(self.success(None, None))
+                Ok(self.success(None, None, None))
+            }
+            Opening::Token(terms) => {
+                let (terms, binding) = *terms;
+                let message = InitiatorMessage::parse(data)?;
+                let localpart = self.claim(message.authcid, None)?;
+                self.state = State::VerdictAsked;
+                Ok(Step::Ask(AuthAsk::Token(Box::new(TokenProof {
+                    host: Arc::clone(&self.host),
+                    localpart,
+                    client: terms.client,
+                    mechanism: terms.mechanism,
+                    binding,
+                    proof: Secret::new(message.proof.to_vec()),
+                    count: terms.count,
+                    invalidates: terms.invalidates,
+                    request: terms.request,
+                }))))
             }
         }
     }
 
     fn prove(&mut self, challenged: Challenged, data: &[u8]) -> Result<Step, SaslFailure> {
         let (account, additional) = challenged.verify(data)?;
-        Ok(self.success(Some(account), Some(additional)))
+        Ok(self.success(Some(account), Some(additional), None))
     }
 
     /// Notes whom the peer claims to be, if it may act as whom it wishes to.
@@ -212,12 +274,18 @@ impl Exchange {
         Ok(localpart)
     }
 
-    fn success(&self, account: Option<AccountRef>, additional: Option<Vec<u8>>) -> Step {
+    fn success(
+        &self,
+        account: Option<AccountRef>,
+        additional: Option<Vec<u8>>,
+        token: Option<FreshToken>,
+    ) -> Step {
         match &self.localpart {
             Some(localpart) => Step::Success {
                 localpart: Arc::clone(localpart),
                 account,
                 additional,
+                token,
             },
             // Every way to success names somebody first; if one did not, nobody gets in by it.
             None => Step::Failure(SaslFailure::TemporaryAuthFailure),

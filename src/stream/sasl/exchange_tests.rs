@@ -1,6 +1,7 @@
 //! Whole exchanges: every mechanism against every kind of authzid, downgrades, and talk out of order. Kept
 //! apart from `exchange.rs` for its length; refuses to look inside.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -287,6 +288,7 @@ fn a_stranger_gets_a_random_name_and_no_account() {
             localpart,
             account,
             additional,
+            token: None,
         } = exchange.respond(Some(b""))
         else {
             panic!("ANONYMOUS admits anybody");
@@ -346,11 +348,11 @@ fn a_shortened_list_of_mechanisms_shows_in_the_challenge() {
     assert!(matches!(step, Step::Failure(SaslFailure::NotAuthorized)));
 }
 
-#[test]
-fn two_exchanges_never_share_a_nonce() {
-    let mut rng = rng();
+/// The server's part of so many nonces.
+fn nonces(seed: u8, count: usize) -> Vec<String> {
+    let mut rng = Rng::from_seed([seed; 32]);
     let facts = secured();
-    let mut challenge = || {
+    let mut nonce = || {
         let all = Mechanism::ALL;
         let started = Exchange::start(Mechanism::ScramSha1, &host(), &facts, &all, &mut rng);
         let mut exchange = started.unwrap_or_else(|failure| panic!("{failure}"));
@@ -358,11 +360,30 @@ fn two_exchanges_never_share_a_nonce() {
             panic!("the server asks for keys");
         };
         match exchange.answered(answer(ask)) {
-            Step::Challenge(challenge) => challenge,
+            Step::Challenge(challenge) => {
+                let challenge = String::from_utf8(challenge).unwrap();
+                let nonce = challenge
+                    .strip_prefix("r=abc")
+                    .expect("ours follows theirs");
+                nonce.split(',').next().unwrap().to_owned()
+            }
             other => panic!("keys make a challenge, not {other:?}"),
         }
     };
-    assert_ne!(challenge(), challenge());
+    (0..count).map(|_| nonce()).collect()
+}
+
+#[test]
+fn nonces_are_random_in_every_place_and_depend_on_the_seed() {
+    let (one, other) = (nonces(1, 64), nonces(2, 64));
+    // 128 bits in characters of six.
+    assert!(one.iter().all(|nonce| nonce.len() >= 22), "{one:?}");
+    for place in 0..one[0].len() {
+        let values: BTreeSet<u8> = one.iter().map(|nonce| nonce.as_bytes()[place]).collect();
+        // Of 64 random ones some 40; a counter, a clock or a prefix has a few.
+        assert!(values.len() > 16, "place {place} of {one:?}");
+    }
+    assert!(one.iter().all(|nonce| !other.contains(nonce)));
 }
 
 #[test]

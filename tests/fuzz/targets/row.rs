@@ -10,6 +10,7 @@ use stonechat::actor::rows::{Row, RowKey};
 use stonechat::base::AccountId;
 use stonechat::engine::archive::{self, Archived, Posting};
 use stonechat::im::archive::{ArchiveTally, Preferences};
+use stonechat::im::blocking::Blocklist;
 use stonechat::im::credentials::{AccountRow, TombstoneRow};
 use stonechat::im::roster::{Record, Roster};
 use stonechat::im::{outgoing, pending, subscription};
@@ -21,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&choice, bytes)) = data.split_first() else {
         return;
     };
-    match choice % 9 {
+    match choice % 10 {
         0 => {
             if let Ok(row) = AccountRow::decode(bytes) {
                 assert_eq!(row.encode(), bytes);
@@ -75,6 +76,11 @@ fuzz_target!(|data: &[u8]| {
         7 => {
             if let Some(preferences) = Preferences::decode(bytes) {
                 assert_eq!(Preferences::decode(&preferences.encode()), Some(preferences));
+            }
+        }
+        8 => {
+            if let Some(list) = Blocklist::decode(bytes) {
+                assert_eq!(Blocklist::decode(&list.encode()), Some(list));
             }
         }
         _ => {

@@ -80,11 +80,11 @@ class Wire {
 }
 
 /** A client for account `n` of the given ones, not yet started; it keeps what it reads and how it logged in. */
-function someone(n, tls, port) {
+function someone(n, tls, port, userAgent) {
   const [jid, password] = given.accounts[n];
   const [username, domain] = jid.split("@");
   const scheme = tls === "direct" ? "xmpps" : "xmpp";
-  const xmpp = client({ service: `${scheme}://localhost:${port}`, domain, username, password, resource: "js" });
+  const xmpp = client({ service: `${scheme}://localhost:${port}`, domain, username, password, resource: "js", userAgent });
   // Its own two seconds for each answer are short on a busy machine.
   xmpp.timeout = WAIT;
   xmpp.inbox = [];
@@ -92,6 +92,7 @@ function someone(n, tls, port) {
   xmpp.features = [];
   xmpp.refusals = [];
   xmpp.used = new Set();
+  xmpp.tries = [];
   xmpp.on("error", (error) => xmpp.errors.push(error));
   xmpp.on("stanza", (stanza) => {
     if (stanza.is("message") && stanza.getChildText("body")) xmpp.inbox.push(stanza);
@@ -101,6 +102,7 @@ function someone(n, tls, port) {
   });
   xmpp.on("send", (element) => {
     if (element.name === "auth" || element.name === "authenticate") {
+      xmpp.tries.push(element);
       xmpp.used.add(`${element.getNS()} ${element.attrs.mechanism}`);
     }
   });
@@ -179,6 +181,40 @@ const tests = {
     await within(xmpp.stop(), "stopped");
   },
 
+  // XEP-0484: the second login is by a token, in one round trip to a bound session with stream management.
+  async fast(tls) {
+    const first = await online(someone(0, tls, await way(tls)));
+    const token = await first.fast.fetch();
+    assert.ok(token, "a token was given");
+    assert.equal(token.mechanism, "HT-SHA-256-NONE");
+    assert.ok(new Date(token.expiry) > new Date(), token.expiry);
+    const agent = first.tries.at(-1).getChild("user-agent");
+    await within(first.stop(), "stopped");
+
+    const [jid, password] = given.accounts[0];
+    given.accounts[0] = [jid, "the password is not needed"];
+    const again = someone(0, tls, await way(tls), agent);
+    await again.fast.saveToken(token);
+    await within(again.start(), () => `online; errors ${again.errors}`);
+    await eventually(() => again.streamManagement.enabled, "stream management enabled");
+    assert.deepEqual(again.errors, []);
+    assert.deepEqual(again.tries.map((element) => element.attrs.mechanism), ["HT-SHA-256-NONE"]);
+    assert.ok(again.tries[0].getChild("bind", "urn:xmpp:bind:0"), "bound in the same breath");
+    await within(again.send(xml("presence")), "presence sent");
+    await say(again, again.jid.bare(), "by a token");
+    await readsAll(again, ["by a token"]);
+    await within(again.stop(), "stopped");
+
+    // A token of another client is none: the client falls back to its password by itself.
+    given.accounts[0] = [jid, password];
+    const stranger = someone(0, tls, await way(tls));
+    await stranger.fast.saveToken(token);
+    await within(stranger.start(), () => `online; errors ${stranger.errors}`);
+    assert.deepEqual(stranger.tries.map((element) => element.attrs.mechanism), ["HT-SHA-256-NONE", "SCRAM-SHA-1"]);
+    assert.notEqual((await stranger.fast.fetch()).token, token.token);
+    await within(stranger.stop(), "stopped");
+  },
+
   async refused(tls) {
     given.accounts[0][1] = "wrong";
     const xmpp = someone(0, tls, await way(tls));
@@ -205,6 +241,10 @@ const tests = {
     await within(Promise.all([juliet.stop(), romeo.stop()]), "stopped");
   },
 
+  // On a machine so busy that a login takes longer than the server waits for one, this can fail through no fault of the
+  // server: @xmpp/client 0.14.0 keeps listening for the answer of an attempt whose connection broke (`procedure` removes
+  // its listener at an answer only), so the next <challenge/> is answered twice, first with the proof of the old attempt,
+  // which is not-authorized.
   async resume(tls) {
     const wire = await new Wire(port(tls)).open();
     const juliet = someone(0, tls, wire.port);

@@ -1,0 +1,131 @@
+//! Tokens (XEP-0484): who asks about nobody costs as much, and what lies in the store is no token.
+
+use super::*;
+use crate::actor::auth::{FreshToken, TokenMechanism, TokenProof, TokenWish};
+use crate::base::Uuid;
+use crate::stream::sasl::token;
+
+fn client(digit: char) -> Uuid {
+    let text = "d4565fa7-4d72-4749-b3d3-740edbf8777x".replace('x', &digit.to_string());
+    Uuid::parse_v4(&text).unwrap()
+}
+
+fn answer(house: &House, ask: AuthAsk) -> AuthAnswer {
+    house.accounts.answer(ask, Now::default()).0
+}
+
+fn issue(house: &House, client: Uuid) -> FreshToken {
+    let AuthAnswer::Admitted(account) = answer(house, password_ask("juliet", "pencil")) else {
+        panic!("juliet lives here");
+    };
+    let wish = TokenWish {
+        host: HOST.into(),
+        localpart: "juliet".into(),
+        account,
+        client,
+        mechanism: TokenMechanism::Unbound,
+    };
+    match answer(house, AuthAsk::IssueToken(Box::new(wish))) {
+        AuthAnswer::Issued(token) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn proof(localpart: &str, client: Uuid, text: &Secret) -> TokenProof {
+    let binding = Secret::new(Vec::new());
+    TokenProof {
+        host: HOST.into(),
+        localpart: localpart.into(),
+        client,
+        mechanism: TokenMechanism::Unbound,
+        proof: token::initiator(text, &binding),
+        binding,
+        count: None,
+        invalidates: false,
+        request: None,
+    }
+}
+
+fn prove(house: &House, proof: TokenProof) -> AuthAnswer {
+    answer(house, AuthAsk::Token(Box::new(proof)))
+}
+
+#[test]
+fn asking_costs_the_same_whether_there_is_an_account_a_client_or_neither() {
+    let house = house();
+    let fresh = issue(&house, client('0'));
+    let reads = |name: &str, client| {
+        let before = house.disk.reads.load(Ordering::Relaxed);
+        let wrong = Secret::new(b"made up".to_vec());
+        let refused = prove(&house, proof(name, client, &wrong));
+        assert!(matches!(refused, AuthAnswer::Refused), "{name}");
+        house.disk.reads.load(Ordering::Relaxed) - before
+    };
+    let known = reads("juliet", client('0'));
+    assert_eq!(reads("juliet", client('1')), known);
+    assert_eq!(reads("nurse", client('0')), known);
+    assert_eq!(reads("nobody", client('0')), known);
+    let right = prove(&house, proof("juliet", client('0'), &fresh.token));
+    assert!(matches!(right, AuthAnswer::Proved { .. }));
+}
+
+#[test]
+fn the_store_holds_no_token_and_nothing_is_written_for_one_in_use() {
+    let house = house();
+    let fresh = issue(&house, client('0'));
+    let text = fresh.token.expose();
+    for value in house.disk.rows.lock().values() {
+        assert!(!value.windows(text.len()).any(|part| part == text));
+    }
+    // The first use makes the new token the current one.
+    prove(&house, proof("juliet", client('0'), &fresh.token));
+    let before = house.disk.saves.load(Ordering::Relaxed);
+    for _ in 0..3 {
+        let right = prove(&house, proof("juliet", client('0'), &fresh.token));
+        assert!(matches!(right, AuthAnswer::Proved { token: None, .. }));
+    }
+    assert_eq!(house.disk.saves.load(Ordering::Relaxed), before);
+}
+
+#[test]
+fn whatever_changes_the_generation_ends_the_tokens() {
+    let changes: [fn(&Accounts); 3] = [
+        |accounts| {
+            accounts
+                .set_password(HOST, "juliet", &secret("pencil"))
+                .unwrap();
+        },
+        |accounts| {
+            accounts.revoke(HOST, "juliet").unwrap();
+        },
+        |accounts| {
+            accounts.disable(HOST, "juliet").unwrap();
+            accounts.enable(HOST, "juliet").unwrap();
+        },
+    ];
+    for change in changes {
+        let house = house();
+        let fresh = issue(&house, client('0'));
+        change(&house.accounts);
+        let refused = prove(&house, proof("juliet", client('0'), &fresh.token));
+        assert!(matches!(refused, AuthAnswer::Refused));
+    }
+}
+
+#[test]
+fn a_token_that_the_disk_did_not_take_is_not_told() {
+    let house = house();
+    let AuthAnswer::Admitted(account) = answer(&house, password_ask("juliet", "pencil")) else {
+        panic!("juliet lives here");
+    };
+    let wish = TokenWish {
+        host: HOST.into(),
+        localpart: "juliet".into(),
+        account,
+        client: client('0'),
+        mechanism: TokenMechanism::Unbound,
+    };
+    *house.disk.fault.lock() = Some(StoreError::DiskFull);
+    let refused = answer(&house, AuthAsk::IssueToken(Box::new(wish)));
+    assert!(matches!(refused, AuthAnswer::Unavailable));
+}

@@ -1,0 +1,451 @@
+//! Tokens for fast authentication (XEP-0484): issued, proved, rotated and withdrawn. Refuses to know elements, streams
+//! and who waits.
+//!
+//! What is kept of a token is a number and a time; the token itself is a MAC over them under the secret that lies beside
+//! the store. So whoever reads the store has no token, and whatever changes the generation of an account, a new password
+//! or an operator's word, ends its tokens without touching a row.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+
+use super::accounts::Accounts;
+use crate::actor::auth::{
+    AccountRef, AuthAnswer, FreshToken, ScramHash, TokenMechanism, TokenProof, TokenWish,
+};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, StoreError, Table, Write};
+use crate::base::{AccountId, Now, Secret, Uuid, limits};
+use crate::im::credentials::AccountState;
+use crate::stream::sasl::digest::hmac;
+use crate::stream::sasl::token;
+
+/// What is known of tokens, a row for each client of an account.
+pub static TOKEN: Table = Table {
+    name: "token",
+    durability: Durability::BeforeReply,
+    // Means nothing without this server's secret, and goes with the account.
+    export: Export::Derived,
+    slices: Slices::Whole,
+    about: "Numbers and times of a client's tokens (XEP-0484), never a token. Key: account id, the client's id.",
+};
+
+/// An answer, and what has to be durable before it is given.
+pub(super) struct Judged {
+    pub answer: AuthAnswer,
+    pub writes: Vec<Write>,
+}
+
+impl Judged {
+    fn plain(answer: AuthAnswer) -> Judged {
+        Judged {
+            answer,
+            writes: Vec::new(),
+        }
+    }
+}
+
+/// XEP-0484 section 5: "For every client using FAST, have two token slots - 'current' and 'new'."
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Slots {
+    fresh: Option<Slot>,
+    current: Option<Slot>,
+}
+
+/// One token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    mechanism: TokenMechanism,
+    /// Random: no two tokens are alike.
+    serial: [u8; SERIAL_BYTES],
+    issued_wall_ms: u64,
+    expires_wall_ms: u64,
+}
+
+/// Each of these reads the store once or twice.
+impl Accounts {
+    /// [`Accounts::prove_token`] where nothing has to be written for it; none where something has.
+    pub(super) fn peek_token(&self, proof: &TokenProof, now: Now) -> Option<AuthAnswer> {
+        match self.judge(proof, now) {
+            Ok((judged, used)) if judged.writes.is_empty() => {
+                Some(self.counted(proof, judged, used).answer)
+            }
+            Ok(_) => None,
+            Err(_) => Some(AuthAnswer::Unavailable),
+        }
+    }
+
+    /// Whether somebody holds a token. For an account that is unknown or disabled, and for a client that has none, the
+    /// same reads and MACs are made. To be called by one thread, which commits what it says before it asks again about
+    /// the same account.
+    pub(super) fn prove_token(&self, proof: &TokenProof, now: Now) -> Judged {
+        match self.judge(proof, now) {
+            Ok((judged, used)) => self.counted(proof, judged, used),
+            Err(_) => Judged::plain(AuthAnswer::Unavailable),
+        }
+    }
+
+    /// The verdict, unless the client counted backwards.
+    fn counted(
+        &self,
+        proof: &TokenProof,
+        judged: Judged,
+        used: Option<(AccountId, Slot)>,
+    ) -> Judged {
+        match used {
+            Some((account, slot)) if !self.counts_on(account, proof, &slot) => {
+                Judged::plain(AuthAnswer::Refused)
+            }
+            _ => judged,
+        }
+    }
+
+    fn judge(
+        &self,
+        proof: &TokenProof,
+        now: Now,
+    ) -> Result<(Judged, Option<(AccountId, Slot)>), StoreError> {
+        let row = self.load(&proof.host, &proof.localpart)?;
+        let account = row
+            .filter(|row| row.state == AccountState::Enabled)
+            .map(|row| row.account);
+        let of = account.unwrap_or(NOBODY);
+        let slots = self.slots(of.id, proof.client)?;
+        let fits = |slot: Option<Slot>| {
+            let made_up = Slot {
+                mechanism: proof.mechanism,
+                serial: [0; SERIAL_BYTES],
+                issued_wall_ms: 0,
+                expires_wall_ms: 0,
+            };
+            let text = self.token(of, proof.client, &slot.unwrap_or(made_up));
+            let expected = token::initiator(&text, &proof.binding);
+            let same = expected.expose().ct_eq(proof.proof.expose());
+            // Section 3.4: "Servers MUST bind tokens to the mechanism selected by the client in its original request".
+            let is_real = slot.is_some_and(|slot| slot.mechanism == proof.mechanism);
+            (bool::from(same) && is_real).then_some(text)
+        };
+        let (fresh, current) = (fits(slots.fresh), fits(slots.current));
+        let (slot, text, is_fresh) = match (fresh, current) {
+            (Some(text), _) => (slots.fresh, text, true),
+            (None, Some(text)) => (slots.current, text, false),
+            (None, None) => return Ok((Judged::plain(AuthAnswer::Refused), None)),
+        };
+        let (Some(account), Some(slot)) = (account, slot) else {
+            return Ok((Judged::plain(AuthAnswer::Refused), None));
+        };
+        if now.wall_ms >= slot.expires_wall_ms {
+            return Ok((Judged::plain(AuthAnswer::Expired), None));
+        }
+        // "move the token from the 'new' slot to the 'current' slot (overwrite any existing token in that slot)".
+        let mut after = match is_fresh {
+            true => Slots {
+                current: Some(slot),
+                fresh: None,
+            },
+            false => slots,
+        };
+        if proof.invalidates {
+            // Whoever logs out has no use for what was not used yet either.
+            after = Slots::default();
+        }
+        let wished = proof.request.or_else(|| {
+            let is_due = now.wall_ms >= slot.due_wall_ms();
+            (is_due && !proof.invalidates).then_some(proof.mechanism)
+        });
+        let token = wished.map(|mechanism| self.fresh_slot(mechanism, now));
+        if let Some(fresh) = token {
+            after.fresh = Some(fresh);
+        }
+        let writes = match after == slots {
+            true => Vec::new(),
+            false => vec![after.write(account.id, proof.client)],
+        };
+        let answer = AuthAnswer::Proved {
+            account,
+            responder: token::responder(&text, &proof.binding),
+            token: token.map(|slot| self.told(account, proof.client, &slot)),
+        };
+        Ok((Judged { answer, writes }, Some((account.id, slot))))
+    }
+
+    /// A token for a client that has proved itself otherwise. Where an account has as many clients as it may, the one
+    /// whose token ends first gives way.
+    pub(super) fn issue_token(&self, wish: &TokenWish, now: Now) -> Judged {
+        match self.issue(wish, now) {
+            Ok(judged) => judged,
+            Err(_) => Judged::plain(AuthAnswer::Unavailable),
+        }
+    }
+
+    fn issue(&self, wish: &TokenWish, now: Now) -> Result<Judged, StoreError> {
+        let row = self.load(&wish.host, &wish.localpart)?;
+        let account = row
+            .filter(|row| row.state == AccountState::Enabled && row.account == wish.account)
+            .map(|row| row.account);
+        // Another password meanwhile: what was proved is proved no more.
+        let Some(account) = account else {
+            return Ok(Judged::plain(AuthAnswer::Refused));
+        };
+        let (rows, _) = (self.rows.range)(&TOKEN, &range(account.id))?;
+        let own = key(account.id, wish.client);
+        let before = rows.iter().find(|row| row.key == own);
+        let before = before.and_then(|row| Slots::decode(&row.value));
+        let slot = self.fresh_slot(wish.mechanism, now);
+        let after = Slots {
+            fresh: Some(slot),
+            ..before.unwrap_or_default()
+        };
+        let mut writes = vec![after.write(account.id, wish.client)];
+        let mut others: Vec<(u64, RowKey)> = rows
+            .into_iter()
+            .filter(|row| row.key != own)
+            .map(|row| {
+                let slots = Slots::decode(&row.value).unwrap_or_default();
+                (slots.last_wall_ms(), row.key)
+            })
+            .collect();
+        others.sort();
+        let clients_max = self.settings.lock().tokens.clients_max;
+        let too_many = (others.len() + 1).saturating_sub(clients_max);
+        let gone = others
+            .into_iter()
+            .enumerate()
+            .filter(|(at, (ends, _))| *at < too_many || *ends <= now.wall_ms);
+        writes.extend(gone.map(|(_, (_, key))| Write::Delete { table: &TOKEN, key }));
+        let token = self.told(account, wish.client, &slot);
+        Ok(Judged {
+            answer: AuthAnswer::Issued(token),
+            writes,
+        })
+    }
+
+    /// Whether the count of an attempt is above every one before (section 3.4). Without TLS 0-RTT, which is off, nobody
+    /// has to count; who does is taken at the word. The counts are memory: TLS itself refuses what is sent again.
+    fn counts_on(&self, account: AccountId, proof: &TokenProof, slot: &Slot) -> bool {
+        let Some(count) = proof.count else {
+            return true;
+        };
+        let mut counts = self.token_counts.lock();
+        if counts.len() >= limits::TOKEN_COUNTS_MAX {
+            counts.clear();
+        }
+        let known = counts.entry((account, proof.client));
+        let known = known.or_insert((slot.serial, 0));
+        if known.0 != slot.serial {
+            *known = (slot.serial, 0);
+        }
+        let is_next = count > known.1;
+        known.1 = known.1.max(count);
+        is_next
+    }
+
+    fn slots(&self, account: AccountId, client: Uuid) -> Result<Slots, StoreError> {
+        let Some(value) = (self.rows.row)(&TOKEN, &key(account, client))? else {
+            return Ok(Slots::default());
+        };
+        Ok(Slots::decode(&value).unwrap_or_else(|| {
+            log::error!("token_row_damaged account={}", account.0);
+            Slots::default()
+        }))
+    }
+
+    fn fresh_slot(&self, mechanism: TokenMechanism, now: Now) -> Slot {
+        let mut serial = [0; SERIAL_BYTES];
+        self.fill(&mut serial);
+        let expiry_ms = self.settings.lock().tokens.expiry_ms;
+        Slot {
+            mechanism,
+            serial,
+            issued_wall_ms: now.wall_ms,
+            expires_wall_ms: now.wall_ms.saturating_add(expiry_ms),
+        }
+    }
+
+    fn told(&self, account: AccountRef, client: Uuid, slot: &Slot) -> FreshToken {
+        FreshToken {
+            token: self.token(account, client, slot),
+            expires_wall_ms: slot.expires_wall_ms,
+        }
+    }
+
+    /// The token's text, by which both sides make their MACs.
+    fn token(&self, account: AccountRef, client: Uuid, slot: &Slot) -> Secret {
+        let mut text = b"fast\0".to_vec();
+        text.extend_from_slice(&account.id.0.to_be_bytes());
+        text.extend_from_slice(&account.generation.0.to_be_bytes());
+        text.extend_from_slice(&client.bytes());
+        slot.put(&mut text);
+        let mac = hmac(ScramHash::Sha256, self.secret(), &text);
+        Secret::new(URL_SAFE_NO_PAD.encode(mac.expose()).into_bytes())
+    }
+}
+
+impl Slot {
+    /// Half of its time is over.
+    fn due_wall_ms(&self) -> u64 {
+        let lasts_ms = self.expires_wall_ms.saturating_sub(self.issued_wall_ms);
+        self.issued_wall_ms + lasts_ms / 2
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.push(self.mechanism.code());
+        bytes.extend_from_slice(&self.serial);
+        bytes.extend_from_slice(&self.issued_wall_ms.to_be_bytes());
+        bytes.extend_from_slice(&self.expires_wall_ms.to_be_bytes());
+    }
+
+    fn take(bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
+        let (mechanism, rest) = bytes.split_first()?;
+        let (serial, rest) = rest.split_first_chunk()?;
+        let (issued, rest) = rest.split_first_chunk()?;
+        Some(Slot {
+            mechanism: TokenMechanism::from_code(*mechanism)?,
+            serial: *serial,
+            issued_wall_ms: u64::from_be_bytes(*issued),
+            expires_wall_ms: u64::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+}
+
+impl Slots {
+    /// When the last of them ends.
+    fn last_wall_ms(&self) -> u64 {
+        let both = self.fresh.iter().chain(&self.current);
+        both.map(|slot| slot.expires_wall_ms).max().unwrap_or(0)
+    }
+
+    fn write(&self, account: AccountId, client: Uuid) -> Write {
+        let key = key(account, client);
+        if *self == Slots::default() {
+            return Write::Delete { table: &TOKEN, key };
+        }
+        Write::Put {
+            table: &TOKEN,
+            key,
+            value: self.encode().into(),
+        }
+    }
+
+    /// A version, then each slot behind the letter of its kind.
+    fn encode(&self) -> Vec<u8> {
+        let mut value = vec![ROW_VERSION];
+        for (letter, slot) in [(FRESH, self.fresh), (CURRENT, self.current)] {
+            if let Some(slot) = slot {
+                value.push(letter);
+                slot.put(&mut value);
+            }
+        }
+        value
+    }
+
+    fn decode(value: &[u8]) -> Option<Slots> {
+        let (&version, mut rest) = value.split_first()?;
+        let mut slots = Slots::default();
+        while let Some((&letter, behind)) = rest.split_first() {
+            let (slot, behind) = behind.split_first_chunk::<SLOT_BYTES>()?;
+            let place = match letter {
+                FRESH => &mut slots.fresh,
+                CURRENT => &mut slots.current,
+                _ => return None,
+            };
+            if place.replace(Slot::take(slot)?).is_some() {
+                return None;
+            }
+            rest = behind;
+        }
+        (version == ROW_VERSION).then_some(slots)
+    }
+}
+
+fn key(account: AccountId, client: Uuid) -> RowKey {
+    RowKey::new(&account.0.to_be_bytes()).then(&client.bytes())
+}
+
+fn range(account: AccountId) -> RowRange {
+    RowRange {
+        from: RowKey::new(&account.0.to_be_bytes()),
+        to: RowKey::new(&account.0.to_be_bytes()).then(&[0xff; 17]),
+        count_max: limits::TOKEN_CLIENTS_LIMIT as usize + 1,
+        bytes_max: limits::RANGE_BYTES_MAX,
+    }
+}
+
+/// Whose tokens are compared for who has no account. No account has this number.
+const NOBODY: AccountRef = AccountRef {
+    id: AccountId(u64::MAX),
+    generation: crate::base::Generation(0),
+};
+
+const SERIAL_BYTES: usize = 16;
+const SLOT_BYTES: usize = 1 + SERIAL_BYTES + 8 + 8;
+const FRESH: u8 = b'n';
+const CURRENT: u8 = b'c';
+const ROW_VERSION: u8 = 1;
+
+/// What an operator chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenSettings {
+    /// How long a token is good.
+    pub expiry_ms: u64,
+    /// Clients of one account that may have tokens.
+    pub clients_max: usize,
+}
+
+impl Default for TokenSettings {
+    fn default() -> TokenSettings {
+        TokenSettings {
+            expiry_ms: limits::TOKEN_EXPIRY_MS,
+            clients_max: limits::TOKEN_CLIENTS_MAX as usize,
+        }
+    }
+}
+
+/// See `Accounts::counts_on`: counts of attempts by client, with the serial of the token that they belong to.
+pub(super) type TokenCounts = crate::base::KeyedMap<(AccountId, Uuid), ([u8; SERIAL_BYTES], u32)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(byte: u8) -> Slot {
+        Slot {
+            mechanism: TokenMechanism::Exporter,
+            serial: [byte; SERIAL_BYTES],
+            issued_wall_ms: 100,
+            expires_wall_ms: 200,
+        }
+    }
+
+    #[test]
+    fn a_row_comes_back_as_it_was_written_and_nothing_else_is_one() {
+        for slots in [
+            Slots::default(),
+            Slots {
+                fresh: Some(slot(1)),
+                current: None,
+            },
+            Slots {
+                fresh: Some(slot(1)),
+                current: Some(slot(2)),
+            },
+        ] {
+            let value = slots.encode();
+            assert_eq!(Slots::decode(&value), Some(slots));
+            let longer = [&value[..], b"n"].concat();
+            assert_eq!(Slots::decode(&longer), None);
+        }
+        let once = Slots {
+            fresh: Some(slot(1)),
+            current: None,
+        };
+        let twice = [&once.encode()[..], &once.encode()[1..]].concat();
+        assert_eq!(Slots::decode(&twice), None);
+        assert_eq!(Slots::decode(b""), None);
+        assert_eq!(Slots::decode(b"\x02"), None);
+    }
+
+    #[test]
+    fn a_token_is_due_when_half_of_its_time_is_over() {
+        assert_eq!(slot(1).due_wall_ms(), 150);
+    }
+}

@@ -1,0 +1,65 @@
+//! The index of words (XEP-0431), made when somebody searches: what was archived since the last search is read once, in
+//! steps, and from then on its words are found without a look at any message. Most archives are never searched, and a
+//! message with ten words would cost ten rows in each of two archives. Refuses to know what is searched for.
+
+use super::row::{ARCHIVE, Archived, put_words, range};
+use crate::actor::rows::{Durability, Export, RowRange, Slices, Table, Write};
+use crate::actor::{Actor, Stop, Turn};
+use crate::base::{AccountId, limits};
+use crate::im::archive::key;
+
+/// How far the index of an archive's words goes.
+pub static INDEXED: Table = Table {
+    name: "archive-indexed",
+    durability: Durability::Soon,
+    export: Export::Derived,
+    slices: Slices::Whole,
+    about: "Number before which the words of an archive are indexed; key: account id",
+};
+
+/// What a step did: the writes that take the index further, in one save with the mark that says so, and the number
+/// before which all is indexed then.
+pub(super) struct Step {
+    pub writes: Vec<Write>,
+    pub next: u64,
+}
+
+/// Indexes messages from number `from` on, or from where the index ends; none if there are no more.
+///
+/// # Errors
+/// Parks until the mark and the messages were read.
+pub(super) fn index<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    from: Option<u64>,
+) -> Result<Option<Step>, Stop> {
+    let from = match from {
+        Some(from) => from,
+        None => {
+            let mark = turn.load(&INDEXED, &key(account))?;
+            let mark = mark.and_then(|mark| mark.try_into().ok());
+            // What is damaged is made anew.
+            mark.map_or(0, u64::from_be_bytes)
+        }
+    };
+    let range = RowRange {
+        count_max: limits::ARCHIVE_INDEX_STEP,
+        ..range(account, from, u64::MAX)
+    };
+    let (rows, _) = turn.load_range(&ARCHIVE, &range)?;
+    let messages = rows.iter().filter_map(Archived::read);
+    let mut writes: Vec<Write> = messages
+        .flat_map(|message| put_words(account, &message))
+        .collect();
+    let Some(last) = rows.last().and_then(|row| super::row::number_of(&row.key)) else {
+        return Ok(None);
+    };
+    let next = last.saturating_add(1);
+    // Two searches at a time may set it back: what is indexed twice is what it was.
+    writes.push(Write::Put {
+        table: &INDEXED,
+        key: key(account),
+        value: next.to_be_bytes()[..].into(),
+    });
+    Ok(Some(Step { writes, next }))
+}
