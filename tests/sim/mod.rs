@@ -16,6 +16,7 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::engine::archive::{self, ARCHIVE};
 use stonechat::im::credentials::{ACCOUNT, AccountRow, name_key};
+use stonechat::im::subscription::REQUEST;
 use stonechat::jid::Jid;
 use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
