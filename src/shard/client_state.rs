@@ -148,7 +148,7 @@ mod tests {
         shard.handle(later, Input::Tick);
         let said = rendered(&mut shard, key);
         assert!(
-            said.starts_with("<presence ") && said.contains("<ping "),
+            said.starts_with("<presence ") && said.contains("<r "),
             "{said}"
         );
         // Nobody looks at it still.

@@ -90,6 +90,8 @@ pub struct Judge {
     pub sends_receipts: bool,
     /// Who ever wished to block whom, and for how long nobody knows.
     pub blocks: BTreeSet<(usize, usize)>,
+    /// Who ever wished to block the whole server.
+    pub shut: BTreeSet<usize>,
     /// What each request to block is about.
     pub wishes: BTreeMap<String, Vec<usize>>,
     /// Requests to unblock somebody that were not answered, by account.
@@ -165,7 +167,11 @@ impl Judge {
 
     fn is_between_strangers(&self, message: &Message) -> bool {
         let sender = self.sessions[message.sender].account;
-        message.to.is_some_and(|to| self.are_apart(sender, to))
+        match message.to {
+            Some(to) => self.are_apart(sender, to),
+            // Who is nobody is of the server all the same.
+            None => self.shut.contains(&sender),
+        }
     }
 
     /// The device does not come back for it.
