@@ -32,10 +32,10 @@ pub struct File {
     pub delivery: Delivery,
     /// See [`Roster`].
     pub roster: Roster,
-    /// See [`Blocking`].
-    pub blocking: Blocking,
     /// See [`Profile`].
     pub profile: Profile,
+    /// See [`Blocking`].
+    pub blocking: Blocking,
     /// See [`Auth`].
     pub auth: Auth,
     /// See [`Tls`].
@@ -494,19 +494,6 @@ pub struct Roster {
     pub requests: u32,
 }
 
-/// Who keeps others away (XEP-0191), and tells you why (XEP-0377).
-#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Blocking {
-    /// Addresses in one blocklist, at most 10000; beyond it clients hear `resource-constraint`.
-    /// reload: live
-    pub items: u32,
-    /// Address to which reports of spam and abuse go as messages; they are in the audit file in any case. If it is not
-    /// on this server, only those go whose writers agreed that others read them. If empty, none go.
-    /// reload: live
-    pub report_to: String,
-}
-
 /// What an account keeps for its clients and shows of itself.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -520,6 +507,19 @@ pub struct Profile {
     /// Bytes of one vCard (XEP-0054) with its photo; a larger one is `not-acceptable`.
     /// reload: live
     pub vcard_size: Size,
+}
+
+/// Who keeps others away (XEP-0191), and tells you why (XEP-0377).
+#[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blocking {
+    /// Addresses in one blocklist, at most 10000; beyond it clients hear `resource-constraint`.
+    /// reload: live
+    pub items: u32,
+    /// Address to which reports of spam and abuse go as messages; they are in the audit file in any case. If it is not
+    /// on this server, only those go whose writers agreed that others read them. If empty, none go.
+    /// reload: live
+    pub report_to: String,
 }
 
 /// Which messages are written to disk before they are acknowledged.
@@ -648,8 +648,8 @@ impl Default for File {
             csi: Csi::default(),
             delivery: Delivery::default(),
             roster: Roster::default(),
-            blocking: Blocking::default(),
             profile: Profile::default(),
+            blocking: Blocking::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             store: Store::default(),
@@ -823,21 +823,21 @@ impl Default for Roster {
     }
 }
 
-impl Default for Blocking {
-    fn default() -> Blocking {
-        Blocking {
-            items: limits::BLOCKLIST_ITEMS_MAX,
-            report_to: String::new(),
-        }
-    }
-}
-
 impl Default for Profile {
     fn default() -> Profile {
         Profile {
             private_size: Size::from_bytes(limits::PRIVATE_BYTES_MAX),
             private_namespaces: limits::PRIVATE_NAMESPACES_MAX,
             vcard_size: Size::from_bytes(limits::VCARD_BYTES_MAX),
+        }
+    }
+}
+
+impl Default for Blocking {
+    fn default() -> Blocking {
+        Blocking {
+            items: limits::BLOCKLIST_ITEMS_MAX,
+            report_to: String::new(),
         }
     }
 }

@@ -314,6 +314,11 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "must be at most 500",
     );
     sink.require(
+        file.profile.private_size.as_bytes() <= limits::PRIVATE_READ_BYTES_MAX as u64,
+        "profile.private_size",
+        "must be at most \"1 MiB\"",
+    );
+    sink.require(
         file.blocking.items <= limits::BLOCKLIST_ITEMS_LIMIT,
         "blocking.items",
         "must be at most 10000",
@@ -323,11 +328,6 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         report_to.is_empty() || Jid::parse(report_to).is_ok(),
         "blocking.report_to",
         "is no address",
-    );
-    sink.require(
-        file.profile.private_size.as_bytes() <= limits::PRIVATE_READ_BYTES_MAX as u64,
-        "profile.private_size",
-        "must be at most \"1 MiB\"",
     );
     check_iterations(file.auth.scram_iterations, "auth.scram_iterations", sink);
 

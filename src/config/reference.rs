@@ -44,8 +44,8 @@ pub fn sections() -> [Section; 20] {
         Section::of::<file::Csi>("csi"),
         Section::of::<file::Delivery>("delivery"),
         Section::of::<file::Roster>("roster"),
-        Section::of::<file::Blocking>("blocking"),
         Section::of::<file::Profile>("profile"),
+        Section::of::<file::Blocking>("blocking"),
         Section::of::<file::Auth>("auth"),
         Section::of::<file::Tls>("tls"),
         Section::of::<file::Store>("store"),
@@ -90,15 +90,15 @@ pub fn help(path: &str) -> Option<String> {
 /// The options of a section with their defaults; of several such sections, the first's.
 fn defaults_of(section: &str) -> toml::Table {
     let defaults = file::File::default();
-    let values = match section {
+    let (repeated, inner) = section.split_once('.').unwrap_or((section, ""));
+    let values = match repeated {
         "host" => toml::Table::try_from(&defaults.host[0]),
-        "host.auth" => toml::Table::try_from(&defaults.host[0].auth),
-        "host.archive" => toml::Table::try_from(&defaults.host[0].archive),
         "listener" => toml::Table::try_from(&defaults.listener[0]),
         _ => toml::Table::try_from(&defaults),
     };
     let mut values = values.expect("the defaults are representable in TOML");
-    match values.remove(section) {
+    let key = if inner.is_empty() { section } else { inner };
+    match values.remove(key) {
         Some(toml::Value::Table(inner)) => inner,
         _ => values,
     }

@@ -110,12 +110,6 @@ pub enum Change {
     Preferences(Box<Preferences>),
     /// The roster was read or changed.
     Roster(Arc<Roster>),
-    /// The blocklist was read or changed.
-    Blocklist(Arc<Blocklist>),
-    /// A report (XEP-0377) was filed.
-    Reported { mono_ms: u64 },
-    /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
-    WatchesBlocklist { session: SessionId },
     /// So many messages of each month are in the archive.
     ArchiveTally(Box<ArchiveTally>),
     /// A command was begun, or goes on.
@@ -124,6 +118,12 @@ pub enum Change {
     CommandEnded(Box<str>),
     /// Their owner ends these sessions.
     EndSessions(Vec<SessionId>),
+    /// The blocklist was read or changed.
+    Blocklist(Arc<Blocklist>),
+    /// A report (XEP-0377) was filed.
+    Reported { mono_ms: u64 },
+    /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
+    WatchesBlocklist { session: SessionId },
     /// The session is over.
     Ended(SessionId),
     /// Sessions and the account part, once whoever asked for it has the answer.
@@ -229,6 +229,15 @@ impl Account {
         self.roster.as_deref()
     }
 
+    fn change_commands(&mut self, change: impl FnOnce(&mut CommandSessions)) {
+        if let Some(commands) = &mut self.commands {
+            change(commands);
+            if commands.is_empty() {
+                self.commands = None;
+            }
+        }
+    }
+
     /// It is known to block nobody: all that most accounts' stanzas have to ask.
     pub fn blocks_nobody(&self) -> bool {
         self.blocklist_freshness == Freshness::Current && self.blocklist.is_none()
@@ -251,15 +260,6 @@ impl Account {
         let is_over = mono_ms.saturating_sub(since_ms) > limits::REPORTS_WINDOW_MS;
         let used = if is_over { 0 } else { usize::from(count) };
         limits::REPORTS_MAX.saturating_sub(used)
-    }
-
-    fn change_commands(&mut self, change: impl FnOnce(&mut CommandSessions)) {
-        if let Some(commands) = &mut self.commands {
-            change(commands);
-            if commands.is_empty() {
-                self.commands = None;
-            }
-        }
     }
 
     /// Applies one change.
@@ -340,6 +340,15 @@ impl Account {
                 self.roster = Some(roster).filter(|roster| **roster != Roster::default());
                 self.freshness = Freshness::Current;
             }
+            Change::ArchiveTally(tally) => {
+                if let Some(archive) = &mut self.archive {
+                    archive.tally = *tally;
+                }
+            }
+            Change::CommandGoesOn(session) => {
+                self.commands.get_or_insert_default().keep(*session);
+            }
+            Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
             Change::Blocklist(list) => {
                 self.blocklist = Some(list).filter(|list| !list.is_empty());
                 self.blocklist_freshness = Freshness::Current;
@@ -356,15 +365,6 @@ impl Account {
                     session.watches_blocklist = true;
                 }
             }
-            Change::ArchiveTally(tally) => {
-                if let Some(archive) = &mut self.archive {
-                    archive.tally = *tally;
-                }
-            }
-            Change::CommandGoesOn(session) => {
-                self.commands.get_or_insert_default().keep(*session);
-            }
-            Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
             Change::Ended(id) => {
                 self.sessions.retain(|session| session.id != id);
                 self.change_commands(|commands| commands.forget(id));

@@ -181,6 +181,16 @@ impl Shard {
         self.run_asides(now, actor);
     }
 
+    /// Nobody will ever get what is kept in this row.
+    fn forget_row(&mut self, actor: ActorKey, key: RowKey) {
+        log::warn!("pending_message_gone key={key:?}");
+        if let Some(cell) = self.cells.get_mut(actor) {
+            cell.account.tally = None;
+        }
+        let table = &pending::PENDING;
+        self.unsave(Write::Delete { table, key });
+    }
+
     /// It came before its sender was blocked (XEP-0191): nobody wants it any more.
     fn is_unwanted(&self, actor: ActorKey, stanza: &Stanza) -> bool {
         let account = self.cells.get(actor).map(|cell| &cell.account);
@@ -208,16 +218,6 @@ impl Shard {
             None => {}
         }
         None
-    }
-
-    /// Nobody will ever get what is kept in this row.
-    fn forget_row(&mut self, actor: ActorKey, key: RowKey) {
-        log::warn!("pending_message_gone key={key:?}");
-        if let Some(cell) = self.cells.get_mut(actor) {
-            cell.account.tally = None;
-        }
-        let table = &pending::PENDING;
-        self.unsave(Write::Delete { table, key });
     }
 
     /// The cursor is at its end. If more was kept meanwhile it goes on there, else the flood is over.

@@ -42,8 +42,9 @@ impl StreamState {
     /// The client asks for it.
     pub(super) fn on_compression(&mut self, config: &Config, element: &Nonza<'_>) -> Option<Event> {
         let is_ready = matches!(self.phase, Phase::Binding) && self.may_compress(config);
-        let children = element.children();
-        let mut methods = children.filter(|child| child.is(ns::COMPRESS, "method"));
+        let mut methods = element
+            .children()
+            .filter(|child| child.is(ns::COMPRESS, "method"));
         if !is_ready {
             // "If the receiving entity finds the requested method unacceptable or unworkable for any other reason, it MUST
             // return a <setup-failed/> error".

@@ -266,6 +266,7 @@ impl World {
             accounts: &self.accounts,
             config: &self.config,
             now: self.now,
+            goes_on: &|| true,
             disconnect: &|jid| {
                 order(Control::Disconnect(
                     Jid::parse(jid).expect("a prepared name"),
@@ -277,7 +278,6 @@ impl World {
                 Ok(())
             },
             audit: &|_| {},
-            goes_on: &|| true,
         };
         let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
