@@ -150,7 +150,9 @@
 //! Two halves of a change that live in two accounts cannot be one commit. The first writes, with its own half, a row
 //! of the table [`im::outgoing::OUTGOING`], and *tells* the other ([`actor::Envelope::Tell`]); the row goes when the
 //! other has committed its half ([`actor::Envelope::Told`]). What is found there when the server starts, or an hour
-//! later, is told again (`shard/replay.rs`), and whoever hears it twice finds that it changes nothing. So an account that is
+//! later, or ten seconds after it was turned away for want of room, goes through its teller's mailbox and is told again
+//! if it still stands (`shard/replay.rs`). A tell has a number and names the one that it answers, so whoever hears it twice,
+//! late, or behind what was to come after it finds that it changes nothing (`im/subscription/half.rs`). So an account that is
 //! removed (XEP-0077, `auth/purge.rs`) can still be told of: what its contacts have to hear outlives its rows.
 //!
 //! What only the keeper of the credentials can do, a password that is changed or an account that is removed, is a need

@@ -21,6 +21,8 @@ pub enum Envelope {
     /// A stanza that changes state at the home of its `to` address. It has a row in the table of outgoing tells
     /// until [`Envelope::Told`] comes back.
     Tell { stanza: Stanza, tell: Tell },
+    /// A tell that was not confirmed, for the home of its `from` address, which knows whether it still stands.
+    Retell { stanza: Stanza, tell: Tell },
     /// What the tell changes is durable there, or it changes nothing: the row may go.
     Told { home: WorkerId, tell: Tell },
 }
@@ -40,4 +42,6 @@ pub struct Origin {
 pub struct Tell {
     pub account: AccountId,
     pub number: u64,
+    /// The number of the tell that it answers; 0 if it answers none that is known.
+    pub answers: u64,
 }

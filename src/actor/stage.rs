@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::effects::Kept;
-use super::envelope::Origin;
+use super::envelope::{Origin, Tell};
 use super::turn::{Actor, Outcome, Turn};
 use crate::base::SessionId;
 use crate::stanza::{Header, Payload, Stanza};
@@ -29,6 +29,8 @@ pub struct Draft {
     pub session: Option<SessionId>,
     /// Who waits for its fate.
     pub settle: Option<Origin>,
+    /// By which its sender knows it, if it changes state here.
+    pub tell: Option<Tell>,
     /// Sessions that shall get it.
     pub targets: SmallVec<[SessionId; 4]>,
     /// Whether it may be kept for somebody who cannot take it now, once that was looked up.
@@ -48,6 +50,7 @@ impl Draft {
             stanza,
             session,
             settle,
+            tell: None,
             targets: SmallVec::new(),
             is_storable: false,
             kept: None,

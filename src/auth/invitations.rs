@@ -8,11 +8,11 @@ use super::admin::AccountError;
 use crate::actor::Tell;
 use crate::actor::auth::ScramHash;
 use crate::actor::rows::{RowKey, StoreError, Write};
-use crate::base::{AccountId, Now, Secret, limits};
+use crate::base::{AccountId, Now, Secret, Sequence, limits};
 use crate::im::credentials::{AccountState, name_key};
 use crate::im::invitation::{self, INVITATION, Invitation, OPERATOR, RESERVATION};
 use crate::im::outgoing;
-use crate::im::roster::{Head, ROSTER, RosterItem, Standing, head_key};
+use crate::im::roster::{Head, Numbers, ROSTER, RosterItem, Standing, head_key};
 use crate::im::subscription::invited;
 use crate::jid::Jid;
 use crate::stream::sasl::digest::hmac;
@@ -182,6 +182,8 @@ impl Accounts {
             localpart: jid.localpart().map(str::to_owned),
             registers: false,
         };
+        // Above what an earlier account of this name told, below what this one will tell.
+        let number = Sequence::first_at(now.wall_ms).max(1);
         let item = RosterItem {
             standing: Standing {
                 ask: true,
@@ -190,6 +192,10 @@ impl Accounts {
                 ..Standing::default()
             },
             version: 1,
+            numbers: Numbers {
+                asked: number,
+                ..Numbers::default()
+            },
             ..RosterItem::unknown(contact.clone())
         };
         let mut epoch = [0; 4];
@@ -200,7 +206,8 @@ impl Accounts {
         };
         let tell = Tell {
             account: newcomer,
-            number: 1,
+            number,
+            answers: 0,
         };
         let row = item.row(newcomer);
         [

@@ -88,9 +88,17 @@ impl Accounts {
                     Some(Record::Item(item)) => Some(item),
                     Some(Record::Head(_)) | None => None,
                 };
-                for stanza in item.iter().flat_map(|item| farewell(leaver, item)) {
-                    number += 1;
-                    writes.push(outgoing::put(&stanza, Tell { account, number }));
+                for (last, stanza) in item.iter().flat_map(|item| {
+                    farewell(leaver, item).map(move |stanza| (item.numbers, stanza))
+                }) {
+                    // Above all that the contact heard of the account (`im/subscription/half.rs`).
+                    number = number.max(last.asked).max(last.answered) + 1;
+                    let tell = Tell {
+                        account,
+                        number,
+                        answers: last.heard,
+                    };
+                    writes.push(outgoing::put(&stanza, tell));
                 }
                 writes.push(Write::Delete {
                     table: &ROSTER,

@@ -118,6 +118,8 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 /// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
 /// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
+/// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
+pub const PROBES_WAIT_MAX: usize = 64;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.
@@ -145,6 +147,18 @@ pub const ROSTER_NAME_BYTES_MAX: usize = 1_023;
 pub const ROSTER_GROUPS_MAX: usize = 32;
 /// Contacts that are remembered because they were removed, so that clients with an older roster can be told.
 pub const ROSTER_REMOVED_MAX: u32 = 64;
+/// Changes of a roster that are told one by one to a client with an older version: each push takes room among what the
+/// client has not acknowledged; beyond it the whole roster is one stanza.
+pub const ROSTER_DELTA_MAX: usize = 64;
+/// Requests for subscriptions, or withdrawals of them, that one user may send at once: each is a commit in a contact's
+/// mailbox and one in the user's own.
+pub const ACTS_BURST: u64 = 60;
+/// How often one more may follow.
+pub const ACTS_EVERY_MS: u64 = 2_000;
+/// Requests to other servers that are sent again when the user comes (RFC 6121 section 3.1.2).
+pub const ASKS_AGAIN_MAX: usize = 64;
+/// How often that is done while the account is in memory.
+pub const ASKS_AGAIN_EVERY_MS: u64 = 86_400_000;
 /// Subscription requests that wait for one user's answer.
 pub const REQUEST_COUNT_MAX: u32 = 100;
 /// Bytes of one such request: "Hi, Juliet told me to add you" in any language, and a name card.
@@ -188,6 +202,17 @@ pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
 pub const NUMBERS_AHEAD_MS: u64 = 10_000;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
+/// From when a tell was turned away until it is told again: a full mailbox empties, a disk recovers.
+pub const RETELL_AFTER_MS: u64 = 10_000;
+/// Between two pages of tells that are told again.
+pub const RETELL_PAUSE_MS: u64 = 1_000;
+/// Contacts that get a presence before others have their turn (DESIGN section 4): some milliseconds' work.
+pub const SPREAD_COUNT: usize = 512;
+/// Bytes of the presence that a session has, which is kept while it is online: a status in many languages, capabilities,
+/// the hash of a picture, a signature.
+pub const PRESENCE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the addresses to which one session has sent directed presence.
+pub const DIRECTED_BYTES_MAX: usize = 128 * 1024;
 /// How many times faster than it runs a server's sweep of archives comes closer to a clock that jumped ahead: after a
 /// month out of use it has caught up within ten days, and an operator has days to see that the clock is wrong.
 pub const SWEEP_CATCH_UP: u64 = 4;

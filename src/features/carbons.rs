@@ -14,6 +14,7 @@ use super::NONE;
 use crate::actor::{Draft, Feature, IqRoute, Outcome, Spec, Turn};
 use crate::base::SessionId;
 use crate::im::classify::classify;
+use crate::im::iq;
 use crate::im::{Account, Change, Session};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, Payload, Stanza, ns};
@@ -93,7 +94,7 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>, enabled: bool) -> Outcome {
             enabled,
         });
     }
-    turn.out.send(iq.result(Payload::EMPTY));
+    iq::answer(turn, iq, Payload::EMPTY);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Turn};
-use crate::im::Account;
+use crate::im::{Account, iq};
 use crate::stanza::{Iq, Payload, ns};
 
 pub const SESSION: Feature<Account> = Feature {
@@ -15,6 +15,6 @@ pub const SESSION: Feature<Account> = Feature {
 
 /// Nothing happens: the session began with the resource.
 fn established(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
-    turn.out.send(iq.result(Payload::EMPTY));
+    iq::answer(turn, iq, Payload::EMPTY);
     Ok(())
 }

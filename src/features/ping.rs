@@ -8,7 +8,7 @@
 
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Turn};
-use crate::im::Account;
+use crate::im::{Account, iq};
 use crate::stanza::{Iq, Payload, ns};
 
 pub const PING: Feature<Account> = Feature {
@@ -23,6 +23,6 @@ pub const PING: Feature<Account> = Feature {
 
 /// An empty result, whoever asks; a ping to an account is answered on its behalf.
 fn pong(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
-    turn.out.send(iq.result(Payload::EMPTY));
+    iq::answer(turn, iq, Payload::EMPTY);
     Ok(())
 }

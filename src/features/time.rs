@@ -6,7 +6,7 @@
 
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Turn};
-use crate::im::Account;
+use crate::im::{Account, iq};
 use crate::stanza::{Iq, Payload, ns, stamp};
 
 pub const TIME: Feature<Account> = Feature {
@@ -24,6 +24,6 @@ fn time(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         ns::TIME,
         stamp(turn.now.wall_ms),
     ));
-    turn.out.send(iq.result(payload));
+    iq::answer(turn, iq, payload);
     Ok(())
 }

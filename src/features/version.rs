@@ -6,7 +6,7 @@
 
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Outcome, Spec, Turn};
-use crate::im::Account;
+use crate::im::{Account, iq};
 use crate::stanza::{Iq, Payload, ns};
 
 pub const VERSION: Feature<Account> = Feature {
@@ -24,6 +24,6 @@ fn version(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         ns::VERSION,
         env!("CARGO_PKG_VERSION"),
     ));
-    turn.out.send(iq.result(payload));
+    iq::answer(turn, iq, payload);
     Ok(())
 }

@@ -37,6 +37,10 @@ pub struct Account {
     /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
     freshness: Freshness,
+    /// Until when the requests for subscriptions that were sent use up what may be sent, on the monotonic clock.
+    pub acts_until_ms: u64,
+    /// From when on requests to other servers may be sent again, on the monotonic clock.
+    pub asks_again_at_ms: u64,
     /// None also if it is empty, which it mostly is.
     blocklist: Option<Arc<Blocklist>>,
     blocklist_freshness: Freshness,
@@ -110,6 +114,10 @@ pub enum Change {
     Preferences(Box<Preferences>),
     /// The roster was read or changed.
     Roster(Arc<Roster>),
+    /// A request for a subscription was sent, which counts until then.
+    Acted { until_ms: u64 },
+    /// Requests to other servers were sent again.
+    AskedAgain { next_ms: u64 },
     /// So many messages of each month are in the archive.
     ArchiveTally(Box<ArchiveTally>),
     /// A command was begun, or goes on.
@@ -172,6 +180,8 @@ impl Account {
             commands: None,
             roster: None,
             freshness: Freshness::Unread,
+            acts_until_ms: 0,
+            asks_again_at_ms: 0,
             blocklist: None,
             blocklist_freshness: Freshness::Unread,
             reports: (0, 0),
@@ -221,6 +231,12 @@ impl Account {
     pub fn roster(&self) -> Option<Arc<Roster>> {
         let is_current = self.freshness == Freshness::Current;
         is_current.then(|| self.roster.clone().unwrap_or_default())
+    }
+
+    /// The version of the roster that clients know while it is doubtful what the store holds.
+    pub fn doubted_version(&self) -> Option<u64> {
+        let is_doubtful = self.freshness == Freshness::Doubtful;
+        is_doubtful.then(|| self.roster.as_ref().map_or(0, |roster| roster.version))
     }
 
     /// The roster as it was when it was last known, if there was anybody in it: who was told of something is told of
@@ -340,6 +356,8 @@ impl Account {
                 self.roster = Some(roster).filter(|roster| **roster != Roster::default());
                 self.freshness = Freshness::Current;
             }
+            Change::Acted { until_ms } => self.acts_until_ms = until_ms,
+            Change::AskedAgain { next_ms } => self.asks_again_at_ms = next_ms,
             Change::ArchiveTally(tally) => {
                 if let Some(archive) = &mut self.archive {
                     archive.tally = *tally;

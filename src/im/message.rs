@@ -11,6 +11,7 @@ use super::acks::Unacked;
 use super::blocking;
 use super::classify::classify;
 use super::pending::{self, Body, Leftover};
+use super::presence;
 use super::session::Session;
 
 /// Outbound: to the home of its recipient.
@@ -86,11 +87,15 @@ const STRIPPED: [(&str, &str); 5] = [
 
 /// Inbound: which sessions shall get it, by RFC 6121 section 8.5.
 pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
-    account::identify_unless_anonymous(turn)?;
     let type_ = draft.stanza.header.type_;
     // One whose queue is full counts as gone for what can be kept until its client acknowledges. What cannot is
     // delivered all the same: twice the bound of its queue is the end of that (`shard/overfull.rs`).
     draft.is_storable = is_storable(&draft.stanza);
+    match account::identify_unless_anonymous(turn) {
+        // Who is there and has nothing to say to a stranger does not differ from nobody.
+        Err(Stop::Reject(_)) if !is_answered(draft) => return Err(Stop::Done),
+        outcome => outcome?,
+    }
     let may_wait = draft.is_storable && !turn.actor.anonymous;
     let takes = |session: &Session| !may_wait || !session.is_full();
     let resource = draft
@@ -109,7 +114,7 @@ pub fn choose_sessions(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outco
         // 8.5.3.2.1: normal, groupchat and headline are ignored or answered with an error; chat is handled like
         // one to the bare JID. For one whose queue is full a normal message is kept.
         match (type_, session) {
-            (Type::Normal | Type::Groupchat, None) => return Err(nobody()),
+            (Type::Normal | Type::Groupchat, None) => return Err(silence(turn, &draft.stanza)?),
             (Type::Headline | Type::Error, None) => return Ok(()),
             _ => {}
         }
@@ -162,9 +167,41 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     }
     // XEP-0160: chat states alone "SHOULD NOT be stored offline", and nobody misses them.
     if classify(&draft.stanza).missed {
-        return Err(nobody());
+        // What could be stored is bounced by a server that stores nothing.
+        return Err(match is_storable {
+            true => nobody(),
+            false => silence(turn, &draft.stanza)?,
+        });
     }
     Ok(())
+}
+
+/// Whether everybody hears what becomes of a message that nobody takes: it is stored, or the RFC wants an error
+/// (8.5.2.1.1).
+fn is_answered(draft: &Draft) -> bool {
+    let is_bare = draft
+        .stanza
+        .header
+        .to
+        .as_ref()
+        .is_none_or(|to| to.resourcepart().is_none());
+    match draft.stanza.header.type_ {
+        Type::Groupchat => is_bare,
+        Type::Normal => is_bare && draft.is_storable,
+        _ => draft.is_storable,
+    }
+}
+
+/// Section 8.5 leaves a choice, "either (a) silently ignore the stanza or (b) return an error stanza"; and section 11:
+/// "a server MUST NOT leak presence": that there is nobody hears only who may know it. Others hear nothing, as they do
+/// when somebody is there.
+fn silence(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<Stop, Stop> {
+    Ok(
+        match presence::may_know(turn, stanza.header.from.as_ref())? {
+            true => nobody(),
+            false => Stop::Done,
+        },
+    )
 }
 
 /// What a row of it holds.

@@ -180,6 +180,12 @@ fn seers(account: &Account, roster: &Roster, by: &Blocklist, not_by: &Blocklist)
 }
 
 fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -> Outcome {
+    if stanza.charge() > limits::PRESENCE_BYTES_MAX {
+        return Err(Stop::Reject(StanzaError::new(
+            Condition::PolicyViolation,
+            "The presence is too large",
+        )));
+    }
     let priority = priority(stanza)?;
     let roster = roster::load(turn)?;
     let blocked = blocking::load(turn)?;
@@ -230,24 +236,44 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
 fn probe(turn: &mut Turn<'_, Account>, session: &Session, roster: &Roster, blocked: &Blocklist) {
     let seen = contacts(turn.actor, roster, blocked, |s| s.to);
     broadcast(turn, probe_of(session), seen);
-    // Section 3.1.2: "the user's server SHOULD resend the subscription request ... (e.g., whenever a new resource
-    // becomes available for the user ...)"; what went to this server needs it not, it is never lost.
-    for contact in contacts(turn.actor, roster, blocked, |s| s.ask) {
-        if turn.config.host(contact.domainpart()).is_none() {
-            let request = subscription::plain(turn.actor, Act::Subscribe, &contact);
-            turn.out.send(request);
-        }
+    ask_again(turn, roster, blocked);
+}
+
+/// Section 3.1.2: "the user's server SHOULD resend the subscription request ... (e.g., whenever a new resource becomes
+/// available for the user ...)"; but not whenever a client says so. What went to this server is never lost.
+fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist) {
+    if turn.now.mono_ms < turn.actor.asks_again_at_ms {
+        return;
     }
+    let mut asked = contacts(turn.actor, roster, blocked, |s| s.ask);
+    asked.retain(|contact| turn.config.host(contact.domainpart()).is_none());
+    if asked.is_empty() {
+        return;
+    }
+    // Where there are more, others have their turn another day.
+    let first = turn.rng.below(asked.len().try_into().unwrap_or(u32::MAX)) as usize;
+    asked.rotate_left(first);
+    asked.truncate(limits::ASKS_AGAIN_MAX);
+    for contact in asked {
+        let mut request = subscription::plain(turn.actor, Act::Subscribe, &contact);
+        request.header.id = Some(turn.rng.token().into());
+        turn.out.send(request);
+    }
+    turn.out.change.push(Change::AskedAgain {
+        next_ms: turn.now.mono_ms + limits::ASKS_AGAIN_EVERY_MS,
+    });
 }
 
 fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) {
     // Section 4.5.2: to all available resources, "including the resource that generated" it, and to all contacts
     // that see it ...
-    let own = addressed(stanza, &turn.actor.jid);
-    for other in turn.actor.available() {
-        turn.out.deliver(other.id, own.clone());
-    }
     let was_available = session.presence.is_some();
+    if was_available {
+        let own = addressed(stanza, &turn.actor.jid);
+        for other in turn.actor.available() {
+            turn.out.deliver(other.id, own.clone());
+        }
+    }
     let roster = turn.actor.last_roster().filter(|_| was_available);
     let sees = |jid: &Jid| {
         let domain = turn.actor.jid.domainpart();
@@ -290,7 +316,8 @@ fn directed(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza, to
     let roster = turn.actor.last_roster().filter(|_| session.is_available());
     let domain = turn.actor.jid.domainpart();
     let sees = roster.is_some_and(|roster| roster.standing(&to.to_bare(), domain).from);
-    if available && !known && !sees && session.directed.len() >= limits::DIRECTED_COUNT_MAX {
+    let is_new = available && !known && !sees;
+    if is_new && !has_room_for(session, to) {
         return Err(Stop::Reject(StanzaError::new(
             Condition::ResourceConstraint,
             "Too many entities have directed presence from this resource",
@@ -305,6 +332,13 @@ fn directed(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza, to
     }
     turn.out.send(stanza.clone());
     Ok(())
+}
+
+/// Whether one more may be remembered.
+fn has_room_for(session: &Session, to: &Jid) -> bool {
+    let bytes: usize = session.directed.iter().map(|to| to.as_str().len()).sum();
+    session.directed.len() < limits::DIRECTED_COUNT_MAX
+        && bytes + to.as_str().len() <= limits::DIRECTED_BYTES_MAX
 }
 
 /// Section 4.6.1: "SHOULD remove any entity that sends unavailable presence to the user".
@@ -357,15 +391,48 @@ fn probed(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Outcome {
     if is_answered {
         return Ok(());
     }
-    let mut answer = match &stanza.header.to {
-        Some(to) if may_see => from_to(Type::Unavailable, to, prober),
-        // Rule 1: "Here the 'from' address MUST be the bare JID of the contact".
-        _ => from_to(Type::Unsubscribed, &turn.actor.jid, &prober.to_bare()),
+    let answer = match &stanza.header.to {
+        Some(to) if may_see => {
+            let mut answer = from_to(Type::Unavailable, to, prober);
+            // "the contact's server SHOULD mirror the 'id' of the user's presence probe".
+            answer.header.id = stanza.header.id.clone();
+            answer
+        }
+        _ => denial(turn.actor, stanza, prober),
     };
-    // "the contact's server SHOULD mirror the 'id' of the user's presence probe".
-    answer.header.id = stanza.header.id.clone();
     turn.out.send(answer);
     Ok(())
+}
+
+/// What a probe hears of who may not see the account. Rule 1: "Here the 'from' address MUST be the bare JID of the
+/// contact".
+fn denial(account: &Account, probe: &Stanza, prober: &Jid) -> Stanza {
+    let mut answer = from_to(Type::Unsubscribed, &account.jid, &prober.to_bare());
+    answer.header.id = probe.header.id.clone();
+    answer
+}
+
+/// The answer to a stranger's probe, where what is in memory suffices to know one.
+pub fn turned_away(account: &Account, probe: &Stanza) -> Option<Stanza> {
+    let prober = probe.header.from.as_ref()?;
+    let roster = account.roster()?;
+    let domain = account.jid.domainpart();
+    let is_known = is_own(account, Some(prober))
+        || roster.standing(&prober.to_bare(), domain).from
+        || account.sessions.iter().any(|at| is_directed(at, prober));
+    (!is_known).then(|| denial(account, probe, prober))
+}
+
+/// Whether an answer may show `asker` who is there (section 11).
+///
+/// # Errors
+/// Parks until the roster was read.
+pub fn may_know(turn: &mut Turn<'_, Account>, asker: Option<&Jid>) -> Result<bool, Stop> {
+    let Some(asker) = asker else {
+        return Ok(false);
+    };
+    let has_directed = |session: &Session| !session.ended && is_directed(session, asker);
+    Ok(turn.actor.sessions.iter().any(has_directed) || may_see(turn, asker)?)
 }
 
 /// Whether somebody is subscribed to the account's presence, or is one of its own. Nobody sees an account that does

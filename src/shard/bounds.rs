@@ -26,7 +26,7 @@ impl Shard {
                 own,
                 limits::MAILBOX_OWN_COUNT_MAX,
             );
-            let max = limits::MAILBOX_BYTES_MAX * 2 + limits::ELEMENT_BYTES_MAX;
+            let max = limits::MAILBOX_BYTES_MAX * 3 + limits::ELEMENT_BYTES_MAX;
             bound(&format!("mailbox of {jid}"), foreign, max);
             for session in &cell.account.sessions {
                 self.bound_session(session, &mut bound);
@@ -87,8 +87,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::actor::{Envelope, Ticket};
-    use crate::base::{ActorKey, HashSeed, Now, WorkerId};
+    use crate::actor::{Envelope, Tell, Ticket};
+    use crate::base::{AccountId, ActorKey, HashSeed, Now, WorkerId};
     use crate::config::{Outside, load};
     use crate::jid::Jid;
     use crate::shard::{Place, Routes, Seeds};
@@ -216,5 +216,48 @@ mod tests {
             limits::MAILBOX_COUNT_MAX * 2
         );
         assert_eq!(shard.overflows(), [""; 0]);
+    }
+
+    #[test]
+    fn a_full_mailbox_takes_no_strangers_presence_but_answers_and_what_is_told() {
+        let (mut shard, actor) = parked();
+        let nobody = Arc::new(crate::im::roster::Roster::default());
+        let read = crate::im::account::Change::Roster(nobody);
+        shard.cells[actor].account.apply(read);
+        for number in 0..limits::MAILBOX_COUNT_MAX * 2 {
+            says(
+                &mut shard,
+                Type::Available,
+                &format!("u{number}@localhost/r"),
+            );
+        }
+        let count = |shard: &Shard| shard.cells[actor].mailbox.counts().1;
+        assert_eq!(count(&shard), limits::MAILBOX_COUNT_MAX);
+        says(&mut shard, Type::Error, "u9@localhost/r");
+        assert_eq!(count(&shard), limits::MAILBOX_COUNT_MAX + 1);
+        for number in 1..=limits::MAILBOX_COUNT_MAX as u64 * 3 {
+            let mut header = Header::new(Kind::Presence, Type::Subscribe);
+            header.from = Jid::parse(&format!("u{number}@localhost")).ok();
+            header.to = Jid::parse("juliet@localhost").ok();
+            let stanza = Stanza {
+                header,
+                payload: Payload::EMPTY,
+            };
+            let tell = Tell {
+                account: AccountId(number),
+                number,
+                answers: 0,
+            };
+            shard.route(NOW, Envelope::Tell { stanza, tell });
+        }
+        assert_eq!(count(&shard), limits::MAILBOX_COUNT_MAX * 3);
+        assert_eq!(shard.overflows(), [""; 0]);
+        // The rows of those that found no room stay, and they are told again soon.
+        assert!(
+            shard
+                .timers
+                .next()
+                .is_some_and(|at_ms| at_ms <= NOW.mono_ms + limits::RETELL_AFTER_MS)
+        );
     }
 }

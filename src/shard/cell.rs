@@ -66,6 +66,8 @@ pub(super) enum Mail {
         /// The row in which its sender keeps it until this account has done with it.
         tell: Option<Tell>,
     },
+    /// A tell of this account that was not confirmed.
+    Retell { stanza: Stanza, tell: Tell },
     /// A session is over.
     Ended(SessionId),
     /// A session that is over did not acknowledge it.
@@ -124,7 +126,7 @@ impl Mailbox {
                 self.foreign_bytes += stanza.charge();
             }
             Mail::Leftover(_) => self.leftovers += 1,
-            Mail::Ended(_) => {}
+            Mail::Ended(_) | Mail::Retell { .. } => {}
         }
         self.queue.push_back(mail);
     }
@@ -191,7 +193,7 @@ impl Mailbox {
                 self.foreign_bytes -= stanza.charge();
             }
             Mail::Leftover(_) => self.leftovers -= 1,
-            Mail::Ended(_) => {}
+            Mail::Ended(_) | Mail::Retell { .. } => {}
         }
     }
 
@@ -213,21 +215,24 @@ impl Mailbox {
     /// Presence from elsewhere coalesces, the rest of it bounces. An account waits for its rows for milliseconds, and
     /// in that time more may be said to it than a thousand messages: they are as many as their bytes allow.
     pub fn is_full_for(&self, kind: Kind) -> bool {
-        let is_crowded = kind == Kind::Presence && self.foreign >= limits::MAILBOX_COUNT_MAX;
-        is_crowded || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX
+        self.holds_times(kind, 1)
     }
 
-    /// Twice that: presence that makes nothing void does not get in either.
-    pub fn is_overfull_of_foreign(&self) -> bool {
-        self.foreign >= limits::MAILBOX_COUNT_MAX * 2
-            || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * 2
+    /// It holds so many times the bound for what comes from elsewhere. Up to twice contacts' presence gets in, up to
+    /// three times what is told and what answers.
+    pub fn holds_times(&self, kind: Kind, times: usize) -> bool {
+        let is_crowded =
+            kind == Kind::Presence && self.foreign >= limits::MAILBOX_COUNT_MAX * times;
+        is_crowded || self.foreign_bytes >= limits::MAILBOX_BYTES_MAX * times
     }
 }
 
 impl Mail {
     fn charge(&self) -> usize {
         match self {
-            Mail::Outbound { stanza, .. } | Mail::Inbound { stanza, .. } => stanza.charge(),
+            Mail::Outbound { stanza, .. }
+            | Mail::Inbound { stanza, .. }
+            | Mail::Retell { stanza, .. } => stanza.charge(),
             Mail::Leftover(held) => held.stanza.charge(),
             Mail::Ended(_) => 0,
         }

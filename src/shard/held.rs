@@ -8,6 +8,7 @@ use crate::base::{ActorKey, Now};
 use crate::im::Account;
 
 use super::Shard;
+use super::cell::Mail;
 use super::turns::store_error;
 
 /// What a turn causes when its rows are durable; its stanza is still the head of the mailbox.
@@ -53,12 +54,12 @@ impl Shard {
         self.wake(actor);
     }
 
-    /// The head of the mailbox could not be done for a reason that passes: its sender is told, and a tell stays
-    /// in its row.
+    /// The head of the mailbox could not be done for a reason that passes: its sender is told, and a tell is told
+    /// again soon.
     pub(super) fn store_failed(&mut self, now: Now, actor: ActorKey, error: StoreError) {
-        let mut mail = self.finish_mail(actor);
-        if let Some(super::cell::Mail::Inbound { tell, .. }) = &mut mail {
-            *tell = None;
+        let mail = self.finish_mail(actor);
+        if let Some(Mail::Inbound { tell: Some(_), .. }) = &mail {
+            self.retell_soon(now);
         }
         self.reject(now, actor, mail, &store_error(error));
     }

@@ -137,7 +137,9 @@ impl Outboxes {
 
 fn charge(envelope: &Envelope) -> usize {
     match envelope {
-        Envelope::Stanza { stanza, .. } | Envelope::Tell { stanza, .. } => stanza.charge(),
+        Envelope::Stanza { stanza, .. }
+        | Envelope::Tell { stanza, .. }
+        | Envelope::Retell { stanza, .. } => stanza.charge(),
         // An address is shared with nobody else.
         Envelope::Group { stanza, to } => {
             let addresses = to.iter().map(|to| size_of::<Jid>() + to.as_str().len());

@@ -41,8 +41,15 @@ impl Shard {
         self.count_outboxes();
     }
 
-    /// Brings an envelope to the home of its address.
+    /// Brings an envelope to the home of its address, behind what its account said to many.
     pub(super) fn route(&mut self, now: Now, envelope: Envelope) {
+        if let Some(envelope) = self.behind_spread(envelope) {
+            self.carry(now, envelope);
+        }
+    }
+
+    /// Brings an envelope to the home of its address at once.
+    pub(super) fn carry(&mut self, now: Now, envelope: Envelope) {
         match envelope {
             Envelope::Settled(origin) if origin.worker == self.place.worker => {
                 self.settled(now, origin);
@@ -51,12 +58,13 @@ impl Shard {
                 self.send(origin.worker, Envelope::Settled(origin));
             }
             Envelope::Told { home, tell } if home == self.place.worker => {
-                self.unsave(outgoing::delete(tell));
+                self.unsave(outgoing::delete(tell.account, tell.number));
             }
             Envelope::Told { home, tell } => {
                 self.send(home, Envelope::Told { home, tell });
             }
             Envelope::Group { stanza, to } => self.spread(now, stanza, to),
+            Envelope::Retell { stanza, tell } => self.retell(now, stanza, tell),
             Envelope::Tell { stanza, tell } => {
                 if let Err(stanza) = self.bring(now, stanza, Due::Told(tell)) {
                     let from = stanza.header.from.clone();

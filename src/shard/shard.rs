@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 
-use crate::actor::{Catalog, Effects, Ticket};
+use crate::actor::rows::RowKey;
+use crate::actor::{Catalog, Effects, Envelope, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
     StreamKey, TraceId, WorkerId,
@@ -51,6 +52,10 @@ pub struct Shard {
     pub(super) seats: Seats,
     pub(super) saves: Saves,
     pub(super) timers: Timers,
+    /// Presence that some of its receivers have yet to get, and what waits behind it.
+    pub(super) spreading: VecDeque<Envelope>,
+    /// The last tell that was told again, where more wait behind it.
+    pub(super) replayed_to: Option<RowKey>,
     /// Streams that were not read further for a reason outside their account.
     pub(super) paused: BTreeSet<StreamKey>,
     /// Lent to each turn and empty between them.
@@ -130,6 +135,8 @@ impl Shard {
             seats: Seats::default(),
             saves: Saves::default(),
             timers,
+            spreading: VecDeque::new(),
+            replayed_to: None,
             paused: BTreeSet::new(),
             effects: Effects::new(),
             spare_mail: Spares::default(),

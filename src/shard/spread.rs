@@ -1,8 +1,9 @@
 //! Presence for many (DESIGN section 11): one envelope for each worker that is a home of some of them. Who is on
-//! this server and not using it is not made resident for it.
+//! this server and not using it is not made resident for it. So many are visited at a time, the rest when others had
+//! their turn (DESIGN section 4); what the same account says meanwhile waits behind.
 
 use crate::actor::Envelope;
-use crate::base::{Now, WorkerId};
+use crate::base::{Now, WorkerId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Stanza, Type};
 
@@ -10,8 +11,53 @@ use super::Shard;
 use super::cell::Mail;
 
 impl Shard {
-    /// Brings a presence to all of these.
-    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, to: Vec<Jid>) {
+    /// Brings a presence to all of these: to the first now.
+    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, mut to: Vec<Jid>) {
+        if to.len() > limits::SPREAD_COUNT {
+            let rest = Envelope::Group {
+                to: to.split_off(limits::SPREAD_COUNT),
+                stanza: stanza.clone(),
+            };
+            // In front of what waits behind it.
+            self.spreading.push_front(rest);
+            self.timers.arm_spread(now.mono_ms + 1);
+        }
+        self.spread_now(now, stanza, to);
+    }
+
+    /// What has to wait behind presence of the same account that is still on its way to some, does; else it is given
+    /// back.
+    pub(super) fn behind_spread(&mut self, envelope: Envelope) -> Option<Envelope> {
+        if self.spreading.is_empty() {
+            return Some(envelope);
+        }
+        let from = source(&envelope);
+        let is_same = |waits: &Envelope| from.is_some() && source(waits) == from;
+        if !self.spreading.iter().any(is_same) {
+            return Some(envelope);
+        }
+        self.spreading.push_back(envelope);
+        None
+    }
+
+    /// The next of them.
+    pub(super) fn spread_due(&mut self, now: Now) {
+        for _ in 0..limits::SPREAD_COUNT {
+            let Some(envelope) = self.spreading.pop_front() else {
+                return;
+            };
+            let is_group = matches!(envelope, Envelope::Group { .. });
+            self.carry(now, envelope);
+            if is_group {
+                break;
+            }
+        }
+        if !self.spreading.is_empty() {
+            self.timers.arm_spread(now.mono_ms + 1);
+        }
+    }
+
+    fn spread_now(&mut self, now: Now, stanza: Stanza, to: Vec<Jid>) {
         let mut elsewhere: Vec<Vec<Jid>> = Vec::new();
         for jid in to {
             if jid.localpart().is_none() || self.config.host(jid.domainpart()).is_none() {
@@ -71,6 +117,17 @@ impl Shard {
     }
 }
 
+/// The account that says it.
+fn source(envelope: &Envelope) -> Option<&str> {
+    let (Envelope::Stanza { stanza, .. }
+    | Envelope::Group { stanza, .. }
+    | Envelope::Tell { stanza, .. }) = envelope
+    else {
+        return None;
+    };
+    stanza.header.from.as_ref().map(Jid::bare_str)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::output::{Ask, Output};
@@ -88,7 +145,7 @@ mod tests {
 
     const ACCOUNT: AccountId = AccountId(7);
 
-    fn contacts() -> Vec<Row> {
+    fn contacts(count: u32) -> Vec<Row> {
         let contact = |number: u32| {
             let jid = format!("contact-{number}@localhost");
             let mut item = RosterItem::unknown(Jid::parse(&jid).expect("valid"));
@@ -102,7 +159,7 @@ mod tests {
             };
             item.row(ACCOUNT)
         };
-        (0..50).map(contact).collect()
+        (0..count).map(contact).collect()
     }
 
     /// Questions about rows, and their tables.
@@ -132,7 +189,7 @@ mod tests {
             panic!("the roster is read once");
         };
         assert_eq!(table, ROSTER.name);
-        let rows = contacts();
+        let rows = contacts(50);
         let answer = Answer::Range { rows, more: false };
         shard.handle(NOW, Input::Answer(ticket, answer));
         let roster = held(&shard, actor).next().expect("the roster is answered");
@@ -167,5 +224,56 @@ mod tests {
             "{told:?}"
         );
         assert_eq!(shard.resident_accounts(), 1);
+    }
+
+    #[test]
+    fn many_contacts_are_told_a_part_at_a_time_and_what_follows_waits() {
+        let (mut shard, actor) = stage_of(1);
+        let jid = |number: usize| Jid::parse(&format!("contact-{number}@localhost"));
+        let count = 2 * limits::SPREAD_COUNT + 7;
+        let to: Vec<Jid> = (0..count)
+            .map(|number| jid(number).expect("valid"))
+            .collect();
+        let mut header = Header::new(Kind::Presence, Type::Available);
+        header.from = Some(shard.cells[actor].account.jid.clone());
+        let stanza = Stanza {
+            header,
+            payload: crate::stanza::Payload::EMPTY,
+        };
+        let left = |shard: &Shard| -> Vec<usize> {
+            let waits = shard.spreading.iter();
+            let count = |envelope: &Envelope| match envelope {
+                Envelope::Group { to, .. } => to.len(),
+                _ => 0,
+            };
+            waits.map(count).collect()
+        };
+        let group = Envelope::Group {
+            stanza: stanza.clone(),
+            to,
+        };
+        shard.route(NOW, group.clone());
+        assert_eq!(left(&shard), [limits::SPREAD_COUNT + 7]);
+        // From the same account, and from another.
+        let mut gone = stanza.clone();
+        gone.header.to = jid(count - 1).ok();
+        let envelope = |stanza| Envelope::Stanza {
+            stanza,
+            settle: None,
+        };
+        shard.route(NOW, envelope(gone.clone()));
+        gone.header.from = Jid::parse("somebody@localhost").ok();
+        shard.route(NOW, envelope(gone));
+        assert_eq!(left(&shard), [limits::SPREAD_COUNT + 7, 0]);
+        let at = |ms: u64| Now {
+            mono_ms: NOW.mono_ms + ms,
+            ..NOW
+        };
+        shard.handle(at(1), Input::Tick);
+        assert_eq!(left(&shard), [7, 0]);
+        shard.handle(at(2), Input::Tick);
+        assert_eq!(left(&shard), [0]);
+        shard.handle(at(3), Input::Tick);
+        assert!(left(&shard).is_empty());
     }
 }

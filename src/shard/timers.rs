@@ -17,6 +17,8 @@ use super::session_end::{Loss, NOT_RESUMED};
 #[derive(Default)]
 pub(super) struct Timers {
     due: BTreeSet<(u64, Owner)>,
+    replay_is_due: bool,
+    spread_is_due: bool,
 }
 
 /// Who is woken.
@@ -26,6 +28,10 @@ enum Owner {
     Actor(ActorKey),
     /// What has to be swept out of the store.
     Sweep,
+    /// Tells that were turned away.
+    Replay,
+    /// Presence on its way to many.
+    Spread,
     /// The farewell of a server that shuts down.
     Drain,
     /// Logins that wait for room.
@@ -48,6 +54,20 @@ impl Timers {
         self.due.insert((at_ms, Owner::Sweep));
     }
 
+    /// Tells are told again then, or earlier if that is arranged already.
+    pub fn arm_replay(&mut self, at_ms: u64) {
+        if !std::mem::replace(&mut self.replay_is_due, true) {
+            self.due.insert((at_ms, Owner::Replay));
+        }
+    }
+
+    /// More of those who get a presence get it then.
+    pub fn arm_spread(&mut self, at_ms: u64) {
+        if !std::mem::replace(&mut self.spread_is_due, true) {
+            self.due.insert((at_ms, Owner::Spread));
+        }
+    }
+
     /// The farewell is said then at the latest.
     pub fn arm_drain(&mut self, at_ms: u64) {
         self.due.insert((at_ms, Owner::Drain));
@@ -64,6 +84,8 @@ impl Timers {
             return None;
         }
         self.due.pop_first();
+        self.replay_is_due &= owner != Owner::Replay;
+        self.spread_is_due &= owner != Owner::Spread;
         Some(owner)
     }
 }
@@ -76,6 +98,8 @@ impl Shard {
                 Owner::Stream(key) => self.stream_due(now, key),
                 Owner::Actor(actor) => self.actor_due(now, actor),
                 Owner::Sweep => self.sweep_due(now),
+                Owner::Replay => self.replay_due(),
+                Owner::Spread => self.spread_due(now),
                 Owner::Drain => self.advance_drain(now),
                 Owner::Logins => self.logins_due(now),
             }

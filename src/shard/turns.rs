@@ -13,10 +13,10 @@ use crate::actor::{
 };
 use crate::base::{AccountId, ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
-use crate::im::{message, presence};
+use crate::im::{message, presence, subscription};
 use crate::jid::Jid;
 use crate::stanza::{
-    Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, reply_error,
+    Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, Type, reply_error,
 };
 
 use super::Shard;
@@ -133,33 +133,80 @@ impl Shard {
     /// Puts mail into the box of the account at this address.
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
-        if let Mail::Inbound { stanza, settle, .. } = &mail
-            && self.cells[actor].mailbox.is_full_for(stanza.header.kind)
+        let Mail::Inbound {
+            stanza,
+            settle,
+            tell,
+        } = &mail
+        else {
+            return self.post_to(actor, mail);
+        };
+        if stanza.header.type_ == Type::Probe
+            && self.cells[actor].mailbox.counts().1 >= limits::PROBES_WAIT_MAX
+            && let Some(answer) = presence::turned_away(&self.cells[actor].account, stanza)
         {
-            // DESIGN section 7: messages and IQs bounce; presence coalesces.
-            let (stanza, settle) = (stanza.clone(), *settle);
-            if stanza.header.kind == Kind::Presence {
-                self.coalesce_mail(now, actor, &stanza);
-                if !self.cells[actor].mailbox.is_overfull_of_foreign() {
-                    return self.post_to(actor, mail);
-                }
-            } else {
-                self.bounce(now, &stanza, &overloaded());
-            }
-            if let Some(origin) = settle {
-                self.route(now, Envelope::Settled(origin));
-            }
-            return;
+            // It says nothing that what waits could change.
+            let answer = Envelope::Stanza {
+                stanza: answer,
+                settle: None,
+            };
+            return self.route(now, answer);
         }
-        self.post_to(actor, mail);
+        if !self.cells[actor].mailbox.is_full_for(stanza.header.kind) {
+            return self.post_to(actor, mail);
+        }
+        // DESIGN section 7: messages and IQs bounce; presence coalesces.
+        let (stanza, settle, tell) = (stanza.clone(), *settle, *tell);
+        if stanza.header.kind == Kind::Presence {
+            self.coalesce_mail(now, actor, &stanza);
+        }
+        if self.has_room_for(actor, &stanza, tell) {
+            return self.post_to(actor, mail);
+        }
+        match (stanza.header.kind, tell) {
+            (_, Some(_)) => self.retell_soon(now),
+            (Kind::Presence, None) => {}
+            _ => self.bounce(now, &stanza, &overloaded()),
+        }
+        if let Some(origin) = settle {
+            self.route(now, Envelope::Settled(origin));
+        }
+    }
+
+    /// Whether a stanza gets into a mailbox that is full: what nobody says again, and what strangers cannot send.
+    fn has_room_for(&self, actor: ActorKey, stanza: &Stanza, tell: Option<Tell>) -> bool {
+        let Cell {
+            mailbox, account, ..
+        } = &*self.cells[actor];
+        let header = &stanza.header;
+        let is_answer = matches!(header.type_, Type::Result | Type::Error);
+        if !mailbox.is_full_for(header.kind) {
+            return true;
+        }
+        if tell.is_some() || is_answer {
+            return !mailbox.holds_times(header.kind, 3);
+        }
+        // RFC 6121 section 4.5.3: what a contact says of itself "MUST" be delivered.
+        let is_known = || {
+            let from = header.from.as_ref();
+            let domain = account.jid.domainpart();
+            let is_contact = |from: &Jid| match account.last_roster() {
+                Some(roster) => roster.standing(&from.to_bare(), domain).to,
+                // Who its contacts are was not read yet, or there are none.
+                None => account.roster().is_none(),
+            };
+            presence::is_own(account, from)
+                || from.is_some_and(is_contact)
+                || is_joined(account, from)
+        };
+        header.kind == Kind::Presence && !mailbox.holds_times(Kind::Presence, 2) && is_known()
     }
 
     /// Takes out of a mailbox what this presence makes void; whoever waits for its fate is told.
     fn coalesce_mail(&mut self, now: Now, actor: ActorKey, stanza: &Stanza) {
         let cell = &mut self.cells[actor];
         let from = stanza.header.from.as_ref();
-        let mut senders = cell.account.sessions.iter().map(|s| s.sender(from));
-        let sender = match senders.any(|sender| sender == Sender::Joined) {
+        let sender = match is_joined(&cell.account, from) {
             true => Sender::Joined,
             false => Sender::Other,
         };
@@ -476,7 +523,12 @@ impl Shard {
         mail: Option<Mail>,
         error: &StanzaError,
     ) {
-        if let Some(told) = mail.as_ref().and_then(Mail::tells) {
+        // There is no such account. What failed for want of something, or of a programmer's care, is told again.
+        let is_final = !matches!(
+            error.condition,
+            Condition::InternalServerError | Condition::ResourceConstraint
+        );
+        if let Some(told) = mail.as_ref().and_then(Mail::tells).filter(|_| is_final) {
             self.confirm(now, told);
         }
         match mail {
@@ -502,7 +554,8 @@ impl Shard {
             Some(Mail::Leftover(held)) => self.bounce(now, &held.stanza, error),
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
-            None => {}
+            // Its row stays.
+            Some(Mail::Retell { .. }) | None => {}
         }
     }
 
@@ -575,7 +628,7 @@ impl Mail {
     fn sender(&self) -> Option<SessionId> {
         match self {
             Mail::Outbound { session, .. } => Some(*session),
-            Mail::Inbound { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+            Mail::Inbound { .. } | Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
         }
     }
 
@@ -584,7 +637,7 @@ impl Mail {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,
-            Mail::Ended(_) | Mail::Leftover(_) => None,
+            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
         }
     }
 
@@ -595,6 +648,12 @@ impl Mail {
             _ => None,
         }
     }
+}
+
+/// Whether a session of the account has told it directly that it is there.
+fn is_joined(account: &crate::im::Account, from: Option<&Jid>) -> bool {
+    let mut sessions = account.sessions.iter();
+    sessions.any(|session| session.sender(from) == Sender::Joined)
 }
 
 /// What is run.
@@ -664,8 +723,14 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipeline
             let mut draft = Draft::new(stanza.clone(), Some(*session), *origin);
             pipelines::run(on.outbound(stanza.header.kind), turn, &mut draft)
         }
-        Mail::Inbound { stanza, settle, .. } => {
+        Mail::Retell { stanza, tell } => subscription::retell(turn, stanza, *tell),
+        Mail::Inbound {
+            stanza,
+            settle,
+            tell,
+        } => {
             let mut draft = Draft::new(stanza.clone(), None, *settle);
+            draft.tell = *tell;
             pipelines::run(on.inbound(stanza.header.kind), turn, &mut draft)
         }
         Mail::Ended(session) => {
@@ -726,7 +791,6 @@ pub(super) fn store_error(error: StoreError) -> StanzaError {
 mod tests {
     use super::super::testing::{answers, ask, connect, rendered, stage};
     use super::*;
-    use crate::stanza::Type;
 
     #[test]
     fn a_panic_in_a_turn_costs_the_stanza_and_nothing_else() {

@@ -314,7 +314,24 @@ impl Device {
         };
         self.write(world, &xml);
         self.count(Stanza::Other);
+        if let Some(status) = &status {
+            judge.said_in.insert(status.clone(), (log, self.asked));
+        }
         judge.sessions[log].status = status;
+    }
+
+    /// RFC 6121 section 4.3: "if a user's client generates an outbound presence probe".
+    pub fn send_probe(&mut self, world: &mut World, judge: &mut Judge, to: &str) {
+        judge.say(|| format!("{} probes {to}", self.title()));
+        self.write(world, &format!("<presence type='probe' to='{to}'/>"));
+        self.count(Stanza::Other);
+    }
+
+    /// Takes back what lets the other account see this one; what this session says from now on is not for it.
+    pub fn revokes(&self, judge: &mut Judge, other: usize) {
+        if let Some(log) = self.log() {
+            judge.revoked(log, other, self.asked);
+        }
     }
 
     /// RFC 6121 section 3: something about a subscription.
@@ -507,7 +524,7 @@ impl Device {
                 let roster = element.children();
                 let mut roster = roster.filter(|c| c.has_tag_name(("jabber:iq:roster", "query")));
                 if let (Some("result"), Some(query)) = (element.attribute("type"), roster.next()) {
-                    judge.roster(log, query);
+                    judge.roster(log, query, element.attribute("id"));
                 }
                 let id = element.attribute("id").unwrap_or_default();
                 if element.attribute("type") == Some("result") {
@@ -518,6 +535,11 @@ impl Device {
             _ => {
                 let id = element.attribute("id").unwrap_or_default();
                 let from = element.attribute("from").unwrap_or_default();
+                let query = element.children();
+                let mut query = query.filter(|c| c.has_tag_name(("jabber:iq:roster", "query")));
+                if let Some(query) = query.next() {
+                    judge.pushed(log, query);
+                }
                 if self.is_ready() {
                     let answer = format!("<iq type='result' id='{id}' to='{from}'/>");
                     self.write(world, &answer);

@@ -51,6 +51,8 @@ pub struct SessionLog {
     pub status: Option<String>,
     /// Something that it sent never arrived, perhaps a presence.
     pub is_unsure: bool,
+    /// The roster as the server showed it, kept up by its pushes: what is said of each contact.
+    roster: Option<BTreeMap<String, String>>,
     /// Accounts that it knows to be blocked: from here on nothing of them comes (XEP-0191).
     walls: BTreeSet<usize>,
 }
@@ -86,6 +88,16 @@ pub struct Judge {
     pub had_faults: bool,
     /// Whom each account ever allowed to see it.
     pub grants: BTreeSet<(usize, usize)>,
+    /// In which sessions it did.
+    pub granted_in: BTreeMap<(usize, usize), BTreeSet<usize>>,
+    /// Which session took it back last, and how much it had said then.
+    pub revoked: BTreeMap<(usize, usize), (usize, u32)>,
+    /// Where a status was said, and its number there.
+    pub said_in: BTreeMap<String, (usize, u32)>,
+    /// Who asks whom, as the rosters say.
+    pub asks: BTreeSet<(usize, usize)>,
+    /// Who is asked by whom, as the server remembers.
+    pub pending: BTreeSet<(usize, usize)>,
     /// Some messages are receipts.
     pub sends_receipts: bool,
     /// Who ever wished to block whom, and for how long nobody knows.
@@ -124,6 +136,7 @@ impl Judge {
             view: BTreeMap::new(),
             status: None,
             is_unsure: false,
+            roster: None,
             walls: BTreeSet::new(),
         });
         self.sessions.len() - 1
@@ -327,6 +340,9 @@ impl Judge {
                 granted,
                 "session {session} sees {from}, who never allowed it"
             );
+            if let Some(of) = of {
+                self.not_revoked(of, own, element);
+            }
         }
         let status = element
             .children()
@@ -352,8 +368,78 @@ impl Judge {
         }
     }
 
+    /// An account lets another see it.
+    pub fn granted(&mut self, session: usize, to: usize) {
+        let pair = (self.sessions[session].account, to);
+        self.grants.insert(pair);
+        self.granted_in.entry(pair).or_default().insert(session);
+        self.revoked.remove(&pair);
+    }
+
+    /// It does so no longer. Nobody knows in which order two sessions are heard.
+    pub fn revoked(&mut self, session: usize, to: usize, said: u32) {
+        let pair = (self.sessions[session].account, to);
+        let grants = self.granted_in.get(&pair);
+        let others = grants.into_iter().flatten().filter(|at| **at != session);
+        if !others.into_iter().any(|at| self.sessions[*at].is_alive) {
+            self.revoked.insert(pair, (session, said));
+        }
+    }
+
+    fn not_revoked(&self, of: usize, to: usize, element: roxmltree::Node<'_, '_>) {
+        let status = element
+            .children()
+            .find(|c| c.has_tag_name((CLIENT, "status")));
+        let status = status.and_then(|s| s.text()).unwrap_or_default();
+        let said = self.said_in.get(status);
+        let Some((&(by, before), &(session, number))) = self.revoked.get(&(of, to)).zip(said)
+        else {
+            return;
+        };
+        // What a session sent may have been lost before it was resumed, or refused by a disk.
+        let is_sure = !self.sessions[session].is_unsure && !self.had_faults;
+        assert!(
+            session != by || number <= before || !is_sure,
+            "u{to} sees {status} of session {session}, which took that back before"
+        );
+    }
+
+    /// A push changed the roster.
+    pub fn pushed(&mut self, session: usize, query: roxmltree::Node<'_, '_>) {
+        let Some(roster) = &mut self.sessions[session].roster else {
+            return;
+        };
+        for item in query.children().filter(|item| item.is_element()) {
+            let jid = item.attribute("jid").unwrap_or_default().to_string();
+            match item.attribute("subscription") {
+                Some("remove") => drop(roster.remove(&jid)),
+                _ => drop(roster.insert(jid, described(item))),
+            }
+        }
+    }
+
     /// A roster came whole.
-    pub fn roster(&mut self, session: usize, query: roxmltree::Node<'_, '_>) {
+    pub fn roster(&mut self, session: usize, query: roxmltree::Node<'_, '_>, id: Option<&str>) {
+        let items = query.children().filter(|item| item.is_element());
+        let whole: BTreeMap<String, String> = items
+            .clone()
+            .map(|item| {
+                (
+                    item.attribute("jid").unwrap_or_default().to_string(),
+                    described(item),
+                )
+            })
+            .collect();
+        let before = self.sessions[session].roster.replace(whole.clone());
+        assert!(
+            before.as_ref().is_none_or(|before| *before == whole),
+            "pushes to session {session} left {before:?}, and {id:?} shows {whole:?}"
+        );
+        let account = self.sessions[session].account;
+        self.asks.retain(|(asker, _)| *asker != account);
+        let asked = items.filter(|item| item.attribute("ask") == Some("subscribe"));
+        let asked = asked.filter_map(|item| account_of(item.attribute("jid")?));
+        self.asks.extend(asked.map(|of| (account, of)));
         let items = query.children().filter(|item| item.is_element());
         let items = items.filter_map(|item| {
             let subscription = item.attribute("subscription").unwrap_or("none");
@@ -375,6 +461,10 @@ impl Judge {
 
     /// Both halves of every subscription are there, or neither.
     fn halves_agree(&self) {
+        assert_eq!(
+            self.asks, self.pending,
+            "who asks whom, and who is asked by whom"
+        );
         let accounts = self.single.len();
         for (a, b) in (0..accounts).flat_map(|a| (0..accounts).map(move |b| (a, b))) {
             let (ours, theirs) = (self.subscription(a, b), self.subscription(b, a));
@@ -560,6 +650,17 @@ fn in_order(newest: &mut BTreeMap<usize, usize>, from: usize, number: usize, ses
 pub fn number_in(xml: &str) -> usize {
     let document = roxmltree::Document::parse(xml).expect("an archived message is XML");
     number(document.root_element())
+}
+
+/// What a roster says of a contact.
+fn described(item: roxmltree::Node<'_, '_>) -> String {
+    let attributes: Vec<String> = ["name", "subscription", "ask", "approved"]
+        .iter()
+        .map(|name| item.attribute(*name).unwrap_or_default().to_string())
+        .collect();
+    let groups = item.children().filter_map(|group| group.text());
+    let groups: Vec<&str> = groups.collect();
+    format!("{} {}", attributes.join(","), groups.join(","))
 }
 
 /// The account behind an address of the cast.

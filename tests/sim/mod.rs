@@ -16,6 +16,7 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::engine::archive::{self, ARCHIVE};
 use stonechat::im::credentials::{ACCOUNT, AccountRow, name_key};
+use stonechat::im::subscription::REQUEST;
 use stonechat::jid::Jid;
 use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
@@ -554,24 +555,46 @@ impl World {
         }
     }
 
-    /// The messages in the archive of an account, oldest first, in XML.
-    pub fn archive(&self, localpart: &str) -> Vec<String> {
-        let mut store = self.store.lock();
+    /// Who asked an account for a subscription and was not answered.
+    pub fn requests(&self, localpart: &str) -> Vec<String> {
+        let account = self.account_id(localpart);
+        let range = RowRange {
+            from: RowKey::new(&account.0.to_be_bytes()),
+            to: RowKey::new(&(account.0 + 1).to_be_bytes()),
+            count_max: usize::MAX,
+            bytes_max: usize::MAX,
+        };
+        let table = &REQUEST;
+        match self.store.lock().apply(Request::Range { table, range }) {
+            Answer::Range { rows, .. } => rows
+                .iter()
+                .map(|row| String::from_utf8_lossy(&row.key.as_bytes()[8..]).into_owned())
+                .collect(),
+            other => panic!("the requests cannot be read: {other:?}"),
+        }
+    }
+
+    fn account_id(&self, localpart: &str) -> AccountId {
         let key = name_key("localhost", localpart);
-        let row = store.apply(Request::Row {
+        let row = self.store.lock().apply(Request::Row {
             table: &ACCOUNT,
             key,
         });
         let Answer::Row(Some(row)) = row else {
             panic!("there is no account {localpart}: {row:?}");
         };
-        let account = AccountRow::decode(&row).expect("an account's row").account;
+        let row = AccountRow::decode(&row).expect("an account's row");
+        row.account.id
+    }
+
+    /// The messages in the archive of an account, oldest first, in XML.
+    pub fn archive(&self, localpart: &str) -> Vec<String> {
         let range = RowRange {
             bytes_max: usize::MAX,
-            ..archive::range(account.id, 0, u64::MAX)
+            ..archive::range(self.account_id(localpart), 0, u64::MAX)
         };
         let table = &ARCHIVE;
-        match store.apply(Request::Range { table, range }) {
+        match self.store.lock().apply(Request::Range { table, range }) {
             Answer::Range { rows, .. } => rows
                 .iter()
                 .map(|row| archive::Archived::read(row).expect("an archived message"))

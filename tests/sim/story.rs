@@ -12,7 +12,7 @@ use stonechat::jid::Jid;
 use stonechat::shard::Control;
 
 use crate::device::Device;
-use crate::judge::{Claim, Judge, Message, number_in};
+use crate::judge::{Claim, Judge, Message, account_of, number_in};
 use crate::sim::{Habits, World, config};
 
 struct Story {
@@ -23,6 +23,8 @@ struct Story {
     chance: Rng,
     /// What was added to the stories later draws from here, so that older seeds go on telling theirs.
     later: Rng,
+    /// The same for probes.
+    probes: Rng,
     /// The same again.
     latest: Rng,
     options: Options,
@@ -44,11 +46,15 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     let faults = story.one_in(3);
     let jumps = story.later.below(3) == 0;
     story.world.sockets_are_slow = story.later.below(3) == 0;
+    let probes = story.probes.below(2) == 0;
     let blocks = story.latest.below(3) == 0;
     let naps = story.latest.below(2) == 0;
     story.judge.sends_receipts = naps;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
+        if probes && story.probes.below(10) == 0 {
+            story.probe();
+        }
         if jumps && story.later.below(25) == 0 {
             story.set_clock();
         }
@@ -76,6 +82,8 @@ impl Story {
         let later = Rng::from_seed(bytes);
         bytes[8] = 2;
         let latest = Rng::from_seed(bytes);
+        bytes[8] = 3;
+        let probes = Rng::from_seed(bytes);
         let mut below = |bound: u32| chance.below(bound);
         let options = Options {
             keep: if below(3) == 0 {
@@ -122,8 +130,23 @@ impl Story {
             accounts,
             chance,
             later,
+            probes,
             latest,
             options,
+        }
+    }
+
+    /// Somebody's client asks for somebody's presence.
+    fn probe(&mut self) {
+        let at = self.probes.below(self.devices.len() as u32) as usize;
+        let to = self.probes.below(self.accounts as u32);
+        if self.devices[at].is_ready() {
+            let device = &mut self.devices[at];
+            device.send_probe(
+                &mut self.world,
+                &mut self.judge,
+                &format!("u{to}@localhost"),
+            );
         }
     }
 
@@ -246,13 +269,19 @@ impl Story {
             }
             _ => {
                 let item = format!("<item jid='{to}' subscription='remove'/>");
-                return device.set_item(world, judge, &item);
+                device.set_item(world, judge, &item);
+                if !nobody {
+                    device.revokes(judge, other);
+                }
+                return;
             }
         };
-        if act == "subscribed" && !nobody {
-            judge.grants.insert((own, other));
-        }
         device.send_subscription(world, judge, act, &to);
+        match (act, device.log()) {
+            ("subscribed", Some(log)) if !nobody => judge.granted(log, other),
+            ("unsubscribed", Some(_)) if !nobody => device.revokes(judge, other),
+            _ => {}
+        }
     }
 
     fn ask(&mut self, at: usize) {
@@ -473,7 +502,7 @@ impl Story {
         }
         self.calm();
         if self.judge.had_faults {
-            // What was told while the disk failed is told again within the hour.
+            // What was told while the disk failed is told again soon, or by the hour if nobody heard of it.
             self.wait(3_700_000);
         }
         // Sessions that nobody resumed end, after a ping where their connection still stands, and what they held
@@ -490,6 +519,13 @@ impl Story {
         }
         self.calm();
         self.rest();
+        for account in 0..self.accounts {
+            let requests = self.world.requests(&format!("u{account}"));
+            let askers = requests.iter().filter_map(|jid| account_of(jid));
+            self.judge
+                .pending
+                .extend(askers.map(|asker| (asker, account)));
+        }
         self.judge.verdict();
         let archives: Vec<Vec<usize>> = (0..self.accounts)
             .map(|account| self.world.archive(&format!("u{account}")))

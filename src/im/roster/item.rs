@@ -31,6 +31,19 @@ pub struct RosterItem {
     /// "opaque to the server"; empty is none (section 2.4.1).
     pub name: String,
     pub groups: Vec<String>,
+    pub numbers: Numbers,
+}
+
+/// By which numbers the two halves of a subscription know what was said last (`subscription/half.rs`); each is 0 where
+/// there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Of the user's last tell that asked for a subscription, or gave one up.
+    pub asked: u64,
+    /// Of the contact's last one that was heard.
+    pub heard: u64,
+    /// Of the user's last tell that answered the contact, while it stands.
+    pub answered: u64,
 }
 
 /// What is true of a roster as a whole. No row is a roster that was never changed.
@@ -58,13 +71,26 @@ impl RosterItem {
             version: 0,
             name: String::new(),
             groups: Vec::new(),
+            numbers: Numbers::default(),
         }
     }
 
     /// A row's value.
     pub fn encode(&self) -> Arc<[u8]> {
-        let mut value = vec![ROW_VERSION, self.standing.bits()];
+        let is_numbered = self.numbers != Numbers::default();
+        let version = if is_numbered { NUMBERED } else { ROW_VERSION };
+        let mut value = vec![version, self.standing.bits()];
         value.extend_from_slice(&self.version.to_be_bytes());
+        if is_numbered {
+            let Numbers {
+                asked,
+                heard,
+                answered,
+            } = self.numbers;
+            for number in [asked, heard, answered] {
+                value.extend_from_slice(&number.to_be_bytes());
+            }
+        }
         put_text(&mut value, &self.name);
         for group in &self.groups {
             put_text(&mut value, group);
@@ -148,11 +174,11 @@ impl Record {
     /// Reads a row; none if it is damaged.
     pub fn decode(row: &Row) -> Option<Record> {
         let (&kind, jid) = row.key.as_bytes().get(8..)?.split_first()?;
-        let (&version, rest) = row.value.split_first()?;
-        if version != ROW_VERSION {
-            return None;
-        }
         if kind == HEAD {
+            let (&version, rest) = row.value.split_first()?;
+            if version != ROW_VERSION {
+                return None;
+            }
             let (epoch, rest) = rest.split_first_chunk::<4>()?;
             return Some(Record::Head(Head {
                 epoch: u32::from_be_bytes(*epoch),
@@ -160,21 +186,20 @@ impl Record {
             }));
         }
         let jid = Jid::parse(std::str::from_utf8(jid).ok()?).ok()?;
-        decode_item(jid, rest).map(Record::Item)
+        decode_value(jid, &row.value).map(Record::Item)
     }
 }
 
 /// An item from its row's value; none if that is damaged.
 pub fn decode_value(jid: Jid, value: &[u8]) -> Option<RosterItem> {
-    let (&version, rest) = value.split_first()?;
-    (version == ROW_VERSION)
-        .then(|| decode_item(jid, rest))
-        .flatten()
-}
-
-fn decode_item(jid: Jid, rest: &[u8]) -> Option<RosterItem> {
+    let (&form, rest) = value.split_first()?;
     let (&bits, rest) = rest.split_first()?;
-    let (version, rest) = rest.split_first_chunk::<8>()?;
+    let (version, rest) = take_number(rest)?;
+    let (numbers, rest) = match form {
+        ROW_VERSION => (Numbers::default(), rest),
+        NUMBERED => take_numbers(rest)?,
+        _ => return None,
+    };
     let (name, mut rest) = take_text(rest)?;
     let mut groups = Vec::new();
     while !rest.is_empty() {
@@ -185,10 +210,28 @@ fn decode_item(jid: Jid, rest: &[u8]) -> Option<RosterItem> {
     Some(RosterItem {
         jid: jid.to_bare(),
         standing: Standing::from_bits(bits)?,
-        version: u64::from_be_bytes(*version),
+        version,
         name,
         groups,
+        numbers,
     })
+}
+
+fn take_number(rest: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*number), rest))
+}
+
+fn take_numbers(rest: &[u8]) -> Option<(Numbers, &[u8])> {
+    let (asked, rest) = take_number(rest)?;
+    let (heard, rest) = take_number(rest)?;
+    let (answered, rest) = take_number(rest)?;
+    let numbers = Numbers {
+        asked,
+        heard,
+        answered,
+    };
+    Some((numbers, rest))
 }
 
 /// The key of a contact's row.
@@ -229,6 +272,8 @@ fn take_text(rest: &[u8]) -> Option<(String, &[u8])> {
 }
 
 const ROW_VERSION: u8 = 1;
+/// The same with the numbers of what was said, which most contacts that were imported do not have.
+const NUMBERED: u8 = 2;
 const HEAD: u8 = 0;
 const ITEM: u8 = 1;
 
@@ -247,6 +292,7 @@ mod tests {
             version: 42,
             name: "Nurse & 'co'".into(),
             groups: vec!["Servants".into(), "<Capulet>".into()],
+            numbers: Numbers::default(),
         }
     }
 
@@ -258,11 +304,18 @@ mod tests {
 
     #[test]
     fn an_item_is_read_as_it_was_written() {
-        let item = nurse();
-        assert_eq!(
-            Record::decode(&item.row(AccountId(7))),
-            Some(Record::Item(item))
-        );
+        let numbers = Numbers {
+            asked: 1,
+            heard: u64::MAX,
+            answered: 3,
+        };
+        for numbers in [Numbers::default(), numbers] {
+            let item = RosterItem { numbers, ..nurse() };
+            assert_eq!(
+                Record::decode(&item.row(AccountId(7))),
+                Some(Record::Item(item))
+            );
+        }
         let head = Head { epoch: 1, floor: 2 };
         let row = Row {
             key: head_key(AccountId(7)),

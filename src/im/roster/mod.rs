@@ -25,7 +25,7 @@ use crate::stanza::{Header, Kind, Payload, Stanza, Type, ns};
 use super::account::{self, Account, Change};
 use super::session::Session;
 
-pub use item::{Head, ROSTER, Record, RosterItem, head_key};
+pub use item::{Head, Numbers, ROSTER, Record, RosterItem, head_key};
 pub use packed::{Contact, Counts, Roster};
 pub use request::{check_quota, portable, query, set};
 pub use standing::Standing;
@@ -45,8 +45,27 @@ pub fn load(turn: &mut Turn<'_, Account>) -> Result<Arc<Roster>, Stop> {
     let rows = rows(turn, account)?;
     let roster = Arc::new(Roster::read(rows, turn.actor.jid.domainpart()));
     let change = Change::Roster(Arc::clone(&roster));
+    if let Some(version) = turn.actor.doubted_version() {
+        push_missed(turn, &roster, rows, version);
+    }
     turn.out.change.push(change);
     Ok(roster)
+}
+
+/// A commit was refused and is visible all the same: clients hear what they have not heard.
+fn push_missed(turn: &mut Turn<'_, Account>, roster: &Roster, rows: &[Row], version: u64) {
+    let mut missed: Vec<RosterItem> = Vec::new();
+    for row in rows {
+        if let Some(Record::Item(item)) = Record::decode(row)
+            && item.version > version
+        {
+            missed.push(item);
+        }
+    }
+    missed.sort_by_key(|item| item.version);
+    for item in &missed {
+        push(turn, roster, item);
+    }
 }
 
 /// The item of a contact with name and groups, if anything is known of the contact.
@@ -99,7 +118,7 @@ pub fn change(
         after.head.epoch = 1 + turn.rng.below(u32::MAX - 1);
     }
     if after.counts.removed > limits::ROSTER_REMOVED_MAX {
-        after = forget_oldest(turn, account, after);
+        after = forget_oldest(turn, account, after, &new.jid);
     }
     if after.head != roster.head {
         turn.out.write.push(Write::Put {
@@ -162,7 +181,7 @@ fn query_of<'a>(ver: &str, items: impl Iterator<Item = &'a RosterItem>) -> Paylo
 }
 
 /// All rows of the roster.
-fn rows<'a>(turn: &'a Turn<'_, Account>, account: AccountId) -> Result<&'a [Row], Stop> {
+fn rows<'a>(turn: &Turn<'a, Account>, account: AccountId) -> Result<&'a [Row], Stop> {
     let (rows, more) = turn.load_range(&ROSTER, &item::range(account))?;
     if more {
         log::error!("roster_too_large account={}", turn.actor.jid);
@@ -186,16 +205,22 @@ fn write_of(account: AccountId, item: &RosterItem) -> Write {
 }
 
 /// Forgets one removed item: who has a version from before hears everything anew.
-fn forget_oldest(turn: &mut Turn<'_, Account>, account: AccountId, roster: Roster) -> Roster {
+fn forget_oldest(
+    turn: &mut Turn<'_, Account>,
+    account: AccountId,
+    roster: Roster,
+    besides: &Jid,
+) -> Roster {
     let domain = turn.actor.jid.domainpart();
-    let Some(oldest) = roster.oldest_removed() else {
+    let Some(oldest) = roster.oldest_removed(besides, domain) else {
         return roster;
     };
     let (floor, standing) = (oldest.version, oldest.standing);
     let Some(jid) = oldest.jid(domain) else {
         return roster;
     };
-    // A removed item has neither name nor groups.
+    // A removed item has neither name nor groups. What it had of numbers is forgotten with it, and at worst a stanza that
+    // was said twice is heard twice.
     let removed = RosterItem {
         standing,
         version: floor,
@@ -206,7 +231,7 @@ fn forget_oldest(turn: &mut Turn<'_, Account>, account: AccountId, roster: Roste
         ..removed.clone()
     };
     let mut after = roster.with(domain, Some(&removed), &forgotten);
-    after.head.floor = floor;
+    after.head.floor = after.head.floor.max(floor);
     turn.out.write.push(write_of(account, &forgotten));
     after
 }

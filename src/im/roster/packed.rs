@@ -4,7 +4,7 @@
 use crate::actor::rows::Row;
 use crate::jid::Jid;
 
-use super::item::{Head, Record, RosterItem};
+use super::item::{Head, Numbers, Record, RosterItem};
 use super::standing::{COUNT, Standing};
 
 /// A roster without names and groups.
@@ -117,10 +117,12 @@ impl Roster {
         }
     }
 
-    /// The removed item that is remembered longest.
-    pub fn oldest_removed(&self) -> Option<Contact<'_>> {
+    /// The item that is only remembered and was changed longest ago, other than that of `besides`.
+    pub fn oldest_removed(&self, besides: &Jid, domain: &str) -> Option<Contact<'_>> {
+        let (text, is_neighbour) = short(besides, domain);
         self.contacts()
-            .filter(|contact| !contact.standing.listed && contact.version > 0)
+            .filter(|contact| is_memory(contact.standing, contact.version))
+            .filter(|contact| contact.text != text || contact.is_neighbour != is_neighbour)
             .min_by_key(|contact| contact.version)
     }
 
@@ -147,12 +149,19 @@ impl Roster {
 impl RosterItem {
     /// Whether there is anything to remember about it.
     pub fn is_kept(&self) -> bool {
-        self.version > 0 || self.standing != Standing::default()
+        self.version > 0
+            || self.standing != Standing::default()
+            || self.numbers != Numbers::default()
     }
 
     fn is_removed(&self) -> bool {
-        !self.standing.listed && self.version > 0
+        is_memory(self.standing, self.version)
     }
+}
+
+/// Whether an item is kept only for what it was: clients are told of its removal, or it is remembered what was said.
+fn is_memory(standing: Standing, version: u64) -> bool {
+    !standing.listed && (version > 0 || standing == Standing::default())
 }
 
 impl Counts {
@@ -282,8 +291,10 @@ mod tests {
         gone.version = 302;
         roster = roster.with("example.com", Some(&nurse), &gone);
         assert_eq!((roster.counts.listed, roster.counts.removed), (1, 1));
-        let oldest = roster.oldest_removed().and_then(|c| c.jid("example.com"));
+        let oldest = roster.oldest_removed(&romeo.jid, "example.com");
+        let oldest = oldest.and_then(|c| c.jid("example.com"));
         assert_eq!(oldest, Some(nurse.jid.clone()));
+        assert_eq!(roster.oldest_removed(&nurse.jid, "example.com"), None);
         let mut forgotten = gone.clone();
         forgotten.version = 0;
         roster = roster.with("example.com", Some(&gone), &forgotten);

@@ -33,8 +33,9 @@ pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let since = since.and_then(|ver| roster.known(&ver));
     if let (Some(since), Some(session)) = (since, session) {
         let count = roster.contacts().filter(|c| c.version > since).count();
-        // Section 2.6.3: "unless returning the complete roster would ... use less bandwidth".
-        if count <= roster.counts.listed as usize / 2 + 1 {
+        // Section 2.6.3: "unless returning the complete roster would ... use less bandwidth". And each push is a stanza
+        // that the client has to acknowledge.
+        if count <= (roster.counts.listed as usize / 2 + 1).min(limits::ROSTER_DELTA_MAX) {
             let changed = match count {
                 0 => Vec::new(),
                 _ => changed_since(turn, since)?,

@@ -9,26 +9,29 @@
 //! | 2.5.2 removal of an item | [`remove`] |
 //! | appendix A.2, A.3 | [`OUTBOUND`], [`INBOUND`] |
 //!
-//! An automatic `unsubscribed` in answer to `unsubscribe` (A.3.2, a SHOULD) goes to other servers only. Here a tell
-//! is never lost, so there is nothing to correct; and it could deny a request that its receiver made meanwhile.
+//! What two accounts of this server say to each other is numbered, so that their halves agree in the end whatever
+//! crosses, is lost or comes late: `half.rs`.
 
+mod half;
 pub mod request;
 mod table;
 
 use std::sync::Arc;
 
 use crate::actor::rows::Write;
-use crate::actor::{Draft, Outcome, Stop, Turn};
+use crate::actor::{Draft, Outcome, Stop, Tell, Turn};
 use crate::base::limits;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
-use super::account::{self, Account};
+use super::account::{self, Account, Change};
 use super::blocking;
 use super::invitation;
-use super::outgoing;
+use super::outgoing::{self, Care};
 use super::presence;
-use super::roster::{self, Roster, RosterItem, Sight, Standing};
+use super::roster::{self, Numbers, Roster, RosterItem, Sight, Standing};
+
+use half::{Half, Name, Said, Step};
 
 pub use request::REQUEST;
 pub use table::{Act, INBOUND, Incoming, Next, OUTBOUND, Outgoing, State};
@@ -46,59 +49,62 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
             "The request is too large",
         ));
     }
+    if matches!(act, Act::Subscribe | Act::Unsubscribe) {
+        count(turn)?;
+    }
     let roster = roster::load(turn)?;
     let old = roster::item(turn, &roster, &contact)?;
-    let mut new = old
-        .clone()
-        .unwrap_or_else(|| RosterItem::unknown(contact.clone()));
-    let state = State::of(new.standing);
-    let rule = OUTBOUND[act as usize][state as usize];
-    match rule.next {
-        Next::Same => {}
-        Next::PreApproval => new.standing.approved = true,
-        Next::NoPreApproval => new.standing.approved = false,
-        Next::State(next) => new.standing = next.put_into(new.standing),
-    }
-    let was_from = old.as_ref().is_some_and(|item| item.standing.from);
+    let mut new = known(old.as_ref(), &contact);
+    let fresh = turn.sequence.next(turn.now);
+    let step = half::outbound(half_of(&new), act, fresh);
+    put_half(&mut new, step.half);
     // Appendix A.1: "the server MUST wait until the user has approved the subscription request before adding the
     // contact to the user's roster". Asking adds it, too, and so does approving beforehand.
     new.standing.listed |= new.standing.from || new.standing.ask || new.standing.approved;
-    let changes = new.standing
-        != old
-            .as_ref()
-            .map_or(Standing::default(), |item| item.standing);
-    if changes && !old.as_ref().is_some_and(|item| item.standing.listed) && new.standing.listed {
+    let was = old.as_ref().map_or(Standing::default(), |it| it.standing);
+    if !was.listed && new.standing.listed {
         roster::check_quota(turn, &roster, old.as_ref(), &new)?;
     }
     // Section 3.2.2: "While the user is still subscribed to the contact's presence (i.e., before ...), the
     // contact's server MUST send a presence stanza of type "unavailable" from all of the contact's online resources".
-    if was_from && !new.standing.from {
+    if was.from && !new.standing.from {
         presence::leave(turn, &contact)?;
     }
-    if rule.route {
+    if let Some(said) = step.says {
         // Section 3: "the server MUST stamp the outgoing presence stanza with the bare JID".
         let stanza = stamped(turn, stanza, &contact);
-        match changes {
-            true => outgoing::tell(turn, stanza)?,
-            false => turn.out.send(stanza),
-        }
+        say(turn, stanza, said)?;
     }
-    if changes {
-        request::answer(turn, old.as_ref(), &new)?;
-        save(turn, &roster, old.as_ref(), &new)?;
-    }
+    settle(turn, &roster, old.as_ref(), &new, &step)?;
     // Section 3.1.5: "The contact's server MUST then also send current presence to the user from each of the
     // contact's available resources."
-    if new.standing.from && !was_from {
+    if new.standing.from && !was.from {
         presence::introduce(turn, &contact);
     }
+    Ok(())
+}
+
+/// Section 3.1.3 asks for what "helps to prevent presence subscription request spam": nobody sends them faster than
+/// people do.
+fn count(turn: &mut Turn<'_, Account>) -> Outcome {
+    let now_ms = turn.now.mono_ms;
+    let until_ms = turn.actor.acts_until_ms.max(now_ms) + limits::ACTS_EVERY_MS;
+    if until_ms > now_ms + limits::ACTS_BURST * limits::ACTS_EVERY_MS {
+        let error = StanzaError::new(
+            Condition::ResourceConstraint,
+            "Too many requests for subscriptions, try again later",
+        );
+        return Err(Stop::Reject(error));
+    }
+    turn.out.change.push(Change::Acted { until_ms });
     Ok(())
 }
 
 /// Inbound: a contact asks for a subscription, or tells what became of one.
 ///
 /// # Errors
-/// Parks until the roster was read; rejects, which nobody hears, when there is no such account.
+/// Parks until the roster was read; rejects, which nobody hears, when there is no such account, or no room for a
+/// request yet.
 pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft, act: Act) -> Outcome {
     let Some(contact) = draft.stanza.header.from.as_ref().map(Jid::to_bare) else {
         return Ok(());
@@ -108,59 +114,74 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft, act: Act) -> Out
     }
     account::identify(turn)?;
     let roster = roster::load(turn)?;
-    let standing = roster.standing(&contact, turn.actor.jid.domainpart());
-    let rule = INBOUND[act as usize][State::of(standing) as usize];
-    // A.3.1 note 1, for the states in which section 3.4.2 lets the user approve beforehand.
-    let is_granted = act == Act::Subscribe && standing.approved;
+    let old = roster::item(turn, &roster, &contact)?;
+    let mut new = known(old.as_ref(), &contact);
+    let was = new.standing;
+    let name = match draft.tell {
+        Some(Tell {
+            number, answers, ..
+        }) => Name::Tell { number, answers },
+        None if turn.config.host(contact.domainpart()).is_some() => Name::Unasked,
+        None => Name::Foreign,
+    };
     // Also who has asked before, and shows a token now.
     if act == Act::Subscribe
-        && !standing.from
-        && !is_granted
+        && !was.from
+        && !was.approved
+        && !name.is_heard(half_of(&new))
         && let Some(used) = invitation::welcomes(turn, &draft.stanza, &contact)?
+        && welcome(turn, &roster, old.as_ref(), &mut new, name, used)?
     {
-        return welcome(turn, &roster, draft, &contact, used);
+        return Ok(());
     }
-    match rule.next {
-        Next::State(next) if is_granted => grant(turn, &roster, &contact, next),
-        Next::State(next) => happen(turn, &roster, draft, &contact, act, next),
-        _ => {
-            if let Some(reply) = rule.reply {
-                let reply = said(turn, reply, &contact, &draft.stanza);
-                turn.out.send(reply);
-                // Who asks for what it has may have missed what it shows.
-                presence::introduce(turn, &contact);
-            }
-            Ok(())
-        }
+    // XEP-0191 section 3.3: of who is blocked nothing is delivered, "and the server MUST NOT respond".
+    let is_quiet = blocking::is_blocked(turn, &contact)?;
+    let fresh = turn.sequence.next(turn.now);
+    let step = half::inbound(half_of(&new), act, name, fresh);
+    put_half(&mut new, step.half);
+    if step.is_delivered && !(is_quiet && act != Act::Subscribe) {
+        deliver(turn, &roster, draft, &contact, act)?;
     }
+    if was.from && !new.standing.from {
+        // Section 3.3.3: "Generate an outbound presence stanza of type "unavailable" from each of the contact's
+        // available resources to the user."
+        presence::leave(turn, &contact)?;
+    }
+    if let Some(said) = step.says.filter(|said| said.is_kept || !is_quiet) {
+        let mut reply = plain(turn.actor, said.act, &contact);
+        reply.header.id = draft.stanza.header.id.clone();
+        reply.header.trace = draft.stanza.header.trace;
+        say(turn, reply, said)?;
+    }
+    settle(turn, &roster, old.as_ref(), &new, &step)?;
+    if step.says.is_some_and(|said| said.act == Act::Subscribed) {
+        // Section 3.4.2, and 3.1.3 for who has a subscription: it may have missed what it shows.
+        presence::introduce(turn, &contact);
+    }
+    Ok(())
 }
 
-/// The state changes as the table says.
-fn happen(
+/// To the sessions that the standard names.
+fn deliver(
     turn: &mut Turn<'_, Account>,
-    roster: &Arc<Roster>,
+    roster: &Roster,
     draft: &mut Draft,
     contact: &Jid,
     act: Act,
-    next: State,
 ) -> Outcome {
-    let old = roster::item(turn, roster, contact)?;
-    // XEP-0191 section 3.3: of who is blocked nothing is delivered, "and the server MUST NOT respond".
-    let is_quiet = blocking::is_blocked(turn, contact)?;
-    let mut new = old
-        .clone()
-        .unwrap_or_else(|| RosterItem::unknown(contact.clone()));
-    let was_from = new.standing.from;
-    new.standing = next.put_into(new.standing);
     // Section 8.5.2.1.2: "the server MUST NOT rewrite the 'to' attribute"; but section 3.1.3: to a full JID is "as
     // if the request had been directed to the contact's bare JID".
     draft.stanza.header.to = Some(turn.actor.jid.clone());
     if act == Act::Subscribe {
-        let too_large = draft.stanza.charge() > limits::REQUEST_BYTES_MAX;
-        if too_large || roster.counts.pending_in >= turn.config.roster.requests {
+        if draft.stanza.charge() > limits::REQUEST_BYTES_MAX {
             // Who asks hears nothing, as if the user did not answer.
-            log::info!("request_dropped account={}", turn.actor.jid);
-            return Ok(());
+            log::debug!("request_too_large account={}", turn.actor.jid);
+            return Err(Stop::Done);
+        }
+        if roster.counts.pending_in >= turn.config.roster.requests {
+            // The same, until there is room: its row stays with who asks, and is told again.
+            log::debug!("request_postponed account={}", turn.actor.jid);
+            return Err(reject(Condition::ResourceConstraint, ""));
         }
         let account = account::identify(turn)?;
         turn.out
@@ -174,48 +195,11 @@ fn happen(
     } else {
         // Sections 3.1.6, 3.2.3 and 3.3.3: "Deliver ... to all of the user's interested resources ... This MUST
         // occur before sending the roster push".
-        let interested = turn.actor.sessions.iter().filter(|_| !is_quiet);
+        let interested = turn.actor.sessions.iter();
         for session in interested.filter(|session| session.interested && !session.ended) {
             turn.out.deliver(session.id, draft.stanza.clone());
         }
     }
-    request::answer(turn, old.as_ref(), &new)?;
-    save(turn, roster, old.as_ref(), &new)?;
-    if was_from && !new.standing.from {
-        // Section 3.3.3: "Generate an outbound presence stanza of type "unavailable" from each of the contact's
-        // available resources to the user."
-        presence::leave(turn, contact)?;
-    }
-    if act == Act::Unsubscribe && !is_quiet && turn.config.host(contact.domainpart()).is_none() {
-        let reply = said(turn, Act::Unsubscribed, contact, &draft.stanza);
-        turn.out.send(reply);
-    }
-    Ok(())
-}
-
-/// Section 3.4.2: "MUST automatically respond to such a stanza on behalf of the user by returning a presence
-/// stanza of type "subscribed"".
-fn grant(
-    turn: &mut Turn<'_, Account>,
-    roster: &Arc<Roster>,
-    contact: &Jid,
-    next: State,
-) -> Outcome {
-    let Some(old) = roster::item(turn, roster, contact)? else {
-        return Ok(());
-    };
-    let mut new = old.clone();
-    let pending = next.put_into(old.standing);
-    new.standing = Standing {
-        from: true,
-        pending_in: false,
-        approved: false,
-        ..pending
-    };
-    let granted = plain(turn.actor, Act::Subscribed, contact);
-    outgoing::tell(turn, granted)?;
-    save(turn, roster, Some(&old), &new)?;
-    presence::introduce(turn, contact);
     Ok(())
 }
 
@@ -224,42 +208,35 @@ fn grant(
 fn welcome(
     turn: &mut Turn<'_, Account>,
     roster: &Arc<Roster>,
-    draft: &mut Draft,
-    contact: &Jid,
+    old: Option<&RosterItem>,
+    new: &mut RosterItem,
+    name: Name,
     used: Write,
-) -> Outcome {
-    let old = roster::item(turn, roster, contact)?;
-    let mut new = old
-        .clone()
-        .unwrap_or_else(|| RosterItem::unknown(contact.clone()));
-    let asks = !new.standing.to;
-    new.standing = Standing {
-        from: true,
-        ask: asks,
-        pending_in: false,
-        approved: false,
-        listed: true,
-        ..new.standing
+) -> Result<bool, Stop> {
+    let listed = RosterItem {
+        standing: Standing {
+            listed: true,
+            ..new.standing
+        },
+        ..new.clone()
     };
-    if roster::check_quota(turn, roster, old.as_ref(), &new).is_err() {
-        let state = State::of(roster.standing(contact, turn.actor.jid.domainpart()));
-        let rule = INBOUND[Act::Subscribe as usize][state as usize];
-        return match rule.next {
-            Next::State(next) => happen(turn, roster, draft, contact, Act::Subscribe, next),
-            _ => Ok(()),
-        };
+    if roster::check_quota(turn, roster, old, &listed).is_err() {
+        return Ok(false);
     }
     turn.out.write.push(used);
-    let granted = plain(turn.actor, Act::Subscribed, contact);
-    outgoing::tell(turn, granted)?;
-    if asks {
-        let asked = plain(turn.actor, Act::Subscribe, contact);
-        outgoing::tell(turn, asked)?;
+    new.standing.listed = true;
+    let fresh = turn.sequence.next(turn.now);
+    let heard = half::inbound(half_of(new), Act::Subscribe, name, fresh);
+    put_half(new, heard.half);
+    forget(turn, &heard)?;
+    say_plainly(turn, new, Act::Subscribed)?;
+    if !new.standing.to {
+        say_plainly(turn, new, Act::Subscribe)?;
     }
-    request::answer(turn, old.as_ref(), &new)?;
-    save(turn, roster, old.as_ref(), &new)?;
-    presence::introduce(turn, contact);
-    Ok(())
+    request::answer(turn, old, new)?;
+    save(turn, roster, old, new)?;
+    presence::introduce(turn, &new.jid);
+    Ok(true)
 }
 
 /// What somebody who came by an invitation asks whoever invited.
@@ -275,34 +252,125 @@ pub fn invited(newcomer: &Jid, inviter: &Jid, token: &str) -> Stanza {
 /// # Errors
 /// Parks until the account is identified.
 pub fn remove(turn: &mut Turn<'_, Account>, roster: &Arc<Roster>, old: &RosterItem) -> Outcome {
-    let Standing {
-        to,
-        from,
-        ask,
-        pending_in,
-        ..
-    } = old.standing;
+    let Standing { to, from, ask, .. } = old.standing;
     let contact = &old.jid;
+    let mut new = RosterItem::unknown(contact.clone());
+    put_half(&mut new, half_of(old));
     // "If the user has a presence subscription to the contact, then the user's server MUST send a presence stanza of
     // type "unsubscribe""; one that was asked for is withdrawn likewise.
     if to || ask {
-        let stanza = plain(turn.actor, Act::Unsubscribe, contact);
-        outgoing::tell(turn, stanza)?;
+        say_plainly(turn, &mut new, Act::Unsubscribe)?;
     }
     if from {
         presence::leave(turn, contact)?;
-        let stanza = plain(turn.actor, Act::Unsubscribed, contact);
-        outgoing::tell(turn, stanza)?;
+        say_plainly(turn, &mut new, Act::Unsubscribed)?;
     }
     // Appendix A.1: a request that was not answered is none of the item's business.
-    let new = RosterItem {
-        standing: Standing {
-            pending_in,
-            ..Standing::default()
-        },
-        ..RosterItem::unknown(contact.clone())
+    new.standing = Standing {
+        pending_in: new.standing.pending_in,
+        ..Standing::default()
     };
     save(turn, roster, Some(old), &new)
+}
+
+fn say_plainly(turn: &mut Turn<'_, Account>, item: &mut RosterItem, act: Act) -> Outcome {
+    let fresh = turn.sequence.next(turn.now);
+    let step = half::outbound(half_of(item), act, fresh);
+    put_half(item, step.half);
+    if let Some(said) = step.says {
+        let stanza = plain(turn.actor, act, &item.jid);
+        say(turn, stanza, said)?;
+    }
+    forget(turn, &step)
+}
+
+/// A tell of this account was not confirmed: it is told again if it still stands.
+///
+/// # Errors
+/// Parks until the roster was read.
+pub fn retell(turn: &mut Turn<'_, Account>, stanza: &Stanza, tell: Tell) -> Outcome {
+    let act = Act::of(stanza.header.type_);
+    let (Some(contact), Some(act)) = (stanza.header.to.as_ref(), act) else {
+        return Ok(());
+    };
+    let is_own = match account::identify(turn) {
+        Ok(account) => account == tell.account,
+        Err(Stop::Reject(_)) => false,
+        Err(stop) => return Err(stop),
+    };
+    // What an account told last before it was removed stands.
+    let stands = !is_own || {
+        let roster = roster::load(turn)?;
+        let item = roster::item(turn, &roster, contact)?;
+        item.is_none_or(|item| half_of(&item).stands(act, tell.number))
+    };
+    log::info!("told_again number={} stands={stands}", tell.number);
+    match stands {
+        true => turn.out.tell(stanza.clone(), tell),
+        false => turn
+            .out
+            .write
+            .push(outgoing::delete(tell.account, tell.number)),
+    }
+    Ok(())
+}
+
+/// Sends what a half says to the other.
+fn say(turn: &mut Turn<'_, Account>, stanza: Stanza, said: Said) -> Outcome {
+    let tell = Tell {
+        account: account::identify(turn)?,
+        number: said.number,
+        answers: said.answers,
+    };
+    let care = match said.is_kept {
+        true => Care::Kept,
+        false => Care::Once,
+    };
+    outgoing::tell(turn, stanza, tell, care);
+    Ok(())
+}
+
+/// Writes what a step changed, if it changed anything.
+fn settle(
+    turn: &mut Turn<'_, Account>,
+    roster: &Roster,
+    old: Option<&RosterItem>,
+    new: &RosterItem,
+    step: &Step,
+) -> Outcome {
+    forget(turn, step)?;
+    if new.standing == old.map_or(Standing::default(), |it| it.standing)
+        && new.numbers == old.map_or(Numbers::default(), |it| it.numbers)
+    {
+        return Ok(());
+    }
+    request::answer(turn, old, new)?;
+    save(turn, roster, old, new)
+}
+
+/// Tells for which something later stands are not told any more.
+fn forget(turn: &mut Turn<'_, Account>, step: &Step) -> Outcome {
+    for &number in &step.void {
+        let account = account::identify(turn)?;
+        turn.out.write.push(outgoing::delete(account, number));
+    }
+    Ok(())
+}
+
+fn known(old: Option<&RosterItem>, contact: &Jid) -> RosterItem {
+    old.cloned()
+        .unwrap_or_else(|| RosterItem::unknown(contact.clone()))
+}
+
+fn half_of(item: &RosterItem) -> Half {
+    Half {
+        standing: item.standing,
+        numbers: item.numbers,
+    }
+}
+
+fn put_half(item: &mut RosterItem, half: Half) {
+    (item.standing, item.numbers) = (half.standing, half.numbers);
 }
 
 /// Writes the item, and tells interested resources if it is another for them.
@@ -383,14 +451,6 @@ fn spoken(account: &Jid, act: Act, contact: &Jid) -> Stanza {
         header,
         payload: Payload::EMPTY,
     }
-}
-
-/// The same in answer to something.
-fn said(turn: &Turn<'_, Account>, act: Act, contact: &Jid, cause: &Stanza) -> Stanza {
-    let mut stanza = plain(turn.actor, act, contact);
-    stanza.header.id = cause.header.id.clone();
-    stanza.header.trace = cause.header.trace;
-    stanza
 }
 
 fn reject(condition: Condition, text: &'static str) -> Stop {
