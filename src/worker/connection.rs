@@ -160,7 +160,8 @@ impl Connection {
         let Some(mut zlib) = self.zlib.take() else {
             return self.read_through(scratch);
         };
-        if !zlib.holds_input() {
+        let is_fresh = !zlib.holds_input();
+        if is_fresh {
             let (count, then) = self.read_through(scratch);
             zlib.feed(&scratch.plaintext[..count], then);
         }
@@ -168,7 +169,11 @@ impl Connection {
         let (count, then) = zlib.open(&mut scratch.inflated);
         scratch.plaintext[..count].copy_from_slice(&scratch.inflated[..count]);
         self.zlib = Some(zlib);
-        (count, then)
+        match then {
+            // The socket was empty when it was read; an event that came since is behind us.
+            Then::Wait if !is_fresh => (count, Then::Again),
+            then => (count, then),
+        }
     }
 
     /// The same without decompression.

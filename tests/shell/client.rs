@@ -157,6 +157,8 @@ pub struct Deflated {
     pub socket: TcpStream,
     deflate: Compress,
     inflate: Decompress,
+    /// Came right behind the last plain line.
+    ahead: Vec<u8>,
     plain: VecDeque<u8>,
 }
 
@@ -164,8 +166,10 @@ pub struct Deflated {
 pub fn compress(mut client: Plain) -> Client<Deflated> {
     client.send("COMPRESS\n");
     client.expect("compressing");
+    let ahead = client.0.buffer().to_vec();
     let mut client = Client::over(Deflated {
         socket: client.0.into_inner(),
+        ahead,
         deflate: Compress::new(Compression::default(), true),
         inflate: Decompress::new(true),
         plain: VecDeque::new(),
@@ -177,12 +181,16 @@ pub fn compress(mut client: Plain) -> Client<Deflated> {
 impl Read for Deflated {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         while self.plain.is_empty() {
-            let mut buffer = [0; 4_096];
-            let count = self.socket.read(&mut buffer)?;
-            if count == 0 {
+            let mut came = std::mem::take(&mut self.ahead);
+            if came.is_empty() {
+                came.resize(4_096, 0);
+                let count = self.socket.read(&mut came)?;
+                came.truncate(count);
+            }
+            if came.is_empty() {
                 return Ok(0);
             }
-            let mut compressed = &buffer[..count];
+            let mut compressed = &came[..];
             let mut plain = Vec::new();
             while !compressed.is_empty() || plain.len() == plain.capacity() {
                 plain.reserve(64 * 1024);

@@ -254,6 +254,9 @@ impl Device {
         if name == "block" {
             let pairs = others.iter().map(|&other| (self.account, other));
             judge.blocks.extend(pairs);
+            if others.len() > 1 {
+                judge.shut.insert(self.account);
+            }
             judge.wishes.insert(id.clone(), others.to_vec());
         } else {
             judge.unblocks(self.account, others, &id);

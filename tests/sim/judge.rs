@@ -102,6 +102,8 @@ pub struct Judge {
     pub sends_receipts: bool,
     /// Who ever wished to block whom, and for how long nobody knows.
     pub blocks: BTreeSet<(usize, usize)>,
+    /// Who ever wished to block the whole server.
+    pub shut: BTreeSet<usize>,
     /// What each request to block is about.
     pub wishes: BTreeMap<String, Vec<usize>>,
     /// Requests to unblock somebody that were not answered, by account.
@@ -180,8 +182,8 @@ impl Judge {
         let sender = self.sessions[message.sender].account;
         match message.to {
             Some(to) => self.are_apart(sender, to),
-            // Whom nobody has may be blocked with the domain.
-            None => self.blocks.iter().any(|(by, _)| *by == sender),
+            // Who is nobody is of the server all the same.
+            None => self.shut.contains(&sender),
         }
     }
 
