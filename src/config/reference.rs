@@ -90,18 +90,17 @@ pub fn help(path: &str) -> Option<String> {
 /// The options of a section with their defaults; of several such sections, the first's.
 fn defaults_of(section: &str) -> toml::Table {
     let defaults = file::File::default();
-    let values = match section {
-        "host" => toml::Table::try_from(&defaults.host[0]),
-        "host.auth" => toml::Table::try_from(&defaults.host[0].auth),
-        "host.archive" => toml::Table::try_from(&defaults.host[0].archive),
-        "listener" => toml::Table::try_from(&defaults.listener[0]),
-        _ => toml::Table::try_from(&defaults),
+    let (values, path) = match section.split('.').next() {
+        Some("host") => (toml::Table::try_from(&defaults.host[0]), 1),
+        Some("listener") => (toml::Table::try_from(&defaults.listener[0]), 1),
+        _ => (toml::Table::try_from(&defaults), 0),
     };
-    let mut values = values.expect("the defaults are representable in TOML");
-    match values.remove(section) {
+    let values = values.expect("the defaults are representable in TOML");
+    let sections = section.split('.').skip(path);
+    sections.fold(values, |mut values, name| match values.remove(name) {
         Some(toml::Value::Table(inner)) => inner,
-        _ => values,
-    }
+        _ => toml::Table::new(),
+    })
 }
 
 /// The complete reference: each option with its meaning and default, and the switch of each feature.
