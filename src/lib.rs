@@ -84,6 +84,9 @@
 //! verdict ([`shard::Shard::lets_go`]): a stranger costs little memory, and guessing behind a guess buys nothing. So
 //! resumption (XEP-0198) is a look-up in one account, without a message or a race.
 //!
+//! By a token (XEP-0484) it is the same with another question, which two reads of the store answer and no write: the store
+//! keeps numbers and times, and the token is a MAC over them and the account's generation (`auth/tokens.rs`).
+//!
 //! # Layers
 //!
 //! A layer imports only lower ones, never a sibling; `tests/tidy.rs` proves it.

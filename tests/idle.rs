@@ -131,6 +131,6 @@ fn befriend(world: &mut World, account: u64) {
 const FEW: usize = 128;
 const MANY: usize = 128;
 /// The simulated connection's own 200 included.
-const SESSION_BYTES_MAX: usize = 1_700;
+const SESSION_BYTES_MAX: usize = 1_950;
 /// With fifty contacts: names and groups stay in the store.
-const KNOWN_BYTES_MAX: usize = 2_700;
+const KNOWN_BYTES_MAX: usize = 2_950;

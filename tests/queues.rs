@@ -285,7 +285,7 @@ fn a_client_that_reads_may_get_much_twice_and_one_that_does_not_is_noticed_in_ti
 
 #[test]
 fn an_empty_queue_takes_the_largest_stanza() {
-    let options = "c2s.element_size = \"64 KiB\"\nc2s.outbound_soft = \"32 KiB\"\n\
+    let options = "c2s.element_size = \"64 KiB\"\nc2s.outbound_soft = \"32 KiB\"\ncsi.held_size = \"16 KiB\"\n\
         c2s.outbound_hard = \"128 KiB\"\nsm.unacked_size = \"128 KiB\"\n";
     let mut world = world(options);
     let (juliet, _) = managed(&mut world, "juliet");

@@ -231,22 +231,30 @@ impl Accounts {
     ) -> Result<Vec<Write>, AccountError> {
         let (rows, _) = (self.rows.range)(&INVITATION, &invitation::range(owner))?;
         let count = rows.len();
-        let is_over = |value: &[u8]| {
-            let invitation = Invitation::decode(value);
-            invitation.is_none_or(|invitation| !invitation.is_open(now))
-        };
-        let over = rows.into_iter().filter(|row| is_over(&row.value));
-        let deletes: Vec<Write> = over
-            .map(|row| Write::Delete {
+        let mut deletes = Vec::new();
+        let mut over = 0;
+        for row in rows {
+            let invitation = Invitation::decode(&row.value);
+            if invitation.as_ref().is_some_and(|known| known.is_open(now)) {
+                continue;
+            }
+            over += 1;
+            let kept = invitation.and_then(|known| Some((known.host, known.localpart?)));
+            // A name that is kept anew is written behind this.
+            deletes.extend(kept.map(|(host, localpart)| Write::Delete {
+                table: &RESERVATION,
+                key: name_key(&host, &localpart),
+            }));
+            deletes.push(Write::Delete {
                 table: &INVITATION,
                 key: row.key,
-            })
-            .collect();
+            });
+        }
         let bound = match owner {
             OPERATOR => limits::INVITATIONS_READ_MAX,
             _ => self.settings.lock().invitations_per_account as usize,
         };
-        match count - deletes.len() < bound {
+        match count - over < bound {
             true => Ok(deletes),
             false => Err(AccountError::TooManyInvitations),
         }

@@ -90,17 +90,18 @@ pub fn help(path: &str) -> Option<String> {
 /// The options of a section with their defaults; of several such sections, the first's.
 fn defaults_of(section: &str) -> toml::Table {
     let defaults = file::File::default();
-    let (values, path) = match section.split('.').next() {
-        Some("host") => (toml::Table::try_from(&defaults.host[0]), 1),
-        Some("listener") => (toml::Table::try_from(&defaults.listener[0]), 1),
-        _ => (toml::Table::try_from(&defaults), 0),
+    let (repeated, inner) = section.split_once('.').unwrap_or((section, ""));
+    let values = match repeated {
+        "host" => toml::Table::try_from(&defaults.host[0]),
+        "listener" => toml::Table::try_from(&defaults.listener[0]),
+        _ => toml::Table::try_from(&defaults),
     };
-    let values = values.expect("the defaults are representable in TOML");
-    let sections = section.split('.').skip(path);
-    sections.fold(values, |mut values, name| match values.remove(name) {
+    let mut values = values.expect("the defaults are representable in TOML");
+    let key = if inner.is_empty() { section } else { inner };
+    match values.remove(key) {
         Some(toml::Value::Table(inner)) => inner,
-        _ => toml::Table::new(),
-    })
+        _ => values,
+    }
 }
 
 /// The complete reference: each option with its meaning and default, and the switch of each feature.

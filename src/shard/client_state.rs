@@ -114,3 +114,45 @@ impl Shard {
             .session_mut(at.session)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, connect, rendered, stage};
+    use super::*;
+    use crate::base::{SessionId, limits};
+    use crate::jid::Jid;
+    use crate::shard::Input;
+    use crate::stanza::{Header, Payload, Stanza, Type};
+
+    #[test]
+    fn what_waits_goes_out_with_the_servers_own_question() {
+        let (mut shard, actor) = stage();
+        let key = connect(&mut shard, actor);
+        shard.arm_stream(key);
+        rendered(&mut shard, key);
+        shard.client_state(NOW, key, ClientState::Inactive);
+        let mut header = Header::new(Kind::Presence, Type::Available);
+        header.from = Jid::parse("juliet@localhost/balcony").ok();
+        let payload = Payload::EMPTY;
+        let delivery = Delivery {
+            session: SessionId(1),
+            stanza: Stanza { header, payload },
+            kept: None,
+        };
+        shard.deliver(NOW, actor, delivery.clone());
+        assert_eq!(rendered(&mut shard, key), "");
+        let later = Now {
+            mono_ms: NOW.mono_ms + limits::PING_AFTER_MS,
+            ..NOW
+        };
+        shard.handle(later, Input::Tick);
+        let said = rendered(&mut shard, key);
+        assert!(
+            said.starts_with("<presence ") && said.contains("<r "),
+            "{said}"
+        );
+        // Nobody looks at it still.
+        shard.deliver(later, actor, delivery);
+        assert_eq!(rendered(&mut shard, key), "");
+    }
+}

@@ -42,6 +42,7 @@ fn fifteen_thousand_half_open_connections_cost_what_they_sent_and_keep_nobody_ou
             socket
         })
         .collect();
+    house.server.has_let_in(HALF_OPEN);
     drop(Client::session(&house.server, "tybalt", "late"));
     house.chat_on();
     // peers.md row 3: at most 16 KiB of heap for each; and they are counted, not refused.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up on it. Nothing waits for it but what fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ impl Server {
             .join(format!("hostile-{}-{test}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
-        let (port, tls_port) = (free_port(), free_port());
+        let (port, tls_port) = free_ports();
         let is_of_all = |line: &&str| line.starts_with("listener.");
         let of_all: String = options
             .lines()
@@ -104,15 +104,32 @@ impl Server {
 
     /// Moves the server's clock.
     pub fn advance(&self, ms: u64) {
+        assert_eq!(self.ask(&format!("time advance {ms}")), "ok\n");
+    }
+
+    /// Waits until it has let so many connections in: those that call at once wait in the system's backlog for a while.
+    #[allow(dead_code)] // Not for tests/operation.
+    pub fn has_let_in(&self, count: usize) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let status = self.ask("status");
+            let accepted = status.split("accepted ").skip(1);
+            let numbers = accepted.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+            if numbers.sum::<usize>() >= count {
+                return;
+            }
+            assert!(Instant::now() < until, "{count} have called: {status}");
+        }
+    }
+
+    fn ask(&self, request: &str) -> String {
         let mut socket = UnixStream::connect(self.data().join("control.sock")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket
-            .write_all(format!("time advance {ms}\n").as_bytes())
-            .unwrap();
+        socket.write_all(format!("{request}\n").as_bytes()).unwrap();
         socket.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
-        assert_eq!(answer, "ok\n");
+        answer
     }
 
     /// What it has written to its standard output and standard error.
@@ -183,8 +200,15 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
 
 /// A port of the loopback that nobody listens on.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    free_ports().0
+}
+
+/// Two that differ: they are bound at the same time.
+fn free_ports() -> (u16, u16) {
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let (one, other) = (bind(), bind());
+    (port(&one), port(&other))
 }
 
 /// Collects the log on a thread; the channel speaks when the server takes connections.

@@ -12,9 +12,9 @@ use crate::client::{Client, auth, plain};
 use crate::server::PASSWORD;
 
 /// Clients that call at once.
-const CLIENTS: usize = 2_000;
+const CLIENTS: usize = 600;
 /// As many as drive their clients at a time; each does one after the other.
-const DRIVERS: usize = 100;
+const DRIVERS: usize = 30;
 const ACCOUNTS: [&str; 4] = ["abram", "gregory", "sampson", "tybalt"];
 /// TLS, a session with its resource, an account's share.
 const BYTES_EACH: usize = 48 * 1024;

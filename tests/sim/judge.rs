@@ -165,7 +165,11 @@ impl Judge {
 
     fn is_between_strangers(&self, message: &Message) -> bool {
         let sender = self.sessions[message.sender].account;
-        message.to.is_some_and(|to| self.are_apart(sender, to))
+        match message.to {
+            Some(to) => self.are_apart(sender, to),
+            // Whom nobody has may be blocked with the domain.
+            None => self.blocks.iter().any(|(by, _)| *by == sender),
+        }
     }
 
     /// The device does not come back for it.
