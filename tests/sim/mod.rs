@@ -267,7 +267,6 @@ impl World {
             accounts: &self.accounts,
             config: &self.config,
             now: self.now,
-            goes_on: &|| true,
             disconnect: &|jid| {
                 order(Control::Disconnect(
                     Jid::parse(jid).expect("a prepared name"),
