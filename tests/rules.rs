@@ -376,7 +376,7 @@ fn a_message_goes_where_table_1_lets_it_go() {
                             _ => "juliet@localhost/crypt",
                         };
                         let outcome = scene.sends(type_, to, "<body>Hush</body>");
-                        let letter = letter(&outcome, scene, *address);
+                        let letter = letter(&outcome, scene, address);
                         // A note: "SHOULD NOT act in accordance with option (A)".
                         let mut choices = allowed.split('/');
                         assert!(

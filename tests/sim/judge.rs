@@ -461,9 +461,14 @@ impl Judge {
 
     /// Both halves of every subscription are there, or neither.
     fn halves_agree(&self) {
-        assert_eq!(
-            self.asks, self.pending,
-            "who asks whom, and who is asked by whom"
+        // What somebody asks who is blocked is never heard (XEP-0191 section 3.3).
+        let unheard = self.asks.difference(&self.pending);
+        let unheard: Vec<_> = unheard.filter(|(a, b)| !self.are_apart(*a, *b)).collect();
+        assert!(unheard.is_empty(), "{unheard:?} ask and are not heard");
+        let unasked: Vec<_> = self.pending.difference(&self.asks).collect();
+        assert!(
+            unasked.is_empty(),
+            "{unasked:?} are shown to ask, and do not"
         );
         let accounts = self.single.len();
         for (a, b) in (0..accounts).flat_map(|a| (0..accounts).map(move |b| (a, b))) {

@@ -128,7 +128,7 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft, act: Act) -> Out
     if act == Act::Subscribe
         && !was.from
         && !was.approved
-        && !name.is_heard(half_of(&new))
+        && (was.pending_in || !name.is_heard(half_of(&new)))
         && let Some(used) = invitation::welcomes(turn, &draft.stanza, &contact)?
         && welcome(turn, &roster, old.as_ref(), &mut new, name, used)?
     {
