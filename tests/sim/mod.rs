@@ -278,6 +278,7 @@ impl World {
                 Ok(())
             },
             audit: &|_| {},
+            goes_on: &|| true,
         };
         let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
