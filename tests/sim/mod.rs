@@ -267,7 +267,6 @@ impl World {
             accounts: &self.accounts,
             config: &self.config,
             now: self.now,
-            goes_on: &|| true,
             disconnect: &|jid| {
                 order(Control::Disconnect(
                     Jid::parse(jid).expect("a prepared name"),
@@ -279,6 +278,7 @@ impl World {
                 Ok(())
             },
             audit: &|_| {},
+            goes_on: &|| true,
         };
         let outcome = desk.run(command);
         self.store.lock().sync().expect("no fault is set");
