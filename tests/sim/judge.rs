@@ -351,6 +351,8 @@ impl Judge {
         let at = &mut self.sessions[session];
         let view = &mut at.view;
         match element.attribute("type") {
+            // An answer to a probe: who is not available is not told what comes of it.
+            None if at.status.is_none() => {}
             None => {
                 view.insert(from, status.to_string());
             }
