@@ -6,12 +6,13 @@ use crate::actor::audit::AuditEvent;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
 use crate::im::acks::Unacked;
 use crate::stanza::{StreamCondition, StreamError};
-use crate::stream::{Context, Item, Phase, SessionRef};
+use crate::stream::{Item, Phase, SessionRef};
 
 use super::Shard;
 use super::cell::Mail;
 use super::input::CloseReason;
 use super::output::Output;
+use super::streams::context;
 
 /// How a session lost its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +58,14 @@ impl Shard {
             if matches!(stream.phase, Phase::Closing) {
                 return;
             }
-            let mut cx = Context {
+            let mut cx = context(
                 now,
-                config: &self.config,
-                caps: &self.caps,
-                rng: &mut self.rng,
-                scratch: &mut self.scratch,
+                &self.config,
+                &self.caps,
+                &mut self.rng,
+                &mut self.scratch,
                 trace,
-            };
+            );
             stream.fail(&mut cx, error);
             self.close_stream(key);
         }

@@ -1,11 +1,16 @@
 //! Streams in the shard: bytes in, events carried out, output announced.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::{Delivery, Origin, Ticket};
-use crate::base::{Now, StreamKey, limits};
+use crate::base::{Now, Rng, StreamKey, TraceId, limits};
+use crate::config::Config;
 use crate::stanza::{Kind, Stanza, StanzaError, ns, reply_error};
 use crate::stream::{Context, Event, SessionRef};
+use crate::xml::Scratch;
 
 use super::Shard;
 use super::cell::Mail;
@@ -29,14 +34,14 @@ impl Shard {
             let Some(stream) = self.streams.get_mut(key) else {
                 return bytes.len();
             };
-            let mut cx = Context {
+            let mut cx = context(
                 now,
-                config: &self.config,
-                caps: &self.caps,
-                rng: &mut self.rng,
-                scratch: &mut self.scratch,
+                &self.config,
+                &self.caps,
+                &mut self.rng,
+                &mut self.scratch,
                 trace,
-            };
+            );
             let (count, event) = stream.take(&mut cx, &bytes[taken..]);
             taken += count;
             self.audit_failure(key);
@@ -238,14 +243,14 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let mut cx = Context {
+        let mut cx = context(
             now,
-            config: &self.config,
-            caps: &self.caps,
-            rng: &mut self.rng,
-            scratch: &mut self.scratch,
+            &self.config,
+            &self.caps,
+            &mut self.rng,
+            &mut self.scratch,
             trace,
-        };
+        );
         let event = stream.answered(&mut cx, ticket, answer);
         self.audit_failure(key);
         if let Some(event) = event {
@@ -358,6 +363,25 @@ fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
         | AuthAsk::Token(_)
         | AuthAsk::Own(_)
         | AuthAsk::Purge(_) => Seat::Auth(key),
+    }
+}
+
+/// What a stream borrows for one step.
+pub(super) fn context<'a>(
+    now: Now,
+    config: &'a Config,
+    caps: &'a BTreeMap<Arc<str>, String>,
+    rng: &'a mut Rng,
+    scratch: &'a mut Scratch,
+    trace: TraceId,
+) -> Context<'a> {
+    Context {
+        now,
+        config,
+        caps,
+        rng,
+        scratch,
+        trace,
     }
 }
 
