@@ -6,7 +6,7 @@ use crate::actor::auth::AccountRef;
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
-use crate::stanza::{Condition, Stanza, StanzaError};
+use crate::stanza::{Condition, Header, Stanza, StanzaError};
 
 use super::archive::{Archive, ArchiveTally, Preferences, Reach};
 use super::blocking::Blocklist;
@@ -132,6 +132,11 @@ pub enum Change {
     Reported { mono_ms: u64 },
     /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
     WatchesBlocklist { session: SessionId },
+    /// It answered a request of somebody with an IQ of this header.
+    Answered {
+        session: SessionId,
+        answer: Box<Header>,
+    },
     /// The session is over.
     Ended(SessionId),
     /// Sessions and the account part, once whoever asked for it has the answer.
@@ -303,6 +308,12 @@ impl Account {
                     } else {
                         session.directed.remove(&to);
                     }
+                }
+            }
+            Change::Answered { session, answer } => {
+                let session = self.session_mut(session);
+                if let Some(acks) = session.and_then(|session| session.acks.as_mut()) {
+                    acks.answered(&answer);
                 }
             }
             Change::Carbons { session, enabled } => {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use crate::actor::Kept;
-use crate::stanza::{Header, Newcomer, Stanza};
+use crate::stanza::{Header, Kind, Newcomer, Stanza, Type};
 
 /// Counters and queues of one session with stream management.
 pub struct Acks {
@@ -55,6 +55,21 @@ pub struct Unacked {
     pub kept: Option<Kept>,
     /// When it was first sent, for the delay stamp of what is delivered again.
     pub wall_ms: u64,
+    /// A request whose answer went out: it arrived, whether or not its client acknowledges it.
+    pub is_answered: bool,
+}
+
+impl Unacked {
+    /// Whether this is the request that `answer` answers, by the rules of RFC 6120 section 8.2.3: its id comes back, to
+    /// whom it came from.
+    fn is_request_of(&self, answer: &Header) -> bool {
+        let request = &self.stanza.header;
+        request.kind == Kind::Iq
+            && matches!(request.type_, Type::Get | Type::Set)
+            && !self.is_answered
+            && request.id == answer.id
+            && request.from == answer.to
+    }
 }
 
 /// An inbound stanza that is not settled, or waits for one before it.
@@ -195,6 +210,20 @@ impl Acks {
     /// What the client has not acknowledged, oldest first.
     pub fn unacked(&self) -> impl ExactSizeIterator<Item = &Unacked> {
         self.unacked.iter()
+    }
+
+    /// Whether the client holds a request that `answer` answers, as far as it has acknowledged.
+    pub fn holds_request(&self, answer: &Header) -> bool {
+        let mut unacked = self.unacked.iter();
+        unacked.any(|held| held.is_request_of(answer))
+    }
+
+    /// The client answered a request before it acknowledged it.
+    pub fn answered(&mut self, answer: &Header) {
+        let mut unacked = self.unacked.iter_mut();
+        if let Some(held) = unacked.find(|held| held.is_request_of(answer)) {
+            held.is_answered = true;
+        }
     }
 
     /// What is owed to the client, newest first, for changes that another holder causes.
@@ -377,6 +406,7 @@ mod tests {
                 stanza: stanza(),
                 kept: None,
                 wall_ms: 0,
+                is_answered: false,
             });
         }
     }

@@ -6,7 +6,7 @@ use crate::config::HostConfig;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Iq, Payload, Stanza, StanzaError, Type, ns};
 
-use super::account::{self, Account};
+use super::account::{self, Account, Change};
 use super::presence;
 use super::session::Session;
 
@@ -21,6 +21,14 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if !own && !host {
         if is_request(stanza) {
             well_formed(stanza)?;
+        } else if let Some(session) = draft.session
+            && let Some(acks) = turn.actor.session(session).and_then(|at| at.acks.as_ref())
+            && acks.holds_request(&stanza.header)
+        {
+            turn.out.change.push(Change::Answered {
+                session,
+                answer: Box::new(stanza.header.clone()),
+            });
         }
         turn.out.route(stanza.clone(), draft.settle.take());
         return Ok(());

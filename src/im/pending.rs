@@ -224,8 +224,11 @@ pub enum Leftover {
 pub fn leftover(account: &Account, held: &Unacked) -> Leftover {
     let stanza = &held.stanza.header;
     if let (Kind::Iq, Type::Get | Type::Set) = (stanza.kind, stanza.type_) {
-        // The requester would wait for ever.
-        return Leftover::Bounce;
+        // The requester would wait for ever, and MUST get one answer (RFC 6120 section 8.2.3), not two.
+        return match held.is_answered {
+            true => Leftover::Leave,
+            false => Leftover::Bounce,
+        };
     }
     // Presence and copies are owed to nobody.
     let Some(kept) = held.kept else {

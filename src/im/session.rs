@@ -173,6 +173,7 @@ impl Session {
                 stanza: delivery.stanza,
                 kept: delivery.kept,
                 wall_ms,
+                is_answered: false,
             });
         }
     }

@@ -318,6 +318,7 @@ pub(super) fn held(now: Now, delivery: Delivery) -> Unacked {
         stanza: delivery.stanza,
         kept: delivery.kept,
         wall_ms: now.wall_ms,
+        is_answered: false,
     }
 }
 

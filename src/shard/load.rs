@@ -243,6 +243,7 @@ mod tests {
             },
             kept: None::<Kept>,
             wall_ms: 0,
+            is_answered: false,
         };
         let session = shard.cells[actor].account.sessions.first_mut();
         let acks = session.and_then(|session| session.acks.as_mut());

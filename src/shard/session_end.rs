@@ -181,6 +181,7 @@ impl Shard {
             stanza: delivery.stanza,
             kept: delivery.kept,
             wall_ms: now.wall_ms,
+            is_answered: false,
         });
         cell.mailbox.push(Mail::Ended(id));
         for held in unwritten.into_iter().chain(held).chain(waiting) {
@@ -261,6 +262,7 @@ fn unacked(now: Now, item: Item) -> Option<Unacked> {
             stanza,
             kept,
             wall_ms: now.wall_ms,
+            is_answered: false,
         }),
         Item::Xml(_) => None,
     }

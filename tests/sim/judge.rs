@@ -540,7 +540,7 @@ impl Judge {
                 !claimed || message.received || excused,
                 "message {number} is lost: {message:?}"
             );
-            if claimed && message.to.is_none() && told {
+            if claimed && message.to.is_none() && told && !self.is_between_strangers(message) {
                 let sender = &self.sessions[message.sender];
                 assert!(
                     message.bounced || !sender.is_alive,

@@ -474,7 +474,11 @@ impl Story {
             }
             self.calm();
         }
-        for _ in 0..3 {
+        // A farewell behind many stanzas is heard when their rate allows.
+        for round in 0..20 {
+            if round >= 3 && self.devices.iter().all(Device::is_ready) {
+                break;
+            }
             for at in 0..self.devices.len() {
                 if self.devices[at].link.is_none() {
                     let resumes = self.one_in(2);
