@@ -208,6 +208,9 @@ pub const RETELL_AFTER_MS: u64 = 10_000;
 pub const RETELL_PAUSE_MS: u64 = 1_000;
 /// Contacts that get a presence before others have their turn (DESIGN section 4): some milliseconds' work.
 pub const SPREAD_COUNT: usize = 512;
+/// Bytes, addresses of contacts included, that an account may have waiting behind such a presence before its own clients
+/// are read no further: its presence to some thousand contacts.
+pub const SPREAD_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the presence that a session has, which is kept while it is online: a status in many languages, capabilities,
 /// the hash of a picture, a signature.
 pub const PRESENCE_BYTES_MAX: usize = 16 * 1024;

@@ -31,6 +31,7 @@ mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;
 mod spread;
+mod spreads;
 mod streams;
 mod sweep;
 #[cfg(test)]
