@@ -120,6 +120,9 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
+/// Requests (IQ) of others in a mailbox from which on strangers' are refused without waiting there: what the owner asks
+/// waits behind them.
+pub const REQUESTS_WAIT_MAX: usize = 64;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.

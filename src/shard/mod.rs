@@ -32,6 +32,8 @@ mod session_end;
 mod shard;
 mod spread;
 mod spreads;
+#[cfg(test)]
+mod strangers_tests;
 mod streams;
 mod sweep;
 #[cfg(test)]

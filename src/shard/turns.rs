@@ -13,7 +13,7 @@ use crate::actor::{
 };
 use crate::base::{AccountId, ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
-use crate::im::{message, presence, subscription};
+use crate::im::{iq, message, presence, subscription};
 use crate::jid::Jid;
 use crate::stanza::{
     Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, Type, reply_error,
@@ -152,6 +152,13 @@ impl Shard {
             };
             return self.route(now, answer);
         }
+        if self.cells[actor].mailbox.requests() >= limits::REQUESTS_WAIT_MAX
+            && let Some(error) = iq::turned_away(&self.catalog, &self.cells[actor].account, stanza)
+        {
+            let (stanza, settle) = (stanza.clone(), *settle);
+            self.bounce(now, &stanza, &error);
+            return self.settle(now, settle);
+        }
         if !self.cells[actor].mailbox.is_full_for(stanza.header.kind) {
             return self.post_to(actor, mail);
         }
@@ -168,7 +175,12 @@ impl Shard {
             (Kind::Presence, None) => {}
             _ => self.bounce(now, &stanza, &overloaded()),
         }
-        if let Some(origin) = settle {
+        self.settle(now, settle);
+    }
+
+    /// Whoever waits for the fate of something that comes to nothing is told.
+    fn settle(&mut self, now: Now, origin: Option<Origin>) {
+        if let Some(origin) = origin {
             self.route(now, Envelope::Settled(origin));
         }
     }
@@ -262,7 +274,7 @@ impl Shard {
                     self.park(now, actor, need);
                 }
                 Err(Stop::Reject(error)) => {
-                    self.effects.clear();
+                    self.keep_what_was_read(actor);
                     let mail = self.finish_mail(actor);
                     self.reject(now, actor, mail, &error);
                 }
@@ -276,6 +288,15 @@ impl Shard {
         self.count_cell(actor);
         self.resume_own(actor);
         self.arm_actor(now, actor);
+    }
+
+    /// A turn is refused: of what it caused only what it learnt of the store stays.
+    fn keep_what_was_read(&mut self, actor: ActorKey) {
+        if let Some(cell) = self.cells.get_mut(actor) {
+            let read = self.effects.change.drain(..).filter(Change::is_read);
+            read.for_each(|change| cell.account.apply(change));
+        }
+        self.effects.clear();
     }
 
     /// One run of the head of the mailbox, or of a step of a request that left it.
@@ -342,6 +363,7 @@ impl Shard {
             Ok(outcome) => outcome,
             Err(_) => {
                 log::error!("turn_panicked account={}", cell.account.jid);
+                self.effects.clear();
                 self.count_panic(now, actor);
                 Err(Stop::Reject(internal_error()))
             }
