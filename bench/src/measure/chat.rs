@@ -54,6 +54,9 @@ pub fn measure(
     }
     let mut relay = Figure::new(format!("{title}, plain"), "null relay", UNIT);
     for round in 1..=bench.rounds {
+        if sites.is_empty() {
+            alone(bench, pairs, pace)?.push_to(&mut relay, "messages/s");
+        }
         for (site, variant, figure) in &mut sites {
             let (floor, outcome) = both(bench, site, pairs, pace, variant.transport)?;
             eprintln!(
@@ -68,6 +71,20 @@ pub fn measure(
     Ok(std::iter::once(relay)
         .chain(sites.into_iter().map(|(_, _, figure)| figure))
         .collect())
+}
+
+/// The null relay with nothing beside it.
+fn alone(bench: &Bench, pairs: usize, pace: Pace) -> Result<Outcome> {
+    let (relay, _files) = start_relay(bench.server_core)?;
+    let mut swarm = Swarm::new(relay.address, Transport::Plain, Mechanism::Plain)?;
+    swarm.connect(2 * pairs)?;
+    let mut game = Game::new(&relay, &mut swarm, pace)?;
+    for (warm_up, slice) in pace.slices() {
+        game.slice(warm_up, slice)?;
+    }
+    let outcome = game.outcome()?;
+    relay.stop()?;
+    Ok(outcome)
 }
 
 /// The null relay and a server, in turn.
