@@ -140,6 +140,8 @@ pub const FLOOD_RETRIES_MAX: u32 = 5;
 pub const PENDING_SENDER_PART: usize = 10;
 /// What part of it all strangers may take together, beyond what was there when nobody had to be asked who they are.
 pub const PENDING_STRANGERS_PART: usize = 2;
+/// What part of it strangers never get.
+pub const PENDING_CONTACTS_PART: usize = 4;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Contacts in one roster.

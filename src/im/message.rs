@@ -154,7 +154,7 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             let is_stored = turn.config.delivery.keep == Keep::Always && !anonymous;
             draft.kept = Some(match is_stored {
                 true => {
-                    let sender = Sender::of(draft.stanza.header.from.as_ref());
+                    let sender = Sender::default();
                     pending::put(turn, kept, body(draft), turn.now.wall_ms, sender)?
                 }
                 false => kept,

@@ -15,6 +15,7 @@ use super::account::{self, Account, Change};
 use super::pending::{self, PENDING};
 use super::presence;
 use super::roster;
+use super::session::Session;
 
 /// How much is kept for an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ struct Share {
 }
 
 /// Who sent a message, as far as a row of it says: 15 bits of a digest of the bare address, which few others share, and
-/// whether it was a stranger. Nobody has the digest 0.
+/// whether it was a stranger. Nobody has the digest 0, which says that it was given to a client when it came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sender(u16);
 
@@ -46,8 +47,9 @@ pub enum Room {
     NoneForStrangers,
 }
 
-/// Whether one more message of this sender may be kept. A stranger may take a tenth of the host's quota, all of them
-/// together half of what is beyond the first tenth.
+/// Whether one more message of this sender may be kept. A stranger may take a tenth of the host's quota, or half of it
+/// while a client is there that only is slow; all of them together half, beyond the first tenth; and a quarter is for
+/// contacts alone, whatever else waits.
 ///
 /// # Errors
 /// Parks until it was counted what is kept, and until it is known who the sender is, where that matters.
@@ -76,10 +78,19 @@ pub fn room(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<Room, Stop>
         return Ok(Room::For(sender));
     }
     let is_contact = is_contact(turn, from)?;
-    let all = most.part(limits::PENDING_STRANGERS_PART);
+    let is_there = |session: &Session| session.is_willing() && session.stream.is_some();
+    let half = most.part(limits::PENDING_STRANGERS_PART);
+    let one = match actor.sessions.iter().any(is_there) {
+        true => half,
+        false => one,
+    };
     let own = tally.senders.get(&sender.digest()).copied();
     let is_modest = is_contact
-        || (own.unwrap_or_default().has_room(one, bytes) && tally.strangers.has_room(all, bytes));
+        || (own.unwrap_or_default().has_room(one, bytes)
+            && tally.strangers.has_room(half, bytes)
+            && tally
+                .all
+                .has_room(most.less(most.part(limits::PENDING_CONTACTS_PART)), bytes));
     Ok(
         match (tally.all.has_room(most, bytes) && is_modest, is_contact) {
             (true, true) => Room::For(sender),
@@ -144,6 +155,13 @@ impl Share {
 
     fn has_room(self, most: Share, bytes: usize) -> bool {
         self.count < most.count && self.bytes + bytes <= most.bytes
+    }
+
+    fn less(self, part: Share) -> Share {
+        Share {
+            count: self.count.saturating_sub(part.count).max(1),
+            bytes: self.bytes.saturating_sub(part.bytes),
+        }
     }
 
     /// The `parts`th part; of a small quota at least one message.

@@ -159,7 +159,7 @@ fn whatever_follows_a_message_that_is_kept_comes_behind_it() {
     assert_eq!(says(&mut world, romeo, &sent), "");
     // A friend who has said nothing yet waits for nobody.
     let tybalt = user(&mut world, "tybalt");
-    says(&mut world, juliet, "<presence to='tybalt@localhost'/>");
+    says_and_keeps(&mut world, juliet, "<presence to='tybalt@localhost'/>");
     hears(&mut world, tybalt);
     says(
         &mut world,
