@@ -239,7 +239,7 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
         contacts(turn.actor, &roster, &blocked, |s| s.from),
     );
     if first {
-        probe(turn, session, &roster, &blocked);
+        probe(turn, session, &roster, &blocked)?;
     }
     if priority >= 0 && !took_messages && !turn.actor.anonymous {
         turn.out.change.push(Change::DeliverPending {
@@ -251,28 +251,39 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
 
 /// Section 4.3.1: "The user's server SHOULD send a presence probe whenever the user starts a new presence session".
 /// The answer is for the resource that asks: the others have seen it.
-fn probe(turn: &mut Turn<'_, Account>, session: &Session, roster: &Roster, blocked: &Blocklist) {
+fn probe(
+    turn: &mut Turn<'_, Account>,
+    session: &Session,
+    roster: &Roster,
+    blocked: &Blocklist,
+) -> Outcome {
     let seen = contacts(turn.actor, roster, blocked, |s| s.to);
     broadcast(turn, probe_of(session), seen);
-    ask_again(turn, roster, blocked);
+    ask_again(turn, roster, blocked)
 }
 
 /// Section 3.1.2: "the user's server SHOULD resend the subscription request ... (e.g., whenever a new resource becomes
-/// available for the user ...)"; but not whenever a client says so. What went to this server is never lost.
-fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist) {
+/// available for the user ...)"; but not whenever a client says so. What went to this server is never lost, but whoever
+/// blocked the user when it came did not hear of it.
+fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist) -> Outcome {
     if turn.now.mono_ms < turn.actor.asks_again_at_ms {
-        return;
+        return Ok(());
     }
     let mut asked = contacts(turn.actor, roster, blocked, |s| s.ask);
-    asked.retain(|contact| turn.config.host(contact.domainpart()).is_none());
     if asked.is_empty() {
-        return;
+        return Ok(());
     }
     // Where there are more, others have their turn another day.
     let first = turn.rng.below(asked.len().try_into().unwrap_or(u32::MAX)) as usize;
     asked.rotate_left(first);
     asked.truncate(limits::ASKS_AGAIN_MAX);
-    for contact in asked {
+    let (near, far): (Vec<Jid>, Vec<Jid>) = asked
+        .into_iter()
+        .partition(|contact| turn.config.host(contact.domainpart()).is_some());
+    if !near.is_empty() {
+        subscription::ask_again(turn, &near)?;
+    }
+    for contact in far {
         let mut request = subscription::plain(turn.actor, Act::Subscribe, &contact);
         request.header.id = Some(turn.rng.token().into());
         turn.out.send(request);
@@ -280,6 +291,7 @@ fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist)
     turn.out.change.push(Change::AskedAgain {
         next_ms: turn.now.mono_ms + limits::ASKS_AGAIN_EVERY_MS,
     });
+    Ok(())
 }
 
 fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) {

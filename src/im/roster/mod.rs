@@ -88,6 +88,20 @@ pub fn item(
     Ok(value.and_then(|value| item::decode_value(jid.to_bare(), value)))
 }
 
+/// All items with names and groups.
+///
+/// # Errors
+/// Parks until they were read.
+pub fn items(turn: &mut Turn<'_, Account>) -> Result<Vec<RosterItem>, Stop> {
+    let account = account::identify(turn)?;
+    let rows = rows(turn, account)?.iter();
+    let items = rows.filter_map(|row| match Record::decode(row) {
+        Some(Record::Item(item)) => Some(item),
+        _ => None,
+    });
+    Ok(items.collect())
+}
+
 /// What stands between the account and an address, by what is in memory or by one row: for who asks little of an account
 /// that may have ten thousand contacts.
 ///
