@@ -453,6 +453,21 @@ impl Engine for Embedded {
         Page::fill(range, found.map(read))
     }
 
+    fn keys(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+        let opened = self.opened.read();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        let places = self.places(opened, table, range)?;
+        let found = places.iter().flat_map(|place| place.rows(range));
+        let key = |guard: fjall::Guard| {
+            let key = guard.key().map_err(unreadable)?;
+            Ok(Row {
+                key: RowKey::new(&key),
+                value: Vec::new(),
+            })
+        };
+        Page::fill(range, found.map(key))
+    }
+
     fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
         let done = {
             let opened = self.opened.read();
@@ -620,6 +635,14 @@ mod tests {
         let back = store.engine().range_back(&MONTHS, &last).unwrap();
         let back_values: Vec<u8> = back.rows.iter().map(|row| row.value[0]).collect();
         assert_eq!((back_values, back.more), (vec![12, 11, 10], true));
+        let keys = store.engine().keys(&MONTHS, &last).unwrap();
+        let first: Vec<Row> = (moments[..3].iter())
+            .map(|moment| Row {
+                key: key(&month_key(7, *moment)),
+                value: Vec::new(),
+            })
+            .collect();
+        assert_eq!((keys.rows, keys.more), (first, true));
 
         // Whoever owns several prefixes finds all rows of them.
         let both = range(&[7], &[10]);

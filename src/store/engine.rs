@@ -39,6 +39,12 @@ pub trait Engine: Send + Sync {
     /// As [`Engine::row`].
     fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError>;
 
+    /// The rows of a range without their values.
+    ///
+    /// # Errors
+    /// As [`Engine::row`].
+    fn keys(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError>;
+
     /// Removes the slices of a table whose rows were all numbered before `before`; a table in one piece stays.
     ///
     /// # Errors
@@ -145,6 +151,7 @@ fn joined(
 fn picked(engine: &dyn Engine, table: &'static Table, pick: &Pick) -> Result<Answer, StoreError> {
     let page = match pick {
         Pick::Last(range) => engine.range_back(table, range)?,
+        Pick::Keys(range) => engine.keys(table, range)?,
         Pick::Rows(keys) => rows(engine, table, keys)?,
     };
     Ok(Answer::Range {

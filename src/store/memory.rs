@@ -179,6 +179,22 @@ impl Engine for Memory {
         Page::fill(range, found)
     }
 
+    fn keys(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+        let disk = self.0.lock();
+        let rows = &disk.rows(table)?.rows;
+        if range.from >= range.to {
+            return Page::fill(range, std::iter::empty());
+        }
+        let found = rows.range(&range.from..&range.to);
+        let found = found.map(|(key, _)| {
+            Ok(Row {
+                key: key.clone(),
+                value: Vec::new(),
+            })
+        });
+        Page::fill(range, found)
+    }
+
     fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
         let mut disk = self.0.lock();
         let rows = disk.rows(table)?.rows.keys();

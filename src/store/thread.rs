@@ -231,6 +231,9 @@ mod tests {
         fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
             self.memory.range_back(table, range)
         }
+        fn keys(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+            self.memory.keys(table, range)
+        }
         fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
             self.memory.drop_before(table, before)
         }
