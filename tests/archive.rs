@@ -180,6 +180,47 @@ fn a_page_for_a_client_that_does_not_read_stays_in_the_store() {
 }
 
 #[test]
+fn a_page_is_closed_even_when_its_account_has_a_full_mailbox() {
+    let mut world = world("");
+    let juliet = user(&mut world, "juliet", "<presence/>");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 50, 8_000));
+    world.end_turns();
+    world.stall(romeo, true);
+    world.write(romeo, query(50).as_bytes());
+    world.settle();
+    // The mailbox waits for the disk, and fills with what is let into a full one longest.
+    world.disk_is_asleep = true;
+    let item = "<query xmlns='jabber:iq:roster'><item jid='nurse@localhost'/></query>";
+    world.write(
+        romeo,
+        format!("<iq type='set' id='r'>{item}</iq>").as_bytes(),
+    );
+    world.settle();
+    let answer = format!(
+        "<iq type='result' id='x' to='romeo@localhost/nowhere'><x xmlns='urn:x'>{}</x></iq>",
+        "y".repeat(200_000)
+    );
+    for _ in 0..20 {
+        says(&mut world, juliet, &answer);
+    }
+    let ping = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
+    world.write(romeo, ping.as_bytes());
+    world.stall(romeo, false);
+    world.settle();
+    let heard = hears(&mut world, romeo);
+    assert_eq!(heard.matches("<result ").count(), 50);
+    assert!(
+        heard.contains("<fin ") && !heard.contains("id='p'"),
+        "the mailbox waits"
+    );
+    world.disk_is_asleep = false;
+    world.end_turns();
+    assert!(hears(&mut world, romeo).contains("id='p'"));
+    world.assert_rest();
+}
+
+#[test]
 fn a_disk_that_cannot_be_read_rejects_the_query_and_nothing_else() {
     let mut world = world("");
     let romeo = user(&mut world, "romeo", "<presence/>");

@@ -8,7 +8,7 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Stanza, StanzaError};
 
-use super::archive::{Archive, ArchiveTally, Preferences, Reach};
+use super::archive::{Archive, ArchiveTally, Preferences, Search};
 use super::blocking::Blocklist;
 use super::commands::{CommandSession, CommandSessions};
 use super::credentials::{self, AccountRow};
@@ -161,7 +161,7 @@ pub enum Progress {
     #[default]
     Begun,
     /// A search in the archive (XEP-0313).
-    Archive(Box<Reach>),
+    Archive(Box<Search>),
     /// Messages below a number are being removed from the archive; so many are.
     Erasing { until: u64, count: u64 },
 }

@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use super::term::Term;
 use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::base::{AccountId, Sequence, limits};
-use crate::im::archive::ArchiveId;
+use crate::im::archive::{ArchiveId, Term};
 use crate::jid::Jid;
 use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
 use crate::xml::{Writer, escape_attribute};
@@ -102,9 +101,7 @@ pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) ->
         key: key(account, id.number),
         value: value.into(),
     };
-    let header = &stanza.header;
-    let sender = header.from.as_ref().map_or("", Jid::bare_str);
-    let own_id = Term::message_id(sender, header.id.as_deref().unwrap_or_default());
+    let own_id = name_of(stanza, stanza.header.id.as_deref().unwrap_or_default());
     let full = Term::full_jid(contact.as_str());
     let posting = Write::Put {
         table: &INDEX,
@@ -112,6 +109,18 @@ pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) ->
         value: [full.0, own_id.0].concat().into(),
     };
     [message, posting]
+}
+
+/// What the sender of `stanza` calls a message by this id. XEP-0424 section 5: "from the same bare-JID (in a one-on-one
+/// conversation) or full-JID (in a non-anonymous MUC ...)"; a private message between occupants of a room says that it
+/// is one (XEP-0045 section 7.5), and the bare JID is the whole room's.
+pub fn name_of(stanza: &Stanza, id: &str) -> Term {
+    let sender = stanza.header.from.as_ref();
+    let sender = match stanza.payload.has(ns::MUC_USER, "x") {
+        true => sender.map(Jid::as_str),
+        false => sender.map(Jid::bare_str),
+    };
+    Term::message_id(sender.unwrap_or_default(), id)
 }
 
 /// The writes by which a message is found by its words.
@@ -200,9 +209,21 @@ fn terms_of(stanza: &Stanza) -> impl Iterator<Item = Term> + use<> {
             ns::EME | ns::OMEMO | ns::OMEMO_LEGACY | ns::OPENPGP | ns::PGP_ENCRYPTED
         )
     });
-    let body = payload.child(ns::CLIENT, "body").filter(|_| !is_encrypted);
-    let words = body.map(|body| Term::words(&body.text()));
-    words.unwrap_or_default().into_iter()
+    let mut text = String::new();
+    if !is_encrypted {
+        // RFC 6121 section 5.2.3: "Multiple instances of the <body/> element MAY be included", one for each language.
+        let bodies = payload
+            .children()
+            .filter(|child| child.is(ns::CLIENT, "body"));
+        for body in bodies {
+            if text.len() >= limits::ARCHIVE_TEXT_BYTES_MAX {
+                break;
+            }
+            text.push_str(&body.text());
+            text.push('\n');
+        }
+    }
+    Term::words(&text).into_iter()
 }
 
 /// The key of a message.
@@ -210,7 +231,7 @@ pub fn key(account: AccountId, number: u64) -> RowKey {
     RowKey::new(&account.0.to_be_bytes()).then(&number.to_be_bytes())
 }
 
-fn index_key(account: AccountId, term: Term, number: u64) -> RowKey {
+pub(super) fn index_key(account: AccountId, term: Term, number: u64) -> RowKey {
     RowKey::new(&account.0.to_be_bytes())
         .then(&term.0)
         .then(&number.to_be_bytes())

@@ -4,7 +4,7 @@
 //! | section | item |
 //! |---|---|
 //! | 4 tombstones | [`retract`] |
-//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID"; rooms have ids of their own; what waits for a client is not distributed further |
+//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID", or from the same occupant of a room ([`archive::name_of`]); rooms have ids of their own; what waits for a client is not distributed further |
 
 use crate::actor::rows::{Pick, RowRange};
 use crate::actor::{Draft, Outcome, Stop, Turn};
@@ -126,7 +126,7 @@ fn retract(
     let Some(retract) = stanza.payload.child(ns::RETRACT, "retract") else {
         return Ok(());
     };
-    let (Some(of), Some(sender)) = (retract.attribute("id"), &stanza.header.from) else {
+    let Some(of) = retract.attribute("id") else {
         return Ok(());
     };
     let range = RowRange {
@@ -135,7 +135,7 @@ fn retract(
     };
     let (rows, _) = turn.load_pick(&INDEX, &Pick::Last(range))?;
     // Only what this very sender said: the name is a digest of both.
-    let name = Term::message_id(sender.bare_str(), &of);
+    let name = archive::name_of(stanza, &of);
     let is_meant = |posting: &Posting| posting.details.is_some_and(|(_, own)| own == name);
     let Some(found) = rows.iter().filter_map(Posting::read).find(is_meant) else {
         return Ok(());
