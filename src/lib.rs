@@ -140,7 +140,8 @@
 //! A request that only reads leaves the mailbox, which goes on ([`actor::Stop::Aside`], `shard/aside.rs`): it runs in
 //! steps, each of them a run like any other, with the progress of those before it as a value
 //! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
-//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
+//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests read at a time; one whose client reads
+//! nothing is none of them.
 //!
 //! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions, blocklists).
 //! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
