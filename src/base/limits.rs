@@ -398,6 +398,13 @@ pub const LOGIN_PATIENCE_MS: u64 = 10_000;
 pub const NEWCOMERS_WAITING_MAX: usize = 128;
 /// TLS handshakes in progress on one worker: each costs 25 KB until it ends (CRATES.md section 2).
 pub const HANDSHAKES_MAX: usize = 256;
+/// What a client says it can do (XEP-0115) when asked: the longest that it is believed. Gajim, of which most is known,
+/// needs 6 KB.
+pub const CAPABILITIES_BYTES_MAX: usize = 16 * 1024;
+/// What one worker remembers of what clients can do, by verification string: some hundred versions of clients.
+pub const CAPABILITIES_KNOWN_BYTES: u64 = 2 * 1024 * 1024;
+/// The longest node of a client's capabilities: an address of its maker.
+pub const CAPABILITIES_NODE_BYTES_MAX: usize = 512;
 /// Rows' bytes in one answer of the store.
 pub const RANGE_BYTES_MAX: usize = 256 * 1024;
 /// How long the store's writer collects before it commits.

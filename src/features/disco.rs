@@ -1,6 +1,6 @@
 //! XEP-0030: Service Discovery, version 2.5.0, of the host and of accounts; XEP-0128: Service Discovery Extensions,
 //! version 1.0.1; XEP-0157: Contact Addresses for XMPP Services, version 1.1.1; XEP-0115: Entity Capabilities, version
-//! 1.6.0, of the server itself. What is announced is read from the catalogue and the configuration. Scenarios:
+//! 1.6.0, of the server and of clients. What is announced is read from the catalogue and the configuration. Scenarios:
 //! `tests/scenarios/discovery.xmpp`
 //!
 //! | section | item |
@@ -10,16 +10,15 @@
 //! | 0030 4 items | [`host_items`]: commands, the host has no services yet; [`account_items`]: available resources |
 //! | 0030 8 strangers | an account's info is for those who see its presence, its items are none for others |
 //! | 0128 2, 0157 3 | `host_information`, options `host.contact` |
-//! | 0115 5.1 verification string | `engine/disco.rs` |
+//! | 0115 5.1 verification string | `stanza/disco.rs` |
 //! | 0115 6.3 stream feature | [`stream_feature`] |
-//! | 0115 5.4, 8.4 other people's capabilities | not done: nothing asks what clients can do yet, see `engine/disco.rs` |
+//! | 0115 5.4, 6.2, 8.2 what clients can do | `im/capabilities.rs`, `shard/capabilities.rs` |
 
 use super::NONE;
 use crate::actor::{Askers, Catalog, Command, Feature, IqRoute, Outcome, Spec, Stop, Turn};
 use crate::config::HostConfig;
-use crate::engine::disco::{Identity, Info, InfoForm};
 use crate::im::{Account, iq, presence};
-use crate::stanza::{Condition, ErrorType, Iq, Payload, StanzaError, ns};
+use crate::stanza::{Condition, ErrorType, Identity, Info, InfoForm, Iq, Payload, StanzaError, ns};
 use crate::xml::Writer;
 
 pub const DISCO: Feature<Account> = Feature {

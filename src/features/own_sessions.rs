@@ -45,6 +45,7 @@ const END: Command<Account> = Command {
 fn list(turn: &mut Turn<'_, Account>, _: &Answers) -> Result<Report, Stop> {
     let form = FormWriter::titled(FormKind::Result, LIST.node, "Your sessions", "").reported(&[
         ("resource", "Resource"),
+        ("software", "Software"),
         ("state", "State"),
         ("priority", "Priority"),
     ]);
@@ -54,6 +55,7 @@ fn list(turn: &mut Turn<'_, Account>, _: &Answers) -> Result<Report, Stop> {
         let priority = priority.map_or(String::new(), |priority| priority.to_string());
         form.item(&[
             ("resource", name(session)),
+            ("software", &session.software().unwrap_or_default()),
             ("state", state(session)),
             ("priority", &priority),
         ])
@@ -87,7 +89,10 @@ fn others<'a>(turn: &Turn<'a, Account>) -> impl Iterator<Item = &'a Session> + u
 fn choice(session: &Session) -> Choice {
     Choice {
         value: name(session).to_owned(),
-        label: format!("{} ({})", name(session), state(session)),
+        label: match session.software() {
+            Some(software) => format!("{} ({software}, {})", name(session), state(session)),
+            None => format!("{} ({})", name(session), state(session)),
+        },
     }
 }
 

@@ -6,10 +6,11 @@ use crate::actor::auth::AccountRef;
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
-use crate::stanza::{Condition, Header, Stanza, StanzaError};
+use crate::stanza::{Condition, Header, Info, Stanza, StanzaError};
 
 use super::archive::{Archive, ArchiveTally, Preferences, Search};
 use super::blocking::Blocklist;
+use super::capabilities::Claim;
 use super::commands::{CommandSession, CommandSessions};
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
@@ -75,6 +76,18 @@ pub enum Change {
         session: SessionId,
         presence: Option<Stanza>,
         priority: i8,
+    },
+    /// Its presence says what its client can do (XEP-0115), and if `is_new` it has not said so before.
+    Claimed {
+        session: SessionId,
+        claim: Box<Claim>,
+        is_new: bool,
+    },
+    /// What this verification string stands for, as its client says and as was verified.
+    Capable {
+        session: SessionId,
+        ver: Box<str>,
+        info: Arc<Info>,
     },
     /// Directed presence went out: its receiver is owed the end of it, or no longer.
     Directed {
@@ -398,8 +411,10 @@ impl Account {
                 self.sessions.retain(|session| session.id != id);
                 self.change_commands(|commands| commands.forget(id));
             }
-            // The engine's: it holds the cursor and the streams, and reads what is trimmed.
+            // The engine's: it holds the cursor and the streams, reads what is trimmed, and knows clients.
             Change::DeliverPending { .. }
+            | Change::Claimed { .. }
+            | Change::Capable { .. }
             | Change::EndSessions(_)
             | Change::TrimArchive { .. }
             | Change::Parts(_) => {}

@@ -7,6 +7,7 @@ use crate::jid::Jid;
 use crate::stanza::{Condition, Iq, Payload, Stanza, StanzaError, Type, ns};
 
 use super::account::{self, Account, Change};
+use super::capabilities;
 use super::presence;
 use super::session::Session;
 
@@ -34,7 +35,9 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         return Ok(());
     }
     if !is_request(stanza) {
-        // An answer to nothing that this server ever asked through an account.
+        if host {
+            capabilities::answered(turn, draft);
+        }
         return Ok(());
     }
     let iq = well_formed(stanza)?;

@@ -5,6 +5,7 @@ pub mod account;
 pub mod acks;
 pub mod archive;
 pub mod blocking;
+pub mod capabilities;
 pub mod classify;
 pub mod commands;
 pub mod credentials;

@@ -18,6 +18,7 @@ use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type,
 
 use super::account::{self, Account, Change};
 use super::blocking::{self, Blocklist};
+use super::capabilities;
 use super::last;
 use super::roster::{self, Roster, Standing};
 use super::session::Session;
@@ -214,6 +215,7 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
         presence: Some(own),
         priority,
     });
+    capabilities::claimed(turn, session, stanza);
     // Sections 4.2.2 and 4.4.2: to "all contacts that are subscribed to the user's presence".
     broadcast(
         turn,

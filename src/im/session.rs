@@ -1,11 +1,12 @@
 //! A bound resource. It outlives its stream when the client enabled resumption (XEP-0198).
 
 use std::collections::BTreeSet;
+use std::sync::Weak;
 
 use crate::actor::Kept;
 use crate::base::{SessionId, StreamKey, Uuid, limits};
 use crate::jid::Jid;
-use crate::stanza::{Sender, Stanza};
+use crate::stanza::{Info, Sender, Stanza};
 
 use super::acks::{Acks, Bounds, Unacked};
 use super::flood::{Flood, Senders};
@@ -22,6 +23,8 @@ pub struct Session {
     pub user_agent: Option<Uuid>,
     /// The last available presence; none before the first and after `unavailable`.
     pub presence: Option<Stanza>,
+    /// What its client can do (XEP-0115), as its presence says and as far as this worker knows it.
+    pub capabilities: Weak<Info>,
     /// RFC 6121 section 4.7.2.3; 0 unless the presence says otherwise.
     pub priority: i8,
     /// Its stream is encrypted.
@@ -63,6 +66,7 @@ impl Session {
             stream: Some(stream),
             user_agent: None,
             presence: None,
+            capabilities: Weak::new(),
             priority: 0,
             secured: false,
             carbons: false,
@@ -95,6 +99,13 @@ impl Session {
     /// It takes messages whenever it has room for them.
     pub fn is_willing(&self) -> bool {
         self.is_available() && self.priority >= 0
+    }
+
+    /// The name of its client's software, if its capabilities are known and say so.
+    pub fn software(&self) -> Option<String> {
+        let info = self.capabilities.upgrade()?;
+        let client = info.identities.iter().find(|it| it.category == "client")?;
+        Some(client.name.to_string()).filter(|name| !name.is_empty())
     }
 
     /// What its client has yet to get and this session holds; more of it may be in its stream.

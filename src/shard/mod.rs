@@ -3,6 +3,7 @@
 
 mod aside;
 mod bounds;
+mod capabilities;
 mod cell;
 mod client_state;
 mod compression;

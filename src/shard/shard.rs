@@ -17,6 +17,7 @@ use crate::im::Account;
 use crate::stream::{Item, StreamState};
 use crate::xml::Scratch;
 
+use super::capabilities::Known;
 use super::cell::{Cell, Mail};
 use super::drain::Drain;
 use super::ended::Ended;
@@ -40,6 +41,8 @@ pub struct Shard {
     pub(super) catalog: Catalog<Account>,
     /// What each host says of itself in stream features (XEP-0115), by its name.
     pub(super) caps: BTreeMap<Arc<str>, String>,
+    /// What clients can do.
+    pub(super) known: Known,
     pub(super) pipelines: Pipelines,
     pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
     pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
@@ -123,6 +126,7 @@ impl Shard {
             place,
             pipelines: Pipelines::new(&catalog),
             caps: caps(&catalog, &config),
+            known: Known::new(seeds.maps),
             catalog,
             routes,
             config,

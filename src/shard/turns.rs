@@ -372,6 +372,17 @@ impl Shard {
                         self.expel(now, actor, id, ended_by_user());
                     }
                 }
+                Change::Claimed {
+                    session,
+                    claim,
+                    is_new,
+                } => effects.deliver.extend(
+                    self.look_up_capabilities(actor, session, &claim)
+                        .filter(|_| is_new),
+                ),
+                Change::Capable { session, ver, info } => {
+                    self.learn_capabilities(actor, session, ver, info);
+                }
                 Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {

@@ -4,6 +4,7 @@
 mod build;
 mod coalesce;
 mod delay;
+mod disco;
 mod error;
 mod extensions;
 mod form;
@@ -18,6 +19,7 @@ mod stream_error;
 pub use build::{reply_error, reply_result, server_message};
 pub use coalesce::{Newcomer, Sender};
 pub use delay::{Rounding, delay_element, parse_stamp, stamp};
+pub use disco::{Identity, Info, InfoForm};
 pub use error::{Condition, ErrorType, StanzaError};
 pub use extensions::Extensions;
 pub use form::{Choice, FieldType, FormKind, FormWriter, Question, Submission};

@@ -1,9 +1,5 @@
 //! What an entity says of itself (XEP-0030 section 3.1) as a value, and its verification string (XEP-0115 section 5.1).
 //! Refuses to know who asks and who answers.
-//!
-//! A cache of what clients can do (XEP-0115 section 5.4: only what was verified, and bounded) is not here, because
-//! nothing asks what clients can do yet. Filters of PEP (XEP-0060 section 9.1) will: then [`Info::verification`] is
-//! the check, an `Info` read from a client's answer is what is kept, by hash and per worker.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,8 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use crate::stanza::{FieldType, FormKind, FormWriter, ns};
-use crate::xml::Writer;
+use super::{FieldType, FormKind, FormWriter, ns};
+use crate::base::limits;
+use crate::xml::{Element, Writer};
 
 /// Identities, features and extended information (XEP-0128).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +51,45 @@ impl Identity {
     }
 }
 
+impl InfoForm {
+    /// What a form says. Nothing if it is to be ignored: "the FORM_TYPE field is not of type "hidden" or the form does not
+    /// include a FORM_TYPE field" (XEP-0115 section 5.4). None if it is ill-formed.
+    fn read(form: &Element<'_>) -> Option<Option<InfoForm>> {
+        let mut read = InfoForm {
+            form_type: "".into(),
+            fields: Vec::new(),
+        };
+        let mut form_type: Option<Vec<String>> = None;
+        for field in form.children().filter(|it| it.is(ns::FORM, "field")) {
+            let var = said(field.attribute("var").unwrap_or_default())?;
+            let values = field.children().filter(|it| it.is(ns::FORM, "value"));
+            let values: Option<Vec<_>> = values
+                .map(|value| Some(said(value.text())?.into_owned()))
+                .collect();
+            if var != FORM_TYPE {
+                read.fields.push((var, values?));
+            } else if field.attribute("type").as_deref() == Some("hidden") {
+                form_type = Some(values?);
+            }
+        }
+        let Some(form_type) = form_type else {
+            return Some(None);
+        };
+        // "the FORM_TYPE field contains more than one <value/> element with different XML character data".
+        let first = form_type.first()?.clone();
+        if form_type.iter().any(|other| *other != first) {
+            return None;
+        }
+        read.form_type = first.into();
+        Some(Some(read))
+    }
+}
+
+/// What somebody else says, to be kept; none if no verification string can stand for it alone.
+fn said(text: Cow<'_, str>) -> Option<Cow<'static, str>> {
+    (!text.contains('<')).then(|| Cow::Owned(text.into_owned()))
+}
+
 impl Info {
     /// One identity and these features, each said once.
     pub fn new(identity: Identity, features: impl Iterator<Item = &'static str>) -> Info {
@@ -66,6 +102,45 @@ impl Info {
                 .collect(),
             forms: Vec::new(),
         }
+    }
+
+    /// What the `<query/>` of somebody's answer says; none if it is ill-formed (XEP-0115 section 5.4), longer than
+    /// [`limits::CAPABILITIES_BYTES_MAX`], or says anything with a '<', which separates the parts of a verification string
+    /// so that one could stand for another.
+    pub fn read(query: &Element<'_>) -> Option<Info> {
+        if query.raw().len() > limits::CAPABILITIES_BYTES_MAX {
+            return None;
+        }
+        let mut info = Info::default();
+        for child in query.children() {
+            let attribute = |name| said(child.attribute(name).unwrap_or_default());
+            match (child.ns(), child.name()) {
+                (ns::DISCO_INFO, "identity") => info.identities.push(Identity {
+                    category: attribute("category")?,
+                    type_: attribute("type")?,
+                    lang: attribute("xml:lang")?,
+                    name: attribute("name")?,
+                }),
+                (ns::DISCO_INFO, "feature") => info.features.push(attribute("var")?),
+                (ns::FORM, "x") => info.forms.extend(InfoForm::read(&child)?),
+                _ => {}
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let mut is_new = |key: [&str; 5]| seen.insert(key.map(str::to_owned));
+        let well_formed = info
+            .identities
+            .iter()
+            .all(|it| is_new(["i", &it.category, &it.type_, &it.lang, &it.name]))
+            && info
+                .features
+                .iter()
+                .all(|var| is_new(["f", var, "", "", ""]))
+            && info
+                .forms
+                .iter()
+                .all(|form| is_new(["x", &form.form_type, "", "", ""]));
+        well_formed.then_some(info)
     }
 
     /// The `<query/>` of an answer in normal form; it mirrors the node that was asked for.
@@ -102,6 +177,25 @@ impl Info {
             writer.raw(&written.finish());
         }
         writer.finish()
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let identities = self.identities.iter().map(|it| {
+            size_of::<Identity>()
+                + it.category.len()
+                + it.type_.len()
+                + it.lang.len()
+                + it.name.len()
+        });
+        let features = self.features.iter().map(|it| size_of_val(it) + it.len());
+        let fields = self.forms.iter().flat_map(|form| &form.fields);
+        let fields = fields.map(|field| {
+            let values = field.1.iter().map(|value| size_of_val(value) + value.len());
+            size_of_val(field) + field.0.len() + values.sum::<usize>()
+        });
+        let forms = size_of_val(self.forms.as_slice());
+        size_of::<Info>() + forms + identities.chain(features).chain(fields).sum::<usize>()
     }
 
     /// The string that stands for all of this in presence and stream features, made with SHA-1. Whoever verifies what
@@ -142,6 +236,8 @@ fn append(said: &mut String, part: &str) {
     said.push_str(part);
     said.push('<');
 }
+
+const FORM_TYPE: &str = "FORM_TYPE";
 
 #[cfg(test)]
 mod tests {
@@ -189,6 +285,49 @@ mod tests {
             ..Info::new(Identity::default(), FEATURES.into_iter())
         };
         assert_eq!(info.verification(), "q07IKJEyjvHSyhy//CH0CxmKi8w=");
+    }
+
+    fn read(inner: &str) -> Option<Info> {
+        let xml = format!("<query xmlns='{}'>{inner}</query>", ns::DISCO_INFO);
+        Info::read(&Element::parse(&xml, "")?)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let mut info = Info::new(Identity::new("client", "pc", "it's"), FEATURES.into_iter());
+        info.forms.push(InfoForm {
+            form_type: "urn:f".into(),
+            fields: vec![("v".into(), vec!["1".into(), "2".into()])],
+        });
+        let xml = info.write(Some("n"));
+        let query = Element::parse(&xml, "").expect("an element");
+        assert_eq!(Info::read(&query), Some(info));
+    }
+
+    /// XEP-0115 section 5.4.
+    #[test]
+    fn what_comes_twice_or_could_stand_for_something_else_is_ill_formed() {
+        let identity = "<identity category='client' type='pc' name='a'/>";
+        let form = |type_, values: &str| {
+            format!(
+                "<x xmlns='jabber:x:data'><field type='{type_}' var='FORM_TYPE'>{values}</field></x>"
+            )
+        };
+        let hidden = form("hidden", "<value>urn:f</value>");
+        for ill_formed in [
+            [identity, identity].concat(),
+            "<feature var='a'/><feature var='a'/>".to_owned(),
+            [hidden.as_str(), &hidden].concat(),
+            form("hidden", "<value>urn:f</value><value>urn:g</value>"),
+            "<feature var='a&lt;b'/>".to_owned(),
+            "<feature var='a'/>".repeat(limits::CAPABILITIES_BYTES_MAX),
+        ] {
+            assert_eq!(read(&ill_formed), None, "{ill_formed:.80}");
+        }
+        // "ignore the form but continue processing".
+        let ignored = read(&form("text-single", "<value>urn:f</value>")).expect("well-formed");
+        assert_eq!(ignored, Info::default());
+        assert_eq!(read(&hidden).map(|info| info.forms.len()), Some(1));
     }
 
     #[test]
