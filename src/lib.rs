@@ -224,7 +224,8 @@
 //!   ([`im::pending::leftover`]): to sessions that have room, else into the store under the number that it has had from
 //!   the beginning, from where a cursor brings it in its order.
 //! - Numbers of rows never come again and never go back, whatever a process finds on the wall clock when it starts:
-//!   saves carry a mark along that is ahead of them, and the next process begins above it ([`shard::NUMBERS`]).
+//!   saves carry a mark along that is ahead of them, and the next process begins above it ([`shard::NUMBERS`]),
+//!   when the clock has passed it, so that none is of the future.
 //! - A stanza is *settled* when what it promises is durable or its sender was told otherwise. Its
 //!   [`actor::Origin`] travels with it, and whoever takes it sends [`actor::Envelope::Settled`] back.
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all

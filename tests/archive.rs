@@ -11,6 +11,7 @@ use sim::{ConnId, Habits, World};
 use stonechat::actor::rows::StoreError;
 use stonechat::engine::archive::{ARCHIVE, INDEX};
 use stonechat::im::pending::PENDING;
+use stonechat::stanza::{Rounding, parse_stamp};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
@@ -262,6 +263,43 @@ fn a_message_is_acknowledged_when_both_archives_have_it() {
     assert!(heard.contains("h='1'"), "{heard}");
     assert_eq!(archived(&world, "romeo"), [0]);
     assert_eq!(archived(&world, "juliet"), [0]);
+}
+
+/// Stamps of the results in what was heard, in their order.
+fn stamps(heard: &str) -> Vec<u64> {
+    let stamps = heard.split(" stamp='").skip(1);
+    let stamps = stamps.map(|rest| rest.split('\'').next().expect("a quote"));
+    let stamps = stamps.map(|stamp| parse_stamp(stamp, Rounding::Down));
+    stamps.map(|stamp| stamp.expect("a date")).collect()
+}
+
+#[test]
+fn nothing_that_is_archived_after_a_crash_is_of_the_future() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    for n in 0..20 {
+        says(&mut world, romeo, &notes(n, n + 1, 0));
+        world.end_turns();
+        world.advance(100);
+    }
+    for round in 0..3 {
+        world = world.crash(round);
+        let romeo = log_in(&mut world, "romeo", "<presence/>");
+        let before = world.now.wall_ms;
+        says(&mut world, romeo, &notes(0, 3, 0));
+        world.end_turns();
+        let page = says(
+            &mut world,
+            romeo,
+            &query(3).replace("<max>", "<before/><max>"),
+        );
+        let stamps = stamps(&page);
+        assert_eq!(stamps.len(), 3, "{page}");
+        for stamp in stamps {
+            let range = before..=world.now.wall_ms;
+            assert!(range.contains(&stamp), "{stamp} is not in {range:?}");
+        }
+    }
 }
 
 /// Numbers of the messages in what was heard, in their order.

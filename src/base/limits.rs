@@ -197,9 +197,9 @@ pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
 pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
 pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
-/// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
-/// run ahead of the clock after a crash, and about as often one more row is written.
-pub const NUMBERS_AHEAD_MS: u64 = 10_000;
+/// How far ahead of the numbers of rows the mark is from which the next process counts on: so long it may have to wait
+/// before it begins, and twice as often one more row is written.
+pub const NUMBERS_AHEAD_MS: u64 = 500;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// From when a tell was turned away until it is told again: a full mailbox empties, a disk recovers.
