@@ -155,6 +155,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let crew = Crew {
         config: &current,
         partitions: secrets.partitions,
+        ids: secrets.ids,
         addresses: &addresses,
         clock: &clock,
         tls: &tls,
@@ -291,6 +292,7 @@ fn start_auth(
 struct Crew<'a> {
     config: &'a Arc<Config>,
     partitions: HashSeed,
+    ids: [u8; 16],
     addresses: &'a [Address],
     clock: &'a Clock,
     tls: &'a Arc<TlsContext>,
@@ -333,6 +335,7 @@ impl Crew<'_> {
         let mut seeds = Seeds {
             maps: HashSeed(rng.next_u64(), rng.next_u64()),
             rng: [0; 32],
+            ids: self.ids,
         };
         rng.fill(&mut seeds.rng);
         let routes = Routes::new(self.partitions, place.worker_count);

@@ -105,6 +105,7 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
     let seeds = Seeds {
         maps: HashSeed(1, 2),
         rng: [0; 32],
+        ids: [0; 16],
     };
     let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
     shard.switch(Catalog::new(&[&LIBRARY], |_| true));

@@ -50,7 +50,7 @@ impl Shard {
         let mut months = Vec::new();
         for row in &rows {
             // What no client has yet is owed all the same.
-            writes.extend(archive::rescue(row));
+            writes.extend(archive::rescue(row, &self.seal));
             writes.extend(archive::erase(identity.id, row, &own));
             if let (Some(found), Some(archive)) = (Archived::read(row), &mut cell.account.archive) {
                 archive.tally.remove(found.id.number);

@@ -326,6 +326,7 @@ impl Shard {
             actor: &cell.account,
             rng: &mut self.rng,
             sequence: &mut self.sequence,
+            seal: &self.seal,
             out: &mut self.effects,
             loaded,
             asker: mail.and_then(Mail::sender),

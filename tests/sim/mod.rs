@@ -185,6 +185,7 @@ impl World {
             let seeds = Seeds {
                 maps: HashSeed(chance.next_u64(), chance.next_u64()),
                 rng,
+                ids: [9; 16],
             };
             let place = Place {
                 worker: WorkerId(worker),

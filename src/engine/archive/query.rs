@@ -1,6 +1,6 @@
 //! What a client asks an archive for (XEP-0313 section 4.1), read and bounded. Refuses to know what is in it.
 
-use crate::base::{Sequence, limits};
+use crate::base::{Seal, Sequence, limits};
 use crate::im::archive::{ArchiveId, Flip, Page, Query, Term};
 use crate::jid::Jid;
 use crate::stanza::{
@@ -24,7 +24,7 @@ impl Query {
     /// `feature-not-implemented` for a field that nobody knows (section 4.1.6), an index (XEP-0059 section 2.6) or a
     /// node; `item-not-found` for what cannot be a UID; `bad-request` for what is malformed; `resource-constraint` for
     /// what is too much at once.
-    pub fn read(query: &Element<'_>, fields: Fields) -> Result<Query, StanzaError> {
+    pub fn read(query: &Element<'_>, fields: Fields, seal: &Seal) -> Result<Query, StanzaError> {
         if query.raw().len() > limits::ARCHIVE_QUERY_BYTES_MAX {
             return Err(too_much("The query is too long"));
         }
@@ -42,16 +42,21 @@ impl Query {
             ..Query::default()
         };
         if let Some(form) = query.child(ns::FORM, "x") {
-            read.filter(&Submission::read(&form)?, fields)?;
+            read.filter(&Submission::read(&form)?, fields, seal)?;
         }
         if query.child(ns::MAM, "flip-page").is_some() {
             read.flip = Flip::NewestFirst;
         }
-        read.turn_to(PageRequest::read(query)?)?;
+        read.turn_to(PageRequest::read(query)?, seal)?;
         Ok(read)
     }
 
-    fn filter(&mut self, form: &Submission, fields: Fields) -> Result<(), StanzaError> {
+    fn filter(
+        &mut self,
+        form: &Submission,
+        fields: Fields,
+        seal: &Seal,
+    ) -> Result<(), StanzaError> {
         // "The hidden FORM_TYPE field MUST be set to this protocol's namespace".
         if form.form_type() != Some(ns::MAM) {
             return Err(bad("The form has another FORM_TYPE than this archive's"));
@@ -91,10 +96,10 @@ impl Query {
             self.to = Sequence::first_at(end_ms.saturating_add(1));
         }
         if let Some(id) = form.value("after-id")? {
-            self.only_after(id)?;
+            self.only_after(id, seal)?;
         }
         if let Some(id) = form.value("before-id")? {
-            self.only_before(id)?;
+            self.only_before(id, seal)?;
         }
         if let Some(text) = form.value(FULLTEXT_FIELD)? {
             self.search(text)?;
@@ -104,7 +109,8 @@ impl Query {
             if ids.len() > limits::ARCHIVE_IDS_MAX {
                 return Err(too_much("Too many messages are asked for at once"));
             }
-            let ids: Option<Vec<ArchiveId>> = ids.iter().map(|id| ArchiveId::parse(id)).collect();
+            let ids: Option<Vec<ArchiveId>> =
+                ids.iter().map(|id| ArchiveId::parse(id, seal)).collect();
             let mut ids = ids.ok_or_else(not_found)?;
             ids.sort_by_key(|id| id.number);
             ids.dedup();
@@ -129,15 +135,15 @@ impl Query {
         Ok(())
     }
 
-    fn turn_to(&mut self, page: PageRequest) -> Result<(), StanzaError> {
+    fn turn_to(&mut self, page: PageRequest, seal: &Seal) -> Result<(), StanzaError> {
         let max = page.max.unwrap_or(limits::ARCHIVE_PAGE_COUNT);
         let max = max.min(limits::ARCHIVE_PAGE_COUNT_MAX);
         self.page = Page::First(max);
         match page.position {
             Position::First => {}
-            Position::After(id) => self.only_after(&id)?,
+            Position::After(id) => self.only_after(&id, seal)?,
             Position::Before(id) => {
-                self.only_before(&id)?;
+                self.only_before(&id, seal)?;
                 self.page = Page::Last(max);
             }
             Position::Last => self.page = Page::Last(max),
@@ -149,15 +155,15 @@ impl Query {
         Ok(())
     }
 
-    fn only_after(&mut self, id: &str) -> Result<(), StanzaError> {
-        let id = ArchiveId::parse(id).ok_or_else(not_found)?;
+    fn only_after(&mut self, id: &str, seal: &Seal) -> Result<(), StanzaError> {
+        let id = ArchiveId::parse(id, seal).ok_or_else(not_found)?;
         self.references.push(id);
         self.from = self.from.max(id.number.saturating_add(1));
         Ok(())
     }
 
-    fn only_before(&mut self, id: &str) -> Result<(), StanzaError> {
-        let id = ArchiveId::parse(id).ok_or_else(not_found)?;
+    fn only_before(&mut self, id: &str, seal: &Seal) -> Result<(), StanzaError> {
+        let id = ArchiveId::parse(id, seal).ok_or_else(not_found)?;
         self.references.push(id);
         self.to = self.to.min(id.number);
         Ok(())

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
-use crate::base::{AccountId, Sequence, limits};
+use crate::base::{AccountId, Seal, Sequence, limits};
 use crate::im::archive::{ArchiveId, Term};
 use crate::jid::Jid;
 use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
@@ -258,7 +258,8 @@ pub fn postings(account: AccountId, term: Term, from: u64, to: u64) -> RowRange 
 }
 
 /// `<stanza-id/>` (XEP-0359) of a message in the archive of `by`, in normal form.
-pub fn stanza_id(by: &Jid, id: ArchiveId) -> String {
+pub fn stanza_id(by: &Jid, id: ArchiveId, seal: &Seal) -> String {
+    let id = id.text(seal);
     let mut xml = format!("<stanza-id xmlns='{}' id='{id}' by='", ns::STANZA_ID).into_bytes();
     escape_attribute(by.bare_str(), &mut xml);
     xml.extend_from_slice(b"'/>");

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::actor::rows::Write;
 use crate::actor::{Answer, Aside, Catalog, Effects, Loaded, Need, Stop, Turn};
-use crate::base::{AccountId, Now, Rng, Sequence, limits};
+use crate::base::{AccountId, Now, Rng, Seal, Sequence, limits};
 use crate::config::{Config, Outside, load};
 use crate::im::archive::{ArchiveId, Reach};
 use crate::im::{Account, Progress};
@@ -15,6 +15,10 @@ use crate::stanza::{Condition, Header, Kind, Payload, Stanza, Type, ns};
 use crate::store::Request;
 use crate::store::memory::MemoryStore;
 use crate::xml::Element;
+
+fn seal() -> Seal {
+    Seal::new(&[9; 16])
+}
 
 const ME: AccountId = AccountId(7);
 const OTHER: AccountId = AccountId(8);
@@ -163,6 +167,7 @@ impl Library {
                 actor: &account,
                 rng: &mut rng,
                 sequence: &mut sequence,
+                seal: &seal(),
                 out: &mut out,
                 loaded: &loaded,
                 asker: None,
@@ -300,7 +305,7 @@ fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
     if rng.below(5) == 0 {
         let most = [6, 200][rng.below(2) as usize];
         let ids: Vec<String> = (0..rng.below(most) + 1)
-            .map(|_| some(rng).to_string())
+            .map(|_| some(rng).text(&seal()))
             .collect();
         field("ids", &ids);
     }
@@ -318,15 +323,21 @@ fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
         field("end", &[moment(some(rng))]);
     }
     if rng.below(6) == 0 {
-        field("after-id", &[some(rng).to_string()]);
+        field("after-id", &[some(rng).text(&seal())]);
     }
     let max = match rng.below(5) {
         0 => None,
         _ => Some(rng.below(20) as usize + 1),
     };
     let (position, at) = match rng.below(5) {
-        0 => (Position::First, format!("<after>{}</after>", some(rng))),
-        1 => (Position::Last, format!("<before>{}</before>", some(rng))),
+        0 => (
+            Position::First,
+            format!("<after>{}</after>", some(rng).text(&seal())),
+        ),
+        1 => (
+            Position::Last,
+            format!("<before>{}</before>", some(rng).text(&seal())),
+        ),
         2 => (Position::Last, "<before/>".into()),
         _ => (Position::First, String::new()),
     };
@@ -350,7 +361,8 @@ fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
 
 fn read(xml: &str) -> Query {
     let element = Element::parse(xml, ns::CLIENT).unwrap();
-    Query::read(&element, Fields::WithFulltext).unwrap_or_else(|error| panic!("{xml}: {error}"))
+    Query::read(&element, Fields::WithFulltext, &seal())
+        .unwrap_or_else(|error| panic!("{xml}: {error}"))
 }
 
 #[test]
@@ -453,7 +465,7 @@ fn what_is_not_kept_any_more_is_not_found_by_its_id() {
          <field var='after-id'><value>{}</value></field></x>",
     ] {
         let begun = |id: ArchiveId| {
-            let place = place.replace("{}", &id.to_string());
+            let place = place.replace("{}", &id.text(&seal()));
             let query = read(&format!("<query xmlns='urn:xmpp:mam:2'>{place}</query>"));
             begin(&query, first.number).map_err(|error| error.condition)
         };
@@ -466,7 +478,7 @@ fn what_is_not_kept_any_more_is_not_found_by_its_id() {
 fn what_is_too_long_is_refused_before_it_is_looked_into() {
     let refused = |xml: &str| {
         let element = Element::parse(xml, ns::CLIENT).unwrap();
-        let read = Query::read(&element, Fields::WithFulltext);
+        let read = Query::read(&element, Fields::WithFulltext, &seal());
         read.err().map(|error| error.condition)
     };
     let named = |length: usize| {
@@ -575,7 +587,7 @@ fn large_messages_are_sent_a_few_at_a_time_and_all_of_them() {
     }
     let ids: String = last
         .iter()
-        .map(|id| format!("<value>{id}</value>"))
+        .map(|id| format!("<value>{}</value>", id.text(&seal())))
         .collect();
     let query = read(&format!(
         "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
@@ -609,7 +621,7 @@ fn an_id_of_another_archive_or_with_another_tag_is_not_found() {
     .enumerate()
     {
         for place in ["<after>{}</after>", "<before>{}</before>"] {
-            let set = place.replace("{}", &id.to_string());
+            let set = place.replace("{}", &id.text(&seal()));
             let query = read(&format!(
                 "<query xmlns='{}'><set xmlns='{}'>{set}</set></query>",
                 ns::MAM,

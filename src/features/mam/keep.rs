@@ -31,7 +31,7 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     // A client that lost the acknowledgement in a crash sends again what is here already: the copies for its other
     // devices name the row that is there.
     if let Some(id) = origin::recall_sent(turn, draft, &contact)? {
-        draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
+        draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
         return Ok(());
     }
     if let Some(id) = archive(turn, draft, &contact)? {
@@ -73,7 +73,7 @@ fn archive(
     count(turn, account, id.number)?;
     turn.out.change.push(Change::Archived { number: id.number });
     draft.archived = Some(id.number);
-    draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
+    draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
     Ok(Some(id))
 }
 

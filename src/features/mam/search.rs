@@ -30,7 +30,7 @@ pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let aside = turn.aside()?;
     let Progress::Archive(search) = aside.progress else {
         // Read once, however many steps and runs there will be. Nothing else makes progress of a query.
-        let query = Query::read(&iq.child(), known(turn))?;
+        let query = Query::read(&iq.child(), known(turn), turn.seal)?;
         let reach = archive::begin(&query, oldest(turn))?;
         go_on(turn, Arc::new(query), reach);
         return Ok(());
@@ -47,7 +47,8 @@ pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         }
         Found::Last(page, is) => {
             send(turn, iq, query, &page);
-            answer(turn, iq, &fin(&is));
+            let fin = fin(turn, &is);
+            answer(turn, iq, &fin);
         }
     }
     Ok(())
@@ -75,7 +76,7 @@ pub(super) fn metadata(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         if let Some(found) = rows.first().and_then(Archived::read) {
             writer
                 .open(name, None)
-                .attribute("id", &found.id.to_string())
+                .attribute("id", &found.id.text(turn.seal))
                 .attribute("timestamp", &stamp(found.wall_ms()))
                 .close();
         }
@@ -120,13 +121,13 @@ fn send(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Query, page: &[Archive
             trace: iq.header().trace,
             ..Header::new(Kind::Message, Type::Normal)
         };
-        let payload = Payload::from_normal(&result(query, found));
+        let payload = Payload::from_normal(&result(turn, query, found));
         turn.out.deliver(session, Stanza { header, payload });
     }
 }
 
 /// Section 4.2.
-fn result(query: &Query, found: &Archived<'_>) -> String {
+fn result(turn: &Turn<'_, Account>, query: &Query, found: &Archived<'_>) -> String {
     let mut writer = Writer::new();
     writer.open("result", Some(ns::MAM));
     // "If the client gave a 'queryid' attribute in its initial query, the server MUST also include that".
@@ -134,7 +135,7 @@ fn result(query: &Query, found: &Archived<'_>) -> String {
         writer.attribute("queryid", query_id);
     }
     writer
-        .attribute("id", &found.id.to_string())
+        .attribute("id", &found.id.text(turn.seal))
         .open("forwarded", Some(ns::FORWARD))
         .open("delay", Some(ns::DELAY))
         .attribute("stamp", &stamp(found.wall_ms()))
@@ -144,13 +145,14 @@ fn result(query: &Query, found: &Archived<'_>) -> String {
 }
 
 /// Section 4.3.
-fn fin(page: &Page) -> String {
+fn fin(turn: &Turn<'_, Account>, page: &Page) -> String {
     let mut writer = Writer::new();
     writer.open("fin", Some(ns::MAM));
     if page.complete {
         writer.attribute("complete", "true");
     }
-    let text = |(first, last): (ArchiveId, ArchiveId)| (first.to_string(), last.to_string());
+    let text =
+        |(first, last): (ArchiveId, ArchiveId)| (first.text(turn.seal), last.text(turn.seal));
     let answer = PageAnswer {
         ends: page.ends.map(text),
         count: page.count.map(u64::from),
