@@ -64,6 +64,30 @@ pub fn remove(turn: &mut Turn<'_, Account>) -> Result<AccountAnswer, Stop> {
     Ok(answer)
 }
 
+/// An invitation of the user's: see [`AccountAsk::Invite`].
+///
+/// # Errors
+/// As [`set_password`].
+pub fn invite(turn: &mut Turn<'_, Account>, name: Option<String>) -> Result<AccountAnswer, Stop> {
+    let ask = AccountAsk::Invite {
+        host: turn.actor.jid.domainpart().into(),
+        localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
+        id: account::identify(turn)?,
+        name,
+    };
+    let answer = turn.ask_account(&ask)?;
+    if let AccountAnswer::Invited { .. } = answer {
+        let (account, by) = by_user(&turn.actor.jid);
+        turn.out.audit.push(AuditEvent::InvitationMade {
+            host: turn.actor.jid.domainpart().into(),
+            contact: Some(account),
+            uses: 1,
+            by,
+        });
+    }
+    Ok(answer)
+}
+
 fn by_user(jid: &Jid) -> (Arc<str>, By) {
     let account: Arc<str> = jid.bare_str().into();
     (account.clone(), By::User(account))
