@@ -119,10 +119,10 @@ pub enum Change {
     OriginKept { day: u32, mark: Mark },
     /// What is remembered of the archive was read.
     ArchiveRead(Box<Archive>),
-    /// A message was archived under this number.
-    Archived { number: u64 },
-    /// So many messages are more than the archive may hold.
-    TrimArchive { excess: usize },
+    /// A message was archived under this number, in a row of so many bytes.
+    Archived { number: u64, bytes: u64 },
+    /// The archive holds more than it may.
+    TrimArchive,
     /// The owner of the archive has other wishes.
     Preferences(Box<Preferences>),
     /// The roster was read or changed.
@@ -131,7 +131,7 @@ pub enum Change {
     Acted { until_ms: u64 },
     /// Requests to other servers were sent again.
     AskedAgain { next_ms: u64 },
-    /// So many messages of each month are in the archive.
+    /// So much of each month is in the archive.
     ArchiveTally(Box<ArchiveTally>),
     /// A command was begun, or goes on.
     CommandGoesOn(Box<CommandSession>),
@@ -164,6 +164,26 @@ pub enum Progress {
     Archive(Box<Reach>),
     /// Messages below a number are being removed from the archive; so many are.
     Erasing { until: u64, count: u64 },
+}
+
+impl Change {
+    /// Whether it is what the store holds of the account, and not what its sessions are.
+    pub fn is_of_rows(&self) -> bool {
+        matches!(
+            self,
+            Change::Identified(_)
+                | Change::Counted(_)
+                | Change::OriginsRead(_)
+                | Change::OriginKept { .. }
+                | Change::ArchiveRead(_)
+                | Change::ArchiveTally(_)
+                | Change::Archived { .. }
+                | Change::TrimArchive
+                | Change::Preferences(_)
+                | Change::Roster(_)
+                | Change::Blocklist(_)
+        )
+    }
 }
 
 impl Actor for Account {
@@ -353,9 +373,9 @@ impl Account {
                 }
             }
             Change::ArchiveRead(archive) => self.archive = Some(archive),
-            Change::Archived { number } => {
+            Change::Archived { number, bytes } => {
                 if let Some(archive) = &mut self.archive {
-                    archive.tally.add(number);
+                    archive.tally.add(number, bytes);
                 }
             }
             Change::Preferences(preferences) => {
@@ -403,7 +423,7 @@ impl Account {
             | Change::Claimed { .. }
             | Change::Capable { .. }
             | Change::EndSessions(_)
-            | Change::TrimArchive { .. } => {}
+            | Change::TrimArchive => {}
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Cell {
     pub parked: Option<Ticket>,
     /// The head of the mailbox was run and waits to be durable.
     pub held: Option<Box<Held>>,
+    /// The oldest messages of its archive are read, to be removed.
+    pub trim: Option<Ticket>,
     /// Rows fetched for the turn of the mailbox's head, and how often it ran.
     pub loaded: Vec<Loaded>,
     pub runs: u8,
@@ -82,6 +84,7 @@ impl Cell {
             asides: Vec::new(),
             parked: None,
             held: None,
+            trim: None,
             loaded: Vec::new(),
             runs: 0,
             paused: SmallVec::new(),

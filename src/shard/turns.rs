@@ -365,7 +365,7 @@ impl Shard {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
-                Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
+                Change::TrimArchive => self.trim_archive(now, actor),
                 Change::EndSessions(ids) => {
                     for id in ids {
                         self.expel(now, actor, id, ended_by_user());
@@ -487,7 +487,7 @@ impl Shard {
                 self.fetched_aside(now, actor, number, need, answer);
             }
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
-            Some(Seat::Trim(actor)) => self.trimmed(actor, answer),
+            Some(Seat::Trim(actor)) => self.trimmed(now, actor, ticket, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Clock) => self.clock_known(now, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
