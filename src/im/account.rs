@@ -156,8 +156,6 @@ pub enum Change {
     },
     /// The session is over.
     Ended(SessionId),
-    /// Sessions and the account part, once whoever asked for it has the answer.
-    Parts(Parting),
 }
 
 impl Change {
@@ -174,17 +172,6 @@ impl Change {
                 | Change::ArchiveRead(_)
         )
     }
-}
-
-/// How sessions and their account part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    /// The account has another password: logins under way are void, and all sessions but this one end.
-    FromOthers(SessionId),
-    /// The same, but all sessions stay.
-    FromNobody,
-    /// The account is no more.
-    Removed(AccountId),
 }
 
 /// How far a request came that is answered in steps.
@@ -214,7 +201,9 @@ impl Change {
                 | Change::TrimArchive
                 | Change::Preferences(_)
                 | Change::Roster(_)
+                | Change::RosterRead(_)
                 | Change::Blocklist(_)
+                | Change::BlocklistRead(_)
         )
     }
 }
@@ -456,8 +445,7 @@ impl Account {
             | Change::Claimed { .. }
             | Change::Capable { .. }
             | Change::EndSessions(_)
-            | Change::TrimArchive
-            | Change::Parts(_) => {}
+            | Change::TrimArchive => {}
         }
     }
 }

@@ -383,7 +383,6 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
-        let mut parting = None;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
@@ -405,7 +404,6 @@ impl Shard {
                 Change::Capable { session, ver, info } => {
                     self.learn_capabilities(actor, session, ver, info);
                 }
-                Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
                         owed.push(*session);
@@ -487,10 +485,6 @@ impl Shard {
         for session in owed {
             self.deliver_missed(now, actor, session);
         }
-        // Whoever asked has the answer.
-        if let Some(parting) = parting {
-            self.part(now, actor, parting);
-        }
     }
 
     /// The head of the mailbox waits for a row.
@@ -542,6 +536,7 @@ impl Shard {
         }
         cell.parked = None;
         match loaded(need, answer) {
+            Ok(Loaded::Account { ask, answer }) => self.own_answered(now, actor, ask, answer),
             Ok(loaded) => cell.loaded.push(loaded),
             Err(error) => self.store_failed(now, actor, error),
         }
@@ -658,7 +653,7 @@ impl Shard {
 
 impl Mail {
     /// The account's own session that sent it.
-    fn sender(&self) -> Option<SessionId> {
+    pub(super) fn sender(&self) -> Option<SessionId> {
         match self {
             Mail::Outbound { session, .. } => Some(*session),
             Mail::Inbound { .. } | Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
