@@ -244,6 +244,9 @@ pub const PANIC_WINDOW_MS: u64 = 60_000;
 /// How long an account without sessions stays resident after its last turn.
 pub const ACCOUNT_IDLE_MS: u64 = 60_000;
 
+/// A worker whose disk was full asks so often whether it has room again.
+pub const DISK_PROBE_MS: u64 = 1_000;
+
 // ---- Archives (XEP-0313) ----
 
 /// Messages of a page whose size the client does not say.

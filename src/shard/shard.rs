@@ -19,6 +19,7 @@ use crate::xml::Scratch;
 
 use super::capabilities::Known;
 use super::cell::{Cell, Mail};
+use super::disk::Disk;
 use super::drain::Drain;
 use super::ended::Ended;
 use super::input::{Input, Opened, Place};
@@ -81,6 +82,7 @@ pub struct Shard {
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
     pub(super) retention: Retention,
+    pub(super) disk: Disk,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
@@ -158,6 +160,7 @@ impl Shard {
             sockets_wait: false,
             drain: Drain::None,
             retention: Retention::default(),
+            disk: Disk::default(),
             removed: Vec::new(),
             next_session: 0,
             next_aside: 0,

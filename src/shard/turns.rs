@@ -21,6 +21,7 @@ use crate::stanza::{
 
 use super::Shard;
 use super::cell::{Cell, Mail};
+use super::expiry::Walk;
 use super::output::{Ask, Output};
 use super::pipelines::{self, Pipelines};
 use super::retention::Months;
@@ -51,6 +52,8 @@ pub(super) enum Seat {
     Clock,
     /// What waits for clients, before months leave the archives.
     Waiting(Months),
+    /// What a host that keeps archives shorter than another has to remove.
+    Expire(Box<Walk>),
     /// The messages that it stands for.
     Rescue(Months, Option<RowKey>),
     /// Tells of this account, or of all.
@@ -94,6 +97,7 @@ impl Seats {
             | Seat::Sweep
             | Seat::Clock
             | Seat::Waiting(_)
+            | Seat::Expire(_)
             | Seat::Rescue(..)
             | Seat::Replay(_) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
@@ -261,6 +265,11 @@ impl Shard {
         while let Some(cell) = self.cells.get(actor) {
             if cell.waits() || cell.mailbox.front().is_none() {
                 break;
+            }
+            if self.has_no_room_for(actor) {
+                let mail = self.finish_mail(actor);
+                self.reject(now, actor, mail, &store_error(StoreError::DiskFull));
+                continue;
             }
             let outcome = self.attempt(now, actor, Which::Head);
             match outcome {
@@ -512,11 +521,15 @@ impl Shard {
             Some(Seat::Trim(actor)) => self.trimmed(now, actor, ticket, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge) => self.purged(answer),
-            Some(Seat::Save(record)) => self.saved(now, record, answer),
+            Some(Seat::Save(record)) => {
+                self.watch_disk(now, &answer);
+                self.saved(now, record, answer);
+            }
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
                     Answer::Auth(answer) => answer,
