@@ -153,6 +153,12 @@ pub fn is_reserved(value: &[u8], invitation: Option<&RowKey>, now: Now) -> bool 
     !is_own && now.wall_ms < u64::from_be_bytes(*until)
 }
 
+/// Whether it was `invitation` that the value of such a row was written for.
+pub fn is_kept_by(value: &[u8], invitation: &RowKey) -> bool {
+    let behind = value.split_first_chunk::<8>();
+    behind.is_some_and(|(_, of)| of == invitation.as_bytes())
+}
+
 /// How a use of an invitation is noted.
 #[derive(Clone, Debug)]
 pub enum Redemption {
@@ -332,6 +338,7 @@ mod tests {
         assert!(!is_reserved(&value, Some(&own), at(999)));
         assert!(!is_reserved(&value, None, at(1_000)));
         assert!(!is_reserved(b"", None, at(0)));
+        assert!(is_kept_by(&value, &own) && !is_kept_by(&value, &other));
     }
 
     #[test]

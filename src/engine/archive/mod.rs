@@ -18,8 +18,8 @@ pub use crate::im::archive::{Query, Term};
 pub use kept::{WITH_MESSAGES, Waiting, rescue, waiting};
 pub use query::{Fields, form};
 pub use row::{
-    ARCHIVE, Archived, INDEX, Posting, erase, key, name_of, postings, put, range, stanza_id,
-    tombstone,
+    ARCHIVE, Archived, INDEX, Posting, erase, key, named, number_of, postings, put, range,
+    stanza_id, tombstone,
 };
 pub use scan::{Found, Page, begin, step};
 pub use words::INDEXED;

@@ -3,30 +3,25 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
+use smallvec::{SmallVec, smallvec};
+
+use crate::actor::rows::{Durability, Export, Pick, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::base::{AccountId, Seal, Sequence, limits};
 use crate::im::archive::{ArchiveId, Term};
 use crate::jid::Jid;
 use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
 use crate::xml::{Writer, escape_attribute};
 
-/// Archived messages: account number, then a number by time, both big-endian.
-pub static ARCHIVE: Table = Table {
-    name: "archive",
-    durability: Durability::Soon,
-    export: Export::WithAccount,
-    slices: Slices::Monthly { number_at: 8 },
-    about: "Archived messages (XEP-0313), kept apart by month; key: account id, number by time",
-};
+pub use crate::im::archive::ARCHIVE;
 
 /// What archived messages are found by. The value of a contact's posting tells the resource and the message's own
-/// id; a word's is empty.
+/// id; those of words, and of the name that its sender gave a message, are empty.
 pub static INDEX: Table = Table {
     name: "archive-index",
     durability: Durability::Soon,
     export: Export::Derived,
     slices: Slices::Monthly { number_at: 16 },
-    about: "Index of archived messages, kept apart by month; key: account id, digest of contact or word, number by time",
+    about: "Index of archived messages, kept apart by month; key: account id, digest of contact, own id or word, number by time",
 };
 
 /// An archived message.
@@ -90,37 +85,82 @@ impl Posting {
     }
 }
 
+/// What archives a message.
+pub struct Archiving {
+    pub writes: SmallVec<[Write; 3]>,
+    /// Of the message's row.
+    pub bytes: u64,
+}
+
+impl IntoIterator for Archiving {
+    type Item = Write;
+    type IntoIter = smallvec::IntoIter<[Write; 3]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.writes.into_iter()
+    }
+}
+
 /// The writes that archive a message exchanged with `contact`.
-pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) -> [Write; 2] {
+pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) -> Archiving {
     let mut value = Vec::with_capacity(stanza.charge() + 64);
     value.push(ROW_VERSION);
     value.extend_from_slice(&id.tag.to_be_bytes());
     stanza.write_standalone(&mut value);
+    let bytes = value.len() as u64;
     let message = Write::Put {
         table: &ARCHIVE,
         key: key(account, id.number),
         value: value.into(),
     };
-    let own_id = name_of(stanza, stanza.header.id.as_deref().unwrap_or_default());
+    let own_id = name_of(stanza);
     let full = Term::full_jid(contact.as_str());
+    let mut details = [0; 16];
+    details[..8].copy_from_slice(&full.0);
+    details[8..].copy_from_slice(&own_id.unwrap_or(Term([0; 8])).0);
     let posting = Write::Put {
         table: &INDEX,
         key: index_key(account, Term::contact(contact.bare_str()), id.number),
-        value: [full.0, own_id.0].concat().into(),
+        value: details[..].into(),
     };
-    [message, posting]
+    let mut writes = smallvec![message, posting];
+    writes.extend(own_id.map(|own_id| Write::Put {
+        table: &INDEX,
+        key: index_key(account, own_id, id.number),
+        value: Arc::from([]),
+    }));
+    Archiving { writes, bytes }
 }
 
-/// What the sender of `stanza` calls a message by this id. XEP-0424 section 5: "from the same bare-JID (in a one-on-one
-/// conversation) or full-JID (in a non-anonymous MUC ...)"; a private message between occupants of a room says that it
-/// is one (XEP-0045 section 7.5), and the bare JID is the whole room's.
-pub fn name_of(stanza: &Stanza, id: &str) -> Term {
+/// By which a retraction finds a message: what its sender calls it. What has no name cannot be retracted.
+fn name_of(stanza: &Stanza) -> Option<Term> {
+    let id = stanza.header.id.as_deref()?;
+    Some(Term::message_id(sender_of(stanza), id))
+}
+
+/// The newest message that the sender of `stanza` calls so, if it is here.
+pub fn named(account: AccountId, stanza: &Stanza, id: &str) -> Pick {
+    Pick::Last(RowRange {
+        count_max: 1,
+        ..postings(
+            account,
+            Term::message_id(sender_of(stanza), id),
+            0,
+            u64::MAX,
+        )
+    })
+}
+
+/// XEP-0424 section 5: "from the same bare-JID (in a one-on-one conversation) or full-JID (in a non-anonymous MUC ...)". A
+/// private message between occupants of a room says that it is one (XEP-0045 section 7.5), and the bare JID is the
+/// whole room's.
+fn sender_of(stanza: &Stanza) -> &str {
     let sender = stanza.header.from.as_ref();
     let sender = match stanza.payload.has(ns::MUC_USER, "x") {
         true => sender.map(Jid::as_str),
         false => sender.map(Jid::bare_str),
     };
-    Term::message_id(sender.unwrap_or_default(), id)
+    sender.unwrap_or_default()
 }
 
 /// The writes by which a message is found by its words.
@@ -139,13 +179,14 @@ pub(super) fn put_words(
 }
 
 /// The writes that put in place of a message the notice that it was retracted (XEP-0424 section 4): its id and
-/// addresses stay, its words are found no more.
+/// addresses stay, its words are found no more. With them, how many bytes the message's row has then; none if it cannot
+/// be read.
 pub fn tombstone(
     account: AccountId,
     of: &Archived<'_>,
     retraction_id: &str,
     now_ms: u64,
-) -> Option<Vec<Write>> {
+) -> Option<(Vec<Write>, u64)> {
     let mut stanza = of.stanza()?;
     let words = terms_of(&stanza);
     let mut writes: Vec<Write> = words
@@ -161,16 +202,21 @@ pub fn tombstone(
         .open("retracted", Some(ns::RETRACT))
         .attribute("id", retraction_id)
         .attribute("stamp", &stamp(now_ms));
-    stanza.payload = Payload::from_normal(&writer.finish());
+    // Who said it to whom stays, and so does that it was said in a room.
+    let room = stanza.payload.child(ns::MUC_USER, "x");
+    let room = room.map_or_else(String::new, |x| x.raw().to_owned());
+    stanza.payload = Payload::from_normal(&(writer.finish() + &room));
     let mut value = vec![ROW_VERSION];
     value.extend_from_slice(&of.id.tag.to_be_bytes());
     stanza.write_standalone(&mut value);
-    writes.push(Write::Put {
+    let bytes = value.len() as u64;
+    // Whoever removes the message meanwhile has the last word.
+    writes.push(Write::Replace {
         table: &ARCHIVE,
         key: key(account, of.id.number),
         value: value.into(),
     });
-    Some(writes)
+    Some((writes, bytes))
 }
 
 /// The writes that remove a row and what it is found by.
@@ -190,6 +236,7 @@ pub fn erase(account: AccountId, row: &Row, own: &Jid) -> Vec<Write> {
         writes.extend(
             terms_of(&stanza)
                 .chain([contact])
+                .chain(name_of(&stanza))
                 .map(|term| Write::Delete {
                     table: &INDEX,
                     key: index_key(account, term, id.number),
@@ -267,7 +314,7 @@ pub fn stanza_id(by: &Jid, id: ArchiveId, seal: &Seal) -> String {
 }
 
 /// The number in a message's key; none if it is another table's.
-pub(super) fn number_of(key: &RowKey) -> Option<u64> {
+pub fn number_of(key: &RowKey) -> Option<u64> {
     number_at(key, 8)
 }
 
