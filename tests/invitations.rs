@@ -60,13 +60,18 @@ fn of_a_newcomer_and_a_contact_who_use_one_invitation_at_once_one_is_served() {
         let shown = format!("<iq type='set' to='localhost' id='p'>{preauth}</iq>");
         assert!(says(&mut world, tybalt, &shown).contains("type='result'"));
         let wish = "<query xmlns='jabber:iq:register'><username>tybalt</username><password>secret</password></query>";
-        world.write(
-            tybalt,
-            format!("<iq type='set' id='r'>{wish}</iq>").as_bytes(),
-        );
+        let wish = format!("<iq type='set' id='r'>{wish}</iq>");
         let request =
             format!("<presence to='romeo@localhost' type='subscribe'>{preauth}</presence>");
-        world.write(juliet, request.as_bytes());
+        // One is up to twenty events ahead of the other.
+        let mut both = [(tybalt, wish), (juliet, request)];
+        both.rotate_left((seed % 2) as usize);
+        let [(first, said), (second, answered)] = both;
+        world.write(first, said.as_bytes());
+        for _ in 0..seed / 2 % 20 {
+            world.step();
+        }
+        world.write(second, answered.as_bytes());
         world.settle();
         world.end_turns();
         let is_registered = hears(&mut world, tybalt).contains("type='result'");
