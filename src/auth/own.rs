@@ -49,9 +49,9 @@ impl Accounts {
         match done {
             Ok(answer) => AuthAnswer::Own(answer),
             Err(AccountError::TooManyInvitations) => AuthAnswer::Own(AccountAnswer::TooMany),
-            Err(AccountError::Exists | AccountError::Tombstoned { .. }) => {
-                AuthAnswer::Own(AccountAnswer::NameTaken)
-            }
+            Err(
+                AccountError::Exists | AccountError::Reserved | AccountError::Tombstoned { .. },
+            ) => AuthAnswer::Own(AccountAnswer::NameTaken),
             Err(AccountError::Unknown) => AuthAnswer::Own(AccountAnswer::Gone),
             Err(AccountError::PasswordUnfit) => AuthAnswer::Own(AccountAnswer::PasswordUnfit),
             Err(error) => {
