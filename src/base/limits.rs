@@ -120,6 +120,9 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
+/// Requests (IQ) of others in a mailbox from which on strangers' are refused without waiting there: what the owner asks
+/// waits behind them.
+pub const REQUESTS_WAIT_MAX: usize = 64;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.
@@ -208,6 +211,9 @@ pub const RETELL_AFTER_MS: u64 = 10_000;
 pub const RETELL_PAUSE_MS: u64 = 1_000;
 /// Contacts that get a presence before others have their turn (DESIGN section 4): some milliseconds' work.
 pub const SPREAD_COUNT: usize = 512;
+/// Bytes, addresses of contacts included, that an account may have waiting behind such a presence before its own clients
+/// are read no further: its presence to some thousand contacts.
+pub const SPREAD_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the presence that a session has, which is kept while it is online: a status in many languages, capabilities,
 /// the hash of a picture, a signature.
 pub const PRESENCE_BYTES_MAX: usize = 16 * 1024;
@@ -341,6 +347,9 @@ pub const INVITATIONS_PER_ACCOUNT_MAX: u32 = 50;
 pub const INVITATIONS_READ_MAX: usize = 1_000;
 /// How long an invitation is open: XEP-0379 section 6.2 suggests a week.
 pub const INVITATION_EXPIRY_MS: u64 = 7 * 24 * 3_600_000;
+/// How long an invitation that is over is remembered, for who has shown it in time: longer than any stream negotiates.
+pub const INVITATION_GRACE_MS: u64 = 3_600_000;
+const _: () = assert!(INVITATION_GRACE_MS > NEGOTIATION_TIMEOUT_MS);
 /// How long the request is good that the server makes for a newcomer: it is told until it is confirmed.
 pub const INVITATION_PROOF_MS: u64 = 7 * 24 * 3_600_000;
 /// Most uses of one invitation: a class, a club.

@@ -33,6 +33,9 @@ mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;
 mod spread;
+mod spreads;
+#[cfg(test)]
+mod strangers_tests;
 mod streams;
 mod sweep;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slotmap::SlotMap;
 
 use crate::actor::rows::RowKey;
-use crate::actor::{Catalog, Effects, Envelope, Ticket};
+use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
     StreamKey, TraceId, WorkerId,
@@ -30,6 +30,7 @@ use super::pipelines::Pipelines;
 use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
+use super::spreads::Spreads;
 use super::sweep::SWEEPER;
 use super::timers::Timers;
 use super::turns::Seats;
@@ -57,7 +58,7 @@ pub struct Shard {
     pub(super) saves: Saves,
     pub(super) timers: Timers,
     /// Presence that some of its receivers have yet to get, and what waits behind it.
-    pub(super) spreading: VecDeque<Envelope>,
+    pub(super) spreads: Spreads,
     /// The last tell that was told again, where more wait behind it.
     pub(super) replayed_to: Option<RowKey>,
     /// Streams that were not read further for a reason outside their account.
@@ -141,7 +142,7 @@ impl Shard {
             seats: Seats::default(),
             saves: Saves::default(),
             timers,
-            spreading: VecDeque::new(),
+            spreads: Spreads::default(),
             replayed_to: None,
             paused: BTreeSet::new(),
             effects: Effects::new(),
