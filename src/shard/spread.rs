@@ -4,7 +4,7 @@
 
 use crate::actor::Envelope;
 use crate::base::{Now, WorkerId, limits};
-use crate::jid::Jid;
+use crate::jid::{Jid, JidList};
 use crate::stanza::{Stanza, Type};
 
 use super::Shard;
@@ -12,7 +12,7 @@ use super::cell::Mail;
 
 impl Shard {
     /// Brings a presence to all of these: to the first now.
-    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, mut to: Vec<Jid>) {
+    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, mut to: JidList) {
         if to.len() > limits::SPREAD_COUNT {
             let rest = Envelope::Group {
                 to: to.split_off(limits::SPREAD_COUNT),
@@ -22,7 +22,7 @@ impl Shard {
             self.spreading.push_front(rest);
             self.timers.arm_spread(now.mono_ms + 1);
         }
-        self.spread_now(now, stanza, to);
+        self.spread_now(now, stanza, &to);
     }
 
     /// What has to wait behind presence of the same account that is still on its way to some, does; else it is given
@@ -57,20 +57,29 @@ impl Shard {
         }
     }
 
-    fn spread_now(&mut self, now: Now, stanza: Stanza, to: Vec<Jid>) {
-        let mut elsewhere: Vec<Vec<Jid>> = Vec::new();
-        for jid in to {
-            if jid.localpart().is_none() || self.config.host(jid.domainpart()).is_none() {
-                self.send_abroad(now, &stanza, jid);
+    fn spread_now(&mut self, now: Now, stanza: Stanza, to: &JidList) {
+        let mut elsewhere: Vec<JidList> = Vec::new();
+        // Most contacts are of one domain.
+        let mut served = "";
+        for text in to.iter() {
+            let bare = text.split_once('/').map_or(text, |(bare, _)| bare);
+            let domain = bare.split_once('@').map(|(_, domain)| domain);
+            let is_served =
+                domain.is_some_and(|domain| domain == served || self.config.host(domain).is_some());
+            let Some(domain) = domain.filter(|_| is_served) else {
+                if let Some(jid) = Jid::from_prepared(text) {
+                    self.send_abroad(now, &stanza, jid);
+                }
                 continue;
-            }
-            let home = self.routes.home(&jid);
+            };
+            served = domain;
+            let home = self.routes.home_of(bare);
             if home == self.place.worker {
-                self.visit(now, &stanza, jid);
+                self.visit(now, &stanza, bare, text);
                 continue;
             }
-            elsewhere.resize_with(usize::from(self.place.worker_count), Vec::new);
-            elsewhere[home.index()].push(jid);
+            elsewhere.resize_with(usize::from(self.place.worker_count), JidList::default);
+            elsewhere[home.index()].push_prepared(text);
         }
         for (worker, to) in (0..).map(WorkerId).zip(elsewhere) {
             if !to.is_empty() {
@@ -81,22 +90,28 @@ impl Shard {
     }
 
     /// To an account of this worker that somebody uses.
-    fn visit(&mut self, now: Now, stanza: &Stanza, to: Jid) {
-        let actor = self.homes.get(to.bare_str());
-        let Some(cell) = actor.and_then(|&actor| self.cells.get(actor)) else {
+    fn visit(&mut self, now: Now, stanza: &Stanza, bare: &str, text: &str) {
+        let Some(&actor) = self.homes.get(bare) else {
+            return;
+        };
+        let Some(cell) = self.cells.get(actor) else {
             return;
         };
         if cell.account.sessions.iter().all(|session| session.ended) {
             return;
         }
+        let to = match bare == text {
+            true => Some(cell.account.jid.clone()),
+            false => Jid::from_prepared(text),
+        };
         let mut stanza = stanza.clone();
-        stanza.header.to = Some(to.clone());
+        stanza.header.to = to;
         let mail = Mail::Inbound {
             stanza,
             settle: None,
             tell: None,
         };
-        self.post(now, &to, mail);
+        self.post_in(now, actor, mail);
     }
 
     /// To a contact elsewhere, each by itself.
@@ -234,6 +249,7 @@ mod tests {
         let to: Vec<Jid> = (0..count)
             .map(|number| jid(number).expect("valid"))
             .collect();
+        let to: JidList = to.iter().collect();
         let mut header = Header::new(Kind::Presence, Type::Available);
         header.from = Some(shard.cells[actor].account.jid.clone());
         let stanza = Stanza {
