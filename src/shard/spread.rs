@@ -2,6 +2,8 @@
 //! this server and not using it is not made resident for it. So many are visited at a time, the rest when others had
 //! their turn (DESIGN section 4); what the same account says meanwhile waits behind.
 
+use memchr::memchr;
+
 use crate::actor::Envelope;
 use crate::base::{Now, WorkerId, limits};
 use crate::jid::{Jid, JidList};
@@ -62,8 +64,8 @@ impl Shard {
         // Most contacts are of one domain.
         let mut served = "";
         for text in to.iter() {
-            let bare = text.split_once('/').map_or(text, |(bare, _)| bare);
-            let domain = bare.split_once('@').map(|(_, domain)| domain);
+            let bare = memchr(b'/', text.as_bytes()).map_or(text, |slash| &text[..slash]);
+            let domain = memchr(b'@', bare.as_bytes()).map(|at| &bare[at + 1..]);
             let is_served =
                 domain.is_some_and(|domain| domain == served || self.config.host(domain).is_some());
             let Some(domain) = domain.filter(|_| is_served) else {

@@ -182,7 +182,7 @@ fn query_of<T>(
         true => b"</query>",
         false => b"/>",
     });
-    Payload::from_normal(std::str::from_utf8(&xml).expect("written from strings and ASCII only"))
+    Payload::from_element(std::str::from_utf8(&xml).expect("written from strings and ASCII only"))
 }
 
 /// All rows of the roster.
