@@ -137,6 +137,11 @@ impl Shard {
     /// Puts mail into the box of the account at this address.
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
+        self.post_in(now, actor, mail);
+    }
+
+    /// The same where the account is known to be resident.
+    pub(super) fn post_in(&mut self, now: Now, actor: ActorKey, mail: Mail) {
         let Mail::Inbound {
             stanza,
             settle,
