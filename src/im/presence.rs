@@ -29,6 +29,12 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some(session) = draft.session.and_then(|id| turn.actor.session(id)) else {
         return Ok(());
     };
+    if matches!(
+        draft.stanza.header.type_,
+        Type::Available | Type::Unavailable
+    ) {
+        bound(&mut draft.stanza)?;
+    }
     let stanza = &draft.stanza;
     match (stanza.header.type_, &stanza.header.to) {
         (Type::Available, None) => available(turn, session, stanza),
@@ -49,6 +55,22 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             None => Ok(()),
         },
     }
+}
+
+/// Refuses presence that is too large. Of a good-bye only the words are left out: to refuse it would be to leave the user
+/// available.
+fn bound(presence: &mut Stanza) -> Outcome {
+    if presence.charge() <= limits::PRESENCE_BYTES_MAX {
+        return Ok(());
+    }
+    if presence.header.type_ == Type::Unavailable {
+        presence.payload = Payload::EMPTY;
+        return Ok(());
+    }
+    Err(Stop::Reject(StanzaError::new(
+        Condition::PolicyViolation,
+        "The presence is too large",
+    )))
 }
 
 /// Inbound: to the sessions that RFC 6121 section 8.5 names.
@@ -181,12 +203,6 @@ fn seers(account: &Account, roster: &Roster, by: &Blocklist, not_by: &Blocklist)
 }
 
 fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -> Outcome {
-    if stanza.charge() > limits::PRESENCE_BYTES_MAX {
-        return Err(Stop::Reject(StanzaError::new(
-            Condition::PolicyViolation,
-            "The presence is too large",
-        )));
-    }
     let priority = priority(stanza)?;
     let roster = roster::load(turn)?;
     let blocked = blocking::load(turn)?;
@@ -369,7 +385,7 @@ fn probed(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Outcome {
     let may_see = may_see(turn, prober)?;
     // Section 4.6.6: directed presence lets its receiver see "only for that full JID".
     let shows = |session: &&Session| {
-        (may_see && session.is_available()) || (!session.ended && is_directed(session, prober))
+        (may_see && session.is_available()) || (!session.ended && session.has_told(prober))
     };
     let mut is_answered = false;
     for session in turn.actor.sessions.iter().filter(shows) {
@@ -430,7 +446,7 @@ pub fn is_known(account: &Account, asker: Option<&Jid>) -> bool {
     let roster = account.last_roster();
     is_own(account, Some(asker))
         || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
-        || account.sessions.iter().any(|at| is_directed(at, asker))
+        || account.sessions.iter().any(|at| at.has_told(asker))
 }
 
 /// Whether an answer may show `asker` who is there (section 11).
@@ -441,7 +457,7 @@ pub fn may_know(turn: &mut Turn<'_, Account>, asker: Option<&Jid>) -> Result<boo
     let Some(asker) = asker else {
         return Ok(false);
     };
-    let has_directed = |session: &Session| !session.ended && is_directed(session, asker);
+    let has_directed = |session: &Session| !session.ended && session.has_told(asker);
     Ok(turn.actor.sessions.iter().any(has_directed) || may_see(turn, asker)?)
 }
 
@@ -575,14 +591,8 @@ pub fn shares_presence(account: &Account, session: SessionId, asker: Option<&Jid
     let domain = account.jid.domainpart();
     let roster = account.last_roster().filter(|_| session.is_available());
     is_own(account, Some(asker))
-        || is_directed(session, asker)
+        || session.has_told(asker)
         || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
-}
-
-/// Whether it has the session's directed presence.
-fn is_directed(session: &Session, asker: &Jid) -> bool {
-    !session.directed.is_empty()
-        && (session.directed.contains(asker) || session.directed.contains(asker.bare_str()))
 }
 
 /// Whether `asker` is one of the account's own.

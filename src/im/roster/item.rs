@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table};
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::base::{AccountId, limits};
 use crate::jid::Jid;
 use crate::xml::{escape_attribute, escape_text};
@@ -262,6 +262,38 @@ impl Head {
         value.extend_from_slice(&self.floor.to_be_bytes());
         value.into()
     }
+
+    /// Reads a row's value; none if it is damaged.
+    pub fn decode(value: &[u8]) -> Option<Head> {
+        let (&version, rest) = value.split_first()?;
+        if version != ROW_VERSION {
+            return None;
+        }
+        let (epoch, rest) = rest.split_first_chunk::<4>()?;
+        Some(Head {
+            epoch: u32::from_be_bytes(*epoch),
+            floor: u64::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+}
+
+/// A roster's head with another epoch, which differs from the one that it has by the bits of `by`; none for any other
+/// row.
+pub fn renewed(table: &Table, key: &[u8], value: &[u8], by: u32) -> Option<Write> {
+    if table.name != ROSTER.name || key.get(8..) != Some(&[HEAD]) {
+        return None;
+    }
+    let head = Head::decode(value)?;
+    let epoch = match head.epoch ^ by {
+        // It says that there is none yet.
+        0 => by,
+        epoch => epoch,
+    };
+    Some(Write::Put {
+        table: &ROSTER,
+        key: RowKey::new(key),
+        value: Head { epoch, ..head }.encode(),
+    })
 }
 
 impl Record {
@@ -269,15 +301,7 @@ impl Record {
     pub fn decode(row: &Row) -> Option<Record> {
         let (&kind, jid) = row.key.as_bytes().get(8..)?.split_first()?;
         if kind == HEAD {
-            let (&version, rest) = row.value.split_first()?;
-            if version != ROW_VERSION {
-                return None;
-            }
-            let (epoch, rest) = rest.split_first_chunk::<4>()?;
-            return Some(Record::Head(Head {
-                epoch: u32::from_be_bytes(*epoch),
-                floor: u64::from_be_bytes(rest.try_into().ok()?),
-            }));
+            return Head::decode(&row.value).map(Record::Head);
         }
         let jid = Jid::parse(std::str::from_utf8(jid).ok()?).ok()?;
         decode_value(jid, &row.value).map(Record::Item)

@@ -25,7 +25,7 @@ use crate::stanza::{Header, Kind, Payload, Stanza, Type, ns};
 use super::account::{self, Account, Change};
 use super::session::Session;
 
-pub use item::{Head, Numbers, ROSTER, Record, RosterItem, head_key};
+pub use item::{Head, Numbers, ROSTER, Record, RosterItem, head_key, renewed};
 pub use packed::{Contact, Counts, Roster};
 pub use request::{check_quota, portable, query, set};
 pub use standing::Standing;
@@ -86,6 +86,21 @@ pub fn item(
     let account = account::identify(turn)?;
     let value = turn.load(&ROSTER, &item::key(account, jid))?;
     Ok(value.and_then(|value| item::decode_value(jid.to_bare(), value)))
+}
+
+/// What stands between the account and an address, by what is in memory or by one row: for who asks little of an account
+/// that may have ten thousand contacts.
+///
+/// # Errors
+/// Parks until it was read; rejects when there is no such account.
+pub fn standing(turn: &mut Turn<'_, Account>, jid: &Jid) -> Result<Standing, Stop> {
+    if let Some(roster) = turn.actor.roster() {
+        return Ok(roster.standing(&jid.to_bare(), turn.actor.jid.domainpart()));
+    }
+    let account = account::identify(turn)?;
+    let value = turn.load(&ROSTER, &item::key(account, jid))?;
+    let item = value.and_then(|value| item::decode_value(jid.to_bare(), value));
+    Ok(item.map(|item| item.standing).unwrap_or_default())
 }
 
 /// Whether clients see a change.
