@@ -8,7 +8,7 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Info, Stanza, StanzaError};
 
-use super::archive::{Archive, ArchiveTally, Preferences, Reach};
+use super::archive::{Archive, ArchiveTally, Preferences, Search};
 use super::blocking::Blocklist;
 use super::capabilities::Claim;
 use super::commands::{CommandSession, CommandSessions};
@@ -150,8 +150,6 @@ pub enum Change {
     },
     /// The session is over.
     Ended(SessionId),
-    /// Sessions and the account part, once whoever asked for it has the answer.
-    Parts(Parting),
 }
 
 impl Change {
@@ -170,17 +168,6 @@ impl Change {
     }
 }
 
-/// How sessions and their account part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    /// The account has another password: logins under way are void, and all sessions but this one end.
-    FromOthers(SessionId),
-    /// The same, but all sessions stay.
-    FromNobody,
-    /// The account is no more.
-    Removed(AccountId),
-}
-
 /// How far a request came that is answered in steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
@@ -188,7 +175,7 @@ pub enum Progress {
     #[default]
     Begun,
     /// A search in the archive (XEP-0313).
-    Archive(Box<Reach>),
+    Archive(Box<Search>),
     /// Messages below a number are being removed from the archive; so many are.
     Erasing { until: u64, count: u64 },
 }
@@ -208,7 +195,9 @@ impl Change {
                 | Change::TrimArchive
                 | Change::Preferences(_)
                 | Change::Roster(_)
+                | Change::RosterRead(_)
                 | Change::Blocklist(_)
+                | Change::BlocklistRead(_)
         )
     }
 }
@@ -449,8 +438,7 @@ impl Account {
             | Change::Claimed { .. }
             | Change::Capable { .. }
             | Change::EndSessions(_)
-            | Change::TrimArchive
-            | Change::Parts(_) => {}
+            | Change::TrimArchive => {}
         }
     }
 }

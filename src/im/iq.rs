@@ -182,11 +182,11 @@ pub fn requester<'a>(account: &'a Account, iq: Iq<'_>) -> Option<&'a Session> {
 }
 
 /// Answers before anything that the same turn delivers to the account's sessions behind it: a result that is routed
-/// would come later.
+/// would come later. The session that asked has the answer, or nobody: its resource may be another's by now.
 pub fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>, payload: Payload) {
     let result = iq.result(payload);
-    match requester(turn.actor, iq) {
-        Some(session) => turn.out.deliver(session.id, result),
+    match turn.asker {
+        Some(session) => turn.out.deliver(session, result),
         None => turn.out.send(result),
     }
 }

@@ -3,7 +3,9 @@
 use crate::actor::{Delivery, Draft, Kept, Outcome, Stop, Turn};
 use crate::config::Keep;
 use crate::jid::Jid;
-use crate::stanza::{Condition, Stanza, StanzaError, Type, delay_element, ns};
+use crate::stanza::{
+    Condition, Rounding, Stanza, StanzaError, Type, delay_element, ns, parse_stamp,
+};
 use crate::xml::Element;
 
 use super::account::{self, Account, Change};
@@ -58,10 +60,16 @@ pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome 
         // CVE-2017-5589 and its class: only an account's own server makes carbons for it.
         (ns::CARBONS, "sent" | "received") => true,
         // XEP-0203 section 4: "the recipient's server SHOULD discard a delayed delivery notation whose 'from'
-        // attribute matches the server's JabberID".
-        (ns::DELAY, "delay") => child.attribute("from").is_some_and(|from| {
-            Jid::parse(&from).is_ok_and(|from| from.as_str() == host || from.as_str() == account)
-        }),
+        // attribute matches the server's JabberID". One without a time ("The format MUST adhere to the dateTime format
+        // specified in XEP-0082") has crashed clients, for years where it is archived.
+        (ns::DELAY, "delay") => {
+            let stamp = child.attribute("stamp");
+            let time = stamp.and_then(|stamp| parse_stamp(&stamp, Rounding::Down));
+            let is_ours = |from: &str| {
+                Jid::parse(from).is_ok_and(|it| it.as_str() == host || it.as_str() == account)
+            };
+            time.is_none() || child.attribute("from").is_some_and(|from| is_ours(&from))
+        }
         // XEP-0359 section 3: "where the 'by' attribute matches the 'by' attribute they would otherwise set,
         // MUST delete that element even if they are not adding their own stanza ID".
         (ns::STANZA_ID, "stanza-id") => is_id_by(child, account),

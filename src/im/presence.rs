@@ -13,7 +13,7 @@
 
 use crate::actor::{Draft, Envelope, Outcome, Stop, Turn};
 use crate::base::{SessionId, limits};
-use crate::jid::Jid;
+use crate::jid::{Jid, JidList};
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, ns};
 
 use super::account::{self, Account, Change};
@@ -154,7 +154,7 @@ pub fn hide(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new:
     let seers = seers(turn.actor, roster, new, old);
     for session in turn.actor.sessions.iter().filter(|session| !session.ended) {
         if session.is_available() {
-            broadcast(turn, gone(session), seers.clone());
+            broadcast(turn, gone(session), seers.iter().collect());
         }
         let directed = session.directed.iter();
         let is_hit =
@@ -182,9 +182,9 @@ pub fn show(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new:
     seen.retain(is_free);
     for session in turn.actor.available() {
         if let Some(presence) = &session.presence {
-            broadcast(turn, presence.clone(), seers.clone());
+            broadcast(turn, presence.clone(), seers.iter().collect());
         }
-        broadcast(turn, probe_of(session), seen.clone());
+        broadcast(turn, probe_of(session), seen.iter().collect());
     }
 }
 
@@ -236,7 +236,7 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
     broadcast(
         turn,
         stanza.clone(),
-        contacts(turn.actor, &roster, &blocked, |s| s.from),
+        audience(turn.actor, &roster, &blocked, |s| s.from),
     );
     if first {
         probe(turn, session, &roster, &blocked)?;
@@ -257,7 +257,7 @@ fn probe(
     roster: &Roster,
     blocked: &Blocklist,
 ) -> Outcome {
-    let seen = contacts(turn.actor, roster, blocked, |s| s.to);
+    let seen = audience(turn.actor, roster, blocked, |s| s.to);
     broadcast(turn, probe_of(session), seen);
     ask_again(turn, roster, blocked)
 }
@@ -324,7 +324,7 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
         // Who is available has read the list.
         let nobody = Blocklist::default();
         let blocked = turn.actor.last_blocklist().unwrap_or(&nobody);
-        let seers = contacts(turn.actor, roster, blocked, |s| s.from);
+        let seers = audience(turn.actor, roster, blocked, |s| s.from);
         broadcast(turn, stanza.clone(), seers);
     }
     let is_last = |turn: &Turn<'_, Account>| turn.actor.available().all(|it| it.id == session.id);
@@ -496,7 +496,7 @@ pub fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop>
 }
 
 /// The same presence to all of these.
-fn broadcast(turn: &mut Turn<'_, Account>, stanza: Stanza, to: Vec<Jid>) {
+fn broadcast(turn: &mut Turn<'_, Account>, stanza: Stanza, to: JidList) {
     if !to.is_empty() {
         turn.out.send.push(Envelope::Group { stanza, to });
     }
@@ -516,6 +516,26 @@ fn contacts(
         meant.retain(|jid| !blocked.matches(jid));
     }
     meant
+}
+
+/// The same as a list.
+fn audience(
+    account: &Account,
+    roster: &Roster,
+    blocked: &Blocklist,
+    is_meant: fn(Standing) -> bool,
+) -> JidList {
+    if !blocked.is_empty() {
+        return contacts(account, roster, blocked, is_meant)
+            .iter()
+            .collect();
+    }
+    let domain = account.jid.domainpart();
+    let mut list = JidList::default();
+    for contact in roster.contacts().filter(|c| is_meant(c.standing)) {
+        contact.list(domain, &mut list);
+    }
+    list
 }
 
 fn addressed(stanza: &Stanza, to: &Jid) -> Stanza {

@@ -22,6 +22,7 @@ use crate::stanza::{
 
 use super::Shard;
 use super::cell::{Cell, Mail};
+use super::expiry::Walk;
 use super::output::{Ask, Output};
 use super::pipelines::{self, Pipelines};
 use super::retention::Months;
@@ -52,6 +53,8 @@ pub(super) enum Seat {
     Clock,
     /// What waits for clients, before months leave the archives.
     Waiting(Months),
+    /// What a host that keeps archives shorter than another has to remove.
+    Expire(Box<Walk>),
     /// The messages that it stands for.
     Rescue(Months, Option<RowKey>),
     /// Tells of this account, or of all.
@@ -95,6 +98,7 @@ impl Seats {
             | Seat::Sweep
             | Seat::Clock
             | Seat::Waiting(_)
+            | Seat::Expire(_)
             | Seat::Rescue(..)
             | Seat::Replay(_) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
@@ -134,6 +138,11 @@ impl Shard {
     /// Puts mail into the box of the account at this address.
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
+        self.post_in(now, actor, mail);
+    }
+
+    /// The same where the account is known to be resident.
+    pub(super) fn post_in(&mut self, now: Now, actor: ActorKey, mail: Mail) {
         let Mail::Inbound {
             stanza,
             settle,
@@ -263,6 +272,11 @@ impl Shard {
             if cell.waits() || cell.mailbox.front().is_none() {
                 break;
             }
+            if self.has_no_room_for(actor) {
+                let mail = self.finish_mail(actor);
+                self.reject(now, actor, mail, &store_error(StoreError::DiskFull));
+                continue;
+            }
             let outcome = self.attempt(now, actor, Which::Head);
             match outcome {
                 Ok(()) | Err(Stop::Done) if self.waits_for_commit() => self.hold(actor),
@@ -348,6 +362,7 @@ impl Shard {
             actor: &cell.account,
             rng: &mut self.rng,
             sequence: &mut self.sequence,
+            seal: &self.seal,
             out: &mut self.effects,
             loaded,
             asker: mail.and_then(Mail::sender),
@@ -384,7 +399,6 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
-        let mut parting = None;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
@@ -406,7 +420,6 @@ impl Shard {
                 Change::Capable { session, ver, info } => {
                     self.learn_capabilities(actor, session, ver, info);
                 }
-                Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
                         owed.push(*session);
@@ -488,10 +501,6 @@ impl Shard {
         for session in owed {
             self.deliver_missed(now, actor, session);
         }
-        // Whoever asked has the answer.
-        if let Some(parting) = parting {
-            self.part(now, actor, parting);
-        }
     }
 
     /// The head of the mailbox waits for a row.
@@ -519,11 +528,15 @@ impl Shard {
             Some(Seat::Trim(actor)) => self.trimmed(now, actor, ticket, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge) => self.purged(answer),
-            Some(Seat::Save(record)) => self.saved(now, record, answer),
+            Some(Seat::Save(record)) => {
+                self.watch_disk(now, &answer);
+                self.saved(now, record, answer);
+            }
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
                     Answer::Auth(answer) => answer,
@@ -543,6 +556,7 @@ impl Shard {
         }
         cell.parked = None;
         match loaded(need, answer) {
+            Ok(Loaded::Account { ask, answer }) => self.own_answered(now, actor, ask, answer),
             Ok(loaded) => cell.loaded.push(loaded),
             Err(error) => self.store_failed(now, actor, error),
         }
@@ -659,7 +673,7 @@ impl Shard {
 
 impl Mail {
     /// The account's own session that sent it.
-    fn sender(&self) -> Option<SessionId> {
+    pub(super) fn sender(&self) -> Option<SessionId> {
         match self {
             Mail::Outbound { session, .. } => Some(*session),
             Mail::Inbound { .. } | Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,

@@ -62,6 +62,7 @@ impl World {
         let seeds = Seeds {
             maps: HashSeed(11, 12),
             rng: [7; 32],
+            ids: [0; 16],
         };
         let routes = Routes::new(HashSeed(7, 7), 1);
         Ok(World {
@@ -221,6 +222,7 @@ impl World {
 
 fn account_rows(store: &Arc<Mutex<MemoryStore>>) -> AccountRows {
     let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let keys = Arc::clone(store);
     let ids = Mutex::new(0);
     AccountRows {
         row: Box::new(move |table: &'static Table, key: &RowKey| {
@@ -237,6 +239,12 @@ fn account_rows(store: &Arc<Mutex<MemoryStore>>) -> AccountRows {
                 _ => Err(StoreError::Broken),
             }
         }),
+        keys: Box::new(
+            move |table: &'static Table, range: &RowRange, behind: Option<&RowKey>| {
+                let page = keys.lock().walk(table, range, behind)?;
+                Ok((page.keys, page.more))
+            },
+        ),
         save: Box::new(move |writes: Vec<Write>| {
             match writer.lock().apply(Request::Save(writes)) {
                 Answer::Saved => Ok(()),

@@ -192,10 +192,15 @@ fn push_to(turn: &mut Turn<'_, Account>, session: &Session, payload: Payload) {
 /// "The <query/> element in a roster push MUST contain one and only one <item/> element", and section 2.6.3: "the
 /// server MUST include the updated roster version with each roster push".
 fn pushed(roster: &Roster, item: &RosterItem) -> Payload {
-    query_of(&roster.ver(item.version), std::iter::once(item))
+    let ver = roster.ver(item.version);
+    query_of(&ver, std::iter::once(item), |item, xml| item.write(xml))
 }
 
-fn query_of<'a>(ver: &str, items: impl Iterator<Item = &'a RosterItem>) -> Payload {
+fn query_of<T>(
+    ver: &str,
+    items: impl Iterator<Item = T>,
+    write: impl Fn(&T, &mut Vec<u8>),
+) -> Payload {
     let mut xml = format!("<query xmlns='{}' ver='{ver}'", ns::ROSTER).into_bytes();
     let mut is_open = false;
     for item in items {
@@ -203,13 +208,13 @@ fn query_of<'a>(ver: &str, items: impl Iterator<Item = &'a RosterItem>) -> Paylo
             xml.push(b'>');
             is_open = true;
         }
-        item.write(&mut xml);
+        write(&item, &mut xml);
     }
     xml.extend_from_slice(match is_open {
         true => b"</query>",
         false => b"/>",
     });
-    Payload::from_normal(std::str::from_utf8(&xml).expect("written from strings and ASCII only"))
+    Payload::from_element(std::str::from_utf8(&xml).expect("written from strings and ASCII only"))
 }
 
 /// All rows of the roster.
