@@ -140,7 +140,8 @@
 //! A request that only reads leaves the mailbox, which goes on ([`actor::Stop::Aside`], `shard/aside.rs`): it runs in
 //! steps, each of them a run like any other, with the progress of those before it as a value
 //! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
-//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
+//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests read at a time; one whose client reads
+//! nothing is none of them.
 //!
 //! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions, blocklists).
 //! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
@@ -225,7 +226,8 @@
 //!   ([`im::pending::leftover`]): to sessions that have room, else into the store under the number that it has had from
 //!   the beginning, from where a cursor brings it in its order.
 //! - Numbers of rows never come again and never go back, whatever a process finds on the wall clock when it starts:
-//!   saves carry a mark along that is ahead of them, and the next process begins above it ([`shard::NUMBERS`]).
+//!   saves carry a mark along that is ahead of them, and the next process begins above it ([`shard::NUMBERS`]),
+//!   when the clock has passed it, so that none is of the future.
 //! - A stanza is *settled* when what it promises is durable or its sender was told otherwise. Its
 //!   [`actor::Origin`] travels with it, and whoever takes it sends [`actor::Envelope::Settled`] back.
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all

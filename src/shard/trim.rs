@@ -93,7 +93,7 @@ impl Shard {
                 break;
             }
             // What no client has yet is owed all the same.
-            writes.extend(archive::rescue(row));
+            writes.extend(archive::rescue(row, &self.seal));
             writes.extend(archive::erase(identity.id, row, &account.jid));
             tally.remove(number, row.value.len() as u64);
             ends = Some((ends.map_or(number, |(first, _)| first), number));
