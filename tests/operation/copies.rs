@@ -218,7 +218,16 @@ fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
     fs::remove_file(&filler).unwrap();
     house.add("nurse@localhost");
     drop(again);
-    juliet.send(&message.replace("hello", "again"));
+    // Each worker looks once a second whether there is room again.
+    let again = message.replace("hello", "again");
+    loop {
+        juliet.send(&again);
+        juliet.send("<iq type='get' id='then'><ping xmlns='urn:xmpp:ping'/></iq>");
+        if juliet.element().contains("id='then'") {
+            break;
+        }
+        juliet.element();
+    }
     let mut romeo = Client::session(&server, "romeo", "orchard");
     let message = romeo.element();
     assert!(message.contains("<body>again</body>"), "{message}");
