@@ -52,8 +52,8 @@ pub enum AuthAsk {
     Token(Box<TokenProof>),
     /// A token for a client that has proved who it is.
     IssueToken(Box<TokenWish>),
-    /// A user changes the own account.
-    Own(AccountAsk),
+    /// A user changes the own account; from this address, if that is known.
+    Own(AccountAsk, Option<AddressPrefix>),
     /// Somebody who has no account wishes for one (XEP-0077).
     Register(Box<Registration>),
     /// Whether somebody who shows this token may register (XEP-0445).
@@ -161,12 +161,54 @@ pub enum AccountAsk {
         localpart: Arc<str>,
         id: AccountId,
     },
+    /// Which clients have tokens (XEP-0484).
+    Clients {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        id: AccountId,
+    },
+    /// Clients have none any more.
+    Revoke {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        id: AccountId,
+        clients: Clients,
+    },
     /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1).
     Invite {
         host: Arc<str>,
         localpart: Arc<str>,
         id: AccountId,
     },
+}
+
+/// Some of an account's clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// These.
+    These(Vec<Uuid>),
+    /// All but this one.
+    AllBut(Option<Uuid>),
+}
+
+impl Clients {
+    /// Whether this one is meant.
+    pub fn include(&self, client: Uuid) -> bool {
+        match self {
+            Clients::These(these) => these.contains(&client),
+            Clients::AllBut(one) => *one != Some(client),
+        }
+    }
+}
+
+/// A client that has a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownClient {
+    pub client: Uuid,
+    /// When it got the last one, in milliseconds since 1970.
+    pub issued_wall_ms: u64,
+    /// Until when that is good.
+    pub expires_wall_ms: u64,
 }
 
 /// A wish for an account.
@@ -254,7 +296,9 @@ pub enum AccountAnswer {
         expires_wall_ms: u64,
         registers: bool,
     },
-    /// As many invitations are open as may be.
+    /// To `Clients`: the one that got a token last comes first.
+    Clients(Vec<KnownClient>),
+    /// As many invitations are open as may be; or it was changed as often as may be for now.
     TooMany,
     /// There is no such account any more, or it may not log in.
     Gone,

@@ -14,6 +14,7 @@ pub mod service;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod windows;
 
 pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};

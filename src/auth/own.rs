@@ -8,9 +8,10 @@ use super::admin::{AccountError, Newcomer};
 use super::invitations::InviteWish;
 use super::keys;
 use crate::actor::auth::{
-    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, Registered, Registration, RegistrationError,
+    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, AuthAsk, Registered, Registration,
+    RegistrationError,
 };
-use crate::base::{AccountId, Generation, Now, Secret, limits};
+use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret, limits};
 use crate::config::RegistrationMode;
 use crate::im::credentials::AccountState;
 use crate::jid::Jid;
@@ -18,16 +19,26 @@ use crate::jid::Jid;
 /// Each of these blocks on the store, and those with a password for some milliseconds of CPU.
 impl Accounts {
     /// Does what a user asks for the own account.
-    pub(super) fn change_own(&self, ask: &AccountAsk, now: Now) -> AuthAnswer {
+    pub(super) fn change_own(
+        &self,
+        ask: &AccountAsk,
+        prefix: Option<AddressPrefix>,
+        now: Now,
+    ) -> AuthAnswer {
         let done = match ask {
             AccountAsk::SetPassword {
                 host,
                 localpart,
                 id,
                 password,
-            } => self
-                .change_own_password(host, localpart, *id, password)
-                .map(AccountAnswer::Done),
+            } => {
+                // Before anything is derived: each costs as much as many logins.
+                if !self.password_changes.lock().may(*id, prefix, now) {
+                    return AuthAnswer::Own(AccountAnswer::TooMany);
+                }
+                self.change_own_password(host, localpart, *id, password)
+                    .map(AccountAnswer::Done)
+            }
             AccountAsk::Remove {
                 host,
                 localpart,
@@ -40,6 +51,13 @@ impl Accounts {
                 localpart,
                 id,
             } => self.invite_own(host, localpart, *id, now),
+            AccountAsk::Clients { id, .. } => {
+                let clients = self.clients(*id, now).map_err(AccountError::Store);
+                clients.map(AccountAnswer::Clients)
+            }
+            AccountAsk::Revoke { .. } => {
+                return self.answer(AuthAsk::Own(ask.clone(), prefix), now).0;
+            }
         };
         match done {
             Ok(answer) => AuthAnswer::Own(answer),
@@ -68,7 +86,7 @@ impl Accounts {
         let mut row = row
             .filter(|row| row.account.id == id && row.state == AccountState::Enabled)
             .ok_or(AccountError::Unknown)?;
-        row.keys = fresh;
+        (row.keys, row.unverified) = (fresh, Vec::new());
         row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
         self.store(host, localpart, &row)?;
         Ok(row.account)
@@ -83,8 +101,9 @@ impl Accounts {
     ) -> Result<AccountRef, AccountError> {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?;
+        // As with the password: an account that its operator has closed meanwhile may be evidence.
         let row = row
-            .filter(|row| row.account.id == id)
+            .filter(|row| row.account.id == id && row.state == AccountState::Enabled)
             .ok_or(AccountError::Unknown)?;
         self.erase(host, localpart, id, now)?;
         Ok(row.account)

@@ -237,6 +237,10 @@ pub struct HostRegistration {
     /// Names that nobody can make an account of; an operator still can.
     /// reload: live
     pub reserved: Vec<String>,
+    /// Whether newcomers may take names that mix scripts, or that are of another script and look like Latin letters
+    /// (UTS #39). What looks like a reserved name nobody may take.
+    /// reload: live
+    pub lookalikes: bool,
     /// What else a newcomer has to say, kept for the operator (`stonechat user waiting`): of "name", "first", "last",
     /// "nick", "email", "phone", "address", "city", "state", "zip", "url", "date", "misc", "text".
     /// reload: live
@@ -717,6 +721,7 @@ impl Default for HostRegistration {
         HostRegistration {
             mode: RegistrationMode::default(),
             approval: false,
+            lookalikes: false,
             per_address: limits::REGISTRATIONS_PER_PREFIX_MAX,
             per_host: limits::REGISTRATIONS_PER_HOST_MAX,
             window: Duration::from_ms(limits::REGISTRATION_WINDOW_MS),

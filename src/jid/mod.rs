@@ -1,6 +1,7 @@
 //! Addresses and their preparation (RFC 7622). Refuses to know what lives at an address.
 
 mod error;
+mod lookalike;
 mod prepare;
 
 use std::borrow::{Borrow, Cow};
@@ -10,6 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 pub use error::JidError;
+pub use lookalike::{is_deceptive, skeleton};
 pub use prepare::{prepare_domainpart, prepare_localpart, prepare_resourcepart};
 
 /// A prepared address: two that denote the same entity are equal byte for byte, so comparing, ordering and

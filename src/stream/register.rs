@@ -9,7 +9,7 @@ use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk, Registration, RegistrationError};
 use crate::base::{Secret, limits};
 use crate::config::{Config, HostConfig, HostRegistration, RegistrationMode};
-use crate::jid::{Jid, prepare_localpart};
+use crate::jid::{Jid, is_deceptive, prepare_localpart, skeleton};
 use crate::stanza::{
     Condition, FieldType, FormKind, FormWriter, Iq, Kind, Payload, Stanza, StanzaError, Submission,
     Type, ns, reply_error, reply_result,
@@ -325,12 +325,17 @@ fn name(option: &HostRegistration, username: &str) -> Result<String, StanzaError
     if count < option.name_min as usize || count > option.name_max as usize {
         return Err(not_acceptable("The name is too short or too long"));
     }
-    if option
-        .reserved
-        .iter()
-        .any(|reserved| *reserved == localpart)
-    {
-        return Err(not_acceptable("This name is reserved"));
+    let looks = skeleton(&localpart);
+    let mut reserved = option.reserved.iter();
+    if reserved.any(|reserved| skeleton(reserved) == looks) {
+        return Err(not_acceptable(
+            "This name is reserved, or looks like one that is",
+        ));
+    }
+    if !option.lookalikes && is_deceptive(&localpart) {
+        return Err(not_acceptable(
+            "This name could be taken for another: use the letters of one script",
+        ));
     }
     Ok(localpart.into_owned())
 }

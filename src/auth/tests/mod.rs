@@ -1,6 +1,7 @@
 //! The auth thread's promises, kept over a store in memory that counts. Refuses to sleep.
 
 mod admin;
+mod client_keys;
 mod own;
 mod service;
 mod tokens;
