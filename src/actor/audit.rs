@@ -66,6 +66,19 @@ pub enum AuditEvent {
         uses: u32,
         by: By,
     },
+    /// Somebody showed a token that lets nobody in (XEP-0445).
+    InvitationRefused {
+        host: Arc<str>,
+        from: Option<Arc<str>>,
+        /// The stanza error condition (RFC 6120 section 8.3.3).
+        reason: &'static str,
+    },
+    /// An invitation was taken back.
+    InvitationWithdrawn {
+        host: Arc<str>,
+        contact: Option<Arc<str>>,
+        by: By,
+    },
     /// A client that proved the password of an account replaced keys by which it is known (XEP-0480).
     KeysUpgraded {
         account: Arc<str>,

@@ -57,7 +57,11 @@ pub enum AuthAsk {
     /// Somebody who has no account wishes for one (XEP-0077).
     Register(Box<Registration>),
     /// Whether somebody who shows this token may register (XEP-0445).
-    Invitation { host: Arc<str>, token: Secret },
+    Invitation {
+        host: Arc<str>,
+        token: Secret,
+        prefix: AddressPrefix,
+    },
     /// An account was removed: everything else that it had goes, and its contacts are written to
     /// ([`crate::im::outgoing`]).
     Purge(AccountId),

@@ -14,7 +14,7 @@ use super::penalty::Penalties;
 use super::purge::Purged;
 use super::registrations::Registrations;
 use super::tokens::{Judged, TokenCounts, TokenSettings};
-use super::windows::PasswordChanges;
+use super::windows::{PasswordChanges, Windows};
 use crate::actor::auth::{
     AccountAsk, AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys, UpgradeTerms,
 };
@@ -118,6 +118,8 @@ pub struct Accounts {
     penalties: Mutex<Penalties>,
     pub(super) registrations: Mutex<Registrations>,
     pub(super) password_changes: Mutex<PasswordChanges>,
+    /// Names that were asked for with an invitation and could not be given.
+    pub(super) token_tries: Mutex<Windows<RowKey>>,
     pub(super) token_counts: Mutex<TokenCounts>,
     /// Held from reading a row to writing it back, so that no change is lost between the threads.
     pub(super) writing: Mutex<()>,
@@ -144,6 +146,7 @@ impl Accounts {
             penalties: Mutex::new(Penalties::new(seed)),
             registrations: Mutex::new(Registrations::new(seed)),
             password_changes: Mutex::new(PasswordChanges::new(seed)),
+            token_tries: Mutex::new(Windows::new(seed, limits::REGISTRATION_WINDOW_MS)),
             token_counts: Mutex::new(TokenCounts::with_hasher(KeyedState::new(seed))),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),
@@ -208,10 +211,11 @@ impl Accounts {
             }
             AuthAsk::Own(ask, prefix) => self.change_own(&ask, prefix, now),
             AuthAsk::Register(wish) => AuthAnswer::Registered(self.register(&wish, now)),
-            AuthAsk::Invitation { host, token } => match self.admits(&host, &token, now) {
-                Ok(admits) => AuthAnswer::Invited(admits),
-                Err(_) => AuthAnswer::Unavailable,
-            },
+            AuthAsk::Invitation {
+                host,
+                token,
+                prefix,
+            } => self.show_invitation(&host, &token, prefix, now),
             AuthAsk::Purge(account) => match self.purge(account) {
                 Ok(Purged::All) => AuthAnswer::Purged(account),
                 // The next start goes on with it.

@@ -11,6 +11,7 @@ use crate::actor::auth::{
     AccountAnswer, AccountAsk, AccountRef, AuthAnswer, AuthAsk, Registered, Registration,
     RegistrationError,
 };
+use crate::actor::rows::RowKey;
 use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret, limits};
 use crate::config::RegistrationMode;
 use crate::im::credentials::AccountState;
@@ -157,24 +158,21 @@ impl Accounts {
         let Some(option) = option.filter(|option| option.mode != RegistrationMode::Off) else {
             return Err(RegistrationError::Unavailable);
         };
-        // Whoever is invited was let in by somebody: how many may come, the invitations say.
-        let is_invited = wish.token.is_some();
-        if !is_invited && option.mode == RegistrationMode::Invited {
+        if wish.token.is_none() && option.mode == RegistrationMode::Invited {
             return Err(RegistrationError::NotInvited);
         }
-        if !is_invited
-            && !self
-                .registrations
-                .lock()
-                .may_try(&wish.host, wish.prefix, option, now)
-        {
+        // An invitation is no leave to ask for one name after the other.
+        let mut counted = self.registrations.lock();
+        if !counted.may_try(&wish.host, wish.prefix, option, now) {
             return Err(RegistrationError::TooMany);
         }
+        drop(counted);
         if keys::prepare_password(&wish.password).is_none() {
             return Err(RegistrationError::PasswordUnfit);
         }
         let mut key = None;
         let mut tells = false;
+        let mut inviter = None;
         if let Some(token) = &wish.token {
             let found = self.find_invitation(&wish.host, token);
             let found = found.map_err(|error| refused(AccountError::Store(error)))?;
@@ -184,17 +182,26 @@ impl Accounts {
                 return Err(RegistrationError::OtherName);
             }
             tells = found.invitation.contact.is_some();
+            inviter = Some(found.inviter);
             key = Some(found.key);
         }
-        self.check_free(&wish.host, &wish.localpart, key.as_ref(), now)
-            .map_err(refused)?;
-        if !is_invited {
-            self.registrations
-                .lock()
-                .made(&wish.host, wish.prefix, option, now);
+        // Whom the operator invites, the operator has let in, and wants on the host. Users invite without end.
+        let is_operators = inviter == Some(None);
+        let mut counted = self.registrations.lock();
+        let has_room = match is_operators {
+            true => counted.prefix_has_room(&wish.host, wish.prefix, option, now),
+            false => counted.has_room(&wish.host, wish.prefix, option, now),
+        };
+        drop(counted);
+        if !has_room {
+            return Err(RegistrationError::TooMany);
         }
+        self.check_name(wish, key.as_ref(), now)?;
+        self.registrations
+            .lock()
+            .made(&wish.host, wish.prefix, option, now);
         let newcomer = Newcomer {
-            state: match option.approval && !is_invited {
+            state: match option.approval && !is_operators {
                 true => AccountState::Waiting,
                 false => AccountState::Enabled,
             },
@@ -205,6 +212,52 @@ impl Accounts {
         let made = self.make(name, &wish.password, newcomer, now);
         let id = made.map_err(refused)?.id;
         Ok(Registered { id, tells })
+    }
+}
+
+/// What a token is not good for.
+impl Accounts {
+    /// Whether the name can be given. By one invitation so many are asked for that cannot: it is not for finding out who is
+    /// here.
+    fn check_name(
+        &self,
+        wish: &Registration,
+        invitation: Option<&RowKey>,
+        now: Now,
+    ) -> Result<(), RegistrationError> {
+        if let Some(key) = invitation
+            && self.token_tries.lock().count(key, now) >= limits::INVITATION_NAME_TRIES
+        {
+            return Err(RegistrationError::TooMany);
+        }
+        let free = self.check_free(&wish.host, &wish.localpart, invitation, now);
+        let free = free.map_err(refused);
+        if let (Err(RegistrationError::Conflict), Some(key)) = (&free, invitation) {
+            self.token_tries.lock().add(key.clone(), now);
+        }
+        free
+    }
+
+    /// Somebody shows a token. Wrong ones count as attempts of their address.
+    pub(super) fn show_invitation(
+        &self,
+        host: &Arc<str>,
+        token: &Secret,
+        prefix: AddressPrefix,
+        now: Now,
+    ) -> AuthAnswer {
+        let settings = Arc::clone(&*self.settings.lock());
+        let Some(option) = settings.registration.get(host) else {
+            return AuthAnswer::Invited(false);
+        };
+        let may_try = self.registrations.lock().may_try(host, prefix, option, now);
+        if !may_try {
+            return AuthAnswer::Registered(Err(RegistrationError::TooMany));
+        }
+        match self.admits(host, token, now) {
+            Ok(admits) => AuthAnswer::Invited(admits),
+            Err(_) => AuthAnswer::Unavailable,
+        }
     }
 }
 

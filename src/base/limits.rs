@@ -338,6 +338,8 @@ pub const INVITATIONS_PER_ACCOUNT_MAX: u32 = 50;
 pub const INVITATIONS_READ_MAX: usize = 1_000;
 /// How long an invitation is open: XEP-0379 section 6.2 suggests a week.
 pub const INVITATION_EXPIRY_MS: u64 = 7 * 24 * 3_600_000;
+/// Names that are taken and are asked for with one invitation, within [`REGISTRATION_WINDOW_MS`].
+pub const INVITATION_NAME_TRIES: u32 = 10;
 /// How long an invitation that is over is remembered, for who has shown it in time: longer than any stream negotiates.
 pub const INVITATION_GRACE_MS: u64 = 3_600_000;
 const _: () = assert!(INVITATION_GRACE_MS > NEGOTIATION_TIMEOUT_MS);

@@ -101,7 +101,6 @@ mod tests {
             "นภา",
             "ⴰⵎⴰⵣⵉⵖ",
             "ანა",
-            "Ꭰ",
         ] {
             assert!(!is_deceptive(name), "{name}");
         }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod client_keys;
+mod invited;
 mod own;
 mod service;
 mod tokens;
