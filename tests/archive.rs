@@ -9,8 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use sim::{ConnId, Habits, World};
 use stonechat::actor::rows::{RowKey, StoreError, Write};
+use stonechat::config::HostConfig;
+use stonechat::config::units::Duration;
 use stonechat::engine::archive::{ARCHIVE, INDEX};
-use stonechat::im::archive::PREFERENCES;
+use stonechat::im::archive::{PREFERENCES, TALLY};
 use stonechat::im::pending::PENDING;
 use stonechat::store::Request;
 
@@ -187,19 +189,23 @@ fn who_is_not_in_memory_between_messages_has_no_larger_archive() {
 
 #[test]
 fn a_disk_that_is_behind_makes_no_archive_larger_and_none_smaller_than_it_may_be() {
-    let mut world = world("host.archive.messages = 100\n");
-    let romeo = user(&mut world, "romeo", "<presence/>");
-    for round in 0..4 {
-        world.disk_is_asleep = true;
-        for part in 0..10 {
-            let from = round * 500 + part * 50;
-            says(&mut world, romeo, &notes(from, from + 50, 0));
+    for habits in [Habits::KIND, Habits::ROUGH] {
+        let rates = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n\
+            c2s.rate_bytes_per_s = \"1 GiB\"\nc2s.rate_bytes_burst = \"1 GiB\"\n";
+        let options = format!("{rates}host.archive.messages = 100\n");
+        let mut world = World::new(1, 1, habits, sim::config(&options).expect("valid options"));
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        for round in 0..4 {
+            // So much at once that one page is read while the next is due.
+            world.disk_is_asleep = true;
+            says(&mut world, romeo, &notes(round * 500, round * 500 + 500, 0));
+            world.disk_is_asleep = false;
+            world.end_turns();
+            world.settle();
+            assert_newest(&world, "romeo", (round + 1) * 500, 100..=100 + 64);
         }
-        world.disk_is_asleep = false;
-        world.end_turns();
-        assert_newest(&world, "romeo", (round + 1) * 500, 100..=100 + 64);
+        world.assert_rest();
     }
-    world.assert_rest();
 }
 
 #[test]
@@ -318,6 +324,43 @@ fn months_that_nobody_keeps_leave_the_store() {
 }
 
 #[test]
+fn a_host_that_keeps_for_ever_keeps_nothing_of_another() {
+    let rates = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n";
+    let options = format!("{rates}host.archive.retention = \"30 d\"\n");
+    let mut config = sim::config(&options).expect("valid options");
+    let mut other = HostConfig::clone(&config.hosts[0]);
+    other.name = "example.org".into();
+    other.archive.retention = Duration::from_ms(0);
+    config.hosts.push(other.into());
+    let mut world = World::new(2, 2, Habits::KIND, config);
+    for name in ["juliet", "nurse"] {
+        world.register(name, "secret");
+    }
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    // More than a step removes, and one for which somebody waits.
+    says(&mut world, romeo, &notes(0, 600, 0));
+    says(&mut world, romeo, &chat("nurse", 0, 2));
+    world.end_turns();
+    says(&mut world, romeo, &search("nobody"));
+    world.end_turns();
+    world.advance(20 * DAY_MS);
+    let romeo = log_in(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 1_000, 1));
+    world.end_turns();
+    assert_eq!(archived(&world, "romeo").len(), 603);
+    world.advance(20 * DAY_MS);
+    assert_eq!(archived(&world, "romeo"), [1_000]);
+    assert_eq!(archived(&world, "juliet"), [1_000]);
+    assert!(archived(&world, "nurse").is_empty());
+    assert_eq!(world.row_count(&ARCHIVE), 2);
+    // With whom, and by which name.
+    assert_eq!(world.row_count(&INDEX), 4);
+    assert_eq!(world.row_count(&TALLY), 2);
+    let nurse = log_in(&mut world, "nurse", "");
+    assert_eq!(numbers(&says(&mut world, nurse, "<presence/>")), [0, 1]);
+}
+
+#[test]
 fn a_page_for_a_client_that_does_not_read_stays_in_the_store() {
     let mut world = world("");
     let romeo = user(&mut world, "romeo", "<presence/>");
@@ -426,6 +469,64 @@ fn who_cannot_be_asked_what_he_wants_archived_has_nothing_archived() {
     says(&mut world, romeo, &chat("juliet", 2, 1));
     world.end_turns();
     assert_eq!(archived(&world, "juliet"), [2]);
+}
+
+#[test]
+fn a_disk_without_room_refuses_in_the_same_words_whoever_a_message_is_for() {
+    for workers in [1, 4] {
+        let mut world = world_of(workers, "");
+        let juliet = user(&mut world, "juliet", "<presence/>");
+        world.register("nurse", "secret");
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        let balcony = log_in(
+            &mut world,
+            "romeo",
+            "<enable xmlns='urn:xmpp:carbons:2' id='c'/>",
+        );
+        says(&mut world, romeo, &chat("nurse", 0, 2));
+        world.end_turns();
+        hears(&mut world, romeo);
+        hears(&mut world, balcony);
+        world.store.lock().set_fault(Some(StoreError::DiskFull));
+        // Every worker learns of it from the first that is refused.
+        for name in ["nurse", "juliet"] {
+            says(&mut world, romeo, &chat(name, 90, 1));
+            world.end_turns();
+        }
+        for conn in [romeo, balcony, juliet] {
+            hears(&mut world, conn);
+        }
+        let told: Vec<String> = ["juliet", "nurse", "ghost"]
+            .iter()
+            .map(|name| {
+                let heard = says(&mut world, romeo, &chat(name, 1, 1));
+                world.end_turns();
+                let heard = heard + &hears(&mut world, romeo);
+                let from = format!("from='{name}@localhost'");
+                assert_eq!(heard.matches(&from).count(), 1, "{heard}");
+                heard.replace(name, "NAME")
+            })
+            .collect();
+        assert!(told[0].contains("<resource-constraint "), "{told:?}");
+        assert_eq!(told[0].matches("<message ").count(), 1);
+        assert_eq!(told[0], told[1]);
+        assert_eq!(told[0], told[2]);
+        // Nobody has an id of what is not archived.
+        assert_eq!(hears(&mut world, juliet), "");
+        assert_eq!(hears(&mut world, balcony), "");
+
+        world.store.lock().set_fault(None);
+        world.advance(2_000);
+        says(&mut world, romeo, &chat("juliet", 5, 1));
+        world.end_turns();
+        let heard = hears(&mut world, juliet);
+        assert_eq!(numbers(&heard), [5]);
+        assert!(heard.contains("<stanza-id "), "{heard}");
+        assert_eq!(archived(&world, "juliet"), [5]);
+        assert_eq!(archived(&world, "romeo"), [0, 1, 5]);
+        let ghost = says(&mut world, romeo, &chat("ghost", 6, 1));
+        assert!(ghost.contains("<service-unavailable "), "{ghost}");
+    }
 }
 
 /// Numbers of the messages in what was heard, in their order.

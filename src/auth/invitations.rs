@@ -127,11 +127,29 @@ impl Accounts {
             return Err(StoreError::Broken);
         };
         let fits = invitation.host == host && invitation.registers && invitation.uses > 0;
-        Ok(fits.then_some(Found {
+        let inviter = Some(owner).filter(|owner| *owner != OPERATOR);
+        if !fits || !self.is_still_there(&invitation, inviter)? {
+            return Ok(None);
+        }
+        Ok(Some(Found {
             key,
             invitation,
-            inviter: Some(owner).filter(|owner| *owner != OPERATOR),
+            inviter,
         }))
+    }
+
+    /// Whether who invites is still there: the rows of who was removed go when their turn comes.
+    fn is_still_there(
+        &self,
+        invitation: &Invitation,
+        inviter: Option<AccountId>,
+    ) -> Result<bool, StoreError> {
+        let (Some(contact), Some(inviter)) = (&invitation.contact, inviter) else {
+            return Ok(true);
+        };
+        let localpart = contact.localpart().unwrap_or_default();
+        let row = self.load(contact.domainpart(), localpart)?;
+        Ok(row.is_some_and(|row| row.account.id == inviter))
     }
 
     /// What is written with the account of who came by an invitation: it is used up by one, the name is kept for

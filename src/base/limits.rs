@@ -120,6 +120,9 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
+/// Requests (IQ) of others in a mailbox from which on strangers' are refused without waiting there: what the owner asks
+/// waits behind them.
+pub const REQUESTS_WAIT_MAX: usize = 64;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.
@@ -208,6 +211,9 @@ pub const RETELL_AFTER_MS: u64 = 10_000;
 pub const RETELL_PAUSE_MS: u64 = 1_000;
 /// Contacts that get a presence before others have their turn (DESIGN section 4): some milliseconds' work.
 pub const SPREAD_COUNT: usize = 512;
+/// Bytes, addresses of contacts included, that an account may have waiting behind such a presence before its own clients
+/// are read no further: its presence to some thousand contacts.
+pub const SPREAD_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the presence that a session has, which is kept while it is online: a status in many languages, capabilities,
 /// the hash of a picture, a signature.
 pub const PRESENCE_BYTES_MAX: usize = 16 * 1024;
@@ -237,6 +243,9 @@ pub const PANIC_COUNT_MAX: u8 = 3;
 pub const PANIC_WINDOW_MS: u64 = 60_000;
 /// How long an account without sessions stays resident after its last turn.
 pub const ACCOUNT_IDLE_MS: u64 = 60_000;
+
+/// A worker whose disk was full asks so often whether it has room again.
+pub const DISK_PROBE_MS: u64 = 1_000;
 
 // ---- Archives (XEP-0313) ----
 

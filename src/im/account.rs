@@ -125,7 +125,9 @@ pub enum Change {
     TrimArchive,
     /// The owner of the archive has other wishes.
     Preferences(Box<Preferences>),
-    /// The roster was read or changed.
+    /// The roster was read.
+    RosterRead(Arc<Roster>),
+    /// The roster was changed, or read again after a doubt of which clients hear the outcome.
     Roster(Arc<Roster>),
     /// A request for a subscription was sent, which counts until then.
     Acted { until_ms: u64 },
@@ -139,7 +141,9 @@ pub enum Change {
     CommandEnded(Box<str>),
     /// Their owner ends these sessions.
     EndSessions(Vec<SessionId>),
-    /// The blocklist was read or changed.
+    /// The blocklist was read.
+    BlocklistRead(Arc<Blocklist>),
+    /// The blocklist was changed.
     Blocklist(Arc<Blocklist>),
     /// A report (XEP-0377) was filed.
     Reported { mono_ms: u64 },
@@ -152,6 +156,22 @@ pub enum Change {
     },
     /// The session is over.
     Ended(SessionId),
+}
+
+impl Change {
+    /// Whether it only says what the store holds, so that it stands whatever becomes of the turn that asked. Else
+    /// whoever is refused has the same rows read with each thing that he tries.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Change::Identified(_)
+                | Change::RosterRead(_)
+                | Change::BlocklistRead(_)
+                | Change::Counted(_)
+                | Change::OriginsRead(_)
+                | Change::ArchiveRead(_)
+        )
+    }
 }
 
 /// How far a request came that is answered in steps.
@@ -181,7 +201,9 @@ impl Change {
                 | Change::TrimArchive
                 | Change::Preferences(_)
                 | Change::Roster(_)
+                | Change::RosterRead(_)
                 | Change::Blocklist(_)
+                | Change::BlocklistRead(_)
         )
     }
 }
@@ -383,7 +405,7 @@ impl Account {
                     archive.preferences = *preferences;
                 }
             }
-            Change::Roster(roster) => {
+            Change::RosterRead(roster) | Change::Roster(roster) => {
                 self.roster = Some(roster).filter(|roster| **roster != Roster::default());
                 self.freshness = Freshness::Current;
             }
@@ -398,7 +420,7 @@ impl Account {
                 self.commands.get_or_insert_default().keep(*session);
             }
             Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
-            Change::Blocklist(list) => {
+            Change::BlocklistRead(list) | Change::Blocklist(list) => {
                 self.blocklist = Some(list).filter(|list| !list.is_empty());
                 self.blocklist_freshness = Freshness::Current;
             }

@@ -49,6 +49,8 @@ pub(super) struct Mailbox {
     own: u32,
     foreign: usize,
     foreign_bytes: usize,
+    /// Of them IQ requests.
+    requests: usize,
     bytes: usize,
     leftovers: u32,
 }
@@ -127,6 +129,7 @@ impl Mailbox {
             Mail::Inbound { stanza, .. } => {
                 self.foreign += 1;
                 self.foreign_bytes += stanza.charge();
+                self.requests += usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers += 1,
             Mail::Ended(_) | Mail::Retell { .. } => {}
@@ -194,6 +197,7 @@ impl Mailbox {
             Mail::Inbound { stanza, .. } => {
                 self.foreign -= 1;
                 self.foreign_bytes -= stanza.charge();
+                self.requests -= usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers -= 1,
             Mail::Ended(_) | Mail::Retell { .. } => {}
@@ -203,6 +207,11 @@ impl Mailbox {
     /// How many stanzas of the account's own clients, and how many of others, wait.
     pub fn counts(&self) -> (usize, usize) {
         (self.own as usize, self.foreign)
+    }
+
+    /// How many requests of others wait.
+    pub fn requests(&self) -> usize {
+        self.requests
     }
 
     /// Bytes of what came from elsewhere.

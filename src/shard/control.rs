@@ -19,10 +19,7 @@ impl Shard {
             Control::Reconfigure(config) => {
                 self.config = Arc::clone(&config);
                 // What left the store under the old rules is not counted under the new ones.
-                for (_, cell) in &mut self.cells {
-                    cell.account.archive = None;
-                    cell.trim = None;
-                }
+                self.forget_archives();
                 self.switch(Catalog::new(features::ALL, |name| config.has_feature(name)));
             }
             Control::Drain => self.begin_drain(now),

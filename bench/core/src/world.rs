@@ -221,6 +221,7 @@ impl World {
 
 fn account_rows(store: &Arc<Mutex<MemoryStore>>) -> AccountRows {
     let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let keys = Arc::clone(store);
     let ids = Mutex::new(0);
     AccountRows {
         row: Box::new(move |table: &'static Table, key: &RowKey| {
@@ -237,6 +238,12 @@ fn account_rows(store: &Arc<Mutex<MemoryStore>>) -> AccountRows {
                 _ => Err(StoreError::Broken),
             }
         }),
+        keys: Box::new(
+            move |table: &'static Table, range: &RowRange, behind: Option<&RowKey>| {
+                let page = keys.lock().walk(table, range, behind)?;
+                Ok((page.keys, page.more))
+            },
+        ),
         save: Box::new(move |writes: Vec<Write>| {
             match writer.lock().apply(Request::Save(writes)) {
                 Answer::Saved => Ok(()),

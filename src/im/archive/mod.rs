@@ -140,6 +140,14 @@ fn months(account: AccountId) -> RowRange {
     }
 }
 
+/// The counts of an account's months that end before the one that begins with this number.
+pub fn months_before(account: AccountId, before: u64) -> RowRange {
+    RowRange {
+        to: key(account).then(&before.to_be_bytes()),
+        ..months(account)
+    }
+}
+
 /// Messages behind the one of this number: fewer than a page holds.
 fn behind(account: AccountId, number: u64) -> RowRange {
     RowRange {
