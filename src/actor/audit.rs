@@ -46,6 +46,12 @@ pub enum AuditEvent {
     /// Other authorities vouch for clients that log in with certificates: the `fingerprints` of all that do now, as
     /// of [`AuditEvent::CertificateChanged`].
     ClientAuthoritiesChanged { fingerprints: Arc<[String]> },
+    /// A user ended the tokens of some clients (XEP-0484), by their ids; none if of all others.
+    ClientsRevoked {
+        account: Arc<str>,
+        clients: Option<Vec<String>>,
+        by: By,
+    },
     /// An option has another value, both in TOML; none where it is absent.
     ConfigurationChanged {
         option: Arc<str>,
@@ -59,6 +65,26 @@ pub enum AuditEvent {
         /// How many may come by it.
         uses: u32,
         by: By,
+    },
+    /// Somebody showed a token that lets nobody in (XEP-0445).
+    InvitationRefused {
+        host: Arc<str>,
+        from: Option<Arc<str>>,
+        /// The stanza error condition (RFC 6120 section 8.3.3).
+        reason: &'static str,
+    },
+    /// An invitation was taken back.
+    InvitationWithdrawn {
+        host: Arc<str>,
+        contact: Option<Arc<str>>,
+        by: By,
+    },
+    /// A client that proved the password of an account replaced keys by which it is known (XEP-0480).
+    KeysUpgraded {
+        account: Arc<str>,
+        /// By which it proved the password.
+        mechanism: &'static str,
+        from: Option<Arc<str>>,
     },
     /// A user proved who they are.
     Login {
@@ -94,6 +120,8 @@ pub enum AuditEvent {
     Reload { outcome: Attempt, by: By },
     /// The tokens of an account's clients were ended (XEP-0484), and its sessions with them.
     TokensRevoked { account: Arc<str>, by: By },
+    /// A user ended other sessions of the same account, by their full JIDs.
+    SessionsExpelled { sessions: Vec<String>, by: By },
     /// A session ended for good.
     SessionEnded {
         session: Arc<str>,

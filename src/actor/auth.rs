@@ -54,12 +54,16 @@ pub enum AuthAsk {
     Token(Box<TokenProof>),
     /// A token for a client that has proved who it is.
     IssueToken(Box<TokenWish>),
-    /// A user changes the own account.
-    Own(AccountAsk),
+    /// A user changes the own account; from this address, if that is known.
+    Own(AccountAsk, Option<AddressPrefix>),
     /// Somebody who has no account wishes for one (XEP-0077).
     Register(Box<Registration>),
     /// Whether somebody who shows this token may register (XEP-0445).
-    Invitation { host: Arc<str>, token: Secret },
+    Invitation {
+        host: Arc<str>,
+        token: Secret,
+        prefix: AddressPrefix,
+    },
     /// An account was removed: everything else that it had goes, and its contacts are written to
     /// ([`crate::im::outgoing`]).
     Purge(AccountId),
@@ -163,6 +167,19 @@ pub enum AccountAsk {
         localpart: Arc<str>,
         id: AccountId,
     },
+    /// Which clients have tokens (XEP-0484).
+    Clients {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        id: AccountId,
+    },
+    /// Clients have none any more.
+    Revoke {
+        host: Arc<str>,
+        localpart: Arc<str>,
+        id: AccountId,
+        clients: Clients,
+    },
     /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1):
     /// under `name`, which is kept for them, if there is one. That is prepared, and allowed by the host's rules.
     Invite {
@@ -174,6 +191,35 @@ pub enum AccountAsk {
     /// One use of an invitation by which this contact asks for a subscription (XEP-0379). Registrations use the same
     /// ones, and of all who come at once with one that serves once, one is served.
     Redeem { invitation: RowKey, contact: Jid },
+}
+
+/// Some of an account's clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// These.
+    These(Vec<Uuid>),
+    /// All but this one.
+    AllBut(Option<Uuid>),
+}
+
+impl Clients {
+    /// Whether this one is meant.
+    pub fn include(&self, client: Uuid) -> bool {
+        match self {
+            Clients::These(these) => these.contains(&client),
+            Clients::AllBut(one) => *one != Some(client),
+        }
+    }
+}
+
+/// A client that has a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownClient {
+    pub client: Uuid,
+    /// When it got the last one, in milliseconds since 1970.
+    pub issued_wall_ms: u64,
+    /// Until when that is good.
+    pub expires_wall_ms: u64,
 }
 
 /// A wish for an account.
@@ -263,7 +309,9 @@ pub enum AccountAnswer {
     },
     /// To `Redeem`: it is used up so far, durably.
     Redeemed,
-    /// As many invitations are open as may be.
+    /// To `Clients`: the one that got a token last comes first.
+    Clients(Vec<KnownClient>),
+    /// As many invitations are open as may be; or it was changed as often as may be for now.
     TooMany,
     /// Somebody has the name, had it until lately, or is invited under it.
     NameTaken,

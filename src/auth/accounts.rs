@@ -14,7 +14,10 @@ use super::penalty::Penalties;
 use super::purge::Purged;
 use super::registrations::Registrations;
 use super::tokens::{Judged, TokenCounts, TokenSettings};
-use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys, UpgradeTerms};
+use super::windows::{PasswordChanges, Windows};
+use crate::actor::auth::{
+    AccountAsk, AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys, UpgradeTerms,
+};
 use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use crate::base::{AccountId, HashSeed, KeyedState, Now, Rng, Secret, limits};
 use crate::config::{Config, HostRegistration};
@@ -114,6 +117,9 @@ pub struct Accounts {
     rng: Mutex<Rng>,
     penalties: Mutex<Penalties>,
     pub(super) registrations: Mutex<Registrations>,
+    pub(super) password_changes: Mutex<PasswordChanges>,
+    /// Names that were asked for with an invitation and could not be given.
+    pub(super) token_tries: Mutex<Windows<RowKey>>,
     pub(super) token_counts: Mutex<TokenCounts>,
     /// Held from reading a row to writing it back, so that no change is lost between the threads.
     pub(super) writing: Mutex<()>,
@@ -139,6 +145,8 @@ impl Accounts {
             rng: Mutex::new(rng),
             penalties: Mutex::new(Penalties::new(seed)),
             registrations: Mutex::new(Registrations::new(seed)),
+            password_changes: Mutex::new(PasswordChanges::new(seed)),
+            token_tries: Mutex::new(Windows::new(seed, limits::REGISTRATION_WINDOW_MS)),
             token_counts: Mutex::new(TokenCounts::with_hasher(KeyedState::new(seed))),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),
@@ -198,12 +206,16 @@ impl Accounts {
             } => self.take_keys(&host, &localpart, account, *keys),
             AuthAsk::Token(proof) => self.conclude(self.prove_token(&proof, now)),
             AuthAsk::IssueToken(wish) => self.conclude(self.issue_token(&wish, now)),
-            AuthAsk::Own(ask) => self.change_own(&ask, now),
+            AuthAsk::Own(ask @ AccountAsk::Revoke { .. }, _) => {
+                self.conclude(self.revoke_clients(&ask))
+            }
+            AuthAsk::Own(ask, prefix) => self.change_own(&ask, prefix, now),
             AuthAsk::Register(wish) => AuthAnswer::Registered(self.register(&wish, now)),
-            AuthAsk::Invitation { host, token } => match self.admits(&host, &token, now) {
-                Ok(admits) => AuthAnswer::Invited(admits),
-                Err(_) => AuthAnswer::Unavailable,
-            },
+            AuthAsk::Invitation {
+                host,
+                token,
+                prefix,
+            } => self.show_invitation(&host, &token, prefix, now),
             AuthAsk::Purge(account) => match self.purge(account) {
                 Ok(Purged::All) => AuthAnswer::Purged(account),
                 // The next start goes on with it.
@@ -289,7 +301,8 @@ impl Accounts {
     }
 
     /// One read and one derivation for any account and none; then, if the password is right and its keys are
-    /// not what they should be, the work that is left.
+    /// not what they should be, the work that is left. Keys that a client has made judge nobody while there are others:
+    /// if they are of another password, whoever knows the right one heals them here.
     pub(super) fn check_password(
         &self,
         host: &str,
@@ -306,9 +319,7 @@ impl Accounts {
         let Ok(fake) = self.fake_keys(host, localpart, HASHES[0]) else {
             return (AuthAnswer::Unavailable, None);
         };
-        let real = row
-            .as_ref()
-            .and_then(|row| HASHES.into_iter().find_map(|hash| row.keys_for(hash)));
+        let real = row.as_ref().and_then(judging_keys);
         self.derivations.fetch_add(1, Ordering::Relaxed);
         let right = keys::matches(real.unwrap_or(&fake), &password);
         match row {
@@ -336,7 +347,7 @@ impl Accounts {
         if row.account != upgrade.account {
             return;
         }
-        row.keys = fresh;
+        (row.keys, row.unverified) = (fresh, Vec::new());
         if let Err(error) = self.store(&upgrade.host, &upgrade.localpart, &row) {
             let Upgrade {
                 host, localpart, ..
@@ -359,11 +370,9 @@ impl Accounts {
             Err(_) => return AuthAnswer::Unavailable,
         };
         let iterations = self.settings.lock().iterations_of(host);
-        let is_behind = |hash: &&ScramHash| {
-            let keys = row.keys_for(**hash);
-            keys.is_none_or(|keys| keys.iterations < iterations)
-        };
-        let terms = hashes.iter().filter(is_behind).map(|hash| {
+        let wanted = hashes.iter();
+        let wanted = wanted.filter(|hash| may_take(&row, **hash, iterations));
+        let terms = wanted.map(|hash| {
             let mut salt = vec![0; limits::SALT_BYTES];
             self.fill(&mut salt);
             UpgradeTerms {
@@ -375,7 +384,8 @@ impl Accounts {
         AuthAnswer::Upgrades(terms.collect())
     }
 
-    /// Keeps keys that a client made, in place of those of the same digest.
+    /// Keeps keys that a client made, in place of those of the same digest. Not if they have become needless meanwhile,
+    /// by another client or by a login with PLAIN: those are as good, or better.
     fn take_keys(
         &self,
         host: &str,
@@ -390,7 +400,12 @@ impl Accounts {
             Ok(_) => return AuthAnswer::Refused,
             Err(_) => return AuthAnswer::Unavailable,
         };
+        if !may_take(&row, keys.hash, keys.iterations) {
+            return AuthAnswer::Upgrades(Vec::new());
+        }
         row.keys.retain(|known| known.hash != keys.hash);
+        row.unverified.retain(|known| *known != keys.hash);
+        row.unverified.push(keys.hash);
         row.keys.push(keys);
         match self.store(host, localpart, &row) {
             Ok(()) => AuthAnswer::Taken,
@@ -444,10 +459,8 @@ impl Accounts {
 
     fn is_behind(&self, host: &str, row: &AccountRow) -> bool {
         let iterations = self.settings.lock().iterations_of(host);
-        HASHES.into_iter().any(|hash| {
-            row.keys_for(hash)
-                .is_none_or(|keys| keys.iterations < iterations)
-        })
+        let lacks = |hash| lacks(row, hash, iterations);
+        !row.unverified.is_empty() || HASHES.into_iter().any(lacks)
     }
 
     /// Names without an account will show this count too. Best effort: whoever asks for the keys tries again.
@@ -490,3 +503,25 @@ pub(super) struct Upgrade {
 
 // A fake salt is a piece of the shortest digest.
 const _: () = assert!(limits::SALT_BYTES <= 20);
+
+/// Whether an account has no keys of a digest, or has them with fewer iterations.
+fn lacks(row: &AccountRow, hash: ScramHash, iterations: u32) -> bool {
+    let keys = row.keys_for(hash);
+    keys.is_none_or(|keys| keys.iterations < iterations)
+}
+
+/// Whether a client may make keys of a digest: of the last that the server has made itself it may not, for what the client
+/// makes nobody can verify.
+fn may_take(row: &AccountRow, hash: ScramHash, iterations: u32) -> bool {
+    let is_verified = |keys: &&ScramKeys| !row.unverified.contains(&keys.hash);
+    let mut others = row.keys.iter().filter(|keys| keys.hash != hash);
+    lacks(row, hash, iterations) && others.any(|keys| is_verified(&keys))
+}
+
+/// The keys that a password is compared with, the best that the server has made itself.
+fn judging_keys(row: &AccountRow) -> Option<&ScramKeys> {
+    let is_verified = |hash: &ScramHash| !row.unverified.contains(hash);
+    let verified = HASHES.into_iter().filter(is_verified);
+    let any = HASHES.into_iter();
+    verified.chain(any).find_map(|hash| row.keys_for(hash))
+}

@@ -128,6 +128,7 @@ impl Accounts {
             },
             state: newcomer.state,
             keys: fresh,
+            unverified: Vec::new(),
         };
         let mut writes = vec![
             Write::Put {
@@ -261,7 +262,9 @@ impl Accounts {
     ) -> Result<AccountRef, AccountError> {
         let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
         let fresh = self.fresh_keys(host, &password);
-        self.change(host, localpart, |row| row.keys = fresh)
+        self.change(host, localpart, |row| {
+            (row.keys, row.unverified) = (fresh, Vec::new());
+        })
     }
 
     /// Ends every token of an account (XEP-0484) by a new generation; the password stays.

@@ -6,6 +6,7 @@ pub mod admin;
 mod counts;
 mod invitations;
 pub mod keys;
+mod open_invitations;
 mod own;
 pub mod penalty;
 mod purge;
@@ -14,11 +15,13 @@ pub mod service;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod windows;
 
 pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};
 pub use counts::ITERATIONS;
 pub use invitations::{InviteWish, Invited};
+pub use open_invitations::KnownInvitation;
 pub use purge::Purged;
 pub use service::AuthService;
 pub use tokens::{TOKEN, TokenSettings};

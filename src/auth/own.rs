@@ -8,9 +8,11 @@ use super::admin::{AccountError, Newcomer};
 use super::invitations::InviteWish;
 use super::keys;
 use crate::actor::auth::{
-    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, Registered, Registration, RegistrationError,
+    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, AuthAsk, Registered, Registration,
+    RegistrationError,
 };
-use crate::base::{AccountId, Generation, Now, Secret, limits};
+use crate::actor::rows::RowKey;
+use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret, limits};
 use crate::config::RegistrationMode;
 use crate::im::credentials::AccountState;
 use crate::jid::Jid;
@@ -18,16 +20,26 @@ use crate::jid::Jid;
 /// Each of these blocks on the store, and those with a password for some milliseconds of CPU.
 impl Accounts {
     /// Does what a user asks for the own account.
-    pub(super) fn change_own(&self, ask: &AccountAsk, now: Now) -> AuthAnswer {
+    pub(super) fn change_own(
+        &self,
+        ask: &AccountAsk,
+        prefix: Option<AddressPrefix>,
+        now: Now,
+    ) -> AuthAnswer {
         let done = match ask {
             AccountAsk::SetPassword {
                 host,
                 localpart,
                 id,
                 password,
-            } => self
-                .change_own_password(host, localpart, *id, password)
-                .map(AccountAnswer::Done),
+            } => {
+                // Before anything is derived: each costs as much as many logins.
+                if !self.password_changes.lock().may(*id, prefix, now) {
+                    return AuthAnswer::Own(AccountAnswer::TooMany);
+                }
+                self.change_own_password(host, localpart, *id, password)
+                    .map(AccountAnswer::Done)
+            }
             AccountAsk::Remove {
                 host,
                 localpart,
@@ -45,6 +57,13 @@ impl Accounts {
                 invitation,
                 contact,
             } => self.redeem(invitation, contact, now),
+            AccountAsk::Clients { id, .. } => {
+                let clients = self.clients(*id, now).map_err(AccountError::Store);
+                clients.map(AccountAnswer::Clients)
+            }
+            AccountAsk::Revoke { .. } => {
+                return self.answer(AuthAsk::Own(ask.clone(), prefix), now).0;
+            }
         };
         match done {
             Ok(answer) => AuthAnswer::Own(answer),
@@ -76,7 +95,7 @@ impl Accounts {
         let mut row = row
             .filter(|row| row.account.id == id && row.state == AccountState::Enabled)
             .ok_or(AccountError::Unknown)?;
-        row.keys = fresh;
+        (row.keys, row.unverified) = (fresh, Vec::new());
         row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
         self.store(host, localpart, &row)?;
         Ok(row.account)
@@ -91,8 +110,9 @@ impl Accounts {
     ) -> Result<AccountRef, AccountError> {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?;
+        // As with the password: an account that its operator has closed meanwhile may be evidence.
         let row = row
-            .filter(|row| row.account.id == id)
+            .filter(|row| row.account.id == id && row.state == AccountState::Enabled)
             .ok_or(AccountError::Unknown)?;
         self.erase(host, localpart, id, now)?;
         Ok(row.account)
@@ -146,24 +166,21 @@ impl Accounts {
         let Some(option) = option.filter(|option| option.mode != RegistrationMode::Off) else {
             return Err(RegistrationError::Unavailable);
         };
-        // Whoever is invited was let in by somebody: how many may come, the invitations say.
-        let is_invited = wish.token.is_some();
-        if !is_invited && option.mode == RegistrationMode::Invited {
+        if wish.token.is_none() && option.mode == RegistrationMode::Invited {
             return Err(RegistrationError::NotInvited);
         }
-        if !is_invited
-            && !self
-                .registrations
-                .lock()
-                .may_try(&wish.host, wish.prefix, option, now)
-        {
+        // An invitation is no leave to ask for one name after the other.
+        let mut counted = self.registrations.lock();
+        if !counted.may_try(&wish.host, wish.prefix, option, now) {
             return Err(RegistrationError::TooMany);
         }
+        drop(counted);
         if keys::prepare_password(&wish.password).is_none() {
             return Err(RegistrationError::PasswordUnfit);
         }
         let mut key = None;
         let mut tells = false;
+        let mut inviter = None;
         if let Some(token) = &wish.token {
             let found = self.find_invitation(&wish.host, token);
             let found = found.map_err(|error| refused(AccountError::Store(error)))?;
@@ -173,17 +190,26 @@ impl Accounts {
                 return Err(RegistrationError::OtherName);
             }
             tells = found.invitation.contact.is_some();
+            inviter = Some(found.inviter);
             key = Some(found.key);
         }
-        self.check_free(&wish.host, &wish.localpart, key.as_ref(), now)
-            .map_err(refused)?;
-        if !is_invited {
-            self.registrations
-                .lock()
-                .made(&wish.host, wish.prefix, option, now);
+        // Whom the operator invites, the operator has let in, and wants on the host. Users invite without end.
+        let is_operators = inviter == Some(None);
+        let mut counted = self.registrations.lock();
+        let has_room = match is_operators {
+            true => counted.prefix_has_room(&wish.host, wish.prefix, option, now),
+            false => counted.has_room(&wish.host, wish.prefix, option, now),
+        };
+        drop(counted);
+        if !has_room {
+            return Err(RegistrationError::TooMany);
         }
+        self.check_name(wish, key.as_ref(), now)?;
+        self.registrations
+            .lock()
+            .made(&wish.host, wish.prefix, option, now);
         let newcomer = Newcomer {
-            state: match option.approval && !is_invited {
+            state: match option.approval && !is_operators {
                 true => AccountState::Waiting,
                 false => AccountState::Enabled,
             },
@@ -194,6 +220,52 @@ impl Accounts {
         let made = self.make(name, &wish.password, newcomer, now);
         let id = made.map_err(refused)?.id;
         Ok(Registered { id, tells })
+    }
+}
+
+/// What a token is not good for.
+impl Accounts {
+    /// Whether the name can be given. By one invitation so many are asked for that cannot: it is not for finding out who is
+    /// here.
+    fn check_name(
+        &self,
+        wish: &Registration,
+        invitation: Option<&RowKey>,
+        now: Now,
+    ) -> Result<(), RegistrationError> {
+        if let Some(key) = invitation
+            && self.token_tries.lock().count(key, now) >= limits::INVITATION_NAME_TRIES
+        {
+            return Err(RegistrationError::TooMany);
+        }
+        let free = self.check_free(&wish.host, &wish.localpart, invitation, now);
+        let free = free.map_err(refused);
+        if let (Err(RegistrationError::Conflict), Some(key)) = (&free, invitation) {
+            self.token_tries.lock().add(key.clone(), now);
+        }
+        free
+    }
+
+    /// Somebody shows a token. Wrong ones count as attempts of their address.
+    pub(super) fn show_invitation(
+        &self,
+        host: &Arc<str>,
+        token: &Secret,
+        prefix: AddressPrefix,
+        now: Now,
+    ) -> AuthAnswer {
+        let settings = Arc::clone(&*self.settings.lock());
+        let Some(option) = settings.registration.get(host) else {
+            return AuthAnswer::Invited(false);
+        };
+        let may_try = self.registrations.lock().may_try(host, prefix, option, now);
+        if !may_try {
+            return AuthAnswer::Registered(Err(RegistrationError::TooMany));
+        }
+        match self.admits(host, token, now) {
+            Ok(admits) => AuthAnswer::Invited(admits),
+            Err(_) => AuthAnswer::Unavailable,
+        }
     }
 }
 

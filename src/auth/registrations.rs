@@ -49,7 +49,7 @@ impl Registrations {
         }
     }
 
-    /// Counts an attempt; whether it may go on.
+    /// Counts an attempt, with or without an invitation; whether it may go on.
     pub fn may_try(
         &mut self,
         host: &Arc<str>,
@@ -60,12 +60,32 @@ impl Registrations {
         let attempts_max = option
             .per_address
             .saturating_mul(limits::REGISTRATION_ATTEMPTS_PER_ACCOUNT);
-        let of_host = self.host(host, option, now).made;
         let tally = self.prefix(host, prefix, option, now);
         tally.attempts = tally.attempts.saturating_add(1);
         tally.attempts <= attempts_max
-            && tally.made < option.per_address
-            && of_host < option.per_host
+    }
+
+    /// Whether an address, and the host as a whole, may make one account more.
+    pub fn has_room(
+        &mut self,
+        host: &Arc<str>,
+        prefix: AddressPrefix,
+        option: &HostRegistration,
+        now: Now,
+    ) -> bool {
+        let of_host = self.host(host, option, now).made;
+        self.prefix_has_room(host, prefix, option, now) && of_host < option.per_host
+    }
+
+    /// The same of the address alone: whom the operator has invited the host has room for.
+    pub fn prefix_has_room(
+        &mut self,
+        host: &Arc<str>,
+        prefix: AddressPrefix,
+        option: &HostRegistration,
+        now: Now,
+    ) -> bool {
+        self.prefix(host, prefix, option, now).made < option.per_address
     }
 
     /// Counts an account that is about to be made.
@@ -147,13 +167,14 @@ mod tests {
         let mut known = Registrations::new(HashSeed(1, 2));
         let (host, option) = (Arc::from("example.org"), option(2, 100));
         for _ in 0..2 {
-            assert!(known.may_try(&host, v4(1), &option, at(0)));
+            assert!(known.has_room(&host, v4(1), &option, at(0)));
             known.made(&host, v4(1), &option, at(0));
         }
-        assert!(!known.may_try(&host, v4(1), &option, at(3_599_999)));
-        assert!(known.may_try(&host, v4(2), &option, at(0)));
-        assert!(known.may_try(&Arc::from("example.net"), v4(1), &option, at(0)));
-        assert!(known.may_try(&host, v4(1), &option, at(3_600_000)));
+        assert!(!known.has_room(&host, v4(1), &option, at(3_599_999)));
+        assert!(!known.prefix_has_room(&host, v4(1), &option, at(3_599_999)));
+        assert!(known.has_room(&host, v4(2), &option, at(0)));
+        assert!(known.has_room(&Arc::from("example.net"), v4(1), &option, at(0)));
+        assert!(known.has_room(&host, v4(1), &option, at(3_600_000)));
     }
 
     #[test]
@@ -173,12 +194,14 @@ mod tests {
         let (host, option) = (Arc::from("example.org"), option(1, 3));
         let mut made = 0;
         for address in 0..10 {
-            if known.may_try(&host, v4(address), &option, at(0)) {
+            if known.has_room(&host, v4(address), &option, at(0)) {
                 known.made(&host, v4(address), &option, at(0));
                 made += 1;
             }
         }
         assert_eq!(made, 3);
+        // Of whom the operator invites, the host has room for more.
+        assert!(known.prefix_has_room(&host, v4(9), &option, at(0)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::accounts::Accounts;
 use super::purge::Purged;
-use crate::actor::auth::{AuthAnswer, AuthAsk};
+use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::{Answer, Ticket};
 use crate::base::{AccountId, Now, WorkerId, limits};
 
@@ -33,6 +33,7 @@ pub struct AuthService {
     seats: Arc<[Seat]>,
     quick: Sender<Message>,
     slow: Sender<Message>,
+    own: Sender<Message>,
     purges: Sender<Message>,
     tokens: Sender<Message>,
     threads: Vec<JoinHandle<()>>,
@@ -95,6 +96,7 @@ impl AuthService {
             .collect();
         let (quick, quick_questions) = unbounded();
         let (slow, slow_questions) = bounded(limits::DERIVATIONS_WAITING_MAX);
+        let (own, own_questions) = bounded(limits::OWN_WAITING_MAX);
         let (purges, purge_questions) = bounded(limits::PURGES_WAITING_MAX);
         let (tokens, token_questions) = bounded(limits::TOKENS_WAITING_MAX);
         let mut service = AuthService {
@@ -102,6 +104,7 @@ impl AuthService {
             seats,
             quick,
             slow,
+            own,
             purges,
             tokens,
             threads: Vec::new(),
@@ -123,6 +126,13 @@ impl AuthService {
                 .threads
                 .push(thread("auth-derive").spawn(slow_loop)?);
         }
+        // Who changes a password or makes an account derives for every digest: on a thread of its own, behind which no
+        // login waits.
+        let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
+        let own_clock = Arc::clone(&clock);
+        let own_loop = move || derive_and_answer(&known, &seats, &own_questions, &own_clock);
+        let own_loop = guarded(own_loop, Arc::clone(&on_panic));
+        service.threads.push(thread("auth-own").spawn(own_loop)?);
         // Tokens that are made, and moved, wait for the disk: many of them for one commit.
         let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
         let token_clock = Arc::clone(&clock);
@@ -177,16 +187,18 @@ impl AuthService {
             // Neither passwords, which wait for a derivation, nor failures, which wait by design, take seats:
             // if they did, guessing would keep out who knows the password. The first are bounded by their
             // channel; of the second there is at most one for each stream in negotiation.
-            AuthAsk::Password { .. }
-            | AuthAsk::TakeKeys { .. }
-            | AuthAsk::Own(_)
-            | AuthAsk::Register(_) => {
+            AuthAsk::Password { .. } => {
                 if self.slow.try_send(Message::Question(question)).is_err() {
                     seat.deliver(ticket, AuthAnswer::Unavailable);
                 }
             }
-            AuthAsk::IssueToken(_) => {
+            AuthAsk::IssueToken(_) | AuthAsk::Own(AccountAsk::Revoke { .. }, _) => {
                 if self.tokens.try_send(Message::Question(question)).is_err() {
+                    seat.deliver(ticket, AuthAnswer::Unavailable);
+                }
+            }
+            AuthAsk::TakeKeys { .. } | AuthAsk::Own(..) | AuthAsk::Register(_) => {
+                if self.own.try_send(Message::Question(question)).is_err() {
                     seat.deliver(ticket, AuthAnswer::Unavailable);
                 }
             }
@@ -237,6 +249,7 @@ impl Drop for AuthService {
         for _ in 0..DERIVING_THREADS {
             let _ = self.slow.send(Message::Stop);
         }
+        let _ = self.own.send(Message::Stop);
         let _ = self.purges.send(Message::Stop);
         let _ = self.tokens.send(Message::Stop);
         for thread in self.threads.drain(..) {
@@ -380,6 +393,7 @@ fn commit_tokens(
             let judged = match &question.ask {
                 AuthAsk::Token(proof) => accounts.prove_token(proof, clock()),
                 AuthAsk::IssueToken(wish) => accounts.issue_token(wish, clock()),
+                AuthAsk::Own(ask, _) => accounts.revoke_clients(ask),
                 // Only tokens are sent here.
                 _ => continue,
             };
@@ -413,6 +427,12 @@ fn account_of(ask: &AuthAsk) -> Option<(Arc<str>, Arc<str>)> {
     match ask {
         AuthAsk::Token(proof) => Some((Arc::clone(&proof.host), Arc::clone(&proof.localpart))),
         AuthAsk::IssueToken(wish) => Some((Arc::clone(&wish.host), Arc::clone(&wish.localpart))),
+        AuthAsk::Own(
+            AccountAsk::Revoke {
+                host, localpart, ..
+            },
+            _,
+        ) => Some((Arc::clone(host), Arc::clone(localpart))),
         _ => None,
     }
 }

@@ -11,7 +11,8 @@ use subtle::ConstantTimeEq;
 
 use super::accounts::Accounts;
 use crate::actor::auth::{
-    AccountRef, AuthAnswer, FreshToken, ScramHash, TokenMechanism, TokenProof, TokenWish,
+    AccountAnswer, AccountAsk, AccountRef, AuthAnswer, FreshToken, KnownClient, ScramHash,
+    TokenMechanism, TokenProof, TokenWish,
 };
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, StoreError, Table, Write};
 use crate::base::{AccountId, Now, Secret, Uuid, limits};
@@ -219,6 +220,64 @@ impl Accounts {
         })
     }
 
+    /// The clients of an account that have tokens which are not over, the one that got its last most lately first.
+    pub(super) fn clients(
+        &self,
+        account: AccountId,
+        now: Now,
+    ) -> Result<Vec<KnownClient>, StoreError> {
+        let (rows, _) = (self.rows.range)(&TOKEN, &range(account))?;
+        let mut known: Vec<KnownClient> = rows
+            .iter()
+            .filter_map(|row| {
+                let slots = Slots::decode(&row.value)?;
+                let both = slots.fresh.iter().chain(&slots.current);
+                let last = both.max_by_key(|slot| slot.issued_wall_ms)?;
+                Some(KnownClient {
+                    client: client_of(&row.key)?,
+                    issued_wall_ms: last.issued_wall_ms,
+                    expires_wall_ms: slots.last_wall_ms(),
+                })
+            })
+            .filter(|known| now.wall_ms < known.expires_wall_ms)
+            .collect();
+        known.sort_by_key(|known| std::cmp::Reverse((known.issued_wall_ms, known.client)));
+        Ok(known)
+    }
+
+    /// The tokens of some clients end. To be called like [`Accounts::prove_token`]: whoever uses one at the same time does
+    /// so before or behind.
+    pub(super) fn revoke_clients(&self, ask: &AccountAsk) -> Judged {
+        let AccountAsk::Revoke {
+            host,
+            localpart,
+            id,
+            clients,
+        } = ask
+        else {
+            return Judged::plain(AuthAnswer::Unavailable);
+        };
+        let found = self.load(host, localpart).and_then(|row| {
+            let row = row.filter(|row| row.account.id == *id);
+            let rows = (self.rows.range)(&TOKEN, &range(*id))?.0;
+            Ok((row, rows))
+        });
+        let Ok((row, rows)) = found else {
+            return Judged::plain(AuthAnswer::Unavailable);
+        };
+        let Some(row) = row else {
+            return Judged::plain(AuthAnswer::Own(AccountAnswer::Gone));
+        };
+        let meant = rows.into_iter().map(|row| row.key);
+        let meant = meant.filter(|key| client_of(key).is_none_or(|client| clients.include(client)));
+        Judged {
+            answer: AuthAnswer::Own(AccountAnswer::Done(row.account)),
+            writes: meant
+                .map(|key| Write::Delete { table: &TOKEN, key })
+                .collect(),
+        }
+    }
+
     /// Whether the count of an attempt is above every one before (section 3.4). Without TLS 0-RTT, which is off, nobody
     /// has to count; who does is taken at the word. The counts are memory: TLS itself refuses what is sent again.
     fn counts_on(&self, account: AccountId, proof: &TokenProof, slot: &Slot) -> bool {
@@ -359,6 +418,12 @@ impl Slots {
 
 fn key(account: AccountId, client: Uuid) -> RowKey {
     RowKey::new(&account.0.to_be_bytes()).then(&client.bytes())
+}
+
+/// Whose tokens a row is about.
+fn client_of(key: &RowKey) -> Option<Uuid> {
+    let (_, client) = key.as_bytes().split_first_chunk::<8>()?;
+    Some(Uuid::from_bytes(client.try_into().ok()?))
 }
 
 fn range(account: AccountId) -> RowRange {

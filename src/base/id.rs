@@ -58,6 +58,11 @@ impl Uuid {
         self.0
     }
 
+    /// The one of these bytes, as [`Uuid::bytes`] gave them.
+    pub fn from_bytes(bytes: [u8; 16]) -> Uuid {
+        Uuid(bytes)
+    }
+
     /// Reads a random (version 4) UUID, `xxxxxxxx-xxxx-4xxx-xxxx-xxxxxxxxxxxx` in any case; none for anything
     /// else: other versions may be the same on two machines.
     pub fn parse_v4(text: &str) -> Option<Uuid> {
@@ -73,6 +78,15 @@ impl Uuid {
         let digits: String = text.chars().filter(|digit| *digit != '-').collect();
         let number = u128::from_str_radix(&digits, 16).ok()?;
         Some(Uuid(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:032x}", u128::from_be_bytes(self.0));
+        let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+        let groups: Vec<&str> = groups.into_iter().map(|group| &digits[group]).collect();
+        f.write_str(&groups.join("-"))
     }
 }
 
@@ -114,6 +128,11 @@ mod tests {
     fn a_random_uuid_is_the_same_in_any_case_and_nothing_else_is_one() {
         let upper = Uuid::parse_v4("D4565FA7-4D72-4749-B3D3-740EDBF87770");
         assert!(upper.is_some());
+        let written = upper.map(|uuid| uuid.to_string());
+        assert_eq!(
+            written.as_deref(),
+            Some("d4565fa7-4d72-4749-b3d3-740edbf87770")
+        );
         assert_eq!(
             upper,
             Uuid::parse_v4("d4565fa7-4d72-4749-b3d3-740edbf87770")

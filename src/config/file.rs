@@ -216,13 +216,15 @@ pub struct HostRegistration {
     /// reload: live
     pub mode: RegistrationMode,
     /// Whether a new account waits until an operator lets it in: `stonechat user waiting` names those that do,
-    /// `stonechat user approve` ends the waiting, `stonechat user remove` refuses.
+    /// `stonechat user approve` ends the waiting, `stonechat user remove` refuses. Who comes by an operator's invitation that
+    /// names no contact does not wait.
     /// reload: live
     pub approval: bool,
-    /// Accounts that one address (a /64 network with IPv6) may make within `window`; ten times as many attempts.
+    /// Accounts that one address (a /64 network with IPv6) may make within `window`, with invitations or without; ten
+    /// times as many attempts.
     /// reload: live
     pub per_address: u32,
-    /// Accounts that may be made on this host within `window`.
+    /// Accounts that may be made on this host within `window`, not counting those for whom an operator made the invitation.
     /// reload: live
     pub per_host: u32,
     /// Time in which accounts are counted; at least "1 min". A restart begins to count anew.
@@ -237,6 +239,10 @@ pub struct HostRegistration {
     /// Names that nobody can make an account of; an operator still can.
     /// reload: live
     pub reserved: Vec<String>,
+    /// Whether newcomers may take names that mix scripts, or that are of another script and look like Latin letters
+    /// (UTS #39). What looks like a reserved name nobody may take.
+    /// reload: live
+    pub lookalikes: bool,
     /// What else a newcomer has to say, kept for the operator (`stonechat user waiting`): of "name", "first", "last",
     /// "nick", "email", "phone", "address", "city", "state", "zip", "url", "date", "misc", "text".
     /// reload: live
@@ -717,6 +723,7 @@ impl Default for HostRegistration {
         HostRegistration {
             mode: RegistrationMode::default(),
             approval: false,
+            lookalikes: false,
             per_address: limits::REGISTRATIONS_PER_PREFIX_MAX,
             per_host: limits::REGISTRATIONS_PER_HOST_MAX,
             window: Duration::from_ms(limits::REGISTRATION_WINDOW_MS),

@@ -8,6 +8,7 @@ use super::file::{
     HostVcard, Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
+use crate::jid::{is_deceptive, skeleton};
 
 /// Everything an operator decided, checked.
 #[derive(Clone, Debug)]
@@ -71,10 +72,15 @@ impl HostRegistration {
         if count < self.name_min as usize || count > self.name_max as usize {
             return Err("The name is too short or too long");
         }
-        match self.reserved.iter().any(|reserved| reserved == localpart) {
-            true => Err("This name is reserved"),
-            false => Ok(()),
+        let looks = skeleton(localpart);
+        let mut reserved = self.reserved.iter();
+        if reserved.any(|reserved| skeleton(reserved) == looks) {
+            return Err("This name is reserved, or looks like one that is");
         }
+        if !self.lookalikes && is_deceptive(localpart) {
+            return Err("This name could be taken for another: use the letters of one script");
+        }
+        Ok(())
     }
 }
 

@@ -71,6 +71,9 @@ fn change_password(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Re
         AccountAnswer::PasswordUnfit => Report::failed(
             "The password is too long, or holds characters that no password may hold",
         ),
+        AccountAnswer::TooMany => {
+            Report::failed("The password was changed too often, try again in a minute")
+        }
         _ => Report::failed(GONE),
     })
 }

@@ -123,6 +123,7 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
             Condition::NotAcceptable,
             "The password is too long, or holds characters that no password may hold",
         )),
+        AccountAnswer::TooMany => Err(Stop::Reject(too_often())),
         _ => Err(Stop::Reject(gone())),
     }
 }
@@ -149,6 +150,13 @@ fn is_own(own: &Jid, username: &str) -> bool {
     let prepared = crate::jid::prepare_localpart(username);
     let is_name = prepared.is_ok_and(|name| own.localpart() == Some(&*name));
     is_name || Jid::parse(username).is_ok_and(|jid| jid == *own)
+}
+
+fn too_often() -> StanzaError {
+    StanzaError::new(
+        Condition::ResourceConstraint,
+        "The password was changed too often, try again in a minute",
+    )
 }
 
 fn gone() -> StanzaError {

@@ -110,6 +110,8 @@ pub struct AccountRow {
     pub state: AccountState,
     /// At most one per digest.
     pub keys: Vec<ScramKeys>,
+    /// The digests whose keys a client has made (XEP-0480): nobody has seen that they are of the password.
+    pub unverified: Vec<ScramHash>,
 }
 
 /// Whether an account may log in.
@@ -127,8 +129,8 @@ impl AccountRow {
         self.keys.iter().find(|keys| keys.hash == hash)
     }
 
-    /// The row's bytes: version, number, generation, state, then per digest its code, iterations and three
-    /// strings of bytes, each behind its length.
+    /// The row's bytes: version, number, generation, state, then per digest its code, marked if a client made the keys,
+    /// iterations and three strings of bytes, each behind its length.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.account.id.0.to_be_bytes());
@@ -139,7 +141,11 @@ impl AccountRow {
             AccountState::Waiting => 2,
         });
         for keys in &self.keys {
-            bytes.push(hash_code(keys.hash));
+            let mark = match self.unverified.contains(&keys.hash) {
+                true => UNVERIFIED,
+                false => 0,
+            };
+            bytes.push(hash_code(keys.hash) | mark);
             bytes.extend_from_slice(&keys.iterations.to_be_bytes());
             let strings = [
                 &keys.salt,
@@ -176,11 +182,15 @@ impl AccountRow {
             account: AccountRef { id, generation },
             state,
             keys: Vec::new(),
+            unverified: Vec::new(),
         };
         while !reader.0.is_empty() {
-            let keys = reader.keys()?;
+            let (keys, is_unverified) = reader.keys()?;
             if row.keys_for(keys.hash).is_some() {
                 return Err(RowError::Damaged);
+            }
+            if is_unverified {
+                row.unverified.push(keys.hash);
             }
             row.keys.push(keys);
         }
@@ -275,8 +285,10 @@ impl<'a> Reader<'a> {
         self.take(usize::from(length))
     }
 
-    fn keys(&mut self) -> Result<ScramKeys, RowError> {
-        let (hash, digest_bytes) = match self.byte()? {
+    /// Keys, and whether a client made them.
+    fn keys(&mut self) -> Result<(ScramKeys, bool), RowError> {
+        let code = self.byte()?;
+        let (hash, digest_bytes) = match code & !UNVERIFIED {
             1 => (ScramHash::Sha1, 20),
             2 => (ScramHash::Sha256, 32),
             3 => (ScramHash::Sha512, 64),
@@ -294,7 +306,7 @@ impl<'a> Reader<'a> {
             && keys.stored_key.expose().len() == digest_bytes
             && keys.server_key.expose().len() == digest_bytes;
         if whole {
-            Ok(keys)
+            Ok((keys, code & UNVERIFIED != 0))
         } else {
             Err(RowError::Damaged)
         }
@@ -308,6 +320,9 @@ fn hash_code(hash: ScramHash) -> u8 {
         ScramHash::Sha512 => 3,
     }
 }
+
+/// Beside the code of a digest: a client made these keys.
+const UNVERIFIED: u8 = 0x80;
 
 /// The first byte of both rows.
 const VERSION: u8 = 1;
@@ -333,6 +348,7 @@ mod tests {
             },
             state: AccountState::Disabled,
             keys: vec![keys(ScramHash::Sha256, 32), keys(ScramHash::Sha512, 64)],
+            unverified: vec![ScramHash::Sha512],
         }
     }
 

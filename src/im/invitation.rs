@@ -126,7 +126,12 @@ impl Invitation {
 
 /// The key of a token's row.
 pub fn key(owner: AccountId, token: &str) -> RowKey {
-    RowKey::new(&owner.0.to_be_bytes()).then(&Sha256::digest(token.as_bytes()))
+    RowKey::new(&owner.0.to_be_bytes()).then(&digest(token))
+}
+
+/// What a token is kept as.
+pub fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
 }
 
 /// Everybody's invitations of one owner.

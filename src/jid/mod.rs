@@ -2,6 +2,7 @@
 
 mod error;
 mod list;
+mod lookalike;
 mod prepare;
 
 use std::borrow::{Borrow, Cow};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use error::JidError;
 pub use list::JidList;
+pub use lookalike::{is_deceptive, skeleton};
 pub use prepare::{prepare_domainpart, prepare_localpart, prepare_resourcepart};
 
 /// A prepared address: two that denote the same entity are equal byte for byte, so comparing, ordering and

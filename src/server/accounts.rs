@@ -7,7 +7,7 @@ use std::thread;
 use super::command::{Invite, UserCommand};
 use crate::actor::audit::{AuditEvent, By};
 use crate::actor::rows::StoreError;
-use crate::auth::{AccountError, Accounts, InviteWish};
+use crate::auth::{AccountError, Accounts, InviteWish, KnownInvitation};
 use crate::base::{AccountId, Now, Secret, limits};
 use crate::config::units::Duration;
 use crate::config::{Config, RegistrationMode};
@@ -47,6 +47,8 @@ impl AccountDesk<'_> {
             UserCommand::Invite(invite) => self.invite(&invite),
             UserCommand::List { host } => self.list(host.as_deref(), Which::All),
             UserCommand::Waiting { host } => self.list(host.as_deref(), Which::Waiting),
+            UserCommand::Invitations { host } => self.invitations(host.as_deref()),
+            UserCommand::Withdraw { invitation } => self.withdraw(&invitation),
             UserCommand::Disable { jid } => {
                 let name = self.name(&jid)?;
                 self.accounts
@@ -229,6 +231,45 @@ impl AccountDesk<'_> {
         ))
     }
 
+    /// Those that are open, without their tokens.
+    fn invitations(&self, host: Option<&str>) -> Result<Vec<String>, String> {
+        let host = host.map(|host| self.host(host)).transpose()?;
+        let mut lines = Vec::new();
+        let mut after: Option<KnownInvitation> = None;
+        loop {
+            self.look_whether_to_go_on()?;
+            let page = self.accounts.invitations(after.as_ref());
+            let (mut page, more) = page.map_err(|error| error.to_string())?;
+            let shown = page.iter().filter(|known| {
+                let is_on_host = host
+                    .as_ref()
+                    .is_none_or(|host| *host == known.invitation.host);
+                // The others are the server's own, for somebody who has registered.
+                let is_given = known.invitation.registers || known.invitation.localpart.is_none();
+                is_on_host && is_given && known.invitation.is_open(self.now)
+            });
+            lines.extend(shown.map(invitation_line));
+            match page.pop() {
+                Some(last) if more => after = Some(last),
+                _ => return Ok(lines),
+            }
+        }
+    }
+
+    fn withdraw(&self, named: &str) -> Result<Vec<String>, String> {
+        let withdrawn = self.accounts.withdraw(named).map_err(|error| match error {
+            AccountError::Unknown => "there is no such invitation".to_owned(),
+            error => error.to_string(),
+        })?;
+        let invitation = &withdrawn.invitation;
+        (self.audit)(AuditEvent::InvitationWithdrawn {
+            host: Arc::from(invitation.host.as_str()),
+            contact: invitation.contact.as_ref().map(|jid| jid.as_str().into()),
+            by: By::Operator,
+        });
+        Ok(vec![format!("{} is withdrawn", withdrawn.id())])
+    }
+
     fn list(&self, host: Option<&str>, which: Which) -> Result<Vec<String>, String> {
         let hosts: Vec<String> = match host {
             Some(host) => vec![self.host(host)?],
@@ -328,6 +369,26 @@ fn invitation_lines(
     }
     lines.push(format!("good until {}", stamp(expires_wall_ms)));
     lines
+}
+
+/// What an operator hears of an invitation.
+fn invitation_line(known: &KnownInvitation) -> String {
+    let invitation = &known.invitation;
+    let name = invitation.localpart.as_ref();
+    let name = name.map_or_else(String::new, |name| format!("{name}@"));
+    let contact = invitation.contact.as_ref();
+    let contact = contact.map_or_else(String::new, |jid| format!(", contact of {jid}"));
+    let purpose = match invitation.registers {
+        true => "registers on",
+        false => "for users of",
+    };
+    format!(
+        "{} {purpose} {name}{}{contact}, uses {}, good until {}",
+        known.id(),
+        invitation.host,
+        invitation.uses,
+        stamp(invitation.expires_wall_ms)
+    )
 }
 
 /// Which accounts are named.

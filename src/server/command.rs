@@ -36,6 +36,8 @@ pub enum UserCommand {
     Enable { jid: String },
     /// Make an invitation.
     Invite(Invite),
+    /// Name the invitations that are open.
+    Invitations { host: Option<String> },
     /// Name the accounts of a host, or of all.
     List { host: Option<String> },
     /// End an account's sessions, and its clients' tokens.
@@ -46,6 +48,8 @@ pub enum UserCommand {
     Remove { jid: String },
     /// Name the accounts that wait for an operator to let them in.
     Waiting { host: Option<String> },
+    /// Take an invitation back.
+    Withdraw { invitation: String },
 }
 
 /// What an invitation shall be good for (XEP-0401); what is not said, the configuration says.
@@ -123,11 +127,18 @@ impl Command {
             Command::User(UserCommand::List { host }) => {
                 head(format!("user list {}", host.as_deref().unwrap_or_default()));
             }
+            Command::User(UserCommand::Invitations { host }) => {
+                let host = host.as_deref().unwrap_or_default();
+                head(format!("user invitations {host}"));
+            }
             Command::User(UserCommand::Waiting { host }) => {
                 head(format!(
                     "user waiting {}",
                     host.as_deref().unwrap_or_default()
                 ));
+            }
+            Command::User(UserCommand::Withdraw { invitation }) => {
+                head(format!("user withdraw {invitation}"));
             }
             Command::User(UserCommand::Invite(invite)) => {
                 head("user invite".to_owned());
@@ -201,6 +212,16 @@ impl Command {
             }),
             "user disable" => Command::User(UserCommand::Disable { jid: jid()? }),
             "user enable" => Command::User(UserCommand::Enable { jid: jid()? }),
+            "user invitations" => {
+                let host = (!argument.is_empty()).then(|| argument.to_owned());
+                Command::User(UserCommand::Invitations { host })
+            }
+            "user withdraw" if argument.is_empty() => {
+                return Err("say which invitation".to_owned());
+            }
+            "user withdraw" => Command::User(UserCommand::Withdraw {
+                invitation: argument.to_owned(),
+            }),
             "user list" => {
                 let host = (!argument.is_empty()).then(|| argument.to_owned());
                 Command::User(UserCommand::List { host })
@@ -331,6 +352,10 @@ mod tests {
             Command::User(UserCommand::Remove { jid: jid() }),
             Command::User(UserCommand::Logout { jid: jid() }),
             Command::User(UserCommand::Waiting { host: None }),
+            Command::User(UserCommand::Invitations { host: None }),
+            Command::User(UserCommand::Withdraw {
+                invitation: "0123456789ab".to_owned(),
+            }),
             Command::User(UserCommand::Invite(Invite::default())),
             Command::User(UserCommand::Invite(Invite {
                 contact: Some(jid()),
@@ -370,6 +395,7 @@ mod tests {
             "user\n",
             "user remove\n",
             "user passwd a@b\n",
+            "user withdraw\n",
             "backup\n",
             "time advance x\n",
             "user invite\nuses many\n",

@@ -128,6 +128,7 @@ mod tests {
             },
             state: AccountState::Enabled,
             keys: Vec::new(),
+            unverified: Vec::new(),
         };
         Answer::Row(Some(row.encode()))
     }

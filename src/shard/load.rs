@@ -183,15 +183,21 @@ impl Shard {
             let Some((key, _)) = self.waiting_logins.pop_front() else {
                 break;
             };
-            self.bring_home(now, key);
-            self.flush(key);
-            self.resume_stream(key);
+            if self.awaits_room(key) {
+                self.complete_login(now, key);
+            }
         }
     }
 }
 
 impl Shard {
-    /// A login is right, and this worker has no room for a session more.
+    /// Nothing else has become of a login meanwhile.
+    fn awaits_room(&self, key: StreamKey) -> bool {
+        let phase = self.streams.get(key).map(|stream| &stream.phase);
+        matches!(phase, Some(Phase::Verified))
+    }
+
+    /// A login is right, and this worker, at which it is at home, has no room for a session more.
     pub(super) fn wait_for_room(&mut self, now: Now, key: StreamKey) {
         if self.waiting_logins.is_empty() {
             self.timers
@@ -210,8 +216,7 @@ impl Shard {
                 return;
             }
             self.waiting_logins.pop_front();
-            let waits = self.streams.get(key).map(|stream| &stream.phase);
-            if matches!(waits, Some(Phase::Verified)) {
+            if self.awaits_room(key) {
                 let error = StreamError::new(StreamCondition::ResourceConstraint, BUSY);
                 self.fail_stream(now, key, error);
             }
@@ -225,11 +230,16 @@ const SHORT: &str = "the server is short of memory";
 #[cfg(test)]
 mod tests {
     use super::super::input::Input;
-    use super::super::testing::{NOW, open, rendered, stage};
+    use std::sync::Arc;
+
+    use super::super::output::Output;
+    use super::super::testing::{NOW, open, rendered, stage, stage_of};
     use super::*;
     use crate::actor::Kept;
     use crate::im::acks::Unacked;
+    use crate::jid::Jid;
     use crate::stanza::{Header, Kind, Payload, Stanza, Type};
+    use crate::stream::{Event, Login, Profile};
 
     /// All of the worker's budget is used.
     fn overfull(shard: &mut Shard) {
@@ -274,36 +284,109 @@ mod tests {
         assert!(!is_there(&shard));
     }
 
+    /// Whoever is this has proved it here.
+    fn login(shard: &mut Shard, jid: &Jid) -> StreamKey {
+        let key = open(shard);
+        let stream = &mut shard.streams[key];
+        stream.jid = Some(jid.clone());
+        stream.login = Some(Box::new(Login {
+            localpart: Arc::from("somebody"),
+            account: None,
+            mechanism: "PLAIN",
+            additional: None,
+            profile: Profile::Sasl1,
+            token: None,
+            began_at_ms: NOW.mono_ms,
+        }));
+        stream.phase = Phase::Verified;
+        key
+    }
+
+    fn proves(shard: &mut Shard, now: Now) -> StreamKey {
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        let key = login(shard, &jid);
+        shard.on_event(now, key, Event::Verified);
+        key
+    }
+
+    fn is_let_in(shard: &mut Shard, key: StreamKey) -> bool {
+        let said = rendered(shard, key);
+        assert!(!said.contains("<resource-constraint "), "{said}");
+        said.contains("<success ")
+    }
+
+    fn at(after_ms: u64) -> Now {
+        Now {
+            mono_ms: NOW.mono_ms + after_ms,
+            ..NOW
+        }
+    }
+
     #[test]
     fn a_login_that_finds_no_room_for_ten_seconds_is_told_so_and_one_that_finds_it_is_let_in() {
         let (mut shard, _) = stage();
         shard.place.worker_count = u8::MAX;
         overfull(&mut shard);
-        let at = |after_ms| Now {
-            mono_ms: NOW.mono_ms + after_ms,
-            ..NOW
-        };
-        let login = |shard: &mut Shard| {
-            let key = open(shard);
-            shard.streams[key].phase = Phase::Verified;
-            key
-        };
-        let (first, second) = (login(&mut shard), login(&mut shard));
-        shard.wait_for_room(NOW, first);
-        shard.wait_for_room(at(1), second);
+        let (first, second) = (proves(&mut shard, NOW), proves(&mut shard, at(1)));
         shard.handle(at(limits::LOGIN_PATIENCE_MS - 1), Input::Tick);
         assert_eq!(shard.waiting_logins.len(), 2);
+        assert!(!is_let_in(&mut shard, first));
         shard.handle(at(limits::LOGIN_PATIENCE_MS), Input::Tick);
         let said = rendered(&mut shard, first);
         assert!(said.contains("<resource-constraint "), "{said}");
         assert_eq!(shard.waiting_logins.len(), 1);
+        assert!(!is_let_in(&mut shard, second));
         // There is room again.
         let budget = shard.budget();
         shard.load.recount(&mut { budget }, 0);
         shard.relieve(at(limits::LOGIN_PATIENCE_MS));
         assert!(shard.waiting_logins.is_empty());
-        shard.handle(at(2 * limits::LOGIN_PATIENCE_MS), Input::Tick);
-        assert!(!rendered(&mut shard, second).contains("<resource-constraint "));
+        assert!(is_let_in(&mut shard, second));
+    }
+
+    #[test]
+    fn who_is_at_home_elsewhere_does_not_wait_for_room_here() {
+        let (mut shard, _) = stage_of(2);
+        overfull(&mut shard);
+        let elsewhere = (0..).find_map(|n| {
+            let jid = Jid::parse(&format!("user{n}@localhost")).expect("valid");
+            (shard.routes.home(&jid) != shard.place.worker).then_some(jid)
+        });
+        let key = login(&mut shard, &elsewhere.expect("half of them are"));
+        shard.on_event(NOW, key, Event::Verified);
+        let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
+        let goes = |output: &Output| matches!(output, Output::HandOver(..));
+        assert!(outputs.iter().any(goes), "{outputs:?}");
+    }
+
+    #[test]
+    fn who_comes_home_from_another_worker_waits_for_room_like_everybody() {
+        let (mut shard, _) = stage_of(2);
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        let key = login(&mut shard, &jid);
+        let stream = shard.streams.remove(key).expect("it was opened");
+        overfull(&mut shard);
+        let key = shard.arrive(NOW, stream);
+        assert!(!is_let_in(&mut shard, key));
+        let budget = shard.budget();
+        shard.load.recount(&mut { budget }, 0);
+        shard.relieve(NOW);
+        assert!(is_let_in(&mut shard, key));
+    }
+
+    #[test]
+    fn who_is_thrown_out_while_waiting_for_room_is_not_let_in_by_it() {
+        let (mut shard, _) = stage();
+        shard.place.worker_count = u8::MAX;
+        overfull(&mut shard);
+        let key = proves(&mut shard, NOW);
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        let error = StreamError::new(StreamCondition::Reset, "");
+        shard.end_logins(NOW, &jid, &error);
+        let budget = shard.budget();
+        shard.load.recount(&mut { budget }, 0);
+        shard.relieve(NOW);
+        assert!(!is_let_in(&mut shard, key));
     }
 
     #[test]

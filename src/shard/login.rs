@@ -21,6 +21,7 @@ use crate::xml::{escape_attribute, escape_text};
 
 use super::Shard;
 use super::deliver::{REQUEST, handled_count_too_high};
+use super::load::Pressure;
 use super::output::Output;
 use super::session_end::GAVE_WAY;
 
@@ -32,7 +33,7 @@ impl Shard {
         };
         let home = self.routes.home(&jid);
         if home == self.place.worker {
-            return self.complete_login(now, key);
+            return self.admit(now, key);
         }
         if let Some(mut stream) = self.streams.remove(key) {
             self.load.recount(&mut stream.counted_bytes, 0);
@@ -41,7 +42,16 @@ impl Shard {
         }
     }
 
-    /// At home: the client hears that it is authenticated, and what became of what it asked beside.
+    /// At home, for only here is known whether there is room: what the worker that accepted the connection has to carry
+    /// says nothing of that.
+    pub(super) fn admit(&mut self, now: Now, key: StreamKey) {
+        match self.pressure() >= Pressure::Logins {
+            true => self.wait_for_room(now, key),
+            false => self.complete_login(now, key),
+        }
+    }
+
+    /// The client hears that it is authenticated, and what became of what it asked beside.
     pub(super) fn complete_login(&mut self, now: Now, key: StreamKey) {
         if self.refuse_outdated(now, key) {
             return;

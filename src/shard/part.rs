@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::actor::audit::{AuditEvent, By};
-use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
+use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk, Clients};
 use crate::actor::{Answer, Loaded};
-use crate::base::{AccountId, ActorKey, Now, SessionId};
+use crate::base::{AccountId, ActorKey, Now, SessionId, Uuid};
 use crate::im::Change;
 use crate::stanza::{StreamCondition, StreamError};
 
@@ -45,6 +45,19 @@ impl Shard {
                 self.outputs.push_back(Output::Audit(event));
                 Some(*id)
             }
+            (AccountAnswer::Done(_), AccountAsk::Revoke { clients, .. }) => {
+                let clients = match clients {
+                    Clients::These(these) => Some(these.iter().map(Uuid::to_string).collect()),
+                    Clients::AllBut(_) => None,
+                };
+                let event = AuditEvent::ClientsRevoked {
+                    account,
+                    clients,
+                    by,
+                };
+                self.outputs.push_back(Output::Audit(event));
+                None
+            }
             _ => None,
         };
         if let Some(cell) = self.cells.get_mut(actor) {
@@ -72,6 +85,23 @@ impl Shard {
             }
         }
         self.end_logins(now, &jid, &other_password());
+    }
+
+    /// The user of an account ends these sessions.
+    pub(super) fn expel_by_user(&mut self, now: Now, actor: ActorKey, ids: Vec<SessionId>) {
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        let account = &cell.account;
+        let named = ids.iter().filter_map(|id| account.session(*id));
+        let event = AuditEvent::SessionsExpelled {
+            sessions: named.map(|session| session.jid.to_string()).collect(),
+            by: By::User(account.jid.as_str().into()),
+        };
+        self.outputs.push_back(Output::Audit(event));
+        for id in ids {
+            self.expel(now, actor, id, ended_by_user());
+        }
     }
 
     /// The account is no more.
@@ -117,6 +147,14 @@ fn removed() -> StreamError {
     StreamError::new(StreamCondition::NotAuthorized, "The account was removed")
 }
 
+/// Clients take a conflict for the end, and do not come back by themselves.
+fn ended_by_user() -> StreamError {
+    StreamError::new(
+        StreamCondition::Conflict,
+        "Another session of yours ended this one",
+    )
+}
+
 /// RFC 6120 section 4.9.3.16.
 fn other_password() -> StreamError {
     StreamError::new(
@@ -156,7 +194,7 @@ mod tests {
         let mut outputs = std::iter::from_fn(|| shard.poll_output());
         outputs
             .find_map(|output| match output {
-                Output::Ask(ticket, Ask::Auth(AuthAsk::Own(_))) => Some(ticket),
+                Output::Ask(ticket, Ask::Auth(AuthAsk::Own(..))) => Some(ticket),
                 _ => None,
             })
             .expect("the auth thread was asked")

@@ -205,7 +205,7 @@ impl Shard {
         if self.is_draining() {
             self.fail_stream(now, key, self.farewell());
         } else {
-            self.complete_login(now, key);
+            self.admit(now, key);
         }
         self.drive(now);
         key

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::{Delivery, Origin, Ticket};
 use crate::base::{Now, Rng, StreamKey, TraceId, limits};
@@ -44,7 +43,7 @@ impl Shard {
             );
             let (count, event) = stream.take(&mut cx, &bytes[taken..]);
             taken += count;
-            self.audit_failure(key);
+            self.record(key);
             let Some(event) = event else {
                 break;
             };
@@ -113,7 +112,7 @@ impl Shard {
         true
     }
 
-    fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
+    pub(super) fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
             Event::Compress => self.compress(key),
@@ -133,9 +132,6 @@ impl Shard {
                     self.authenticated(now, key, ticket, AuthAnswer::Unavailable);
                 }
             },
-            Event::Verified if self.pressure() >= Pressure::Logins => {
-                self.wait_for_room(now, key);
-            }
             Event::Verified => self.bring_home(now, key),
             Event::Bind { request, resource } => self.bind_requested(now, key, request, resource),
             Event::Enable(wish) => self.enable_requested(now, key, wish),
@@ -253,7 +249,7 @@ impl Shard {
             trace,
         );
         let event = stream.answered(&mut cx, ticket, answer);
-        self.audit_failure(key);
+        self.record(key);
         if let Some(event) = event {
             self.on_event(now, key, event);
         }
@@ -261,26 +257,12 @@ impl Shard {
         self.resume_stream(key);
     }
 
-    /// Records an attempt to log in that failed.
-    fn audit_failure(&mut self, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(key) else {
-            return;
-        };
-        let Some(failure) = stream.failed.take() else {
-            return;
-        };
-        let host = stream.host.clone().unwrap_or_default();
-        let account = failure
-            .localpart
-            .map(|localpart| format!("{localpart}@{host}").into());
-        self.outputs
-            .push_back(Output::Audit(AuditEvent::LoginFailed {
-                host,
-                account,
-                mechanism: failure.mechanism,
-                from: Some(stream.peer.clone()),
-                reason: failure.reason,
-            }));
+    /// Records what happened on the way in.
+    fn record(&mut self, key: StreamKey) {
+        let stream = self.streams.get_mut(key);
+        if let Some(event) = stream.and_then(|stream| stream.recorded.take()) {
+            self.outputs.push_back(Output::Audit(*event));
+        }
     }
 
     /// The shell asks whether it may go on with the connection: read more of it, or remove it when the peer is gone.
@@ -365,7 +347,7 @@ fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
         | AuthAsk::Invitation { .. }
         | AuthAsk::Upgrades { .. }
         | AuthAsk::Token(_)
-        | AuthAsk::Own(_)
+        | AuthAsk::Own(..)
         | AuthAsk::Purge(_) => Seat::Auth(key),
     }
 }

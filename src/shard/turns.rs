@@ -11,7 +11,7 @@ use crate::actor::rows::{Fence, RowKey, StoreError};
 use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
 };
-use crate::base::{AccountId, ActorKey, Now, SessionId, StreamKey, limits};
+use crate::base::{AccountId, ActorKey, AddressPrefix, Now, SessionId, StreamKey, limits};
 use crate::config::Config;
 use crate::im::account::Change;
 use crate::im::{iq, message, presence, subscription};
@@ -404,11 +404,7 @@ impl Shard {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive => self.trim_archive(now, actor),
-                Change::EndSessions(ids) => {
-                    for id in ids {
-                        self.expel(now, actor, id, ended_by_user());
-                    }
-                }
+                Change::EndSessions(ids) => self.expel_by_user(now, actor, ids),
                 Change::Claimed {
                     session,
                     claim,
@@ -503,9 +499,16 @@ impl Shard {
         }
     }
 
+    /// The address from which the head of the mailbox came.
+    fn prefix_of_head(&self, actor: ActorKey) -> Option<AddressPrefix> {
+        let cell = self.cells.get(actor)?;
+        let session = cell.account.session(cell.mailbox.front()?.sender()?)?;
+        Some(self.streams.get(session.stream?)?.prefix)
+    }
+
     /// The head of the mailbox waits for a row.
     fn park(&mut self, now: Now, actor: ActorKey, need: Need) {
-        let ask = asked(&need);
+        let ask = asked(&need, self.prefix_of_head(actor));
         match self.seats.take(Seat::Need(actor, need)) {
             Ok(ticket) => {
                 self.cells[actor].parked = Some(ticket);
@@ -714,7 +717,7 @@ pub(super) enum Which {
 }
 
 /// The question that answers a need.
-pub(super) fn asked(need: &Need) -> Ask {
+pub(super) fn asked(need: &Need, prefix: Option<AddressPrefix>) -> Ask {
     let fence = Fence::AfterSaves;
     match need {
         Need::Row(table, key) => Ask::Row {
@@ -732,7 +735,7 @@ pub(super) fn asked(need: &Need) -> Ask {
             pick: pick.clone(),
             fence,
         },
-        Need::Account(ask) => Ask::Auth(AuthAsk::Own(AccountAsk::clone(ask))),
+        Need::Account(ask) => Ask::Auth(AuthAsk::Own(AccountAsk::clone(ask), prefix)),
     }
 }
 
@@ -810,14 +813,6 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
     crate::stanza::StreamError::new(
         crate::stanza::StreamCondition::InternalServerError,
         "The server failed repeatedly for this account",
-    )
-}
-
-/// Clients take a conflict for the end, and do not come back by themselves.
-fn ended_by_user() -> crate::stanza::StreamError {
-    crate::stanza::StreamError::new(
-        crate::stanza::StreamCondition::Conflict,
-        "Another session of yours ended this one",
     )
 }
 

@@ -139,9 +139,18 @@ impl StreamState {
                         Condition::ItemNotFound,
                         "The provided token is invalid or expired",
                     )),
+                    AuthAnswer::Registered(Err(refusal)) => Err(refusal.to_stanza_error()),
                     _ => Err(RegistrationError::Unavailable.to_stanza_error()),
                 };
-                self.answer_request(&request, answer)
+                let refused = answer.as_ref().err().map(|error| {
+                    Event::Audit(AuditEvent::InvitationRefused {
+                        host: self.host.clone().unwrap_or_default(),
+                        from: Some(Arc::clone(&self.peer)),
+                        reason: error.condition.name(),
+                    })
+                });
+                self.answer_request(&request, answer);
+                refused
             }
         }
     }
@@ -205,6 +214,7 @@ impl StreamState {
         let ask = AuthAsk::Invitation {
             host: self.host.clone().unwrap_or_default(),
             token: token.clone(),
+            prefix: self.prefix,
         };
         Ok((Wish::Invitation(token), ask))
     }

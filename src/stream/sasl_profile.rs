@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::actor::Ticket;
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk, TokenMechanism, TokenWish};
 use crate::base::{Secret, Uuid, limits};
 use crate::config::Config;
@@ -22,7 +23,7 @@ use super::upgrade::{self, Tasks};
 pub struct Sasl {
     exchange: Exchange,
     /// The mechanism's name.
-    mechanism: &'static str,
+    pub(super) mechanism: &'static str,
     profile: Profile,
     /// On the monotonic clock.
     began_at_ms: u64,
@@ -35,17 +36,6 @@ impl std::fmt::Debug for Sasl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sasl({})", self.mechanism)
     }
-}
-
-/// An attempt that failed, for audit.
-#[derive(Debug)]
-pub struct LoginFailure {
-    /// Whom the peer claimed to be, if it got so far.
-    pub localpart: Option<Arc<str>>,
-    /// Empty when it named none that is known.
-    pub mechanism: &'static str,
-    /// The SASL condition.
-    pub reason: &'static str,
 }
 
 pub(super) enum Waiting {
@@ -481,9 +471,14 @@ impl StreamState {
             Phase::Authenticating(sasl) => Some(sasl),
             _ => None,
         };
-        self.failed = Some(Box::new(LoginFailure {
-            localpart: attempt.and_then(|sasl| sasl.exchange.localpart().cloned()),
+        // Whom the peer claimed to be, if it got so far.
+        let claimed = attempt.and_then(|sasl| sasl.exchange.localpart());
+        let host = self.host.clone().unwrap_or_default();
+        self.recorded = Some(Box::new(AuditEvent::LoginFailed {
+            account: claimed.map(|localpart| format!("{localpart}@{host}").into()),
+            host,
             mechanism: attempt.map_or("", |sasl| sasl.mechanism),
+            from: Some(Arc::clone(&self.peer)),
             reason: failure.element_name(),
         }));
     }

@@ -21,7 +21,7 @@ use super::nonza::Nonza;
 use super::outbound::Outbound;
 use super::rate::{Rate, RateLimits};
 use super::register::{Newcomer, Registering};
-use super::sasl_profile::{LoginFailure, Sasl, other_traffic};
+use super::sasl_profile::{Sasl, other_traffic};
 use super::tls::TlsFacts;
 
 /// What a stream needs for one step and does not own.
@@ -59,7 +59,7 @@ pub struct StreamState {
     /// Whom the client proved to be, until it is bound.
     pub login: Option<Box<Login>>,
     /// The attempt to log in that failed last, until the shard has recorded it.
-    pub failed: Option<Box<LoginFailure>>,
+    pub recorded: Option<Box<AuditEvent>>,
     /// When the connection was opened, on the monotonic clock.
     pub opened_at_ms: u64,
     /// When bytes last came, on the monotonic clock.
@@ -190,7 +190,7 @@ impl StreamState {
             id: Box::default(),
             host: None,
             jid: None,
-            failed: None,
+            recorded: None,
             session: None,
             login: None,
             throttled_until_ms: None,

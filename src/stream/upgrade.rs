@@ -1,9 +1,12 @@
 //! SASL upgrade tasks (XEP-0480): a client that proved its password by one digest gives the keys of another, where the
 //! account lacks them or has them with fewer iterations than the host wants. Refuses to know where keys are kept.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk, ScramHash, ScramKeys, UpgradeTerms};
 use crate::base::Secret;
 use crate::config::{Config, HostConfig};
@@ -163,8 +166,11 @@ impl StreamState {
         let Tasks {
             login, mut left, ..
         } = tasks;
-        if !matches!(answer, AuthAnswer::Taken) {
-            return self.tell_failure(cx, SaslFailure::TemporaryAuthFailure, Of::Sasl2);
+        match answer {
+            AuthAnswer::Taken => self.record_upgrade(&login.localpart),
+            // They became needless meanwhile.
+            AuthAnswer::Upgrades(_) => {}
+            _ => return self.tell_failure(cx, SaslFailure::TemporaryAuthFailure, Of::Sasl2),
         }
         left.remove(0);
         if left.is_empty() {
@@ -172,6 +178,19 @@ impl StreamState {
         }
         self.begin_tasks(login, left);
         None
+    }
+
+    /// What the account is known by has changed, at the word of a client.
+    fn record_upgrade(&mut self, localpart: &str) {
+        let Phase::Authenticating(sasl) = &self.phase else {
+            return;
+        };
+        let host = self.host.as_deref().unwrap_or_default();
+        self.recorded = Some(Box::new(AuditEvent::KeysUpgraded {
+            account: format!("{localpart}@{host}").into(),
+            mechanism: sasl.mechanism,
+            from: Some(Arc::clone(&self.peer)),
+        }));
     }
 
     fn wait_for(&mut self, waiting: Waiting) {

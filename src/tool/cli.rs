@@ -95,6 +95,8 @@ pub enum User {
         #[arg(long, value_name = "N")]
         uses: Option<u32>,
     },
+    /// Name the invitations that are open, on a host or on all, by ids that `withdraw` takes.
+    Invitations { host: Option<String> },
     /// Name the accounts of a host, or of all.
     List { host: Option<String> },
     /// End an account's sessions, and the tokens by which its clients log in without a password (XEP-0484).
@@ -105,6 +107,12 @@ pub enum User {
     Remove { jid: String },
     /// Name the accounts that were registered and wait to be let in, with what they said of themselves.
     Waiting { host: Option<String> },
+    /// Take an invitation back: nobody comes by it any more.
+    Withdraw {
+        /// Its id as `invitations` shows it, its token, or its address.
+        #[arg(value_name = "INVITATION")]
+        invitation: String,
+    },
 }
 
 /// How to run the server.

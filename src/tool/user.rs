@@ -60,10 +60,12 @@ fn with_password(command: User) -> Result<UserCommand, String> {
             name,
             uses,
         }),
+        User::Invitations { host } => UserCommand::Invitations { host },
         User::List { host } => UserCommand::List { host },
         User::Logout { jid } => UserCommand::Logout { jid },
         User::Remove { jid } => UserCommand::Remove { jid },
         User::Waiting { host } => UserCommand::Waiting { host },
+        User::Withdraw { invitation } => UserCommand::Withdraw { invitation },
     })
 }
 

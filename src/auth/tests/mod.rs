@@ -1,6 +1,8 @@
 //! The auth thread's promises, kept over a store in memory that counts. Refuses to sleep.
 
 mod admin;
+mod client_keys;
+mod invited;
 mod own;
 mod service;
 mod tokens;
