@@ -92,6 +92,10 @@ pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
+/// Bytes rendered and written to a stream at a time: enough to fill a TLS record, and a socket's buffer in few calls; little
+/// enough that every stream gets its turn.
+pub const RENDER_CHUNK_BYTES: usize = 16 * 1024;
+
 // ---- Compression (XEP-0138) ----
 
 /// How many times its compressed size what a client sends may have altogether: stanzas that repeat each other reach 10 to
@@ -363,6 +367,9 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 pub const QUEUE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 /// Share of a worker's queue memory from which new logins wait.
 pub const LOAD_LOGINS_PERCENT: usize = 70;
+/// Share of a worker's queue memory that codecs (XEP-0138) may have altogether: who asks for one beyond is refused, and goes on
+/// without. Half of what stops logins, because a codec is not given back while its connection lasts.
+pub const LOAD_CODECS_PERCENT: usize = 35;
 /// From here kept messages stay in the store.
 pub const LOAD_FLOODS_PERCENT: usize = 85;
 /// From here the slowest readers lose their connections.
@@ -435,6 +442,7 @@ const _: () = assert!(2 * ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
 const _: () = assert!(CURSOR_REFILL_BYTES + ASIDE_STEP_BYTES_MAX < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
+const _: () = assert!(2 * LOAD_CODECS_PERCENT <= LOAD_LOGINS_PERCENT);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);

@@ -20,6 +20,9 @@ pub enum Input<'a> {
     Secured(StreamKey, Box<TlsFacts>),
     /// The codec that [`super::Output::Compress`] asked for is ready: what comes from now on was compressed.
     Compressed(StreamKey),
+    /// So many compressed bytes were read beyond those that they became: they count against the stream's rate. If they are
+    /// not taken, nothing more is to be read before [`super::Output::Resume`].
+    Spent(StreamKey, usize),
     /// What came cannot be decompressed, or swells too much; nothing more will be read.
     Garbled(StreamKey),
     /// Every byte rendered so far is in the socket: more may be rendered, and what needs no other

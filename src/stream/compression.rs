@@ -12,7 +12,7 @@
 //! It is Obsolete, because what an attacker can make a server send beside a secret tells of the secret (CRIME), so no
 //! listener offers it until its operator says so, and the dictionary is forgotten between senders.
 
-use crate::config::{Compression, Config};
+use crate::config::{Compression, Config, Dictionary};
 use crate::stanza::{StreamCondition, StreamError, ns};
 
 use super::nonza::Nonza;
@@ -32,7 +32,7 @@ impl StreamState {
 
     /// Authenticated, which TLS had to precede where it is required; and not bound, because a new stream begins.
     fn may_compress(&self, config: &Config) -> bool {
-        let is_open = self.jid.is_some() && self.session.is_none() && !self.is_compressed;
+        let is_open = self.jid.is_some() && self.session.is_none() && self.compression.is_none();
         let listener = self.listener(config);
         is_open
             && listener.is_some_and(|listener| listener.compression == Compression::Zlib)
@@ -71,16 +71,16 @@ impl StreamState {
 
     /// "the receiving entity MUST inform the initiating entity that compression has been successfully negotiated"; nothing
     /// is taken until the shell is ready for it.
-    pub fn begin_compression(&mut self) {
+    pub fn begin_compression(&mut self, dictionary: Dictionary) {
         self.outbound
             .push_xml(format!("<compressed xmlns='{}'/>", ns::COMPRESS));
-        self.phase = Phase::Compressing;
+        self.phase = Phase::Compressing(dictionary);
     }
 
     /// "Both entities MUST now consider the previous (uncompressed) stream to be null and void".
     pub fn compressed(&mut self) {
-        if matches!(self.phase, Phase::Compressing) {
-            self.is_compressed = true;
+        if let Phase::Compressing(dictionary) = self.phase {
+            self.compression = Some(dictionary);
             self.restart();
         }
     }

@@ -29,6 +29,8 @@ pub struct Zlib {
     then: Then,
     /// The buffer was full: there may be more even without further input.
     is_full: bool,
+    /// Bytes that were decompressed since [`Zlib::take_surplus`], beyond those that they became.
+    surplus: usize,
 }
 
 /// What cannot be decompressed, or swells too much.
@@ -60,6 +62,7 @@ impl Zlib {
             taken: 0,
             then: Then::Wait,
             is_full: false,
+            surplus: 0,
         }))
     }
 
@@ -75,9 +78,23 @@ impl Zlib {
         self.is_full || self.taken < self.input.len()
     }
 
+    /// Bytes that were decompressed since this was last asked, beyond those that they became: what the peer has not paid for
+    /// by what it said.
+    pub fn take_surplus(&mut self) -> usize {
+        std::mem::take(&mut self.surplus)
+    }
+
     /// Decompresses into `out`: how many bytes, and what then.
     pub fn open(&mut self, out: &mut [u8]) -> (usize, Then) {
-        match self.inflate(out) {
+        let (read, made) = (self.inflate.total_in(), self.inflate.total_out());
+        let opened = self.inflate(out);
+        let (read, made) = (
+            self.inflate.total_in() - read,
+            self.inflate.total_out() - made,
+        );
+        // It is never more than what `feed` was given.
+        self.surplus += read.saturating_sub(made) as usize;
+        match opened {
             Ok(count) if self.holds_input() => (count, Then::Again),
             Ok(count) => {
                 self.input = Vec::new();
@@ -309,6 +326,20 @@ mod tests {
         );
         // The first has the two bytes of the header.
         assert!(forgotten[1].abs_diff(forgotten[0]) <= 2, "{forgotten:?}");
+    }
+
+    #[test]
+    fn what_becomes_nothing_is_counted_and_what_grows_is_not() {
+        let mut zlib = codec();
+        let plain = "<message><body>Soft! what light</body></message>".repeat(50);
+        zlib.feed(&client(plain.as_bytes()), Then::Wait);
+        assert_eq!(opened(&mut zlib, 10_000).0.len(), plain.len());
+        assert_eq!(zlib.take_surplus(), 0);
+        let nothing = b"\0\0\0\xff\xff".repeat(100);
+        zlib.feed(&nothing, Then::Wait);
+        assert_eq!(opened(&mut zlib, 10_000).0.len(), 0);
+        assert_eq!(zlib.take_surplus(), nothing.len());
+        assert_eq!(zlib.take_surplus(), 0);
     }
 
     #[test]

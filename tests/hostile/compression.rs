@@ -1,6 +1,8 @@
 //! XEP-0138 over real sockets: what it does for those who have it, and what it lets nobody do.
 
-use flate2::{Compress, Compression, FlushCompress};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
 use crate::bystanders::House;
 use crate::client::Client;
@@ -155,6 +157,127 @@ fn nobody_has_compression_who_may_not() {
     romeo.send(&asks("zlib"));
     assert_eq!(romeo.element(), failure("setup-failed"));
     house.close(4 * MIB);
+}
+
+/// Empty blocks of RFC 1951: a stored one; and one with Huffman tables, which are built each time for nothing, behind which
+/// a stored one fills the last byte.
+const EMPTY_BLOCKS: [&[u8]; 2] = [
+    b"\0\0\0\xff\xff",
+    b"\x04\xc0\x81\0\0\0\0\0\x10\xff\xd5\x04\0\0\xff\xff",
+];
+
+#[test]
+fn what_becomes_nothing_is_read_no_faster_than_what_becomes_something() {
+    const BYTES: usize = 2 * MIB;
+    const STEP_MS: u64 = 500;
+    let options = format!(
+        "{OPTIONS}c2s.rate_bytes_per_s = \"256 KiB\"\nc2s.rate_bytes_burst = \"512 KiB\"\n"
+    );
+    let house = House::open("zlib-nothing", &options, &["romeo"]);
+    for block in EMPTY_BLOCKS {
+        let mut romeo = session(&house.server, "romeo");
+        let passed_ms = AtomicU64::new(0);
+        let is_answered = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_answered.load(Ordering::SeqCst) {
+                    house.advance(STEP_MS);
+                    passed_ms.fetch_add(STEP_MS, Ordering::SeqCst);
+                }
+            });
+            romeo.send_as_is(&block.repeat(BYTES / block.len()));
+            romeo
+                .send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+            let answer = romeo.next();
+            is_answered.store(true, Ordering::SeqCst);
+            assert!(
+                matches!(&answer, Some(Item::Element(text)) if text.contains(" id='p'")),
+                "{answer:?}"
+            );
+        });
+        // Three quarters of it had to wait.
+        let passed_ms = passed_ms.load(Ordering::SeqCst) + STEP_MS;
+        assert!(passed_ms >= 5_500, "{passed_ms} ms");
+        romeo.close();
+    }
+    house.close(8 * MIB);
+}
+
+/// Forty answers to what was asked in one breath, each of the server in its own name: what came out of TLS for them.
+fn forty_answers(juliet: &mut Client) -> (usize, Vec<u8>) {
+    let asks: String = (0..40)
+        .map(|number| {
+            format!("<iq type='get' id='{number}' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        })
+        .collect();
+    juliet.compressed.clear();
+    let records = juliet.records.count;
+    juliet.send(&asks);
+    for number in 0..40 {
+        let answer = juliet.element();
+        assert!(answer.contains(&format!(" id='{number}'")), "{answer}");
+    }
+    let compressed = std::mem::take(&mut juliet.compressed);
+    (juliet.records.count - records, compressed)
+}
+
+#[test]
+fn what_is_said_in_one_breath_shares_a_record_and_senders_share_nothing_in_it() {
+    let mut lengths = Vec::new();
+    for dictionary in ["sender", "stream"] {
+        let options = format!("{OPTIONS}c2s.compression_dictionary = \"{dictionary}\"\n");
+        let house = House::open(&format!("zlib-breath-{dictionary}"), &options, &["juliet"]);
+        let mut juliet = session(&house.server, "juliet");
+        // XEP-0138 section 6: the flush may come "after sending a group of stanzas that have been queued up for delivery".
+        let (records, compressed) = forty_answers(&mut juliet);
+        assert!(records <= 2, "{dictionary}: {records} records");
+        lengths.push(compressed.len());
+        if dictionary == "sender" {
+            for (number, block) in blocks(&compressed).into_iter().enumerate() {
+                // Each can be read without what came before: nothing in it refers to another sender's.
+                let mut alone = Decompress::new(false);
+                let mut text = Vec::with_capacity(1_024);
+                alone
+                    .decompress_vec(&block, &mut text, FlushDecompress::Sync)
+                    .unwrap();
+                let text = String::from_utf8(text).unwrap();
+                assert!(text.contains(&format!(" id='{number}'")), "{text}");
+                assert_eq!(text.matches("<iq ").count(), 1, "{text}");
+            }
+        }
+        juliet.close();
+        house.close(4 * MIB);
+    }
+    assert!(3 * lengths[1] < lengths[0], "{lengths:?}");
+}
+
+/// Pieces that end with a flush: each with the four bytes of the empty stored block that zlib ends one with.
+fn blocks(compressed: &[u8]) -> Vec<Vec<u8>> {
+    let mut blocks = vec![Vec::new()];
+    for byte in compressed {
+        let last = blocks.last_mut().unwrap();
+        last.push(*byte);
+        if last.ends_with(&[0, 0, 0xff, 0xff]) {
+            blocks.push(Vec::new());
+        }
+    }
+    assert_eq!(blocks.pop(), Some(Vec::new()), "it ends with a flush");
+    blocks
+}
+
+#[test]
+fn codecs_leave_room_for_everybody_who_does_without() {
+    let options = format!("{OPTIONS}server.queue_memory = \"4 MiB\"\n");
+    let names = ["romeo", "juliet", "tybalt", "mercutio"];
+    let house = House::open("zlib-crowd", &options, &names);
+    // Far more than have room, of one account, and none of them goes on.
+    let crowd: Vec<Client> = (0..60).map(|_| compressed(&house.server, "romeo")).collect();
+    for name in &names[1..] {
+        Client::session(&house.server, name, "plain").close();
+        session(&house.server, name).close();
+    }
+    drop(crowd);
+    house.close(8 * MIB);
 }
 
 /// `bytes` of one character, packed as well as can be.

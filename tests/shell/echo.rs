@@ -231,6 +231,7 @@ impl Core for Echo {
                 self.say(key, b"compressed\n".to_vec());
                 self.wake(key);
             }
+            Input::Spent(_, count) => return count,
             Input::Garbled(key) => {
                 self.say(key, b"garbled\n".to_vec());
                 self.outputs.push_back(Output::Close(key));
