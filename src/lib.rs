@@ -199,7 +199,7 @@
 //!
 //! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
 //! (`shard/load.rs`). Everything that waits counts: mailboxes, ack queues, what is to be written, what was read and not
-//! taken, outboxes and the channels behind them. As it fills, new logins wait, then kept messages stay in the store, then
+//! taken, outboxes and the channels behind them, presence on its way to many. As it fills, new logins wait, then kept messages stay in the store, then
 //! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
 //! top nothing more is read.
 //!
@@ -208,7 +208,9 @@
 //! few dozen kilobytes, and moves to the ack queue when the stream is lost.
 //!
 //! Presence is told to many at once ([`actor::Envelope::Group`]): one envelope for each worker, whose accounts get a
-//! copy each if somebody uses them (`shard/spread.rs`).
+//! copy each if somebody uses them (`shard/spread.rs`). Beyond a few hundred contacts the rest are told in turns with
+//! other accounts; until then a newer presence of the same session takes the place of what waits, and of whom too much
+//! waits nothing more is read (`shard/spreads.rs`).
 //!
 //! # The promise: acknowledged means kept
 //!

@@ -8,9 +8,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use sim::{ConnId, Habits, World};
-use stonechat::actor::rows::StoreError;
+use stonechat::actor::rows::{RowKey, StoreError, Write};
+use stonechat::config::HostConfig;
+use stonechat::config::units::Duration;
 use stonechat::engine::archive::{ARCHIVE, INDEX};
+use stonechat::im::archive::{PREFERENCES, TALLY};
 use stonechat::im::pending::PENDING;
+use stonechat::store::Request;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
@@ -106,12 +110,12 @@ fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_fo
     // "it is not permitted to create gaps or "holes" in the archive" (XEP-0313 section 3.2).
     let expected: Vec<usize> = (500 - left.len()..500).collect();
     assert_eq!(left, expected);
-    // The contact.
-    assert_eq!(world.row_count(&INDEX), left.len());
+    // The contact, and the name by which it is retracted.
+    assert_eq!(world.row_count(&INDEX), 2 * left.len());
     let heard = says(&mut world, romeo, &search("nobody"));
     assert!(heard.contains("complete='true'"), "{heard}");
-    // The contact, "note" and the number.
-    assert_eq!(world.row_count(&INDEX), left.len() * 3);
+    // The same, "note" and the number.
+    assert_eq!(world.row_count(&INDEX), left.len() * 4);
     for part in 10..13 {
         says(&mut world, romeo, &notes(part * 50, part * 50 + 50, 0));
         world.end_turns();
@@ -119,7 +123,188 @@ fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_fo
     // What was indexed is gone with its messages, and what came since is not yet.
     let still = archived(&world, "romeo");
     let indexed = still.iter().filter(|number| **number < 500).count();
-    assert_eq!(world.row_count(&INDEX), still.len() + 2 * indexed);
+    assert_eq!(world.row_count(&INDEX), 2 * (still.len() + indexed));
+    world.assert_rest();
+}
+
+/// A world of so many workers, with the bounds of one's archive.
+fn world_of(workers: u8, options: &str) -> World {
+    let rates = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n\
+        c2s.rate_bytes_per_s = \"1 GiB\"\nc2s.rate_bytes_burst = \"1 GiB\"\n";
+    let config = sim::config(&format!("{rates}{options}"));
+    World::new(
+        workers.into(),
+        workers,
+        Habits::KIND,
+        config.expect("valid options"),
+    )
+}
+
+/// Of what was sent, in this order, the last ones are there, so many of them.
+fn assert_newest(
+    world: &World,
+    name: &str,
+    sent: usize,
+    how_many: std::ops::RangeInclusive<usize>,
+) {
+    let left = archived(world, name);
+    assert!(
+        how_many.contains(&left.len()),
+        "{name} has {} of {sent}",
+        left.len()
+    );
+    let newest: Vec<usize> = (sent - left.len()..sent).collect();
+    assert_eq!(left, newest, "{name}");
+}
+
+#[test]
+fn who_is_not_in_memory_between_messages_has_no_larger_archive() {
+    for workers in [1, 4] {
+        let mut world = world_of(workers, "host.archive.messages = 10\n");
+        for name in ["juliet", "nurse"] {
+            world.register(name, "secret");
+        }
+        let mut romeo = user(&mut world, "romeo", "<presence/>");
+        for round in 0..40 {
+            for name in ["juliet", "nurse"] {
+                says(&mut world, romeo, &chat(name, round * 6, 6));
+            }
+            world.end_turns();
+            if round % 10 == 9 {
+                world = world.crash(round as u64);
+                romeo = log_in(&mut world, "romeo", "<presence/>");
+            } else {
+                // Nobody is in the middle of anything for minutes.
+                world.advance(3 * 60_000);
+                if world.is_closed(romeo) {
+                    romeo = log_in(&mut world, "romeo", "<presence/>");
+                }
+            }
+        }
+        for name in ["juliet", "nurse"] {
+            assert_newest(&world, name, 240, 10..=10 + 64);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_is_behind_makes_no_archive_larger_and_none_smaller_than_it_may_be() {
+    for habits in [Habits::KIND, Habits::ROUGH] {
+        let rates = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n\
+            c2s.rate_bytes_per_s = \"1 GiB\"\nc2s.rate_bytes_burst = \"1 GiB\"\n";
+        let options = format!("{rates}host.archive.messages = 100\n");
+        let mut world = World::new(1, 1, habits, sim::config(&options).expect("valid options"));
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        for round in 0..4 {
+            // So much at once that one page is read while the next is due.
+            world.disk_is_asleep = true;
+            says(&mut world, romeo, &notes(round * 500, round * 500 + 500, 0));
+            world.disk_is_asleep = false;
+            world.end_turns();
+            world.settle();
+            assert_newest(&world, "romeo", (round + 1) * 500, 100..=100 + 64);
+        }
+        world.assert_rest();
+    }
+}
+
+#[test]
+fn long_messages_leave_an_archive_as_short_ones_do() {
+    let mut world = world("host.archive.messages = 20\n");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    for part in 0..30 {
+        says(&mut world, romeo, &notes(part * 10, part * 10 + 10, 50_000));
+        world.end_turns();
+    }
+    // Of such messages a row of the count is written with every third.
+    assert_newest(&world, "romeo", 300, 20..=20 + 8);
+    world.assert_rest();
+}
+
+#[test]
+fn an_archive_has_so_many_bytes_and_no_more() {
+    let mut world = world("host.archive.messages = 0\nhost.archive.size = \"1 MiB\"\n");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    let bytes = |world: &World| {
+        world
+            .rows(&ARCHIVE)
+            .iter()
+            .map(|row| row.value.len())
+            .sum::<usize>()
+    };
+    for part in 0..20 {
+        let padding = if part < 10 { 20_000 } else { 200 };
+        says(
+            &mut world,
+            romeo,
+            &notes(part * 10, part * 10 + 10, padding),
+        );
+        world.end_turns();
+        assert!(bytes(&world) <= (1 << 20) + 128 * 1024, "{}", bytes(&world));
+    }
+    // No more went than had to.
+    assert!(bytes(&world) > (1 << 20) - 25_000, "{}", bytes(&world));
+    assert_newest(&world, "romeo", 200, 100..=200);
+    world.assert_rest();
+}
+
+#[test]
+fn who_stays_while_months_go_has_as_many_messages_as_he_may() {
+    let options = "host.archive.retention = \"30 d\"\nhost.archive.messages = 100\n\
+        c2s.ping_after = \"1000 d\"\n";
+    let mut world = world(options);
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 90, 0));
+    world.end_turns();
+    world.advance(40 * DAY_MS);
+    assert_eq!(archived(&world, "romeo").len(), 0, "the month is over");
+    assert!(!world.is_closed(romeo));
+    says(&mut world, romeo, &notes(90, 180, 0));
+    world.end_turns();
+    assert_newest(&world, "romeo", 180, 90..=90);
+    says(&mut world, romeo, &notes(180, 400, 0));
+    world.end_turns();
+    assert_newest(&world, "romeo", 400, 100..=100 + 64);
+    world.assert_rest();
+}
+
+#[test]
+fn who_empties_a_full_archive_while_it_loses_its_oldest_has_what_comes_then() {
+    let mut world = world("host.archive.messages = 100\n");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 150, 0));
+    world.end_turns();
+    for round in 1..4 {
+        let run = "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
+            node='delete-archive' action='execute'/></iq>";
+        let heard = says(&mut world, romeo, run);
+        let session = heard.split("sessionid='").nth(1).expect("a form");
+        let session = session.split('\'').next().expect("a form");
+        let confirm = format!(
+            "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
+             node='delete-archive' sessionid='{session}' action='complete'><x xmlns='jabber:x:data' type='submit'>\
+             <field var='confirm'><value>1</value></field></x></command></iq>"
+        );
+        world.disk_is_asleep = true;
+        // Twice at once, and more messages than may be.
+        let more = notes(round * 1_000, round * 1_000 + 250, 0);
+        world.write(romeo, format!("{more}{confirm}").as_bytes());
+        world.settle();
+        world.disk_is_asleep = false;
+        world.end_turns();
+        world.settle();
+        hears(&mut world, romeo);
+        says(
+            &mut world,
+            romeo,
+            &notes(round * 1_000 + 500, round * 1_000 + 600, 0),
+        );
+        world.end_turns();
+        let left = archived(&world, "romeo");
+        let newest: Vec<usize> = (round * 1_000 + 500..round * 1_000 + 600).collect();
+        assert!(left.ends_with(&newest), "round {round}: {left:?}");
+        assert!(left.len() <= 100 + 64, "{}", left.len());
+    }
     world.assert_rest();
 }
 
@@ -136,6 +321,43 @@ fn months_that_nobody_keeps_leave_the_store() {
     world.advance(20 * DAY_MS);
     assert_eq!(archived(&world, "romeo").len(), 0);
     assert_eq!(world.row_count(&INDEX), 0);
+}
+
+#[test]
+fn a_host_that_keeps_for_ever_keeps_nothing_of_another() {
+    let rates = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n";
+    let options = format!("{rates}host.archive.retention = \"30 d\"\n");
+    let mut config = sim::config(&options).expect("valid options");
+    let mut other = HostConfig::clone(&config.hosts[0]);
+    other.name = "example.org".into();
+    other.archive.retention = Duration::from_ms(0);
+    config.hosts.push(other.into());
+    let mut world = World::new(2, 2, Habits::KIND, config);
+    for name in ["juliet", "nurse"] {
+        world.register(name, "secret");
+    }
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    // More than a step removes, and one for which somebody waits.
+    says(&mut world, romeo, &notes(0, 600, 0));
+    says(&mut world, romeo, &chat("nurse", 0, 2));
+    world.end_turns();
+    says(&mut world, romeo, &search("nobody"));
+    world.end_turns();
+    world.advance(20 * DAY_MS);
+    let romeo = log_in(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 1_000, 1));
+    world.end_turns();
+    assert_eq!(archived(&world, "romeo").len(), 603);
+    world.advance(20 * DAY_MS);
+    assert_eq!(archived(&world, "romeo"), [1_000]);
+    assert_eq!(archived(&world, "juliet"), [1_000]);
+    assert!(archived(&world, "nurse").is_empty());
+    assert_eq!(world.row_count(&ARCHIVE), 2);
+    // With whom, and by which name.
+    assert_eq!(world.row_count(&INDEX), 4);
+    assert_eq!(world.row_count(&TALLY), 2);
+    let nurse = log_in(&mut world, "nurse", "");
+    assert_eq!(numbers(&says(&mut world, nurse, "<presence/>")), [0, 1]);
 }
 
 #[test]
@@ -221,6 +443,90 @@ fn a_message_is_acknowledged_when_both_archives_have_it() {
     assert!(heard.contains("h='1'"), "{heard}");
     assert_eq!(archived(&world, "romeo"), [0]);
     assert_eq!(archived(&world, "juliet"), [0]);
+}
+
+#[test]
+fn who_cannot_be_asked_what_he_wants_archived_has_nothing_archived() {
+    let mut world = world("");
+    world.register("juliet", "secret");
+    let juliet = world.account_id("juliet");
+    let write = Write::Put {
+        table: &PREFERENCES,
+        key: RowKey::new(&juliet.0.to_be_bytes()),
+        value: b"\x01always\n+@@"[..].into(),
+    };
+    world.store.lock().apply(Request::Save(vec![write]));
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 0, 2));
+    world.end_turns();
+    assert_eq!(archived(&world, "romeo"), [0, 1]);
+    assert!(archived(&world, "juliet").is_empty());
+    let juliet = log_in(&mut world, "juliet", "");
+    let show = "<iq type='get' id='g'><prefs xmlns='urn:xmpp:mam:2'/></iq>";
+    assert!(says(&mut world, juliet, show).contains("default='never'"));
+    let prefs = "<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='always'/></iq>";
+    assert!(says(&mut world, juliet, prefs).contains("default='always'"));
+    says(&mut world, romeo, &chat("juliet", 2, 1));
+    world.end_turns();
+    assert_eq!(archived(&world, "juliet"), [2]);
+}
+
+#[test]
+fn a_disk_without_room_refuses_in_the_same_words_whoever_a_message_is_for() {
+    for workers in [1, 4] {
+        let mut world = world_of(workers, "");
+        let juliet = user(&mut world, "juliet", "<presence/>");
+        world.register("nurse", "secret");
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        let balcony = log_in(
+            &mut world,
+            "romeo",
+            "<enable xmlns='urn:xmpp:carbons:2' id='c'/>",
+        );
+        says(&mut world, romeo, &chat("nurse", 0, 2));
+        world.end_turns();
+        hears(&mut world, romeo);
+        hears(&mut world, balcony);
+        world.store.lock().set_fault(Some(StoreError::DiskFull));
+        // Every worker learns of it from the first that is refused.
+        for name in ["nurse", "juliet"] {
+            says(&mut world, romeo, &chat(name, 90, 1));
+            world.end_turns();
+        }
+        for conn in [romeo, balcony, juliet] {
+            hears(&mut world, conn);
+        }
+        let told: Vec<String> = ["juliet", "nurse", "ghost"]
+            .iter()
+            .map(|name| {
+                let heard = says(&mut world, romeo, &chat(name, 1, 1));
+                world.end_turns();
+                let heard = heard + &hears(&mut world, romeo);
+                let from = format!("from='{name}@localhost'");
+                assert_eq!(heard.matches(&from).count(), 1, "{heard}");
+                heard.replace(name, "NAME")
+            })
+            .collect();
+        assert!(told[0].contains("<resource-constraint "), "{told:?}");
+        assert_eq!(told[0].matches("<message ").count(), 1);
+        assert_eq!(told[0], told[1]);
+        assert_eq!(told[0], told[2]);
+        // Nobody has an id of what is not archived.
+        assert_eq!(hears(&mut world, juliet), "");
+        assert_eq!(hears(&mut world, balcony), "");
+
+        world.store.lock().set_fault(None);
+        world.advance(2_000);
+        says(&mut world, romeo, &chat("juliet", 5, 1));
+        world.end_turns();
+        let heard = hears(&mut world, juliet);
+        assert_eq!(numbers(&heard), [5]);
+        assert!(heard.contains("<stanza-id "), "{heard}");
+        assert_eq!(archived(&world, "juliet"), [5]);
+        assert_eq!(archived(&world, "romeo"), [0, 1, 5]);
+        let ghost = says(&mut world, romeo, &chat("ghost", 6, 1));
+        assert!(ghost.contains("<service-unavailable "), "{ghost}");
+    }
 }
 
 /// Numbers of the messages in what was heard, in their order.

@@ -17,7 +17,7 @@ pub struct Figure {
     pub unit: &'static str,
     /// One value a round, in the order of the rounds.
     pub values: Vec<f64>,
-    /// Each value divided by the null relay's of the same round.
+    /// Each value divided by that of the null relay or fan-out in the same round.
     pub ratios: Vec<f64>,
     /// Secondary quantities, one value a round.
     pub beside: Vec<Beside>,
@@ -97,7 +97,7 @@ impl Report {
         let mut text = format!(
             "`cargo run --release -- {}`, {} at {}; {}; server on core {}, driver on core {}; load {} \
              before, {} after\n\n\
-             | measure | program | unit | median | spread | x null relay | beside (medians) |\n\
+             | measure | program | unit | median | spread | x the floor | beside (medians) |\n\
              |---|---|---|--:|--:|--:|---|\n",
             self.command.join(" "),
             self.date,

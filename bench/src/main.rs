@@ -19,9 +19,12 @@ use client::sasl::Mechanism;
 use client::session::Transport;
 use figures::Report;
 use measure::chat::Variant;
+use measure::login::Storm;
 use measure::memory::Slope;
+use measure::presence::Audience;
 use measure::{Bench, Pace};
-use target::{Archive, Keep, Kind};
+use relay::Pattern;
+use target::{Archive, Keep, Kind, Programs};
 
 #[derive(Parser)]
 #[command(
@@ -42,6 +45,13 @@ struct Common {
     /// Stonechat's executable
     #[arg(long, global = true, default_value = "../target/release/stonechat")]
     binary: PathBuf,
+    /// The program of the package in core/, which puts rosters into Stonechat's store
+    #[arg(
+        long,
+        global = true,
+        default_value = "core/target/release/stonechat-core-bench"
+    )]
+    core_program: PathBuf,
     /// Rounds; the median of them is the figure
     #[arg(long, global = true, default_value_t = 3)]
     rounds: usize,
@@ -84,6 +94,21 @@ enum Command {
         #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
         archive: Vec<Archive>,
     },
+    /// Users who see each other's presence change, a null fan-out in turn with the server
+    Presence {
+        #[arg(long, default_value_t = 1_000)]
+        users: usize,
+        /// Contacts of each, all online
+        #[arg(long, default_value_t = 50)]
+        contacts: u32,
+        /// Users whose presence is under way at a time
+        #[arg(long, default_value_t = 1_000)]
+        speakers: usize,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
+        transport: Vec<Transport>,
+        #[command(flatten)]
+        time: Time,
+    },
     /// Resident bytes per idle session
     Memory {
         #[arg(
@@ -93,6 +118,9 @@ enum Command {
             default_value = "plain,starttls"
         )]
         transport: Vec<Transport>,
+        /// Contacts in each roster
+        #[arg(long, default_value_t = 0)]
+        contacts: u32,
         #[arg(long, default_value_t = 2_000)]
         from: usize,
         #[arg(long, default_value_t = 15_000)]
@@ -117,6 +145,9 @@ enum Command {
             default_value = "scram-sha-1,scram-sha-256,plain"
         )]
         mechanism: Vec<Mechanism>,
+        /// Contacts of each user, all offline
+        #[arg(long, default_value_t = 0)]
+        contacts: u32,
         /// Logins per round
         #[arg(long, default_value_t = 2_000)]
         logins: usize,
@@ -125,7 +156,14 @@ enum Command {
     All,
     /// The null relay's own process (started by this program)
     #[command(hide = true)]
-    RelayServer { address: SocketAddr, length: usize },
+    RelayServer {
+        address: SocketAddr,
+        length: usize,
+        /// Connections on a ring, 0 for pairs
+        connections: usize,
+        /// Neighbours on either side
+        reach: usize,
+    },
 }
 
 #[derive(Args)]
@@ -135,6 +173,12 @@ struct Load {
     /// Messages under way per pair
     #[arg(long, default_value_t = 1)]
     in_flight: usize,
+    #[command(flatten)]
+    time: Time,
+}
+
+#[derive(Args)]
+struct Time {
     /// Seconds that count
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -150,11 +194,17 @@ impl Load {
             self.pairs <= MOST_SESSIONS / 2,
             "at most {MOST_SESSIONS} sessions"
         );
-        Ok(Pace {
-            in_flight: self.in_flight,
+        Ok(self.time.pace(self.in_flight))
+    }
+}
+
+impl Time {
+    fn pace(&self, in_flight: usize) -> Pace {
+        Pace {
+            in_flight,
             warm_up: Duration::from_secs(self.warm_up),
             window: Duration::from_secs(self.seconds),
-        })
+        }
     }
 }
 
@@ -163,12 +213,23 @@ const MOST_SESSIONS: usize = 15_000;
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    if let Command::RelayServer { address, length } = cli.command {
-        return relay::serve(address, length);
+    if let Command::RelayServer {
+        address,
+        length,
+        connections,
+        reach,
+    } = cli.command
+    {
+        let pattern = match connections {
+            0 => Pattern::Pairs,
+            _ => Pattern::Ring { connections, reach },
+        };
+        return relay::serve(address, length, pattern);
     }
     let Common {
         server,
         binary,
+        core_program,
         rounds,
         server_core,
         driver_core,
@@ -180,7 +241,10 @@ fn main() -> Result<()> {
     ensure!(pinned, "this process may not run on core {driver_core}");
     let bench = Bench {
         kind: server,
-        binary,
+        programs: Programs {
+            server: binary,
+            core: core_program,
+        },
         server_core,
         rounds,
         keep_files,
@@ -222,14 +286,32 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             let figures = measure::chat::measure(bench, load.pairs, load.pace()?, &variants)?;
             report.figures.extend(figures);
         }
+        Command::Presence {
+            users,
+            contacts,
+            speakers,
+            transport,
+            time,
+        } => {
+            ensure!(users <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
+            let audience = Audience {
+                users,
+                contacts,
+                speakers,
+            };
+            let figures = measure::presence::measure(bench, audience, time.pace(1), &transport)?;
+            report.figures.extend(figures);
+        }
         Command::Memory {
             transport,
+            contacts,
             from,
             to,
             rest,
         } => {
             ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
             let slope = Slope {
+                contacts,
                 from,
                 to,
                 rest: Duration::from_secs(rest),
@@ -243,17 +325,23 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
         Command::Login {
             transport,
             mechanism,
+            contacts,
             logins,
         } => {
+            let storm = Storm {
+                count: logins,
+                contacts,
+            };
             ensure!(
                 (1..=MOST_SESSIONS).contains(&logins),
                 "1 to {MOST_SESSIONS} logins"
             );
             for &mechanism in &mechanism {
                 for &transport in &transport {
-                    // A password in the clear is refused by every server worth measuring.
-                    if (mechanism, transport) != (Mechanism::Plain, Transport::Plain) {
-                        let figure = measure::login::measure(bench, logins, mechanism, transport)?;
+                    // A password or a token in the clear is refused by every server worth measuring.
+                    let needs_tls = matches!(mechanism, Mechanism::Plain | Mechanism::Fast);
+                    if !(needs_tls && transport == Transport::Plain) {
+                        let figure = measure::login::measure(bench, storm, mechanism, transport)?;
                         report.figures.push(figure);
                     }
                 }
@@ -271,7 +359,7 @@ fn all(bench: &Bench, report: &mut Report) -> Result<()> {
     } else {
         "offline-only"
     };
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 6] = [
         &[
             "bench",
             "chat",
@@ -290,6 +378,7 @@ fn all(bench: &Bench, report: &mut Report) -> Result<()> {
             "5000",
         ],
         &["bench", "login"],
+        &["bench", "presence"],
         &["bench", "memory"],
     ];
     for command in commands {

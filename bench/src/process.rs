@@ -89,6 +89,26 @@ impl Server {
         cpu_of(&self.worker.to_string())
     }
 
+    /// The same of those threads whose names begin so.
+    pub fn cpu_of_threads(&self, name: &str) -> Result<Duration> {
+        let tasks = format!("/proc/{}/task", self.worker);
+        let mut sum = Duration::ZERO;
+        for task in fs::read_dir(&tasks).with_context(|| format!("reading {tasks}"))? {
+            let task = task?.path();
+            // A thread may end while we look.
+            let (Ok(comm), Ok(stat)) = (
+                fs::read_to_string(task.join("comm")),
+                fs::read_to_string(task.join("stat")),
+            ) else {
+                continue;
+            };
+            if comm.starts_with(name) {
+                sum += cpu_in(&stat).context("no processor times of a thread")?;
+            }
+        }
+        Ok(sum)
+    }
+
     /// Resident bytes that belong to the server alone (clean and dirty private pages).
     pub fn private_bytes(&self) -> Result<u64> {
         let path = format!("/proc/{}/smaps_rollup", self.worker);

@@ -1,6 +1,6 @@
-//! The null relay: reads blocks of fixed length and forwards each to the connection's partner, and
-//! does nothing else. It is the floor under every chat figure: what two system calls per message
-//! cost on this machine, at this moment.
+//! The floor under every figure: reads blocks of fixed length and forwards each to other connections, one write each, and
+//! does nothing else. To the connection's partner it is the null relay, beside which chat is measured; to its neighbours
+//! on a ring the null fan-out, beside which presence is: what these system calls cost on this machine, at this moment.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -9,9 +9,29 @@ use anyhow::Result;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-/// Serves `address` until it is killed. Connections are partners in the order of their arrival: the
-/// first and the second, the third and the fourth, and so on.
-pub fn serve(address: SocketAddr, length: usize) -> Result<()> {
+/// To whom a block goes, by the order in which connections arrived.
+#[derive(Debug, Clone, Copy)]
+pub enum Pattern {
+    /// The first and the second are partners, the third and the fourth, and so on.
+    Pairs,
+    /// So many connections stand on a ring, and everything goes to so many neighbours on either side.
+    Ring { connections: usize, reach: usize },
+}
+
+impl Pattern {
+    fn targets(self, from: usize) -> impl Iterator<Item = usize> {
+        let (partner, connections, reach) = match self {
+            Self::Pairs => (Some(from ^ 1), 1, 0),
+            Self::Ring { connections, reach } => (None, connections, reach),
+        };
+        let steps = (1..=reach).flat_map(move |step| [step, connections - step]);
+        let near = steps.map(move |step| (from + step) % connections);
+        partner.into_iter().chain(near)
+    }
+}
+
+/// Serves `address` until it is killed.
+pub fn serve(address: SocketAddr, length: usize, pattern: Pattern) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(address)?;
     poll.registry()
@@ -28,7 +48,7 @@ pub fn serve(address: SocketAddr, length: usize) -> Result<()> {
         for event in &events {
             match event.token() {
                 LISTENER => accept_all(&listener, &poll, &mut peers)?,
-                Token(index) => forward(&mut peers, index, length, &mut scratch),
+                Token(index) => forward(&mut peers, index, length, pattern, &mut scratch),
             }
         }
     }
@@ -64,7 +84,7 @@ fn accept_all(listener: &TcpListener, poll: &Poll, peers: &mut Vec<Peer>) -> Res
     }
 }
 
-fn forward(peers: &mut [Peer], index: usize, length: usize, scratch: &mut [u8]) {
+fn forward(peers: &mut [Peer], index: usize, length: usize, pattern: Pattern, scratch: &mut [u8]) {
     if !peers[index].unsent.is_empty() {
         let waiting = std::mem::take(&mut peers[index].unsent);
         peers[index].send(&waiting);
@@ -84,20 +104,24 @@ fn forward(peers: &mut [Peer], index: usize, length: usize, scratch: &mut [u8]) 
             Ok(count) => count,
         };
         if peer.partial.is_empty() && count % length == 0 {
-            if let Some(partner) = peers.get_mut(index ^ 1) {
-                partner.send(&scratch[..count]);
-            }
+            send_to(peers, pattern.targets(index), &scratch[..count]);
         } else {
             peer.partial.extend_from_slice(&scratch[..count]);
             let whole = peer.partial.len() / length * length;
             let blocks: Vec<u8> = peer.partial.drain(..whole).collect();
-            if let Some(partner) = peers.get_mut(index ^ 1) {
-                partner.send(&blocks);
-            }
+            send_to(peers, pattern.targets(index), &blocks);
         }
         // A short read says that all has been read (epoll(7)).
         if count < scratch.len() {
             return;
+        }
+    }
+}
+
+fn send_to(peers: &mut [Peer], targets: impl Iterator<Item = usize>, bytes: &[u8]) {
+    for target in targets {
+        if let Some(peer) = peers.get_mut(target) {
+            peer.send(bytes);
         }
     }
 }
@@ -132,3 +156,20 @@ fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
 }
 
 const LISTENER: Token = Token(usize::MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_goes_to_the_partner_or_to_the_neighbours_on_either_side() {
+        let targets = |pattern: Pattern, from| -> Vec<usize> { pattern.targets(from).collect() };
+        assert_eq!(targets(Pattern::Pairs, 4), [5]);
+        assert_eq!(targets(Pattern::Pairs, 5), [4]);
+        let ring = Pattern::Ring {
+            connections: 6,
+            reach: 2,
+        };
+        assert_eq!(targets(ring, 5), [0, 4, 1, 3]);
+    }
+}

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::counts::Counts;
 use super::keys::{self, HASHES};
 use super::penalty::Penalties;
+use super::purge::Purged;
 use super::registrations::Registrations;
 use super::tokens::{Judged, TokenCounts, TokenSettings};
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys, UpgradeTerms};
@@ -26,6 +27,8 @@ pub struct AccountRows {
     pub row: RowReader,
     /// Rows in key order, and whether more follow.
     pub range: RangeReader,
+    /// Keys of a range in the store's own order, behind the last that it gave before; and whether more follow.
+    pub keys: KeyReader,
     /// Writes all of them or none; they are durable when it returns.
     pub save: RowWriter,
     /// Every table of the store: a removed account's rows are looked for in all.
@@ -40,6 +43,12 @@ pub type RowReader =
 /// See [`AccountRows::range`].
 pub type RangeReader =
     Box<dyn Fn(&'static Table, &RowRange) -> Result<(Vec<Row>, bool), StoreError> + Send + Sync>;
+/// See [`AccountRows::keys`].
+pub type KeyReader = Box<
+    dyn Fn(&'static Table, &RowRange, Option<&RowKey>) -> Result<(Vec<RowKey>, bool), StoreError>
+        + Send
+        + Sync,
+>;
 /// See [`AccountRows::save`].
 pub type RowWriter = Box<dyn Fn(Vec<Write>) -> Result<(), StoreError> + Send + Sync>;
 
@@ -110,6 +119,8 @@ pub struct Accounts {
     pub(super) writing: Mutex<()>,
     derivations: AtomicU64,
     counts: Counts,
+    /// What removes rows shall end: the server stops.
+    pub(super) purging_is_over: AtomicBool,
 }
 
 impl Accounts {
@@ -131,6 +142,7 @@ impl Accounts {
             token_counts: Mutex::new(TokenCounts::with_hasher(KeyedState::new(seed))),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),
+            purging_is_over: AtomicBool::new(false),
             counts: Counts::default(),
         }
     }
@@ -193,7 +205,9 @@ impl Accounts {
                 Err(_) => AuthAnswer::Unavailable,
             },
             AuthAsk::Purge(account) => match self.purge(account) {
-                Ok(()) => AuthAnswer::Purged(account),
+                Ok(Purged::All) => AuthAnswer::Purged(account),
+                // The next start goes on with it.
+                Ok(Purged::Stopped) => AuthAnswer::Unavailable,
                 Err(error) => {
                     log::error!(
                         "account_purge_failed account={} error=\"{error}\"",

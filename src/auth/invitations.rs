@@ -246,12 +246,26 @@ impl Accounts {
                 continue;
             }
             over += 1;
+            // Whoever has shown it in time may still be filling in the form: XEP-0445 section 4.
+            let long_over = |known: &Invitation| {
+                let until_ms = known.expires_wall_ms;
+                now.wall_ms >= until_ms.saturating_add(limits::INVITATION_GRACE_MS)
+            };
+            if invitation.as_ref().is_some_and(|known| !long_over(known)) {
+                continue;
+            }
             let kept = invitation.and_then(|known| Some((known.host, known.localpart?)));
-            // A name that is kept anew is written behind this.
-            deletes.extend(kept.map(|(host, localpart)| Write::Delete {
-                table: &RESERVATION,
-                key: name_key(&host, &localpart),
-            }));
+            if let Some((host, localpart)) = kept {
+                let name = name_key(&host, &localpart);
+                let reservation = (self.rows.row)(&RESERVATION, &name)?;
+                // It may be kept anew, by another.
+                if reservation.is_some_and(|value| invitation::is_kept_by(&value, &row.key)) {
+                    deletes.push(Write::Delete {
+                        table: &RESERVATION,
+                        key: name,
+                    });
+                }
+            }
             deletes.push(Write::Delete {
                 table: &INVITATION,
                 key: row.key,

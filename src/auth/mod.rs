@@ -19,5 +19,6 @@ pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};
 pub use counts::ITERATIONS;
 pub use invitations::{InviteWish, Invited};
+pub use purge::Purged;
 pub use service::AuthService;
 pub use tokens::{TOKEN, TokenSettings};

@@ -1,6 +1,8 @@
 //! What is left of an account that was removed: its rows go, and whoever was its contact is told. Refuses to know
 //! what a row means, but for the roster's, and who carries what is told.
 
+use std::sync::atomic::Ordering;
+
 use super::accounts::Accounts;
 use crate::actor::Tell;
 use crate::actor::rows::{Export, RowKey, RowRange, StoreError, Write};
@@ -11,14 +13,23 @@ use crate::im::roster::{ROSTER, Record};
 use crate::im::subscription::farewell;
 use crate::jid::Jid;
 
+/// What became of the rows of a removed account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purged {
+    All,
+    /// The server stops; the next start goes on.
+    Stopped,
+}
+
 /// Each of these blocks on the store.
 impl Accounts {
-    /// Removes every row of an account that was removed. What its contacts have to hear is stored with it, for the
-    /// account's home to tell. Asking again does no harm, and goes on where it failed before.
+    /// Removes every row of an account that was removed, page by page, each of them read once. What its contacts have to
+    /// hear is stored with it, for the account's home to tell. Asking again does no harm, and goes on where it failed
+    /// before.
     ///
     /// # Errors
     /// The store's.
-    pub fn purge(&self, account: AccountId) -> Result<(), StoreError> {
+    pub fn purge(&self, account: AccountId) -> Result<Purged, StoreError> {
         let marker = (self.rows.row)(&PURGE, &purge_key(account))?;
         let leaver = marker.as_deref().and_then(purged_account);
         // Behind everything that is on its way to the store.
@@ -28,60 +39,78 @@ impl Accounts {
         }
         let goes = |export| !matches!(export, Export::Never | Export::Outlives);
         for table in self.rows.tables.iter().filter(|table| goes(table.export)) {
+            // A store that keeps its deletions beside its rows steps over all of them if it begins at the first key again.
+            let mut behind = None;
             loop {
-                let (rows, more) = (self.rows.range)(table, &rows_of(account))?;
-                let deletes = rows.into_iter().map(|row| Write::Delete {
-                    table,
-                    key: row.key,
-                });
+                if self.purging_is_over.load(Ordering::Acquire) {
+                    return Ok(Purged::Stopped);
+                }
+                let (keys, more) = (self.rows.keys)(table, &rows_of(account), behind.as_ref())?;
+                behind = keys.last().cloned();
+                let deletes = keys.into_iter().map(|key| Write::Delete { table, key });
                 (self.rows.save)(deletes.collect())?;
                 if !more {
                     break;
                 }
             }
         }
-        Ok(())
+        Ok(Purged::All)
     }
 
-    /// Purges again what was removed since the last start: rows that were on their way then came behind. How many
-    /// accounts that were.
+    /// Accounts that were removed since the last start.
     ///
     /// # Errors
     /// The store's.
-    pub fn purge_removed(&self) -> Result<usize, StoreError> {
+    pub fn removed(&self) -> Result<Vec<AccountId>, StoreError> {
         let everything = RowRange {
             from: RowKey::new(&[]),
             to: RowKey::new(&[0xff; 9]),
             count_max: PURGE_COUNT,
             bytes_max: limits::RANGE_BYTES_MAX,
         };
-        let mut count = 0;
+        let (mut accounts, mut behind) = (Vec::new(), None);
         loop {
-            let (rows, more) = (self.rows.range)(&PURGE, &everything)?;
-            let mut forgotten = Vec::with_capacity(rows.len());
-            for row in rows {
-                if let Ok(id) = <[u8; 8]>::try_from(row.key.as_bytes()) {
-                    self.purge(AccountId(u64::from_be_bytes(id)))?;
-                    count += 1;
-                }
-                forgotten.push(Write::Delete {
-                    table: &PURGE,
-                    key: row.key,
-                });
-            }
-            (self.rows.save)(forgotten)?;
+            let (keys, more) = (self.rows.keys)(&PURGE, &everything, behind.as_ref())?;
+            behind = keys.last().cloned();
+            let ids = keys.iter().filter_map(|key| key.as_bytes().try_into().ok());
+            accounts.extend(ids.map(|id| AccountId(u64::from_be_bytes(id))));
             if !more {
-                return Ok(count);
+                return Ok(accounts);
             }
         }
+    }
+
+    /// Purges again what was removed before this start, and forgets that it was: rows that were on their way then came
+    /// behind the first purge.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn purge_again(&self, account: AccountId) -> Result<Purged, StoreError> {
+        let purged = self.purge(account)?;
+        if purged == Purged::All {
+            (self.rows.save)(vec![Write::Delete {
+                table: &PURGE,
+                key: purge_key(account),
+            }])?;
+        }
+        Ok(purged)
+    }
+
+    /// From now on no rows are removed any more: what is left is the next start's.
+    pub fn stop_purging(&self) {
+        self.purging_is_over.store(true, Ordering::Release);
     }
 
     /// XEP-0077 section 3.2: "the server SHOULD also cancel all existing presence subscriptions related to that
     /// entity (as stored in the entity's roster)". A contact's row goes in the commit that keeps what they are told.
     fn part_with_contacts(&self, account: AccountId, leaver: &Jid) -> Result<(), StoreError> {
         let mut number = self.last_tell(account)?;
+        let mut range = rows_of(account);
         loop {
-            let (rows, more) = (self.rows.range)(&ROSTER, &rows_of(account))?;
+            let (rows, more) = (self.rows.range)(&ROSTER, &range)?;
+            if let Some(last) = rows.last() {
+                range.from = last.key.clone().then(&[0]);
+            }
             let mut writes = Vec::with_capacity(rows.len());
             for row in rows {
                 let item = match Record::decode(&row) {

@@ -13,9 +13,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::accounts::Accounts;
+use super::purge::Purged;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::actor::{Answer, Ticket};
-use crate::base::{Now, WorkerId, limits};
+use crate::base::{AccountId, Now, WorkerId, limits};
 
 /// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
 pub type AnswerPort = Arc<dyn Fn(Ticket, Answer) + Send + Sync>;
@@ -28,6 +29,7 @@ pub type OnPanic = Arc<dyn Fn() + Send + Sync>;
 
 /// The running threads; shared by all workers. Dropping it ends them.
 pub struct AuthService {
+    accounts: Arc<Accounts>,
     seats: Arc<[Seat]>,
     quick: Sender<Message>,
     slow: Sender<Message>,
@@ -44,7 +46,26 @@ struct Seat {
 
 enum Message {
     Question(Question),
+    Purge(PurgeOrder),
     Stop,
+}
+
+/// Rows of removed accounts that go, and who is told of each.
+struct PurgeOrder {
+    accounts: Vec<AccountId>,
+    what: What,
+    then: Then,
+}
+
+/// Told that nothing of an account is left.
+pub type Then = Box<dyn Fn(AccountId) + Send>;
+
+#[derive(Clone, Copy)]
+enum What {
+    /// They were removed just now.
+    Purge,
+    /// They were removed before the start.
+    PurgeAgain,
 }
 
 struct Question {
@@ -77,6 +98,7 @@ impl AuthService {
         let (purges, purge_questions) = bounded(limits::PURGES_WAITING_MAX);
         let (tokens, token_questions) = bounded(limits::TOKENS_WAITING_MAX);
         let mut service = AuthService {
+            accounts: Arc::clone(accounts),
             seats,
             quick,
             slow,
@@ -111,12 +133,35 @@ impl AuthService {
             .push(thread("auth-token").spawn(token_loop)?);
         // Removing a large archive takes seconds, in which others want to log in.
         let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
-        let purge_loop = move || derive_and_answer(&known, &seats, &purge_questions, &clock);
+        let purge_loop = move || purge_and_answer(&known, &seats, &purge_questions, &clock);
         let purge_loop = guarded(purge_loop, on_panic);
         service
             .threads
             .push(thread("auth-purge").spawn(purge_loop)?);
         Ok(service)
+    }
+
+    /// Removes the rows of an account that was removed; whether there was room for that among what waits for it. If not,
+    /// the next start does it. Never blocks.
+    pub fn purge(&self, account: AccountId, then: Then) -> bool {
+        let order = PurgeOrder {
+            accounts: vec![account],
+            what: What::Purge,
+            then,
+        };
+        self.purges.try_send(Message::Purge(order)).is_ok()
+    }
+
+    /// The same, again, for those that were removed before the start, before anybody else's. Never blocks.
+    pub fn purge_again(&self, accounts: Vec<AccountId>, then: Then) {
+        let order = PurgeOrder {
+            accounts,
+            what: What::PurgeAgain,
+            then,
+        };
+        if self.purges.try_send(Message::Purge(order)).is_err() {
+            log::error!("accounts_not_purged reason=\"too many wait for it\"");
+        }
     }
 
     /// Asks for a worker; never blocks. The answer comes through its port exactly once; at once, on this
@@ -183,8 +228,10 @@ fn guarded(work: impl FnOnce(), on_panic: OnPanic) -> impl FnOnce() {
 }
 
 impl Drop for AuthService {
-    /// Answers what was asked before, then ends the threads. What still waits for its penalty is dropped.
+    /// Answers what was asked before, then ends the threads. What still waits for its penalty is dropped, and rows of
+    /// removed accounts are left to the next start.
     fn drop(&mut self) {
+        self.accounts.stop_purging();
         // Refused only if the threads are gone already.
         let _ = self.quick.send(Message::Stop);
         for _ in 0..DERIVING_THREADS {
@@ -261,6 +308,7 @@ fn answer_quickly(
         } = match received {
             Ok(Message::Question(question)) => question,
             Err(RecvTimeoutError::Timeout) => continue,
+            Ok(Message::Purge(_)) => continue,
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         };
         let seat = &seats[worker.index()];
@@ -315,6 +363,7 @@ fn commit_tokens(
             Some(question) => question,
             None => match questions.recv() {
                 Ok(Message::Question(question)) => question,
+                Ok(Message::Purge(_)) => continue,
                 Ok(Message::Stop) | Err(_) => return,
             },
         };
@@ -340,7 +389,8 @@ fn commit_tokens(
                 match questions.try_recv() {
                     Ok(Message::Question(question)) => next = Some(question),
                     Ok(Message::Stop) => is_over = true,
-                    Err(_) => {}
+                    // Nobody sends it here.
+                    Ok(Message::Purge(_)) | Err(_) => {}
                 }
             }
         }
@@ -365,6 +415,51 @@ fn account_of(ask: &AuthAsk) -> Option<(Arc<str>, Arc<str>)> {
         AuthAsk::IssueToken(wish) => Some((Arc::clone(&wish.host), Arc::clone(&wish.localpart))),
         _ => None,
     }
+}
+
+fn purge_and_answer(
+    accounts: &Accounts,
+    seats: &[Seat],
+    questions: &Receiver<Message>,
+    clock: &Clock,
+) {
+    while let Ok(message) = questions.recv() {
+        match message {
+            Message::Question(Question {
+                worker,
+                ticket,
+                ask,
+            }) => {
+                let (answer, _) = accounts.answer(ask, clock());
+                seats[worker.index()].deliver(ticket, answer);
+            }
+            Message::Purge(order) => carry_out(accounts, &order),
+            Message::Stop => return,
+        }
+    }
+}
+
+fn carry_out(accounts: &Accounts, order: &PurgeOrder) {
+    let mut count = 0;
+    for account in &order.accounts {
+        let purged = match order.what {
+            What::Purge => accounts.purge(*account),
+            What::PurgeAgain => accounts.purge_again(*account),
+        };
+        match purged {
+            Ok(Purged::All) => (order.then)(*account),
+            // The next start goes on from here.
+            Ok(Purged::Stopped) => return,
+            Err(error) => {
+                return log::error!(
+                    "account_purge_failed account={} error=\"{error}\"",
+                    account.0
+                );
+            }
+        }
+        count += 1;
+    }
+    log::info!("accounts_purged count={count}");
 }
 
 fn derive_and_answer(

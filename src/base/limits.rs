@@ -124,6 +124,9 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
+/// Requests (IQ) of others in a mailbox from which on strangers' are refused without waiting there: what the owner asks
+/// waits behind them.
+pub const REQUESTS_WAIT_MAX: usize = 64;
 /// Sessions of one account (peers.md row 63).
 pub const SESSIONS_PER_ACCOUNT_MAX: usize = 10;
 /// Offline messages kept for one account.
@@ -212,6 +215,9 @@ pub const RETELL_AFTER_MS: u64 = 10_000;
 pub const RETELL_PAUSE_MS: u64 = 1_000;
 /// Contacts that get a presence before others have their turn (DESIGN section 4): some milliseconds' work.
 pub const SPREAD_COUNT: usize = 512;
+/// Bytes, addresses of contacts included, that an account may have waiting behind such a presence before its own clients
+/// are read no further: its presence to some thousand contacts.
+pub const SPREAD_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the presence that a session has, which is kept while it is online: a status in many languages, capabilities,
 /// the hash of a picture, a signature.
 pub const PRESENCE_BYTES_MAX: usize = 16 * 1024;
@@ -223,7 +229,7 @@ pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
-/// memory reads nine rows or ranges if it retracts another.
+/// memory reads ten rows or ranges if it retracts another.
 pub const TURN_RUNS_MAX: u8 = 12;
 /// Requests beside the mailbox that one account runs at a time (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
@@ -241,6 +247,9 @@ pub const PANIC_COUNT_MAX: u8 = 3;
 pub const PANIC_WINDOW_MS: u64 = 60_000;
 /// How long an account without sessions stays resident after its last turn.
 pub const ACCOUNT_IDLE_MS: u64 = 60_000;
+
+/// A worker whose disk was full asks so often whether it has room again.
+pub const DISK_PROBE_MS: u64 = 1_000;
 
 // ---- Archives (XEP-0313) ----
 
@@ -260,16 +269,20 @@ pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
 pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
-/// Messages with the same contact among which the one is looked for that a retraction names.
-pub const ARCHIVE_RETRACTABLE_COUNT: usize = 2_048;
 /// Addresses with archiving preferences of their own, of one account.
 pub const ARCHIVE_PREFERENCES_MAX: usize = 1_000;
-/// The count of an archive is kept once in so many messages.
-pub const ARCHIVE_TALLY_EVERY: u32 = 64;
-/// Messages removed at a time from an archive that holds too much: more than come until the next time.
+/// The count of an archive is kept once in so many messages, or so many bytes of them: what came since is read with the
+/// account, in one answer of the store.
+pub const ARCHIVE_TALLY_EVERY: u64 = 64;
+/// See [`ARCHIVE_TALLY_EVERY`].
+pub const ARCHIVE_TALLY_BYTES: u64 = 128 * 1024;
+/// Messages removed at a time from an archive that holds too much, and from one that its owner empties.
 pub const ARCHIVE_TRIM_COUNT: usize = 256;
 /// Messages in one archive: ten years of fifty a day make 180,000.
 pub const ARCHIVE_MESSAGES_MAX: u32 = 200_000;
+/// Bytes of one archive: that many messages of 2.5 KB, which encrypted ones for a handful of devices have. Without such a
+/// bound they could have 50 GB.
+pub const ARCHIVE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// How long archived messages are kept.
 pub const ARCHIVE_RETENTION_MS: u64 = 365 * 24 * 3_600_000;
 
@@ -338,6 +351,9 @@ pub const INVITATIONS_PER_ACCOUNT_MAX: u32 = 50;
 pub const INVITATIONS_READ_MAX: usize = 1_000;
 /// How long an invitation is open: XEP-0379 section 6.2 suggests a week.
 pub const INVITATION_EXPIRY_MS: u64 = 7 * 24 * 3_600_000;
+/// How long an invitation that is over is remembered, for who has shown it in time: longer than any stream negotiates.
+pub const INVITATION_GRACE_MS: u64 = 3_600_000;
+const _: () = assert!(INVITATION_GRACE_MS > NEGOTIATION_TIMEOUT_MS);
 /// How long the request is good that the server makes for a newcomer: it is told until it is confirmed.
 pub const INVITATION_PROOF_MS: u64 = 7 * 24 * 3_600_000;
 /// Most uses of one invitation: a class, a club.
@@ -448,7 +464,7 @@ const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 // A search of a contact and as many words as it may have reads a list each, then the messages, then ends.
 const _: () = assert!(ARCHIVE_SEARCH_WORDS_MAX + 4 < ASIDE_RUNS_MAX as usize);
-const _: () = assert!(ARCHIVE_TRIM_COUNT > ARCHIVE_TALLY_EVERY as usize);
+const _: () = assert!(ARCHIVE_TALLY_BYTES < RANGE_BYTES_MAX as u64);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);
 // However often a peer failed before, it hears of its last permitted attempt before it is cut off.

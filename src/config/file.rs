@@ -198,9 +198,12 @@ pub struct HostArchive {
     /// other host keeps them longer.
     /// reload: live
     pub retention: Duration,
-    /// Messages kept in one user's archive, roughly; beyond it the oldest go. 0 sets no bound.
+    /// Messages kept in one user's archive, and a few more; beyond it the oldest go. 0 sets no bound.
     /// reload: live
     pub messages: u32,
+    /// Bytes of the same, before compression and without the index; beyond it the oldest go. "0 B" sets no bound.
+    /// reload: live
+    pub size: Size,
 }
 
 /// Accounts that people of this host make themselves (XEP-0077). A password that its user changes, and an account that
@@ -704,6 +707,7 @@ impl Default for HostArchive {
             default: ArchiveDefault::default(),
             retention: Duration::from_ms(limits::ARCHIVE_RETENTION_MS),
             messages: limits::ARCHIVE_MESSAGES_MAX,
+            size: Size::from_bytes(limits::ARCHIVE_BYTES_MAX),
         }
     }
 }

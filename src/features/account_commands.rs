@@ -46,12 +46,6 @@ const DELETE: Command<Account> = Command {
 
 /// As over XEP-0077, on an encrypted stream only.
 fn change_password(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> {
-    let asker = turn.asker.and_then(|id| turn.actor.session(id));
-    let Some(session) = asker.filter(|session| session.secured) else {
-        return Ok(Report::failed(
-            "A password changes on an encrypted stream only",
-        ));
-    };
     let password = answers.value("password")?.unwrap_or_default();
     if answers.value("again")? != Some(password) {
         return Err(Stop::Reject(StanzaError::new(
@@ -60,7 +54,12 @@ fn change_password(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Re
         )));
     }
     let password = Secret::new(password.as_bytes().to_vec());
-    Ok(match own::set_password(turn, session.id, password)? {
+    let Some(answer) = own::set_password(turn, password)? else {
+        return Ok(Report::failed(
+            "A password changes on an encrypted stream only",
+        ));
+    };
+    Ok(match answer {
         AccountAnswer::Done(_) => Report::done("The password was changed"),
         AccountAnswer::PasswordUnfit => Report::failed(
             "The password is too long, or holds characters that no password may hold",

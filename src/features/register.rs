@@ -84,18 +84,6 @@ fn remove(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 }
 
 fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -> Outcome {
-    let session = iq::requester(turn.actor, iq);
-    let session = session.map(|session| (session.id, session.secured));
-    let Some((session, true)) = session else {
-        // Section 3.3: "The server or service does not consider the channel safe enough".
-        return Err(Stop::Reject(
-            StanzaError::new(
-                Condition::NotAuthorized,
-                "A password changes on an encrypted stream only",
-            )
-            .of_type(ErrorType::Modify),
-        ));
-    };
     let text = |name| {
         let child = query.child(ns::REGISTER, name);
         child.map(|child| child.text().into_owned())
@@ -117,7 +105,16 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
         // "the server or service MUST NOT change the password to a null value, but instead MUST maintain the existing".
         return Err(reject(Condition::BadRequest, "The password is empty"));
     }
-    match own::set_password(turn, session, Secret::new(password.into_bytes()))? {
+    let Some(answer) = own::set_password(turn, Secret::new(password.into_bytes()))? else {
+        return Err(Stop::Reject(
+            StanzaError::new(
+                Condition::NotAuthorized,
+                "A password changes on an encrypted stream only",
+            )
+            .of_type(ErrorType::Modify),
+        ));
+    };
+    match answer {
         AccountAnswer::Done(_) => {
             iq::answer(turn, iq, Payload::EMPTY);
             Ok(())

@@ -119,19 +119,21 @@ pub enum Change {
     OriginKept { day: u32, mark: Mark },
     /// What is remembered of the archive was read.
     ArchiveRead(Box<Archive>),
-    /// A message was archived under this number.
-    Archived { number: u64 },
-    /// So many messages are more than the archive may hold.
-    TrimArchive { excess: usize },
+    /// A message was archived under this number, in a row of so many bytes.
+    Archived { number: u64, bytes: u64 },
+    /// The archive holds more than it may.
+    TrimArchive,
     /// The owner of the archive has other wishes.
     Preferences(Box<Preferences>),
-    /// The roster was read or changed.
+    /// The roster was read.
+    RosterRead(Arc<Roster>),
+    /// The roster was changed, or read again after a doubt of which clients hear the outcome.
     Roster(Arc<Roster>),
     /// A request for a subscription was sent, which counts until then.
     Acted { until_ms: u64 },
     /// Requests to other servers were sent again.
     AskedAgain { next_ms: u64 },
-    /// So many messages of each month are in the archive.
+    /// So much of each month is in the archive.
     ArchiveTally(Box<ArchiveTally>),
     /// A command was begun, or goes on.
     CommandGoesOn(Box<CommandSession>),
@@ -139,7 +141,9 @@ pub enum Change {
     CommandEnded(Box<str>),
     /// Their owner ends these sessions.
     EndSessions(Vec<SessionId>),
-    /// The blocklist was read or changed.
+    /// The blocklist was read.
+    BlocklistRead(Arc<Blocklist>),
+    /// The blocklist was changed.
     Blocklist(Arc<Blocklist>),
     /// A report (XEP-0377) was filed.
     Reported { mono_ms: u64 },
@@ -152,19 +156,22 @@ pub enum Change {
     },
     /// The session is over.
     Ended(SessionId),
-    /// Sessions and the account part, once whoever asked for it has the answer.
-    Parts(Parting),
 }
 
-/// How sessions and their account part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    /// The account has another password: logins under way are void, and all sessions but this one end.
-    FromOthers(SessionId),
-    /// The same, but all sessions stay.
-    FromNobody,
-    /// The account is no more.
-    Removed(AccountId),
+impl Change {
+    /// Whether it only says what the store holds, so that it stands whatever becomes of the turn that asked. Else
+    /// whoever is refused has the same rows read with each thing that he tries.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Change::Identified(_)
+                | Change::RosterRead(_)
+                | Change::BlocklistRead(_)
+                | Change::Counted(_)
+                | Change::OriginsRead(_)
+                | Change::ArchiveRead(_)
+        )
+    }
 }
 
 /// How far a request came that is answered in steps.
@@ -177,6 +184,28 @@ pub enum Progress {
     Archive(Box<Reach>),
     /// Messages below a number are being removed from the archive; so many are.
     Erasing { until: u64, count: u64 },
+}
+
+impl Change {
+    /// Whether it is what the store holds of the account, and not what its sessions are.
+    pub fn is_of_rows(&self) -> bool {
+        matches!(
+            self,
+            Change::Identified(_)
+                | Change::Counted(_)
+                | Change::OriginsRead(_)
+                | Change::OriginKept { .. }
+                | Change::ArchiveRead(_)
+                | Change::ArchiveTally(_)
+                | Change::Archived { .. }
+                | Change::TrimArchive
+                | Change::Preferences(_)
+                | Change::Roster(_)
+                | Change::RosterRead(_)
+                | Change::Blocklist(_)
+                | Change::BlocklistRead(_)
+        )
+    }
 }
 
 impl Actor for Account {
@@ -366,9 +395,9 @@ impl Account {
                 }
             }
             Change::ArchiveRead(archive) => self.archive = Some(archive),
-            Change::Archived { number } => {
+            Change::Archived { number, bytes } => {
                 if let Some(archive) = &mut self.archive {
-                    archive.tally.add(number);
+                    archive.tally.add(number, bytes);
                 }
             }
             Change::Preferences(preferences) => {
@@ -376,7 +405,7 @@ impl Account {
                     archive.preferences = *preferences;
                 }
             }
-            Change::Roster(roster) => {
+            Change::RosterRead(roster) | Change::Roster(roster) => {
                 self.roster = Some(roster).filter(|roster| **roster != Roster::default());
                 self.freshness = Freshness::Current;
             }
@@ -391,7 +420,7 @@ impl Account {
                 self.commands.get_or_insert_default().keep(*session);
             }
             Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
-            Change::Blocklist(list) => {
+            Change::BlocklistRead(list) | Change::Blocklist(list) => {
                 self.blocklist = Some(list).filter(|list| !list.is_empty());
                 self.blocklist_freshness = Freshness::Current;
             }
@@ -416,8 +445,7 @@ impl Account {
             | Change::Claimed { .. }
             | Change::Capable { .. }
             | Change::EndSessions(_)
-            | Change::TrimArchive { .. }
-            | Change::Parts(_) => {}
+            | Change::TrimArchive => {}
         }
     }
 }

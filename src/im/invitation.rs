@@ -144,6 +144,12 @@ pub fn is_reserved(value: &[u8], invitation: Option<&RowKey>, now: Now) -> bool 
     !is_own && now.wall_ms < u64::from_be_bytes(*until)
 }
 
+/// Whether it was `invitation` that the value of such a row was written for.
+pub fn is_kept_by(value: &[u8], invitation: &RowKey) -> bool {
+    let behind = value.split_first_chunk::<8>();
+    behind.is_some_and(|(_, of)| of == invitation.as_bytes())
+}
+
 /// Whether a subscription request carries a token of the account, which is used up with it (XEP-0379 section 3.5:
 /// "If the token is considered valid, the client SHOULD automatically approve the subscription request": the server does
 /// where it made the token). Any other one is no token: section 4.1, "it MUST ignore it".
@@ -261,6 +267,7 @@ mod tests {
         assert!(!is_reserved(&value, Some(&own), at(999)));
         assert!(!is_reserved(&value, None, at(1_000)));
         assert!(!is_reserved(b"", None, at(0)));
+        assert!(is_kept_by(&value, &own) && !is_kept_by(&value, &other));
     }
 
     #[test]

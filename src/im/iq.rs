@@ -1,7 +1,7 @@
 //! IQs (RFC 6120 section 8.2.3, RFC 6121 section 8.5): exactly one answer to every request, and no sign to
 //! strangers of who is there.
 
-use crate::actor::{Askers, Draft, IqRoute, Outcome, Stop, Turn, Verb};
+use crate::actor::{Askers, Catalog, Draft, IqRoute, Outcome, Stop, Turn, Verb};
 use crate::config::HostConfig;
 use crate::jid::Jid;
 use crate::stanza::{Condition, Iq, Payload, Stanza, StanzaError, Type, ns};
@@ -20,7 +20,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let host = to
         .is_some_and(|to| to.localpart().is_none() && turn.config.host(to.domainpart()).is_some());
     if !own && !host {
-        if is_request(stanza) {
+        if stanza.is_request() {
             well_formed(stanza)?;
         } else if let Some(session) = draft.session
             && let Some(acks) = turn.actor.session(session).and_then(|at| at.acks.as_ref())
@@ -34,7 +34,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         turn.out.route(stanza.clone(), draft.settle.take());
         return Ok(());
     }
-    if !is_request(stanza) {
+    if !stanza.is_request() {
         if host {
             capabilities::answered(turn, draft);
         }
@@ -57,7 +57,7 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// Inbound: to the one session that is meant, or answered on behalf of the account.
 pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let stanza = &draft.stanza;
-    let request = is_request(stanza);
+    let request = stanza.is_request();
     let from = stanza.header.from.as_ref();
     match stanza.header.to.as_ref().and_then(|to| to.resourcepart()) {
         Some(resource) => {
@@ -107,10 +107,38 @@ fn undelivered(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Result<Stop, St
     }
 }
 
+/// What the sender of a request hears where too many wait already: a stranger what strangers hear always, whether there
+/// is such an account or not, and of what everybody may ask that he should do so later. None if he may be no stranger
+/// as far as is known without reading anything, or if it is no request.
+pub fn turned_away(
+    catalog: &Catalog<Account>,
+    account: &Account,
+    stanza: &Stanza,
+) -> Option<StanzaError> {
+    let from = stanza.header.from.as_ref();
+    if !stanza.is_request() || presence::is_known(account, from) {
+        return None;
+    }
+    let Some(iq) = Iq::request(stanza) else {
+        return Some(malformed());
+    };
+    Some(match route_in(catalog, iq) {
+        Some(route) if route.askers == Askers::Anyone => StanzaError::new(
+            Condition::ResourceConstraint,
+            "The recipient is overloaded, try again later",
+        ),
+        Some(route) => StanzaError::new(route.refusal, ""),
+        None => account::unavailable(),
+    })
+}
+
 fn account_route(turn: &Turn<'_, Account>, iq: Iq<'_>) -> Option<&'static IqRoute<Account>> {
+    route_in(turn.catalog, iq)
+}
+
+fn route_in(catalog: &Catalog<Account>, iq: Iq<'_>) -> Option<&'static IqRoute<Account>> {
     let child = iq.child();
-    turn.catalog
-        .account_route(verb(iq.stanza()), child.ns(), child.name())
+    catalog.account_route(verb(iq.stanza()), child.ns(), child.name())
 }
 
 /// Whether this request is answered to this sender. Who else asks is refused before anything is looked up, so that
@@ -154,11 +182,11 @@ pub fn requester<'a>(account: &'a Account, iq: Iq<'_>) -> Option<&'a Session> {
 }
 
 /// Answers before anything that the same turn delivers to the account's sessions behind it: a result that is routed
-/// would come later.
+/// would come later. The session that asked has the answer, or nobody: its resource may be another's by now.
 pub fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>, payload: Payload) {
     let result = iq.result(payload);
-    match requester(turn.actor, iq) {
-        Some(session) => turn.out.deliver(session.id, result),
+    match turn.asker {
+        Some(session) => turn.out.deliver(session, result),
         None => turn.out.send(result),
     }
 }
@@ -167,10 +195,6 @@ pub fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>, payload: Payload) {
 fn is_push(stanza: &Stanza) -> bool {
     let mut names = stanza.payload.names();
     names.any(|name| name == (ns::ROSTER, "query") || name.0 == ns::BLOCKING)
-}
-
-fn is_request(stanza: &Stanza) -> bool {
-    matches!(stanza.header.type_, Type::Get | Type::Set)
 }
 
 fn verb(stanza: &Stanza) -> Verb {
@@ -182,10 +206,12 @@ fn verb(stanza: &Stanza) -> Verb {
 }
 
 fn well_formed(stanza: &Stanza) -> Result<Iq<'_>, Stop> {
-    Iq::request(stanza).ok_or_else(|| {
-        Stop::Reject(StanzaError::new(
-            Condition::BadRequest,
-            "A request has an id and exactly one child element",
-        ))
-    })
+    Iq::request(stanza).ok_or_else(|| Stop::Reject(malformed()))
+}
+
+fn malformed() -> StanzaError {
+    StanzaError::new(
+        Condition::BadRequest,
+        "A request has an id and exactly one child element",
+    )
 }

@@ -1,49 +1,42 @@
 //! What users do to their account as a whole, whatever they say it with: another password, or no account any more.
-//! Refuses to know who keeps credentials, and how a client asks.
+//! Refuses to know who keeps credentials, how a client asks, and what becomes of sessions (`shard/part.rs`).
 
-use std::sync::Arc;
-
-use crate::actor::audit::{AuditEvent, By};
 use crate::actor::auth::{AccountAnswer, AccountAsk};
 use crate::actor::{Stop, Turn};
-use crate::base::{Secret, SessionId};
-use crate::jid::Jid;
+use crate::base::Secret;
 
-use super::account::{self, Account, Change, Parting};
+use super::account::{self, Account};
 
-/// Gives the account another password, at the wish of this session. Once the turn is over, its other sessions end if the
-/// configuration says so.
+/// Gives the account another password, at the wish of the session that asks. As soon as it is done, the other sessions
+/// end if the configuration says so. None if the stream of who asks is not encrypted: XEP-0077 section 3.3, "The server or
+/// service does not consider the channel safe enough".
 ///
 /// # Errors
 /// Parks until it was done. To be called last: what was done stays done.
 pub fn set_password(
     turn: &mut Turn<'_, Account>,
-    session: SessionId,
     password: Secret,
-) -> Result<AccountAnswer, Stop> {
+) -> Result<Option<AccountAnswer>, Stop> {
     let ask = AccountAsk::SetPassword {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
         id: account::identify(turn)?,
         password,
     };
-    let answer = turn.ask_account(&ask)?;
-    if let AccountAnswer::Done(identity) = answer {
-        let (account, by) = by_user(&turn.actor.jid);
-        let event = AuditEvent::PasswordChanged { account, by };
-        turn.out.audit.push(event);
-        let parting = match turn.config.auth.password_change_ends_sessions {
-            true => Parting::FromOthers(session),
-            false => Parting::FromNobody,
-        };
-        turn.out
-            .change
-            .extend([Change::Identified(identity), Change::Parts(parting)]);
+    match turn.ask_account(&ask) {
+        // Asked before it is done, and not behind it: the session may be gone by then, or on another stream.
+        Err(Stop::Need(_)) if !is_secured(turn) => Ok(None),
+        answer => answer.map(Some),
     }
-    Ok(answer)
 }
 
-/// Removes the account. Once the turn is over, so are its sessions.
+/// By its number: another session may have its resource by now.
+fn is_secured(turn: &Turn<'_, Account>) -> bool {
+    let asker = turn.asker.and_then(|id| turn.actor.session(id));
+    asker.is_some_and(|session| session.secured)
+}
+
+/// Removes the account. Once who asked has the answer, its sessions end.
 ///
 /// # Errors
 /// As [`set_password`].
@@ -54,17 +47,5 @@ pub fn remove(turn: &mut Turn<'_, Account>) -> Result<AccountAnswer, Stop> {
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
         id,
     };
-    let answer = turn.ask_account(&ask)?;
-    if let AccountAnswer::Done(_) = answer {
-        let (account, by) = by_user(&turn.actor.jid);
-        let event = AuditEvent::AccountRemoved { account, by };
-        turn.out.audit.push(event);
-        turn.out.change.push(Change::Parts(Parting::Removed(id)));
-    }
-    Ok(answer)
-}
-
-fn by_user(jid: &Jid) -> (Arc<str>, By) {
-    let account: Arc<str> = jid.bare_str().into();
-    (account.clone(), By::User(account))
+    turn.ask_account(&ask)
 }

@@ -417,12 +417,20 @@ fn denial(account: &Account, probe: &Stanza, prober: &Jid) -> Stanza {
 /// The answer to a stranger's probe, where what is in memory suffices to know one.
 pub fn turned_away(account: &Account, probe: &Stanza) -> Option<Stanza> {
     let prober = probe.header.from.as_ref()?;
-    let roster = account.roster()?;
+    account.roster()?;
+    (!is_known(account, Some(prober))).then(|| denial(account, probe, prober))
+}
+
+/// Whether it is in memory that somebody may know whether the account is there (section 11).
+pub fn is_known(account: &Account, asker: Option<&Jid>) -> bool {
+    let Some(asker) = asker else {
+        return false;
+    };
     let domain = account.jid.domainpart();
-    let is_known = is_own(account, Some(prober))
-        || roster.standing(&prober.to_bare(), domain).from
-        || account.sessions.iter().any(|at| is_directed(at, prober));
-    (!is_known).then(|| denial(account, probe, prober))
+    let roster = account.last_roster();
+    is_own(account, Some(asker))
+        || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
+        || account.sessions.iter().any(|at| is_directed(at, asker))
 }
 
 /// Whether an answer may show `asker` who is there (section 11).

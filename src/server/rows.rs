@@ -66,12 +66,17 @@ pub fn store_directory(data: &Path) -> PathBuf {
 /// The store as [`Accounts`](crate::auth::Accounts) want it.
 pub fn account_rows(store: &Store) -> AccountRows {
     let (row, range, save, next) = (store.clone(), store.clone(), store.clone(), store.clone());
+    let keys = store.clone();
     AccountRows {
         row: Box::new(move |table, key| row.row_now(table, key)),
         range: Box::new(move |table, asked| {
             range
                 .range_now(table, asked)
                 .map(|page| (page.rows, page.more))
+        }),
+        keys: Box::new(move |table, asked, behind| {
+            let page = keys.walk_now(table, asked, behind)?;
+            Ok((page.keys, page.more))
         }),
         save: Box::new(move |writes| save.save_now(writes)),
         tables: TABLES,
@@ -122,6 +127,13 @@ mod tests {
             .iter()
             .flat_map(|table| [row(table, 1), row(table, 2)]);
         store.save_now(rows.collect()).expect("memory");
+        // More than a page of them.
+        let many = (0..2_500_u64).map(|n| Write::Put {
+            table: &ARCHIVE,
+            key: RowKey::new(&[2u64.to_be_bytes(), n.to_be_bytes()].concat()),
+            value: b"x"[..].into(),
+        });
+        store.save_now(many.collect()).expect("memory");
         accounts.purge(AccountId(2)).expect("memory");
         let mut left = Vec::new();
         let visited = store.visit_now(|table, key, _| {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::actor::audit::{Attempt, AuditEvent, By};
 use crate::actor::rows::StoreError;
 use crate::audit::Audit;
-use crate::auth::{Accounts, AuthSettings};
+use crate::auth::{Accounts, AuthService, AuthSettings};
 use crate::base::AccountId;
 use crate::config::Config;
 use crate::jid::Jid;
@@ -43,6 +43,7 @@ pub struct Running {
     pub door: Arc<Door>,
     pub store: Store,
     pub accounts: Arc<Accounts>,
+    pub auth: Arc<AuthService>,
     pub audit: Audit,
     pub clock: Clock,
     /// What `time advance` adds to; only with `--test-clock`.
@@ -195,7 +196,7 @@ impl Running {
         Ok(vec![format!("copied to {}", directory.display())])
     }
 
-    fn user(&self, command: UserCommand) -> Result<Vec<String>, String> {
+    fn user(self: &Arc<Self>, command: UserCommand) -> Result<Vec<String>, String> {
         let config = Arc::clone(&self.current.lock());
         let desk = AccountDesk {
             accounts: &self.accounts,
@@ -216,10 +217,12 @@ impl Running {
         }
     }
 
-    fn purge(&self, account: AccountId) -> Result<(), StoreError> {
-        self.accounts.purge(account)?;
-        self.order_all(|| Order::Control(Control::TellOf(account)));
-        Ok(())
+    /// In the background: a large archive takes a while, and others have orders for the server, too.
+    fn purge(self: &Arc<Self>, account: AccountId) -> Result<(), StoreError> {
+        match self.auth.purge(account, tell_of(self.addresses.clone())) {
+            true => Ok(()),
+            false => Err(StoreError::Overloaded),
+        }
     }
 
     fn advance(&self, ms: u64) {
@@ -241,6 +244,15 @@ impl Running {
         }
         lines
     }
+}
+
+/// Has what a removed account left for its contacts told.
+pub fn tell_of(addresses: Vec<Address>) -> Box<dyn Fn(AccountId) + Send> {
+    Box::new(move |account| {
+        for address in &addresses {
+            address.order(Order::Control(Control::TellOf(account)));
+        }
+    })
 }
 
 fn status_line(index: usize, counters: &Counters) -> String {

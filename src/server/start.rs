@@ -15,7 +15,7 @@ use signal_hook::iterator::Signals;
 use crate::audit::Audit;
 use crate::auth::service::OnPanic;
 use crate::auth::{Accounts, AuthService, AuthSettings};
-use crate::base::{HashSeed, WorkerId};
+use crate::base::{AccountId, HashSeed, WorkerId};
 use crate::config::{ClientCertificates, Config, TlsMode};
 use crate::shard::{Place, Routes, Seeds, Shard};
 use crate::store::{Port, Store, StoreOptions};
@@ -30,7 +30,7 @@ use super::data::{self, Secrets};
 use super::doorman::{self, Doorman};
 use super::ports::ports;
 use super::rows::{TABLES, account_rows, first_numbers, store_directory};
-use super::running::Running;
+use super::running::{Running, tell_of};
 use super::settings::{cores, read_config};
 use super::shutdown::{House, end_by_panic};
 use super::{descriptors, log};
@@ -120,7 +120,12 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let (audit, audit_sink) = open_audit(&start.data, &config)?;
     let store = open_store(&start.data, &config, &addresses)?;
     let accounts = open_accounts(&config, &store, &secrets)?;
-    purge_left(&accounts);
+    // Before anybody else can be removed.
+    let removed = accounts.removed().unwrap_or_else(|error| {
+        // No reason not to start.
+        ::log::error!("accounts_purge_failed error=\"{error}\"");
+        Vec::new()
+    });
     let (flushed, told) = (store.clone(), audit.clone());
     let on_panic: OnPanic = Arc::new(move || end_by_panic(&flushed, &told));
     let auth = start_auth(&accounts, &addresses, &clock, &on_panic)?;
@@ -174,12 +179,14 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         door,
         store,
         accounts,
+        auth,
         audit,
         clock,
         test_offset_ms,
         stopping: AtomicBool::new(false),
         copying: Mutex::new(()),
     });
+    purge_left(&running, removed);
     // What was made just now nobody has seen; what was there before the start is no change.
     running.record_certificates(None, &tls);
     let admin = Admin::start(&start.data, running.actions());
@@ -231,12 +238,11 @@ fn open_store(data: &Path, config: &Config, addresses: &[Address]) -> Result<Sto
     Store::open(options, TABLES, ports.collect()).map_err(|error| error.to_string())
 }
 
-/// What could not be removed with its account is no reason not to start.
-fn purge_left(accounts: &Accounts) {
-    match accounts.purge_removed() {
-        Ok(0) => {}
-        Ok(count) => ::log::info!("accounts_purged count={count}"),
-        Err(error) => ::log::error!("accounts_purge_failed error=\"{error}\""),
+/// What could not be removed with its account is no reason not to start, nor to start late.
+fn purge_left(running: &Running, removed: Vec<AccountId>) {
+    if !removed.is_empty() {
+        let then = tell_of(running.addresses.clone());
+        running.auth.purge_again(removed, then);
     }
 }
 

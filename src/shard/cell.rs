@@ -23,6 +23,8 @@ pub(super) struct Cell {
     pub parked: Option<Ticket>,
     /// The head of the mailbox was run and waits to be durable.
     pub held: Option<Box<Held>>,
+    /// The oldest messages of its archive are read, to be removed.
+    pub trim: Option<Ticket>,
     /// Rows fetched for the turn of the mailbox's head, and how often it ran.
     pub loaded: Vec<Loaded>,
     pub runs: u8,
@@ -47,6 +49,8 @@ pub(super) struct Mailbox {
     own: u32,
     foreign: usize,
     foreign_bytes: usize,
+    /// Of them IQ requests.
+    requests: usize,
     bytes: usize,
     leftovers: u32,
 }
@@ -82,6 +86,7 @@ impl Cell {
             asides: Vec::new(),
             parked: None,
             held: None,
+            trim: None,
             loaded: Vec::new(),
             runs: 0,
             paused: SmallVec::new(),
@@ -124,6 +129,7 @@ impl Mailbox {
             Mail::Inbound { stanza, .. } => {
                 self.foreign += 1;
                 self.foreign_bytes += stanza.charge();
+                self.requests += usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers += 1,
             Mail::Ended(_) | Mail::Retell { .. } => {}
@@ -191,6 +197,7 @@ impl Mailbox {
             Mail::Inbound { stanza, .. } => {
                 self.foreign -= 1;
                 self.foreign_bytes -= stanza.charge();
+                self.requests -= usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers -= 1,
             Mail::Ended(_) | Mail::Retell { .. } => {}
@@ -200,6 +207,11 @@ impl Mailbox {
     /// How many stanzas of the account's own clients, and how many of others, wait.
     pub fn counts(&self) -> (usize, usize) {
         (self.own as usize, self.foreign)
+    }
+
+    /// How many requests of others wait.
+    pub fn requests(&self) -> usize {
+        self.requests
     }
 
     /// Bytes of what came from elsewhere.

@@ -18,6 +18,8 @@ impl Shard {
         match control {
             Control::Reconfigure(config) => {
                 self.config = Arc::clone(&config);
+                // What left the store under the old rules is not counted under the new ones.
+                self.forget_archives();
                 self.switch(Catalog::new(features::ALL, |name| config.has_feature(name)));
             }
             Control::Drain => self.begin_drain(now),
@@ -36,11 +38,22 @@ impl Shard {
         self.end_logins(now, jid, &changed());
     }
 
-    /// What is known of an account is not so any more.
+    /// What is known of an account is not so any more. Neither are rows that were read for the turn of its mailbox's head,
+    /// nor those that are on their way: it begins anew. What a turn that waits for the disk found is forgotten.
     pub(super) fn forget_identity(&mut self, actor: ActorKey) {
-        if let Some(cell) = self.cells.get_mut(actor) {
-            cell.account.identity = None;
-            cell.account.distrust();
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        cell.account.identity = None;
+        cell.account.distrust();
+        cell.trim = None;
+        if let Some(held) = &mut cell.held {
+            held.forget_rows();
+        } else {
+            cell.loaded.clear();
+            cell.runs = 0;
+            cell.parked = None;
+            self.wake(actor);
         }
     }
 
@@ -88,4 +101,141 @@ fn changed() -> StreamError {
         StreamCondition::Reset,
         "The account was changed by its administrator",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::input::Input;
+    use super::super::output::{Ask, Output};
+    use super::super::testing::{NOW, commits, saved, stage};
+    use super::*;
+    use crate::actor::auth::AccountRef;
+    use crate::actor::rows::{RowKey, Write};
+    use crate::actor::{Answer, Envelope, Ticket};
+    use crate::base::{AccountId, Generation};
+    use crate::im::account::Change;
+    use crate::im::credentials::{ACCOUNT, AccountRow, AccountState};
+    use crate::im::pending::PENDING;
+    use crate::im::roster::Roster;
+    use crate::stanza::{Header, Kind, Payload, Stanza, Type};
+
+    /// The row of the account that has the name, by its number.
+    fn account(id: u64) -> Answer {
+        let row = AccountRow {
+            account: AccountRef {
+                id: AccountId(id),
+                generation: Generation(0),
+            },
+            state: AccountState::Enabled,
+            keys: Vec::new(),
+        };
+        Answer::Row(Some(row.encode()))
+    }
+
+    /// Nobody is there, and what comes is kept.
+    fn away() -> Shard {
+        let (mut shard, actor) = stage();
+        shard.switch(Catalog::new(features::ALL, |name| name == "offline"));
+        shard.cells[actor].account.sessions.clear();
+        shard
+    }
+
+    /// A message for somebody who is away.
+    fn message(shard: &mut Shard) {
+        let mut header = Header::new(Kind::Message, Type::Chat);
+        header.id = Some("m".into());
+        header.from = Some(Jid::parse("juliet@localhost/balcony").expect("valid"));
+        header.to = Some(Jid::parse("romeo@localhost").expect("valid"));
+        let payload = Payload::from_normal("<body>Hush</body>");
+        let stanza = Stanza { header, payload };
+        let settle = None;
+        shard.route(NOW, Envelope::Stanza { stanza, settle });
+        shard.drive(NOW);
+    }
+
+    /// The tickets of questions for the account's row.
+    fn questions(shard: &mut Shard) -> Vec<Ticket> {
+        let outputs = std::iter::from_fn(|| shard.poll_output());
+        let asked = outputs.filter_map(|output| match output {
+            Output::Ask(ticket, Ask::Row { table, .. }) if table.name == ACCOUNT.name => {
+                Some(ticket)
+            }
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    /// Whose rows are written when nothing more than what is kept has to be read.
+    fn owners(shard: &mut Shard) -> Vec<AccountId> {
+        let counts = std::iter::from_fn(|| shard.poll_output()).find_map(|output| match output {
+            Output::Ask(ticket, Ask::Range { .. }) => Some(ticket),
+            _ => None,
+        });
+        let nothing = Answer::Range {
+            rows: Vec::new(),
+            more: false,
+        };
+        shard.handle(NOW, Input::Answer(counts.expect("it is counted"), nothing));
+        let (_, writes) = saved(shard).expect("it is kept");
+        let owner = |key: &RowKey| {
+            key.as_bytes()
+                .first_chunk()
+                .map(|id| u64::from_be_bytes(*id))
+        };
+        let owners = writes.iter().filter_map(|write| match write {
+            Write::Put { table, key, .. } if table.name == PENDING.name => owner(key),
+            _ => None,
+        });
+        owners.map(AccountId).collect()
+    }
+
+    #[test]
+    fn a_message_that_waits_for_rows_of_who_had_the_name_is_kept_for_who_has_it_now() {
+        let mut shard = away();
+        message(&mut shard);
+        let asked = questions(&mut shard);
+        // The name is given again before the answer is here, and what it says is of before.
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        shard.handle(NOW, Input::Control(Control::Disconnect(jid)));
+        let again = questions(&mut shard);
+        assert_eq!((asked.len(), again.len()), (1, 1));
+        shard.handle(NOW, Input::Answer(asked[0], account(1)));
+        shard.handle(NOW, Input::Answer(again[0], account(2)));
+        assert_eq!(owners(&mut shard), [AccountId(2)]);
+    }
+
+    #[test]
+    fn rows_that_were_read_for_a_turn_before_the_name_was_given_again_are_forgotten() {
+        let mut shard = away();
+        message(&mut shard);
+        let asked = questions(&mut shard);
+        shard.handle(NOW, Input::Answer(asked[0], account(1)));
+        // It waits for another row now.
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        shard.handle(NOW, Input::Control(Control::Disconnect(jid)));
+        let again = questions(&mut shard);
+        assert_eq!(again.len(), 1);
+        shard.handle(NOW, Input::Answer(again[0], account(2)));
+        assert_eq!(owners(&mut shard), [AccountId(2)]);
+    }
+
+    #[test]
+    fn a_turn_that_waits_for_the_disk_does_not_bring_back_who_had_the_name() {
+        let (mut shard, actor) = stage();
+        super::super::testing::ask(&mut shard, actor, "careful");
+        let (ticket, _) = saved(&mut shard).expect("a row was written");
+        let was = AccountRef {
+            id: AccountId(1),
+            generation: Generation(0),
+        };
+        let held = shard.cells[actor].held.as_mut().expect("it waits");
+        held.found(Change::Identified(was));
+        held.found(Change::Roster(Arc::new(Roster::default())));
+        let jid = Jid::parse("romeo@localhost").expect("valid");
+        shard.handle(NOW, Input::Control(Control::Disconnect(jid)));
+        commits(&mut shard, ticket, Ok(()));
+        let account = &shard.cells[actor].account;
+        assert_eq!(account.identity, None);
+        assert!(account.roster().is_none());
+    }
 }

@@ -14,6 +14,19 @@ use super::turns::store_error;
 /// What a turn causes when its rows are durable; its stanza is still the head of the mailbox.
 pub(super) struct Held(Effects<Account>);
 
+impl Held {
+    /// The account is another from now on: what the turn read or wrote of it is not so any more.
+    pub(super) fn forget_rows(&mut self) {
+        self.0.change.retain(|change| !change.is_of_rows());
+    }
+
+    /// The turn had found this, too.
+    #[cfg(test)]
+    pub(super) fn found(&mut self, change: crate::im::account::Change) {
+        self.0.change.push(change);
+    }
+}
+
 impl Shard {
     /// Whether the turn that just ran has to be durable before anybody hears of it.
     pub(super) fn waits_for_commit(&self) -> bool {

@@ -192,6 +192,12 @@ impl Shard {
         self.load.recount(&mut self.outboxes.counted_bytes, bytes);
     }
 
+    /// What accounts say to many grew or shrank.
+    pub(super) fn count_spreads(&mut self) {
+        let bytes = self.spreads.bytes();
+        self.load.recount(&mut self.spreads.counted_bytes, bytes);
+    }
+
     /// An account's queues grew or shrank.
     pub(super) fn count_cell(&mut self, actor: ActorKey) {
         if let Some(cell) = self.cells.get_mut(actor) {

@@ -135,7 +135,8 @@ impl Outboxes {
     }
 }
 
-fn charge(envelope: &Envelope) -> usize {
+/// Bytes that an envelope is charged with while it waits.
+pub(super) fn charge(envelope: &Envelope) -> usize {
     match envelope {
         Envelope::Stanza { stanza, .. }
         | Envelope::Tell { stanza, .. }

@@ -9,8 +9,10 @@ mod client_state;
 mod compression;
 mod control;
 mod deliver;
+mod disk;
 mod drain;
 mod ended;
+mod expiry;
 mod flood;
 mod held;
 mod holders;
@@ -31,6 +33,9 @@ mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;
 mod spread;
+mod spreads;
+#[cfg(test)]
+mod strangers_tests;
 mod streams;
 mod sweep;
 #[cfg(test)]

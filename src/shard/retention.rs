@@ -1,5 +1,5 @@
-//! Months that no host keeps leave the archives (XEP-0313 section 3.2), whole, once an hour. A host that keeps less than
-//! another hides the rest.
+//! Months that no host keeps leave the archives (XEP-0313 section 3.2), whole, once an hour. Of a host that keeps less than
+//! another they leave account by account (`expiry.rs`).
 //!
 //! What is removed does not come back, so the clock is not believed at once: a server whose clock is set forward by years
 //! would lose all it has. The moment up to which the archives are swept is kept in the store, and comes closer to the
@@ -9,25 +9,30 @@
 //! of their own ([`archive::rescue`]).
 
 use crate::actor::Answer;
-use crate::actor::rows::{Durability, Export, Fence, Pick, RowKey, RowRange, Slices, Table, Write};
+use std::sync::Arc;
+
+use crate::actor::rows::{
+    Durability, Export, Fence, Pick, Row, RowKey, RowRange, Slices, Table, Write,
+};
 use crate::base::{Month, Now, Sequence, limits};
 use crate::engine::archive::{self, ARCHIVE, INDEX};
 use crate::im::archive::TALLY;
 use crate::im::pending::{self, MARK, PENDING};
 
 use super::Shard;
+use super::expiry;
 use super::output::{Ask, Output};
 use super::save::SaveRecord;
 use super::sweep::first_behind;
 use super::turns::Seat;
 
-/// One row.
+/// One row, and one for each host that keeps less than another.
 pub static RETENTION: Table = Table {
     name: "retention",
     durability: Durability::Soon,
     export: Export::Never,
     slices: Slices::Whole,
-    about: "Up to which moment the clock is believed when archives are swept; value: wall clock in milliseconds",
+    about: "Up to which moment the clock is believed when archives are swept, in milliseconds of the wall clock; and for hosts that keep less than others, before which number nothing of theirs is left",
 };
 
 /// The months that go: all that end before the one of this number.
@@ -43,6 +48,8 @@ pub(super) struct Retention {
     swept_at_ms: Option<u64>,
     /// The month before which nobody waits for anything in the archives.
     rescued: u64,
+    /// Messages of a host's accounts are being removed.
+    pub(super) is_walking: bool,
 }
 
 impl Shard {
@@ -50,9 +57,15 @@ impl Shard {
     pub(super) fn ask_clock(&mut self) {
         // Where the store is overloaded, the next hour will do: here and below.
         if let Ok(ticket) = self.seats.take(Seat::Clock) {
-            let ask = Ask::Row {
+            let range = RowRange {
+                from: RowKey::new(&[]),
+                to: RowKey::new(&[u8::MAX]),
+                count_max: usize::MAX,
+                bytes_max: limits::RANGE_BYTES_MAX,
+            };
+            let ask = Ask::Range {
                 table: &RETENTION,
-                key: RowKey::new(KEY),
+                range,
                 fence: Fence::AfterSaves,
             };
             self.outputs.push_back(Output::Ask(ticket, ask));
@@ -61,11 +74,11 @@ impl Shard {
 
     /// The store says so: months go that are too old by a clock that may be believed.
     pub(super) fn clock_known(&mut self, now: Now, answer: Answer) {
-        let row = match answer {
-            Answer::Row(row) => row,
+        let rows = match answer {
+            Answer::Range { rows, .. } => rows,
             other => return log::error!("retention_unknown answer={other:?}"),
         };
-        let before_ms = row.and_then(|row| row.try_into().ok().map(u64::from_be_bytes));
+        let before_ms = number_under(&rows, &RowKey::new(KEY));
         let swept_at_ms = self.retention.swept_at_ms.replace(now.mono_ms);
         let ran_ms = now.mono_ms - swept_at_ms.unwrap_or(now.mono_ms);
         let moment_ms = believed_ms(now.wall_ms, before_ms, ran_ms);
@@ -81,16 +94,35 @@ impl Shard {
             value: moment_ms.to_be_bytes()[..].into(),
         });
         self.flush_saves(now);
-        let Some(longest_ms) = self.longest_retention_ms() else {
+        let over = |kept_ms: u64| {
+            let oldest = Sequence::first_at(moment_ms.saturating_sub(kept_ms));
+            Month::of(oldest).first_number()
+        };
+        let before = self.longest_retention_ms().map(over);
+        self.expire_shorter(&rows, before, over);
+        let Some(before) = before else {
             return;
         };
-        let oldest = Sequence::first_at(moment_ms.saturating_sub(longest_ms));
-        let before = Month::of(oldest).first_number();
         let months = Months { before };
         if before > self.retention.rescued {
             self.ask_waiting(months, RowKey::new(&[]));
         } else {
             self.drop_months(months);
+        }
+    }
+
+    /// The first host that keeps less than what leaves the disk with its month, and of which that was not removed yet.
+    fn expire_shorter(&mut self, rows: &[Row], all: Option<u64>, over: impl Fn(u64) -> u64) {
+        let hosts = self.config.hosts.iter();
+        let shorter = hosts.filter_map(|host| {
+            let kept_ms = host.archive.retention.as_ms();
+            let before = Some(over(kept_ms)).filter(|_| kept_ms > 0)?;
+            let done = number_under(rows, &expiry::key_of(&host.name)).max(all);
+            (done.unwrap_or(0) < before).then(|| (Arc::clone(&host.name), before))
+        });
+        let due = shorter.into_iter().next();
+        if let Some((host, before)) = due {
+            self.expire(&host, before);
         }
     }
 
@@ -184,6 +216,11 @@ impl Shard {
             }
         }
     }
+}
+
+fn number_under(rows: &[Row], key: &RowKey) -> Option<u64> {
+    let row = rows.iter().find(|row| row.key == *key)?;
+    Some(u64::from_be_bytes(row.value.as_slice().try_into().ok()?))
 }
 
 /// The moment up to which archives are swept: what the clock says, but after the moment of the last sweep no later than

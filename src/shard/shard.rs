@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slotmap::SlotMap;
 
 use crate::actor::rows::RowKey;
-use crate::actor::{Catalog, Effects, Envelope, Ticket};
+use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
     StreamKey, TraceId, WorkerId,
@@ -19,6 +19,7 @@ use crate::xml::Scratch;
 
 use super::capabilities::Known;
 use super::cell::{Cell, Mail};
+use super::disk::Disk;
 use super::drain::Drain;
 use super::ended::Ended;
 use super::input::{Input, Opened, Place};
@@ -29,6 +30,7 @@ use super::pipelines::Pipelines;
 use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
+use super::spreads::Spreads;
 use super::sweep::SWEEPER;
 use super::timers::Timers;
 use super::turns::Seats;
@@ -56,7 +58,7 @@ pub struct Shard {
     pub(super) saves: Saves,
     pub(super) timers: Timers,
     /// Presence that some of its receivers have yet to get, and what waits behind it.
-    pub(super) spreading: VecDeque<Envelope>,
+    pub(super) spreads: Spreads,
     /// The last tell that was told again, where more wait behind it.
     pub(super) replayed_to: Option<RowKey>,
     /// Streams that were not read further for a reason outside their account.
@@ -80,6 +82,7 @@ pub struct Shard {
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
     pub(super) retention: Retention,
+    pub(super) disk: Disk,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
@@ -139,7 +142,7 @@ impl Shard {
             seats: Seats::default(),
             saves: Saves::default(),
             timers,
-            spreading: VecDeque::new(),
+            spreads: Spreads::default(),
             replayed_to: None,
             paused: BTreeSet::new(),
             effects: Effects::new(),
@@ -157,6 +160,7 @@ impl Shard {
             sockets_wait: false,
             drain: Drain::None,
             retention: Retention::default(),
+            disk: Disk::default(),
             removed: Vec::new(),
             next_session: 0,
             next_aside: 0,

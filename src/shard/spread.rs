@@ -1,6 +1,6 @@
 //! Presence for many (DESIGN section 11): one envelope for each worker that is a home of some of them. Who is on
 //! this server and not using it is not made resident for it. So many are visited at a time, the rest when others had
-//! their turn (DESIGN section 4); what the same account says meanwhile waits behind.
+//! their turn (DESIGN section 4); what the same account says meanwhile waits behind (`spreads.rs`).
 
 use crate::actor::Envelope;
 use crate::base::{Now, WorkerId, limits};
@@ -11,49 +11,47 @@ use super::Shard;
 use super::cell::Mail;
 
 impl Shard {
-    /// Brings a presence to all of these: to the first now.
-    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, mut to: Vec<Jid>) {
-        if to.len() > limits::SPREAD_COUNT {
-            let rest = Envelope::Group {
-                to: to.split_off(limits::SPREAD_COUNT),
-                stanza: stanza.clone(),
-            };
-            // In front of what waits behind it.
-            self.spreading.push_front(rest);
-            self.timers.arm_spread(now.mono_ms + 1);
+    /// Brings a presence to all of these: to the first now, to the rest when others had their turn.
+    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, to: Vec<Jid>) {
+        if to.len() <= limits::SPREAD_COUNT {
+            return self.spread_now(now, stanza, to);
         }
-        self.spread_now(now, stanza, to);
+        self.spreads.begin(Envelope::Group { stanza, to });
+        self.spread_turn(now);
+        self.timers.arm_spread(now.mono_ms + 1);
     }
 
     /// What has to wait behind presence of the same account that is still on its way to some, does; else it is given
     /// back.
     pub(super) fn behind_spread(&mut self, envelope: Envelope) -> Option<Envelope> {
-        if self.spreading.is_empty() {
-            return Some(envelope);
+        let passes = self.spreads.put_behind(envelope);
+        if passes.is_none() {
+            self.count_spreads();
         }
-        let from = source(&envelope);
-        let is_same = |waits: &Envelope| from.is_some() && source(waits) == from;
-        if !self.spreading.iter().any(is_same) {
-            return Some(envelope);
-        }
-        self.spreading.push_back(envelope);
-        None
+        passes
     }
 
     /// The next of them.
     pub(super) fn spread_due(&mut self, now: Now) {
-        for _ in 0..limits::SPREAD_COUNT {
-            let Some(envelope) = self.spreading.pop_front() else {
-                return;
-            };
-            let is_group = matches!(envelope, Envelope::Group { .. });
-            self.carry(now, envelope);
-            if is_group {
-                break;
+        self.spread_turn(now);
+        if !self.spreads.is_empty() {
+            self.timers.arm_spread(now.mono_ms + 1);
+        }
+    }
+
+    /// One account's part of what it says to many.
+    fn spread_turn(&mut self, now: Now) {
+        let (account, part) = self.spreads.next_turn(limits::SPREAD_COUNT);
+        self.count_spreads();
+        for envelope in part {
+            match envelope {
+                Envelope::Group { stanza, to } => self.spread_now(now, stanza, to),
+                envelope => self.carry(now, envelope),
             }
         }
-        if !self.spreading.is_empty() {
-            self.timers.arm_spread(now.mono_ms + 1);
+        let actor = account.and_then(|account| self.homes.get(&*account).copied());
+        if let Some(actor) = actor {
+            self.resume_own(actor);
         }
     }
 
@@ -117,22 +115,13 @@ impl Shard {
     }
 }
 
-/// The account that says it.
-fn source(envelope: &Envelope) -> Option<&str> {
-    let (Envelope::Stanza { stanza, .. }
-    | Envelope::Group { stanza, .. }
-    | Envelope::Tell { stanza, .. }) = envelope
-    else {
-        return None;
-    };
-    stanza.header.from.as_ref().map(Jid::bare_str)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::output::{Ask, Output};
-    use super::super::testing::{NOW, answers, held, say, stage_of};
+    use super::super::testing::{NOW, answers, connect, held, say, stage_of};
     use super::*;
+    use std::collections::BTreeMap;
+
     use crate::actor::auth::AccountRef;
     use crate::actor::rows::Row;
     use crate::actor::{Answer, Catalog, Ticket};
@@ -226,54 +215,223 @@ mod tests {
         assert_eq!(shard.resident_accounts(), 1);
     }
 
-    #[test]
-    fn many_contacts_are_told_a_part_at_a_time_and_what_follows_waits() {
-        let (mut shard, actor) = stage_of(1);
-        let jid = |number: usize| Jid::parse(&format!("contact-{number}@localhost"));
-        let count = 2 * limits::SPREAD_COUNT + 7;
-        let to: Vec<Jid> = (0..count)
-            .map(|number| jid(number).expect("valid"))
-            .collect();
-        let mut header = Header::new(Kind::Presence, Type::Available);
-        header.from = Some(shard.cells[actor].account.jid.clone());
-        let stanza = Stanza {
+    fn jid(number: usize) -> Jid {
+        Jid::parse(&format!("contact-{number}@localhost")).expect("valid")
+    }
+
+    fn presence(type_: Type, from: &str) -> Stanza {
+        let mut header = Header::new(Kind::Presence, type_);
+        header.from = Jid::parse(from).ok();
+        Stanza {
             header,
             payload: crate::stanza::Payload::EMPTY,
-        };
-        let left = |shard: &Shard| -> Vec<usize> {
-            let waits = shard.spreading.iter();
-            let count = |envelope: &Envelope| match envelope {
-                Envelope::Group { to, .. } => to.len(),
-                _ => 0,
-            };
-            waits.map(count).collect()
-        };
-        let group = Envelope::Group {
-            stanza: stanza.clone(),
-            to,
-        };
-        shard.route(NOW, group.clone());
-        assert_eq!(left(&shard), [limits::SPREAD_COUNT + 7]);
-        // From the same account, and from another.
-        let mut gone = stanza.clone();
-        gone.header.to = jid(count - 1).ok();
-        let envelope = |stanza| Envelope::Stanza {
-            stanza,
-            settle: None,
-        };
-        shard.route(NOW, envelope(gone.clone()));
-        gone.header.from = Jid::parse("somebody@localhost").ok();
-        shard.route(NOW, envelope(gone));
-        assert_eq!(left(&shard), [limits::SPREAD_COUNT + 7, 0]);
-        let at = |ms: u64| Now {
+        }
+    }
+
+    fn to_many(shard: &mut Shard, stanza: Stanza, count: usize) {
+        let to = (0..count).map(jid).collect();
+        shard.route(NOW, Envelope::Group { stanza, to });
+    }
+
+    fn to_one(shard: &mut Shard, mut stanza: Stanza, number: usize) {
+        stanza.header.to = Some(jid(number));
+        let settle = None;
+        shard.route(NOW, Envelope::Stanza { stanza, settle });
+    }
+
+    fn at(ms: u64) -> Now {
+        Now {
             mono_ms: NOW.mono_ms + ms,
             ..NOW
+        }
+    }
+
+    /// How many get each of what waits.
+    fn left(shard: &Shard, account: &str) -> Vec<usize> {
+        let count = |envelope: &Envelope| match envelope {
+            Envelope::Group { to, .. } => to.len(),
+            _ => 0,
         };
+        shard.spreads.waiting(account).map(count).collect()
+    }
+
+    /// What each contact is told from now on, wherever it lives.
+    fn collect(shard: &mut Shard, heard: &mut BTreeMap<String, Vec<Type>>) {
+        for worker in (0..2).map(WorkerId) {
+            let batch = shard.take_batch(worker);
+            let envelopes = batch.into_iter().flat_map(|batch| batch.envelopes);
+            for envelope in envelopes {
+                let (stanza, to) = match envelope {
+                    Envelope::Group { stanza, to } => (stanza, to),
+                    Envelope::Stanza { mut stanza, .. } => {
+                        let to = stanza.header.to.take().expect("addressed");
+                        (stanza, vec![to])
+                    }
+                    other => panic!("{other:?}"),
+                };
+                for to in to {
+                    let heard = heard.entry(to.as_str().to_owned()).or_default();
+                    heard.push(stanza.header.type_);
+                }
+            }
+        }
+    }
+
+    const ROMEO: &str = "romeo@localhost";
+    const ORCHARD: &str = "romeo@localhost/orchard";
+
+    #[test]
+    fn many_contacts_are_told_a_part_at_a_time_and_what_follows_waits() {
+        let (mut shard, _) = stage_of(1);
+        let count = 2 * limits::SPREAD_COUNT + 7;
+        to_many(&mut shard, presence(Type::Available, ORCHARD), count);
+        assert_eq!(left(&shard, ROMEO), [limits::SPREAD_COUNT + 7]);
+        // From the same account, and from another.
+        to_one(&mut shard, presence(Type::Available, ORCHARD), count - 1);
+        let somebody = "somebody@localhost/1";
+        to_one(&mut shard, presence(Type::Available, somebody), count - 1);
+        assert_eq!(left(&shard, ROMEO), [limits::SPREAD_COUNT + 7, 0]);
+        assert!(left(&shard, "somebody@localhost").is_empty());
         shard.handle(at(1), Input::Tick);
-        assert_eq!(left(&shard), [7, 0]);
+        assert_eq!(left(&shard, ROMEO), [7, 0]);
         shard.handle(at(2), Input::Tick);
-        assert_eq!(left(&shard), [0]);
         shard.handle(at(3), Input::Tick);
-        assert!(left(&shard).is_empty());
+        assert!(left(&shard, ROMEO).is_empty());
+        shard.handle(at(4), Input::Tick);
+        assert!(shard.spreads.is_empty());
+    }
+
+    #[test]
+    fn newer_presence_takes_the_place_of_what_waits_of_the_same_session() {
+        let (mut shard, _) = stage_of(1);
+        let count = 3 * limits::SPREAD_COUNT;
+        for round in 0..12 {
+            for session in 0..10 {
+                let from = format!("{ROMEO}/{session}");
+                let type_ = match round % 2 {
+                    0 => Type::Available,
+                    _ => Type::Unavailable,
+                };
+                to_many(&mut shard, presence(type_, &from), count);
+                to_many(&mut shard, presence(Type::Probe, &from), count);
+            }
+        }
+        // The last word of each, the one before it where both count, and a question.
+        let waits = left(&shard, ROMEO);
+        assert!(waits.len() <= 30, "{}", waits.len());
+        assert!(waits.iter().sum::<usize>() <= 30 * count);
+    }
+
+    #[test]
+    fn what_waits_for_many_is_counted_until_it_is_gone() {
+        let (mut shard, _) = stage_of(1);
+        let count = 2 * limits::SPREAD_COUNT;
+        let before = shard.queued_bytes();
+        to_many(&mut shard, presence(Type::Available, ORCHARD), count);
+        let half = limits::SPREAD_COUNT * size_of::<Jid>();
+        assert!(shard.queued_bytes() > before + half);
+        to_many(&mut shard, presence(Type::Available, ORCHARD), count);
+        for ms in 1..10 {
+            shard.handle(at(ms), Input::Tick);
+        }
+        assert!(left(&shard, ROMEO).is_empty());
+        assert_eq!(shard.queued_bytes(), before);
+    }
+
+    #[test]
+    fn accounts_that_speak_to_many_take_turns() {
+        let (mut shard, _) = stage_of(1);
+        let some = 3 * limits::SPREAD_COUNT;
+        let other = "mercutio@localhost/1";
+        to_many(&mut shard, presence(Type::Available, other), some);
+        let many = 20 * limits::SPREAD_COUNT;
+        to_many(&mut shard, presence(Type::Available, ORCHARD), many);
+        for ms in 1..=4 {
+            shard.handle(at(ms), Input::Tick);
+        }
+        assert!(left(&shard, "mercutio@localhost").is_empty());
+        assert_eq!(left(&shard, ROMEO), [17 * limits::SPREAD_COUNT]);
+    }
+
+    #[test]
+    fn however_fast_it_changes_everybody_hears_the_last_word_last() {
+        let mut rng = crate::base::Rng::from_seed([7; 32]);
+        let (mut shard, _) = stage_of(2);
+        let count = 3 * limits::SPREAD_COUNT;
+        let mut heard = BTreeMap::new();
+        let mut last = Type::Unavailable;
+        let mut ms = 0;
+        for _ in 0..50 {
+            last = match rng.below(2) {
+                0 => Type::Available,
+                _ => Type::Unavailable,
+            };
+            // Who may see it changes.
+            let some = count - rng.below(2) as usize * limits::SPREAD_COUNT;
+            if some < count {
+                for number in some..count {
+                    to_one(&mut shard, presence(Type::Unavailable, ORCHARD), number);
+                }
+            }
+            to_many(&mut shard, presence(last, ORCHARD), some);
+            for _ in 0..rng.below(4) {
+                ms += 1;
+                shard.handle(at(ms), Input::Tick);
+                collect(&mut shard, &mut heard);
+            }
+        }
+        to_many(&mut shard, presence(last, ORCHARD), count);
+        for _ in 0..40 {
+            ms += 1;
+            shard.handle(at(ms), Input::Tick);
+            collect(&mut shard, &mut heard);
+        }
+        assert!(shard.spreads.is_empty());
+        // The others live on this worker.
+        assert!(heard.len() > count / 3, "{}", heard.len());
+        for (contact, heard) in heard {
+            assert_eq!(heard.last(), Some(&last), "{contact}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_tells_many_faster_than_they_are_told_is_not_read_meanwhile() {
+        let (mut shard, actor) = stage_of(1);
+        let key = connect(&mut shard, actor);
+        assert_eq!(shard.handle(NOW, Input::Bytes(key, b" ")), 1);
+        for session in 0..10 {
+            let from = format!("{ROMEO}/{session}");
+            to_many(&mut shard, presence(Type::Available, &from), 10_000);
+        }
+        assert_eq!(shard.handle(NOW, Input::Bytes(key, b" ")), 0);
+        std::iter::from_fn(|| shard.poll_output()).for_each(drop);
+        let is_resumed = |shard: &mut Shard| {
+            let mut outputs = std::iter::from_fn(|| shard.poll_output());
+            outputs.any(|output| matches!(output, Output::Resume(it) if it == key))
+        };
+        let turns = 10 * 10_000 / limits::SPREAD_COUNT as u64;
+        let ms = (1..2 * turns).find(|ms| {
+            shard.handle(at(*ms), Input::Tick);
+            is_resumed(&mut shard)
+        });
+        assert!(ms.is_some_and(|ms| ms > turns / 2), "{ms:?}");
+        assert_eq!(shard.handle(at(2 * turns), Input::Bytes(key, b" ")), 1);
+    }
+
+    #[test]
+    fn what_answers_in_the_name_of_an_account_does_not_wait_behind_its_presence() {
+        let (mut shard, _) = stage_of(1);
+        to_many(&mut shard, presence(Type::Available, ORCHARD), 2_000);
+        let waits = left(&shard, ROMEO).len();
+        for (type_, from) in [(Type::Result, ROMEO), (Type::Error, ORCHARD)] {
+            let mut answer = presence(type_, from);
+            answer.header.kind = Kind::Iq;
+            to_one(&mut shard, answer, 1);
+        }
+        assert_eq!(left(&shard, ROMEO).len(), waits);
+        let mut message = presence(Type::Chat, ORCHARD);
+        message.header.kind = Kind::Message;
+        to_one(&mut shard, message, 1);
+        assert_eq!(left(&shard, ROMEO).len(), waits + 1);
     }
 }

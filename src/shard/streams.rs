@@ -103,7 +103,8 @@ impl Shard {
             .session(session)
             .and_then(|session| session.acks.as_ref())
             .is_some_and(|acks| acks.unsettled_count() >= limits::UNSETTLED_COUNT_MAX);
-        if cell.mailbox.is_full_of_own() || unsettled {
+        let says_too_much = self.spreads.is_full_of(cell.account.jid.as_str());
+        if cell.mailbox.is_full_of_own() || unsettled || says_too_much {
             if !cell.paused.contains(&key) {
                 cell.paused.push(key);
             }
@@ -305,12 +306,15 @@ impl Shard {
         }
     }
 
-    /// Streams of an account whose mailbox has room again.
+    /// Streams of an account whose mailbox has room again, and whose contacts were told.
     pub(super) fn resume_own(&mut self, actor: crate::base::ActorKey) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        if cell.paused.is_empty() || cell.mailbox.is_full_of_own() {
+        if cell.paused.is_empty()
+            || cell.mailbox.is_full_of_own()
+            || self.spreads.is_full_of(cell.account.jid.as_str())
+        {
             return;
         }
         for key in std::mem::take(&mut cell.paused) {

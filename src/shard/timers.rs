@@ -19,6 +19,7 @@ pub(super) struct Timers {
     due: BTreeSet<(u64, Owner)>,
     replay_is_due: bool,
     spread_is_due: bool,
+    disk_is_due: bool,
 }
 
 /// Who is woken.
@@ -36,6 +37,8 @@ enum Owner {
     Drain,
     /// Logins that wait for room.
     Logins,
+    /// A disk that was full.
+    Disk,
 }
 
 impl Timers {
@@ -78,6 +81,13 @@ impl Timers {
         self.due.insert((at_ms, Owner::Logins));
     }
 
+    /// Whether the disk has room again is asked then.
+    pub fn arm_disk(&mut self, at_ms: u64) {
+        if !std::mem::replace(&mut self.disk_is_due, true) {
+            self.due.insert((at_ms, Owner::Disk));
+        }
+    }
+
     fn pop(&mut self, now: Now) -> Option<Owner> {
         let (at_ms, owner) = *self.due.first()?;
         if at_ms > now.mono_ms {
@@ -86,6 +96,7 @@ impl Timers {
         self.due.pop_first();
         self.replay_is_due &= owner != Owner::Replay;
         self.spread_is_due &= owner != Owner::Spread;
+        self.disk_is_due &= owner != Owner::Disk;
         Some(owner)
     }
 }
@@ -102,6 +113,7 @@ impl Shard {
                 Owner::Spread => self.spread_due(now),
                 Owner::Drain => self.advance_drain(now),
                 Owner::Logins => self.logins_due(now),
+                Owner::Disk => self.probe_disk(now),
             }
         }
     }

@@ -1,28 +1,48 @@
 //! An archive that holds more than its host allows loses its oldest messages, beside the mailbox. XEP-0313 section
 //! 3.2: "Any such deleted messages MUST be the oldest in the archive".
 
-use crate::actor::Answer;
 use crate::actor::rows::{Fence, RowRange};
+use crate::actor::{Answer, Ticket};
 use crate::base::{ActorKey, Now, limits};
-use crate::engine::archive::{self, ARCHIVE, Archived};
+use crate::engine::archive::{self, ARCHIVE};
+use crate::im::archive::{Holding, Quota};
 
 use super::Shard;
+use super::cell::Cell;
 use super::output::{Ask, Output};
 use super::turns::Seat;
 
 impl Shard {
-    /// So many messages are too many.
-    pub(super) fn trim_archive(&mut self, now: Now, actor: ActorKey, excess: usize) {
-        let Some(identity) = self.cells.get(actor).and_then(|cell| cell.account.identity) else {
+    /// Asks for the oldest messages of an archive that holds too much, unless that is under way.
+    pub(super) fn trim_archive(&mut self, now: Now, actor: ActorKey) {
+        let Some(cell) = self.cells.get(actor).filter(|cell| cell.trim.is_none()) else {
+            return;
+        };
+        let Some(quota) = self.quota_of(now, cell) else {
+            return;
+        };
+        let account = &cell.account;
+        let (Some(identity), Some(archive)) = (account.identity, &account.archive) else {
+            return;
+        };
+        let Some(excess) = archive.tally.excess(&quota) else {
             return;
         };
         let range = RowRange {
-            count_max: excess.min(limits::ARCHIVE_TRIM_COUNT),
+            count_max: match excess {
+                Holding { count, bytes: 0 } => usize::try_from(count).unwrap_or(usize::MAX),
+                _ => usize::MAX,
+            }
+            .min(limits::ARCHIVE_TRIM_COUNT),
             bytes_max: limits::RANGE_BYTES_MAX,
-            ..archive::range(identity.id, 0, u64::MAX)
+            // What was removed before is not stepped over again.
+            ..archive::range(identity.id, archive.tally.oldest(&quota), u64::MAX)
         };
         // Where the store is overloaded, one of the next messages will do.
         if let Ok(ticket) = self.seats.take(Seat::Trim(actor)) {
+            if let Some(cell) = self.cells.get_mut(actor) {
+                cell.trim = Some(ticket);
+            }
             self.flush_saves(now);
             let ask = Ask::Range {
                 table: &ARCHIVE,
@@ -33,37 +53,63 @@ impl Shard {
         }
     }
 
-    /// The oldest messages of an archive: they go.
-    pub(super) fn trimmed(&mut self, actor: ActorKey, answer: Answer) {
-        let rows = match answer {
-            Answer::Range { rows, .. } => rows,
-            other => return log::error!("trim_failed answer={other:?}"),
+    /// The oldest messages of an archive: they go, until it holds no more than it may.
+    pub(super) fn trimmed(&mut self, now: Now, actor: ActorKey, ticket: Ticket, answer: Answer) {
+        let Some(cell) = self.cells.get(actor) else {
+            return;
         };
+        if cell.trim != Some(ticket) {
+            return;
+        }
+        let quota = self.quota_of(now, cell);
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
-        let Some(identity) = cell.account.identity else {
+        cell.trim = None;
+        let rows = match answer {
+            Answer::Range { rows, .. } => rows,
+            // One of the next messages tries again.
+            other => return log::error!("trim_failed answer={other:?}"),
+        };
+        let account = &mut cell.account;
+        // Whoever has the name now is not whose archive this is, or nobody knows any more how much it holds.
+        let (Some(quota), Some(identity), Some(archive)) =
+            (quota, account.identity, &mut account.archive)
+        else {
             return;
         };
-        let own = cell.account.jid.clone();
+        let tally = &mut archive.tally;
+        if rows.is_empty() {
+            log::warn!("archive_recounted account={}", account.jid);
+            tally.clear();
+        }
         let mut writes = Vec::new();
-        let mut months = Vec::new();
+        let mut ends = None;
         for row in &rows {
+            let Some(number) = archive::number_of(&row.key) else {
+                continue;
+            };
+            if tally.excess(&quota).is_none() {
+                break;
+            }
             // What no client has yet is owed all the same.
             writes.extend(archive::rescue(row));
-            writes.extend(archive::erase(identity.id, row, &own));
-            if let (Some(found), Some(archive)) = (Archived::read(row), &mut cell.account.archive) {
-                archive.tally.remove(found.id.number);
-                months.push(found.id.number);
-            }
+            writes.extend(archive::erase(identity.id, row, &account.jid));
+            tally.remove(number, row.value.len() as u64);
+            ends = Some((ends.map_or(number, |(first, _)| first), number));
         }
-        // The first and the last say which months were touched.
-        let ends = months.first().into_iter().chain(months.last());
-        if let Some(archive) = &cell.account.archive {
-            writes.extend(ends.map(|number| archive.tally.write(identity.id, *number)));
-        }
+        let (first, last) = ends.unwrap_or((0, u64::MAX));
+        writes.extend(tally.rows_between(identity.id, first, last));
         for write in writes {
             self.unsave(write);
         }
+        // Long messages come in small pages.
+        self.trim_archive(now, actor);
+    }
+
+    /// None where a reload took the domain away.
+    fn quota_of(&self, now: Now, cell: &Cell) -> Option<Quota> {
+        let host = self.config.host(cell.account.jid.domainpart())?;
+        Some(Quota::of(&host.archive, now))
     }
 }

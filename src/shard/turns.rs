@@ -13,7 +13,7 @@ use crate::actor::{
 };
 use crate::base::{AccountId, ActorKey, Now, SessionId, StreamKey, limits};
 use crate::im::account::Change;
-use crate::im::{message, presence, subscription};
+use crate::im::{iq, message, presence, subscription};
 use crate::jid::Jid;
 use crate::stanza::{
     Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, Type, reply_error,
@@ -21,6 +21,7 @@ use crate::stanza::{
 
 use super::Shard;
 use super::cell::{Cell, Mail};
+use super::expiry::Walk;
 use super::output::{Ask, Output};
 use super::pipelines::{self, Pipelines};
 use super::retention::Months;
@@ -51,6 +52,8 @@ pub(super) enum Seat {
     Clock,
     /// What waits for clients, before months leave the archives.
     Waiting(Months),
+    /// What a host that keeps archives shorter than another has to remove.
+    Expire(Box<Walk>),
     /// The messages that it stands for.
     Rescue(Months, Option<RowKey>),
     /// Tells of this account, or of all.
@@ -94,6 +97,7 @@ impl Seats {
             | Seat::Sweep
             | Seat::Clock
             | Seat::Waiting(_)
+            | Seat::Expire(_)
             | Seat::Rescue(..)
             | Seat::Replay(_) => (&mut self.store, limits::STORE_OUTSTANDING_MAX),
         };
@@ -152,6 +156,13 @@ impl Shard {
             };
             return self.route(now, answer);
         }
+        if self.cells[actor].mailbox.requests() >= limits::REQUESTS_WAIT_MAX
+            && let Some(error) = iq::turned_away(&self.catalog, &self.cells[actor].account, stanza)
+        {
+            let (stanza, settle) = (stanza.clone(), *settle);
+            self.bounce(now, &stanza, &error);
+            return self.settle(now, settle);
+        }
         if !self.cells[actor].mailbox.is_full_for(stanza.header.kind) {
             return self.post_to(actor, mail);
         }
@@ -168,7 +179,12 @@ impl Shard {
             (Kind::Presence, None) => {}
             _ => self.bounce(now, &stanza, &overloaded()),
         }
-        if let Some(origin) = settle {
+        self.settle(now, settle);
+    }
+
+    /// Whoever waits for the fate of something that comes to nothing is told.
+    fn settle(&mut self, now: Now, origin: Option<Origin>) {
+        if let Some(origin) = origin {
             self.route(now, Envelope::Settled(origin));
         }
     }
@@ -250,6 +266,11 @@ impl Shard {
             if cell.waits() || cell.mailbox.front().is_none() {
                 break;
             }
+            if self.has_no_room_for(actor) {
+                let mail = self.finish_mail(actor);
+                self.reject(now, actor, mail, &store_error(StoreError::DiskFull));
+                continue;
+            }
             let outcome = self.attempt(now, actor, Which::Head);
             match outcome {
                 Ok(()) | Err(Stop::Done) if self.waits_for_commit() => self.hold(actor),
@@ -262,7 +283,7 @@ impl Shard {
                     self.park(now, actor, need);
                 }
                 Err(Stop::Reject(error)) => {
-                    self.effects.clear();
+                    self.keep_what_was_read(actor);
                     let mail = self.finish_mail(actor);
                     self.reject(now, actor, mail, &error);
                 }
@@ -276,6 +297,15 @@ impl Shard {
         self.count_cell(actor);
         self.resume_own(actor);
         self.arm_actor(now, actor);
+    }
+
+    /// A turn is refused: of what it caused only what it learnt of the store stays.
+    fn keep_what_was_read(&mut self, actor: ActorKey) {
+        if let Some(cell) = self.cells.get_mut(actor) {
+            let read = self.effects.change.drain(..).filter(Change::is_read);
+            read.for_each(|change| cell.account.apply(change));
+        }
+        self.effects.clear();
     }
 
     /// One run of the head of the mailbox, or of a step of a request that left it.
@@ -342,6 +372,7 @@ impl Shard {
             Ok(outcome) => outcome,
             Err(_) => {
                 log::error!("turn_panicked account={}", cell.account.jid);
+                self.effects.clear();
                 self.count_panic(now, actor);
                 Err(Stop::Reject(internal_error()))
             }
@@ -361,12 +392,11 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
-        let mut parting = None;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
-                Change::TrimArchive { excess } => self.trim_archive(now, actor, excess),
+                Change::TrimArchive => self.trim_archive(now, actor),
                 Change::EndSessions(ids) => {
                     for id in ids {
                         self.expel(now, actor, id, ended_by_user());
@@ -383,7 +413,6 @@ impl Shard {
                 Change::Capable { session, ver, info } => {
                     self.learn_capabilities(actor, session, ver, info);
                 }
-                Change::Parts(with) => parting = Some(with),
                 change => {
                     if let Change::Missed { session, .. } = &change {
                         owed.push(*session);
@@ -465,10 +494,6 @@ impl Shard {
         for session in owed {
             self.deliver_missed(now, actor, session);
         }
-        // Whoever asked has the answer.
-        if let Some(parting) = parting {
-            self.part(now, actor, parting);
-        }
     }
 
     /// The head of the mailbox waits for a row.
@@ -493,14 +518,18 @@ impl Shard {
                 self.fetched_aside(now, actor, number, need, answer);
             }
             Some(Seat::Flood(actor, session)) => self.flooded(now, actor, session, answer),
-            Some(Seat::Trim(actor)) => self.trimmed(actor, answer),
+            Some(Seat::Trim(actor)) => self.trimmed(now, actor, ticket, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge) => self.purged(answer),
-            Some(Seat::Save(record)) => self.saved(now, record, answer),
+            Some(Seat::Save(record)) => {
+                self.watch_disk(now, &answer);
+                self.saved(now, record, answer);
+            }
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
                 let answer = match answer {
                     Answer::Auth(answer) => answer,
@@ -520,6 +549,7 @@ impl Shard {
         }
         cell.parked = None;
         match loaded(need, answer) {
+            Ok(Loaded::Account { ask, answer }) => self.own_answered(now, actor, ask, answer),
             Ok(loaded) => cell.loaded.push(loaded),
             Err(error) => self.store_failed(now, actor, error),
         }
@@ -636,7 +666,7 @@ impl Shard {
 
 impl Mail {
     /// The account's own session that sent it.
-    fn sender(&self) -> Option<SessionId> {
+    pub(super) fn sender(&self) -> Option<SessionId> {
         match self {
             Mail::Outbound { session, .. } => Some(*session),
             Mail::Inbound { .. } | Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,

@@ -40,6 +40,11 @@ pub struct Stanza {
 }
 
 impl Stanza {
+    /// Whether it is an IQ that has to be answered (RFC 6120 section 8.2.3).
+    pub fn is_request(&self) -> bool {
+        self.header.kind == Kind::Iq && matches!(self.header.type_, Type::Get | Type::Set)
+    }
+
     /// Bytes that this stanza is charged with in a queue: its payload, what a client may write into its start
     /// tag, and what holding it costs. It changes when the header is edited, so never inside a queue.
     pub fn charge(&self) -> usize {

@@ -12,7 +12,7 @@ use crate::actor::rows::{Fence, Join, Pick, RowKey, RowRange, StoreError, Table,
 use crate::actor::{Answer, Ticket};
 
 use super::embedded::Embedded;
-use super::engine::{Engine, Page};
+use super::engine::{Engine, Keys, Page};
 use super::memory::Memory;
 use super::queue::{Asked, To};
 use super::schema::{META, MIGRATIONS, Migration, check, migrate};
@@ -259,6 +259,20 @@ impl Store {
     /// `Broken` if they cannot be read.
     pub fn range_now(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
         self.0.engine.range(table, range)
+    }
+
+    /// Keys of a range as they are durable now, without their rows, in the store's own order; those behind `behind`, the
+    /// last of an answer before, if it is given. Waits for the disk.
+    ///
+    /// # Errors
+    /// `Broken` if they cannot be read.
+    pub fn walk_now(
+        &self,
+        table: &'static Table,
+        range: &RowRange,
+        behind: Option<&RowKey>,
+    ) -> Result<Keys, StoreError> {
+        self.0.engine.walk(table, range, behind)
     }
 
     /// Every row of one moment, table by table and in key order within each, while saves go on: for exports.

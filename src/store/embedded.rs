@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::actor::rows::{Row, RowKey, RowRange, Slices, StoreError, Table, Write
 use crate::base::Month;
 
 use super::api::{OpenError, StoreOptions};
-use super::engine::{Engine, Page, Visitor, number_in};
+use super::engine::{Engine, Keys, Page, Visitor, number_in};
 use super::files;
 use super::space::free_bytes;
 
@@ -295,15 +296,13 @@ impl Opened {
         if table.slices == Slices::Whole {
             return Ok(());
         }
-        let is_over = |space: &Space| space.table.name == table.name && space.to <= before;
-        let over: Vec<Space> = self
-            .spaces
-            .write()
-            .extract_if(.., |space| is_over(space))
-            .collect();
+        let is_over = |space: &&Space| space.table.name == table.name && space.to <= before;
+        let over: Vec<Space> = self.spaces.read().iter().filter(is_over).cloned().collect();
         for space in over {
+            self.db.delete_keyspace(space.keyspace.clone())?;
+            let is_same = |of: &mut Space| (of.table.name, of.from) == (table.name, space.from);
+            self.spaces.write().extract_if(.., is_same).for_each(drop);
             log::info!("slice_dropped name={}", &**space.keyspace.name());
-            self.db.delete_keyspace(space.keyspace)?;
         }
         Ok(())
     }
@@ -368,6 +367,16 @@ impl Space {
     fn rows(&self, range: &RowRange) -> fjall::Iter {
         self.keyspace
             .range(range.from.as_bytes()..range.to.as_bytes())
+    }
+
+    /// Rows of a range behind `behind`; all of them if there is none.
+    fn keys_behind(&self, behind: Option<&RowKey>, range: &RowRange) -> fjall::Iter {
+        let from = match behind {
+            Some(key) => Bound::Excluded(key.as_bytes()),
+            None => Bound::Included(range.from.as_bytes()),
+        };
+        let to = Bound::Excluded(range.to.as_bytes());
+        self.keyspace.range::<&[u8], _>((from, to))
     }
 
     fn holds(&self, number: u64) -> bool {
@@ -453,13 +462,36 @@ impl Engine for Embedded {
         Page::fill(range, found.map(read))
     }
 
+    fn walk(
+        &self,
+        table: &'static Table,
+        range: &RowRange,
+        behind: Option<&RowKey>,
+    ) -> Result<Keys, StoreError> {
+        let opened = self.opened.read();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        let places = self.places(opened, table, range)?;
+        let number = behind.map(|key| number_in(table, key.as_bytes()).unwrap_or(0));
+        let left = places
+            .iter()
+            .filter(|place| number.is_none_or(|n| n < place.to));
+        let found = left.flat_map(|place| {
+            // Behind it in its own month, and all of those that follow.
+            let from = behind.filter(|_| number.is_some_and(|n| place.holds(n)));
+            place.keys_behind(from, range)
+        });
+        Keys::fill(range.count_max, found.map(key_of))
+    }
+
     fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
-        let done = {
-            let opened = self.opened.read();
-            let opened = opened.as_ref().ok_or(StoreError::Broken)?;
-            opened.drop_before(table, before)
-        };
-        done.map_err(|error| self.fell_ill(&error))
+        let opened = self.opened.read();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        opened.drop_before(table, before).map_err(|error| {
+            log::error!("slices_not_dropped table={} error={error}", table.name);
+            // What could not go stays, and nothing else is the worse for it: no row was written, none is in doubt. If
+            // the database cannot write any more, the next write finds that out.
+            StoreError::Broken
+        })
     }
 
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
@@ -498,6 +530,10 @@ fn read(guard: fjall::Guard) -> Result<Row, StoreError> {
         key: RowKey::new(&key),
         value: value.to_vec(),
     })
+}
+
+fn key_of(guard: fjall::Guard) -> Result<RowKey, StoreError> {
+    Ok(RowKey::new(&guard.key().map_err(unreadable)?))
 }
 
 fn unreadable(error: fjall::Error) -> StoreError {
@@ -647,6 +683,59 @@ mod tests {
         let copy =
             Store::open(StoreOptions::at(&target), &[&MONTHS, &LETTERS], Vec::new()).unwrap();
         assert_eq!(values(&copy, &all), (3..13).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn keys_are_met_once_each_however_they_are_divided_and_whatever_goes_meanwhile() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&MONTHS]).unwrap();
+        let month = 31 * 24 * 3_600_000;
+        // Of each month all accounts, so that the order of keys is not that of months.
+        let mut all = Vec::new();
+        for n in 0..4 {
+            for account in 1..=5 {
+                all.push(month_key(account, 1_768_435_200_000 + n * month));
+            }
+        }
+        let writes: Vec<Write> = all.iter().map(|key| put(&MONTHS, key, b"x")).collect();
+        engine.commit(&writes).unwrap();
+        let mut wanted = range(&[1], &[5]);
+        wanted.count_max = 3;
+        let (mut found, mut behind) = (Vec::new(), None);
+        loop {
+            let page = engine.walk(&MONTHS, &wanted, behind.as_ref()).unwrap();
+            assert!(page.keys.len() <= 3);
+            let gone = page.keys.iter().map(|key| delete(&MONTHS, key.as_bytes()));
+            engine.commit(&gone.collect::<Vec<Write>>()).unwrap();
+            behind = page.keys.last().cloned();
+            found.extend(page.keys);
+            if !page.more {
+                break;
+            }
+        }
+        let mut expected: Vec<RowKey> = all.iter().map(|bytes| key(bytes)).collect();
+        expected.retain(|key| key.as_bytes()[0] < 5);
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        assert_eq!(engine.range(&MONTHS, &wanted).unwrap().rows, []);
+    }
+
+    #[test]
+    fn a_month_that_cannot_be_dropped_takes_nothing_else_with_it() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&MONTHS, &LETTERS]).unwrap();
+        let old = month_key(1, 1_768_435_200_000);
+        engine.commit(&[put(&MONTHS, &old, b"x")]).unwrap();
+        fs::rename(dir.join("rows"), dir.join("elsewhere")).unwrap();
+        assert!(engine.drop_before(&MONTHS, u64::MAX).is_err());
+        fs::rename(dir.join("elsewhere"), dir.join("rows")).unwrap();
+        engine.commit(&[put(&LETTERS, b"a", b"1")]).unwrap();
+        // The next hour.
+        engine.drop_before(&MONTHS, u64::MAX).unwrap();
+        assert_eq!(engine.row(&MONTHS, &key(&old)), Ok(None));
     }
 
     #[test]

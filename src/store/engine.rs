@@ -39,6 +39,19 @@ pub trait Engine: Send + Sync {
     /// As [`Engine::row`].
     fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError>;
 
+    /// Keys of a range without their rows, those behind `behind` if that is given: the last of an answer before. They come in
+    /// an order of the engine's own, in which the months of a table may be one behind the other, so that whoever goes on
+    /// from there has seen all in the end, and meets nothing twice.
+    ///
+    /// # Errors
+    /// As [`Engine::row`].
+    fn walk(
+        &self,
+        table: &'static Table,
+        range: &RowRange,
+        behind: Option<&RowKey>,
+    ) -> Result<Keys, StoreError>;
+
     /// Removes the slices of a table whose rows were all numbered before `before`; a table in one piece stays.
     ///
     /// # Errors
@@ -72,6 +85,28 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// Whether the range holds more behind the last of them.
     pub more: bool,
+}
+
+/// Keys of a part of a range.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// In the engine's order.
+    pub keys: Vec<RowKey>,
+    /// Whether the range holds more behind the last of them.
+    pub more: bool,
+}
+
+impl Keys {
+    /// Takes as many as `count_max`.
+    pub(super) fn fill(
+        count_max: usize,
+        mut found: impl Iterator<Item = Result<RowKey, StoreError>>,
+    ) -> Result<Keys, StoreError> {
+        let keys = found.by_ref().take(count_max);
+        let keys = keys.collect::<Result<Vec<RowKey>, StoreError>>()?;
+        let more = found.next().transpose()?.is_some();
+        Ok(Keys { keys, more })
+    }
 }
 
 impl Page {

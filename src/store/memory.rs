@@ -12,7 +12,7 @@ use crate::base::Month;
 
 use super::api::Request;
 use super::batch::Batch;
-use super::engine::{Engine, Page, Visitor, number_in, read};
+use super::engine::{Engine, Keys, Page, Visitor, number_in, read};
 
 /// Rows in maps, and the way back to what was last synced.
 #[derive(Default)]
@@ -179,6 +179,23 @@ impl Engine for Memory {
         Page::fill(range, found)
     }
 
+    fn walk(
+        &self,
+        table: &'static Table,
+        range: &RowRange,
+        behind: Option<&RowKey>,
+    ) -> Result<Keys, StoreError> {
+        let disk = self.0.lock();
+        let rows = &disk.rows(table)?.rows;
+        let first = behind.map_or(&range.from, |behind| behind.max(&range.from));
+        if *first >= range.to {
+            return Keys::fill(range.count_max, std::iter::empty());
+        }
+        let found = rows.range(first..&range.to).map(|(key, _)| key);
+        let found = found.filter(|key| behind != Some(key));
+        Keys::fill(range.count_max, found.map(|key| Ok(key.clone())))
+    }
+
     fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
         let mut disk = self.0.lock();
         let rows = disk.rows(table)?.rows.keys();
@@ -245,6 +262,19 @@ impl MemoryStore {
             Ok(()) => Answer::Saved,
             Err(error) => Answer::Failed(error),
         }
+    }
+
+    /// See [`Engine::walk`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn walk(
+        &self,
+        table: &'static Table,
+        range: &RowRange,
+        behind: Option<&RowKey>,
+    ) -> Result<Keys, StoreError> {
+        self.0.walk(table, range, behind)
     }
 
     /// Makes durable what was written.

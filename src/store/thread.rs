@@ -197,7 +197,7 @@ const COMMIT_BYTES: usize = 2 * 1024 * 1024;
 mod tests {
     use super::super::api::Reply;
     use super::super::api::{PortId, Store};
-    use super::super::engine::{Page, Visitor};
+    use super::super::engine::{Keys, Page, Visitor};
     use super::super::memory::Memory;
     use super::super::testing::{LETTERS, ROSTERS, delete, key, put, range};
     use super::*;
@@ -230,6 +230,14 @@ mod tests {
         }
         fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
             self.memory.range_back(table, range)
+        }
+        fn walk(
+            &self,
+            table: &'static Table,
+            range: &RowRange,
+            behind: Option<&RowKey>,
+        ) -> Result<Keys, StoreError> {
+            self.memory.walk(table, range, behind)
         }
         fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
             self.memory.drop_before(table, before)

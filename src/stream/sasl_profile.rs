@@ -321,6 +321,11 @@ impl StreamState {
     }
 
     fn on_step(&mut self, cx: &mut Context<'_>, step: Step) -> Option<Event> {
+        if matches!(step, Step::Ask(_)) && self.says_to_be_another() {
+            // Before the attempt has any effect. XEP-0388 section 2.6.2: "The server MUST NOT process any inline
+            // features requested by the client in a failed authentication request".
+            return self.tell_failure(cx, SaslFailure::InvalidAuthzid, Of::Sasl2);
+        }
         let Phase::Authenticating(sasl) = &mut self.phase else {
             return None;
         };
@@ -448,6 +453,20 @@ impl StreamState {
     /// Whether an exchange of XEP-0388 is in progress, in which nothing but its own elements may come.
     pub(super) fn is_in_sasl2(&self) -> bool {
         matches!(&self.phase, Phase::Authenticating(sasl) if Of::profile(&sasl.profile) == Of::Sasl2)
+    }
+
+    /// Whether the header said that the client is somebody else than whom an exchange of XEP-0388 is about.
+    fn says_to_be_another(&self) -> bool {
+        let Phase::Authenticating(sasl) = &self.phase else {
+            return false;
+        };
+        if self.said_from.is_none() || Of::profile(&sasl.profile) == Of::Sasl1 {
+            return false;
+        }
+        let host = self.host.as_deref().unwrap_or_default();
+        let claimed = sasl.exchange.localpart();
+        let claimed = claimed.and_then(|name| Jid::from_parts(Some(name), host, None).ok());
+        claimed.is_some_and(|jid| !self.may_be(&jid))
     }
 
     /// Whether the header said nothing else than that the client is `jid`.

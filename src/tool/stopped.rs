@@ -62,7 +62,7 @@ pub fn user(
         // There are no sessions to end.
         disconnect: &|_| {},
         // What contacts have to hear, the next start tells them.
-        purge: &|account| accounts.purge(account),
+        purge: &|account| accounts.purge(account).map(drop),
         audit: &|event| audit.record(now.wall_ms, event),
     };
     let outcome = desk.run(command);

@@ -13,7 +13,8 @@ import importlib
 import harness
 import server as servers
 
-SUITES = ("suite_differential", "suite_mainjob", "suite_slixmpp", "suite_profanity", "suite_xmppjs", "suite_others", "suite_zlib")
+SUITES = ("suite_differential", "suite_mainjob", "suite_day", "suite_slixmpp", "suite_profanity", "suite_xmppjs",
+          "suite_others", "suite_zlib")
 OPTIONAL_TOOLS = ("go-sendxmpp",)  # their tests are skipped, and say so, where they are missing
 
 

@@ -1,15 +1,9 @@
 """@xmpp/client (node) against the server, one process for each test: `xmppjs/suite.mjs` holds the plays."""
 
-import asyncio
-import json
-import os
-import pathlib
-
+from device import node
 from harness import expect, test
-from server import ROOT
 
 SUITE = "xmppjs"
-HOME = ROOT / "target/interop-js"  # node_modules is there; `run` copies the script beside it
 
 
 def play(sentence, *arguments, accounts=("juliet",), demand=(), needs=()):
@@ -22,18 +16,7 @@ def play(sentence, *arguments, accounts=("juliet",), demand=(), needs=()):
             "direct": server.direct_port,
             "demand": list(demand),
         }
-        process = await asyncio.create_subprocess_exec(
-            "node", "suite.mjs", *arguments, cwd=HOME, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            # Node checks the certificate's chain and name like everyone else here.
-            env={**os.environ, "INTEROP": json.dumps(given), "NODE_EXTRA_CA_CERTS": str(server.ca)})
-
-        async def end():
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-
-        world.push_async_callback(end)
+        process = await node(world, given, *arguments)
         output, _ = await process.communicate()
         expect(process.returncode == 0, f"suite.mjs {' '.join(arguments)}:\n{output.decode(errors='replace')}")
 

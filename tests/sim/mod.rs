@@ -574,7 +574,8 @@ impl World {
         }
     }
 
-    fn account_id(&self, localpart: &str) -> AccountId {
+    /// The number of an account.
+    pub fn account_id(&self, localpart: &str) -> AccountId {
         let key = name_key("localhost", localpart);
         let row = self.store.lock().apply(Request::Row {
             table: &ACCOUNT,
@@ -939,6 +940,7 @@ impl std::fmt::Write for Trace {
 
 fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
     let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
+    let keys = Arc::clone(store);
     let ids = Mutex::new(0);
     let rows = AccountRows {
         row: Box::new(move |table: &'static Table, key: &RowKey| {
@@ -959,6 +961,12 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
                 _ => Err(StoreError::Broken),
             }
         }),
+        keys: Box::new(
+            move |table: &'static Table, range: &RowRange, behind: Option<&RowKey>| {
+                let page = keys.lock().walk(table, range, behind)?;
+                Ok((page.keys, page.more))
+            },
+        ),
         save: Box::new(move |writes: Vec<Write>| {
             match writer.lock().apply(Request::Save(writes)) {
                 Answer::Saved => Ok(()),

@@ -1,10 +1,13 @@
-//! The messages that pairs exchange: fixed length when sent, and found again in what arrives by two
-//! searches, without a parser, whatever the server has done to attributes and quotes.
+//! The messages that pairs exchange, and the presence that a crowd hears: fixed length when sent, and found again in what
+//! arrives by two searches, without a parser, whatever the server has done to attributes and quotes.
 
 use memchr::{memchr, memmem};
 
 /// Bytes of every message as sent; the null relay forwards blocks of this length.
 pub const LENGTH: usize = 200;
+
+/// Bytes of every presence as sent; the null fan-out forwards blocks of this length.
+pub const PRESENCE_LENGTH: usize = 130;
 
 /// The resource that every session binds.
 pub const RESOURCE: &str = "b";
@@ -36,11 +39,31 @@ pub fn compose(sender: u32, receiver: u32, number: u64, into: &mut Vec<u8>) {
     into.extend_from_slice(TAIL);
 }
 
+/// Appends presence `number` of a user, for everybody who sees it.
+pub fn compose_presence(sender: u32, number: u64, into: &mut Vec<u8>) {
+    let start = into.len();
+    into.extend_from_slice(b"<presence id='");
+    push_decimal(u64::from(sender), 5, into);
+    into.push(b'-');
+    push_decimal(number, 10, into);
+    let show: &[u8] = match number % 2 {
+        0 => b"away",
+        _ => b"chat",
+    };
+    into.extend_from_slice(b"'><show>");
+    into.extend_from_slice(show);
+    into.extend_from_slice(b"</show><status>");
+    let words = start + PRESENCE_LENGTH - PRESENCE_TAIL.len() - into.len();
+    into.extend_from_slice(&WORDS[..words]);
+    into.extend_from_slice(PRESENCE_TAIL);
+}
+
 /// Twenty-two words, as people write them: an archive may index each of them.
 const WORDS: &[u8] =
     b"but soft what light through yonder window breaks it is the east and juliet is the sun \
     arise fair sun and kill the envious moon who is already sick and pale with grief";
 const TAIL: &[u8] = b"</body></message>";
+const PRESENCE_TAIL: &[u8] = b"</status></presence>";
 
 /// Zero-padded decimal digits; `format!` would cost more than the rest of composing.
 fn push_decimal(mut value: u64, digits: usize, into: &mut Vec<u8>) {
@@ -55,12 +78,12 @@ fn push_decimal(mut value: u64, digits: usize, into: &mut Vec<u8>) {
 /// One thing found in the input.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub enum Found {
-    Message(Id),
-    /// A message that is none of ours, such as one of type `error`.
+    Ours(Id),
+    /// One that is none of ours, such as one of type `error`.
     Foreign,
 }
 
-/// Finds complete messages in a stream. Prepared once, because building a searcher costs more than
+/// Finds complete stanzas of one kind in a stream. Prepared once, because building a searcher costs more than
 /// one search.
 pub struct Scanner {
     end: memmem::Finder<'static>,
@@ -69,11 +92,20 @@ pub struct Scanner {
     error: memmem::Finder<'static>,
 }
 
-impl Default for Scanner {
-    fn default() -> Self {
+impl Scanner {
+    pub fn of_messages() -> Self {
+        Self::of("<message", "</message>")
+    }
+
+    /// Of presence with content; an empty one is passed over.
+    pub fn of_presence() -> Self {
+        Self::of("<presence", "</presence>")
+    }
+
+    fn of(start: &'static str, end: &'static str) -> Self {
         Self {
-            end: memmem::Finder::new("</message>"),
-            start: memmem::Finder::new("<message"),
+            end: memmem::Finder::new(end),
+            start: memmem::Finder::new(start),
             id: memmem::Finder::new(" id="),
             error: memmem::Finder::new("error"),
         }
@@ -81,8 +113,8 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Hands every complete message in `input` to `each` and takes it out, with whatever stood before
-    /// it (presence, answers to queries). An unfinished message stays for the next time.
+    /// Hands every complete stanza in `input` to `each` and takes it out, with whatever stood before
+    /// it (stanzas of other kinds). An unfinished one stays for the next time.
     pub fn take(&self, input: &mut Vec<u8>, mut each: impl FnMut(Found)) {
         let mut used = 0;
         while let Some(length) = self.end.find(&input[used..]) {
@@ -93,16 +125,16 @@ impl Scanner {
             input.clear();
         } else {
             if self.start.find(&input[used..]).is_none() {
-                // Nothing of a message but perhaps the beginning of its name: forget the rest.
+                // Nothing of one but perhaps the beginning of its name: forget the rest.
                 used = used.max(input.len().saturating_sub(self.start.needle().len()));
             }
             input.drain(..used);
         }
     }
 
-    /// Reads the id in the start tag of the message that `bytes` end with.
+    /// Reads the id in the last start tag of the stanza that `bytes` end with: empty ones may stand before it.
     fn read(&self, bytes: &[u8]) -> Found {
-        let tag = self.start.find(bytes).and_then(|start| {
+        let tag = self.start.find_iter(bytes).last().and_then(|start| {
             let end = memchr(b'>', &bytes[start..])?;
             Some(&bytes[start..start + end])
         });
@@ -118,7 +150,7 @@ impl Scanner {
                 number: decimal(number)?,
             })
         });
-        id.map_or(Found::Foreign, Found::Message)
+        id.map_or(Found::Foreign, Found::Ours)
     }
 }
 
@@ -141,7 +173,7 @@ mod tests {
     }
 
     fn message(sender: u32, number: u64) -> Found {
-        Found::Message(Id { sender, number })
+        Found::Ours(Id { sender, number })
     }
 
     #[test]
@@ -151,7 +183,7 @@ mod tests {
             compose(sender, 7, number, &mut bytes);
             assert_eq!(bytes.len(), LENGTH);
             assert_eq!(
-                found(&Scanner::default(), &mut bytes),
+                found(&Scanner::of_messages(), &mut bytes),
                 [message(sender, number)]
             );
         }
@@ -163,7 +195,7 @@ mod tests {
         compose(1, 2, 10, &mut stream);
         compose(1, 2, 11, &mut stream);
         for split in 0..stream.len() {
-            let scanner = Scanner::default();
+            let scanner = Scanner::of_messages();
             let mut input = stream[..split].to_vec();
             let mut all = found(&scanner, &mut input);
             input.extend_from_slice(&stream[split..]);
@@ -179,20 +211,32 @@ mod tests {
             b"<message id=\"00003-0000000004\" type=\"chat\" from=\"x\"><body>id='9'</body>\
                           <stanza-id id='q'/></message>"
                 .to_vec();
-        assert_eq!(found(&Scanner::default(), &mut input), [message(3, 4)]);
+        assert_eq!(found(&Scanner::of_messages(), &mut input), [message(3, 4)]);
     }
 
     #[test]
     fn a_bounced_message_is_not_taken_for_a_delivery() {
         let mut input = b"<message type='error' id='00003-0000000004'><error/></message>".to_vec();
-        assert_eq!(found(&Scanner::default(), &mut input), [Found::Foreign]);
+        assert_eq!(found(&Scanner::of_messages(), &mut input), [Found::Foreign]);
         let mut input = b"<message from='localhost'><body/></message>".to_vec();
-        assert_eq!(found(&Scanner::default(), &mut input), [Found::Foreign]);
+        assert_eq!(found(&Scanner::of_messages(), &mut input), [Found::Foreign]);
+    }
+
+    #[test]
+    fn presence_is_found_behind_presence_without_content() {
+        for number in 0..3 {
+            let empty = b"<presence from='x' id='00009-0000000009'/>";
+            let mut input = empty.to_vec();
+            compose_presence(4, number, &mut input);
+            assert_eq!(input.len(), empty.len() + PRESENCE_LENGTH);
+            let found = found(&Scanner::of_presence(), &mut input);
+            assert_eq!(found, [message(4, number)]);
+        }
     }
 
     #[test]
     fn presence_alone_does_not_pile_up() {
-        let scanner = Scanner::default();
+        let scanner = Scanner::of_messages();
         let mut input = Vec::new();
         for _ in 0..100 {
             input.extend_from_slice(b"<presence from='someone@localhost/b'/>");

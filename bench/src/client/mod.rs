@@ -4,6 +4,7 @@
 pub mod link;
 pub mod message;
 pub mod sasl;
+mod sasl2;
 pub mod session;
 pub mod swarm;
 pub mod tls;

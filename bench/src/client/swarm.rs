@@ -9,8 +9,9 @@ use anyhow::{Result, bail};
 use mio::{Events, Poll, Token};
 
 use super::sasl::{KeyCache, Mechanism};
+use super::sasl2::Tokens;
 use super::session::{LoginPlan, Session, Transport};
-use super::tls::trusting_config;
+use super::tls::{of_direct, trusting_config};
 
 pub struct Swarm {
     poll: Poll,
@@ -24,7 +25,7 @@ pub struct Swarm {
 
 impl Swarm {
     pub fn new(server: SocketAddr, transport: Transport, mechanism: Mechanism) -> Result<Self> {
-        let keys = KeyCache::default();
+        let tls = trusting_config()?;
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
@@ -33,12 +34,20 @@ impl Swarm {
             plan: LoginPlan {
                 transport,
                 mechanism,
-                tls: trusting_config()?,
-                keys,
+                contacts: 0,
+                tls_direct: of_direct(&tls),
+                tls,
+                keys: KeyCache::default(),
+                tokens: Tokens::default(),
             },
             ready: Vec::new(),
             sessions: Vec::new(),
         })
+    }
+
+    /// From now on whoever logs in waits for so many contacts.
+    pub fn expect_contacts(&mut self, count: u32) {
+        self.plan.contacts = count as usize;
     }
 
     /// Opens bare connections, one after the other: the null relay pairs them by order of arrival.

@@ -25,6 +25,13 @@ pub fn trusting_config() -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
+/// The same for connections that begin with TLS (XEP-0368).
+pub fn of_direct(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+    Arc::new(config)
+}
+
 /// Believes everything, the handshake's signature too: checking it would only cost the driver time.
 #[derive(Debug)]
 struct Trusting {

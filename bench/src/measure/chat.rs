@@ -3,13 +3,14 @@
 
 use anyhow::Result;
 
-use super::pairs::{Game, Outcome, Pace};
-use super::{Bench, LOGINS_IN_FLIGHT, until_quiet};
+use super::pairs::Game;
+use super::tally::Outcome;
+use super::{Bench, LOGINS_IN_FLIGHT, Pace, until_quiet};
 use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, Keep, Site, Wishes, start_relay};
+use crate::target::{Archive, Collector, Contacts, Keep, Site, Wishes, start_relay};
 use std::time::Duration;
 
 /// What of a server is compared.
@@ -37,6 +38,7 @@ pub fn measure(
             archive: variant.archive,
             mechanism: Mechanism::ScramSha1,
             collector: Collector::Generational,
+            contacts: Contacts::None,
         };
         let archive = match variant.archive {
             Archive::Off => "",
@@ -52,20 +54,37 @@ pub fn measure(
     }
     let mut relay = Figure::new(format!("{title}, plain"), "null relay", UNIT);
     for round in 1..=bench.rounds {
+        if sites.is_empty() {
+            alone(bench, pairs, pace)?.push_to(&mut relay, "messages/s");
+        }
         for (site, variant, figure) in &mut sites {
             let (floor, outcome) = both(bench, site, pairs, pace, variant.transport)?;
             eprintln!(
                 "  round {round}: {} {:.2} us, null relay {:.2} us",
                 figure.measure, outcome.server_us, floor.server_us
             );
-            push(&mut relay, &floor);
-            push(figure, &outcome);
+            floor.push_to(&mut relay, "messages/s");
+            outcome.push_to(figure, "messages/s");
             figure.ratios.push(outcome.server_us / floor.server_us);
         }
     }
     Ok(std::iter::once(relay)
         .chain(sites.into_iter().map(|(_, _, figure)| figure))
         .collect())
+}
+
+/// The null relay with nothing beside it.
+fn alone(bench: &Bench, pairs: usize, pace: Pace) -> Result<Outcome> {
+    let (relay, _files) = start_relay(bench.server_core)?;
+    let mut swarm = Swarm::new(relay.address, Transport::Plain, Mechanism::Plain)?;
+    swarm.connect(2 * pairs)?;
+    let mut game = Game::new(&relay, &mut swarm, pace)?;
+    for (warm_up, slice) in pace.slices() {
+        game.slice(warm_up, slice)?;
+    }
+    let outcome = game.outcome()?;
+    relay.stop()?;
+    Ok(outcome)
 }
 
 /// The null relay and a server, in turn.
@@ -85,14 +104,9 @@ fn both(
     until_quiet(&server, &mut served, Duration::from_secs(10))?;
     let mut floor = Game::new(&relay, &mut relayed, pace)?;
     let mut game = Game::new(&server, &mut served, pace)?;
-    let mut warm_up = pace.warm_up;
-    let mut left = pace.window;
-    while left > Duration::ZERO {
-        let slice = left.min(SLICE);
+    for (warm_up, slice) in pace.slices() {
         floor.slice(warm_up, slice)?;
         game.slice(warm_up, slice)?;
-        left -= slice;
-        warm_up = SLICE / 10;
     }
     let outcomes = (floor.outcome()?, game.outcome()?);
     served.log_out()?;
@@ -101,18 +115,5 @@ fn both(
     relay.stop()?;
     Ok(outcomes)
 }
-
-fn push(figure: &mut Figure, outcome: &Outcome) {
-    figure.values.push(outcome.server_us);
-    figure.push_beside("messages/s", outcome.per_second);
-    figure.push_beside("p50 ms", outcome.p50_ms);
-    figure.push_beside("p99 ms", outcome.p99_ms);
-    figure.push_beside("server busy %", outcome.server_busy);
-    figure.push_beside("driver us", outcome.driver_us);
-}
-
-/// How long one of the two is driven before it is the other's turn: shorter than the machine's moods, and long enough for
-/// processor time that is counted in steps of 10 ms.
-const SLICE: Duration = Duration::from_millis(500);
 
 const UNIT: &str = "CPU us / message";

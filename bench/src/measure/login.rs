@@ -1,5 +1,5 @@
 //! Processor time per login: from the connection to the roster and the initial presence, everything
-//! the server does for it. Farewells are not counted.
+//! the server does for it. Farewells stand beside it.
 
 use std::time::{Duration, Instant};
 
@@ -10,47 +10,87 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::process::own_cpu;
-use crate::target::{Archive, Collector, Keep, Wishes};
+use crate::process::{Server, own_cpu};
+use crate::target::{Archive, Collector, Contacts, Keep, Wishes};
 
-/// Measures `count` logins a round. A round before the first warms the server up, and lets the
-/// driver derive all keys.
+/// How many log in, and whom they know.
+#[derive(Debug, Clone, Copy)]
+pub struct Storm {
+    /// Logins of a round.
+    pub count: usize,
+    /// Contacts of each, all of them offline.
+    pub contacts: u32,
+}
+
+/// Measures so many logins a round. A round before the first warms the server up, lets the driver derive all keys, and
+/// fetches tokens.
 pub fn measure(
     bench: &Bench,
-    count: usize,
+    storm: Storm,
     mechanism: Mechanism,
     transport: Transport,
 ) -> Result<Figure> {
     let wishes = Wishes {
-        users: u32::try_from(count)?,
+        users: u32::try_from(storm.count)?,
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
         mechanism,
         collector: Collector::Generational,
+        contacts: match storm.contacts {
+            0 => Contacts::None,
+            count => Contacts::Offline(count),
+        },
     };
     let site = bench.prepare(wishes)?;
     let server = site.start()?;
     let mut swarm = Swarm::new(server.address, transport, mechanism)?;
-    let title = format!("login, {}, {}", mechanism.name(), transport.label());
+    swarm.expect_contacts(storm.contacts);
+    let title = format!(
+        "login, {}, {}, {} contacts",
+        mechanism.name(),
+        transport.label(),
+        storm.contacts
+    );
     let mut figure = Figure::new(title, bench.kind.label(), "CPU us / login");
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / storm.count as f64;
     for round in 0..=bench.rounds {
-        let (server_cpu, driver_cpu, began) = (server.cpu()?, own_cpu()?, Instant::now());
-        swarm.log_in(count, LOGINS_IN_FLIGHT)?;
+        let (before, driver_cpu, began) = (Spent::by(&server)?, own_cpu()?, Instant::now());
+        swarm.log_in(storm.count, LOGINS_IN_FLIGHT)?;
         let wall = began.elapsed();
         // What it still does for the last of them belongs to them.
         swarm.idle(Duration::from_millis(300))?;
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
-        if round > 0 {
-            let cost = each(server.cpu()? - server_cpu);
-            eprintln!("  round {round}: {} {cost:.0} us", figure.measure);
-            figure.values.push(cost);
-            figure.push_beside("logins/s", count as f64 / wall.as_secs_f64());
-            figure.push_beside("driver us", each(own_cpu()? - driver_cpu));
-        }
+        let (after, driver_after) = (Spent::by(&server)?, own_cpu()?);
         swarm.log_out()?;
         until_quiet(&server, &mut swarm, Duration::from_secs(10))?;
+        if round > 0 {
+            let cost = each(after.all - before.all);
+            eprintln!("  round {round}: {} {cost:.0} us", figure.measure);
+            figure.values.push(cost);
+            let workers = after.workers - before.workers;
+            figure.push_beside("workers us", each(workers));
+            figure.push_beside("helpers us", each(after.all - before.all - workers));
+            figure.push_beside("farewell us", each(server.cpu()? - after.all));
+            figure.push_beside("logins/s", storm.count as f64 / wall.as_secs_f64());
+            figure.push_beside("driver us", each(driver_after - driver_cpu));
+        }
     }
     server.stop()?;
     Ok(figure)
+}
+
+/// Processor time of a server until now.
+struct Spent {
+    all: Duration,
+    /// Of the threads that Stonechat calls workers.
+    workers: Duration,
+}
+
+impl Spent {
+    fn by(server: &Server) -> Result<Self> {
+        Ok(Self {
+            all: server.cpu()?,
+            workers: server.cpu_of_threads("worker-")?,
+        })
+    }
 }

@@ -10,11 +10,13 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, Keep, Wishes};
+use crate::target::{Archive, Collector, Contacts, Keep, Wishes};
 
 /// Between which numbers of sessions the slope is taken, and how long they rest before each reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Slope {
+    /// Contacts in each roster.
+    pub contacts: u32,
     pub from: usize,
     pub to: usize,
     /// Long enough for allocators to give pages back (jemalloc: 10 s) and for a collector to run.
@@ -34,18 +36,24 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
         archive: Archive::Off,
         mechanism: Mechanism::ScramSha1,
         collector: Collector::Incremental,
+        contacts: match slope.contacts {
+            0 => Contacts::None,
+            count => Contacts::Offline(count),
+        },
     };
     let site = bench.prepare(wishes)?;
     let title = format!(
-        "memory, {} to {} sessions, {}",
+        "memory, {} to {} sessions, {} contacts, {}",
         slope.from,
         slope.to,
+        slope.contacts,
         transport.label()
     );
     let mut figure = Figure::new(title, bench.kind.label(), "bytes / session");
     for round in 1..=bench.rounds {
         let server = site.start()?;
         let mut swarm = Swarm::new(server.address, transport, wishes.mechanism)?;
+        swarm.expect_contacts(slope.contacts);
         let mut resident = Vec::new();
         for count in [slope.from, slope.to] {
             swarm.log_in(count, LOGINS_IN_FLIGHT)?;

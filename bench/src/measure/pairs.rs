@@ -4,35 +4,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use hdrhistogram::Histogram;
 
+use super::Pace;
+use super::tally::{Outcome, Tally};
 use crate::client::message::{Found, Id, Scanner, compose};
 use crate::client::swarm::Swarm;
-use crate::process::{Server, own_cpu};
-
-/// How long and how hard.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// Messages under way per pair.
-    pub in_flight: usize,
-    /// Time before counting begins, in the first slice; a tenth of a slice in those that follow.
-    pub warm_up: Duration,
-    /// Time that counts, for each server.
-    pub window: Duration,
-}
-
-/// What one round showed.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Processor microseconds of the server per delivered message.
-    pub server_us: f64,
-    pub driver_us: f64,
-    pub per_second: f64,
-    /// Of its core, in percent: well below 100 means that the driver was the bottleneck.
-    pub server_busy: f64,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
-}
+use crate::process::Server;
 
 /// One client's share of a pair.
 struct Lane {
@@ -62,30 +39,19 @@ pub struct Game<'a> {
     in_flight: usize,
     scanner: Scanner,
     start: Instant,
-    delivered: u64,
-    counts: Counts,
-    latency: Histogram<u64>,
+    tally: Tally,
     faults: Faults,
     phase: Phase,
     outgoing: Vec<u8>,
+    /// Empty between two calls; its memory is used again.
+    found: Vec<Found>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing counts yet.
-    WarmUp,
-    Counting,
+    Playing,
     /// A caught message is not thrown back.
     Ending,
-}
-
-/// Sums over all slices.
-#[derive(Default)]
-struct Counts {
-    server_cpu: Duration,
-    driver_cpu: Duration,
-    wall: Duration,
-    delivered: u64,
 }
 
 impl<'a> Game<'a> {
@@ -102,31 +68,25 @@ impl<'a> Game<'a> {
             swarm,
             lanes,
             in_flight: pace.in_flight,
-            scanner: Scanner::default(),
+            scanner: Scanner::of_messages(),
             start: Instant::now(),
-            delivered: 0,
-            counts: Counts::default(),
-            latency: Histogram::new_with_bounds(1, LONGEST_MICROSECONDS, 3)?,
+            tally: Tally::new()?,
             faults: Faults::default(),
             phase: Phase::Ending,
             outgoing: Vec::new(),
+            found: Vec::new(),
         })
     }
 
     /// Plays for a while, then lets every message come to rest. Any loss, duplicate, disorder, or message for somebody
     /// else is an error.
     pub fn slice(&mut self, warm_up: Duration, window: Duration) -> Result<()> {
-        self.phase = Phase::WarmUp;
+        self.phase = Phase::Playing;
         self.serve_all()?;
         self.run_for(warm_up)?;
-        self.phase = Phase::Counting;
-        let (delivered, began) = (self.delivered, Instant::now());
-        let (server_cpu, driver_cpu) = (self.server.cpu()?, own_cpu()?);
+        self.tally.begin(self.server)?;
         self.run_for(window)?;
-        self.counts.server_cpu += self.server.cpu()? - server_cpu;
-        self.counts.driver_cpu += own_cpu()? - driver_cpu;
-        self.counts.wall += began.elapsed();
-        self.counts.delivered += self.delivered - delivered;
+        self.tally.end(self.server)?;
         self.come_to_rest()?;
         if self.faults != Faults::default() {
             bail!("messages went wrong: {:?}", self.faults);
@@ -136,25 +96,10 @@ impl<'a> Game<'a> {
 
     /// What all slices together showed.
     pub fn outcome(&self) -> Result<Outcome> {
-        let counts = &self.counts;
-        if counts.delivered == 0 {
-            bail!("nothing was delivered");
-        }
-        let per_second = counts.delivered as f64 / counts.wall.as_secs_f64();
-        check_little(
-            self.lanes.len() / 2 * self.in_flight,
-            per_second,
-            self.latency.mean() / 1e6,
-        )?;
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / counts.delivered as f64;
-        Ok(Outcome {
-            server_us: each(counts.server_cpu),
-            driver_us: each(counts.driver_cpu),
-            per_second,
-            server_busy: 100.0 * counts.server_cpu.as_secs_f64() / counts.wall.as_secs_f64(),
-            p50_ms: self.latency.value_at_quantile(0.5) as f64 / 1e3,
-            p99_ms: self.latency.value_at_quantile(0.99) as f64 / 1e3,
-        })
+        let outcome = self.tally.outcome()?;
+        let under_way = self.lanes.len() / 2 * self.in_flight;
+        check_little(under_way, outcome.per_second, outcome.mean_ms / 1e3)?;
+        Ok(outcome)
     }
 }
 
@@ -226,13 +171,15 @@ impl Game<'_> {
         let now = self.microseconds();
         let mut input = std::mem::take(&mut self.swarm.sessions[index].input);
         let mut caught = 0;
-        // Borrowed apart from `self`, for the closure counts on it.
-        let scanner = std::mem::take(&mut self.scanner);
-        scanner.take(&mut input, |found| match found {
-            Found::Message(id) => caught += usize::from(self.count(index, id, now)),
-            Found::Foreign => self.faults.bounced += 1,
-        });
-        self.scanner = scanner;
+        let mut found = std::mem::take(&mut self.found);
+        self.scanner.take(&mut input, |one| found.push(one));
+        for one in found.drain(..) {
+            match one {
+                Found::Ours(id) => caught += usize::from(self.count(index, id, now)),
+                Found::Foreign => self.faults.bounced += 1,
+            }
+        }
+        self.found = found;
         self.swarm.sessions[index].input = input;
         if self.phase == Phase::Ending || caught == 0 {
             return Ok(());
@@ -257,12 +204,8 @@ impl Game<'_> {
         }
         self.faults.skipped += id.number - expected;
         self.lanes[index].expected = id.number + 1;
-        self.delivered += 1;
-        if self.phase == Phase::Counting {
-            let left_at = self.lanes[partner].left_at[id.number as usize % self.in_flight];
-            self.latency
-                .saturating_record(now.saturating_sub(left_at).max(1));
-        }
+        let left_at = self.lanes[partner].left_at[id.number as usize % self.in_flight];
+        self.tally.arrived(now.saturating_sub(left_at));
         true
     }
 
@@ -285,9 +228,6 @@ impl Game<'_> {
         self.start.elapsed().as_micros() as u64
     }
 }
-
-/// The longest latency told apart from longer ones: a minute.
-const LONGEST_MICROSECONDS: u64 = 60_000_000;
 
 /// How long messages may take to come to rest before they count as lost.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ mod stonechat;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +16,7 @@ use crate::client::message;
 use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::process::{Ready, Server, unused_address};
+use crate::relay::Pattern;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,6 +73,26 @@ pub struct Wishes {
     /// Prosody stores the keys of one hash only.
     pub mechanism: Mechanism,
     pub collector: Collector,
+    pub contacts: Contacts,
+}
+
+/// Whom users have in their rosters; all of them mutual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contacts {
+    None,
+    /// So many who never log in.
+    Offline(u32),
+    /// So many whose numbers are next to the own, on a ring.
+    Neighbours(u32),
+}
+
+impl Contacts {
+    pub fn count(self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Offline(count) | Self::Neighbours(count) => count,
+        }
+    }
 }
 
 /// Prosody's garbage collector: either is the better one of some figure, and a rival is measured at
@@ -84,10 +105,19 @@ pub enum Collector {
     Incremental,
 }
 
+/// Executables that are not looked for in the path.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// Stonechat's.
+    pub server: PathBuf,
+    /// Of the package in `core/`, which writes rosters into Stonechat's store.
+    pub core: PathBuf,
+}
+
 /// A server's directory, ready to be started from, any number of times. Dropping it removes it.
 pub struct Site {
     kind: Kind,
-    binary: PathBuf,
+    programs: Programs,
     core: usize,
     wishes: Wishes,
     directory: PathBuf,
@@ -98,7 +128,7 @@ impl Site {
     /// Writes configuration and accounts into a new directory under the temporary one.
     pub fn prepare(
         kind: Kind,
-        binary: &Path,
+        programs: &Programs,
         core: usize,
         wishes: Wishes,
         keep_files: bool,
@@ -109,18 +139,23 @@ impl Site {
         if kind != Kind::Stonechat && wishes.archive == Archive::On {
             bail!("rivals are measured without an archive");
         }
+        if kind != Kind::Stonechat && wishes.mechanism == Mechanism::Fast {
+            bail!("rivals here know no tokens");
+        }
         let directory = scratch_directory()?;
-        let binary = binary.to_owned();
         let site = Self {
             kind,
-            binary,
+            programs: programs.clone(),
             core,
             wishes,
             directory,
             keep_files,
         };
         match kind {
-            Kind::Stonechat => stonechat::create_accounts(&site)?,
+            Kind::Stonechat => {
+                stonechat::create_accounts(&site)?;
+                stonechat::fill_rosters(&site)?;
+            }
             Kind::Prosody => prosody::create_accounts(&site)?,
         }
         Ok(site)
@@ -167,13 +202,31 @@ impl Drop for Site {
 
 /// Starts the null relay: this very program in its other role.
 pub fn start_relay(core: usize) -> Result<(Server, RelayFiles)> {
+    start_floor(core, message::LENGTH, Pattern::Pairs)
+}
+
+/// Starts the null fan-out for so many users, who hear of so many contacts each.
+pub fn start_fan_out(core: usize, users: usize, contacts: u32) -> Result<(Server, RelayFiles)> {
+    let pattern = Pattern::Ring {
+        connections: users,
+        reach: contacts as usize / 2,
+    };
+    start_floor(core, message::PRESENCE_LENGTH, pattern)
+}
+
+fn start_floor(core: usize, length: usize, pattern: Pattern) -> Result<(Server, RelayFiles)> {
     let files = RelayFiles {
         directory: scratch_directory()?,
     };
     let address: SocketAddr = unused_address()?;
     let program = std::env::current_exe()?.display().to_string();
-    let length = message::LENGTH.to_string();
-    let command = [&program, "relay-server", &address.to_string(), &length].map(str::to_owned);
+    let (connections, reach) = match pattern {
+        Pattern::Pairs => (0, 0),
+        Pattern::Ring { connections, reach } => (connections, reach),
+    };
+    let numbers = [length, connections, reach].map(|number| number.to_string());
+    let mut command = vec![program, "relay-server".to_owned(), address.to_string()];
+    command.extend(numbers);
     let log = files.directory.join("output");
     let server = Server::start(&command, core, address, &log, Ready::SaysListening)?;
     Ok((server, files))

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use super::{Collector, Site};
+use super::{Collector, Contacts, Site};
 use crate::client::message::user_name;
 use crate::client::sasl::{Keys, Mechanism};
 use crate::client::session::PASSWORD;
@@ -19,6 +19,10 @@ const SALT: &str = "0d2f9b6e-stonechat-bench";
 
 /// Writes accounts and certificate.
 pub fn create_accounts(site: &Site) -> Result<()> {
+    ensure!(
+        site.wishes.contacts == Contacts::None,
+        "Prosody's rosters are not written yet"
+    );
     let keys = Keys::derive(site.wishes.mechanism, PASSWORD, SALT.as_bytes(), ITERATIONS);
     let account = format!(
         "return {{\n\t[\"salt\"] = \"{SALT}\";\n\t[\"iteration_count\"] = {ITERATIONS};\n\
@@ -41,7 +45,7 @@ pub fn create_accounts(site: &Site) -> Result<()> {
 /// Writes the configuration for this port and gives the command.
 pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
     let hash = match site.wishes.mechanism {
-        Mechanism::ScramSha256 => "SHA-256",
+        Mechanism::ScramSha256 | Mechanism::Fast => "SHA-256",
         Mechanism::ScramSha1 | Mechanism::Plain => "SHA-1",
     };
     let collector = match site.wishes.collector {

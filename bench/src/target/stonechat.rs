@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Archive, Site};
+use super::{Archive, Contacts, Site};
 use crate::client::message::user_name;
 use crate::client::session::{PASSWORD, Transport};
 
@@ -26,13 +26,16 @@ pub fn create_accounts(site: &Site) -> Result<()> {
         "stonechat.toml",
         &configuration(site, SocketAddr::from(([127, 0, 0, 1], 1))),
     )?;
-    let mut command = Command::new(&site.binary);
+    let mut command = Command::new(&site.programs.server);
     command
         .args(["user", "add", "--from", &site.path("users")])
         .args(common_arguments(site));
-    let output = command
-        .output()
-        .with_context(|| format!("starting {} (built with --release?)", site.binary.display()))?;
+    let output = command.output().with_context(|| {
+        format!(
+            "starting {} (built with --release?)",
+            site.programs.server.display()
+        )
+    })?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
@@ -42,10 +45,33 @@ pub fn create_accounts(site: &Site) -> Result<()> {
     Ok(())
 }
 
+/// Writes the rosters into the store: over the wire, a hundred thousand subscriptions take minutes.
+pub fn fill_rosters(site: &Site) -> Result<()> {
+    let who = match site.wishes.contacts {
+        Contacts::None => return Ok(()),
+        Contacts::Offline(_) => "offline",
+        Contacts::Neighbours(_) => "neighbours",
+    };
+    let program = &site.programs.core;
+    let (users, contacts) = (site.wishes.users, site.wishes.contacts.count());
+    let output = Command::new(program)
+        .args(["rosters", "--data", &site.path("data"), "--who", who])
+        .args(["--users", &users.to_string()])
+        .args(["--contacts", &contacts.to_string()])
+        .output()
+        .with_context(|| format!("starting {} (built in core/?)", program.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "filling rosters failed: {said}");
+    Ok(())
+}
+
 /// Writes the configuration for this port and gives the command.
 pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
     site.write("stonechat.toml", &configuration(site, address))?;
-    let mut command = vec![site.binary.display().to_string(), "serve".to_owned()];
+    let mut command = vec![
+        site.programs.server.display().to_string(),
+        "serve".to_owned(),
+    ];
     command.extend(common_arguments(site));
     Ok(command)
 }
@@ -69,6 +95,7 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
     let tls = match site.wishes.transport {
         Transport::Plain => "none",
         Transport::StartTls => "starttls",
+        Transport::DirectTls => "direct",
     };
     let is_off = site.wishes.archive == Archive::Off;
     let archive = match is_off && knows_option(site, "mam") {
@@ -105,7 +132,7 @@ keep = "{keep}"
 }
 
 fn knows_option(site: &Site, option: &str) -> bool {
-    Command::new(&site.binary)
+    Command::new(&site.programs.server)
         .args(["config", "reference"])
         .output()
         .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(option))

@@ -38,6 +38,8 @@ const EVERY: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sh
 struct Disk {
     rows: Mutex<BTreeMap<(&'static str, RowKey), Vec<u8>>>,
     reads: AtomicUsize,
+    /// How often keys were read from the first on.
+    begun: AtomicUsize,
     saves: AtomicUsize,
     next_id: AtomicU64,
     fault: Mutex<Option<StoreError>>,
@@ -63,6 +65,7 @@ fn settings(iterations: u32) -> AuthSettings {
 
 fn house_on(disk: Arc<Disk>, seed: u8) -> House {
     let (row, range, save, id) = (disk.clone(), disk.clone(), disk.clone(), disk.clone());
+    let keys_of = disk.clone();
     let rows = AccountRows {
         row: Box::new(move |table, key| {
             row.check()?;
@@ -80,6 +83,21 @@ fn house_on(disk: Arc<Disk>, seed: u8) -> House {
                 });
             let page = found.by_ref().take(wanted.count_max).collect();
             Ok((page, found.next().is_some()))
+        }),
+        keys: Box::new(move |table, wanted, behind| {
+            keys_of.check()?;
+            if behind.is_none() {
+                keys_of.begun.fetch_add(1, Ordering::Relaxed);
+            }
+            let rows = keys_of.rows.lock();
+            let from = match behind {
+                Some(behind) => behind.clone().then(&[0]),
+                None => wanted.from.clone(),
+            };
+            let found = rows.range((table.name, from)..(table.name, wanted.to.clone()));
+            let mut keys = found.map(|((_, key), _)| key.clone());
+            let page = keys.by_ref().take(wanted.count_max).collect();
+            Ok((page, keys.next().is_some()))
         }),
         tables: TABLES,
         save: Box::new(move |writes| {

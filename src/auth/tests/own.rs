@@ -3,6 +3,7 @@
 use super::*;
 use crate::actor::auth::{AccountAnswer, AccountAsk, Registration, RegistrationError};
 use crate::actor::rows::RowRange;
+use crate::auth::Purged;
 use crate::config::{HostRegistration, RegistrationMode};
 use crate::im::credentials::{AccountState, TOMBSTONE};
 use crate::im::outgoing;
@@ -263,10 +264,52 @@ fn a_purge_that_is_asked_again_says_nothing_twice_and_what_was_on_its_way_is_beh
     let late = RowKey::new(&id.0.to_be_bytes()).then(b"late");
     let key = (REGISTRATION.name, late.clone());
     house.disk.rows.lock().insert(key.clone(), vec![1]);
-    assert_eq!(house.accounts.purge_removed(), Ok(1));
+    assert_eq!(house.accounts.removed(), Ok(vec![id]));
+    assert_eq!(house.accounts.purge_again(id), Ok(Purged::All));
     assert!(!house.disk.rows.lock().contains_key(&key));
     assert_eq!(told(&house), before);
-    assert_eq!(house.accounts.purge_removed(), Ok(0));
+    assert_eq!(house.accounts.removed(), Ok(Vec::new()));
+}
+
+#[test]
+fn of_many_rows_each_is_stepped_over_once() {
+    let house = open_house();
+    let id = with_contacts(&house);
+    let remove = AccountAsk::Remove {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        id,
+    };
+    own(&house, remove);
+    let row = |n: u32| RowKey::new(&id.0.to_be_bytes()).then(&n.to_be_bytes());
+    let many = (0..5_000).map(|n| ((INVITATION.name, row(n)), vec![1]));
+    house.disk.rows.lock().extend(many);
+    let tables = TABLES.len();
+    assert_eq!(house.accounts.purge(id), Ok(Purged::All));
+    let begun = house.disk.begun.load(Ordering::Relaxed);
+    assert!(begun <= tables, "{begun} times from the first row on");
+    assert!(
+        !house
+            .disk
+            .rows
+            .lock()
+            .contains_key(&(INVITATION.name, row(4_999)))
+    );
+}
+
+#[test]
+fn a_purge_ends_when_the_server_does_and_the_next_start_goes_on() {
+    let house = open_house();
+    let id = with_contacts(&house);
+    let remove = AccountAsk::Remove {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        id,
+    };
+    own(&house, remove);
+    house.accounts.stop_purging();
+    assert_eq!(house.accounts.purge_again(id), Ok(Purged::Stopped));
+    assert_eq!(house.accounts.removed(), Ok(vec![id]));
 }
 
 #[test]

@@ -17,7 +17,8 @@ mod words;
 pub use kept::{WITH_MESSAGES, Waiting, rescue, waiting};
 pub use query::{Fields, Query, form};
 pub use row::{
-    ARCHIVE, Archived, INDEX, Posting, erase, key, postings, put, range, stanza_id, tombstone,
+    ARCHIVE, Archived, INDEX, Posting, erase, key, named, number_of, postings, put, range,
+    stanza_id, tombstone,
 };
 pub use scan::{Found, Page, begin, step};
 pub use term::Term;

@@ -4,30 +4,25 @@
 use std::sync::Arc;
 
 use super::term::Term;
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
+use smallvec::{SmallVec, smallvec};
+
+use crate::actor::rows::{Durability, Export, Pick, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::base::{AccountId, Sequence, limits};
 use crate::im::archive::ArchiveId;
 use crate::jid::Jid;
-use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
+use crate::stanza::{Header, Payload, Stanza, ns, read_stored, stamp};
 use crate::xml::{Writer, escape_attribute};
 
-/// Archived messages: account number, then a number by time, both big-endian.
-pub static ARCHIVE: Table = Table {
-    name: "archive",
-    durability: Durability::Soon,
-    export: Export::WithAccount,
-    slices: Slices::Monthly { number_at: 8 },
-    about: "Archived messages (XEP-0313), kept apart by month; key: account id, number by time",
-};
+pub use crate::im::archive::ARCHIVE;
 
 /// What archived messages are found by. The value of a contact's posting tells the resource and the message's own
-/// id; a word's is empty.
+/// id; those of words, and of the name that its sender gave a message, are empty.
 pub static INDEX: Table = Table {
     name: "archive-index",
     durability: Durability::Soon,
     export: Export::Derived,
     slices: Slices::Monthly { number_at: 16 },
-    about: "Index of archived messages, kept apart by month; key: account id, digest of contact or word, number by time",
+    about: "Index of archived messages, kept apart by month; key: account id, digest of contact, own id or word, number by time",
 };
 
 /// An archived message.
@@ -91,27 +86,66 @@ impl Posting {
     }
 }
 
+/// What archives a message.
+pub struct Archiving {
+    pub writes: SmallVec<[Write; 3]>,
+    /// Of the message's row.
+    pub bytes: u64,
+}
+
+impl IntoIterator for Archiving {
+    type Item = Write;
+    type IntoIter = smallvec::IntoIter<[Write; 3]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.writes.into_iter()
+    }
+}
+
 /// The writes that archive a message exchanged with `contact`.
-pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) -> [Write; 2] {
+pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) -> Archiving {
     let mut value = Vec::with_capacity(stanza.charge() + 64);
     value.push(ROW_VERSION);
     value.extend_from_slice(&id.tag.to_be_bytes());
     stanza.write_standalone(&mut value);
+    let bytes = value.len() as u64;
     let message = Write::Put {
         table: &ARCHIVE,
         key: key(account, id.number),
         value: value.into(),
     };
-    let header = &stanza.header;
-    let sender = header.from.as_ref().map_or("", Jid::bare_str);
-    let own_id = Term::message_id(sender, header.id.as_deref().unwrap_or_default());
+    let own_id = name_of(&stanza.header);
     let full = Term::full_jid(contact.as_str());
+    let mut details = [0; 16];
+    details[..8].copy_from_slice(&full.0);
+    details[8..].copy_from_slice(&own_id.unwrap_or(Term([0; 8])).0);
     let posting = Write::Put {
         table: &INDEX,
         key: index_key(account, Term::contact(contact.bare_str()), id.number),
-        value: [full.0, own_id.0].concat().into(),
+        value: details[..].into(),
     };
-    [message, posting]
+    let mut writes = smallvec![message, posting];
+    writes.extend(own_id.map(|own_id| Write::Put {
+        table: &INDEX,
+        key: index_key(account, own_id, id.number),
+        value: Arc::from([]),
+    }));
+    Archiving { writes, bytes }
+}
+
+/// By which a retraction finds a message: what its sender calls it. What has no name cannot be retracted.
+fn name_of(header: &Header) -> Option<Term> {
+    let sender = header.from.as_ref().map_or("", Jid::bare_str);
+    let id = header.id.as_deref()?;
+    Some(Term::message_id(sender, id))
+}
+
+/// The newest message that its sender calls so, if it is here.
+pub fn named(account: AccountId, sender: &str, id: &str) -> Pick {
+    Pick::Last(RowRange {
+        count_max: 1,
+        ..postings(account, Term::message_id(sender, id), 0, u64::MAX)
+    })
 }
 
 /// The writes by which a message is found by its words.
@@ -130,13 +164,14 @@ pub(super) fn put_words(
 }
 
 /// The writes that put in place of a message the notice that it was retracted (XEP-0424 section 4): its id and
-/// addresses stay, its words are found no more.
+/// addresses stay, its words are found no more. With them, how many bytes the message's row has then; none if it cannot
+/// be read.
 pub fn tombstone(
     account: AccountId,
     of: &Archived<'_>,
     retraction_id: &str,
     now_ms: u64,
-) -> Option<Vec<Write>> {
+) -> Option<(Vec<Write>, u64)> {
     let mut stanza = of.stanza()?;
     let words = terms_of(&stanza);
     let mut writes: Vec<Write> = words
@@ -156,12 +191,14 @@ pub fn tombstone(
     let mut value = vec![ROW_VERSION];
     value.extend_from_slice(&of.id.tag.to_be_bytes());
     stanza.write_standalone(&mut value);
-    writes.push(Write::Put {
+    let bytes = value.len() as u64;
+    // Whoever removes the message meanwhile has the last word.
+    writes.push(Write::Replace {
         table: &ARCHIVE,
         key: key(account, of.id.number),
         value: value.into(),
     });
-    Some(writes)
+    Some((writes, bytes))
 }
 
 /// The writes that remove a row and what it is found by.
@@ -181,6 +218,7 @@ pub fn erase(account: AccountId, row: &Row, own: &Jid) -> Vec<Write> {
         writes.extend(
             terms_of(&stanza)
                 .chain([contact])
+                .chain(name_of(header))
                 .map(|term| Write::Delete {
                     table: &INDEX,
                     key: index_key(account, term, id.number),
@@ -245,7 +283,7 @@ pub fn stanza_id(by: &Jid, id: ArchiveId) -> String {
 }
 
 /// The number in a message's key; none if it is another table's.
-pub(super) fn number_of(key: &RowKey) -> Option<u64> {
+pub fn number_of(key: &RowKey) -> Option<u64> {
     number_at(key, 8)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::actor::{Answers, Command, Field, Page, Report, Stop, Turn};
 use crate::base::{Sequence, limits};
-use crate::engine::archive::{self, ARCHIVE, Archived};
+use crate::engine::archive::{self, ARCHIVE};
 use crate::im::account::{is_user, owner};
 use crate::im::archive::with_archive;
 use crate::im::{Account, Change, Progress};
@@ -48,18 +48,20 @@ fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
     }
     let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
     let own = turn.actor.jid.clone();
-    let mut months = Vec::new();
     for row in rows {
         turn.out.write.extend(archive::erase(account, row, &own));
-        if let Some(found) = Archived::read(row) {
-            tally.remove(found.id.number);
-            months.push(found.id.number);
+        if let Some(number) = archive::number_of(&row.key) {
+            tally.remove(number, row.value.len() as u64);
         }
     }
-    // The first and the last say which months were touched.
-    let ends = months.first().into_iter().chain(months.last());
-    let writes = ends.map(|number| tally.write(account, *number));
-    turn.out.write.extend(writes);
+    let ends = rows.first().zip(rows.last());
+    let ends = ends.and_then(|(first, last)| {
+        archive::number_of(&first.key).zip(archive::number_of(&last.key))
+    });
+    if let Some((first, last)) = ends {
+        let writes = tally.rows_between(account, first, last);
+        turn.out.write.extend(writes);
+    }
     turn.out.change.push(Change::ArchiveTally(Box::new(tally)));
     go_on(turn, until, count + rows.len() as u64)
 }

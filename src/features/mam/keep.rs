@@ -4,18 +4,18 @@
 //! | section | item |
 //! |---|---|
 //! | 4 tombstones | [`retract`] |
-//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID"; rooms have ids of their own; what waits for a client is not distributed further |
+//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID"; rooms have ids of their own; what waits for a client is not distributed further; a retraction is stored where the message is, whatever its recipient wants archived |
 
-use crate::actor::rows::{Pick, RowRange};
+use crate::actor::rows::Pick;
 use crate::actor::{Draft, Outcome, Stop, Turn};
-use crate::base::{AccountId, limits};
-use crate::engine::archive::{self, ARCHIVE, Archived, INDEX, Posting, Term};
+use crate::base::AccountId;
+use crate::engine::archive::{self, ARCHIVE, Archived, INDEX, Posting};
 use crate::im::account::identify;
-use crate::im::archive::{ArchiveId, ArchiveTally, Policy, Preferences, tally_row, with_archive};
+use crate::im::archive::{ArchiveId, ArchiveTally, Policy, Preferences, Quota, with_archive};
 use crate::im::classify::classify;
 use crate::im::{Account, Change, origin, pending, roster};
 use crate::jid::Jid;
-use crate::stanza::{Stanza, ns};
+use crate::stanza::{Stanza, Type, ns};
 
 /// Outbound: into the sender's archive. A message to oneself is archived when it comes in: "it MUST store such a
 /// stanza within a given archive only once" (section 6.1.1).
@@ -25,16 +25,16 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some(contact) = to.filter(|to| to.bare_str() != own) else {
         return Ok(());
     };
-    if turn.actor.anonymous || !classify(&draft.stanza).archived {
+    let Some(worth) = worth(&draft.stanza).filter(|_| !turn.actor.anonymous) else {
         return Ok(());
-    }
+    };
     // A client that lost the acknowledgement in a crash sends again what is here already: the copies for its other
     // devices name the row that is there.
     if let Some(id) = origin::recall_sent(turn, draft, &contact)? {
         draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
         return Ok(());
     }
-    if let Some(id) = archive(turn, draft, &contact)? {
+    if let Some(id) = archive(turn, draft, &contact, worth)? {
         origin::remember_sent(turn, draft, &contact, id)?;
     }
     Ok(())
@@ -45,8 +45,8 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some(contact) = draft.stanza.header.from.clone() else {
         return Ok(());
     };
-    if !turn.actor.anonymous && classify(&draft.stanza).archived {
-        archive(turn, draft, &contact)?;
+    if let Some(worth) = worth(&draft.stanza).filter(|_| !turn.actor.anonymous) {
+        archive(turn, draft, &contact, worth)?;
     }
     if let Some(id) = &draft.stanza_id {
         draft.stanza.payload = draft.stanza.payload.with(id);
@@ -54,24 +54,43 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     Ok(())
 }
 
+/// Why an archive has to look at a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    /// It is one to be archived, if its owner wants that.
+    Keeping,
+    /// It is not, but it retracts one that may be.
+    Retracting,
+}
+
+fn worth(stanza: &Stanza) -> Option<Worth> {
+    if classify(stanza).archived {
+        return Some(Worth::Keeping);
+    }
+    retracted(stanza).map(|_| Worth::Retracting)
+}
+
 fn archive(
     turn: &mut Turn<'_, Account>,
     draft: &mut Draft,
     contact: &Jid,
+    worth: Worth,
 ) -> Result<Option<ArchiveId>, Stop> {
     let account = identify(turn)?;
-    if !is_wanted(turn, account, contact)? {
+    let changed = retract(turn, account, &draft.stanza)?;
+    // XEP-0424 section 5: "The archiving service therefore MUST store the retraction message": without it, who was away
+    // would never learn that what he has was retracted.
+    let is_due = changed.is_some() || worth == Worth::Keeping && is_wanted(turn, account, contact)?;
+    if !is_due {
         return Ok(None);
     }
-    retract(turn, account, &draft.stanza, contact)?;
     let id = ArchiveId {
         number: turn.sequence.next(turn.now),
         tag: turn.rng.next_u64(),
     };
-    let writes = archive::put(account, id, &draft.stanza, contact);
-    turn.out.write.extend(writes);
-    count(turn, account, id.number)?;
-    turn.out.change.push(Change::Archived { number: id.number });
+    let archiving = archive::put(account, id, &draft.stanza, contact);
+    turn.out.write.extend(archiving.writes);
+    count(turn, account, (id.number, archiving.bytes), changed)?;
     draft.archived = Some(id.number);
     draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
     Ok(Some(id))
@@ -100,56 +119,88 @@ fn is_wanted(
     }
 }
 
-/// Keeps the tally once in so many messages, and has the oldest removed when there are more than the host allows.
-fn count(turn: &mut Turn<'_, Account>, account: AccountId, number: u64) -> Outcome {
-    let tally = |tally: &ArchiveTally| (tally.in_month_of(number) + 1, tally.count() + 1);
-    let (in_month, all) = with_archive(turn, account, |archive| tally(&archive.tally))?;
-    if in_month % limits::ARCHIVE_TALLY_EVERY == 1 {
-        turn.out.write.push(tally_row(account, number, in_month));
-        let allowed = u64::from(turn.host.archive.messages);
-        if allowed > 0 && all > allowed {
-            let excess = usize::try_from(all - allowed).unwrap_or(usize::MAX);
-            turn.out.change.push(Change::TrimArchive { excess });
+/// Counts a message of this number and so many bytes, keeps the count now and then, and has the oldest removed when there
+/// is more than the host allows. `changed` is the count as this turn has changed it already.
+fn count(
+    turn: &mut Turn<'_, Account>,
+    account: AccountId,
+    (number, bytes): (u64, u64),
+    changed: Option<ArchiveTally>,
+) -> Outcome {
+    let quota = Quota::of(&turn.host.archive, turn.now);
+    let rows = |tally: &ArchiveTally| {
+        let is_due = tally.is_due(number, bytes);
+        is_due.then(|| {
+            (
+                tally.rows_with(account, number, bytes),
+                tally.excess(&quota),
+            )
+        })
+    };
+    let due = match &changed {
+        Some(tally) => rows(tally),
+        None => with_archive(turn, account, |archive| rows(&archive.tally))?,
+    };
+    if let Some(tally) = changed {
+        let change = Change::ArchiveTally(Box::new(tally));
+        turn.out.change.push(change);
+    }
+    turn.out.change.push(Change::Archived { number, bytes });
+    if let Some((rows, excess)) = due {
+        turn.out.write.extend(rows);
+        if excess.is_some() {
+            turn.out.change.push(Change::TrimArchive);
         }
     }
     Ok(())
 }
 
-/// If the message retracts another, a tombstone takes the other's place in this archive. The newest one counts if
-/// its sender gave several the same name.
+/// What the message retracts, by the name that its sender gave it: in a conversation of two.
+fn retracted(stanza: &Stanza) -> Option<String> {
+    if !matches!(stanza.header.type_, Type::Normal | Type::Chat) {
+        return None;
+    }
+    let retract = stanza.payload.child(ns::RETRACT, "retract")?;
+    Some(retract.attribute("id")?.into_owned())
+}
+
+/// If the message retracts another that is in this archive, a tombstone takes the other's place: how much the archive
+/// holds then. The newest one counts if its sender gave several the same name.
 fn retract(
     turn: &mut Turn<'_, Account>,
     account: AccountId,
     stanza: &Stanza,
-    contact: &Jid,
-) -> Outcome {
-    let Some(retract) = stanza.payload.child(ns::RETRACT, "retract") else {
-        return Ok(());
+) -> Result<Option<ArchiveTally>, Stop> {
+    let (Some(of), Some(sender)) = (retracted(stanza), &stanza.header.from) else {
+        return Ok(None);
     };
-    let (Some(of), Some(sender)) = (retract.attribute("id"), &stanza.header.from) else {
-        return Ok(());
-    };
-    let range = RowRange {
-        count_max: limits::ARCHIVE_RETRACTABLE_COUNT,
-        ..archive::postings(account, Term::contact(contact.bare_str()), 0, u64::MAX)
-    };
-    let (rows, _) = turn.load_pick(&INDEX, &Pick::Last(range))?;
     // Only what this very sender said: the name is a digest of both.
-    let name = Term::message_id(sender.bare_str(), &of);
-    let is_meant = |posting: &Posting| posting.details.is_some_and(|(_, own)| own == name);
-    let Some(found) = rows.iter().filter_map(Posting::read).find(is_meant) else {
-        return Ok(());
+    let (rows, _) = turn.load_pick(&INDEX, &archive::named(account, sender.bare_str(), &of))?;
+    let Some(found) = rows.first().and_then(Posting::read) else {
+        return Ok(None);
     };
     let key = archive::key(account, found.number);
     let (rows, _) = turn.load_pick(&ARCHIVE, &Pick::Rows(vec![key]))?;
-    if let Some(archived) = rows.first().and_then(Archived::read) {
-        let own_id = stanza.header.id.as_deref().unwrap_or_default();
-        let writes = archive::tombstone(account, &archived, own_id, turn.now.wall_ms);
-        turn.out.write.extend(writes.into_iter().flatten());
-        // Section 5: "SHOULD prevent further distribution of the message by the service". Whoever is away never gets it;
-        // the retraction comes all the same.
-        turn.out.write.push(pending::delete(account, found.number));
-        turn.out.change.push(Change::Uncounted);
-    }
-    Ok(())
+    let Some((row, archived)) = rows
+        .first()
+        .and_then(|row| Some((row, Archived::read(row)?)))
+    else {
+        return Ok(None);
+    };
+    let own_id = stanza.header.id.as_deref().unwrap_or_default();
+    let made = archive::tombstone(account, &archived, own_id, turn.now.wall_ms);
+    let Some((writes, bytes)) = made else {
+        return Ok(None);
+    };
+    turn.out.write.extend(writes);
+    // Section 5: "SHOULD prevent further distribution of the message by the service". Whoever is away never gets it;
+    // the retraction comes all the same.
+    turn.out.write.push(pending::delete(account, found.number));
+    turn.out.change.push(Change::Uncounted);
+    let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
+    let less = (row.value.len() as u64).saturating_sub(bytes);
+    tally.shrink(found.number, less);
+    let rows = tally.rows_between(account, found.number, found.number);
+    turn.out.write.extend(rows);
+    Ok(Some(tally))
 }

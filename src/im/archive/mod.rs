@@ -5,15 +5,25 @@ mod id;
 mod preferences;
 mod tally;
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table};
 use crate::actor::{Stop, Turn};
-use crate::base::{AccountId, Month, limits};
+use crate::base::{AccountId, limits};
 
 use super::account::{Account, Change};
+use crate::jid::Jid;
 
 pub use id::ArchiveId;
 pub use preferences::{Policy, Preferences};
-pub use tally::ArchiveTally;
+pub use tally::{ArchiveTally, Holding, Quota};
+
+/// Archived messages: account number, then a number by time, both big-endian. What is in a row: `engine/archive/row.rs`.
+pub static ARCHIVE: Table = Table {
+    name: "archive",
+    durability: Durability::Soon,
+    export: Export::WithAccount,
+    slices: Slices::Monthly { number_at: 8 },
+    about: "Archived messages (XEP-0313), kept apart by month; key: account id, number by time",
+};
 
 /// What the owner of an archive wants in it.
 pub static PREFERENCES: Table = Table {
@@ -24,13 +34,13 @@ pub static PREFERENCES: Table = Table {
     about: "Archiving preferences (XEP-0441); key: account id",
 };
 
-/// How many messages of each month are in an archive.
+/// How much of each month is in an archive.
 pub static TALLY: Table = Table {
     name: "archive-tally",
     durability: Durability::Soon,
     export: Export::Derived,
     slices: Slices::Monthly { number_at: 8 },
-    about: "Archived messages of a month, roughly (u32); key: account id, first number of the month",
+    about: "Archived messages of a month (u32), bytes of their rows (u64), the last that is counted; key: account id, first number of the month",
 };
 
 /// The part of an archive that is in memory while its account is.
@@ -84,17 +94,35 @@ pub fn with_archive<T>(
         return Ok(read(archive));
     }
     let preferences = turn.load(&PREFERENCES, &key(account))?;
-    let preferences = preferences
-        .and_then(Preferences::decode)
-        .unwrap_or_default();
+    let preferences = preferences.map(|row| readable(row, &turn.actor.jid));
     let (rows, _) = turn.load_range(&TALLY, &months(account))?;
+    let mut tally = ArchiveTally::read(rows);
+    // What came since the last of these was written, before a crash or while the account was not in memory.
+    let (rows, _) = turn.load_range(&ARCHIVE, &behind(account, tally.counted_to()))?;
+    for row in rows {
+        if let Some(number) = row.key.as_bytes().get(8..).and_then(|n| n.try_into().ok()) {
+            tally.add_found(u64::from_be_bytes(number), row.value.len() as u64);
+        }
+    }
     let archive = Archive {
-        preferences,
-        tally: ArchiveTally::read(rows),
+        preferences: preferences.unwrap_or_default(),
+        tally,
     };
     let found = read(&archive);
     turn.out.change.push(Change::ArchiveRead(Box::new(archive)));
     Ok(found)
+}
+
+/// What its owner wants; nothing at all where that cannot be read: what was not kept can be missed, what was kept cannot
+/// be unread.
+fn readable(row: &[u8], owner: &Jid) -> Preferences {
+    Preferences::decode(row).unwrap_or_else(|| {
+        log::error!("archive_preferences_damaged account={owner}");
+        Preferences {
+            default: Some(Policy::Never),
+            ..Preferences::default()
+        }
+    })
 }
 
 /// The key of an account's preferences.
@@ -112,12 +140,20 @@ fn months(account: AccountId) -> RowRange {
     }
 }
 
-/// The write that keeps a count of the month of this number.
-pub fn tally_row(account: AccountId, number: u64, count: u32) -> Write {
-    let first = Month::of(number).first_number();
-    Write::Put {
-        table: &TALLY,
-        key: key(account).then(&first.to_be_bytes()),
-        value: count.to_be_bytes()[..].into(),
+/// The counts of an account's months that end before the one that begins with this number.
+pub fn months_before(account: AccountId, before: u64) -> RowRange {
+    RowRange {
+        to: key(account).then(&before.to_be_bytes()),
+        ..months(account)
+    }
+}
+
+/// Messages behind the one of this number: fewer than a page holds.
+fn behind(account: AccountId, number: u64) -> RowRange {
+    RowRange {
+        from: key(account).then(&number.saturating_add(1).to_be_bytes()),
+        to: key(account).then(&[0xff; 8]),
+        count_max: usize::MAX,
+        bytes_max: limits::RANGE_BYTES_MAX,
     }
 }

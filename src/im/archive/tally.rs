@@ -1,115 +1,449 @@
-//! How many messages an archive holds, month by month, since months are dropped whole.
+//! How much an archive holds, month by month, since months are dropped whole. Exact: the row of a month tells up to which
+//! message it counts, and those behind it are counted when the account is read.
 
 use crate::actor::rows::{Row, Write};
-use crate::base::{AccountId, Month};
+use crate::base::{AccountId, Month, Now, Sequence, limits};
+use crate::config::HostArchive;
 
-use super::tally_row;
+use super::{TALLY, key};
 
-/// Messages of each month, by its first number, the oldest first. Rough: what was counted since the last row of a
-/// month was written is lost in a crash.
+/// What is in an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveTally {
-    months: Vec<(u64, u32)>,
+    /// The oldest first.
+    months: Vec<MonthTally>,
+    /// The newest message that is counted.
+    last: u64,
+    /// Messages with lower numbers were removed.
+    floor: u64,
+    /// What came since the row of the newest month was written.
+    unsaved: Holding,
+}
+
+/// So many messages, and the bytes of their rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+/// What an archive may hold (`host.archive`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// None where there is no bound.
+    pub count: Option<u64>,
+    /// None where there is no bound.
+    pub bytes: Option<u64>,
+    /// What is older can be read no more, leaves the store with its month, and does not count.
+    pub since: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MonthTally {
+    /// The numbers in it, the second excluded.
+    first: u64,
+    end: u64,
+    held: Holding,
+}
+
+impl Quota {
+    /// What a host allows at this moment.
+    pub fn of(host: &HostArchive, now: Now) -> Quota {
+        let bound = |most: u64| (most > 0).then_some(most);
+        let oldest = |kept_ms| Sequence::first_at(now.wall_ms.saturating_sub(kept_ms));
+        Quota {
+            count: bound(u64::from(host.messages)),
+            bytes: bound(host.size.as_bytes()),
+            since: bound(host.retention.as_ms()).map_or(0, oldest),
+        }
+    }
 }
 
 impl ArchiveTally {
-    /// What the rows of an account say.
+    /// What the rows of an account say. What came since is to be added: [`ArchiveTally::counted_to`].
     pub fn read(rows: &[Row]) -> ArchiveTally {
-        let month = |row: &Row| {
-            let first = row.key.as_bytes().get(8..)?.try_into().ok()?;
-            let count = row.value.as_slice().try_into().ok()?;
-            Some((u64::from_be_bytes(first), u32::from_be_bytes(count)))
+        let mut tally = ArchiveTally::default();
+        for (month, last) in rows.iter().filter_map(read_row) {
+            tally.months.push(month);
+            // The newest row has the last word: those of earlier months were written for the last time before it.
+            tally.last = last;
+        }
+        tally
+    }
+
+    /// The newest message that is counted.
+    pub fn counted_to(&self) -> u64 {
+        self.last
+    }
+
+    /// What counts for this quota. A month of which something may still be read counts whole.
+    pub fn held(&self, quota: &Quota) -> Holding {
+        let mut held = Holding::default();
+        for month in self.months.iter().filter(|month| month.end > quota.since) {
+            held.count += month.held.count;
+            held.bytes += month.held.bytes;
+        }
+        held
+    }
+
+    /// How much more than that it holds; none if it is not more.
+    pub fn excess(&self, quota: &Quota) -> Option<Holding> {
+        let held = self.held(quota);
+        let over = |held: u64, most: Option<u64>| most.map_or(0, |most| held.saturating_sub(most));
+        let excess = Holding {
+            count: over(held.count, quota.count),
+            bytes: over(held.bytes, quota.bytes),
         };
-        ArchiveTally {
-            months: rows.iter().filter_map(month).collect(),
+        (excess != Holding::default()).then_some(excess)
+    }
+
+    /// The number from which on the messages are that count.
+    pub fn oldest(&self, quota: &Quota) -> u64 {
+        let mut months = self.months.iter();
+        let month = months.find(|month| month.end > quota.since);
+        month.map_or(self.floor, |month| month.first.max(self.floor))
+    }
+
+    /// A message was archived under this number, in a row of so many bytes.
+    pub fn add(&mut self, number: u64, bytes: u64) {
+        let is_due = self.is_due(number, bytes);
+        let month = self.month_of(number);
+        month.held.count += 1;
+        month.held.bytes += bytes;
+        self.last = self.last.max(number);
+        if is_due {
+            self.unsaved = Holding::default();
+        } else {
+            self.unsaved.count += 1;
+            self.unsaved.bytes += bytes;
         }
     }
 
-    /// Messages of all months.
-    pub fn count(&self) -> u64 {
-        self.months.iter().map(|(_, count)| u64::from(*count)).sum()
+    /// What was found behind [`ArchiveTally::counted_to`], which no row counts.
+    pub fn add_found(&mut self, number: u64, bytes: u64) {
+        let month = self.month_of(number);
+        month.held.count += 1;
+        month.held.bytes += bytes;
+        self.last = self.last.max(number);
+        self.unsaved.count += 1;
+        self.unsaved.bytes += bytes;
     }
 
-    /// A message was archived under this number.
-    pub fn add(&mut self, number: u64) {
-        let first = Month::of(number).first_number();
-        match self
+    /// The message of this number is gone, whose row had so many bytes. The oldest go first, so one of a lower number is
+    /// gone already.
+    pub fn remove(&mut self, number: u64, bytes: u64) {
+        if number < self.floor {
+            return;
+        }
+        self.floor = number.saturating_add(1);
+        if let Some(month) = self.known_month_of(number) {
+            month.held.count = month.held.count.saturating_sub(1);
+            month.held.bytes = month.held.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// The row of a message has so many bytes less.
+    pub fn shrink(&mut self, number: u64, bytes: u64) {
+        if number < self.floor {
+            return;
+        }
+        if let Some(month) = self.known_month_of(number) {
+            month.held.bytes = month.held.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// There is nothing where messages were counted.
+    pub fn clear(&mut self) {
+        for month in &mut self.months {
+            month.held = Holding::default();
+        }
+    }
+
+    /// Whether rows are to be written with the message of this number, of so many bytes: seldom, and so often that what
+    /// no row counts is read at once.
+    pub fn is_due(&self, number: u64, bytes: u64) -> bool {
+        let is_new = self.months.last().is_none_or(|month| month.end <= number);
+        is_new
+            || self.unsaved.count + 1 >= limits::ARCHIVE_TALLY_EVERY
+            || self.unsaved.bytes + bytes >= limits::ARCHIVE_TALLY_BYTES
+    }
+
+    /// The writes that keep the count with the message of this number, which is not added yet.
+    pub fn rows_with(
+        &self,
+        account: AccountId,
+        number: u64,
+        bytes: u64,
+    ) -> impl Iterator<Item = Write> + use<> {
+        let mut after = self.clone();
+        after.add(number, bytes);
+        let newest = after.months.pop();
+        // The last word about the month before, which ends with this message.
+        let is_new = self.months.last().is_none_or(|month| month.end <= number);
+        let before = after.months.pop().filter(|_| is_new);
+        let before = before.map(|month| replace(account, month, number));
+        before
+            .into_iter()
+            .chain(newest.map(|month| put(account, month, number)))
+    }
+
+    /// The writes that keep the counts of months in which something was removed: those of two numbers, and all between
+    /// them. Where the store has no count any more, none is made.
+    pub fn rows_between(
+        &self,
+        account: AccountId,
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = Write> + '_ {
+        let touched = self
             .months
-            .binary_search_by_key(&first, |(first, _)| *first)
-        {
-            Ok(at) => self.months[at].1 = self.months[at].1.saturating_add(1),
-            Err(at) => self.months.insert(at, (first, 1)),
-        }
+            .iter()
+            .filter(move |month| month.end > from && month.first <= to);
+        touched.map(move |month| replace(account, *month, self.last))
     }
 
-    /// The message of this number is gone.
-    pub fn remove(&mut self, number: u64) {
-        let first = Month::of(number).first_number();
-        if let Ok(at) = self
+    fn known_month_of(&mut self, number: u64) -> Option<&mut MonthTally> {
+        let mut months = self.months.iter_mut().rev();
+        months.find(|month| month.first <= number && number < month.end)
+    }
+
+    fn month_of(&mut self, number: u64) -> &mut MonthTally {
+        // Mostly the newest, and no look at the calendar.
+        let behind = self.months.partition_point(|month| month.end <= number);
+        let is_there = self
             .months
-            .binary_search_by_key(&first, |(first, _)| *first)
-        {
-            self.months[at].1 = self.months[at].1.saturating_sub(1);
+            .get(behind)
+            .is_some_and(|month| month.first <= number);
+        if !is_there {
+            let month = Month::of(number);
+            self.months.insert(
+                behind,
+                MonthTally {
+                    first: month.first_number(),
+                    end: month.next().first_number(),
+                    held: Holding::default(),
+                },
+            );
         }
+        &mut self.months[behind]
     }
+}
 
-    /// Messages in the month of this number.
-    pub fn in_month_of(&self, number: u64) -> u32 {
-        let first = Month::of(number).first_number();
-        let month = self.months.iter().find(|month| month.0 == first);
-        month.map_or(0, |(_, count)| *count)
+fn read_row(row: &Row) -> Option<(MonthTally, u64)> {
+    let first = u64::from_be_bytes(row.key.as_bytes().get(8..)?.try_into().ok()?);
+    let (count, rest) = row.value.split_first_chunk::<4>()?;
+    let (bytes, last) = rest.split_first_chunk::<8>()?;
+    let month = MonthTally {
+        first,
+        end: Month::of(first).next().first_number(),
+        held: Holding {
+            count: u32::from_be_bytes(*count).into(),
+            bytes: u64::from_be_bytes(*bytes),
+        },
+    };
+    Some((month, u64::from_be_bytes(last.try_into().ok()?)))
+}
+
+fn put(account: AccountId, month: MonthTally, last: u64) -> Write {
+    let mut value = [0; 20];
+    let count = u32::try_from(month.held.count).unwrap_or(u32::MAX);
+    value[..4].copy_from_slice(&count.to_be_bytes());
+    value[4..12].copy_from_slice(&month.held.bytes.to_be_bytes());
+    value[12..].copy_from_slice(&last.to_be_bytes());
+    Write::Put {
+        table: &TALLY,
+        key: key(account).then(&month.first.to_be_bytes()),
+        value: value[..].into(),
     }
+}
 
-    /// The write that keeps the count of the month of this number.
-    pub fn write(&self, account: AccountId, number: u64) -> Write {
-        tally_row(account, number, self.in_month_of(number))
+/// The same for a month that may have left the store.
+fn replace(account: AccountId, month: MonthTally, last: u64) -> Write {
+    match put(account, month, last) {
+        Write::Put { table, key, value } => Write::Replace { table, key, value },
+        other => other,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::key;
     use super::*;
-    use crate::base::Sequence;
+
+    const ME: AccountId = AccountId(7);
+    const MONTH_MS: u64 = 31 * 24 * 3_600_000;
+    /// The middle of November 2026.
+    const BEGIN_MS: u64 = 1_794_700_800_000;
+
+    fn number(month: u64, n: u64) -> u64 {
+        Sequence::first_at(BEGIN_MS + month * MONTH_MS + n)
+    }
+
+    fn quota(count: u64, bytes: u64) -> Quota {
+        let bound = |most: u64| (most > 0).then_some(most);
+        Quota {
+            count: bound(count),
+            bytes: bound(bytes),
+            since: 0,
+        }
+    }
+
+    /// Rows as the store has them, and the messages behind the last of them.
+    #[derive(Default)]
+    struct Disk {
+        rows: std::collections::BTreeMap<Vec<u8>, Vec<u8>>,
+        messages: Vec<(u64, u64)>,
+    }
+
+    impl Disk {
+        fn write(&mut self, writes: impl Iterator<Item = Write>) {
+            for write in writes {
+                match write {
+                    Write::Put { key, value, .. } => {
+                        self.rows.insert(key.as_bytes().to_vec(), value.to_vec());
+                    }
+                    Write::Replace { key, value, .. } => {
+                        if let Some(row) = self.rows.get_mut(key.as_bytes()) {
+                            *row = value.to_vec();
+                        }
+                    }
+                    Write::Delete { .. } => panic!("no count is removed by itself"),
+                }
+            }
+        }
+
+        fn add(&mut self, tally: &mut ArchiveTally, number: u64, bytes: u64) {
+            if tally.is_due(number, bytes) {
+                self.write(tally.rows_with(ME, number, bytes));
+            }
+            tally.add(number, bytes);
+            self.messages.push((number, bytes));
+        }
+
+        /// The account is read again. How many messages were found that no row counts.
+        fn read(&self) -> (ArchiveTally, usize) {
+            let rows = self.rows.iter().map(|(key, value)| Row {
+                key: crate::actor::rows::RowKey::new(key),
+                value: value.clone(),
+            });
+            let mut tally = ArchiveTally::read(&rows.collect::<Vec<Row>>());
+            let behind = tally.counted_to();
+            let found = self.messages.iter().filter(|(number, _)| *number > behind);
+            for (number, bytes) in found.clone() {
+                tally.add_found(*number, *bytes);
+            }
+            (tally, found.count())
+        }
+    }
 
     #[test]
-    fn months_are_counted_apart_and_come_back_from_their_rows() {
-        let month_ms = 31 * 24 * 3_600_000;
-        let number = |n: u64| Sequence::first_at(1_795_392_000_000 + n * month_ms);
-        let mut tally = ArchiveTally::default();
-        for n in [1, 0, 0, 1, 0] {
-            tally.add(number(n));
+    fn what_is_counted_comes_back_whenever_the_account_is_read() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        for month in 0..3 {
+            for n in 0..150 {
+                disk.add(&mut tally, number(month, n), 1_000 + n);
+                let (again, found) = disk.read();
+                assert_eq!(again.held(&quota(0, 0)), tally.held(&quota(0, 0)));
+                assert!(found < limits::ARCHIVE_TALLY_EVERY as usize);
+                // It goes on as if it had never been away.
+                if n % 40 == 7 {
+                    tally = again;
+                }
+            }
         }
+        let all = tally.held(&quota(0, 0));
+        assert_eq!(all.count, 450);
         assert_eq!(
-            (
-                tally.count(),
-                tally.in_month_of(number(0)),
-                tally.in_month_of(number(1))
-            ),
-            (5, 3, 2)
+            all.bytes,
+            disk.messages.iter().map(|(_, bytes)| bytes).sum::<u64>()
         );
-        let rows: Vec<Row> = [number(0), number(1)]
-            .iter()
-            .map(|number| match tally.write(AccountId(7), *number) {
-                Write::Put { key, value, .. } => Row {
-                    key,
-                    value: value.to_vec(),
-                },
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(ArchiveTally::read(&rows), tally);
-        tally.remove(number(0));
-        tally.remove(number(5));
-        assert_eq!(tally.count(), 4);
+    }
+
+    #[test]
+    fn what_no_row_counts_is_read_at_once_however_long_messages_are() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        for n in 0..100 {
+            disk.add(&mut tally, number(0, n), 100_000);
+            let (_, found) = disk.read();
+            assert!(found * 100_000 < limits::RANGE_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_message_is_removed_once_whoever_says_so() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        for n in 0..10 {
+            disk.add(&mut tally, number(0, n), 100);
+        }
+        for n in [0, 1, 2, 0, 1, 2, 1] {
+            tally.remove(number(0, n), 100);
+        }
+        let left = Holding {
+            count: 7,
+            bytes: 700,
+        };
+        assert_eq!(tally.held(&quota(0, 0)), left);
+        assert_eq!(tally.oldest(&quota(0, 0)), number(0, 2) + 1);
+        disk.write(tally.rows_between(ME, number(0, 0), number(0, 2)));
+        assert_eq!(disk.read().0.held(&quota(0, 0)), left);
+        tally.shrink(number(0, 5), 60);
+        tally.shrink(number(0, 1), 60);
+        assert_eq!(tally.held(&quota(0, 0)).bytes, 640);
+    }
+
+    #[test]
+    fn counts_of_months_before_say_nothing_of_what_is_new() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        disk.add(&mut tally, number(0, 0), 100);
+        for n in 0..30 {
+            disk.add(&mut tally, number(1, n), 100);
+        }
+        tally.remove(number(0, 0), 100);
+        disk.write(tally.rows_between(ME, number(0, 0), number(0, 0)));
+        assert_eq!(disk.read().0.held(&quota(0, 0)).count, 30);
+    }
+
+    #[test]
+    fn months_of_which_nothing_is_kept_do_not_count_and_are_not_counted_again() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        for month in 0..2 {
+            for n in 0..10 {
+                disk.add(&mut tally, number(month, n), 100);
+            }
+        }
+        let mut quota = quota(15, 0);
+        let excess = Holding { count: 5, bytes: 0 };
+        assert_eq!(tally.excess(&quota), Some(excess));
+        quota.since = number(1, 0);
+        assert_eq!(tally.excess(&quota), None);
+        assert_eq!(Month::of(tally.oldest(&quota)), Month::of(number(1, 0)));
+        // The month has left the store: what is removed from it, to be sure, brings no count back.
+        disk.rows.pop_first();
+        disk.write(tally.rows_between(ME, number(0, 0), number(1, 0)));
+        assert_eq!(disk.rows.len(), 1);
+    }
+
+    #[test]
+    fn bytes_are_bounded_like_messages_and_what_has_no_bound_is_never_too_much() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        for n in 0..10 {
+            disk.add(&mut tally, number(0, n), 1_000);
+        }
+        assert_eq!(tally.excess(&quota(0, 0)), None);
+        assert_eq!(tally.excess(&quota(10, 10_000)), None);
+        let excess = |count, bytes| Some(Holding { count, bytes });
+        assert_eq!(tally.excess(&quota(0, 9_500)), excess(0, 500));
+        assert_eq!(tally.excess(&quota(8, 9_500)), excess(2, 500));
+        tally.clear();
+        assert_eq!(tally.excess(&quota(8, 9_500)), None);
     }
 
     #[test]
     fn rows_of_another_kind_are_no_months() {
-        let row = Row {
-            key: key(AccountId(1)),
-            value: vec![1, 2],
+        let row = |value: &[u8]| Row {
+            key: key(ME).then(&number(0, 0).to_be_bytes()),
+            value: value.to_vec(),
         };
-        assert_eq!(ArchiveTally::read(&[row]), ArchiveTally::default());
+        let rows = [row(&[1, 2]), row(&[0; 4]), row(&[0; 21])];
+        assert_eq!(ArchiveTally::read(&rows), ArchiveTally::default());
     }
 }

@@ -57,7 +57,8 @@ pub fn load(turn: &mut Turn<'_, Account>) -> Result<Arc<Blocklist>, Stop> {
             };
         }
     }
-    turn.out.change.push(Change::Blocklist(Arc::clone(&list)));
+    let read = Change::BlocklistRead(Arc::clone(&list));
+    turn.out.change.push(read);
     Ok(list)
 }
 
@@ -129,7 +130,6 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if let Some(reply) = reply.filter(|reply| is_answered && reply.header.to.is_some()) {
         turn.out.send(reply);
     }
-    // Not a rejection, which would forget the list that was read.
     Err(Stop::Done)
 }
 

@@ -44,11 +44,14 @@ pub fn load(turn: &mut Turn<'_, Account>) -> Result<Arc<Roster>, Stop> {
     let account = account::identify(turn)?;
     let rows = rows(turn, account)?;
     let roster = Arc::new(Roster::read(rows, turn.actor.jid.domainpart()));
-    let change = Change::Roster(Arc::clone(&roster));
+    let read = Arc::clone(&roster);
+    turn.out.change.push(match turn.actor.doubted_version() {
+        None => Change::RosterRead(read),
+        Some(_) => Change::Roster(read),
+    });
     if let Some(version) = turn.actor.doubted_version() {
         push_missed(turn, &roster, rows, version);
     }
-    turn.out.change.push(change);
     Ok(roster)
 }
 

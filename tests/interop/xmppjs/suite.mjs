@@ -7,7 +7,9 @@ import dns from "node:dns";
 import net from "node:net";
 import { webcrypto } from "node:crypto";
 import assert from "node:assert/strict";
+import { createInterface } from "node:readline";
 import { client, xml } from "@xmpp/client";
+import { parse } from "ltx";
 
 // Debian 12's node 18 has no global crypto yet, and would try ::1 alone for localhost; @xmpp/client wants both.
 globalThis.crypto ??= webcrypto;
@@ -284,6 +286,21 @@ const tests = {
     assert.equal(new Set(resumptions).size, 1, "the address stays the same");
     await within(Promise.all([juliet.stop(), romeo.stop()]), "stopped");
     wire.close();
+  },
+
+  // A device that somebody else holds (device.py): it sends each line of its input, a stanza as XML, and prints each
+  // stanza that comes, one a line. It reconnects and resumes by itself until its input ends.
+  async device(tls) {
+    const xmpp = someone(0, tls, given.port);
+    xmpp.reconnect.delay = 100;
+    const tell = (what) => console.log(JSON.stringify(what));
+    xmpp.on("stanza", (stanza) => tell({ stanza: stanza.toString() }));
+    xmpp.on("disconnect", () => tell({ event: "lost" }));
+    xmpp.streamManagement.on("resumed", () => tell({ event: "resumed" }));
+    await online(xmpp);
+    tell({ event: "online", jid: xmpp.jid.toString() });
+    for await (const line of createInterface({ input: process.stdin })) xmpp.send(parse(line)).catch(() => {});
+    await within(xmpp.stop(), "stopped");
   },
 };
 

@@ -1,0 +1,70 @@
+//! What the load driver cannot do from outside: the core under load without sockets, and rosters put into the store of a
+//! server that does not run. Unlike the driver, it is linked with the server's own code.
+
+mod presence;
+mod rosters;
+mod world;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about = "Stonechat's core under load, without sockets")]
+enum Cli {
+    /// Processor time of the core for each presence that reaches a contact
+    Presence {
+        #[arg(long, default_value_t = 1_000)]
+        users: u32,
+        /// Contacts of each user, an even number
+        #[arg(long, default_value_t = 50)]
+        contacts: u32,
+        /// How often each user says something else in a round
+        #[arg(long, default_value_t = 20)]
+        flips: u32,
+        /// How many streams are read in a turn of the loop
+        #[arg(long, default_value_t = 256)]
+        reads_per_turn: usize,
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Accounts u00000 and up of a server that does not run get as many contacts each, all mutual
+    Rosters {
+        /// The server's data directory
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        users: u32,
+        #[arg(long)]
+        contacts: u32,
+        #[arg(long, value_enum)]
+        who: rosters::Who,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse() {
+        Cli::Presence {
+            users,
+            contacts,
+            flips,
+            reads_per_turn,
+            rounds,
+        } => presence::measure(
+            presence::Load {
+                users,
+                contacts,
+                flips,
+                reads_per_turn,
+            },
+            rounds,
+        ),
+        Cli::Rosters {
+            data,
+            users,
+            contacts,
+            who,
+        } => rosters::fill(&data, users, contacts, who),
+    }
+}
