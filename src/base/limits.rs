@@ -101,8 +101,6 @@ pub const RENDER_CHUNK_BYTES: usize = 16 * 1024;
 /// How many times its compressed size what a client sends may have altogether: stanzas that repeat each other reach 10 to
 /// 20, a bomb 1,000.
 pub const INFLATE_RATIO_MAX: u64 = 100;
-/// What may come out of the first bytes besides: the largest element, however well it packs.
-pub const INFLATE_SLACK_BYTES: u64 = ELEMENT_BYTES_MAX as u64;
 /// Memory of one codec: 12 KiB to compress, 7 and the client's window of up to 32 to decompress.
 pub const COMPRESSED_STREAM_BYTES: usize = 52 * 1024;
 
@@ -294,7 +292,8 @@ pub const COMMAND_SESSIONS_MAX: usize = 4;
 pub const COMMAND_SESSION_MS: u64 = 600_000;
 /// Bytes of one page of answers: a list of a thousand addresses.
 pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of one export of an account's data: the largest roster, or the rest.
+/// Bytes of one export of several parts of an account's data, and of the messages in one. Any other part is as large as its
+/// quota allows, and alone it leaves as it does when a client asks for it.
 pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Forms ----

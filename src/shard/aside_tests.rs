@@ -109,6 +109,7 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
     let opened = Opened {
         listener: 0,
         prefix: AddressPrefix::Local,
+        address: None,
         peer: "test".into(),
         secured: None,
     };

@@ -6,7 +6,7 @@ use crate::stream::processing_failed;
 
 use super::Shard;
 use super::load::Pressure;
-use super::output::Output;
+use super::output::{Codec, Output};
 use super::session_end::Loss;
 
 impl Shard {
@@ -14,7 +14,12 @@ impl Shard {
     /// never more than a share of the worker's.
     pub(super) fn compress(&mut self, now: Now, key: StreamKey) {
         let is_full = self.pressure() >= Pressure::Logins || !self.has_room_for_codec(now);
-        let dictionary = self.config.c2s.compression_dictionary;
+        let c2s = &self.config.c2s;
+        let dictionary = c2s.compression_dictionary;
+        let codec = Codec {
+            dictionary,
+            element_bytes: u32::try_from(c2s.element_size.as_bytes()).unwrap_or(u32::MAX),
+        };
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -22,7 +27,7 @@ impl Shard {
             stream.refuse_compression("setup-failed");
         } else {
             stream.begin_compression(dictionary);
-            self.outputs.push_back(Output::Compress(key, dictionary));
+            self.outputs.push_back(Output::Compress(key, codec));
         }
         self.count_stream(key);
         self.flush(key);

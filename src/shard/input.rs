@@ -1,5 +1,7 @@
 //! Everything that can happen to a shard, on one screen. The shell says it in values; a shard never asks.
 
+// The type of addresses alone: nothing here opens anything.
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::actor::{Answer, Ticket};
@@ -10,7 +12,7 @@ use crate::stream::{StreamKey, TlsFacts};
 
 use super::mesh::Batch;
 
-/// What happened. `Shard::handle` says how many bytes it took, which is 0 for all but `Bytes`.
+/// What happened. `Shard::handle` says how many bytes it took, which is 0 for all but `Bytes` and `Spent`.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Plaintext from the peer (after TLS and decompression). What is not taken is offered again, with
@@ -47,6 +49,8 @@ pub struct Opened {
     pub listener: usize,
     /// What an attacker can hold cheaply counts as one address.
     pub prefix: AddressPrefix,
+    /// The peer's address, or what a proxy says is; none where there are no addresses.
+    pub address: Option<IpAddr>,
     /// The peer's address as text, for audit and log only.
     pub peer: Arc<str>,
     /// The listener speaks direct TLS: facts of the completed handshake.

@@ -95,7 +95,9 @@ impl Shard {
         let mut readers = self.readers();
         let mut holders = self.holders();
         // Whoever holds less than half of his share is not the cause. Codecs of sessions are nobody's to give.
-        let floor = self.load.used.saturating_sub(self.load.codecs) / (readers.len() + holders.len()).max(1) / 2;
+        let floor = self.load.used.saturating_sub(self.load.codecs)
+            / (readers.len() + holders.len()).max(1)
+            / 2;
         readers.sort_unstable_by(|a, b| b.cmp(a));
         holders.sort_unstable_by(|a, b| b.cmp(a));
         for (bytes, victim) in readers.into_iter().chain(holders) {
@@ -166,15 +168,17 @@ impl Shard {
     /// loses his connection for it. Those who have a session keep theirs.
     pub(super) fn has_room_for_codec(&mut self, now: Now) -> bool {
         let share = self.budget() / 100 * limits::LOAD_CODECS_PERCENT;
-        let is_full =
-            |shard: &Shard| shard.load.codecs + limits::COMPRESSED_STREAM_BYTES > share;
+        let is_full = |shard: &Shard| shard.load.codecs + limits::COMPRESSED_STREAM_BYTES > share;
         if !is_full(self) {
             return true;
         }
         if now.mono_ms < self.load.no_codec_until_ms {
             return false;
         }
-        let idle = self.streams.iter().filter(|(_, stream)| stream.has_idle_codec());
+        let idle = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.has_idle_codec());
         let oldest = idle.min_by_key(|(_, stream)| stream.opened_at_ms);
         match oldest.map(|(key, _)| key) {
             Some(key) => {

@@ -186,7 +186,9 @@ impl Shard {
             opened.peer,
             opened.secured,
         );
-        let key = self.streams.insert(Box::new(state));
+        let mut state = Box::new(state);
+        state.comes_from(&self.config, opened.address);
+        let key = self.streams.insert(state);
         self.arm_stream(key);
         key
     }

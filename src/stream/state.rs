@@ -80,6 +80,8 @@ pub struct StreamState {
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
     pub is_paused: bool,
+    /// Whether the peer's address is one that may have compression, where it is offered.
+    pub may_compress_here: bool,
     /// XEP-0138: bytes of both directions go through a codec, which remembers so much.
     pub compression: Option<Dictionary>,
     pub(super) framer: Framer,
@@ -205,6 +207,7 @@ impl StreamState {
             unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
+            may_compress_here: true,
             compression: None,
             framer: Framer::new(),
             scope: None,

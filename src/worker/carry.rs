@@ -3,8 +3,7 @@
 use mio::net::TcpStream;
 
 use crate::base::{WorkerId, limits};
-use crate::config::Dictionary;
-use crate::shard::{CloseReason, Input, Output, Rendered};
+use crate::shard::{CloseReason, Codec, Input, Output, Rendered};
 use crate::stream::{StreamKey, StreamState};
 
 use super::Worker;
@@ -176,7 +175,7 @@ impl<C: Core> Worker<C> {
         }
         match self.connections.get(key).map(|connection| connection.phase) {
             Some(Phase::StartingTls) => self.await_hello(key),
-            Some(Phase::Compressing(dictionary)) => self.begin_compression(key, dictionary),
+            Some(Phase::Compressing(codec)) => self.begin_compression(key, codec),
             Some(Phase::Closing) => self.close(key),
             _ => {}
         }
@@ -328,7 +327,7 @@ impl<C: Core> Worker<C> {
                 }
             }
             Output::StartTls(stream) => self.start_tls(stream),
-            Output::Compress(stream, dictionary) => self.compress(stream, dictionary),
+            Output::Compress(stream, codec) => self.compress(stream, codec),
             Output::Proved(stream) => {
                 if let Some(&key) = self.streams.get(stream) {
                     let permit = &mut self.connections[key].permit;
@@ -362,7 +361,7 @@ impl<C: Core> Worker<C> {
     }
 
     /// As with STARTTLS, what stands behind the request is of the old stream and dropped.
-    fn compress(&mut self, stream: StreamKey, dictionary: Dictionary) {
+    fn compress(&mut self, stream: StreamKey, codec: Codec) {
         let Some(&key) = self.streams.get(stream) else {
             return;
         };
@@ -373,14 +372,14 @@ impl<C: Core> Worker<C> {
         }
         self.counters.injected_bytes += connection.unread.len() as u64;
         connection.unread = Vec::new();
-        connection.phase = Phase::Compressing(dictionary);
+        connection.phase = Phase::Compressing(codec);
         self.mark_dirty(key);
     }
 
     /// `<compressed/>` is in the socket.
-    fn begin_compression(&mut self, key: ConnectionKey, dictionary: Dictionary) {
+    fn begin_compression(&mut self, key: ConnectionKey, codec: Codec) {
         let connection = &mut self.connections[key];
-        match Zlib::new(dictionary) {
+        match Zlib::new(codec) {
             Ok(zlib) => connection.zlib = Some(zlib),
             Err(error) => {
                 log::error!("compression_broken error={error}");

@@ -6,8 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::TcpStream;
 
 use crate::base::limits;
-use crate::config::Dictionary;
-use crate::shard::CloseReason;
+use crate::shard::{CloseReason, Codec};
 use crate::stream::StreamKey;
 
 use super::admit::Guest;
@@ -36,7 +35,7 @@ pub enum Phase {
     /// What was rendered leaves in plaintext; then comes [`Phase::Hello`]. Nothing is read.
     StartingTls,
     /// What was rendered leaves as it is; then both directions are compressed. Nothing is read.
-    Compressing(Dictionary),
+    Compressing(Codec),
     /// What was rendered leaves; then the connection is closed. Nothing is read.
     Closing,
     /// Our half is closed and the stream has been told. What still comes is dropped, because closing a
