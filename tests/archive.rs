@@ -14,6 +14,7 @@ use stonechat::config::units::Duration;
 use stonechat::engine::archive::{ARCHIVE, INDEX};
 use stonechat::im::archive::{PREFERENCES, TALLY};
 use stonechat::im::pending::PENDING;
+use stonechat::stanza::{Rounding, parse_stamp};
 use stonechat::store::Request;
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -402,6 +403,47 @@ fn a_page_for_a_client_that_does_not_read_stays_in_the_store() {
 }
 
 #[test]
+fn a_page_is_closed_even_when_its_account_has_a_full_mailbox() {
+    let mut world = world("");
+    let juliet = user(&mut world, "juliet", "<presence/>");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 50, 8_000));
+    world.end_turns();
+    world.stall(romeo, true);
+    world.write(romeo, query(50).as_bytes());
+    world.settle();
+    // The mailbox waits for the disk, and fills with what is let into a full one longest.
+    world.disk_is_asleep = true;
+    let item = "<query xmlns='jabber:iq:roster'><item jid='nurse@localhost'/></query>";
+    world.write(
+        romeo,
+        format!("<iq type='set' id='r'>{item}</iq>").as_bytes(),
+    );
+    world.settle();
+    let answer = format!(
+        "<iq type='result' id='x' to='romeo@localhost/nowhere'><x xmlns='urn:x'>{}</x></iq>",
+        "y".repeat(200_000)
+    );
+    for _ in 0..20 {
+        says(&mut world, juliet, &answer);
+    }
+    let ping = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
+    world.write(romeo, ping.as_bytes());
+    world.stall(romeo, false);
+    world.settle();
+    let heard = hears(&mut world, romeo);
+    assert_eq!(heard.matches("<result ").count(), 50);
+    assert!(
+        heard.contains("<fin ") && !heard.contains("id='p'"),
+        "the mailbox waits"
+    );
+    world.disk_is_asleep = false;
+    world.end_turns();
+    assert!(hears(&mut world, romeo).contains("id='p'"));
+    world.assert_rest();
+}
+
+#[test]
 fn a_disk_that_cannot_be_read_rejects_the_query_and_nothing_else() {
     let mut world = world("");
     let romeo = user(&mut world, "romeo", "<presence/>");
@@ -443,6 +485,43 @@ fn a_message_is_acknowledged_when_both_archives_have_it() {
     assert!(heard.contains("h='1'"), "{heard}");
     assert_eq!(archived(&world, "romeo"), [0]);
     assert_eq!(archived(&world, "juliet"), [0]);
+}
+
+/// Stamps of the results in what was heard, in their order.
+fn stamps(heard: &str) -> Vec<u64> {
+    let stamps = heard.split(" stamp='").skip(1);
+    let stamps = stamps.map(|rest| rest.split('\'').next().expect("a quote"));
+    let stamps = stamps.map(|stamp| parse_stamp(stamp, Rounding::Down));
+    stamps.map(|stamp| stamp.expect("a date")).collect()
+}
+
+#[test]
+fn nothing_that_is_archived_after_a_crash_is_of_the_future() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    for n in 0..20 {
+        says(&mut world, romeo, &notes(n, n + 1, 0));
+        world.end_turns();
+        world.advance(100);
+    }
+    for round in 0..3 {
+        world = world.crash(round);
+        let romeo = log_in(&mut world, "romeo", "<presence/>");
+        let before = world.now.wall_ms;
+        says(&mut world, romeo, &notes(0, 3, 0));
+        world.end_turns();
+        let page = says(
+            &mut world,
+            romeo,
+            &query(3).replace("<max>", "<before/><max>"),
+        );
+        let stamps = stamps(&page);
+        assert_eq!(stamps.len(), 3, "{page}");
+        for stamp in stamps {
+            let range = before..=world.now.wall_ms;
+            assert!(range.contains(&stamp), "{stamp} is not in {range:?}");
+        }
+    }
 }
 
 #[test]

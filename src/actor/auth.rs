@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use super::rows::RowKey;
 use crate::base::{AccountId, AddressPrefix, Generation, Secret, Uuid};
+use crate::jid::Jid;
 use crate::stanza::{Condition, ErrorType, StanzaError};
 
 pub use crate::config::ScramHash;
@@ -161,12 +163,17 @@ pub enum AccountAsk {
         localpart: Arc<str>,
         id: AccountId,
     },
-    /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1).
+    /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1):
+    /// under `name`, which is kept for them, if there is one. That is prepared, and allowed by the host's rules.
     Invite {
         host: Arc<str>,
         localpart: Arc<str>,
         id: AccountId,
+        name: Option<String>,
     },
+    /// One use of an invitation by which this contact asks for a subscription (XEP-0379). Registrations use the same
+    /// ones, and of all who come at once with one that serves once, one is served.
+    Redeem { invitation: RowKey, contact: Jid },
 }
 
 /// A wish for an account.
@@ -254,9 +261,13 @@ pub enum AccountAnswer {
         expires_wall_ms: u64,
         registers: bool,
     },
+    /// To `Redeem`: it is used up so far, durably.
+    Redeemed,
     /// As many invitations are open as may be.
     TooMany,
-    /// There is no such account any more, or it may not log in.
+    /// Somebody has the name, had it until lately, or is invited under it.
+    NameTaken,
+    /// There is no such account any more, or it may not log in; or no such invitation.
     Gone,
     /// No password may be this.
     PasswordUnfit,

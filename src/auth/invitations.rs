@@ -6,7 +6,7 @@
 use super::accounts::Accounts;
 use super::admin::AccountError;
 use crate::actor::Tell;
-use crate::actor::auth::ScramHash;
+use crate::actor::auth::{AccountAnswer, ScramHash};
 use crate::actor::rows::{RowKey, StoreError, Write};
 use crate::base::{AccountId, Now, Secret, Sequence, limits};
 use crate::im::credentials::{AccountState, name_key};
@@ -127,11 +127,46 @@ impl Accounts {
             return Err(StoreError::Broken);
         };
         let fits = invitation.host == host && invitation.registers && invitation.uses > 0;
-        Ok(fits.then_some(Found {
+        let inviter = Some(owner).filter(|owner| *owner != OPERATOR);
+        if !fits || !self.is_still_there(&invitation, inviter)? {
+            return Ok(None);
+        }
+        Ok(Some(Found {
             key,
             invitation,
-            inviter: Some(owner).filter(|owner| *owner != OPERATOR),
+            inviter,
         }))
+    }
+
+    /// Uses an invitation for a contact who has an account (XEP-0379): under the same lock as registrations, and as it is
+    /// now, whatever whoever asks has read.
+    pub(super) fn redeem(
+        &self,
+        key: &RowKey,
+        contact: &Jid,
+        now: Now,
+    ) -> Result<AccountAnswer, AccountError> {
+        let _writing = self.writing.lock();
+        let row = (self.rows.row)(&INVITATION, key)?;
+        let invitation = row.and_then(|row| Invitation::decode(&row));
+        let invitation = invitation.filter(|known| known.welcomes(contact, now));
+        let invitation = invitation.ok_or(AccountError::Unknown)?;
+        (self.rows.save)(vec![invitation.used(key.clone())])?;
+        Ok(AccountAnswer::Redeemed)
+    }
+
+    /// Whether who invites is still there: the rows of who was removed go when their turn comes.
+    fn is_still_there(
+        &self,
+        invitation: &Invitation,
+        inviter: Option<AccountId>,
+    ) -> Result<bool, StoreError> {
+        let (Some(contact), Some(inviter)) = (&invitation.contact, inviter) else {
+            return Ok(true);
+        };
+        let localpart = contact.localpart().unwrap_or_default();
+        let row = self.load(contact.domainpart(), localpart)?;
+        Ok(row.is_some_and(|row| row.account.id == inviter))
     }
 
     /// What is written with the account of who came by an invitation: it is used up by one, the name is kept for

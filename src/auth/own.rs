@@ -39,11 +39,19 @@ impl Accounts {
                 host,
                 localpart,
                 id,
-            } => self.invite_own(host, localpart, *id, now),
+                name,
+            } => self.invite_own((host, localpart), *id, name.clone(), now),
+            AccountAsk::Redeem {
+                invitation,
+                contact,
+            } => self.redeem(invitation, contact, now),
         };
         match done {
             Ok(answer) => AuthAnswer::Own(answer),
             Err(AccountError::TooManyInvitations) => AuthAnswer::Own(AccountAnswer::TooMany),
+            Err(
+                AccountError::Exists | AccountError::Reserved | AccountError::Tombstoned { .. },
+            ) => AuthAnswer::Own(AccountAnswer::NameTaken),
             Err(AccountError::Unknown) => AuthAnswer::Own(AccountAnswer::Gone),
             Err(AccountError::PasswordUnfit) => AuthAnswer::Own(AccountAnswer::PasswordUnfit),
             Err(error) => {
@@ -93,9 +101,9 @@ impl Accounts {
     /// A user invites somebody to be a contact.
     fn invite_own(
         &self,
-        host: &Arc<str>,
-        localpart: &str,
+        (host, localpart): (&Arc<str>, &str),
         id: AccountId,
+        name: Option<String>,
         now: Now,
     ) -> Result<AccountAnswer, AccountError> {
         let row = self.load(host, localpart)?;
@@ -112,7 +120,7 @@ impl Accounts {
         let wish = InviteWish {
             host: host.to_string(),
             contact: Some(contact.map_err(|_| AccountError::Unknown)?),
-            localpart: None,
+            localpart: name,
             uses: 1,
             expires_in_ms,
             registers,

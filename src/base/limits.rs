@@ -137,6 +137,11 @@ pub const FLOOD_RETRY_MS: u64 = 1_000;
 /// Reads that may fail in a row, half a minute in all. Then what came meanwhile goes out, and what is kept stays for the
 /// next login.
 pub const FLOOD_RETRIES_MAX: u32 = 5;
+/// What part of an account's room for offline messages one stranger may take: who writes more than a hundred messages
+/// to somebody who is away, and in no roster, is no loss.
+pub const PENDING_SENDER_PART: usize = 10;
+/// What part of it all strangers may take together, beyond what was there when nobody had to be asked who they are.
+pub const PENDING_STRANGERS_PART: usize = 2;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Contacts in one roster.
@@ -202,9 +207,9 @@ pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
 pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
 pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
-/// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
-/// run ahead of the clock after a crash, and about as often one more row is written.
-pub const NUMBERS_AHEAD_MS: u64 = 10_000;
+/// How far ahead of the numbers of rows the mark is from which the next process counts on: so long it may have to wait
+/// before it begins, and twice as often one more row is written.
+pub const NUMBERS_AHEAD_MS: u64 = 500;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// From when a tell was turned away until it is told again: a full mailbox empties, a disk recovers.
@@ -229,9 +234,10 @@ pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
 /// memory reads ten rows or ranges if it retracts another.
 pub const TURN_RUNS_MAX: u8 = 12;
-/// Requests beside the mailbox that one account runs at a time (peers.md section 5, row 25).
+/// Requests beside the mailbox that read for one account at a time (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
-/// The same with those that wait for their turn: clients that synchronise ask for a few conversations at once.
+/// Those of one session with the ones that wait for their turn: clients that synchronise ask for a few conversations at
+/// once.
 pub const ASIDES_WAITING_MAX: usize = 16;
 /// Runs of one step of such a request: a search reads a list for each of its words.
 pub const ASIDE_RUNS_MAX: u8 = 16;
@@ -259,10 +265,19 @@ pub const ARCHIVE_PAGE_COUNT_MAX: u32 = 250;
 pub const ARCHIVE_COUNT_MAX: u32 = 10_000;
 /// Messages asked for by id at once.
 pub const ARCHIVE_IDS_MAX: usize = 250;
-/// Words of one message in the index: a page of a book has three times as many, a message has ten.
-pub const ARCHIVE_WORDS_MAX: usize = 64;
+/// Bytes of a query: with as many ids as it may have it is a third as long. It is read whole before it waits.
+pub const ARCHIVE_QUERY_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of what a client calls its query, which every result repeats.
+pub const ARCHIVE_QUERY_ID_BYTES_MAX: usize = 1024;
+/// Words of one message in the index: a page of a book has twice as many, a message has ten. In scripts without spaces
+/// each character makes two.
+pub const ARCHIVE_WORDS_MAX: usize = 128;
+/// Bytes of a message's texts whose words are indexed: what stands behind them is not found.
+pub const ARCHIVE_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Words of one search.
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
+/// Bytes of what is searched for.
+pub const ARCHIVE_SEARCH_BYTES_MAX: usize = 1024;
 /// Messages whose words one step indexes: a millisecond of work.
 pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Entries of one list that one step of a search reads.

@@ -61,6 +61,23 @@ pub struct HostConfig {
     pub registration: HostRegistration,
 }
 
+impl HostRegistration {
+    /// Whether the host gives this name, prepared, to anybody who asks for one.
+    ///
+    /// # Errors
+    /// A sentence for who asked.
+    pub fn allows(&self, localpart: &str) -> Result<(), &'static str> {
+        let count = localpart.chars().count();
+        if count < self.name_min as usize || count > self.name_max as usize {
+            return Err("The name is too short or too long");
+        }
+        match self.reserved.iter().any(|reserved| reserved == localpart) {
+            true => Err("This name is reserved"),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Which digest a SCRAM mechanism stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScramHash {

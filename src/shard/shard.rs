@@ -8,8 +8,8 @@ use slotmap::SlotMap;
 use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
-    StreamKey, TraceId, WorkerId,
+    AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
+    Spares, StreamKey, TraceId, WorkerId,
 };
 use crate::config::{Config, Dictionary};
 use crate::features;
@@ -70,6 +70,7 @@ pub struct Shard {
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
+    pub(super) seal: Seal,
     /// No number above it is in the store.
     pub(super) marked: u64,
     pub(super) load: Load,
@@ -99,6 +100,8 @@ pub struct Seeds {
     pub maps: HashSeed,
     /// Of its generator.
     pub rng: [u8; 32],
+    /// Of the ids of archived messages: one for all workers, and for good.
+    pub ids: [u8; 16],
 }
 
 /// Whether a stream has more to be written.
@@ -151,6 +154,7 @@ impl Shard {
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::above(floor),
+            seal: Seal::new(&seeds.ids),
             // The next save says so under its own name.
             marked: 0,
             load: Load::default(),

@@ -321,17 +321,7 @@ impl<'a> Filled<'a> {
 fn name(option: &HostRegistration, username: &str) -> Result<String, StanzaError> {
     let localpart = prepare_localpart(username)
         .map_err(|_| not_acceptable("This cannot be the name of an account"))?;
-    let count = localpart.chars().count();
-    if count < option.name_min as usize || count > option.name_max as usize {
-        return Err(not_acceptable("The name is too short or too long"));
-    }
-    if option
-        .reserved
-        .iter()
-        .any(|reserved| *reserved == localpart)
-    {
-        return Err(not_acceptable("This name is reserved"));
-    }
+    option.allows(&localpart).map_err(not_acceptable)?;
     Ok(localpart.into_owned())
 }
 
