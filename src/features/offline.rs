@@ -48,7 +48,7 @@ fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
     let mut xml = b"<offline-messages>".to_vec();
     let empty = xml.len();
     for row in waiting_rows(turn, account)? {
-        let Waiting::Message(stanza) = waiting(&row, &host) else {
+        let Waiting::Message(stanza) = waiting(&row, &host, turn.seal) else {
             continue;
         };
         let is_unwanted = match &stanza.header.from {
