@@ -62,8 +62,8 @@
 //!    pipeline: recognise a repetition, choose sessions, keep a row, copy, deliver.
 //! 9. `Shard::push` puts it into the ack queue of each chosen session, if that has one, and into
 //!    [`stream::Outbound`] of its stream: a shared pointer, nothing rendered. [`shard::Output::Flush`] says so.
-//! 10. `Worker::flush_streams` asks [`shard::Shard::render`] for bytes, encrypts and writes them, and says
-//!     [`shard::Input::Written`]. If the socket is full, the rest waits and is not rendered yet.
+//! 10. `Worker::flush_streams` asks [`shard::Shard::render`] for bytes, compresses (where the client asked
+//!     for that), encrypts and writes them, and says [`shard::Input::Written`]. If the socket is full, the rest waits and is not rendered yet.
 //! 11. [`shard::Shard::end_turn`] sends the row that was kept to the store, with those of the whole turn. When it
 //!     is durable (`saved`), [`actor::Envelope::Settled`] goes back to worker 3, where [`im::acks::Acks::settle`]
 //!     moves her `h` on.
@@ -143,8 +143,8 @@
 //! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests read at a time; one whose client reads
 //! nothing is none of them.
 //!
-//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions, blocklists).
-//! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
+//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions,
+//! blocklists, vCards, private XML). Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
 //! mailbox waits behind it. A refused commit leaves nothing half-changed: the effects are dropped, and the sender hears
 //! the store's error.
 //!
@@ -200,9 +200,9 @@
 //!
 //! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
 //! (`shard/load.rs`). Everything that waits counts: mailboxes, ack queues, what is to be written, what was read and not
-//! taken, outboxes and the channels behind them, presence on its way to many. As it fills, new logins wait, then kept messages stay in the store, then
-//! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
-//! top nothing more is read.
+//! taken, outboxes and the channels behind them, presence on its way to many, and codecs (XEP-0138), which get no more
+//! than a share. As it fills, new logins wait, then kept messages stay in the store, then the slowest readers lose their
+//! connections and, if that is not enough, the sessions that hold most end; at the very top nothing more is read.
 //!
 //! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
 //! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a

@@ -92,13 +92,15 @@ pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
+/// Bytes rendered and written to a stream at a time: enough to fill a TLS record, and a socket's buffer in few calls; little
+/// enough that every stream gets its turn.
+pub const RENDER_CHUNK_BYTES: usize = 16 * 1024;
+
 // ---- Compression (XEP-0138) ----
 
 /// How many times its compressed size what a client sends may have altogether: stanzas that repeat each other reach 10 to
 /// 20, a bomb 1,000.
 pub const INFLATE_RATIO_MAX: u64 = 100;
-/// What may come out of the first bytes besides: the largest element, however well it packs.
-pub const INFLATE_SLACK_BYTES: u64 = ELEMENT_BYTES_MAX as u64;
 /// Memory of one codec: 12 KiB to compress, 7 and the client's window of up to 32 to decompress.
 pub const COMPRESSED_STREAM_BYTES: usize = 52 * 1024;
 
@@ -307,7 +309,8 @@ pub const COMMAND_SESSIONS_MAX: usize = 4;
 pub const COMMAND_SESSION_MS: u64 = 600_000;
 /// Bytes of one page of answers: a list of a thousand addresses.
 pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of one export of an account's data: the largest roster, or the rest.
+/// Bytes of one export of several parts of an account's data, and of the messages in one. Any other part is as large as its
+/// quota allows, and alone it leaves as it does when a client asks for it.
 pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Forms ----
@@ -409,6 +412,9 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 pub const QUEUE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 /// Share of a worker's queue memory from which new logins wait.
 pub const LOAD_LOGINS_PERCENT: usize = 70;
+/// Share of a worker's queue memory that codecs (XEP-0138) may have altogether: who asks for one beyond is refused, and goes on
+/// without. Half of what stops logins, because a codec is not given back while its connection lasts.
+pub const LOAD_CODECS_PERCENT: usize = 35;
 /// From here kept messages stay in the store.
 pub const LOAD_FLOODS_PERCENT: usize = 85;
 /// From here the slowest readers lose their connections.
@@ -481,6 +487,7 @@ const _: () = assert!(2 * ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
 const _: () = assert!(CURSOR_REFILL_BYTES + ASIDE_STEP_BYTES_MAX < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
+const _: () = assert!(2 * LOAD_CODECS_PERCENT <= LOAD_LOGINS_PERCENT);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);

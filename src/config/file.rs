@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use documented::{Documented, DocumentedFields};
 use serde::{Deserialize, Serialize};
 
+use super::network::Network;
 use super::units::{Duration, Size};
 use crate::base::limits;
 
@@ -308,6 +309,10 @@ pub struct Listener {
     /// others make the server send beside a secret can tell of it). For links that have no bandwidth otherwise.
     /// reload: restart
     pub compression: Compression,
+    /// From which addresses a client may have it, as in ["10.20.0.0/16", "fd00::/8"]; from all if there are none. Behind a
+    /// proxy it is the address in the PROXY header that counts.
+    /// reload: restart
+    pub compression_networks: Vec<Network>,
 }
 
 /// Who connects to a listener.
@@ -765,6 +770,7 @@ impl Default for Listener {
             proxy_protocol: false,
             client_certificates: ClientCertificates::default(),
             compression: Compression::default(),
+            compression_networks: Vec::new(),
         }
     }
 }

@@ -261,7 +261,7 @@ pub fn tell_of(addresses: Vec<Address>) -> Box<dyn Fn(AccountId) + Send> {
 fn status_line(index: usize, counters: &Counters) -> String {
     format!(
         "worker {index}: connections {} accepted {} arrived {} handed-over {} handshakes {} failed {} late {} \
-         read-bytes {} written-bytes {}",
+         compressed {} garbled {} read-bytes {} written-bytes {}",
         counters.connections,
         counters.accepted,
         counters.arrived,
@@ -269,6 +269,8 @@ fn status_line(index: usize, counters: &Counters) -> String {
         counters.secured,
         counters.handshakes_failed,
         counters.handshakes_late,
+        counters.compressed,
+        counters.garbled,
         counters.read_bytes,
         counters.written_bytes,
     )

@@ -114,6 +114,7 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
     let opened = Opened {
         listener: 0,
         prefix: AddressPrefix::Local,
+        address: None,
         peer: "test".into(),
         secured: None,
     };
@@ -142,6 +143,7 @@ fn join(shard: &mut Shard, actor: ActorKey, unacked: usize) {
     let opened = Opened {
         listener: 0,
         prefix: AddressPrefix::Local,
+        address: None,
         peer: "test".into(),
         secured: None,
     };

@@ -116,6 +116,7 @@ pub fn open(shard: &mut Shard) -> StreamKey {
     let opened = Opened {
         listener: 0,
         prefix: AddressPrefix::Local,
+        address: None,
         peer: Arc::from("192.0.2.1:50123"),
         secured: None,
     };

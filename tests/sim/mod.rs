@@ -310,6 +310,7 @@ impl World {
         let opened = Opened {
             listener,
             prefix: AddressPrefix::Local,
+            address: None,
             peer: "simulated".into(),
             secured,
         };

@@ -107,7 +107,7 @@ pub fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     Ok(())
 }
 
-/// The roster as it leaves with its owner (XEP-0227 section 4.3).
+/// The roster as it leaves with its owner (XEP-0227 section 4.4).
 ///
 /// # Errors
 /// Parks until it was read.
