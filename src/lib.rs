@@ -243,14 +243,17 @@
 //! - What both archives keep of a message (XEP-0313, [`engine::archive`]) is part of the promise: the recipient's rows are
 //!   in the save of its pending row, and a sender's own rows are awaited beside them
 //!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
-//!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`). A sender's
+//!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`); an archive
+//!   over its bound loses its oldest, by a count that a crash does not make wrong ([`im::archive::ArchiveTally`]). A sender's
 //!   archive knows by origin-id, too, what is sent again ([`im::origin::recall_sent`]), and stores it once.
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
 //! - A server that stops reads nothing more, waits until what it has read is settled, and says the count before the
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
-//! - A disk without room refuses writes with `resource-constraint` and goes on reading.
+//! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses
+//!   messages that would have to be stored before anybody sees them, in the same words whoever they are for, and asks once
+//!   a second whether there is room again (`shard/disk.rs`).
 //!
 //! # Timers
 //!

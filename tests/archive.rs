@@ -639,7 +639,7 @@ fn waiting_bytes(world: &World) -> usize {
 
 #[test]
 fn what_waits_for_who_is_away_is_stored_once() {
-    let mut world = world("");
+    let mut world = world("delivery.offline_count = 2000\n");
     world.register("juliet", "secret");
     let romeo = user(&mut world, "romeo", "<presence/>");
     says(&mut world, romeo, &chat("juliet", 0, 150));
@@ -694,7 +694,8 @@ fn what_its_recipient_does_not_archive_waits_in_a_row_of_its_own() {
 
 #[test]
 fn what_nobody_has_yet_outlives_its_month_and_its_place_in_the_archive() {
-    let mut world = world("host.archive.retention = \"30 d\"\nhost.archive.messages = 10\n");
+    let options = "delivery.offline_count = 2000\nhost.archive.retention = \"30 d\"\n";
+    let mut world = world(&format!("{options}host.archive.messages = 10\n"));
     world.register("juliet", "secret");
     world.register("nurse", "secret");
     let romeo = user(&mut world, "romeo", "<presence/>");
@@ -828,7 +829,7 @@ fn what_a_client_sends_again_after_a_crash_is_in_both_archives_once() {
 
 #[test]
 fn thousands_of_messages_for_an_account_that_is_not_in_memory_wait_for_its_rows_in_order() {
-    let options = "delivery.offline_count = 5000\ndelivery.offline_size = \"8 MiB\"\n";
+    let options = "delivery.offline_count = 25000\ndelivery.offline_size = \"40 MiB\"\n";
     let mut world = world(options);
     world.register("juliet", "secret");
     let romeo = user(&mut world, "romeo", "<presence/>");

@@ -135,6 +135,13 @@ pub const FLOOD_RETRY_MS: u64 = 1_000;
 /// Reads that may fail in a row, half a minute in all. Then what came meanwhile goes out, and what is kept stays for the
 /// next login.
 pub const FLOOD_RETRIES_MAX: u32 = 5;
+/// What part of an account's room for offline messages one stranger may take: who writes more than a hundred messages
+/// to somebody who is away, and in no roster, is no loss.
+pub const PENDING_SENDER_PART: usize = 10;
+/// What part of it all strangers may take together, beyond what was there when nobody had to be asked who they are.
+pub const PENDING_STRANGERS_PART: usize = 2;
+/// What part of it strangers never get.
+pub const PENDING_CONTACTS_PART: usize = 4;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Contacts in one roster.

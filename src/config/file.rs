@@ -194,8 +194,8 @@ pub struct HostArchive {
     /// contacts, "never" nobody's.
     /// reload: live
     pub default: ArchiveDefault,
-    /// How long archived messages can be read; "0 d" is for ever. They leave the disk with their whole month, and when no
-    /// other host keeps them longer.
+    /// How long archived messages can be read; "0 d" is for ever. They leave the disk when their month is over for this
+    /// host, at once if no other keeps longer.
     /// reload: live
     pub retention: Duration,
     /// Messages kept in one user's archive, and a few more; beyond it the oldest go. 0 sets no bound.

@@ -34,7 +34,7 @@ use super::rows::{TABLES, account_rows, first_numbers, store_directory};
 use super::running::{Running, tell_of};
 use super::settings::{cores, read_config};
 use super::shutdown::{House, end_by_panic};
-use super::{descriptors, log};
+use super::{descriptors, log, restored};
 
 /// How the server is started.
 #[derive(Clone, Debug)]
@@ -120,6 +120,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
 
     let (audit, audit_sink) = open_audit(&start.data, &config)?;
     let store = open_store(&start.data, &config, &addresses)?;
+    restored::begin_anew(&store, &mut data::fresh_rng()?)
+        .map_err(|error| format!("a copy that comes to life: {error}"))?;
     let accounts = open_accounts(&config, &store, &secrets)?;
     // Before anybody else can be removed.
     let removed = accounts.removed().unwrap_or_else(|error| {

@@ -98,7 +98,12 @@ impl Shard {
             tally.remove(number, row.value.len() as u64);
             ends = Some((ends.map_or(number, |(first, _)| first), number));
         }
-        let (first, last) = ends.unwrap_or((0, u64::MAX));
+        let (first, last) = match ends {
+            Some(ends) => ends,
+            None if rows.is_empty() => (0, u64::MAX),
+            // Its owner has emptied it meanwhile.
+            None => return,
+        };
         writes.extend(tally.rows_between(identity.id, first, last));
         for write in writes {
             self.unsave(write);

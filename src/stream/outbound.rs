@@ -169,7 +169,8 @@ impl Outbound {
     }
 
     /// Drops the presence, not rendered yet, that `newcomer` makes void.
-    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) {
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) -> bool {
+        let before = self.queue.len();
         let is_void =
             |item: &Item| matches!(item, Item::Stanza { stanza, .. } if newcomer.replaces(stanza));
         let gone = &mut self.bytes;
@@ -180,6 +181,7 @@ impl Outbound {
             }
             stays
         });
+        self.queue.len() < before
     }
 
     /// Stanzas that were not rendered.

@@ -292,6 +292,29 @@ fn say_plainly(turn: &mut Turn<'_, Account>, item: &mut RosterItem, act: Act) ->
     forget(turn, &step)
 }
 
+/// Requests that accounts of this server have not answered are said once more under their numbers: who has heard of one
+/// hears nothing new.
+///
+/// # Errors
+/// Parks until their rows were read.
+pub fn ask_again(turn: &mut Turn<'_, Account>, contacts: &[Jid]) -> Outcome {
+    for item in roster::items(turn)? {
+        let half = half_of(&item);
+        if !half.standing.ask || half.numbers.asked == 0 || !contacts.contains(&item.jid) {
+            continue;
+        }
+        let said = Said {
+            act: Act::Subscribe,
+            number: half.numbers.asked,
+            answers: 0,
+            is_kept: false,
+        };
+        let request = plain(turn.actor, Act::Subscribe, &item.jid);
+        say(turn, request, said)?;
+    }
+    Ok(())
+}
+
 /// A tell of this account was not confirmed: it is told again if it still stands.
 ///
 /// # Errors
