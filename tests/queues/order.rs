@@ -26,7 +26,7 @@ fn drain(world: &mut World, conn: ConnId, handled: &mut usize) -> String {
     all
 }
 
-/// The numbers in `id='n7'`, in the order in which they came.
+/// The numbers in `id='n7'`, in the order in which they came. An id of an archive may begin so, too, and is no number.
 fn numbers(heard: &str) -> Vec<usize> {
     let ids = heard.split("id='n").skip(1);
     let number = |rest: &str| {
@@ -34,7 +34,7 @@ fn numbers(heard: &str) -> Vec<usize> {
             .next()
             .and_then(|digits| digits.parse().ok())
     };
-    ids.map(|rest| number(rest).expect("a number")).collect()
+    ids.filter_map(number).collect()
 }
 
 fn chat(number: usize) -> String {
