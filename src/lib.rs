@@ -62,8 +62,8 @@
 //!    pipeline: recognise a repetition, choose sessions, keep a row, copy, deliver.
 //! 9. `Shard::push` puts it into the ack queue of each chosen session, if that has one, and into
 //!    [`stream::Outbound`] of its stream: a shared pointer, nothing rendered. [`shard::Output::Flush`] says so.
-//! 10. `Worker::flush_streams` asks [`shard::Shard::render`] for bytes, encrypts and writes them, and says
-//!     [`shard::Input::Written`]. If the socket is full, the rest waits and is not rendered yet.
+//! 10. `Worker::flush_streams` asks [`shard::Shard::render`] for bytes, compresses (where the client asked
+//!     for that), encrypts and writes them, and says [`shard::Input::Written`]. If the socket is full, the rest waits and is not rendered yet.
 //! 11. [`shard::Shard::end_turn`] sends the row that was kept to the store, with those of the whole turn. When it
 //!     is durable (`saved`), [`actor::Envelope::Settled`] goes back to worker 3, where [`im::acks::Acks::settle`]
 //!     moves her `h` on.
@@ -140,10 +140,11 @@
 //! A request that only reads leaves the mailbox, which goes on ([`actor::Stop::Aside`], `shard/aside.rs`): it runs in
 //! steps, each of them a run like any other, with the progress of those before it as a value
 //! ([`actor::Turn::aside`], [`actor::Effects::go_on`]). A step begins when the stream of who asked has room for what
-//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests run at a time.
+//! it delivers, so a page of the archive is a cursor and not a queue. Two of an account's requests read at a time; one whose client reads
+//! nothing is none of them.
 //!
-//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions, blocklists).
-//! Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
+//! Writing waits, too, where a table says so ([`actor::rows::Durability::BeforeReply`]: rosters, subscriptions,
+//! blocklists, vCards, private XML). Such a turn runs to its end, but all that it causes is held (`shard/held.rs`) until the group commit answers; the
 //! mailbox waits behind it. A refused commit leaves nothing half-changed: the effects are dropped, and the sender hears
 //! the store's error.
 //!
@@ -200,9 +201,9 @@
 //!
 //! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
 //! (`shard/load.rs`). Everything that waits counts: mailboxes, ack queues, what is to be written, what was read and not
-//! taken, outboxes and the channels behind them, presence on its way to many. As it fills, new logins wait, then kept messages stay in the store, then
-//! the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the very
-//! top nothing more is read.
+//! taken, outboxes and the channels behind them, presence on its way to many, and codecs (XEP-0138), which get no more
+//! than a share. As it fills, new logins wait, then kept messages stay in the store, then the slowest readers lose their
+//! connections and, if that is not enough, the sessions that hold most end; at the very top nothing more is read.
 //!
 //! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
 //! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a
@@ -226,7 +227,8 @@
 //!   ([`im::pending::leftover`]): to sessions that have room, else into the store under the number that it has had from
 //!   the beginning, from where a cursor brings it in its order.
 //! - Numbers of rows never come again and never go back, whatever a process finds on the wall clock when it starts:
-//!   saves carry a mark along that is ahead of them, and the next process begins above it ([`shard::NUMBERS`]).
+//!   saves carry a mark along that is ahead of them, and the next process begins above it ([`shard::NUMBERS`]),
+//!   when the clock has passed it, so that none is of the future.
 //! - A stanza is *settled* when what it promises is durable or its sender was told otherwise. Its
 //!   [`actor::Origin`] travels with it, and whoever takes it sends [`actor::Envelope::Settled`] back.
 //! - The `h` of a session is the contiguous settled prefix ([`im::acks::Acks::handled`]); `<resumed/>` counts all
@@ -242,14 +244,17 @@
 //! - What both archives keep of a message (XEP-0313, [`engine::archive`]) is part of the promise: the recipient's rows are
 //!   in the save of its pending row, and a sender's own rows are awaited beside them
 //!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
-//!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`). A sender's
+//!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`); an archive
+//!   over its bound loses its oldest, by a count that a crash does not make wrong ([`im::archive::ArchiveTally`]). A sender's
 //!   archive knows by origin-id, too, what is sent again ([`im::origin::recall_sent`]), and stores it once.
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory.
 //! - A server that stops reads nothing more, waits until what it has read is settled, and says the count before the
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
-//! - A disk without room refuses writes with `resource-constraint` and goes on reading.
+//! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses
+//!   messages that would have to be stored before anybody sees them, in the same words whoever they are for, and asks once
+//!   a second whether there is room again (`shard/disk.rs`).
 //!
 //! # Timers
 //!

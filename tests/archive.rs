@@ -14,6 +14,7 @@ use stonechat::config::units::Duration;
 use stonechat::engine::archive::{ARCHIVE, INDEX};
 use stonechat::im::archive::{PREFERENCES, TALLY};
 use stonechat::im::pending::PENDING;
+use stonechat::stanza::{Rounding, parse_stamp};
 use stonechat::store::Request;
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -402,6 +403,47 @@ fn a_page_for_a_client_that_does_not_read_stays_in_the_store() {
 }
 
 #[test]
+fn a_page_is_closed_even_when_its_account_has_a_full_mailbox() {
+    let mut world = world("");
+    let juliet = user(&mut world, "juliet", "<presence/>");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 50, 8_000));
+    world.end_turns();
+    world.stall(romeo, true);
+    world.write(romeo, query(50).as_bytes());
+    world.settle();
+    // The mailbox waits for the disk, and fills with what is let into a full one longest.
+    world.disk_is_asleep = true;
+    let item = "<query xmlns='jabber:iq:roster'><item jid='nurse@localhost'/></query>";
+    world.write(
+        romeo,
+        format!("<iq type='set' id='r'>{item}</iq>").as_bytes(),
+    );
+    world.settle();
+    let answer = format!(
+        "<iq type='result' id='x' to='romeo@localhost/nowhere'><x xmlns='urn:x'>{}</x></iq>",
+        "y".repeat(200_000)
+    );
+    for _ in 0..20 {
+        says(&mut world, juliet, &answer);
+    }
+    let ping = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
+    world.write(romeo, ping.as_bytes());
+    world.stall(romeo, false);
+    world.settle();
+    let heard = hears(&mut world, romeo);
+    assert_eq!(heard.matches("<result ").count(), 50);
+    assert!(
+        heard.contains("<fin ") && !heard.contains("id='p'"),
+        "the mailbox waits"
+    );
+    world.disk_is_asleep = false;
+    world.end_turns();
+    assert!(hears(&mut world, romeo).contains("id='p'"));
+    world.assert_rest();
+}
+
+#[test]
 fn a_disk_that_cannot_be_read_rejects_the_query_and_nothing_else() {
     let mut world = world("");
     let romeo = user(&mut world, "romeo", "<presence/>");
@@ -443,6 +485,43 @@ fn a_message_is_acknowledged_when_both_archives_have_it() {
     assert!(heard.contains("h='1'"), "{heard}");
     assert_eq!(archived(&world, "romeo"), [0]);
     assert_eq!(archived(&world, "juliet"), [0]);
+}
+
+/// Stamps of the results in what was heard, in their order.
+fn stamps(heard: &str) -> Vec<u64> {
+    let stamps = heard.split(" stamp='").skip(1);
+    let stamps = stamps.map(|rest| rest.split('\'').next().expect("a quote"));
+    let stamps = stamps.map(|stamp| parse_stamp(stamp, Rounding::Down));
+    stamps.map(|stamp| stamp.expect("a date")).collect()
+}
+
+#[test]
+fn nothing_that_is_archived_after_a_crash_is_of_the_future() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    for n in 0..20 {
+        says(&mut world, romeo, &notes(n, n + 1, 0));
+        world.end_turns();
+        world.advance(100);
+    }
+    for round in 0..3 {
+        world = world.crash(round);
+        let romeo = log_in(&mut world, "romeo", "<presence/>");
+        let before = world.now.wall_ms;
+        says(&mut world, romeo, &notes(0, 3, 0));
+        world.end_turns();
+        let page = says(
+            &mut world,
+            romeo,
+            &query(3).replace("<max>", "<before/><max>"),
+        );
+        let stamps = stamps(&page);
+        assert_eq!(stamps.len(), 3, "{page}");
+        for stamp in stamps {
+            let range = before..=world.now.wall_ms;
+            assert!(range.contains(&stamp), "{stamp} is not in {range:?}");
+        }
+    }
 }
 
 #[test]
@@ -560,7 +639,7 @@ fn waiting_bytes(world: &World) -> usize {
 
 #[test]
 fn what_waits_for_who_is_away_is_stored_once() {
-    let mut world = world("");
+    let mut world = world("delivery.offline_count = 2000\n");
     world.register("juliet", "secret");
     let romeo = user(&mut world, "romeo", "<presence/>");
     says(&mut world, romeo, &chat("juliet", 0, 150));
@@ -615,7 +694,8 @@ fn what_its_recipient_does_not_archive_waits_in_a_row_of_its_own() {
 
 #[test]
 fn what_nobody_has_yet_outlives_its_month_and_its_place_in_the_archive() {
-    let mut world = world("host.archive.retention = \"30 d\"\nhost.archive.messages = 10\n");
+    let options = "delivery.offline_count = 2000\nhost.archive.retention = \"30 d\"\n";
+    let mut world = world(&format!("{options}host.archive.messages = 10\n"));
     world.register("juliet", "secret");
     world.register("nurse", "secret");
     let romeo = user(&mut world, "romeo", "<presence/>");
@@ -749,7 +829,7 @@ fn what_a_client_sends_again_after_a_crash_is_in_both_archives_once() {
 
 #[test]
 fn thousands_of_messages_for_an_account_that_is_not_in_memory_wait_for_its_rows_in_order() {
-    let options = "delivery.offline_count = 5000\ndelivery.offline_size = \"8 MiB\"\n";
+    let options = "delivery.offline_count = 25000\ndelivery.offline_size = \"40 MiB\"\n";
     let mut world = world(options);
     world.register("juliet", "secret");
     let romeo = user(&mut world, "romeo", "<presence/>");

@@ -90,6 +90,8 @@ fn what_the_disk_refuses_blocks_nobody() {
     let answer = says(&mut world, juliet, &block("romeo@localhost", ""));
     assert!(answer.contains("<resource-constraint "), "{answer}");
     world.store.lock().set_fault(None);
+    // A worker looks once a second whether there is room again.
+    world.advance(1_000);
     assert_eq!(says(&mut world, romeo, &message("juliet")), "");
     assert!(hears(&mut world, juliet).contains("Soft"));
     assert!(says(&mut world, juliet, LIST).contains("<blocklist xmlns='urn:xmpp:blocking'/>"));

@@ -415,7 +415,7 @@ fn a_client_whose_own_mailbox_is_full_is_not_read() {
 
 #[test]
 fn a_client_with_too_much_unsettled_is_not_read() {
-    let mut world = world("delivery.offline_count = 10000\n");
+    let mut world = world("delivery.offline_count = 20000\ndelivery.offline_size = \"40 MiB\"\n");
     let (romeo, _) = managed(&mut world, "romeo");
     world.register("juliet", "secret");
     world.disk_is_asleep = true;

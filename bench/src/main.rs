@@ -24,7 +24,7 @@ use measure::memory::Slope;
 use measure::presence::Audience;
 use measure::{Bench, Pace};
 use relay::Pattern;
-use target::{Archive, Keep, Kind, Programs};
+use target::{Archive, Keep, Kind, Programs, SlowDisk};
 
 #[derive(Parser)]
 #[command(
@@ -52,6 +52,16 @@ struct Common {
         default_value = "core/target/release/stonechat-core-bench"
     )]
     core_program: PathBuf,
+    /// Milliseconds by which every sync of Stonechat's disk lasts longer
+    #[arg(long, global = true)]
+    slow_disk: Option<u64>,
+    /// The library of the package in slow-disk/, which does it
+    #[arg(
+        long,
+        global = true,
+        default_value = "slow-disk/target/release/libslow_disk.so"
+    )]
+    slow_disk_library: PathBuf,
     /// Rounds; the median of them is the figure
     #[arg(long, global = true, default_value_t = 3)]
     rounds: usize,
@@ -230,6 +240,8 @@ fn main() -> Result<()> {
         server,
         binary,
         core_program,
+        slow_disk,
+        slow_disk_library,
         rounds,
         server_core,
         driver_core,
@@ -244,6 +256,10 @@ fn main() -> Result<()> {
         programs: Programs {
             server: binary,
             core: core_program,
+            slow_disk: slow_disk.map(|milliseconds| SlowDisk {
+                library: slow_disk_library,
+                milliseconds,
+            }),
         },
         server_core,
         rounds,

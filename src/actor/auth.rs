@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use super::rows::RowKey;
 use crate::base::{AccountId, AddressPrefix, Generation, Secret, Uuid};
+use crate::jid::Jid;
 use crate::stanza::{Condition, ErrorType, StanzaError};
 
 pub use crate::config::ScramHash;
@@ -178,12 +180,17 @@ pub enum AccountAsk {
         id: AccountId,
         clients: Clients,
     },
-    /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1).
+    /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1):
+    /// under `name`, which is kept for them, if there is one. That is prepared, and allowed by the host's rules.
     Invite {
         host: Arc<str>,
         localpart: Arc<str>,
         id: AccountId,
+        name: Option<String>,
     },
+    /// One use of an invitation by which this contact asks for a subscription (XEP-0379). Registrations use the same
+    /// ones, and of all who come at once with one that serves once, one is served.
+    Redeem { invitation: RowKey, contact: Jid },
 }
 
 /// Some of an account's clients.
@@ -300,11 +307,15 @@ pub enum AccountAnswer {
         expires_wall_ms: u64,
         registers: bool,
     },
+    /// To `Redeem`: it is used up so far, durably.
+    Redeemed,
     /// To `Clients`: the one that got a token last comes first.
     Clients(Vec<KnownClient>),
     /// As many invitations are open as may be; or it was changed as often as may be for now.
     TooMany,
-    /// There is no such account any more, or it may not log in.
+    /// Somebody has the name, had it until lately, or is invited under it.
+    NameTaken,
+    /// There is no such account any more, or it may not log in; or no such invitation.
     Gone,
     /// No password may be this.
     PasswordUnfit,

@@ -1,7 +1,7 @@
 //! What travels between homes, on one worker or over the mesh.
 
 use crate::base::{AccountId, ActorKey, SessionId, WorkerId};
-use crate::jid::Jid;
+use crate::jid::JidList;
 use crate::stanza::Stanza;
 
 /// One thing for one home.
@@ -15,7 +15,7 @@ pub enum Envelope {
     },
     /// The same presence for each of these, whose homes are anywhere. Accounts on this server that nobody uses do
     /// not get it.
-    Group { stanza: Stanza, to: Vec<Jid> },
+    Group { stanza: Stanza, to: JidList },
     /// What this stanza promised is durable, or its sender was told otherwise (DESIGN section 20).
     Settled(Origin),
     /// A stanza that changes state at the home of its `to` address. It has a row in the table of outgoing tells

@@ -103,6 +103,8 @@ pub struct RowRange {
 pub enum Pick {
     /// Rows of a range from its end: the last one first.
     Last(RowRange),
+    /// The keys of a range from its beginning, with empty values: what counts rows reads none of their text.
+    Keys(RowRange),
     /// The rows of these keys, in the order of the keys; those that do not exist are left out. Ends early, as a
     /// range does, when there are more bytes than [`crate::base::limits::RANGE_BYTES_MAX`].
     Rows(Vec<RowKey>),

@@ -5,7 +5,7 @@ use super::auth::{AccountAnswer, AccountAsk};
 use super::effects::Effects;
 use super::feature::Catalog;
 use super::rows::{Pick, Row, RowKey, RowRange, Table};
-use crate::base::{Now, Rng, Sequence, SessionId};
+use crate::base::{Now, Rng, Seal, Sequence, SessionId};
 use crate::config::{Config, HostConfig};
 use crate::stanza::{Iq, StanzaError};
 
@@ -30,6 +30,8 @@ pub struct Turn<'a, A: Actor> {
     pub rng: &'a mut Rng,
     /// Numbers for rows that must sort by time.
     pub sequence: &'a mut Sequence,
+    /// What clients are shown of such numbers is sealed.
+    pub seal: &'a Seal,
     pub out: &'a mut Effects<A>,
     /// Rows fetched for this turn so far.
     pub loaded: &'a [Loaded],

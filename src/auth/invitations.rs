@@ -6,7 +6,7 @@
 use super::accounts::Accounts;
 use super::admin::AccountError;
 use crate::actor::Tell;
-use crate::actor::auth::ScramHash;
+use crate::actor::auth::{AccountAnswer, ScramHash};
 use crate::actor::rows::{RowKey, StoreError, Write};
 use crate::base::{AccountId, Now, Secret, Sequence, limits};
 use crate::im::credentials::{AccountState, name_key};
@@ -136,6 +136,23 @@ impl Accounts {
             invitation,
             inviter,
         }))
+    }
+
+    /// Uses an invitation for a contact who has an account (XEP-0379): under the same lock as registrations, and as it is
+    /// now, whatever whoever asks has read.
+    pub(super) fn redeem(
+        &self,
+        key: &RowKey,
+        contact: &Jid,
+        now: Now,
+    ) -> Result<AccountAnswer, AccountError> {
+        let _writing = self.writing.lock();
+        let row = (self.rows.row)(&INVITATION, key)?;
+        let invitation = row.and_then(|row| Invitation::decode(&row));
+        let invitation = invitation.filter(|known| known.welcomes(contact, now));
+        let invitation = invitation.ok_or(AccountError::Unknown)?;
+        (self.rows.save)(vec![invitation.used(key.clone())])?;
+        Ok(AccountAnswer::Redeemed)
     }
 
     /// Whether who invites is still there: the rows of who was removed go when their turn comes.

@@ -51,7 +51,12 @@ impl Accounts {
                 host,
                 localpart,
                 id,
-            } => self.invite_own(host, localpart, *id, now),
+                name,
+            } => self.invite_own((host, localpart), *id, name.clone(), now),
+            AccountAsk::Redeem {
+                invitation,
+                contact,
+            } => self.redeem(invitation, contact, now),
             AccountAsk::Clients { id, .. } => {
                 let clients = self.clients(*id, now).map_err(AccountError::Store);
                 clients.map(AccountAnswer::Clients)
@@ -63,6 +68,9 @@ impl Accounts {
         match done {
             Ok(answer) => AuthAnswer::Own(answer),
             Err(AccountError::TooManyInvitations) => AuthAnswer::Own(AccountAnswer::TooMany),
+            Err(
+                AccountError::Exists | AccountError::Reserved | AccountError::Tombstoned { .. },
+            ) => AuthAnswer::Own(AccountAnswer::NameTaken),
             Err(AccountError::Unknown) => AuthAnswer::Own(AccountAnswer::Gone),
             Err(AccountError::PasswordUnfit) => AuthAnswer::Own(AccountAnswer::PasswordUnfit),
             Err(error) => {
@@ -113,9 +121,9 @@ impl Accounts {
     /// A user invites somebody to be a contact.
     fn invite_own(
         &self,
-        host: &Arc<str>,
-        localpart: &str,
+        (host, localpart): (&Arc<str>, &str),
         id: AccountId,
+        name: Option<String>,
         now: Now,
     ) -> Result<AccountAnswer, AccountError> {
         let row = self.load(host, localpart)?;
@@ -132,7 +140,7 @@ impl Accounts {
         let wish = InviteWish {
             host: host.to_string(),
             contact: Some(contact.map_err(|_| AccountError::Unknown)?),
-            localpart: None,
+            localpart: name,
             uses: 1,
             expires_in_ms,
             registers,

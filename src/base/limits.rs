@@ -92,13 +92,15 @@ pub const SETTLE_TIMEOUT_MS: u64 = 10_000;
 /// Marks of inbound stanzas that one session may hold unsettled; beyond it the client is not read.
 pub const UNSETTLED_COUNT_MAX: usize = 1_000;
 
+/// Bytes rendered and written to a stream at a time: enough to fill a TLS record, and a socket's buffer in few calls; little
+/// enough that every stream gets its turn.
+pub const RENDER_CHUNK_BYTES: usize = 16 * 1024;
+
 // ---- Compression (XEP-0138) ----
 
 /// How many times its compressed size what a client sends may have altogether: stanzas that repeat each other reach 10 to
 /// 20, a bomb 1,000.
 pub const INFLATE_RATIO_MAX: u64 = 100;
-/// What may come out of the first bytes besides: the largest element, however well it packs.
-pub const INFLATE_SLACK_BYTES: u64 = ELEMENT_BYTES_MAX as u64;
 /// Memory of one codec: 12 KiB to compress, 7 and the client's window of up to 32 to decompress.
 pub const COMPRESSED_STREAM_BYTES: usize = 52 * 1024;
 
@@ -135,6 +137,13 @@ pub const FLOOD_RETRY_MS: u64 = 1_000;
 /// Reads that may fail in a row, half a minute in all. Then what came meanwhile goes out, and what is kept stays for the
 /// next login.
 pub const FLOOD_RETRIES_MAX: u32 = 5;
+/// What part of an account's room for offline messages one stranger may take: who writes more than a hundred messages
+/// to somebody who is away, and in no roster, is no loss.
+pub const PENDING_SENDER_PART: usize = 10;
+/// What part of it all strangers may take together, beyond what was there when nobody had to be asked who they are.
+pub const PENDING_STRANGERS_PART: usize = 2;
+/// What part of it strangers never get.
+pub const PENDING_CONTACTS_PART: usize = 4;
 /// Bytes of offline messages kept for one account.
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Contacts in one roster.
@@ -200,9 +209,9 @@ pub const PRIVATE_BYTES_MAX: u64 = 256 * 1024;
 pub const PRIVATE_READ_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one vCard: a photo ten times as large as XEP-0153 section 4.6 wants it.
 pub const VCARD_BYTES_MAX: u64 = 128 * 1024;
-/// How far ahead of the numbers of rows the mark is from which the next process counts on: by so much their time may
-/// run ahead of the clock after a crash, and about as often one more row is written.
-pub const NUMBERS_AHEAD_MS: u64 = 10_000;
+/// How far ahead of the numbers of rows the mark is from which the next process counts on: so long it may have to wait
+/// before it begins, and twice as often one more row is written.
+pub const NUMBERS_AHEAD_MS: u64 = 500;
 /// How often marks that are too old are swept out of the store, and tells that nobody confirmed told again.
 pub const SWEEP_EVERY_MS: u64 = 3_600_000;
 /// From when a tell was turned away until it is told again: a full mailbox empties, a disk recovers.
@@ -227,9 +236,10 @@ pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
 /// memory reads ten rows or ranges if it retracts another.
 pub const TURN_RUNS_MAX: u8 = 12;
-/// Requests beside the mailbox that one account runs at a time (peers.md section 5, row 25).
+/// Requests beside the mailbox that read for one account at a time (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
-/// The same with those that wait for their turn: clients that synchronise ask for a few conversations at once.
+/// Those of one session with the ones that wait for their turn: clients that synchronise ask for a few conversations at
+/// once.
 pub const ASIDES_WAITING_MAX: usize = 16;
 /// Runs of one step of such a request: a search reads a list for each of its words.
 pub const ASIDE_RUNS_MAX: u8 = 16;
@@ -257,10 +267,19 @@ pub const ARCHIVE_PAGE_COUNT_MAX: u32 = 250;
 pub const ARCHIVE_COUNT_MAX: u32 = 10_000;
 /// Messages asked for by id at once.
 pub const ARCHIVE_IDS_MAX: usize = 250;
-/// Words of one message in the index: a page of a book has three times as many, a message has ten.
-pub const ARCHIVE_WORDS_MAX: usize = 64;
+/// Bytes of a query: with as many ids as it may have it is a third as long. It is read whole before it waits.
+pub const ARCHIVE_QUERY_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of what a client calls its query, which every result repeats.
+pub const ARCHIVE_QUERY_ID_BYTES_MAX: usize = 1024;
+/// Words of one message in the index: a page of a book has twice as many, a message has ten. In scripts without spaces
+/// each character makes two.
+pub const ARCHIVE_WORDS_MAX: usize = 128;
+/// Bytes of a message's texts whose words are indexed: what stands behind them is not found.
+pub const ARCHIVE_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Words of one search.
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
+/// Bytes of what is searched for.
+pub const ARCHIVE_SEARCH_BYTES_MAX: usize = 1024;
 /// Messages whose words one step indexes: a millisecond of work.
 pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Entries of one list that one step of a search reads.
@@ -290,7 +309,8 @@ pub const COMMAND_SESSIONS_MAX: usize = 4;
 pub const COMMAND_SESSION_MS: u64 = 600_000;
 /// Bytes of one page of answers: a list of a thousand addresses.
 pub const COMMAND_FORM_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of one export of an account's data: the largest roster, or the rest.
+/// Bytes of one export of several parts of an account's data, and of the messages in one. Any other part is as large as its
+/// quota allows, and alone it leaves as it does when a client asks for it.
 pub const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Forms ----
@@ -392,6 +412,9 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 pub const QUEUE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 /// Share of a worker's queue memory from which new logins wait.
 pub const LOAD_LOGINS_PERCENT: usize = 70;
+/// Share of a worker's queue memory that codecs (XEP-0138) may have altogether: who asks for one beyond is refused, and goes on
+/// without. Half of what stops logins, because a codec is not given back while its connection lasts.
+pub const LOAD_CODECS_PERCENT: usize = 35;
 /// From here kept messages stay in the store.
 pub const LOAD_FLOODS_PERCENT: usize = 85;
 /// From here the slowest readers lose their connections.
@@ -464,6 +487,7 @@ const _: () = assert!(2 * ELEMENT_BYTES_MAX <= OUTBOUND_HARD_BYTES);
 const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
 const _: () = assert!(CURSOR_REFILL_BYTES + ASIDE_STEP_BYTES_MAX < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
+const _: () = assert!(2 * LOAD_CODECS_PERCENT <= LOAD_LOGINS_PERCENT);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);

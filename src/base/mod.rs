@@ -5,6 +5,7 @@ mod hash;
 mod id;
 pub mod limits;
 mod rng;
+mod seal;
 mod secret;
 mod sequence;
 mod spares;
@@ -16,6 +17,7 @@ pub use id::{
     WorkerId,
 };
 pub use rng::Rng;
+pub use seal::Seal;
 pub use secret::Secret;
 pub use sequence::{Month, Sequence};
 pub use spares::Spares;

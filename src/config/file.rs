@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use documented::{Documented, DocumentedFields};
 use serde::{Deserialize, Serialize};
 
+use super::network::Network;
 use super::units::{Duration, Size};
 use crate::base::limits;
 
@@ -194,8 +195,8 @@ pub struct HostArchive {
     /// contacts, "never" nobody's.
     /// reload: live
     pub default: ArchiveDefault,
-    /// How long archived messages can be read; "0 d" is for ever. They leave the disk with their whole month, and when no
-    /// other host keeps them longer.
+    /// How long archived messages can be read; "0 d" is for ever. They leave the disk when their month is over for this
+    /// host, at once if no other keeps longer.
     /// reload: live
     pub retention: Duration,
     /// Messages kept in one user's archive, and a few more; beyond it the oldest go. 0 sets no bound.
@@ -308,6 +309,10 @@ pub struct Listener {
     /// others make the server send beside a secret can tell of it). For links that have no bandwidth otherwise.
     /// reload: restart
     pub compression: Compression,
+    /// From which addresses a client may have it, as in ["10.20.0.0/16", "fd00::/8"]; from all if there are none. Behind a
+    /// proxy it is the address in the PROXY header that counts.
+    /// reload: restart
+    pub compression_networks: Vec<Network>,
 }
 
 /// Who connects to a listener.
@@ -765,6 +770,7 @@ impl Default for Listener {
             proxy_protocol: false,
             client_certificates: ClientCertificates::default(),
             compression: Compression::default(),
+            compression_networks: Vec::new(),
         }
     }
 }

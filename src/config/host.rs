@@ -8,6 +8,7 @@ use super::file::{
     HostVcard, Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
 };
 use super::place::Places;
+use crate::jid::{is_deceptive, skeleton};
 
 /// Everything an operator decided, checked.
 #[derive(Clone, Debug)]
@@ -59,6 +60,28 @@ pub struct HostConfig {
     pub contact: HostContact,
     /// Who may make an account; reserved names are prepared.
     pub registration: HostRegistration,
+}
+
+impl HostRegistration {
+    /// Whether the host gives this name, prepared, to anybody who asks for one.
+    ///
+    /// # Errors
+    /// A sentence for who asked.
+    pub fn allows(&self, localpart: &str) -> Result<(), &'static str> {
+        let count = localpart.chars().count();
+        if count < self.name_min as usize || count > self.name_max as usize {
+            return Err("The name is too short or too long");
+        }
+        let looks = skeleton(localpart);
+        let mut reserved = self.reserved.iter();
+        if reserved.any(|reserved| skeleton(reserved) == looks) {
+            return Err("This name is reserved, or looks like one that is");
+        }
+        if !self.lookalikes && is_deceptive(localpart) {
+            return Err("This name could be taken for another: use the letters of one script");
+        }
+        Ok(())
+    }
 }
 
 /// Which digest a SCRAM mechanism stands on.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::check::{Outside, Sink, nearest, unknown_message};
-use super::file::{self, ClientCertificates, File, HostRegistration, TlsMode};
+use super::file::{self, ClientCertificates, Compression, File, HostRegistration, TlsMode};
 use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
 use super::units::Size;
@@ -178,6 +178,12 @@ pub(super) fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sin
             can_ask || !asks,
             &at("client_certificates"),
             "cannot be requested where `tls` is \"none\"",
+        );
+        let is_offered = listener.compression != Compression::None;
+        sink.require(
+            is_offered || listener.compression_networks.is_empty(),
+            &at("compression_networks"),
+            "nobody may have what is not offered: set `compression` to \"zlib\"",
         );
     }
     let asked =

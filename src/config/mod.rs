@@ -8,6 +8,7 @@ mod difference;
 mod file;
 mod host;
 mod judge;
+mod network;
 mod place;
 mod reference;
 
@@ -20,5 +21,6 @@ pub use file::{
     WhenFull,
 };
 pub use host::{Certificate, Config, HostConfig, ScramHash};
+pub use network::Network;
 pub use place::{ConfigError, Places};
 pub use reference::{Reload, Section, help, reference, sections};

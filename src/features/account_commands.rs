@@ -34,13 +34,20 @@ const DELETE: Command<Account> = Command {
     node: "delete-account",
     name: "Delete your account",
     may_run: is_user,
-    pages: &[Page {
-        instructions: "The account goes, with its contacts, messages and everything else that the server keeps for it. This cannot be taken back, and nobody gets the name for a long time.",
-        fields: &[
-            Field::new("address", "Your address, to be sure", FieldType::JidSingle),
-            Field::new("confirm", "Delete it", FieldType::Boolean),
-        ],
-    }],
+    pages: &[
+        Page {
+            instructions: "The account goes, with its contacts, messages and everything else that the server keeps for it.",
+            fields: &[Field::new(
+                "address",
+                "Your address, to be sure",
+                FieldType::JidSingle,
+            )],
+        },
+        Page {
+            instructions: "This cannot be taken back, and nobody gets the name for a long time.",
+            fields: &[Field::new("confirm", "Delete it", FieldType::Boolean)],
+        },
+    ],
     run: delete,
 };
 

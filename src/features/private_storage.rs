@@ -83,22 +83,27 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let account = owner(turn)?;
     let (rows, _) = turn.load_range(&PRIVATE, &range(account))?;
     check_quota(turn, rows, &wished)?;
-    for (namespace, xml) in &wished {
-        let key = key(account, namespace);
-        turn.out.write.push(match xml.is_empty() {
-            true => Write::Delete {
-                table: &PRIVATE,
-                key,
-            },
-            false => Write::Put {
-                table: &PRIVATE,
-                key,
-                value: [&[ROW_VERSION], xml.as_bytes()].concat().into(),
-            },
-        });
-    }
+    turn.out.write.extend(writes(account, rows, &wished));
     iq::answer(turn, iq, Payload::EMPTY);
     Ok(())
+}
+
+/// What becomes of the rows. What is not there needs no deleting: one stanza may name thousands of namespaces.
+fn writes(account: AccountId, rows: &[Row], wished: &BTreeMap<&str, String>) -> Vec<Write> {
+    let is_there = |key: &RowKey| rows.iter().any(|row| row.key == *key);
+    let deleted = wished.iter().filter(|(_, xml)| xml.is_empty());
+    let deleted = deleted.map(|(namespace, _)| key(account, namespace));
+    let deleted = deleted.filter(is_there).map(|key| Write::Delete {
+        table: &PRIVATE,
+        key,
+    });
+    let put = wished.iter().filter(|(_, xml)| !xml.is_empty());
+    let put = put.map(|(namespace, xml)| Write::Put {
+        table: &PRIVATE,
+        key: key(account, namespace),
+        value: [&[ROW_VERSION], xml.as_bytes()].concat().into(),
+    });
+    deleted.chain(put).collect()
 }
 
 fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
@@ -192,6 +197,32 @@ const ROW_VERSION: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_never_there_is_not_deleted() {
+        let account = AccountId(7);
+        let there = Row {
+            key: key(account, "urn:there"),
+            value: vec![ROW_VERSION],
+        };
+        let wished = [
+            ("urn:there", ""),
+            ("urn:not", ""),
+            ("urn:new", "<a xmlns='urn:new'>1</a>"),
+        ];
+        let wished: BTreeMap<&str, String> = wished.map(|(ns, xml)| (ns, xml.to_owned())).into();
+        let writes = writes(account, std::slice::from_ref(&there), &wished);
+        let kinds = writes.iter().map(|write| match write {
+            Write::Delete { key, .. } => (key.clone(), "deleted"),
+            Write::Put { key, .. } => (key.clone(), "put"),
+            _ => panic!("nothing else is done: {write:?}"),
+        });
+        let kinds: Vec<(RowKey, &str)> = kinds.collect();
+        assert_eq!(
+            kinds,
+            [(there.key, "deleted"), (key(account, "urn:new"), "put")]
+        );
+    }
 
     #[test]
     fn a_damaged_row_is_no_xml() {

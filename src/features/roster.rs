@@ -2,8 +2,8 @@
 //! `im/roster/`. Scenarios: `tests/scenarios/roster.xmpp`
 
 use super::NONE;
-use crate::actor::{Feature, IqRoute, Spec};
-use crate::im::{Account, roster};
+use crate::actor::{Feature, IqRoute, Spec, Stop, Turn};
+use crate::im::{Account, roster, subscription};
 use crate::stanza::{Condition, ns};
 
 pub const ROSTER: Feature<Account> = Feature {
@@ -15,6 +15,12 @@ pub const ROSTER: Feature<Account> = Feature {
         // roster set is not authorized", whether there is such a roster or not.
         IqRoute::set(ns::ROSTER, "query", roster::set).refusing(Condition::Forbidden),
     ],
-    portable: Some(roster::portable),
+    portable: Some(portable),
     ..NONE
 };
+
+/// XEP-0227 section 4.4, and section 4.9: "Each <user/> element SHOULD contain pending incoming subscription requests".
+fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
+    let roster = roster::portable(turn)?;
+    Ok(roster + &subscription::request::portable(turn)?)
+}

@@ -8,12 +8,13 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Info, Stanza, StanzaError};
 
-use super::archive::{Archive, ArchiveTally, Preferences, Reach};
+use super::archive::{Archive, ArchiveTally, Preferences, Search};
 use super::blocking::Blocklist;
 use super::capabilities::Claim;
 use super::commands::{CommandSession, CommandSessions};
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
+use super::quota::{Sender, Tally};
 use super::roster::Roster;
 use super::session::Session;
 
@@ -28,7 +29,7 @@ pub struct Account {
     /// In the order in which they were bound.
     pub sessions: Vec<Session>,
     /// Messages kept for it in the store; none until they were counted.
-    pub tally: Option<Tally>,
+    pub tally: Option<Box<Tally>>,
     /// What it was sent lately, by the names that the senders' clients gave it; none until somebody asked.
     pub origins: Option<Box<Origins>>,
     /// What is remembered of its archive; none until somebody asked.
@@ -57,13 +58,6 @@ enum Freshness {
     Current,
     /// A commit was refused, or the account may be another.
     Doubtful,
-}
-
-/// How much is kept for an account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub count: usize,
-    pub bytes: usize,
 }
 
 /// A change of an account's state, applied when its turn is complete.
@@ -108,9 +102,9 @@ pub enum Change {
         from: Option<Jid>,
     },
     /// Messages kept were counted.
-    Counted(Tally),
+    Counted(Box<Tally>),
     /// A message was kept or is kept no longer; ignored until they have been counted.
-    Kept { bytes: usize },
+    Kept { bytes: usize, sender: Sender },
     /// Something is kept no longer, and nobody knows how long it was: it is counted when that is asked.
     Uncounted,
     /// The marks of what it was sent lately were read.
@@ -181,7 +175,7 @@ pub enum Progress {
     #[default]
     Begun,
     /// A search in the archive (XEP-0313).
-    Archive(Box<Reach>),
+    Archive(Box<Search>),
     /// Messages below a number are being removed from the archive; so many are.
     Erasing { until: u64, count: u64 },
 }
@@ -381,10 +375,9 @@ impl Account {
                 }
             }
             Change::Counted(tally) => self.tally = Some(tally),
-            Change::Kept { bytes } => {
+            Change::Kept { bytes, sender } => {
                 if let Some(tally) = &mut self.tally {
-                    tally.count += 1;
-                    tally.bytes += bytes;
+                    tally.add(sender, bytes);
                 }
             }
             Change::Uncounted => self.tally = None,

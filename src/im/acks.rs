@@ -47,6 +47,38 @@ pub struct Bounds {
     pub bytes_max: usize,
 }
 
+/// How full a queue is. Messages are kept elsewhere from its bound on ([`super::session::Session::is_full`]), presence
+/// coalesces, and what else comes is taken as far as `shard/overfull.rs` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fill {
+    /// Below its bound.
+    Room,
+    Full,
+    /// Half as much again.
+    Half,
+    Twice,
+    /// Sixteen times its bound of stanzas, or four times of bytes: the end even for the presence of contacts, of which
+    /// as much comes at once as there are contacts.
+    Crowded,
+}
+
+impl Bounds {
+    /// How full a queue is that holds so much.
+    pub fn fill(self, count: usize, bytes: usize) -> Fill {
+        let holds = |count_times: usize, bytes_times: usize| {
+            count.saturating_mul(2) >= self.count_max.saturating_mul(count_times)
+                || bytes.saturating_mul(2) >= self.bytes_max.saturating_mul(bytes_times)
+        };
+        match () {
+            () if holds(2 * CROWD, 8) => Fill::Crowded,
+            () if holds(4, 4) => Fill::Twice,
+            () if holds(3, 3) => Fill::Half,
+            () if holds(2, 2) => Fill::Full,
+            () => Fill::Room,
+        }
+    }
+}
+
 /// An outbound stanza that the client has not acknowledged.
 #[derive(Clone, Debug)]
 pub struct Unacked {
@@ -181,8 +213,9 @@ impl Acks {
     }
 
     /// Drops the presence that `newcomer` makes void, among the last `unwritten` of the queue: what was written counts,
-    /// for the client may have counted it.
-    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>, unwritten: usize) {
+    /// for the client may have counted it. Whether there was any.
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>, unwritten: usize) -> bool {
+        let before = self.unacked.len();
         let first = self.unacked.len().saturating_sub(unwritten);
         for at in (first..self.unacked.len()).rev() {
             if newcomer.replaces(&self.unacked[at].stanza)
@@ -191,6 +224,7 @@ impl Acks {
                 self.unacked_bytes -= gone.stanza.charge();
             }
         }
+        self.unacked.len() < before
     }
 
     /// Notes whether the queue is full; to be called when it grew or shrank.
@@ -248,18 +282,9 @@ impl Acks {
         self.unacked.len() >= self.bounds.count_max || self.unacked_bytes >= self.bounds.bytes_max
     }
 
-    /// It holds twice its bound. Messages are kept elsewhere from the bound on ([`super::session::Session::is_full`]),
-    /// presence coalesces; for answers, errors, copies, and the presence of ever more senders there is an end here.
-    pub fn is_overfull(&self) -> bool {
-        self.unacked.len() >= self.bounds.count_max * 2
-            || self.unacked_bytes >= self.bounds.bytes_max * 2
-    }
-
-    /// It holds sixteen times its bound of stanzas, or four times of bytes: the end even for the presence of contacts,
-    /// of which as much comes at once as there are contacts.
-    pub fn is_crowded(&self) -> bool {
-        self.unacked.len() >= self.bounds.count_max * CROWD
-            || self.unacked_bytes >= self.bounds.bytes_max * 4
+    /// How full it is.
+    pub fn fill(&self) -> Fill {
+        self.bounds.fill(self.unacked.len(), self.unacked_bytes)
     }
 
     /// How many stanzas and bytes a cursor may put in now. It takes half of the bounds, so that a client that is
@@ -380,7 +405,7 @@ impl Acks {
     }
 }
 
-/// See [`Acks::is_crowded`].
+/// See [`Fill::Crowded`].
 pub const CROWD: usize = 16;
 
 #[cfg(test)]

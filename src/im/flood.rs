@@ -8,7 +8,7 @@ use crate::base::limits;
 use crate::jid::Jid;
 use crate::stanza::Newcomer;
 
-use super::acks::Bounds;
+use super::acks::{Bounds, Fill};
 
 /// Delivery of what was kept: a cursor over the rows, and what came in meanwhile, which waits behind it so
 /// that the order stays.
@@ -82,10 +82,9 @@ impl Flood {
         self.backlog_bytes
     }
 
-    /// Whether so many times the bound of stanzas wait, or so many times that of bytes.
-    pub fn holds_times(&self, count: usize, bytes: usize, bounds: Bounds) -> bool {
-        self.backlog.len() >= bounds.count_max.saturating_mul(count)
-            || self.backlog_bytes >= bounds.bytes_max.saturating_mul(bytes)
+    /// How full it is of what waits.
+    pub fn fill(&self, bounds: Bounds) -> Fill {
+        bounds.fill(self.backlog.len(), self.backlog_bytes)
     }
 
     /// Whether something of this sender waits.
@@ -94,8 +93,9 @@ impl Flood {
             .any(|delivery| delivery.stanza.header.from.as_ref() == sender)
     }
 
-    /// Drops the presence that `newcomer` makes void.
-    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) {
+    /// Drops the presence that `newcomer` makes void; whether there was any.
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) -> bool {
+        let before = self.backlog.len();
         let gone = &mut self.backlog_bytes;
         self.backlog.retain(|waiting| {
             let stanza = &waiting.delivery.stanza;
@@ -105,6 +105,7 @@ impl Flood {
             }
             stays
         });
+        self.backlog.len() < before
     }
 }
 

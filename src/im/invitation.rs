@@ -6,6 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::actor::auth::AccountAsk;
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Stop, Turn};
 use crate::base::{AccountId, Now, limits};
@@ -57,6 +58,14 @@ impl Invitation {
     /// Whether somebody may use it now.
     pub fn is_open(&self, now: Now) -> bool {
         self.uses > 0 && now.wall_ms < self.expires_wall_ms
+    }
+
+    /// Whether it makes this contact one of the inviter's now.
+    pub fn welcomes(&self, contact: &Jid, now: Now) -> bool {
+        let is_meant = self.localpart.as_deref().is_none_or(|name| {
+            contact.localpart() == Some(name) && contact.domainpart() == self.host
+        });
+        self.contact.is_some() && self.is_open(now) && is_meant
     }
 
     /// The row's value: a version, then a line each, none of which can hold a line feed.
@@ -155,6 +164,16 @@ pub fn is_kept_by(value: &[u8], invitation: &RowKey) -> bool {
     behind.is_some_and(|(_, of)| of == invitation.as_bytes())
 }
 
+/// How a use of an invitation is noted.
+#[derive(Clone, Debug)]
+pub enum Redemption {
+    /// With the rows of the subscription: nobody but the account itself uses this one.
+    Written(Write),
+    /// By the keeper of the accounts, because registrations use the same one ([`AccountAsk::Redeem`]). What is used so stays
+    /// used if a crash comes before the rows of the subscription: then the user is asked.
+    Asked(AccountAsk),
+}
+
 /// Whether a subscription request carries a token of the account, which is used up with it (XEP-0379 section 3.5:
 /// "If the token is considered valid, the client SHOULD automatically approve the subscription request": the server does
 /// where it made the token). Any other one is no token: section 4.1, "it MUST ignore it".
@@ -165,7 +184,7 @@ pub fn welcomes(
     turn: &mut Turn<'_, Account>,
     request: &Stanza,
     contact: &Jid,
-) -> Result<Option<Write>, Stop> {
+) -> Result<Option<Redemption>, Stop> {
     let preauth = request.payload.child(ns::PARS, "preauth");
     let Some(preauth) = preauth.filter(|_| turn.catalog.has(SWITCH)) else {
         return Ok(None);
@@ -182,11 +201,42 @@ pub fn welcomes(
         log::error!("invitation_row_damaged account={}", turn.actor.jid);
         return Ok(None);
     };
-    let is_meant = invitation.localpart.as_deref().is_none_or(|name| {
-        contact.localpart() == Some(name) && contact.domainpart() == invitation.host
+    if !invitation.welcomes(contact, turn.now) {
+        return Ok(None);
+    }
+    Ok(Some(match invitation.registers {
+        false => Redemption::Written(invitation.used(key)),
+        true => Redemption::Asked(AccountAsk::Redeem {
+            invitation: key,
+            contact: contact.clone(),
+        }),
+    }))
+}
+
+/// The address by which an invitation of this contact is used: XEP-0401 section 5.1, "That URI SHOULD have the following
+/// format"; "If the server does not support or allow in-band registration for invited users, the server MUST omit the
+/// ibr=y query component."
+pub fn contact_uri(contact: &Jid, token: &str, registers: bool) -> String {
+    let ibr = if registers { ";ibr=y" } else { "" };
+    let address = percent_encoded(contact.bare_str());
+    format!("xmpp:{address}?roster;preauth={token}{ibr}")
+}
+
+/// The address by which an account is registered, of this name if the invitation is for one (section 5.4).
+pub fn registration_uri(host: &str, localpart: Option<&str>, token: &str) -> String {
+    let name = localpart.map_or_else(String::new, |name| format!("{name}@"));
+    let address = percent_encoded(&(name + host));
+    format!("xmpp:{address}?register;preauth={token}")
+}
+
+/// An address in a URI: RFC 5122 section 2.7, all but what section 2.2 lets stand in a node or a host.
+fn percent_encoded(address: &str) -> String {
+    let stands = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$()*+,;=:@[]".contains(&byte);
+    let encoded = address.bytes().map(|byte| match stands(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
     });
-    let is_open = invitation.contact.is_some() && invitation.is_open(turn.now) && is_meant;
-    Ok(is_open.then(|| invitation.used(key)))
+    encoded.collect()
 }
 
 /// What a newcomer's subscription request carries.
@@ -257,6 +307,27 @@ mod tests {
             wall_ms: 1_000
         }));
         assert!(matches!(left.used(key), Write::Delete { .. }));
+    }
+
+    #[test]
+    fn an_address_in_a_uri_is_encoded() {
+        let jid = |text| Jid::parse(text).expect("valid");
+        assert_eq!(
+            contact_uri(&jid("romeo@example.org/x"), "t", true),
+            "xmpp:romeo@example.org?roster;preauth=t;ibr=y"
+        );
+        assert_eq!(
+            contact_uri(&jid("čeněk?%#@example.org"), "t", false),
+            "xmpp:%C4%8Den%C4%9Bk%3F%25%23@example.org?roster;preauth=t"
+        );
+        assert_eq!(
+            registration_uri("example.org", Some("juliet"), "t"),
+            "xmpp:juliet@example.org?register;preauth=t"
+        );
+        assert_eq!(
+            registration_uri("example.org", None, "t"),
+            "xmpp:example.org?register;preauth=t"
+        );
     }
 
     #[test]

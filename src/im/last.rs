@@ -13,7 +13,8 @@ use super::account::{self, Account};
 /// When accounts were last seen.
 pub static LAST: Table = Table {
     name: "last-activity",
-    // Whoever logs out waits for nothing, and a crash costs one time of day.
+    // Whoever logs out waits for nothing, and it is written then alone: after a crash, contacts see when the session before
+    // was over, and what it said, until the next one ends.
     durability: Durability::Soon,
     export: Export::WithAccount,
     slices: Slices::Whole,

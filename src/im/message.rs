@@ -3,7 +3,9 @@
 use crate::actor::{Delivery, Draft, Kept, Outcome, Stop, Turn};
 use crate::config::Keep;
 use crate::jid::Jid;
-use crate::stanza::{Condition, Stanza, StanzaError, Type, delay_element, ns};
+use crate::stanza::{
+    Condition, Rounding, Stanza, StanzaError, Type, delay_element, ns, parse_stamp,
+};
 use crate::xml::Element;
 
 use super::account::{self, Account, Change};
@@ -12,6 +14,7 @@ use super::blocking;
 use super::classify::classify;
 use super::pending::{self, Body, Leftover};
 use super::presence;
+use super::quota::{self, Room, Sender};
 use super::session::Session;
 
 /// Outbound: to the home of its recipient.
@@ -57,10 +60,16 @@ pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome 
         // CVE-2017-5589 and its class: only an account's own server makes carbons for it.
         (ns::CARBONS, "sent" | "received") => true,
         // XEP-0203 section 4: "the recipient's server SHOULD discard a delayed delivery notation whose 'from'
-        // attribute matches the server's JabberID".
-        (ns::DELAY, "delay") => child.attribute("from").is_some_and(|from| {
-            Jid::parse(&from).is_ok_and(|from| from.as_str() == host || from.as_str() == account)
-        }),
+        // attribute matches the server's JabberID". One without a time ("The format MUST adhere to the dateTime format
+        // specified in XEP-0082") has crashed clients, for years where it is archived.
+        (ns::DELAY, "delay") => {
+            let stamp = child.attribute("stamp");
+            let time = stamp.and_then(|stamp| parse_stamp(&stamp, Rounding::Down));
+            let is_ours = |from: &str| {
+                Jid::parse(from).is_ok_and(|it| it.as_str() == host || it.as_str() == account)
+            };
+            time.is_none() || child.attribute("from").is_some_and(|from| is_ours(&from))
+        }
         // XEP-0359 section 3: "where the 'by' attribute matches the 'by' attribute they would otherwise set,
         // MUST delete that element even if they are not adding their own stanza ID".
         (ns::STANZA_ID, "stanza-id") => is_id_by(child, account),
@@ -152,7 +161,10 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             let kept = pending::owe(turn, draft.archived);
             let is_stored = turn.config.delivery.keep == Keep::Always && !anonymous;
             draft.kept = Some(match is_stored {
-                true => pending::put(turn, kept, body(draft), turn.now.wall_ms)?,
+                true => {
+                    let sender = Sender::default();
+                    pending::put(turn, kept, body(draft), turn.now.wall_ms, sender)?
+                }
                 false => kept,
             });
         }
@@ -162,7 +174,7 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let is_missed = turn.actor.sessions.iter().any(Session::is_willing);
     if is_storable && !anonymous && (is_missed || turn.catalog.has("offline")) {
         let kept = pending::owe(turn, draft.archived);
-        draft.kept = Some(store(turn, kept, body(draft), turn.now.wall_ms)?);
+        draft.kept = store(turn, kept, body(draft), turn.now.wall_ms)?;
         return Ok(());
     }
     // XEP-0160: chat states alone "SHOULD NOT be stored offline", and nobody misses them.
@@ -212,20 +224,25 @@ fn body(draft: &Draft) -> Body<'_> {
     }
 }
 
-/// Keeps what nobody can take now, within the quota, until somebody comes or has room.
+/// Keeps what nobody can take now, within the quota, until somebody comes or has room. What is in the archive beyond it
+/// is not lost: clients find it there (XEP-0313), nothing is kept besides, and nobody hears of it.
 fn store(
     turn: &mut Turn<'_, Account>,
     kept: Kept,
     body: Body<'_>,
     wall_ms: u64,
-) -> Result<Kept, Stop> {
+) -> Result<Option<Kept>, Stop> {
     let (Body::Whole(stanza) | Body::Archived(stanza)) = body;
     let earlier = kept;
     let kept = if kept.is_stored {
         kept
     } else {
-        pending::check_quota(turn, stanza.charge())?;
-        pending::put(turn, kept, body, wall_ms)?
+        match (quota::room(turn, stanza)?, body) {
+            (Room::For(sender), _) => pending::put(turn, kept, body, wall_ms, sender)?,
+            (_, Body::Archived(_)) => return Ok(None),
+            (Room::NoneForContacts, _) => return Err(Stop::Reject(mailbox_full())),
+            (Room::NoneForStrangers, _) => return Err(nobody()),
+        }
     };
     // A cursor comes to what was stored before it began, and may have passed what is stored now.
     let sessions = turn.actor.sessions.iter();
@@ -236,7 +253,7 @@ fn store(
             from: stanza.header.from.clone(),
         });
     }
-    Ok(kept)
+    Ok(Some(kept))
 }
 
 /// Inbound, last: to the chosen sessions.
@@ -268,8 +285,9 @@ fn nobody() -> Stop {
     Stop::Reject(account::unavailable())
 }
 
-/// The answer when what would have to be kept cannot be.
-pub fn mailbox_full() -> StanzaError {
+/// The answer when what would have to be kept cannot be. A stranger hears what he does where there is nobody, or where
+/// he is blocked: section 11 forbids to tell him more.
+fn mailbox_full() -> StanzaError {
     // XEP-0160 section 2, step 3: "if not (e.g., because the recipient's offline message queue is
     // full), the server returns a <service-unavailable/> error to the sender".
     StanzaError::new(

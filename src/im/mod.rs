@@ -20,6 +20,7 @@ pub mod outgoing;
 pub mod own;
 pub mod pending;
 pub mod presence;
+pub mod quota;
 pub mod roster;
 pub mod session;
 pub mod subscription;

@@ -12,7 +12,7 @@ use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Tabl
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::{AccountId, Now, limits};
 use crate::jid::Jid;
-use crate::stanza::ns;
+use crate::stanza::{Stanza, ns};
 
 use super::account::{self, Account, Change};
 use super::archive::ArchiveId;
@@ -234,28 +234,37 @@ fn mark_of(turn: &Turn<'_, Account>, draft: &Draft) -> Option<Mark> {
     let id = stanza.payload.child(ns::STANZA_ID, "origin-id")?;
     let id = id.attribute("id")?;
     let sender = stanza.header.from.as_ref()?;
-    Some(Mark::new(sender.bare_str(), &id))
+    Some(Mark::new(sender.bare_str(), &id, stanza))
 }
 
 /// Only where the client counts on an acknowledgement: no other sends again.
 fn mark_of_sent(draft: &Draft, to: &Jid) -> Option<Mark> {
     draft.settle?;
     let id = draft.stanza.payload.child(ns::STANZA_ID, "origin-id")?;
-    Some(Mark::of_sent(to.bare_str(), &id.attribute("id")?))
+    let id = id.attribute("id")?;
+    Some(Mark::of_sent(to.bare_str(), &id, &draft.stanza))
 }
 
 impl Mark {
-    fn new(sender: &str, id: &str) -> Mark {
-        Mark::of(Sha256::new().chain_update(sender), id)
+    fn new(sender: &str, id: &str, stanza: &Stanza) -> Mark {
+        Mark::of(Sha256::new().chain_update(sender), id, stanza)
     }
 
     /// Of what the account itself sent. No sender's address begins with a NUL.
-    fn of_sent(to: &str, id: &str) -> Mark {
-        Mark::of(Sha256::new().chain_update([0]).chain_update(to), id)
+    fn of_sent(to: &str, id: &str, stanza: &Stanza) -> Mark {
+        Mark::of(Sha256::new().chain_update([0]).chain_update(to), id, stanza)
     }
 
-    fn of(whose: Sha256, id: &str) -> Mark {
-        let digest = whose.chain_update([0]).chain_update(id).finalize();
+    /// What is sent again says the same: a client that gives an id twice means another message all the same.
+    fn of(whose: Sha256, id: &str, stanza: &Stanza) -> Mark {
+        let mut digest = whose.chain_update([0]).chain_update(id);
+        digest.update([0]);
+        digest.update(stanza.header.type_.attribute().unwrap_or_default());
+        digest.update([0]);
+        if let Some(body) = stanza.payload.child(ns::CLIENT, "body") {
+            digest.update(body.text().as_bytes());
+        }
+        let digest = digest.finalize();
         let mut mark = [0; MARK_BYTES];
         mark.copy_from_slice(&digest[..MARK_BYTES]);
         Mark(mark)
@@ -304,6 +313,7 @@ const PREFIX_BYTES: usize = 12;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stanza::{Header, Kind, Payload, Type};
 
     const TODAY: u32 = 20_000;
 
@@ -317,18 +327,38 @@ mod tests {
         }
     }
 
+    fn says(type_: Type, text: &str) -> Stanza {
+        Stanza {
+            header: Header::new(Kind::Message, type_),
+            payload: Payload::from_normal(&format!("<body>{text}</body>")),
+        }
+    }
+
+    fn new(sender: &str, id: &str) -> Mark {
+        Mark::new(sender, id, &says(Type::Chat, "Hush"))
+    }
+
     fn mark(id: &str) -> Mark {
-        Mark::new("romeo@example.org", id)
+        new("romeo@example.org", id)
     }
 
     #[test]
     fn a_mark_names_sender_and_id_and_the_border_between_them() {
         assert_eq!(mark("a"), mark("a"));
         assert_ne!(mark("a"), mark("b"));
-        assert_ne!(mark("a"), Mark::new("juliet@example.org", "a"));
-        assert_ne!(Mark::new("romeo@example.or", "ga"), mark("a"));
+        assert_ne!(mark("a"), new("juliet@example.org", "a"));
+        assert_ne!(new("romeo@example.or", "ga"), mark("a"));
         // What is said to somebody is not what he says.
-        assert_ne!(Mark::of_sent("romeo@example.org", "a"), mark("a"));
+        let said = says(Type::Chat, "Hush");
+        assert_ne!(Mark::of_sent("romeo@example.org", "a", &said), mark("a"));
+    }
+
+    #[test]
+    fn what_has_the_same_id_and_says_something_else_is_another_message() {
+        let of = |type_, text| Mark::new("romeo@example.org", "a", &says(type_, text));
+        assert_eq!(of(Type::Chat, "Hush"), mark("a"));
+        assert_ne!(of(Type::Chat, "Speak"), mark("a"));
+        assert_ne!(of(Type::Normal, "Hush"), mark("a"));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What users do to their account as a whole, whatever they say it with: another password, or no account any more.
 //! Refuses to know who keeps credentials, how a client asks, and what becomes of sessions (`shard/part.rs`).
 
+use std::sync::Arc;
+
+use crate::actor::audit::{AuditEvent, By};
 use crate::actor::auth::{AccountAnswer, AccountAsk};
 use crate::actor::{Stop, Turn};
 use crate::base::Secret;
@@ -48,4 +51,28 @@ pub fn remove(turn: &mut Turn<'_, Account>) -> Result<AccountAnswer, Stop> {
         id,
     };
     turn.ask_account(&ask)
+}
+
+/// An invitation of the user's: see [`AccountAsk::Invite`].
+///
+/// # Errors
+/// As [`set_password`].
+pub fn invite(turn: &mut Turn<'_, Account>, name: Option<String>) -> Result<AccountAnswer, Stop> {
+    let ask = AccountAsk::Invite {
+        host: turn.actor.jid.domainpart().into(),
+        localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
+        id: account::identify(turn)?,
+        name,
+    };
+    let answer = turn.ask_account(&ask)?;
+    if let AccountAnswer::Invited { .. } = answer {
+        let account: Arc<str> = turn.actor.jid.bare_str().into();
+        turn.out.audit.push(AuditEvent::InvitationMade {
+            host: turn.actor.jid.domainpart().into(),
+            contact: Some(account.clone()),
+            uses: 1,
+            by: By::User(account),
+        });
+    }
+    Ok(answer)
 }

@@ -14,9 +14,9 @@ use crate::base::{AccountId, SessionId};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza, Type, delay_element, ns, read_stored};
 
-use super::account::{self, Account, Change, Tally};
+use super::account::{self, Account, Change};
 use super::acks::Unacked;
-use super::message;
+use super::quota::Sender;
 
 /// One row a message: account number, then a number that grows with time, both big-endian.
 pub static PENDING: Table = Table {
@@ -65,14 +65,15 @@ pub fn put(
     kept: Kept,
     body: Body<'_>,
     wall_ms: u64,
+    sender: Sender,
 ) -> Result<Kept, Stop> {
     let account = account::identify(turn)?;
     let value = match body {
-        Body::Whole(stanza) => encode(stanza, wall_ms),
-        Body::Archived(stanza) => mark(stanza, wall_ms),
+        Body::Whole(stanza) => encode_of(stanza, wall_ms, sender),
+        Body::Archived(stanza) => mark(stanza, wall_ms, sender),
     };
     let bytes = weight(&value);
-    turn.out.change.push(Change::Kept { bytes });
+    turn.out.change.push(Change::Kept { bytes, sender });
     turn.out.write.push(Write::Put {
         table: &PENDING,
         key: key(account, kept.number),
@@ -90,41 +91,6 @@ pub fn delete(account: AccountId, number: u64) -> Write {
         table: &PENDING,
         key: key(account, number),
     }
-}
-
-/// Refuses what would exceed the host's quota of kept messages.
-///
-/// # Errors
-/// Parks until what is kept was counted; rejects when it is too much.
-pub fn check_quota(turn: &mut Turn<'_, Account>, bytes: usize) -> Result<(), Stop> {
-    let account = account::identify(turn)?;
-    let quota = &turn.config.delivery;
-    let (count_max, bytes_max) = (
-        quota.offline_count as usize,
-        quota.offline_size.as_bytes() as usize,
-    );
-    let tally = match turn.actor.tally {
-        Some(tally) => tally,
-        None => {
-            let range = RowRange {
-                count_max,
-                bytes_max,
-                ..range(account, 0, u64::MAX)
-            };
-            let (rows, more) = turn.load_range(&PENDING, &range)?;
-            let bytes = rows.iter().map(|row| weight(&row.value)).sum();
-            let tally = Tally {
-                count: if more { count_max } else { rows.len() },
-                bytes,
-            };
-            turn.out.change.push(Change::Counted(tally));
-            tally
-        }
-    };
-    if tally.count >= count_max || tally.bytes + bytes > bytes_max {
-        return Err(Stop::Reject(message::mailbox_full()));
-    }
-    Ok(())
 }
 
 /// Rows of an account from number `from` to before number `end`.
@@ -146,8 +112,8 @@ pub fn number(key: &RowKey) -> Option<u64> {
 /// What is in a row; none if it cannot be read.
 pub fn decode<'a>(value: &'a [u8], host: &Jid) -> Option<Found<'a>> {
     let (&version, rest) = value.split_first()?;
-    let (wall_ms, rest) = rest.split_first_chunk::<8>()?;
-    let wall_ms = u64::from_be_bytes(*wall_ms);
+    let (stamp, rest) = rest.split_first_chunk::<8>()?;
+    let (wall_ms, _) = read_stamp(*stamp);
     match version {
         ROW_VERSION => {
             let stanza = read_stored(std::str::from_utf8(rest).ok()?)?;
@@ -179,26 +145,51 @@ pub fn is_stamped(stanza: &Stanza, host: &Jid) -> bool {
     })
 }
 
-/// A row's value: a version byte, the wall clock at which the message came, the message as XML.
+/// A row's value: a version byte, a stamp, the message as XML.
 pub fn encode(stanza: &Stanza, wall_ms: u64) -> Arc<[u8]> {
+    encode_of(stanza, wall_ms, Sender::of(stanza.header.from.as_ref()))
+}
+
+fn encode_of(stanza: &Stanza, wall_ms: u64, sender: Sender) -> Arc<[u8]> {
     let mut value = Vec::with_capacity(stanza.charge() + 64);
     value.push(ROW_VERSION);
-    value.extend_from_slice(&wall_ms.to_be_bytes());
+    value.extend_from_slice(&stamp(wall_ms, sender));
     stanza.write_standalone(&mut value);
     value.into()
 }
 
-/// A mark: its byte, the wall clock at which the message came, and how many bytes of the quota it takes.
-fn mark(stanza: &Stanza, wall_ms: u64) -> Arc<[u8]> {
+/// A mark: its byte, a stamp, and how many bytes of the quota it takes.
+fn mark(stanza: &Stanza, wall_ms: u64, sender: Sender) -> Arc<[u8]> {
     let mut value = [MARK; 13];
-    value[1..9].copy_from_slice(&wall_ms.to_be_bytes());
+    value[1..9].copy_from_slice(&stamp(wall_ms, sender));
     let bytes = u32::try_from(stanza.charge()).unwrap_or(u32::MAX);
     value[9..].copy_from_slice(&bytes.to_be_bytes());
     Arc::from(value)
 }
 
+/// Who sent a message, 16 bits, and the wall clock at which it came, which needs no more than the 48 that are left.
+fn stamp(wall_ms: u64, sender: Sender) -> [u8; 8] {
+    let wall_ms = wall_ms & (u64::MAX >> 16);
+    (u64::from(sender.bits()) << 48 | wall_ms).to_be_bytes()
+}
+
+fn read_stamp(stamp: [u8; 8]) -> (u64, Sender) {
+    let stamp = u64::from_be_bytes(stamp);
+    // The shift leaves 16 bits.
+    (
+        stamp & (u64::MAX >> 16),
+        Sender::from_bits((stamp >> 48) as u16),
+    )
+}
+
+/// Whose message a row holds.
+pub fn sender(value: &[u8]) -> Sender {
+    let stamp = value.get(1..9).and_then(|stamp| stamp.try_into().ok());
+    stamp.map_or_else(Sender::default, |stamp| read_stamp(stamp).1)
+}
+
 /// How many bytes of the quota a row takes: those of the message, wherever it is.
-fn weight(value: &[u8]) -> usize {
+pub fn weight(value: &[u8]) -> usize {
     match value.split_at_checked(9) {
         Some(([MARK, ..], rest)) => rest
             .first_chunk::<4>()
@@ -268,7 +259,7 @@ mod tests {
             payload: crate::stanza::Payload::from_normal("<body>Wherefore art thou?</body>"),
         };
         stanza.header.id = Some("m1".into());
-        let value = mark(&stanza, 77);
+        let value = mark(&stanza, 77, Sender::default());
         assert_eq!((value.len(), weight(&value)), (13, stanza.charge()));
         let found = |archived| {
             Some(Found::Archived {

@@ -13,7 +13,7 @@
 
 use crate::actor::{Draft, Envelope, Outcome, Stop, Turn};
 use crate::base::{SessionId, limits};
-use crate::jid::Jid;
+use crate::jid::{Jid, JidList};
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, ns};
 
 use super::account::{self, Account, Change};
@@ -29,6 +29,12 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some(session) = draft.session.and_then(|id| turn.actor.session(id)) else {
         return Ok(());
     };
+    if matches!(
+        draft.stanza.header.type_,
+        Type::Available | Type::Unavailable
+    ) {
+        bound(&mut draft.stanza)?;
+    }
     let stanza = &draft.stanza;
     match (stanza.header.type_, &stanza.header.to) {
         (Type::Available, None) => available(turn, session, stanza),
@@ -49,6 +55,22 @@ pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             None => Ok(()),
         },
     }
+}
+
+/// Refuses presence that is too large. Of a good-bye only the words are left out: to refuse it would be to leave the user
+/// available.
+fn bound(presence: &mut Stanza) -> Outcome {
+    if presence.charge() <= limits::PRESENCE_BYTES_MAX {
+        return Ok(());
+    }
+    if presence.header.type_ == Type::Unavailable {
+        presence.payload = Payload::EMPTY;
+        return Ok(());
+    }
+    Err(Stop::Reject(StanzaError::new(
+        Condition::PolicyViolation,
+        "The presence is too large",
+    )))
 }
 
 /// Inbound: to the sessions that RFC 6121 section 8.5 names.
@@ -132,7 +154,7 @@ pub fn hide(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new:
     let seers = seers(turn.actor, roster, new, old);
     for session in turn.actor.sessions.iter().filter(|session| !session.ended) {
         if session.is_available() {
-            broadcast(turn, gone(session), seers.clone());
+            broadcast(turn, gone(session), seers.iter().collect());
         }
         let directed = session.directed.iter();
         let is_hit =
@@ -160,9 +182,9 @@ pub fn show(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new:
     seen.retain(is_free);
     for session in turn.actor.available() {
         if let Some(presence) = &session.presence {
-            broadcast(turn, presence.clone(), seers.clone());
+            broadcast(turn, presence.clone(), seers.iter().collect());
         }
-        broadcast(turn, probe_of(session), seen.clone());
+        broadcast(turn, probe_of(session), seen.iter().collect());
     }
 }
 
@@ -181,12 +203,6 @@ fn seers(account: &Account, roster: &Roster, by: &Blocklist, not_by: &Blocklist)
 }
 
 fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -> Outcome {
-    if stanza.charge() > limits::PRESENCE_BYTES_MAX {
-        return Err(Stop::Reject(StanzaError::new(
-            Condition::PolicyViolation,
-            "The presence is too large",
-        )));
-    }
     let priority = priority(stanza)?;
     let roster = roster::load(turn)?;
     let blocked = blocking::load(turn)?;
@@ -220,10 +236,10 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
     broadcast(
         turn,
         stanza.clone(),
-        contacts(turn.actor, &roster, &blocked, |s| s.from),
+        audience(turn.actor, &roster, &blocked, |s| s.from),
     );
     if first {
-        probe(turn, session, &roster, &blocked);
+        probe(turn, session, &roster, &blocked)?;
     }
     if priority >= 0 && !took_messages && !turn.actor.anonymous {
         turn.out.change.push(Change::DeliverPending {
@@ -235,28 +251,39 @@ fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -
 
 /// Section 4.3.1: "The user's server SHOULD send a presence probe whenever the user starts a new presence session".
 /// The answer is for the resource that asks: the others have seen it.
-fn probe(turn: &mut Turn<'_, Account>, session: &Session, roster: &Roster, blocked: &Blocklist) {
-    let seen = contacts(turn.actor, roster, blocked, |s| s.to);
+fn probe(
+    turn: &mut Turn<'_, Account>,
+    session: &Session,
+    roster: &Roster,
+    blocked: &Blocklist,
+) -> Outcome {
+    let seen = audience(turn.actor, roster, blocked, |s| s.to);
     broadcast(turn, probe_of(session), seen);
-    ask_again(turn, roster, blocked);
+    ask_again(turn, roster, blocked)
 }
 
 /// Section 3.1.2: "the user's server SHOULD resend the subscription request ... (e.g., whenever a new resource becomes
-/// available for the user ...)"; but not whenever a client says so. What went to this server is never lost.
-fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist) {
+/// available for the user ...)"; but not whenever a client says so. What went to this server is never lost, but whoever
+/// blocked the user when it came did not hear of it.
+fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist) -> Outcome {
     if turn.now.mono_ms < turn.actor.asks_again_at_ms {
-        return;
+        return Ok(());
     }
     let mut asked = contacts(turn.actor, roster, blocked, |s| s.ask);
-    asked.retain(|contact| turn.config.host(contact.domainpart()).is_none());
     if asked.is_empty() {
-        return;
+        return Ok(());
     }
     // Where there are more, others have their turn another day.
     let first = turn.rng.below(asked.len().try_into().unwrap_or(u32::MAX)) as usize;
     asked.rotate_left(first);
     asked.truncate(limits::ASKS_AGAIN_MAX);
-    for contact in asked {
+    let (near, far): (Vec<Jid>, Vec<Jid>) = asked
+        .into_iter()
+        .partition(|contact| turn.config.host(contact.domainpart()).is_some());
+    if !near.is_empty() {
+        subscription::ask_again(turn, &near)?;
+    }
+    for contact in far {
         let mut request = subscription::plain(turn.actor, Act::Subscribe, &contact);
         request.header.id = Some(turn.rng.token().into());
         turn.out.send(request);
@@ -264,6 +291,7 @@ fn ask_again(turn: &mut Turn<'_, Account>, roster: &Roster, blocked: &Blocklist)
     turn.out.change.push(Change::AskedAgain {
         next_ms: turn.now.mono_ms + limits::ASKS_AGAIN_EVERY_MS,
     });
+    Ok(())
 }
 
 fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) {
@@ -296,7 +324,7 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
         // Who is available has read the list.
         let nobody = Blocklist::default();
         let blocked = turn.actor.last_blocklist().unwrap_or(&nobody);
-        let seers = contacts(turn.actor, roster, blocked, |s| s.from);
+        let seers = audience(turn.actor, roster, blocked, |s| s.from);
         broadcast(turn, stanza.clone(), seers);
     }
     let is_last = |turn: &Turn<'_, Account>| turn.actor.available().all(|it| it.id == session.id);
@@ -369,7 +397,7 @@ fn probed(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Outcome {
     let may_see = may_see(turn, prober)?;
     // Section 4.6.6: directed presence lets its receiver see "only for that full JID".
     let shows = |session: &&Session| {
-        (may_see && session.is_available()) || (!session.ended && is_directed(session, prober))
+        (may_see && session.is_available()) || (!session.ended && session.has_told(prober))
     };
     let mut is_answered = false;
     for session in turn.actor.sessions.iter().filter(shows) {
@@ -430,7 +458,7 @@ pub fn is_known(account: &Account, asker: Option<&Jid>) -> bool {
     let roster = account.last_roster();
     is_own(account, Some(asker))
         || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
-        || account.sessions.iter().any(|at| is_directed(at, asker))
+        || account.sessions.iter().any(|at| at.has_told(asker))
 }
 
 /// Whether an answer may show `asker` who is there (section 11).
@@ -441,7 +469,7 @@ pub fn may_know(turn: &mut Turn<'_, Account>, asker: Option<&Jid>) -> Result<boo
     let Some(asker) = asker else {
         return Ok(false);
     };
-    let has_directed = |session: &Session| !session.ended && is_directed(session, asker);
+    let has_directed = |session: &Session| !session.ended && session.has_told(asker);
     Ok(turn.actor.sessions.iter().any(has_directed) || may_see(turn, asker)?)
 }
 
@@ -468,7 +496,7 @@ pub fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop>
 }
 
 /// The same presence to all of these.
-fn broadcast(turn: &mut Turn<'_, Account>, stanza: Stanza, to: Vec<Jid>) {
+fn broadcast(turn: &mut Turn<'_, Account>, stanza: Stanza, to: JidList) {
     if !to.is_empty() {
         turn.out.send.push(Envelope::Group { stanza, to });
     }
@@ -488,6 +516,26 @@ fn contacts(
         meant.retain(|jid| !blocked.matches(jid));
     }
     meant
+}
+
+/// The same as a list.
+fn audience(
+    account: &Account,
+    roster: &Roster,
+    blocked: &Blocklist,
+    is_meant: fn(Standing) -> bool,
+) -> JidList {
+    if !blocked.is_empty() {
+        return contacts(account, roster, blocked, is_meant)
+            .iter()
+            .collect();
+    }
+    let domain = account.jid.domainpart();
+    let mut list = JidList::default();
+    for contact in roster.contacts().filter(|c| is_meant(c.standing)) {
+        contact.list(domain, &mut list);
+    }
+    list
 }
 
 fn addressed(stanza: &Stanza, to: &Jid) -> Stanza {
@@ -555,14 +603,8 @@ pub fn shares_presence(account: &Account, session: SessionId, asker: Option<&Jid
     let domain = account.jid.domainpart();
     let roster = account.last_roster().filter(|_| session.is_available());
     is_own(account, Some(asker))
-        || is_directed(session, asker)
+        || session.has_told(asker)
         || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
-}
-
-/// Whether it has the session's directed presence.
-fn is_directed(session: &Session, asker: &Jid) -> bool {
-    !session.directed.is_empty()
-        && (session.directed.contains(asker) || session.directed.contains(asker.bare_str()))
 }
 
 /// Whether `asker` is one of the account's own.

@@ -5,10 +5,11 @@ use std::sync::Weak;
 
 use crate::actor::Kept;
 use crate::base::{SessionId, StreamKey, Uuid, limits};
+use crate::config::Config;
 use crate::jid::Jid;
 use crate::stanza::{Info, Sender, Stanza};
 
-use super::acks::{Acks, Bounds, Unacked};
+use super::acks::{Acks, Bounds, Fill, Unacked};
 use super::flood::{Flood, Senders};
 use super::inactive::Inactive;
 
@@ -150,16 +151,24 @@ impl Session {
         self.takes_messages() && room.is_none_or(|(count, bytes)| count > 0 && bytes > 0)
     }
 
-    /// What this sender is to it, for presence that waits.
-    pub fn sender(&self, from: Option<&Jid>) -> Sender {
-        let is_it = |from: &Jid| {
-            let mut joined = self.directed.iter();
-            joined.any(|to| to.bare_str() == from.bare_str())
+    /// What this sender is to it, for presence that waits. Rooms are of other domains than users: who marks his own
+    /// presence as a room's is none.
+    pub fn sender(&self, config: &Config, from: Option<&Jid>) -> Sender {
+        let is_room = |from: &Jid| {
+            let bare = from.bare_str();
+            config.host(from.domainpart()).is_none()
+                && self.directed.iter().any(|to| to.bare_str() == bare)
         };
-        match from.is_some_and(is_it) {
+        match !self.directed.is_empty() && from.is_some_and(is_room) {
             true => Sender::Joined,
             false => Sender::Other,
         }
+    }
+
+    /// Whether this address has its directed presence.
+    pub fn has_told(&self, asker: &Jid) -> bool {
+        !self.directed.is_empty()
+            && (self.directed.contains(asker) || self.directed.contains(asker.bare_str()))
     }
 
     /// Bytes that wait for its client's acknowledgement, or behind its flood.
@@ -193,7 +202,7 @@ impl Session {
     pub fn is_full(&self) -> bool {
         let flood = self.flood.as_ref();
         self.acks.as_deref().is_some_and(Acks::is_full)
-            || flood.is_some_and(|flood| flood.holds_times(1, 1, self.backlog_bounds()))
+            || flood.is_some_and(|flood| flood.fill(self.backlog_bounds()) > Fill::Room)
     }
 
     /// How much may wait behind a cursor.

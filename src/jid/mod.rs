@@ -1,6 +1,7 @@
 //! Addresses and their preparation (RFC 7622). Refuses to know what lives at an address.
 
 mod error;
+mod list;
 mod lookalike;
 mod prepare;
 
@@ -11,6 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 pub use error::JidError;
+pub use list::JidList;
 pub use lookalike::{is_deceptive, skeleton};
 pub use prepare::{prepare_domainpart, prepare_localpart, prepare_resourcepart};
 
@@ -51,6 +53,24 @@ impl Jid {
             return Ok(parts.located(Arc::from(text)));
         }
         Ok(parts.joined())
+    }
+
+    /// The address that this text is, which was prepared before it was kept somewhere: only how long its parts are is looked
+    /// at. None if it cannot be one.
+    pub fn from_prepared(text: &str) -> Option<Jid> {
+        let (bare, resource) = match memchr::memchr(b'/', text.as_bytes()) {
+            Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
+            None => (text, None),
+        };
+        let at = memchr::memchr(b'@', bare.as_bytes());
+        let domain = at.map_or(bare, |at| &bare[at + 1..]);
+        let fits = |part: &str| (1..=prepare::PART_BYTES_MAX).contains(&part.len());
+        let is_one = fits(domain) && at.is_none_or(|at| fits(&bare[..at]));
+        (is_one && resource.is_none_or(fits)).then(|| Jid {
+            text: Arc::from(text),
+            at: at.map_or(NONE, offset),
+            slash: resource.map_or(NONE, |_| offset(bare.len())),
+        })
     }
 
     /// The address of a server or service.

@@ -12,7 +12,7 @@ use precis_profiles::{OpaqueString, UsernameCaseMapped};
 use super::JidError;
 
 /// "Each allowable portion of a JID is 1 to 1023 octets in length" (RFC 7622 section 3.1), after preparation.
-const PART_BYTES_MAX: usize = 1023;
+pub(super) const PART_BYTES_MAX: usize = 1023;
 /// Longest part that is looked at: preparation shrinks by 3 at most (a fullwidth letter to an ASCII one).
 const UNPREPARED_BYTES_MAX: usize = 4 * PART_BYTES_MAX;
 /// RFC 1034's limits, which "naturally apply" (RFC 7622 section 3.2), on the A-label form.

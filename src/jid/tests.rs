@@ -265,10 +265,31 @@ proptest! {
             let again = Jid::parse(jid.as_str()).unwrap();
             prop_assert_eq!(&again, &jid);
             prop_assert_eq!((again.at, again.slash), (jid.at, jid.slash));
+            let kept = Jid::from_prepared(jid.as_str()).unwrap();
+            prop_assert_eq!(&kept, &jid);
+            prop_assert_eq!((kept.at, kept.slash), (jid.at, jid.slash));
             let joined = Jid::from_parts(jid.localpart(), jid.domainpart(), jid.resourcepart());
             prop_assert_eq!(joined, Ok(jid));
         }
     }
+}
+
+#[test]
+fn what_was_prepared_is_only_measured() {
+    let long = "a".repeat(1_024);
+    let long = [
+        format!("{long}@b"),
+        format!("a@{long}"),
+        format!("a@b/{long}"),
+    ];
+    let empty = ["", "@b", "a@", "/c", "a@b/"].map(str::to_owned);
+    for text in empty.iter().chain(&long) {
+        assert!(Jid::from_prepared(text).is_none(), "{text}");
+    }
+    let jid = Jid::from_prepared("a@b/c@d/e").expect("an address");
+    assert_eq!(jid.localpart(), Some("a"));
+    assert_eq!(jid.domainpart(), "b");
+    assert_eq!(jid.resourcepart(), Some("c@d/e"));
 }
 
 /// Every code point alone and beside a letter, not a sample.

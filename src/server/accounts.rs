@@ -12,6 +12,7 @@ use crate::base::{AccountId, Now, Secret, limits};
 use crate::config::units::Duration;
 use crate::config::{Config, RegistrationMode};
 use crate::im::credentials::AccountState;
+use crate::im::invitation::{contact_uri, registration_uri};
 use crate::jid::{Jid, prepare_domainpart, prepare_localpart};
 use crate::stanza::stamp;
 
@@ -225,7 +226,6 @@ impl AccountDesk<'_> {
         Ok(invitation_lines(
             &host,
             &wish,
-            jid.as_deref(),
             &token,
             invited.expires_wall_ms,
         ))
@@ -357,21 +357,15 @@ impl Name {
 fn invitation_lines(
     host: &str,
     wish: &InviteWish,
-    contact: Option<&str>,
     token: &str,
     expires_wall_ms: u64,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(contact) = contact {
-        // "If the server does not support or allow in-band registration for invited users, the server MUST omit the
-        // ibr=y query component."
-        let ibr = if wish.registers { ";ibr=y" } else { "" };
-        lines.push(format!("xmpp:{contact}?roster;preauth={token}{ibr}"));
+    if let Some(contact) = &wish.contact {
+        lines.push(contact_uri(contact, token, wish.registers));
     }
     if wish.registers {
-        let name = wish.localpart.as_ref();
-        let name = name.map_or_else(String::new, |name| format!("{name}@"));
-        lines.push(format!("xmpp:{name}{host}?register;preauth={token}"));
+        lines.push(registration_uri(host, wish.localpart.as_deref(), token));
     }
     lines.push(format!("good until {}", stamp(expires_wall_ms)));
     lines

@@ -7,12 +7,16 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::actor::auth::ScramHash;
 use crate::base::{HashSeed, Rng, Secret};
+use crate::stream::sasl::digest::hmac;
 
 /// What outlives restarts: made once, never shown.
 pub struct Secrets {
     /// Keys the partition hash, so that nobody can choose names that load one worker.
     pub partitions: HashSeed,
+    /// Seals the ids of archived messages (XEP-0359).
+    pub ids: [u8; 16],
     /// Makes the answers about accounts that do not exist stable (`auth/`).
     pub fakes: Secret,
 }
@@ -62,8 +66,11 @@ pub fn read_secrets(data: &Path) -> Result<Option<Secrets>, String> {
         eight.copy_from_slice(&bytes[at..at + 8]);
         u64::from_le_bytes(eight)
     };
+    let digest = hmac(ScramHash::Sha256, &bytes[16..], b"archive ids\0");
+    let ids = digest.expose().first_chunk();
     Ok(Some(Secrets {
         partitions: HashSeed(number(0), number(8)),
+        ids: *ids.expect("a digest has 32 bytes"),
         fakes: Secret::new(bytes[16..].to_vec()),
     }))
 }

@@ -11,6 +11,7 @@ pub mod doorman;
 pub mod log;
 mod ports;
 pub mod reload;
+pub mod restored;
 pub mod rows;
 mod running;
 pub mod settings;

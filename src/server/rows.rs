@@ -21,11 +21,14 @@ use crate::im::subscription::REQUEST;
 use crate::shard::{NUMBERS, RETENTION, numbers_floor, numbers_range};
 use crate::store::Store;
 
+use super::restored::COPIED;
+
 /// Every table of the server. One that is missing here is missing in backups, and survives its account.
 pub const TABLES: &[&Table] = &[
     &ACCOUNT,
     &ARCHIVE,
     &BLOCKLIST,
+    &COPIED,
     &INDEX,
     &INDEXED,
     &INVITATION,

@@ -27,6 +27,7 @@ use super::certificates::{self, CertificateSource};
 use super::command::UserCommand;
 use super::log;
 use super::reload::{self, Reloaded};
+use super::restored;
 use super::settings::read_config;
 
 /// Handles to everything that runs.
@@ -186,7 +187,9 @@ impl Running {
         // Two to one directory would take each other's files away.
         let copying = self.copying.try_lock();
         let _copying = copying.ok_or("a copy is being made already; try again when it is done")?;
-        let copied = self.store.backup(directory, &|| self.goes_on());
+        let copied = self
+            .store
+            .backup(directory, restored::mark(), &|| self.goes_on());
         self.record(AuditEvent::Backup {
             directory: Arc::from(directory.display().to_string()),
             outcome: Attempt::of(&copied),
@@ -258,7 +261,7 @@ pub fn tell_of(addresses: Vec<Address>) -> Box<dyn Fn(AccountId) + Send> {
 fn status_line(index: usize, counters: &Counters) -> String {
     format!(
         "worker {index}: connections {} accepted {} arrived {} handed-over {} handshakes {} failed {} late {} \
-         read-bytes {} written-bytes {}",
+         compressed {} garbled {} read-bytes {} written-bytes {}",
         counters.connections,
         counters.accepted,
         counters.arrived,
@@ -266,6 +269,8 @@ fn status_line(index: usize, counters: &Counters) -> String {
         counters.secured,
         counters.handshakes_failed,
         counters.handshakes_late,
+        counters.compressed,
+        counters.garbled,
         counters.read_bytes,
         counters.written_bytes,
     )

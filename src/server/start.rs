@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -17,7 +18,7 @@ use crate::auth::service::OnPanic;
 use crate::auth::{Accounts, AuthService, AuthSettings};
 use crate::base::{AccountId, HashSeed, WorkerId};
 use crate::config::{ClientCertificates, Config, TlsMode};
-use crate::shard::{Place, Routes, Seeds, Shard};
+use crate::shard::{Place, Routes, Seeds, Shard, numbers_wait_ms};
 use crate::store::{Port, Store, StoreOptions};
 use crate::worker::{
     self, Address, ClientCertificate, Clock, Door, DoorLimits, Intake, Listener, Pinning, Post,
@@ -33,7 +34,7 @@ use super::rows::{TABLES, account_rows, first_numbers, store_directory};
 use super::running::{Running, tell_of};
 use super::settings::{cores, read_config};
 use super::shutdown::{House, end_by_panic};
-use super::{descriptors, log};
+use super::{descriptors, log, restored};
 
 /// How the server is started.
 #[derive(Clone, Debug)]
@@ -119,6 +120,8 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
 
     let (audit, audit_sink) = open_audit(&start.data, &config)?;
     let store = open_store(&start.data, &config, &addresses)?;
+    restored::begin_anew(&store, &mut data::fresh_rng()?)
+        .map_err(|error| format!("a copy that comes to life: {error}"))?;
     let accounts = open_accounts(&config, &store, &secrets)?;
     // Before anybody else can be removed.
     let removed = accounts.removed().unwrap_or_else(|error| {
@@ -152,9 +155,14 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
 
     let current = Arc::new(config.clone());
     let mut workers = Vec::with_capacity(seats.len());
+    let numbers_floor =
+        first_numbers(&store).map_err(|error| format!("numbers of rows: {error}"))?;
+    let wait_ms = numbers_wait_ms(numbers_floor, clock.now().wall_ms);
+    thread::sleep(Duration::from_millis(wait_ms));
     let crew = Crew {
         config: &current,
         partitions: secrets.partitions,
+        ids: secrets.ids,
         addresses: &addresses,
         clock: &clock,
         tls: &tls,
@@ -162,8 +170,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         store: &store,
         auth: &auth,
         audit: &audit,
-        numbers_floor: first_numbers(&store)
-            .map_err(|error| format!("numbers of rows: {error}"))?,
+        numbers_floor,
         on_panic: &on_panic,
     };
     for seat in seats {
@@ -293,6 +300,7 @@ fn start_auth(
 struct Crew<'a> {
     config: &'a Arc<Config>,
     partitions: HashSeed,
+    ids: [u8; 16],
     addresses: &'a [Address],
     clock: &'a Clock,
     tls: &'a Arc<TlsContext>,
@@ -335,6 +343,7 @@ impl Crew<'_> {
         let mut seeds = Seeds {
             maps: HashSeed(rng.next_u64(), rng.next_u64()),
             rng: [0; 32],
+            ids: self.ids,
         };
         rng.fill(&mut seeds.rng);
         let routes = Routes::new(self.partitions, place.worker_count);

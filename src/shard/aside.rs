@@ -43,7 +43,10 @@ impl Shard {
         if let Some(origin) = origin {
             self.route(now, Envelope::Settled(origin));
         }
-        let is_crowded = |cell: &Cell| cell.asides.len() >= limits::ASIDES_WAITING_MAX;
+        let is_crowded = |cell: &Cell| {
+            let own = cell.asides.iter().filter(|aside| aside.session == session);
+            own.count() >= limits::ASIDES_WAITING_MAX
+        };
         if self.pressure() >= Pressure::Floods
             || self.cells.get(actor).is_none_or(|cell| is_crowded(cell))
         {
@@ -89,16 +92,19 @@ impl Shard {
         }
     }
 
-    /// The next request that is among those that may run, and waits for no row.
+    /// The next request that can go on, unless enough of them wait for the store. Those whose client reads nothing keep
+    /// nobody else waiting, least of all the account's other devices.
     fn next_to_run(&self, actor: ActorKey, tried: &mut u64) -> Option<u64> {
-        let active = self
-            .cells
-            .get(actor)?
-            .asides
+        let asides = &self.cells.get(actor)?.asides;
+        let running = asides.iter().filter(|aside| aside.parked.is_some());
+        if running.count() >= limits::ASIDES_MAX {
+            return None;
+        }
+        let mut ready = asides
             .iter()
-            .take(limits::ASIDES_MAX);
-        let mut ready = active.filter(|aside| aside.parked.is_none() && aside.number > *tried);
-        let number = ready.next()?.number;
+            .filter(|aside| aside.parked.is_none() && aside.number > *tried);
+        let can_go_on = |aside: &&Aside| self.room_for(actor, aside.session) > 0;
+        let number = ready.find(can_go_on)?.number;
         *tried = number;
         Some(number)
     }

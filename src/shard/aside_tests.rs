@@ -8,11 +8,11 @@ use super::super::{Input, Place};
 use super::*;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
-use crate::base::{AddressPrefix, HashSeed, WorkerId};
+use crate::base::{AddressPrefix, HashSeed, StreamKey, WorkerId};
 use crate::config::{Outside, load};
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
-use crate::im::archive::{Reach, Stage};
+use crate::im::archive::{Reach, Search, Stage};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, Payload, Stanza, Type};
 
@@ -57,7 +57,7 @@ fn read(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 fn steps(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let aside = turn.aside()?;
     let count = match aside.progress {
-        Progress::Archive(reach) => reach.count,
+        Progress::Archive(search) => search.reach.count,
         _ => 0,
     };
     assert!(aside.room > 0, "a step has room");
@@ -68,14 +68,18 @@ fn steps(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let header = Header::new(Kind::Message, Type::Headline);
     let payload = Payload::EMPTY;
     turn.out.deliver(SessionId(1), Stanza { header, payload });
-    turn.out.go_on(Progress::Archive(Box::new(Reach {
-        stage: Stage::Send,
-        whole: (0, 0),
-        rest: (0, 0),
-        count: count + 1,
-        edge: 0,
-        sent: None,
-        complete: None,
+    turn.out.go_on(Progress::Archive(Box::new(Search {
+        query: Arc::default(),
+        reach: Reach {
+            stage: Stage::Send,
+            whole: (0, 0),
+            rest: (0, 0),
+            count: count + 1,
+            edge: 0,
+            first: None,
+            sent: None,
+            complete: None,
+        },
     })));
     Ok(())
 }
@@ -101,6 +105,7 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
     let seeds = Seeds {
         maps: HashSeed(1, 2),
         rng: [0; 32],
+        ids: [0; 16],
     };
     let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
     shard.switch(Catalog::new(&[&LIBRARY], |_| true));
@@ -109,12 +114,19 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
     let opened = Opened {
         listener: 0,
         prefix: AddressPrefix::Local,
+        address: None,
         peer: "test".into(),
         secured: None,
     };
     let stream = shard.open(NOW, opened);
     let full = jid.with_resource("orchard").expect("valid");
-    let mut session = Session::new(SessionId(1), full, stream);
+    let session = session(SessionId(1), full, stream, unacked);
+    shard.cells[actor].account.sessions.push(session);
+    (shard, actor)
+}
+
+fn session(id: SessionId, full: Jid, stream: StreamKey, unacked: usize) -> Session {
+    let mut session = Session::new(id, full, stream);
     session.acks = Some(Box::new(Acks::new(
         String::new(),
         60_000,
@@ -123,17 +135,36 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
             bytes_max: 100_000,
         },
     )));
+    session
+}
+
+/// A second device of the account.
+fn join(shard: &mut Shard, actor: ActorKey, unacked: usize) {
+    let opened = Opened {
+        listener: 0,
+        prefix: AddressPrefix::Local,
+        address: None,
+        peer: "test".into(),
+        secured: None,
+    };
+    let stream = shard.open(NOW, opened);
+    let full = Jid::parse("romeo@localhost/street").expect("valid");
+    let session = session(SessionId(2), full, stream, unacked);
     shard.cells[actor].account.sessions.push(session);
-    (shard, actor)
 }
 
 fn ask(shard: &mut Shard, actor: ActorKey, name: &str, id: &str) {
+    ask_as(shard, actor, SessionId(1), name, id);
+}
+
+fn ask_as(shard: &mut Shard, actor: ActorKey, session: SessionId, name: &str, id: &str) {
     let mut header = Header::new(Kind::Iq, Type::Get);
     header.id = Some(id.into());
-    header.from = Some(Jid::parse("romeo@localhost/orchard").expect("valid"));
+    let asker = shard.cells[actor].account.session(session);
+    header.from = asker.map(|asker| asker.jid.clone());
     let payload = Payload::from_normal(&format!("<{name} xmlns='urn:library'/>"));
     let mail = Mail::Outbound {
-        session: SessionId(1),
+        session,
         stanza: Stanza { header, payload },
         origin: None,
     };
@@ -155,7 +186,11 @@ fn asked_for(shard: &mut Shard) -> Vec<(Ticket, String)> {
 
 /// Ids of what was answered, errors with a '!', and messages as a dot.
 fn heard(shard: &Shard, actor: ActorKey) -> String {
-    let session = &shard.cells[actor].account.sessions[0];
+    heard_by(shard, actor, 0)
+}
+
+fn heard_by(shard: &Shard, actor: ActorKey, nth: usize) -> String {
+    let session = &shard.cells[actor].account.sessions[nth];
     let acks = session.acks.as_ref().expect("set by the stage");
     let said = acks.unacked().map(|held| {
         let header = &held.stanza.header;
@@ -233,6 +268,61 @@ fn a_long_answer_waits_for_its_client_to_acknowledge() {
     }
     assert_eq!(heard(&shard, actor), "..a");
     assert!(shard.cells[actor].asides.is_empty());
+}
+
+#[test]
+fn a_client_that_reads_nothing_stops_no_other_device_of_its_account() {
+    let (mut shard, actor) = stage(2);
+    join(&mut shard, actor, 100);
+    // One message fills what is a cursor's.
+    for n in 0..limits::ASIDES_WAITING_MAX {
+        ask(&mut shard, actor, "steps", &format!("s{n}"));
+    }
+    assert_eq!(heard(&shard, actor), ".");
+    ask_as(&mut shard, actor, SessionId(2), "read", "a");
+    let asked = asked_for(&mut shard);
+    assert_eq!(asked.len(), 1);
+    answer(&mut shard, asked[0].0, Answer::Row(None));
+    assert_eq!(heard_by(&shard, actor, 1), "a");
+    // The first one has as many as it may have, the other has not.
+    ask(&mut shard, actor, "read", "r");
+    assert_eq!(heard(&shard, actor), ".!r");
+    assert_eq!(shard.cells[actor].asides.len(), limits::ASIDES_WAITING_MAX);
+}
+
+#[test]
+fn the_first_to_ask_goes_on_when_its_client_reads_again() {
+    let (mut shard, actor) = stage(2);
+    ask(&mut shard, actor, "steps", "a");
+    ask(&mut shard, actor, "steps", "b");
+    assert_eq!(heard(&shard, actor), ".");
+    let mut all = String::new();
+    for h in 1.. {
+        all.push_str(&heard(&shard, actor));
+        let session = &mut shard.cells[actor].account.sessions[0];
+        let acks = session.acks.as_mut().expect("set by the stage");
+        if acks.acknowledge(h).count() == 0 {
+            break;
+        }
+        shard.advance_flood(NOW, actor, SessionId(1));
+        shard.drive(NOW);
+    }
+    assert!(shard.cells[actor].asides.is_empty());
+    assert!(all.find('a') < all.find('b'), "{all}");
+}
+
+#[test]
+fn what_waits_beside_the_mailbox_counts() {
+    let (mut shard, actor) = stage(2);
+    ask(&mut shard, actor, "steps", "first");
+    let before = shard.cells[actor].queued_bytes();
+    for n in 0..3 {
+        ask(&mut shard, actor, "steps", &format!("s{n}"));
+    }
+    let asides = &shard.cells[actor].asides;
+    let beside: usize = asides[1..].iter().map(|aside| aside.mail.charge()).sum();
+    assert!(beside > 3 * 30, "{beside}");
+    assert_eq!(shard.cells[actor].queued_bytes(), before + beside);
 }
 
 #[test]

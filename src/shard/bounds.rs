@@ -115,6 +115,7 @@ mod tests {
         let seeds = Seeds {
             maps: HashSeed(1, 2),
             rng: [0; 32],
+            ids: [0; 16],
         };
         let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
         let actor = shard.cell_at(NOW, &Jid::parse("juliet@localhost").expect("valid"));

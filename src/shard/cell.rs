@@ -98,13 +98,14 @@ impl Cell {
         }
     }
 
-    /// Bytes that wait in its mailbox and its sessions' own queues.
+    /// Bytes that wait in its mailbox, beside it, and in its sessions' own queues.
     pub fn queued_bytes(&self) -> usize {
         let sessions = self.account.sessions.iter();
         let held = sessions
             .map(|session| session.queued_bytes())
             .sum::<usize>();
-        self.mailbox.bytes + held
+        let beside = self.asides.iter().map(|aside| aside.mail.charge());
+        self.mailbox.bytes + beside.sum::<usize>() + held
     }
 
     /// Nothing keeps it resident but the hope that it is needed again.
@@ -240,7 +241,8 @@ impl Mailbox {
 }
 
 impl Mail {
-    fn charge(&self) -> usize {
+    /// Bytes that it holds while it waits.
+    pub fn charge(&self) -> usize {
         match self {
             Mail::Outbound { stanza, .. }
             | Mail::Inbound { stanza, .. }

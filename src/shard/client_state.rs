@@ -2,6 +2,8 @@
 //! Whenever its radio is on anyway, because something is sent to it or comes from it, what waits goes out (XEP-0286
 //! section 4: "When transmitting, transmit as much as you can").
 
+use std::sync::Arc;
+
 use crate::actor::Delivery;
 use crate::base::{ActorKey, Now, StreamKey};
 use crate::im::Session;
@@ -38,7 +40,8 @@ impl Shard {
 
     /// What comes for a session whose client is inactive: it waits, or goes out behind what waits.
     pub(super) fn push_inactive(&mut self, now: Now, actor: ActorKey, delivery: Delivery) {
-        let csi = &self.config.csi;
+        let config = Arc::clone(&self.config);
+        let csi = &config.csi;
         let (count_max, bytes_max) = (csi.held_count as usize, csi.held_size.as_bytes() as usize);
         let may_hold = match delivery.stanza.header.kind {
             Kind::Presence => csi.hold_presence,
@@ -51,7 +54,7 @@ impl Shard {
             return;
         };
         let waits = may_hold && may_wait(session, &delivery.stanza);
-        let sender = session.sender(delivery.stanza.header.from.as_ref());
+        let sender = session.sender(&config, delivery.stanza.header.from.as_ref());
         match &mut session.inactive {
             Some(inactive) if waits => {
                 inactive.hold(delivery, sender);

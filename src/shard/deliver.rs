@@ -4,6 +4,7 @@
 use crate::actor::{Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
 use crate::im::Account;
+use crate::im::account::unavailable;
 use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
 use crate::stanza::{Kind, Stanza, StreamCondition, StreamError, ns};
@@ -48,10 +49,10 @@ impl Shard {
         };
         let verdict = match is_promised {
             true => Verdict::Take,
-            false => overfull::judge_waiting(session, &delivery.stanza, roster),
+            false => overfull::judge_waiting(session, &self.config, &delivery.stanza, roster),
         };
-        if verdict == Verdict::Refuse {
-            return self.refuse(now, &delivery.stanza);
+        if !matches!(verdict, Verdict::Take | Verdict::Last) {
+            return self.refuse(now, &delivery.stanza, verdict);
         }
         let (id, stream) = (session.id, session.stream);
         if let Some(flood) = &mut session.flood {
@@ -63,10 +64,14 @@ impl Shard {
     }
 
     /// A session's queues take no more of this.
-    fn refuse(&mut self, now: Now, stanza: &Stanza) {
+    fn refuse(&mut self, now: Now, stanza: &Stanza, verdict: Verdict) {
         log::debug!("delivery_refused trace={}", stanza.header.trace);
-        if overfull::is_answered(stanza) {
-            self.bounce(now, stanza, &overloaded());
+        match verdict {
+            Verdict::Refuse if overfull::is_answered(stanza) => {
+                self.bounce(now, stanza, &overloaded());
+            }
+            Verdict::Miss => self.bounce(now, stanza, &unavailable()),
+            _ => {}
         }
     }
 
@@ -85,7 +90,6 @@ impl Shard {
     /// Puts a delivery into the session's queues.
     pub(super) fn push(&mut self, now: Now, actor: ActorKey, delivery: Delivery) {
         let again_after = self.config.sm.ack_request_after;
-        let soft = self.config.c2s.outbound_soft.as_bytes() as usize;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -101,10 +105,10 @@ impl Shard {
         let state = state.map(|state| &mut **state);
         let verdict = match is_promised {
             true => Verdict::Take,
-            false => overfull::judge(session, state, soft, &delivery.stanza, roster),
+            false => overfull::judge(session, state, &self.config, &delivery.stanza, roster),
         };
-        if verdict == Verdict::Refuse {
-            return self.refuse(now, &delivery.stanza);
+        if !matches!(verdict, Verdict::Take | Verdict::Last) {
+            return self.refuse(now, &delivery.stanza, verdict);
         }
         log::trace!(
             "stanza_delivered trace={} kind={} session={} connected={}",

@@ -169,6 +169,7 @@ mod tests {
         let seeds = Seeds {
             maps: HashSeed(1, 2),
             rng: [0; 32],
+            ids: [0; 16],
         };
         Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds, 0)
     }

@@ -122,7 +122,7 @@ impl Shard {
                 if let Some((account, own)) = walk.accounts.front() {
                     for row in &rows {
                         // As when an archive is trimmed.
-                        let writes = archive::rescue(row).into_iter();
+                        let writes = archive::rescue(row, &self.seal).into_iter();
                         for write in writes.chain(archive::erase(*account, row, own)) {
                             self.unsave(write);
                         }

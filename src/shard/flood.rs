@@ -141,7 +141,7 @@ impl Shard {
             }
             let number = pending::number(&row.key).filter(|number| !has_holder.contains(number));
             let found = match &host {
-                Ok(host) => waiting(&row, host),
+                Ok(host) => waiting(&row, host, &self.seal),
                 Err(_) => Waiting::Damaged,
             };
             match (number, found) {

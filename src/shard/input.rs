@@ -1,5 +1,7 @@
 //! Everything that can happen to a shard, on one screen. The shell says it in values; a shard never asks.
 
+// The type of addresses alone: nothing here opens anything.
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::actor::{Answer, Ticket};
@@ -10,7 +12,7 @@ use crate::stream::{StreamKey, TlsFacts};
 
 use super::mesh::Batch;
 
-/// What happened. `Shard::handle` says how many bytes it took, which is 0 for all but `Bytes`.
+/// What happened. `Shard::handle` says how many bytes it took, which is 0 for all but `Bytes` and `Spent`.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Plaintext from the peer (after TLS and decompression). What is not taken is offered again, with
@@ -20,6 +22,9 @@ pub enum Input<'a> {
     Secured(StreamKey, Box<TlsFacts>),
     /// The codec that [`super::Output::Compress`] asked for is ready: what comes from now on was compressed.
     Compressed(StreamKey),
+    /// So many compressed bytes were read beyond those that they became: they count against the stream's rate. If they are
+    /// not taken, nothing more is to be read before [`super::Output::Resume`].
+    Spent(StreamKey, usize),
     /// What came cannot be decompressed, or swells too much; nothing more will be read.
     Garbled(StreamKey),
     /// Every byte rendered so far is in the socket: more may be rendered, and what needs no other
@@ -44,6 +49,8 @@ pub struct Opened {
     pub listener: usize,
     /// What an attacker can hold cheaply counts as one address.
     pub prefix: AddressPrefix,
+    /// The peer's address, or what a proxy says is; none where there are no addresses.
+    pub address: Option<IpAddr>,
     /// The peer's address as text, for audit and log only.
     pub peer: Arc<str>,
     /// The listener speaks direct TLS: facts of the completed handshake.

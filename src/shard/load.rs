@@ -3,7 +3,7 @@
 
 use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
 use crate::stanza::{StreamCondition, StreamError};
-use crate::stream::Phase;
+use crate::stream::{Phase, StreamState};
 
 use super::Shard;
 
@@ -25,6 +25,10 @@ pub(super) enum Pressure {
 #[derive(Default)]
 pub(super) struct Load {
     used: usize,
+    /// Of that, what codecs take (XEP-0138).
+    codecs: usize,
+    /// Before this, on the monotonic clock, nobody is looked for again who could leave his codec to another.
+    no_codec_until_ms: u64,
     /// Before this, on the monotonic clock, nobody is looked for again: there was nobody to shed.
     nobody_until_ms: u64,
 }
@@ -34,6 +38,13 @@ impl Load {
     pub fn recount(&mut self, counted: &mut usize, bytes: usize) {
         self.used = self.used + bytes - *counted;
         *counted = bytes;
+    }
+
+    /// The same for a stream, whose codec counts among the codecs as well.
+    pub fn recount_stream(&mut self, stream: &mut StreamState, bytes: usize, codec: usize) {
+        self.recount(&mut stream.counted_bytes, bytes);
+        self.codecs = self.codecs + codec - stream.counted_codec_bytes;
+        stream.counted_codec_bytes = codec;
     }
 
     fn pressure(&self, budget: usize) -> Pressure {
@@ -83,8 +94,10 @@ impl Shard {
         let mut excess = (self.load.used + 1).saturating_sub(enough);
         let mut readers = self.readers();
         let mut holders = self.holders();
-        // Whoever holds less than half of his share is not the cause.
-        let floor = self.load.used / (readers.len() + holders.len()).max(1) / 2;
+        // Whoever holds less than half of his share is not the cause. Codecs of sessions are nobody's to give.
+        let floor = self.load.used.saturating_sub(self.load.codecs)
+            / (readers.len() + holders.len()).max(1)
+            / 2;
         readers.sort_unstable_by(|a, b| b.cmp(a));
         holders.sort_unstable_by(|a, b| b.cmp(a));
         for (bytes, victim) in readers.into_iter().chain(holders) {
@@ -109,12 +122,19 @@ impl Shard {
         }
     }
 
-    /// By what they do not read; what they sent and nobody took is not their slowness.
+    /// By what they do not read, and by a codec that they have got and do nothing with; what they sent and nobody took is not
+    /// their slowness.
     fn readers(&self) -> Vec<(usize, Victim)> {
         let open = self.streams.iter();
         let open = open.filter(|(_, stream)| !matches!(stream.phase, Phase::Closing));
-        open.map(|(key, stream)| (stream.outbound.bytes(), Victim::Reader(key)))
-            .collect()
+        open.map(|(key, stream)| {
+            let codec = match stream.has_idle_codec() {
+                true => stream.codec_bytes(),
+                false => 0,
+            };
+            (stream.outbound.bytes() + codec, Victim::Reader(key))
+        })
+        .collect()
     }
 
     fn holders(&self) -> Vec<(usize, Victim)> {
@@ -139,9 +159,35 @@ impl Shard {
     /// A stream's queues grew or shrank.
     pub(super) fn count_stream(&mut self, key: StreamKey) {
         if let Some(stream) = self.streams.get_mut(key) {
-            let bytes = stream.queued_bytes();
-            self.load.recount(&mut stream.counted_bytes, bytes);
+            let (bytes, codec) = (stream.queued_bytes(), stream.codec_bytes());
+            self.load.recount_stream(stream, bytes, codec);
         }
+    }
+
+    /// Whether a codec more has room among the codecs; if not, whoever has had one for longest without binding a resource
+    /// loses his connection for it. Those who have a session keep theirs.
+    pub(super) fn has_room_for_codec(&mut self, now: Now) -> bool {
+        let share = self.budget() / 100 * limits::LOAD_CODECS_PERCENT;
+        let is_full = |shard: &Shard| shard.load.codecs + limits::COMPRESSED_STREAM_BYTES > share;
+        if !is_full(self) {
+            return true;
+        }
+        if now.mono_ms < self.load.no_codec_until_ms {
+            return false;
+        }
+        let idle = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.has_idle_codec());
+        let oldest = idle.min_by_key(|(_, stream)| stream.opened_at_ms);
+        match oldest.map(|(key, _)| key) {
+            Some(key) => {
+                self.drop_connection(now, key, SHORT);
+                self.count_stream(key);
+            }
+            None => self.load.no_codec_until_ms = now.mono_ms + limits::LOAD_NOBODY_MS,
+        }
+        !is_full(self)
     }
 
     /// What waits for other workers grew or shrank.

@@ -36,7 +36,7 @@ impl Shard {
             return self.admit(now, key);
         }
         if let Some(mut stream) = self.streams.remove(key) {
-            self.load.recount(&mut stream.counted_bytes, 0);
+            self.load.recount_stream(&mut stream, 0, 0);
             self.timers.disarm_stream(stream.armed_for_ms, key);
             self.outputs.push_back(Output::HandOver(home, key, stream));
         }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::actor::Envelope;
 use crate::base::{StreamKey, WorkerId, limits};
-use crate::jid::Jid;
 
 /// Envelopes of one worker for one other, in the order in which they were made.
 #[derive(Debug)]
@@ -141,11 +140,7 @@ pub(super) fn charge(envelope: &Envelope) -> usize {
         Envelope::Stanza { stanza, .. }
         | Envelope::Tell { stanza, .. }
         | Envelope::Retell { stanza, .. } => stanza.charge(),
-        // An address is shared with nobody else.
-        Envelope::Group { stanza, to } => {
-            let addresses = to.iter().map(|to| size_of::<Jid>() + to.as_str().len());
-            stanza.charge() + addresses.sum::<usize>()
-        }
+        Envelope::Group { stanza, to } => stanza.charge() + to.bytes(),
         Envelope::Settled(_) | Envelope::Told { .. } => size_of::<Envelope>(),
     }
 }

@@ -46,8 +46,8 @@ mod turns;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
 pub use mesh::Batch;
-pub use numbers::{NUMBERS, numbers_floor, numbers_range};
-pub use output::{Ask, Output};
+pub use numbers::{NUMBERS, numbers_floor, numbers_range, numbers_wait_ms};
+pub use output::{Ask, Codec, Output};
 pub use pipelines::PIPELINES;
 pub use retention::RETENTION;
 pub use route::Routes;

@@ -36,6 +36,17 @@ pub fn numbers_floor(rows: &[Row]) -> Option<u64> {
     })
 }
 
+/// How long a process waits that begins above `floor`, until the clock has passed it: numbers are times, by which
+/// messages are stamped and found, and none shall be of the future. Not longer than marks are ahead: beyond, somebody
+/// has set the clock back, and the numbers run on from the highest one.
+pub fn numbers_wait_ms(floor: u64, wall_ms: u64) -> u64 {
+    let ahead_ms = Sequence::wall_ms_of(floor).saturating_sub(wall_ms);
+    match ahead_ms <= limits::NUMBERS_AHEAD_MS {
+        true => ahead_ms,
+        false => 0,
+    }
+}
+
 impl Shard {
     /// Adds a mark to what is being saved if it may hold numbers above the last durable one, or soon will; the
     /// mark. In the same save as the rows: after a crash both are there or neither.
@@ -63,6 +74,7 @@ fn put(worker: WorkerId, mark: u64) -> Write {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Now;
 
     fn row(worker: u8, value: &[u8]) -> Row {
         Row {
@@ -89,6 +101,29 @@ mod tests {
     #[test]
     fn a_damaged_mark_is_no_reason_to_guess() {
         assert_eq!(numbers_floor(&[row(0, b"short")]), None);
+    }
+
+    #[test]
+    fn a_process_begins_when_the_clock_has_passed_the_mark_unless_it_was_set_back() {
+        let wall_ms = 1_795_392_000_000;
+        let mark = |ahead_ms| Sequence::first_at(wall_ms + ahead_ms) + 7;
+        for (ahead_ms, wait_ms) in [
+            (0, 0),
+            (1, 1),
+            (limits::NUMBERS_AHEAD_MS, limits::NUMBERS_AHEAD_MS),
+            (limits::NUMBERS_AHEAD_MS + 1, 0),
+            (86_400_000, 0),
+        ] {
+            assert_eq!(numbers_wait_ms(mark(ahead_ms), wall_ms), wait_ms);
+        }
+        assert_eq!(numbers_wait_ms(0, wall_ms), 0);
+        let now = Now {
+            mono_ms: 1,
+            wall_ms: wall_ms + limits::NUMBERS_AHEAD_MS,
+        };
+        let mut sequence = Sequence::above(mark(limits::NUMBERS_AHEAD_MS));
+        let first = sequence.next(now);
+        assert_eq!(Sequence::wall_ms_of(first), now.wall_ms);
     }
 
     #[test]

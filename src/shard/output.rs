@@ -19,7 +19,7 @@ pub enum Output {
     StartTls(StreamKey),
     /// Render and write what is left as it is, drop every byte read but not taken, then compress in both directions and say
     /// `Input::Compressed`.
-    Compress(StreamKey, Dictionary),
+    Compress(StreamKey, Codec),
     /// The stream takes bytes again: offer what was not taken.
     Resume(StreamKey),
     /// Render and write what is left, close the connection, then say `Input::Closed`. Nothing more is
@@ -34,6 +34,14 @@ pub enum Output {
     Ask(Ticket, Ask),
     /// A record for the audit file.
     Audit(AuditEvent),
+}
+
+/// How a stream is compressed (XEP-0138).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codec {
+    pub dictionary: Dictionary,
+    /// The largest element that the client may send: so much may come out of few bytes.
+    pub element_bytes: u32,
 }
 
 /// A question to a service thread.

@@ -1,14 +1,17 @@
 //! What a session's queues still take when they are full, its client is away, or its stream is slow (DESIGN
 //! sections 7 and 11). Refuses to know how a stanza gets in.
 //!
-//! No stranger may end somebody's connection or session by sending much: messages are kept for later from the bound
-//! on (`im/message.rs`), presence coalesces, requests bounce, and at twice the bound nothing of a stranger gets in.
-//! Only what the client asked for or lives by is never left out, and then the session is what gives way: answers, roster
-//! pushes, and the presence of those to whom it is subscribed, which has more room, because it comes in one burst when
-//! the client does.
+//! No stranger may end somebody's connection or session by sending much, nor learn by it that there is one: messages
+//! are kept for later from the bound on (`im/message.rs`), presence coalesces, requests bounce, what nobody misses is
+//! dropped. What may be an answer, and what nobody repeats, gets half as much again; the rest up to twice the bound is
+//! for what the account itself and its server say: other resources, roster pushes, answers. Only that is never left
+//! out, and then the session is what gives way; and the presence of those to whom it is subscribed, which has more
+//! room, because it comes in one burst when the client does.
 
+use crate::config::Config;
 use crate::im::Session;
-use crate::im::acks::CROWD;
+use crate::im::acks::Fill;
+use crate::im::classify::classify;
 use crate::im::roster::Roster;
 use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Sender, Stanza, Type, ns};
@@ -19,85 +22,127 @@ use crate::stream::StreamState;
 pub(super) enum Verdict {
     /// It goes into the queues.
     Take,
-    /// Its sender hears an error, if it is of a kind that is answered.
+    /// Its sender, who may know that there is somebody, hears an error, if it is of a kind that is answered.
     Refuse,
+    /// Its sender hears what he hears when there is nobody.
+    Miss,
+    /// Nobody hears of it.
+    Drop,
     /// It goes in, and was the last: the connection is closed, or the session ends if there is none.
     Last,
 }
 
-/// Makes room for a stanza where that can be done, and judges it. `soft` is the bound of the stream's queue from
-/// which it counts as slow; `roster` says who are contacts.
+/// Makes room for a stanza where that can be done, and judges it. `roster` says who are contacts.
 pub(super) fn judge(
     session: &mut Session,
-    stream: Option<&mut StreamState>,
-    soft: usize,
+    mut stream: Option<&mut StreamState>,
+    config: &Config,
     stanza: &Stanza,
     roster: Option<&Roster>,
 ) -> Verdict {
+    let soft = config.c2s.outbound_soft.as_bytes() as usize;
     let is_away = stream.is_none();
-    let is_slow = stream.as_ref().is_some_and(|s| s.outbound.bytes() > soft);
-    let is_full = |session: &Session| session.acks.as_ref().is_some_and(|acks| acks.is_full());
-    if !is_away && !is_slow && !is_full(session) {
+    if !is_away && fill(session, stream.as_deref(), soft) == Fill::Room {
         return Verdict::Take;
     }
-    let sender = sender(session, stanza, roster);
+    let sender = sender(session, config, stanza, roster);
+    let mut is_newer = false;
     if let Some(newcomer) = Newcomer::new(stanza, sender) {
-        coalesce(session, stream, &newcomer);
+        is_newer = coalesce(session, stream.as_deref_mut(), &newcomer);
     }
-    let Some(acks) = &session.acks else {
-        // The bounds of the stream's queue judge it.
-        return Verdict::Take;
-    };
-    if is_request(stanza) && is_away && acks.is_full() {
+    let fill = fill(session, stream.as_deref(), soft);
+    if is_away && is_request(stanza) && fill > Fill::Room {
         return Verdict::Refuse;
     }
-    let (is_overfull, is_crowded) = (acks.is_overfull(), acks.is_crowded());
-    if !is_overfull {
-        return Verdict::Take;
+    match is_newer {
+        true if fill < Fill::Crowded => Verdict::Take,
+        _ => verdict(session, sender, stanza, roster, fill),
     }
-    beyond_twice(session, sender, stanza, is_crowded)
 }
 
 /// The same for what has to wait behind a cursor, where there is a quarter of the room.
 pub(super) fn judge_waiting(
     session: &mut Session,
+    config: &Config,
     stanza: &Stanza,
     roster: Option<&Roster>,
 ) -> Verdict {
     let is_away = session.stream.is_none();
     let bounds = session.backlog_bounds();
-    let sender = sender(session, stanza, roster);
-    let Some(flood) = session
-        .flood
-        .as_mut()
-        .filter(|f| f.holds_times(1, 1, bounds))
-    else {
+    let sender = sender(session, config, stanza, roster);
+    let Some(flood) = session.flood.as_mut() else {
         return Verdict::Take;
     };
-    if let Some(newcomer) = Newcomer::new(stanza, sender) {
-        flood.coalesce(&newcomer);
+    if flood.fill(bounds) == Fill::Room {
+        return Verdict::Take;
     }
+    let is_newer = Newcomer::new(stanza, sender).is_some_and(|newcomer| flood.coalesce(&newcomer));
     if is_away && is_request(stanza) {
         return Verdict::Refuse;
     }
-    if !flood.holds_times(2, 2, bounds) {
-        return Verdict::Take;
+    let fill = flood.fill(bounds);
+    match is_newer {
+        true if fill < Fill::Crowded => Verdict::Take,
+        _ => verdict(session, sender, stanza, roster, fill),
     }
-    let is_crowded = flood.holds_times(CROWD, 4, bounds);
-    beyond_twice(session, sender, stanza, is_crowded)
 }
 
-/// What becomes of a delivery where twice the bound is held already.
-fn beyond_twice(session: &Session, sender: Sender, stanza: &Stanza, is_crowded: bool) -> Verdict {
-    if sender == Sender::Contact && !is_crowded {
+/// What becomes of a delivery where so much is held already.
+fn verdict(
+    session: &Session,
+    sender: Sender,
+    stanza: &Stanza,
+    roster: Option<&Roster>,
+    fill: Fill,
+) -> Verdict {
+    let header = &stanza.header;
+    let is_own = is_own(&session.jid, stanza) && !is_carbon(stanza);
+    let is_presence = header.kind == Kind::Presence;
+    let is_told = header.kind == Kind::Message && header.type_ != Type::Error;
+    let is_known = || is_own || is_known(session, header.from.as_ref(), roster);
+    // From here on it is not taken.
+    let end = match sender {
+        _ if is_own => Fill::Twice,
+        Sender::Contact | Sender::Joined if is_presence => Fill::Crowded,
+        _ if is_carbon(stanza) || is_missed(stanza) || is_known() => Fill::Half,
+        _ if is_told || (is_presence && header.type_ == Type::Available) => Fill::Full,
+        _ => Fill::Half,
+    };
+    if fill < end {
         return Verdict::Take;
     }
-    let is_owed = sender != Sender::Other || is_own(&session.jid, stanza);
-    let is_told = stanza.header.kind == Kind::Message && stanza.header.type_ != Type::Error;
-    match is_owed && !is_request(stanza) && !is_told {
-        true => Verdict::Last,
-        false => Verdict::Refuse,
+    let is_lived_by = is_own && !is_request(stanza) && !is_told;
+    match header.kind {
+        _ if is_lived_by || (is_presence && sender == Sender::Contact) => Verdict::Last,
+        Kind::Message if is_carbon(stanza) || !is_told => Verdict::Drop,
+        Kind::Message | Kind::Iq if is_told || is_request(stanza) => match is_known() {
+            true => Verdict::Refuse,
+            false if is_storable(stanza) || is_request(stanza) => Verdict::Miss,
+            false => Verdict::Drop,
+        },
+        _ => Verdict::Drop,
     }
+}
+
+/// How full the queue of what the client has not acknowledged is, or that of what is to be written.
+fn fill(session: &Session, stream: Option<&StreamState>, soft: usize) -> Fill {
+    let unacked = session.acks.as_ref().map_or(Fill::Room, |acks| acks.fill());
+    // Its own bounds judge it beyond.
+    let unwritten = match stream.map_or(0, |stream| stream.outbound.bytes()) {
+        bytes if bytes > soft.saturating_mul(2) => Fill::Half,
+        bytes if bytes > soft => Fill::Full,
+        _ => Fill::Room,
+    };
+    unacked.max(unwritten)
+}
+
+fn is_storable(stanza: &Stanza) -> bool {
+    classify(stanza).held
+}
+
+/// Whether its sender wants to know if nobody gets it.
+fn is_missed(stanza: &Stanza) -> bool {
+    classify(stanza).missed
 }
 
 /// A roster push is none: it says not even from whom it comes, and nobody repeats it.
@@ -107,9 +152,9 @@ fn is_request(stanza: &Stanza) -> bool {
 }
 
 /// What the sender of a presence is to the session, or of anything else.
-fn sender(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> Sender {
+fn sender(session: &Session, config: &Config, stanza: &Stanza, roster: Option<&Roster>) -> Sender {
     let from = stanza.header.from.as_ref();
-    let sender = session.sender(from);
+    let sender = session.sender(config, from);
     let is_contact = |from: &Jid, roster: &Roster| {
         let domain = session.jid.domainpart();
         roster.standing(&from.to_bare(), domain).to
@@ -122,24 +167,41 @@ fn sender(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> Sender
     }
 }
 
+/// Whether the session may be known to be there by whoever sent something (RFC 6121 section 11).
+fn is_known(session: &Session, from: Option<&Jid>, roster: Option<&Roster>) -> bool {
+    let Some(from) = from else {
+        return true;
+    };
+    let domain = session.jid.domainpart();
+    let is_seer = |roster: &Roster| roster.standing(&from.to_bare(), domain).from;
+    session.has_told(from) || (session.is_available() && roster.is_some_and(is_seer))
+}
+
 /// Whether an error may tell the sender of what was refused. Presence is not answered, and a copy has no sender.
 pub(super) fn is_answered(stanza: &Stanza) -> bool {
     stanza.header.kind != Kind::Presence && !is_carbon(stanza)
 }
 
-fn coalesce(session: &mut Session, stream: Option<&mut StreamState>, newcomer: &Newcomer<'_>) {
+/// Whether there was anything that this presence made void.
+fn coalesce(
+    session: &mut Session,
+    stream: Option<&mut StreamState>,
+    newcomer: &Newcomer<'_>,
+) -> bool {
     let unwritten = match (&stream, &session.acks) {
         (Some(stream), _) => stream.outbound.stanza_count(),
         (None, Some(acks)) => acks.unwritten_count(),
         (None, None) => 0,
     };
     // What was not written is the tail of both queues, stanza for stanza.
+    let mut found = false;
     if let Some(acks) = &mut session.acks {
-        acks.coalesce(newcomer, unwritten);
+        found |= acks.coalesce(newcomer, unwritten);
     }
     if let Some(stream) = stream {
-        stream.outbound.coalesce(newcomer);
+        found |= stream.outbound.coalesce(newcomer);
     }
+    found
 }
 
 /// From its own account, or from the server itself.

@@ -189,7 +189,10 @@ impl Shard {
             Answer::Range { rows, more } => (rows, more),
             other => return log::error!("retention_failed answer={other:?}"),
         };
-        for write in rows.iter().filter_map(archive::rescue) {
+        let rescued = rows
+            .iter()
+            .filter_map(|row| archive::rescue(row, &self.seal));
+        for write in rescued.collect::<Vec<_>>() {
             self.unsave(write);
         }
         self.flush_saves(now);

@@ -13,6 +13,7 @@ use super::cell::Mail;
 #[derive(Clone)]
 pub struct Routes {
     seed: HashSeed,
+    worker_count: u16,
     homes: Box<[WorkerId]>,
 }
 
@@ -25,13 +26,22 @@ impl Routes {
         let homes = (0..Partition::COUNT).map(|partition| WorkerId((partition % count) as u8));
         Routes {
             seed,
+            worker_count: count,
             homes: homes.collect(),
         }
     }
 
     /// The worker on which the account of this address lives, whatever the resource.
     pub fn home(&self, jid: &Jid) -> WorkerId {
-        self.homes[Partition::of_hash(self.seed.hash_str(jid.bare_str())).index()]
+        self.home_of(jid.bare_str())
+    }
+
+    /// The same of the text of a bare address.
+    pub fn home_of(&self, bare: &str) -> WorkerId {
+        if self.worker_count == 1 {
+            return WorkerId(0);
+        }
+        self.homes[Partition::of_hash(self.seed.hash_str(bare)).index()]
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::actor::rows::{RowKey, Slices, Write};
+use crate::actor::rows::{RowKey, Slices, StoreError, Write};
 use crate::actor::{Answer, Envelope, Origin};
 use crate::base::{ActorKey, Now};
 use crate::stanza::Stanza;
@@ -141,7 +141,9 @@ impl Shard {
             Answer::Failed(error) => Some(error),
             _ => None,
         };
-        if let Some(error) = error {
+        // A probe is no loss (`disk.rs`).
+        let is_probe = error == Some(StoreError::DiskFull) && record.promises.is_empty();
+        if let Some(error) = error.filter(|_| !is_probe) {
             log::error!(
                 "save_failed error={error} promises={}",
                 record.promises.len()

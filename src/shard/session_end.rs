@@ -41,7 +41,7 @@ impl Shard {
         self.paused.remove(&key);
         self.outboxes.forget(key);
         if let Some(mut stream) = self.streams.remove(key) {
-            self.load.recount(&mut stream.counted_bytes, 0);
+            self.load.recount_stream(&mut stream, 0, 0);
             self.timers.disarm_stream(stream.armed_for_ms, key);
             log::debug!(
                 "stream_closed stream={} peer={} reason={reason:?}",

@@ -8,10 +8,10 @@ use slotmap::SlotMap;
 use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Effects, Ticket};
 use crate::base::{
-    AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Sequence, SessionId, Spares,
-    StreamKey, TraceId, WorkerId,
+    AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
+    Spares, StreamKey, TraceId, WorkerId,
 };
-use crate::config::Config;
+use crate::config::{Config, Dictionary};
 use crate::features;
 use crate::im::Account;
 use crate::stream::{Item, StreamState};
@@ -70,6 +70,7 @@ pub struct Shard {
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
+    pub(super) seal: Seal,
     /// No number above it is in the store.
     pub(super) marked: u64,
     pub(super) load: Load,
@@ -99,6 +100,8 @@ pub struct Seeds {
     pub maps: HashSeed,
     /// Of its generator.
     pub rng: [u8; 32],
+    /// Of the ids of archived messages: one for all workers, and for good.
+    pub ids: [u8; 16],
 }
 
 /// Whether a stream has more to be written.
@@ -151,6 +154,7 @@ impl Shard {
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::above(floor),
+            seal: Seal::new(&seeds.ids),
             // The next save says so under its own name.
             marked: 0,
             load: Load::default(),
@@ -186,7 +190,9 @@ impl Shard {
             opened.peer,
             opened.secured,
         );
-        let key = self.streams.insert(Box::new(state));
+        let mut state = Box::new(state);
+        state.comes_from(&self.config, opened.address);
+        let key = self.streams.insert(state);
         self.arm_stream(key);
         key
     }
@@ -207,7 +213,8 @@ impl Shard {
         key
     }
 
-    /// Something happened. Returns how many of `Input::Bytes` were taken, else 0.
+    /// Something happened. Returns how many of `Input::Bytes` were taken, or of `Input::Spent` may be followed by more at
+    /// once, else 0.
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
         let mut taken = 0;
         match input {
@@ -218,6 +225,7 @@ impl Shard {
                 }
             }
             Input::Compressed(key) => self.compressed(key),
+            Input::Spent(key, count) => taken = self.spent(now, key, count),
             Input::Garbled(key) => self.garbled(now, key),
             Input::Written(key) => self.written(now, key),
             Input::Closed(key, reason) => self.closed(now, key, reason),
@@ -241,21 +249,21 @@ impl Shard {
         self.outputs.pop_front()
     }
 
-    /// Appends what the stream has to say, up to about 16 KiB; if it is compressed, of one sender. To be called only when everything rendered
-    /// before was written.
+    /// Appends what the stream has to say, up to about 16 KiB; if its codec forgets everything between two senders, of one
+    /// of them. To be called only when everything rendered before was written, or will be by the same write.
     pub fn render(&mut self, now: Now, key: StreamKey, out: &mut Vec<u8>) -> Rendered {
         let Some(stream) = self.streams.get_mut(key) else {
             return Rendered::Done;
         };
         stream.is_dirty = false;
-        let more = match stream.is_compressed {
-            true => {
+        let more = match stream.compression {
+            Some(Dictionary::Sender) => {
                 let own = stream.jid.as_ref();
                 stream
                     .outbound
                     .render_one_sender(own, out, &mut self.spare_items)
             }
-            false => stream.outbound.render(out, &mut self.spare_items),
+            _ => stream.outbound.render(out, &mut self.spare_items),
         };
         let rendered = match more {
             true => Rendered::More,

@@ -2,9 +2,11 @@
 //! this server and not using it is not made resident for it. So many are visited at a time, the rest when others had
 //! their turn (DESIGN section 4); what the same account says meanwhile waits behind (`spreads.rs`).
 
+use memchr::memchr;
+
 use crate::actor::Envelope;
 use crate::base::{Now, WorkerId, limits};
-use crate::jid::Jid;
+use crate::jid::{Jid, JidList};
 use crate::stanza::{Stanza, Type};
 
 use super::Shard;
@@ -12,9 +14,9 @@ use super::cell::Mail;
 
 impl Shard {
     /// Brings a presence to all of these: to the first now, to the rest when others had their turn.
-    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, to: Vec<Jid>) {
+    pub(super) fn spread(&mut self, now: Now, stanza: Stanza, to: JidList) {
         if to.len() <= limits::SPREAD_COUNT {
-            return self.spread_now(now, stanza, to);
+            return self.spread_now(now, stanza, &to);
         }
         self.spreads.begin(Envelope::Group { stanza, to });
         self.spread_turn(now);
@@ -45,7 +47,7 @@ impl Shard {
         self.count_spreads();
         for envelope in part {
             match envelope {
-                Envelope::Group { stanza, to } => self.spread_now(now, stanza, to),
+                Envelope::Group { stanza, to } => self.spread_now(now, stanza, &to),
                 envelope => self.carry(now, envelope),
             }
         }
@@ -55,20 +57,28 @@ impl Shard {
         }
     }
 
-    fn spread_now(&mut self, now: Now, stanza: Stanza, to: Vec<Jid>) {
-        let mut elsewhere: Vec<Vec<Jid>> = Vec::new();
-        for jid in to {
-            if jid.localpart().is_none() || self.config.host(jid.domainpart()).is_none() {
-                self.send_abroad(now, &stanza, jid);
+    fn spread_now(&mut self, now: Now, stanza: Stanza, to: &JidList) {
+        let mut elsewhere: Vec<JidList> = Vec::new();
+        // Most contacts are of one domain.
+        let mut served = "";
+        for text in to.iter() {
+            let bare = memchr(b'/', text.as_bytes()).map_or(text, |slash| &text[..slash]);
+            let domain = memchr(b'@', bare.as_bytes()).map(|at| &bare[at + 1..]);
+            let is_served = |domain: &&str| *domain == served || self.config.host(domain).is_some();
+            let Some(domain) = domain.filter(is_served) else {
+                if let Some(jid) = Jid::from_prepared(text) {
+                    self.send_abroad(now, &stanza, jid);
+                }
                 continue;
-            }
-            let home = self.routes.home(&jid);
+            };
+            served = domain;
+            let home = self.routes.home_of(bare);
             if home == self.place.worker {
-                self.visit(now, &stanza, jid);
+                self.visit(now, &stanza, bare, text);
                 continue;
             }
-            elsewhere.resize_with(usize::from(self.place.worker_count), Vec::new);
-            elsewhere[home.index()].push(jid);
+            elsewhere.resize_with(usize::from(self.place.worker_count), JidList::default);
+            elsewhere[home.index()].push_prepared(text);
         }
         for (worker, to) in (0..).map(WorkerId).zip(elsewhere) {
             if !to.is_empty() {
@@ -79,22 +89,27 @@ impl Shard {
     }
 
     /// To an account of this worker that somebody uses.
-    fn visit(&mut self, now: Now, stanza: &Stanza, to: Jid) {
-        let actor = self.homes.get(to.bare_str());
-        let Some(cell) = actor.and_then(|&actor| self.cells.get(actor)) else {
+    fn visit(&mut self, now: Now, stanza: &Stanza, bare: &str, text: &str) {
+        let Some(&actor) = self.homes.get(bare) else {
+            return;
+        };
+        let Some(cell) = self.cells.get(actor) else {
             return;
         };
         if cell.account.sessions.iter().all(|session| session.ended) {
             return;
         }
         let mut stanza = stanza.clone();
-        stanza.header.to = Some(to.clone());
+        stanza.header.to = match bare == text {
+            true => Some(cell.account.jid.clone()),
+            false => Jid::from_prepared(text),
+        };
         let mail = Mail::Inbound {
             stanza,
             settle: None,
             tell: None,
         };
-        self.post(now, &to, mail);
+        self.post_in(now, actor, mail);
     }
 
     /// To a contact elsewhere, each by itself.
@@ -229,7 +244,8 @@ mod tests {
     }
 
     fn to_many(shard: &mut Shard, stanza: Stanza, count: usize) {
-        let to = (0..count).map(jid).collect();
+        let to: Vec<Jid> = (0..count).map(jid).collect();
+        let to = to.iter().collect();
         shard.route(NOW, Envelope::Group { stanza, to });
     }
 
@@ -265,12 +281,12 @@ mod tests {
                     Envelope::Group { stanza, to } => (stanza, to),
                     Envelope::Stanza { mut stanza, .. } => {
                         let to = stanza.header.to.take().expect("addressed");
-                        (stanza, vec![to])
+                        (stanza, [&to].into_iter().collect())
                     }
                     other => panic!("{other:?}"),
                 };
-                for to in to {
-                    let heard = heard.entry(to.as_str().to_owned()).or_default();
+                for to in to.iter() {
+                    let heard = heard.entry(to.to_owned()).or_default();
                     heard.push(stanza.header.type_);
                 }
             }

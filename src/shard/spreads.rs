@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::actor::Envelope;
 use crate::base::limits;
-use crate::jid::Jid;
+use crate::jid::{Jid, JidList};
 use crate::stanza::{Kind, Newcomer, Sender, Stanza, Type};
 
 use super::mesh::charge;
@@ -142,24 +142,27 @@ impl Queue {
     }
 
     /// Takes out what `stanza` makes void for those who get it now; of them come first who have waited.
-    fn replace(&mut self, stanza: &Stanza, to: &mut Vec<Jid>) {
+    fn replace(&mut self, stanza: &Stanza, to: &mut JidList) {
         let is_void = |earlier: &Envelope| matches!(earlier, Envelope::Group { stanza: old, .. } if replaces(stanza, old));
         if !self.waiting.iter().any(is_void) {
             return;
         }
-        let newly: BTreeSet<Jid> = to.iter().cloned().collect();
-        let mut overdue: Vec<Jid> = Vec::new();
-        let mut seen: BTreeSet<Jid> = BTreeSet::new();
+        let newly: BTreeSet<&str> = to.iter().collect();
+        let mut overdue = JidList::default();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
         for earlier in &mut self.waiting {
             if !is_void(earlier) {
                 continue;
             }
             self.bytes -= charge(earlier);
             if let Envelope::Group { to, .. } = earlier {
-                let all = std::mem::take(to).into_iter();
-                let (now, later): (Vec<Jid>, Vec<Jid>) = all.partition(|jid| newly.contains(jid));
-                *to = later;
-                overdue.extend(now.into_iter().filter(|jid| seen.insert(jid.clone())));
+                for jid in std::mem::take(to).iter() {
+                    match newly.get(jid) {
+                        None => to.push_prepared(jid),
+                        Some(jid) if seen.insert(jid) => overdue.push_prepared(jid),
+                        Some(_) => {}
+                    }
+                }
             }
             self.bytes += charge(earlier);
         }
@@ -171,8 +174,9 @@ impl Queue {
             }
             !is_gone
         });
-        to.retain(|jid| !seen.contains(jid));
-        overdue.append(to);
+        for jid in to.iter().filter(|jid| !seen.contains(jid)) {
+            overdue.push_prepared(jid);
+        }
         *to = overdue;
     }
 }

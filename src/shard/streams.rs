@@ -71,7 +71,7 @@ impl Shard {
     }
 
     /// Whether the stream may be read now; if not, what will resume it is arranged.
-    fn may_read(&mut self, now: Now, key: StreamKey) -> bool {
+    pub(super) fn may_read(&mut self, now: Now, key: StreamKey) -> bool {
         if self.awaits_farewell(key) {
             return false;
         }
@@ -115,7 +115,7 @@ impl Shard {
     pub(super) fn on_event(&mut self, now: Now, key: StreamKey, event: Event) {
         match event {
             Event::StartTls => self.outputs.push_back(Output::StartTls(key)),
-            Event::Compress => self.compress(key),
+            Event::Compress => self.compress(now, key),
             Event::Ask(ask) => match self.seats.take(seat_for(key, &ask)) {
                 Ok(ticket) => {
                     if let Some(stream) = self.streams.get_mut(key) {

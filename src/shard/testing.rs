@@ -94,6 +94,7 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
     let seeds = Seeds {
         maps: HashSeed(1, 2),
         rng: [0; 32],
+        ids: [0; 16],
     };
     let mut shard = Shard::new(place, config, routes, seeds, 0);
     shard.switch(Catalog::new(&[&TRAP], |_| true));
@@ -115,6 +116,7 @@ pub fn open(shard: &mut Shard) -> StreamKey {
     let opened = Opened {
         listener: 0,
         prefix: AddressPrefix::Local,
+        address: None,
         peer: Arc::from("192.0.2.1:50123"),
         secured: None,
     };

@@ -93,12 +93,17 @@ impl Shard {
                 break;
             }
             // What no client has yet is owed all the same.
-            writes.extend(archive::rescue(row));
+            writes.extend(archive::rescue(row, &self.seal));
             writes.extend(archive::erase(identity.id, row, &account.jid));
             tally.remove(number, row.value.len() as u64);
             ends = Some((ends.map_or(number, |(first, _)| first), number));
         }
-        let (first, last) = ends.unwrap_or((0, u64::MAX));
+        let (first, last) = match ends {
+            Some(ends) => ends,
+            None if rows.is_empty() => (0, u64::MAX),
+            // Its owner has emptied it meanwhile.
+            None => return,
+        };
         writes.extend(tally.rows_between(identity.id, first, last));
         for write in writes {
             self.unsave(write);

@@ -12,6 +12,7 @@ use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
 };
 use crate::base::{AccountId, ActorKey, AddressPrefix, Now, SessionId, StreamKey, limits};
+use crate::config::Config;
 use crate::im::account::Change;
 use crate::im::{iq, message, presence, subscription};
 use crate::jid::Jid;
@@ -137,6 +138,11 @@ impl Shard {
     /// Puts mail into the box of the account at this address.
     pub(super) fn post(&mut self, now: Now, to: &Jid, mail: Mail) {
         let actor = self.cell_at(now, to);
+        self.post_in(now, actor, mail);
+    }
+
+    /// The same where the account is known to be resident.
+    pub(super) fn post_in(&mut self, now: Now, actor: ActorKey, mail: Mail) {
         let Mail::Inbound {
             stanza,
             settle,
@@ -213,7 +219,7 @@ impl Shard {
             };
             presence::is_own(account, from)
                 || from.is_some_and(is_contact)
-                || is_joined(account, from)
+                || is_joined(account, &self.config, from)
         };
         header.kind == Kind::Presence && !mailbox.holds_times(Kind::Presence, 2) && is_known()
     }
@@ -222,7 +228,7 @@ impl Shard {
     fn coalesce_mail(&mut self, now: Now, actor: ActorKey, stanza: &Stanza) {
         let cell = &mut self.cells[actor];
         let from = stanza.header.from.as_ref();
-        let sender = match is_joined(&cell.account, from) {
+        let sender = match is_joined(&cell.account, &self.config, from) {
             true => Sender::Joined,
             false => Sender::Other,
         };
@@ -356,6 +362,7 @@ impl Shard {
             actor: &cell.account,
             rng: &mut self.rng,
             sequence: &mut self.sequence,
+            seal: &self.seal,
             out: &mut self.effects,
             loaded,
             asker: mail.and_then(Mail::sender),
@@ -694,10 +701,10 @@ impl Mail {
     }
 }
 
-/// Whether a session of the account has told it directly that it is there.
-fn is_joined(account: &crate::im::Account, from: Option<&Jid>) -> bool {
+/// Whether a session of the account has joined this room.
+fn is_joined(account: &crate::im::Account, config: &Config, from: Option<&Jid>) -> bool {
     let mut sessions = account.sessions.iter();
-    sessions.any(|session| session.sender(from) == Sender::Joined)
+    sessions.any(|session| session.sender(config, from) == Sender::Joined)
 }
 
 /// What is run.

@@ -6,8 +6,8 @@ use super::{Kind, Stanza, Type, ns};
 /// Who sent a presence, as its receiver sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// An entity that the receiver told of its own presence, as one does to enter a room: what it marks as a room's
-    /// presence (`muc#user`: status codes, kicks, nick changes) is never touched.
+    /// An entity of a domain that has no users here, which the receiver told of its own presence, as one does to enter
+    /// a room: what it marks as a room's presence (`muc#user`: status codes, kicks, nick changes) is never touched.
     Joined,
     /// An entity to whose presence the receiver is subscribed.
     Contact,

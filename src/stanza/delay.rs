@@ -12,9 +12,15 @@ pub fn stamp(wall_ms: u64) -> String {
     format!("{moment:.3}")
 }
 
-/// The milliseconds since 1970 of a DateTime of XEP-0082, parts of a millisecond cut off; none if it is no such, or
-/// before 1970.
-pub fn parse_stamp(text: &str) -> Option<u64> {
+/// Which of two milliseconds a moment between them is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    Down,
+    Up,
+}
+
+/// The milliseconds since 1970 of a DateTime of XEP-0082, 0 for one before; none if it is no such.
+pub fn parse_stamp(text: &str, rounding: Rounding) -> Option<u64> {
     // Section 3.2: "CCYY-MM-DDThh:mm:ss[.sss]TZD", where jiff would take more.
     let shape = b"dddd-dd-ddTdd:dd:dd";
     let (head, rest) = text.as_bytes().split_at_checked(shape.len())?;
@@ -26,16 +32,38 @@ pub fn parse_stamp(text: &str) -> Option<u64> {
     let zone = rest
         .iter()
         .position(|byte| !matches!(byte, b'.' | b'0'..=b'9'))?;
-    let is_zone = match &rest[zone..] {
-        b"Z" => true,
-        [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()),
-        _ => false,
-    };
-    if !is_head || !is_zone {
+    if !is_head {
         return None;
     }
-    let moment: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(moment.as_millisecond()).ok()
+    let (local, zone) = text.split_at_checked(shape.len() + zone)?;
+    // Not as a moment, of which fewer can be expressed: every date of the four digits is a valid one.
+    let local: jiff::civil::DateTime = local.parse().ok()?;
+    let since = local.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+    let ns = since.as_nanos() - i128::from(offset_s(zone.as_bytes())?) * 1_000_000_000;
+    let ms = match rounding {
+        Rounding::Down => ns.div_euclid(1_000_000),
+        Rounding::Up => (ns + 999_999).div_euclid(1_000_000),
+    };
+    Some(u64::try_from(ms).unwrap_or(0))
+}
+
+/// Seconds by which a zone is ahead of UTC: "Z" or "(+|-)hh:mm".
+fn offset_s(zone: &[u8]) -> Option<i32> {
+    let [sign, h1, h2, b':', m1, m2] = zone else {
+        return (zone == b"Z").then_some(0);
+    };
+    let number = |tens: u8, ones: u8| {
+        let digits = tens.is_ascii_digit() && ones.is_ascii_digit();
+        digits.then(|| i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
+    };
+    let (hours, minutes) = (number(*h1, *h2)?, number(*m1, *m2)?);
+    let seconds = (hours * 60 + minutes) * 60;
+    match sign {
+        _ if hours > 23 || minutes > 59 => None,
+        b'+' => Some(seconds),
+        b'-' => Some(-seconds),
+        _ => None,
+    }
 }
 
 /// The `<delay/>` that says when `from` began to hold the stanza back.
@@ -55,19 +83,33 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_xep_0082_and_no_others() {
+        let parse_stamp = |text| parse_stamp(text, Rounding::Down);
         assert_eq!(parse_stamp("1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(
             parse_stamp("2026-11-23T01:42:03.456Z"),
             Some(1_795_398_123_456)
         );
         assert_eq!(
-            parse_stamp("2026-11-23T01:42:03.4567891Z"),
-            Some(1_795_398_123_456)
-        );
-        assert_eq!(
             parse_stamp("2026-11-22T20:42:03-05:00"),
             Some(1_795_398_123_000)
         );
+        assert_eq!(
+            parse_stamp("1970-01-01T05:30:00.001+05:30"),
+            Some(1),
+            "half hours"
+        );
+        for early in [
+            "1969-12-31T23:59:59.999Z",
+            "1969-07-21T02:56:15Z",
+            "0001-01-01T00:00:00+14:00",
+            "0000-01-01T00:00:00Z",
+        ] {
+            assert_eq!(parse_stamp(early), Some(0), "{early}");
+        }
+        let end = parse_stamp("9999-12-31T23:59:59.999Z");
+        assert_eq!(end, Some(253_402_300_799_999));
+        let later = parse_stamp("9999-12-31T23:59:59.999-14:00");
+        assert_eq!(later, end.map(|end| end + 14 * 3_600_000));
         for text in [
             "",
             "yesterday",
@@ -79,10 +121,26 @@ mod tests {
             "2026-11-23T01:42:03+05",
             "20261123T014203Z",
             "2026-11-23T01:42:03Z[UTC]",
-            "1969-12-31T23:59:59Z",
+            "2026-11-23T01:42:03+24:00",
+            "2026-11-23T01:42:03+00:60",
+            "2026-11-23T01:42:03.Z",
+            "2026-02-29T01:42:03Z",
             "٢٠٢٦-11-23T01:42:03Z",
         ] {
             assert_eq!(parse_stamp(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_between_two_milliseconds_is_rounded_as_is_asked() {
+        for (text, down, up) in [
+            ("1970-01-01T00:00:00.4567891Z", 456, 457),
+            ("1970-01-01T00:00:00.456Z", 456, 456),
+            ("1970-01-01T00:00:00.456000000Z", 456, 456),
+            ("1969-12-31T23:59:59.9999Z", 0, 0),
+        ] {
+            assert_eq!(parse_stamp(text, Rounding::Down), Some(down), "{text}");
+            assert_eq!(parse_stamp(text, Rounding::Up), Some(up), "{text}");
         }
     }
 

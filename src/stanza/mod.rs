@@ -18,7 +18,7 @@ mod stream_error;
 
 pub use build::{reply_error, reply_result, server_message};
 pub use coalesce::{Newcomer, Sender};
-pub use delay::{delay_element, parse_stamp, stamp};
+pub use delay::{Rounding, delay_element, parse_stamp, stamp};
 pub use disco::{Identity, Info, InfoForm};
 pub use error::{Condition, ErrorType, StanzaError};
 pub use extensions::Extensions;

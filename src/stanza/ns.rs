@@ -53,6 +53,7 @@ pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
 /// XEP-0227
 pub const PORTABLE: &str = "urn:xmpp:pie:0";
 /// XEP-0049
+pub const PRIVACY: &str = "jabber:iq:privacy";
 pub const PRIVATE: &str = "jabber:iq:private";
 /// XEP-0054
 pub const VCARD: &str = "vcard-temp";

@@ -42,6 +42,19 @@ impl Payload {
         Payload::new(xml, &index(xml))
     }
 
+    /// The same of one element with nothing beside it, which is not looked through.
+    pub fn from_element(xml: &str) -> Payload {
+        let is_end = |byte: &u8| matches!(byte, b' ' | b'/' | b'>');
+        let name_end = xml.bytes().skip(1).position(|byte| is_end(&byte));
+        let child = Child {
+            start: 0,
+            end: u32::try_from(xml.len()).expect("elements are bounded far below 4 GiB"),
+            name_end: name_end.map_or(0, |end| end as u32 + 1),
+        };
+        debug_assert_eq!(&*index(xml), &[child]);
+        Payload::new(xml, &[child])
+    }
+
     /// The inner XML.
     pub fn xml(&self) -> &str {
         self.0.as_ref().map_or("", |shared| &shared.xml)
@@ -195,6 +208,21 @@ mod tests {
         );
         assert!(payload.has(ns::CLIENT, "body"));
         assert!(!payload.has("urn:x", "body"));
+    }
+
+    #[test]
+    fn one_element_is_known_without_a_look_inside() {
+        for xml in [
+            "<a/>",
+            "<query xmlns='urn:x'/>",
+            "<query xmlns='urn:x' ver='&gt;'><item name='/'/></query>",
+        ] {
+            let (quick, slow) = (Payload::from_element(xml), Payload::from_normal(xml));
+            assert_eq!(quick, slow);
+            let names = |payload: &Payload| format!("{:?}", payload.names().collect::<Vec<_>>());
+            assert_eq!(names(&quick), names(&slow));
+            assert_eq!(quick.children().count(), 1);
+        }
     }
 
     #[test]

@@ -55,11 +55,17 @@ impl Store {
     /// Copies all rows of the tables that this store was opened with, as of one moment, to the directory
     /// `target`, which must be empty or not exist. Memory stays bounded by a few megabytes, and saves go on. The
     /// copy is written under another name, synced, then renamed: where the target exists inside of it, for it may be
-    /// where another disk is mounted, else beside it as `TARGET.part`. It ends early when `goes_on` says no.
+    /// where another disk is mounted, else beside it as `TARGET.part`. It ends early when `goes_on` says no. What is written
+    /// `besides` is in the copy only.
     ///
     /// # Errors
     /// See [`BackupError`].
-    pub fn backup(&self, target: &Path, goes_on: &dyn Fn() -> bool) -> Result<(), BackupError> {
+    pub fn backup(
+        &self,
+        target: &Path,
+        besides: Vec<Write>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(), BackupError> {
         let io = |error| BackupError::Io {
             dir: target.to_path_buf(),
             error,
@@ -79,7 +85,7 @@ impl Store {
             .mode(0o700)
             .create(&part);
         made.map_err(io)?;
-        let done = copy(self.engine(), self.tables(), &part, goes_on)
+        let done = copy(self.engine(), self.tables(), &part, besides, goes_on)
             .and_then(|()| place.finish(&part, target).map_err(io));
         if done.is_err() {
             // Best effort: the error that counts is the one that is returned.
@@ -152,11 +158,12 @@ fn copy(
     source: &dyn Engine,
     tables: &[&'static Table],
     part: &Path,
+    besides: Vec<Write>,
     goes_on: &dyn Fn() -> bool,
 ) -> Result<(), BackupError> {
     let copy = Embedded::open(&StoreOptions::at(part)).map_err(BackupError::Open)?;
     copy.create(tables).map_err(BackupError::Store)?;
-    let mut writes = Vec::new();
+    let mut writes = besides;
     let mut bytes = 0;
     let stopped = Cell::new(false);
     let visited = source.visit(&mut |table, key, value| {
@@ -214,7 +221,7 @@ mod tests {
             .unwrap();
         store.next_number("account").unwrap();
         let target = dir.join("copy");
-        store.backup(&target, &|| true).unwrap();
+        store.backup(&target, Vec::new(), &|| true).unwrap();
 
         let copy = open(&target);
         let mut all = range(b"", b"\xff");
@@ -251,7 +258,7 @@ mod tests {
             });
             for round in 0..3 {
                 let target = dir.join(&format!("copy{round}"));
-                store.backup(&target, &|| true).unwrap();
+                store.backup(&target, Vec::new(), &|| true).unwrap();
                 let copy = open(&target);
                 let letter = copy.row_now(&LETTERS, &key(b"n")).unwrap();
                 assert_eq!(letter, copy.row_now(&ROSTERS, &key(b"n")).unwrap());
@@ -274,7 +281,7 @@ mod tests {
         // A crash left this.
         fs::create_dir_all(target.join(".part/rows")).unwrap();
         let inode = fs::metadata(&target).unwrap().ino();
-        store.backup(&target, &|| true).unwrap();
+        store.backup(&target, Vec::new(), &|| true).unwrap();
         assert_eq!(fs::metadata(&target).unwrap().ino(), inode);
         let names = |dir: &Path| -> Vec<String> {
             let entries = fs::read_dir(dir).unwrap();
@@ -305,7 +312,7 @@ mod tests {
         let target = dir.join("copy");
         let asked = Cell::new(0);
         let goes_on = || asked.replace(asked.get() + 1) == 0;
-        let error = store.backup(&target, &goes_on).unwrap_err();
+        let error = store.backup(&target, Vec::new(), &goes_on).unwrap_err();
         assert!(matches!(error, BackupError::Stopped), "{error}");
         assert_eq!(asked.get(), 2, "the first chunk was copied");
         assert!(!target.exists() && !dir.join("copy.part").exists());
@@ -315,7 +322,7 @@ mod tests {
     fn a_backup_never_goes_where_something_is() {
         let dir = TempDir::new();
         let store = open(&dir.join("live"));
-        let error = store.backup(dir.path(), &|| true).unwrap_err();
+        let error = store.backup(dir.path(), Vec::new(), &|| true).unwrap_err();
         assert!(matches!(error, BackupError::NotEmpty { .. }));
         assert!(error.to_string().contains("is not empty"));
     }

@@ -679,7 +679,7 @@ mod tests {
         let kept = key(&month_key(9, moments[12]));
         assert_eq!(store.row_now(&MONTHS, &kept), Ok(Some(b"other".to_vec())));
         let target = dir.join("copy");
-        store.backup(&target, &|| true).unwrap();
+        store.backup(&target, Vec::new(), &|| true).unwrap();
         let copy =
             Store::open(StoreOptions::at(&target), &[&MONTHS, &LETTERS], Vec::new()).unwrap();
         assert_eq!(values(&copy, &all), (3..13).collect::<Vec<u8>>());

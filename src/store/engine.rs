@@ -180,11 +180,25 @@ fn joined(
 fn picked(engine: &dyn Engine, table: &'static Table, pick: &Pick) -> Result<Answer, StoreError> {
     let page = match pick {
         Pick::Last(range) => engine.range_back(table, range)?,
+        Pick::Keys(range) => keys(engine, table, range)?,
         Pick::Rows(keys) => rows(engine, table, keys)?,
     };
     Ok(Answer::Range {
         rows: page.rows,
         more: page.more,
+    })
+}
+
+/// In the order of the keys where the months of the range are (`Slices`), which they are for one owner's rows.
+fn keys(engine: &dyn Engine, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+    let found = engine.walk(table, range, None)?;
+    let bare = |key| Row {
+        key,
+        value: Vec::new(),
+    };
+    Ok(Page {
+        rows: found.keys.into_iter().map(bare).collect(),
+        more: found.more,
     })
 }
 

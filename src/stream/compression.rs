@@ -6,13 +6,17 @@
 //! | 2 offer, request, failures | [`StreamState::compression_feature`], `on_compression` |
 //! | 2 a new stream | [`StreamState::compressed`] |
 //! | 2 processing that fails | `shard/compression.rs` |
-//! | 3 business rules, XEP-0170 2 | behind TLS and authentication, before a resource is bound |
+//! | 3 business rules, XEP-0170 2 | behind TLS and authentication, before a resource is bound: "both entities MUST now consider the previous (uncompressed) stream to be null and void", and a session cannot be begun anew |
+//! | with XEP-0388 | after `<success/>`, in the features that follow it, as long as it brought no session: neither a resource bound inline (XEP-0386) nor a session resumed inline (XEP-0198); both may follow on the compressed stream. Authentication by token (XEP-0484) is the same |
 //! | 5 other methods | not done: XEP-0229 is older still |
 //!
 //! It is Obsolete, because what an attacker can make a server send beside a secret tells of the secret (CRIME), so no
 //! listener offers it until its operator says so, and the dictionary is forgotten between senders.
 
-use crate::config::{Compression, Config};
+// The type of addresses alone: nothing here opens anything.
+use core::net::IpAddr;
+
+use crate::config::{Compression, Config, Dictionary, Network};
 use crate::stanza::{StreamCondition, StreamError, ns};
 
 use super::nonza::Nonza;
@@ -30,11 +34,20 @@ impl StreamState {
         }
     }
 
+    /// Notes where the peer calls from; an address that nobody knows is in no network.
+    pub fn comes_from(&mut self, config: &Config, address: Option<IpAddr>) {
+        let listener = self.listener(config);
+        let networks = listener.map_or(&[][..], |listener| &listener.compression_networks);
+        let is_in = |network: &Network| address.is_some_and(|address| network.contains(address));
+        self.may_compress_here = networks.is_empty() || networks.iter().any(is_in);
+    }
+
     /// Authenticated, which TLS had to precede where it is required; and not bound, because a new stream begins.
     fn may_compress(&self, config: &Config) -> bool {
-        let is_open = self.jid.is_some() && self.session.is_none() && !self.is_compressed;
+        let is_open = self.jid.is_some() && self.session.is_none() && self.compression.is_none();
         let listener = self.listener(config);
         is_open
+            && self.may_compress_here
             && listener.is_some_and(|listener| listener.compression == Compression::Zlib)
             && config.has_feature("compression")
     }
@@ -71,16 +84,16 @@ impl StreamState {
 
     /// "the receiving entity MUST inform the initiating entity that compression has been successfully negotiated"; nothing
     /// is taken until the shell is ready for it.
-    pub fn begin_compression(&mut self) {
+    pub fn begin_compression(&mut self, dictionary: Dictionary) {
         self.outbound
             .push_xml(format!("<compressed xmlns='{}'/>", ns::COMPRESS));
-        self.phase = Phase::Compressing;
+        self.phase = Phase::Compressing(dictionary);
     }
 
     /// "Both entities MUST now consider the previous (uncompressed) stream to be null and void".
     pub fn compressed(&mut self) {
-        if matches!(self.phase, Phase::Compressing) {
-            self.is_compressed = true;
+        if let Phase::Compressing(dictionary) = self.phase {
+            self.compression = Some(dictionary);
             self.restart();
         }
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::actor::Kept;
 use crate::base::Spares;
+use crate::base::limits::RENDER_CHUNK_BYTES;
 use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Stanza, Type};
 
@@ -65,9 +66,9 @@ impl Outbound {
         spares.lend(&mut self.queue);
     }
 
-    /// Renders from the front until `out` holds about 16 KiB (`CHUNK_BYTES`); whether more waits.
+    /// Renders from the front until `out` holds about 16 KiB ([`RENDER_CHUNK_BYTES`]); whether more waits.
     pub fn render(&mut self, out: &mut Vec<u8>, spares: &mut Spares<Item>) -> bool {
-        while out.len() < CHUNK_BYTES && !self.queue.is_empty() {
+        while out.len() < RENDER_CHUNK_BYTES && !self.queue.is_empty() {
             self.render_next(out);
         }
         self.end_render(spares)
@@ -110,7 +111,7 @@ impl Outbound {
         // Nobody but an occupant or a resource speaks for itself alone.
         let sender = sender.filter(|jid| jid.is_full() && !is_own(jid));
         self.render_next(out);
-        while out.len() < CHUNK_BYTES
+        while out.len() < RENDER_CHUNK_BYTES
             && sender.is_some()
             && self.queue.front().and_then(Item::sender) == sender.as_ref()
         {
@@ -169,7 +170,8 @@ impl Outbound {
     }
 
     /// Drops the presence, not rendered yet, that `newcomer` makes void.
-    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) {
+    pub fn coalesce(&mut self, newcomer: &Newcomer<'_>) -> bool {
+        let before = self.queue.len();
         let is_void =
             |item: &Item| matches!(item, Item::Stanza { stanza, .. } if newcomer.replaces(stanza));
         let gone = &mut self.bytes;
@@ -180,6 +182,7 @@ impl Outbound {
             }
             stays
         });
+        self.queue.len() < before
     }
 
     /// Stanzas that were not rendered.
@@ -267,9 +270,6 @@ impl Item {
         }
     }
 }
-
-/// Enough to fill a socket's buffer in few calls, little enough that every stream gets its turn.
-const CHUNK_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

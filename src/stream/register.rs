@@ -9,7 +9,7 @@ use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk, Registration, RegistrationError};
 use crate::base::{Secret, limits};
 use crate::config::{Config, HostConfig, HostRegistration, RegistrationMode};
-use crate::jid::{Jid, is_deceptive, prepare_localpart, skeleton};
+use crate::jid::{Jid, prepare_localpart};
 use crate::stanza::{
     Condition, FieldType, FormKind, FormWriter, Iq, Kind, Payload, Stanza, StanzaError, Submission,
     Type, ns, reply_error, reply_result,
@@ -348,22 +348,7 @@ impl<'a> Filled<'a> {
 fn name(option: &HostRegistration, username: &str) -> Result<String, StanzaError> {
     let localpart = prepare_localpart(username)
         .map_err(|_| not_acceptable("This cannot be the name of an account"))?;
-    let count = localpart.chars().count();
-    if count < option.name_min as usize || count > option.name_max as usize {
-        return Err(not_acceptable("The name is too short or too long"));
-    }
-    let looks = skeleton(&localpart);
-    let mut reserved = option.reserved.iter();
-    if reserved.any(|reserved| skeleton(reserved) == looks) {
-        return Err(not_acceptable(
-            "This name is reserved, or looks like one that is",
-        ));
-    }
-    if !option.lookalikes && is_deceptive(&localpart) {
-        return Err(not_acceptable(
-            "This name could be taken for another: use the letters of one script",
-        ));
-    }
+    option.allows(&localpart).map_err(not_acceptable)?;
     Ok(localpart.into_owned())
 }
 

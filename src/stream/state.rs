@@ -9,7 +9,7 @@ use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, AuthAsk};
 use crate::base::{AccountId, ActorKey, AddressPrefix, Now, Rng, SessionId, TraceId, limits};
-use crate::config::{Config, HostConfig, Listener};
+use crate::config::{Config, Dictionary, HostConfig, Listener};
 use crate::jid::Jid;
 use crate::stanza::{
     ReadError, Stanza, StanzaError, StreamCondition, StreamError, ns, read_stanza,
@@ -72,14 +72,18 @@ pub struct StreamState {
     pub armed_for_ms: u64,
     /// Bytes of its queue that the worker's load was last told of.
     pub counted_bytes: usize,
+    /// Bytes of its codec that the worker's load was last told of.
+    pub counted_codec_bytes: usize,
     /// Bytes that it was offered last and refused: they wait in the shell.
     pub unread_bytes: usize,
     /// It has output that the shell was not told of yet.
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
     pub is_paused: bool,
-    /// XEP-0138: bytes of both directions go through a codec.
-    pub is_compressed: bool,
+    /// Whether the peer's address is one that may have compression, where it is offered.
+    pub may_compress_here: bool,
+    /// XEP-0138: bytes of both directions go through a codec, which remembers so much.
+    pub compression: Option<Dictionary>,
     pub(super) framer: Framer,
     pub(super) scope: Option<Box<Scope>>,
     /// The prefix of the client's header, which its end tag has to repeat; empty if none.
@@ -105,7 +109,7 @@ pub enum Phase {
     /// `<proceed/>` is out; the handshake is awaited. Takes no bytes.
     Securing,
     /// `<compressed/>` is out; the codec is awaited. Takes no bytes.
-    Compressing,
+    Compressing(Dictionary),
     /// SASL is in progress.
     Authenticating(Box<Sasl>),
     /// An account is being made (XEP-0077). Takes no bytes.
@@ -199,10 +203,12 @@ impl StreamState {
             pinged_at_ms: None,
             armed_for_ms: u64::MAX,
             counted_bytes: 0,
+            counted_codec_bytes: 0,
             unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
-            is_compressed: false,
+            may_compress_here: true,
+            compression: None,
             framer: Framer::new(),
             scope: None,
             root_prefix: Cow::Borrowed(""),
@@ -248,11 +254,27 @@ impl StreamState {
 
     /// Bytes that wait: to be written, to be read, or for the rest of their element; and those of its codec.
     pub fn queued_bytes(&self) -> usize {
-        let codec = match self.is_compressed {
-            true => limits::COMPRESSED_STREAM_BYTES,
-            false => 0,
-        };
-        self.outbound.bytes() + self.unread_bytes + self.framer.buffered() + codec
+        let buffered = self.unread_bytes + self.framer.buffered();
+        self.outbound.bytes() + buffered + self.codec_bytes()
+    }
+
+    /// Bytes of its codec, from when it is granted to the end of the stream.
+    pub fn codec_bytes(&self) -> usize {
+        match (&self.phase, self.compression) {
+            (Phase::Closing, _) => 0,
+            (Phase::Compressing(_), _) | (_, Some(_)) => limits::COMPRESSED_STREAM_BYTES,
+            _ => 0,
+        }
+    }
+
+    /// It has a codec, and no session that would use it.
+    pub fn has_idle_codec(&self) -> bool {
+        self.codec_bytes() > 0 && self.session.is_none()
+    }
+
+    /// So many compressed bytes were read beyond those that they became: they were work too.
+    pub fn spent(&mut self, count: usize) {
+        self.rate.spend_bytes(count);
     }
 
     /// Bytes came from the peer, whether or not they can be taken now.
@@ -264,7 +286,7 @@ impl StreamState {
     /// Whether the stream must be told something before it takes more bytes.
     pub fn waits(&self) -> bool {
         match &self.phase {
-            Phase::Securing | Phase::Compressing | Phase::Verified => true,
+            Phase::Securing | Phase::Compressing(_) | Phase::Verified => true,
             _ => self.awaits_verdict(),
         }
     }

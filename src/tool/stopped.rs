@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::server::accounts::AccountDesk;
 use crate::server::command::UserCommand;
 use crate::server::data::secrets;
+use crate::server::restored;
 use crate::server::rows::{TABLES, account_rows, store_directory};
 use crate::server::settings::read_config;
 use crate::store::{Store, StoreOptions};
@@ -101,7 +102,7 @@ pub fn backup(config: Option<&Path>, data: &Path, directory: &Path) -> Result<Ve
     }
     let store = open(&config, data)?;
     let audit = open_audit(&config, data)?;
-    let outcome = store.backup(directory, &|| true);
+    let outcome = store.backup(directory, restored::mark(), &|| true);
     let outcome = outcome.map_err(|error| error.to_string());
     audit.record(
         now().wall_ms,

@@ -208,6 +208,7 @@ impl<C: Core> Worker<C> {
             Opened {
                 listener: guest.listener.index,
                 prefix: prefix_of(guest.peer.ip()),
+                address: Some(guest.peer.ip()),
                 peer: Arc::from(guest.peer.to_string()),
                 secured,
             },

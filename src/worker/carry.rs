@@ -3,8 +3,7 @@
 use mio::net::TcpStream;
 
 use crate::base::{WorkerId, limits};
-use crate::config::Dictionary;
-use crate::shard::{CloseReason, Input, Output, Rendered};
+use crate::shard::{CloseReason, Codec, Input, Output, Rendered};
 use crate::stream::{StreamKey, StreamState};
 
 use super::Worker;
@@ -21,7 +20,9 @@ impl<C: Core> Worker<C> {
             Phase::Proxy => self.read_proxy(key),
             Phase::Hello if connection.readable => self.begin_handshake(key),
             Phase::Handshake => self.shake_hands(key),
-            Phase::Open if !connection.unread.is_empty() => self.offer_unread(key),
+            Phase::Open if connection.held || !connection.unread.is_empty() => {
+                self.offer_unread(key);
+            }
             Phase::Open => self.read_stream(key),
             Phase::Lingering => self.read_to_nowhere(key),
             Phase::Hello
@@ -41,13 +42,16 @@ impl<C: Core> Worker<C> {
         if !std::mem::replace(&mut connection.resumed, false) {
             return;
         }
+        connection.held = false;
         let mut unread = std::mem::take(&mut connection.unread);
-        let taken = self.shard.handle(self.now, Input::Bytes(stream, &unread));
-        if taken < unread.len() {
-            unread.drain(..taken);
-            connection.unread = unread;
+        if !unread.is_empty() {
+            let taken = self.shard.handle(self.now, Input::Bytes(stream, &unread));
+            if taken < unread.len() {
+                unread.drain(..taken);
+                connection.unread = unread;
+            }
+            self.drain();
         }
-        self.drain();
         self.after_reading(key, CloseReason::EndOfStream);
     }
 
@@ -79,6 +83,11 @@ impl<C: Core> Worker<C> {
         connection.ended = end.is_some();
         // An alert, or the answer to a key update.
         let wants_push = connection.tls.is_some() && connection.is_blocked();
+        let surplus = connection.take_surplus();
+        if surplus > 0 {
+            let taken = self.shard.handle(self.now, Input::Spent(stream, surplus));
+            connection.held = count == 0 && taken < surplus;
+        }
         if count > 0 {
             self.counters.read_bytes += count as u64;
             let bytes = &self.scratch.plaintext[..count];
@@ -86,6 +95,8 @@ impl<C: Core> Worker<C> {
             if taken < count {
                 connection.unread = bytes[taken..].to_vec();
             }
+        }
+        if count > 0 || surplus > 0 {
             self.drain();
         }
         if wants_push {
@@ -106,7 +117,7 @@ impl<C: Core> Worker<C> {
         if connection.phase != Phase::Open {
             return;
         }
-        let is_offered = connection.unread.is_empty();
+        let is_offered = connection.unread.is_empty() && !connection.held;
         if connection.ended && is_offered {
             // An alert, if there is one.
             connection.push();
@@ -164,7 +175,7 @@ impl<C: Core> Worker<C> {
         }
         match self.connections.get(key).map(|connection| connection.phase) {
             Some(Phase::StartingTls) => self.await_hello(key),
-            Some(Phase::Compressing(dictionary)) => self.begin_compression(key, dictionary),
+            Some(Phase::Compressing(codec)) => self.begin_compression(key, codec),
             Some(Phase::Closing) => self.close(key),
             _ => {}
         }
@@ -172,14 +183,20 @@ impl<C: Core> Worker<C> {
 
     /// Whether everything is rendered and in the socket.
     fn render(&mut self, key: ConnectionKey, stream: StreamKey) -> bool {
+        let is_compressed = self.connections[key].zlib.is_some();
         let mut budget = FLUSH_BYTES_MAX;
         loop {
             let mut rendered = std::mem::take(&mut self.scratch.rendered);
             rendered.clear();
-            let more = self.shard.render(self.now, stream, &mut rendered);
-            let count = rendered.len();
-            let went_out =
-                count == 0 || self.has_progressed(key, |connection| connection.write(&rendered));
+            let (count, more) = match is_compressed {
+                true => self.render_sealed(key, stream, &mut rendered),
+                false => {
+                    let more = self.shard.render(self.now, stream, &mut rendered);
+                    (rendered.len(), more)
+                }
+            };
+            let went_out = rendered.is_empty()
+                || self.has_progressed(key, |connection| connection.write(&rendered));
             self.scratch.rendered = rendered;
             if !went_out {
                 return false;
@@ -203,6 +220,40 @@ impl<C: Core> Worker<C> {
                 return false;
             }
         }
+    }
+
+    /// Renders and compresses piece by piece what one write can take: how many bytes before they were compressed, and whether
+    /// there are more. XEP-0138 section 6: the flush may come "after sending a group of stanzas that have been queued up for
+    /// delivery", and a piece that had a record and a system call of its own would cost more than it saves.
+    fn render_sealed(
+        &mut self,
+        key: ConnectionKey,
+        stream: StreamKey,
+        out: &mut Vec<u8>,
+    ) -> (usize, Rendered) {
+        let mut piece = std::mem::take(&mut self.scratch.piece);
+        let mut count = 0;
+        let more = loop {
+            piece.clear();
+            let more = self.shard.render(self.now, stream, &mut piece);
+            count += piece.len();
+            if piece.is_empty() {
+                break more;
+            }
+            if let Err(error) = self.connections[key].compress(&piece, out) {
+                log::error!("compression_broken error={error}");
+                out.clear();
+                count = 0;
+                self.part(key, CloseReason::Failed);
+                break Rendered::Done;
+            }
+            let is_enough = out.len() >= limits::RENDER_CHUNK_BYTES || count >= FLUSH_BYTES_MAX;
+            if more == Rendered::Done || is_enough {
+                break more;
+            }
+        };
+        self.scratch.piece = piece;
+        (count, more)
     }
 
     /// Whether a write went through. If the socket is full an event will come; if it is broken the
@@ -276,7 +327,7 @@ impl<C: Core> Worker<C> {
                 }
             }
             Output::StartTls(stream) => self.start_tls(stream),
-            Output::Compress(stream, dictionary) => self.compress(stream, dictionary),
+            Output::Compress(stream, codec) => self.compress(stream, codec),
             Output::Proved(stream) => {
                 if let Some(&key) = self.streams.get(stream) {
                     let permit = &mut self.connections[key].permit;
@@ -310,7 +361,7 @@ impl<C: Core> Worker<C> {
     }
 
     /// As with STARTTLS, what stands behind the request is of the old stream and dropped.
-    fn compress(&mut self, stream: StreamKey, dictionary: Dictionary) {
+    fn compress(&mut self, stream: StreamKey, codec: Codec) {
         let Some(&key) = self.streams.get(stream) else {
             return;
         };
@@ -321,14 +372,14 @@ impl<C: Core> Worker<C> {
         }
         self.counters.injected_bytes += connection.unread.len() as u64;
         connection.unread = Vec::new();
-        connection.phase = Phase::Compressing(dictionary);
+        connection.phase = Phase::Compressing(codec);
         self.mark_dirty(key);
     }
 
     /// `<compressed/>` is in the socket.
-    fn begin_compression(&mut self, key: ConnectionKey, dictionary: Dictionary) {
+    fn begin_compression(&mut self, key: ConnectionKey, codec: Codec) {
         let connection = &mut self.connections[key];
-        match Zlib::new(dictionary) {
+        match Zlib::new(codec) {
             Ok(zlib) => connection.zlib = Some(zlib),
             Err(error) => {
                 log::error!("compression_broken error={error}");

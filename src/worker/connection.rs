@@ -6,8 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::TcpStream;
 
 use crate::base::limits;
-use crate::config::Dictionary;
-use crate::shard::CloseReason;
+use crate::shard::{CloseReason, Codec};
 use crate::stream::StreamKey;
 
 use super::admit::Guest;
@@ -36,7 +35,7 @@ pub enum Phase {
     /// What was rendered leaves in plaintext; then comes [`Phase::Hello`]. Nothing is read.
     StartingTls,
     /// What was rendered leaves as it is; then both directions are compressed. Nothing is read.
-    Compressing(Dictionary),
+    Compressing(Codec),
     /// What was rendered leaves; then the connection is closed. Nothing is read.
     Closing,
     /// Our half is closed and the stream has been told. What still comes is dropped, because closing a
@@ -72,6 +71,8 @@ pub struct Connection {
     pub ended: bool,
     /// The core wants what it has not taken.
     pub resumed: bool,
+    /// What it sent cost more than it said, so it is not read until it is resumed, though nothing waits.
+    pub held: bool,
     /// It stands in the worker's list of connections to read.
     pub is_ready: bool,
     /// It stands in the worker's list of connections to write.
@@ -87,6 +88,8 @@ pub struct Scratch {
     /// As long as the others once the worker has a compressed connection.
     pub inflated: Vec<u8>,
     pub rendered: Vec<u8>,
+    /// A piece of it that is to be compressed by itself; without memory while no connection of the worker is.
+    pub piece: Vec<u8>,
 }
 
 impl Scratch {
@@ -97,6 +100,7 @@ impl Scratch {
             plaintext: vec![0; limits::READ_PER_TURN_BYTES].into(),
             inflated: Vec::new(),
             rendered: Vec::with_capacity(limits::READ_PER_TURN_BYTES),
+            piece: Vec::new(),
         }
     }
 }
@@ -150,6 +154,7 @@ impl Connection {
             hung_up: false,
             ended: false,
             resumed: false,
+            held: false,
             is_ready: false,
             is_dirty: false,
         }
@@ -174,6 +179,11 @@ impl Connection {
             Then::Wait if !is_fresh => (count, Then::Again),
             then => (count, then),
         }
+    }
+
+    /// Compressed bytes of the last read beyond those that they became.
+    pub fn take_surplus(&mut self) -> usize {
+        self.zlib.as_mut().map_or(0, |zlib| zlib.take_surplus())
     }
 
     /// The same without decompression.
@@ -221,25 +231,19 @@ impl Connection {
         )
     }
 
-    /// Writes plaintext. To be called only when nothing is unsent.
-    pub fn write(&mut self, plaintext: &[u8]) -> Progress {
-        let Some(mut zlib) = self.zlib.take() else {
-            return self.write_through(plaintext);
-        };
-        let mut compressed = Vec::with_capacity(plaintext.len() / 2 + COMPRESSED_BYTES_MIN);
-        let sealed = zlib.seal(plaintext, &mut compressed);
-        self.zlib = Some(zlib);
-        match sealed {
-            Ok(()) => self.write_through(&compressed),
-            Err(error) => {
-                log::error!("compression_broken error={error}");
-                Progress::Failed
-            }
+    /// Compresses for [`Connection::write`], behind what is in `out` already, so that the peer can read all of it at once.
+    ///
+    /// # Errors
+    /// There is no codec, or it is broken.
+    pub fn compress(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        match &mut self.zlib {
+            Some(zlib) => zlib.seal(plaintext, out),
+            None => Err(io::Error::from(ErrorKind::Unsupported)),
         }
     }
 
-    /// The same without compression.
-    fn write_through(&mut self, plaintext: &[u8]) -> Progress {
+    /// Writes what is compressed already if the connection is. To be called only when nothing is unsent.
+    pub fn write(&mut self, plaintext: &[u8]) -> Progress {
         if let Some(session) = &mut self.tls {
             if session.seal(plaintext).is_err() {
                 return Progress::Failed;
@@ -288,7 +292,7 @@ impl Connection {
             return Progress::Done;
         }
         let unsent = std::mem::take(&mut self.unsent);
-        self.write_through(&unsent)
+        self.write(&unsent)
     }
 
     /// Takes a PROXY header's bytes out of the socket, which holds at least that many.
@@ -296,9 +300,6 @@ impl Connection {
         self.socket.read_exact(&mut scratch.plaintext[..count])
     }
 }
-
-/// A short answer, compressed.
-const COMPRESSED_BYTES_MIN: usize = 256;
 
 /// A read that fills less than the buffer has emptied the socket, and an edge will announce what comes
 /// next: no second system call to be told so. Unless the peer has closed its half, whose edge is behind us.

@@ -13,7 +13,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::base::limits;
 use crate::config::Dictionary;
-use crate::shard::CloseReason;
+use crate::shard::{CloseReason, Codec};
 
 use super::connection::Then;
 
@@ -29,6 +29,10 @@ pub struct Zlib {
     then: Then,
     /// The buffer was full: there may be more even without further input.
     is_full: bool,
+    /// What may come out of the first bytes beyond the ratio: the largest element, however well it packs.
+    slack: u64,
+    /// Bytes that were decompressed since [`Zlib::take_surplus`], beyond those that they became.
+    surplus: usize,
 }
 
 /// What cannot be decompressed, or swells too much.
@@ -47,12 +51,12 @@ impl Zlib {
     ///
     /// # Errors
     /// There is no memory.
-    pub fn new(dictionary: Dictionary) -> io::Result<Box<Zlib>> {
+    pub fn new(codec: Codec) -> io::Result<Box<Zlib>> {
         Ok(Box::new(Zlib {
             // Windows of any size, with the header of RFC 1950. The memory for the window comes with the first bytes.
             inflate: Decompress::new(true),
             deflate: Deflater::new()?,
-            flush: match dictionary {
+            flush: match codec.dictionary {
                 Dictionary::Sender => libz_sys::Z_FULL_FLUSH,
                 Dictionary::Stream => libz_sys::Z_SYNC_FLUSH,
             },
@@ -60,6 +64,8 @@ impl Zlib {
             taken: 0,
             then: Then::Wait,
             is_full: false,
+            slack: u64::from(codec.element_bytes),
+            surplus: 0,
         }))
     }
 
@@ -75,9 +81,23 @@ impl Zlib {
         self.is_full || self.taken < self.input.len()
     }
 
+    /// Bytes that were decompressed since this was last asked, beyond those that they became: what the peer has not paid for
+    /// by what it said.
+    pub fn take_surplus(&mut self) -> usize {
+        std::mem::take(&mut self.surplus)
+    }
+
     /// Decompresses into `out`: how many bytes, and what then.
     pub fn open(&mut self, out: &mut [u8]) -> (usize, Then) {
-        match self.inflate(out) {
+        let (read, made) = (self.inflate.total_in(), self.inflate.total_out());
+        let opened = self.inflate(out);
+        let (read, made) = (
+            self.inflate.total_in() - read,
+            self.inflate.total_out() - made,
+        );
+        // It is never more than what `feed` was given.
+        self.surplus += read.saturating_sub(made) as usize;
+        match opened {
             Ok(count) if self.holds_input() => (count, Then::Again),
             Ok(count) => {
                 self.input = Vec::new();
@@ -109,7 +129,7 @@ impl Zlib {
             filled += made;
             let status = status.map_err(|_| Garbled)?;
             let allowed = self.inflate.total_in() * limits::INFLATE_RATIO_MAX;
-            if self.inflate.total_out() > allowed.saturating_add(limits::INFLATE_SLACK_BYTES) {
+            if self.inflate.total_out() > allowed.saturating_add(self.slack) {
                 return Err(Garbled);
             }
             self.is_full = filled == out.len();
@@ -224,7 +244,15 @@ mod tests {
     use flate2::{Compress, Compression, FlushCompress};
 
     fn codec() -> Box<Zlib> {
-        Zlib::new(Dictionary::Stream).expect("there is memory")
+        with(Dictionary::Stream, limits::ELEMENT_BYTES_MAX)
+    }
+
+    fn with(dictionary: Dictionary, element_bytes: usize) -> Box<Zlib> {
+        let codec = Codec {
+            dictionary,
+            element_bytes: element_bytes as u32,
+        };
+        Zlib::new(codec).expect("there is memory")
     }
 
     fn client(plain: &[u8]) -> Vec<u8> {
@@ -269,7 +297,7 @@ mod tests {
     #[test]
     fn every_piece_that_is_sealed_can_be_read_at_once_and_small_windows_suffice() {
         for dictionary in [Dictionary::Stream, Dictionary::Sender] {
-            let mut zlib = Zlib::new(dictionary).expect("there is memory");
+            let mut zlib = with(dictionary, limits::ELEMENT_BYTES_MAX);
             let mut peer = Decompress::new(true);
             let mut sent = 0;
             for number in 0..100 {
@@ -293,7 +321,7 @@ mod tests {
     #[test]
     fn a_dictionary_that_is_forgotten_gives_no_secret_away() {
         let sealed = |dictionary| {
-            let mut zlib = Zlib::new(dictionary).expect("there is memory");
+            let mut zlib = with(dictionary, limits::ELEMENT_BYTES_MAX);
             let mut lengths = Vec::new();
             for body in ["the secret is 7f3a9c21", "the secret is 7f3a9c21"] {
                 let mut out = Vec::new();
@@ -309,6 +337,20 @@ mod tests {
         );
         // The first has the two bytes of the header.
         assert!(forgotten[1].abs_diff(forgotten[0]) <= 2, "{forgotten:?}");
+    }
+
+    #[test]
+    fn what_becomes_nothing_is_counted_and_what_grows_is_not() {
+        let mut zlib = codec();
+        let plain = "<message><body>Soft! what light</body></message>".repeat(50);
+        zlib.feed(&client(plain.as_bytes()), Then::Wait);
+        assert_eq!(opened(&mut zlib, 10_000).0.len(), plain.len());
+        assert_eq!(zlib.take_surplus(), 0);
+        let nothing = b"\0\0\0\xff\xff".repeat(100);
+        zlib.feed(&nothing, Then::Wait);
+        assert_eq!(opened(&mut zlib, 10_000).0.len(), 0);
+        assert_eq!(zlib.take_surplus(), nothing.len());
+        assert_eq!(zlib.take_surplus(), 0);
     }
 
     #[test]
@@ -339,6 +381,19 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_element_of_the_configuration_passes_however_well_it_packs() {
+        let plain = " ".repeat(4 * limits::ELEMENT_BYTES_MAX);
+        let packed = client(plain.as_bytes());
+        assert!(packed.len() * 200 < plain.len(), "{}", packed.len());
+        for (element_bytes, passes) in [(limits::ELEMENT_BYTES_MAX, false), (plain.len(), true)] {
+            let mut zlib = with(Dictionary::Stream, element_bytes);
+            zlib.feed(&packed, Then::Wait);
+            let (_, then) = opened(&mut zlib, limits::READ_PER_TURN_BYTES);
+            assert_eq!(then == Then::Wait, passes, "{element_bytes}: {then:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_zlib_is_garbled_and_what_ends_has_ended() {
         for bytes in [
             &b"<stream:stream>"[..],
@@ -362,6 +417,39 @@ mod tests {
             let mut zlib = codec();
             zlib.feed(&whole[..cut], Then::Wait);
             assert_eq!(opened(&mut zlib, 100).1, Then::Wait, "cut at {cut}");
+        }
+    }
+
+    proptest::proptest! {
+        /// A parser in C reads what any user sends: any bytes behind a good beginning, in any pieces, with any room.
+        #[test]
+        fn any_bytes_are_opened_or_refused_and_all_that_is_opened_is_counted(
+            begins in proptest::bool::ANY,
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..2_000),
+            piece in 1_usize..300,
+            room in 1_usize..300,
+        ) {
+            let mut zlib = codec();
+            let mut input = match begins {
+                true => client(b"<stream:stream xmlns='jabber:client'>"),
+                false => vec![0x78, 0x9c],
+            };
+            input.extend(bytes);
+            let (mut read, mut made, mut surplus) = (0, 0, 0);
+            for piece in input.chunks(piece) {
+                zlib.feed(piece, Then::Wait);
+                let (bytes, then) = opened(&mut zlib, room);
+                read += piece.len();
+                made += bytes.len();
+                surplus += zlib.take_surplus();
+                proptest::prop_assert!(made <= read * 100 + limits::ELEMENT_BYTES_MAX);
+                proptest::prop_assert!(surplus <= read);
+                match then {
+                    Then::Wait => proptest::prop_assert!(surplus + made >= read.saturating_sub(piece.len())),
+                    Then::Garbled | Then::End(_) => break,
+                    Then::Again | Then::Broken => proptest::prop_assert!(false, "{then:?}"),
+                }
+            }
         }
     }
 }

@@ -49,6 +49,65 @@ pub struct Client {
     /// XEP-0138.
     zlib: Option<(Compress, Decompress)>,
     framer: Framer,
+    /// What came over the socket, as TLS records.
+    pub records: Records,
+    /// What came out of them, before it was decompressed.
+    pub compressed: Vec<u8>,
+}
+
+/// Counts TLS records.
+#[derive(Debug, Default)]
+pub struct Records {
+    pub count: usize,
+    pub bytes: usize,
+    /// The beginning of one whose length is not known yet.
+    header: Vec<u8>,
+    /// How much of one is still to come.
+    left: usize,
+}
+
+impl Records {
+    fn saw(&mut self, mut bytes: &[u8]) {
+        self.bytes += bytes.len();
+        while !bytes.is_empty() {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes = &bytes[skipped..];
+            // RFC 8446 section 5.1: type, version, length.
+            let missing = (5 - self.header.len()).min(bytes.len());
+            self.header.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            if let [_, _, _, high, low] = self.header[..] {
+                self.header.clear();
+                self.left = usize::from(u16::from_be_bytes([high, low]));
+                self.count += 1;
+            }
+        }
+    }
+}
+
+/// A socket whose records are counted.
+struct Tap<'a> {
+    socket: &'a mut TcpStream,
+    records: &'a mut Records,
+}
+
+impl Read for Tap<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.socket.read(buffer)?;
+        self.records.saw(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl Write for Tap<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.socket.flush()
+    }
 }
 
 impl Client {
@@ -96,6 +155,8 @@ impl Client {
             tls: None,
             zlib: None,
             framer: Framer::default(),
+            records: Records::default(),
+            compressed: Vec::new(),
         }
     }
 
@@ -236,13 +297,22 @@ impl Client {
             }
             let came = match &mut self.tls {
                 None => self.socket.read(&mut buffer),
-                Some(tls) => rustls::Stream::new(tls, &mut self.socket).read(&mut buffer),
+                Some(tls) => {
+                    let mut tap = Tap {
+                        socket: &mut self.socket,
+                        records: &mut self.records,
+                    };
+                    rustls::Stream::new(tls, &mut tap).read(&mut buffer)
+                }
             };
             match came {
                 Ok(0) => return None,
                 Ok(count) => match &mut self.zlib {
                     None => self.framer.push(&buffer[..count]),
-                    Some((_, inflate)) => self.framer.push(&inflated(inflate, &buffer[..count])),
+                    Some((_, inflate)) => {
+                        self.compressed.extend_from_slice(&buffer[..count]);
+                        self.framer.push(&inflated(inflate, &buffer[..count]));
+                    }
                 },
                 Err(error) if is_silence(&error) => panic!("nothing came, nor did the end"),
                 Err(_) => return None,

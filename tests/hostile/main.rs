@@ -44,6 +44,7 @@ mod client;
 mod compression;
 mod crowd;
 mod elements;
+mod export;
 #[path = "../play/framer.rs"]
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
 mod framer;

@@ -54,6 +54,61 @@ fn a_copy_of_a_running_server_is_restored_with_its_accounts_and_messages() {
     server.stop();
 }
 
+#[test]
+fn a_client_that_knows_what_a_restored_store_has_lost_gets_the_whole_roster() {
+    let house = House::of_localhost("versions", "");
+    let server = house.serve();
+    house.add("romeo@localhost");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    add_contacts(&mut romeo, "old");
+    let copy = house.path("copy");
+    assert!(house.tool(&["backup", copy.to_str().unwrap()], "").0);
+    add_contacts(&mut romeo, "lost");
+    let known = roster(&mut romeo, "");
+    let (_, version) = known.split_once("ver='").expect("a version");
+    let (version, _) = version.split_once('\'').expect("its end");
+    assert!(
+        !roster(&mut romeo, version).contains("<query"),
+        "it is known"
+    );
+    drop(romeo);
+    server.stop();
+    let store = house.data.join("store");
+    fs::rename(&store, house.path("store.broken")).unwrap();
+    let copied = Command::new("cp").arg("-a").arg(&copy).arg(&store).status();
+    assert!(copied.unwrap().success());
+    let server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    // As many changes as were lost.
+    add_contacts(&mut romeo, "new");
+    let whole = roster(&mut romeo, version);
+    assert!(
+        whole.contains("old-0@") && whole.contains("new-0@"),
+        "{whole}"
+    );
+    drop(romeo);
+    server.stop();
+}
+
+fn add_contacts(client: &mut Client, name: &str) {
+    for number in 0..3 {
+        let item = format!("<item jid='{name}-{number}@localhost'/>");
+        client.send(&format!(
+            "<iq type='set' id='s'><query xmlns='jabber:iq:roster'>{item}</query></iq>"
+        ));
+        let answer = client.element();
+        assert!(answer.contains("type='result'"), "{answer}");
+    }
+}
+
+/// The answer to a request for the roster by a client that knows this version of it.
+fn roster(client: &mut Client, version: &str) -> String {
+    client.send(&format!(
+        "<iq type='get' id='r'><query xmlns='jabber:iq:roster' ver='{version}'/></iq>"
+    ));
+    client.element()
+}
+
 /// Sends Romeo a message and waits until the server has it.
 fn say(client: &mut Client, text: &str) {
     client.send(&format!(
@@ -163,7 +218,16 @@ fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
     fs::remove_file(&filler).unwrap();
     house.add("nurse@localhost");
     drop(again);
-    juliet.send(&message.replace("hello", "again"));
+    // Each worker looks once a second whether there is room again.
+    let again = message.replace("hello", "again");
+    loop {
+        juliet.send(&again);
+        juliet.send("<iq type='get' id='then'><ping xmlns='urn:xmpp:ping'/></iq>");
+        if juliet.element().contains("id='then'") {
+            break;
+        }
+        juliet.element();
+    }
     let mut romeo = Client::session(&server, "romeo", "orchard");
     let message = romeo.element();
     assert!(message.contains("<body>again</body>"), "{message}");

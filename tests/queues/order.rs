@@ -81,26 +81,51 @@ fn what_cannot_be_kept_goes_to_a_client_that_acknowledges_however_much_comes_at_
         let mut world = world("");
         let (juliet, _) = managed(&mut world, "juliet");
         let romeo = user(&mut world, "romeo");
+        says(&mut world, juliet, "<presence to='romeo@localhost'/>");
+        hears(&mut world, romeo);
         let message =
-            format!("<message to='{to}' type='{type_}'><body/>{NO_STORE}</message>").repeat(990);
+            format!("<message to='{to}' type='{type_}'><body/>{NO_STORE}</message>").repeat(740);
         assert_eq!(says(&mut world, romeo, &message), "", "{to} {type_}");
         let heard = drain(&mut world, juliet, &mut 1);
-        assert_eq!(count(&heard, "<message "), 990, "{to} {type_}");
+        assert_eq!(count(&heard, "<message "), 740, "{to} {type_}");
     }
 }
 
 #[test]
-fn at_twice_the_bound_what_cannot_be_kept_bounces_and_may_be_tried_again() {
-    let mut world = world("sm.unacked_count = 5\n");
-    let (juliet, _) = managed(&mut world, "juliet");
-    let romeo = user(&mut world, "romeo");
-    let message = format!("<message to='juliet@localhost' type='chat'><body/>{NO_STORE}</message>")
-        .repeat(12);
-    let heard = says(&mut world, romeo, &message);
-    assert_eq!(count(&heard, "<resource-constraint"), 3, "{heard}");
-    assert_eq!(count(&heard, "type='wait'"), 3, "{heard}");
-    assert_eq!(count(&hears(&mut world, juliet), "<message "), 9);
-    assert!(!world.is_closed(juliet));
+fn of_a_stranger_a_full_queue_takes_what_he_would_miss_and_no_headlines() {
+    for (type_, taken) in [("chat", 740), ("headline", 499)] {
+        let mut world = world("");
+        let (juliet, _) = managed(&mut world, "juliet");
+        let romeo = user(&mut world, "romeo");
+        let message =
+            format!("<message to='juliet@localhost' type='{type_}'><body/>{NO_STORE}</message>");
+        assert_eq!(says(&mut world, romeo, &message.repeat(740)), "", "{type_}");
+        let heard = drain(&mut world, juliet, &mut 1);
+        assert_eq!(count(&heard, "<message "), taken, "{type_}");
+    }
+}
+
+#[test]
+fn beyond_its_bound_what_cannot_be_kept_bounces_to_those_who_may_know_and_may_be_tried_again() {
+    for is_told in [false, true] {
+        let mut world = world("sm.unacked_count = 5\n");
+        let (juliet, _) = managed(&mut world, "juliet");
+        let romeo = user(&mut world, "romeo");
+        if is_told {
+            says(&mut world, juliet, "<presence to='romeo@localhost'/>");
+            hears(&mut world, romeo);
+        }
+        let message =
+            format!("<message to='juliet@localhost' type='chat'><body/>{NO_STORE}</message>");
+        let heard = says(&mut world, romeo, &message.repeat(12));
+        // With her own presence it holds half as much again.
+        let bounced = if is_told { 5 } else { 0 };
+        assert_eq!(count(&heard, "<resource-constraint"), bounced, "{heard}");
+        assert_eq!(count(&heard, "type='wait'"), bounced, "{heard}");
+        assert!(is_told || heard.is_empty(), "{heard}");
+        assert_eq!(count(&hears(&mut world, juliet), "<message "), 7);
+        assert!(!world.is_closed(juliet));
+    }
 }
 
 #[test]
@@ -134,6 +159,8 @@ fn whatever_follows_a_message_that_is_kept_comes_behind_it() {
     assert_eq!(says(&mut world, romeo, &sent), "");
     // A friend who has said nothing yet waits for nobody.
     let tybalt = user(&mut world, "tybalt");
+    says_and_keeps(&mut world, juliet, "<presence to='tybalt@localhost'/>");
+    hears(&mut world, tybalt);
     says(
         &mut world,
         tybalt,

@@ -8,7 +8,7 @@ use stonechat::actor::Ticket;
 use stonechat::actor::rows::{Durability, Export, Fence, RowKey, Slices, Table};
 use stonechat::base::{Now, StreamKey, WorkerId};
 use stonechat::config::{Config, Dictionary};
-use stonechat::shard::{Ask, Batch, Control, Input, Opened, Output, Place, Rendered};
+use stonechat::shard::{Ask, Batch, Codec, Control, Input, Opened, Output, Place, Rendered};
 use stonechat::stream::{StreamState, TlsFacts};
 use stonechat::worker::Core;
 
@@ -119,8 +119,7 @@ impl Echo {
                 "COMPRESS" => {
                     s.waits = true;
                     self.say(key, b"compressing\n".to_vec());
-                    self.outputs
-                        .push_back(Output::Compress(key, Dictionary::Stream));
+                    self.outputs.push_back(Output::Compress(key, CODEC));
                     return taken;
                 }
                 "WAIT" => {
@@ -231,6 +230,7 @@ impl Core for Echo {
                 self.say(key, b"compressed\n".to_vec());
                 self.wake(key);
             }
+            Input::Spent(_, count) => return count,
             Input::Garbled(key) => {
                 self.say(key, b"garbled\n".to_vec());
                 self.outputs.push_back(Output::Close(key));
@@ -339,3 +339,8 @@ impl Core for Echo {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
+
+const CODEC: Codec = Codec {
+    dictionary: Dictionary::Stream,
+    element_bytes: 256 * 1024,
+};

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use roxmltree::{Document, Node};
 
-use crate::judge::{Claim, Judge, Question, RECEIPT, account_of};
+use crate::judge::{Claim, Judge, Question, RECEIPT, RETRACT, account_of};
 use crate::play::framer::{Framer, Item};
 use crate::sim::{ConnId, World};
 
@@ -198,6 +198,26 @@ impl Device {
             false => format!("<body>m{number}</body>"),
         };
         let xml = format!("<message type='chat' id='m{number}' to='{to}'>{inner}</message>");
+        self.write(world, &xml);
+        self.count(Stanza::Message(number));
+        if let Some(session) = &mut self.session {
+            session.unanswered.push(number);
+        }
+    }
+
+    /// Takes back an earlier message (XEP-0424), with words for whose client does not know that.
+    pub fn send_retraction(
+        &mut self,
+        world: &mut World,
+        judge: &mut Judge,
+        (number, of): (usize, usize),
+        to: &str,
+    ) {
+        judge.say(|| format!("{} retracts m{of} with m{number} to {to}", self.title()));
+        let retract = format!("<retract xmlns='{RETRACT}' id='m{of}'/>");
+        let xml = format!(
+            "<message type='chat' id='m{number}' to='{to}'>{retract}<body>m{number}</body></message>"
+        );
         self.write(world, &xml);
         self.count(Stanza::Message(number));
         if let Some(session) = &mut self.session {

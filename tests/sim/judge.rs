@@ -28,6 +28,18 @@ pub struct Message {
     /// The server wrote it to a client that does not acknowledge, and the connection broke: nobody knows.
     pub written_off: bool,
     pub received: bool,
+    /// The message that it retracts (XEP-0424): an earlier one of the same session.
+    pub retracts: Option<usize>,
+    /// One that retracts it was sent.
+    pub is_retracted: bool,
+}
+
+/// What stands in an archive.
+#[derive(Debug)]
+pub struct Entry {
+    pub number: usize,
+    /// The message that retracted it, and took its place.
+    pub retracted_by: Option<usize>,
 }
 
 /// A session, as its device knows it.
@@ -112,6 +124,8 @@ pub struct Judge {
     pub rosters: BTreeMap<usize, BTreeMap<usize, String>>,
     /// Accounts whose messages can take only one way.
     pub single: Vec<bool>,
+    /// Messages that an archive may hold, and how many more it may have until it is looked at.
+    pub quota: Option<(usize, usize)>,
     pub is_loud: bool,
 }
 
@@ -534,6 +548,8 @@ impl Judge {
             let excused = message.bounced
                 || message.written_off
                 || message.to.is_none()
+                // "SHOULD prevent further distribution of the message" (XEP-0424 section 5).
+                || message.is_retracted
                 || !told
                 || self.is_between_strangers(message);
             assert!(
@@ -565,13 +581,15 @@ impl Judge {
     }
 
     /// What is in the archive of each account, oldest first, by number: every acknowledged message is in both archives,
-    /// once, in the order in which its sender sent it.
-    pub fn archives(&self, archives: &[Vec<usize>]) {
+    /// once, in the order in which its sender sent it, but for the oldest where there are more than may be; and of what was
+    /// retracted nothing is left.
+    pub fn archives(&self, archives: &[Vec<Entry>]) {
         let mut found: Vec<BTreeSet<usize>> = Vec::new();
         for (account, archive) in archives.iter().enumerate() {
             let mut seen = BTreeSet::new();
             let mut newest = BTreeMap::new();
-            for &number in archive {
+            for entry in archive {
+                let number = entry.number;
                 let message = &self.messages[number];
                 let sender = self.sessions[message.sender].account;
                 assert!(
@@ -588,6 +606,7 @@ impl Judge {
                     "message {number} is behind {before:?} of the same sender in the archive of u{account}"
                 );
             }
+            self.retractions(account, archive);
             found.push(seen);
         }
         if self.had_faults {
@@ -606,10 +625,52 @@ impl Judge {
             let owners = [Some(sender), message.to.filter(|_| !message.bounced)];
             for account in owners.into_iter().flatten().filter(|_| claimed) {
                 assert!(
-                    found[account].contains(&number),
+                    found[account].contains(&number) || self.was_trimmed(&found[account], number),
                     "message {number} is not in the archive of u{account}: {message:?}"
                 );
             }
+        }
+    }
+
+    /// "Any such deleted messages MUST be the oldest in the archive" (XEP-0313 section 3.2): whether this one may have
+    /// gone, in an archive that is as full as it may be and has nothing older of the same line.
+    fn was_trimmed(&self, archive: &BTreeSet<usize>, number: usize) -> bool {
+        let line = self.line(number);
+        let mut older = archive.range(..number);
+        let is_full = self.quota.is_some_and(|(most, _)| archive.len() >= most);
+        is_full && older.all(|&other| self.line(other) != line)
+    }
+
+    /// What was retracted is a notice from the retraction on, which is there itself; and nothing else is.
+    fn retractions(&self, account: usize, archive: &[Entry]) {
+        for (at, entry) in archive.iter().enumerate() {
+            let number = entry.number;
+            if let Some(by) = entry.retracted_by {
+                assert_eq!(
+                    self.messages[by].retracts,
+                    Some(number),
+                    "message {number} was retracted by {by} in the archive of u{account}"
+                );
+                let mut behind = archive[at..].iter();
+                assert!(
+                    behind.any(|later| later.number == by),
+                    "message {number} is retracted in the archive of u{account}, which does not have {by}"
+                );
+            }
+            let mut behind = archive[at..].iter();
+            let is_retracted =
+                behind.any(|later| self.messages[later.number].retracts == Some(number));
+            assert!(
+                entry.retracted_by.is_some() || !is_retracted,
+                "message {number} was retracted and stands in the archive of u{account}"
+            );
+        }
+        if let Some((most, more)) = self.quota.filter(|_| !self.had_faults) {
+            assert!(
+                archive.len() <= most + more,
+                "the archive of u{account} has {} messages",
+                archive.len()
+            );
         }
     }
 
@@ -653,10 +714,16 @@ fn in_order(newest: &mut BTreeMap<usize, usize>, from: usize, number: usize, ses
     );
 }
 
-/// The number of a message in XML.
-pub fn number_in(xml: &str) -> usize {
+/// A message of an archive in XML.
+pub fn entry_in(xml: &str) -> Entry {
     let document = roxmltree::Document::parse(xml).expect("an archived message is XML");
-    number(document.root_element())
+    let notice = document
+        .descendants()
+        .find(|child| child.has_tag_name((RETRACT, "retracted")));
+    Entry {
+        number: number(document.root_element()),
+        retracted_by: notice.map(number),
+    }
 }
 
 /// What a roster says of a contact.
@@ -688,5 +755,6 @@ const STATES: &str = "http://jabber.org/protocol/chatstates";
 const RECEIPTS: &str = "urn:xmpp:receipts";
 /// How a receipt begins, up to its number.
 pub const RECEIPT: &str = "<received xmlns='urn:xmpp:receipts' id='m";
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
 const DELAY: &str = "urn:xmpp:delay";
 const MAM: &str = "urn:xmpp:mam:2";

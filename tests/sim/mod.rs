@@ -22,7 +22,7 @@ use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
 use stonechat::shard::{
     Ask, Batch, CloseReason, Control, Input, NUMBERS, Opened, Output, Place, Rendered, Routes,
-    Seeds, Shard, numbers_floor, numbers_range,
+    Seeds, Shard, numbers_floor, numbers_range, numbers_wait_ms,
 };
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
@@ -174,12 +174,18 @@ impl World {
             Answer::Range { rows, .. } => numbers_floor(&rows).expect("nothing is damaged"),
             other => panic!("a process starts with a store that reads: {other:?}"),
         };
+        let wait_ms = numbers_wait_ms(floor, now.wall_ms);
+        let now = Now {
+            mono_ms: now.mono_ms + wait_ms,
+            wall_ms: now.wall_ms + wait_ms,
+        };
         let shards = (0..workers).map(|worker| {
             let mut rng = [0; 32];
             chance.fill(&mut rng);
             let seeds = Seeds {
                 maps: HashSeed(chance.next_u64(), chance.next_u64()),
                 rng,
+                ids: [9; 16],
             };
             let place = Place {
                 worker: WorkerId(worker),
@@ -304,6 +310,7 @@ impl World {
         let opened = Opened {
             listener,
             prefix: AddressPrefix::Local,
+            address: None,
             peer: "simulated".into(),
             secured,
         };

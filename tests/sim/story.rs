@@ -12,7 +12,7 @@ use stonechat::jid::Jid;
 use stonechat::shard::Control;
 
 use crate::device::Device;
-use crate::judge::{Claim, Judge, Message, account_of, number_in};
+use crate::judge::{Claim, Entry, Judge, Message, account_of, entry_in};
 use crate::sim::{Habits, World, config};
 
 struct Story {
@@ -27,6 +27,8 @@ struct Story {
     probes: Rng,
     /// The same again.
     latest: Rng,
+    /// The same for archives.
+    archives: Rng,
     options: Options,
 }
 
@@ -37,6 +39,8 @@ struct Options {
     unacked: u32,
     ask_after: u32,
     burst: u32,
+    /// Messages of an archive; 0 sets no bound.
+    archived: u32,
 }
 
 /// Plays the run of one seed; the hash of all that the server did.
@@ -50,6 +54,7 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     let blocks = story.latest.below(3) == 0;
     let naps = story.latest.below(2) == 0;
     story.judge.sends_receipts = naps;
+    let retracts = story.archives.below(2) == 0;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
         if probes && story.probes.below(10) == 0 {
@@ -63,6 +68,9 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
         }
         if naps && story.latest.below(3) == 0 {
             story.nap();
+        }
+        if retracts && story.archives.below(6) == 0 {
+            story.retract();
         }
         for _ in 0..story.below(20) {
             story.world.step();
@@ -84,6 +92,8 @@ impl Story {
         let latest = Rng::from_seed(bytes);
         bytes[8] = 3;
         let probes = Rng::from_seed(bytes);
+        bytes[8] = 4;
+        let mut archives = Rng::from_seed(bytes);
         let mut below = |bound: u32| chance.below(bound);
         let options = Options {
             keep: if below(3) == 0 {
@@ -94,12 +104,18 @@ impl Story {
             unacked: [12, 40, 500][below(3) as usize],
             ask_after: 1 + below(6),
             burst: [20, 1_000][below(2) as usize],
+            archived: [0, 0, 3, 20][archives.below(4) as usize],
         };
         let workers = if below(3) == 0 { 1 } else { 4 };
         let accounts = 6 + below(5) as usize;
         let mut world = World::new(seed, workers, Habits::ROUGH, options.config());
         let mut judge = Judge {
             keeps_always: options.keep == "always",
+            quota: match options.archived as usize {
+                0 => None,
+                // As the operator's manual has it.
+                most => Some((most, 64)),
+            },
             is_loud,
             ..Judge::default()
         };
@@ -132,6 +148,7 @@ impl Story {
             later,
             probes,
             latest,
+            archives,
             options,
         }
     }
@@ -235,10 +252,46 @@ impl Story {
                 bounced: false,
                 written_off: false,
                 received: false,
+                retracts: None,
+                is_retracted: false,
             });
             let device = &mut self.devices[at];
             device.send_message(&mut self.world, &mut self.judge, number, &address);
         }
+    }
+
+    /// Somebody takes back what he said a moment ago.
+    fn retract(&mut self) {
+        let at = self.archives.below(self.devices.len() as u32) as usize;
+        let Some(log) = self.devices[at].log() else {
+            return;
+        };
+        let messages = &self.judge.messages;
+        let is_own =
+            |number: &usize| messages[*number].sender == log && messages[*number].to.is_some();
+        let own: Vec<usize> = (0..messages.len()).rev().filter(is_own).take(8).collect();
+        if own.is_empty() {
+            return;
+        }
+        let of = own[self.archives.below(own.len() as u32) as usize];
+        let to = self.judge.messages[of].to;
+        let number = self.judge.messages.len();
+        self.judge.messages[of].is_retracted = true;
+        self.judge.messages.push(Message {
+            sender: log,
+            to,
+            to_bare: true,
+            claim: Claim::None,
+            life: self.judge.life,
+            bounced: false,
+            written_off: false,
+            received: false,
+            retracts: Some(of),
+            is_retracted: false,
+        });
+        let address = format!("u{}@localhost", to.unwrap_or_default());
+        let device = &mut self.devices[at];
+        device.send_retraction(&mut self.world, &mut self.judge, (number, of), &address);
     }
 
     fn befriend(&mut self, at: usize) {
@@ -531,9 +584,9 @@ impl Story {
                 .extend(askers.map(|asker| (asker, account)));
         }
         self.judge.verdict();
-        let archives: Vec<Vec<usize>> = (0..self.accounts)
+        let archives: Vec<Vec<Entry>> = (0..self.accounts)
             .map(|account| self.world.archive(&format!("u{account}")))
-            .map(|archive| archive.iter().map(|xml| number_in(xml)).collect())
+            .map(|archive| archive.iter().map(|xml| entry_in(xml)).collect())
             .collect();
         self.judge.archives(&archives);
         for at in 0..self.devices.len() {
@@ -565,9 +618,9 @@ impl Options {
     fn config(&self) -> stonechat::config::Config {
         // Clocks jump by years here, and what is older than its retention goes.
         let text = format!(
-            "host.archive.retention = \"0 d\"\ndelivery.keep = \"{}\"\nsm.unacked_count = {}\nsm.ack_request_after = {}\n\
+            "host.archive.retention = \"0 d\"\nhost.archive.messages = {}\ndelivery.keep = \"{}\"\nsm.unacked_count = {}\nsm.ack_request_after = {}\n\
              sm.resume_timeout = \"1 min\"\nc2s.rate_stanzas_burst = {}\nc2s.rate_stanzas_per_s = 5\n",
-            self.keep, self.unacked, self.ask_after, self.burst
+            self.archived, self.keep, self.unacked, self.ask_after, self.burst
         );
         config(&text).expect("the options are right")
     }

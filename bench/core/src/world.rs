@@ -62,6 +62,7 @@ impl World {
         let seeds = Seeds {
             maps: HashSeed(11, 12),
             rng: [7; 32],
+            ids: [0; 16],
         };
         let routes = Routes::new(HashSeed(7, 7), 1);
         Ok(World {

@@ -112,6 +112,16 @@ pub struct Programs {
     pub server: PathBuf,
     /// Of the package in `core/`, which writes rosters into Stonechat's store.
     pub core: PathBuf,
+    pub slow_disk: Option<SlowDisk>,
+}
+
+/// A disk that takes its time, for the server.
+#[derive(Debug, Clone)]
+pub struct SlowDisk {
+    /// Of the package in `slow-disk/`.
+    pub library: PathBuf,
+    /// By which every sync lasts longer.
+    pub milliseconds: u64,
 }
 
 /// A server's directory, ready to be started from, any number of times. Dropping it removes it.

@@ -68,10 +68,18 @@ pub fn fill_rosters(site: &Site) -> Result<()> {
 /// Writes the configuration for this port and gives the command.
 pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
     site.write("stonechat.toml", &configuration(site, address))?;
-    let mut command = vec![
+    let mut command = Vec::new();
+    if let Some(disk) = &site.programs.slow_disk {
+        let library = disk.library.canonicalize();
+        let library = library.with_context(|| format!("no {}", disk.library.display()))?;
+        command.push("env".to_owned());
+        command.push(format!("LD_PRELOAD={}", library.display()));
+        command.push(format!("SLOW_DISK_MS={}", disk.milliseconds));
+    }
+    command.extend([
         site.programs.server.display().to_string(),
         "serve".to_owned(),
-    ];
+    ]);
     command.extend(common_arguments(site));
     Ok(command)
 }

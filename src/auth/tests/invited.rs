@@ -42,6 +42,7 @@ fn invite_by_user(house: &House) -> Secret {
         host: HOST.into(),
         localpart: "juliet".into(),
         id: house.row("juliet").account.id,
+        name: None,
     };
     match house.ask(AuthAsk::Own(ask, None)) {
         AuthAnswer::Own(AccountAnswer::Invited { token, .. }) => token,

@@ -6,8 +6,8 @@ use crate::actor::rows::RowRange;
 use crate::auth::Purged;
 use crate::config::{HostRegistration, RegistrationMode};
 use crate::im::credentials::{AccountState, TOMBSTONE};
-use crate::im::outgoing;
 use crate::im::roster::{RosterItem, Standing};
+use crate::im::{invitation, outgoing};
 use crate::jid::Jid;
 use crate::stanza::Type;
 
@@ -320,6 +320,7 @@ fn a_user_invites_by_tokens_that_only_the_invited_know_and_not_without_end() {
         host: HOST.into(),
         localpart: "rosaline".into(),
         id,
+        name: None,
     };
     let AccountAnswer::Invited {
         token, registers, ..
@@ -411,4 +412,56 @@ fn an_account_that_its_operator_has_closed_is_not_its_users_to_remove() {
     assert_eq!(own(&house, remove()), AccountAnswer::Gone);
     house.accounts.enable(HOST, "rosaline").expect("it exists");
     assert!(matches!(own(&house, remove()), AccountAnswer::Done(_)));
+}
+
+#[test]
+fn an_invitation_serves_whoever_comes_first_and_so_many() {
+    let house = open_house();
+    let id = register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let invite = || {
+        let invite = AccountAsk::Invite {
+            host: HOST.into(),
+            localpart: "rosaline".into(),
+            id,
+            name: None,
+        };
+        let AccountAnswer::Invited { token, .. } = own(&house, invite) else {
+            panic!("she may");
+        };
+        let text = String::from_utf8(token.expose().to_vec()).expect("hexadecimal digits");
+        (token, invitation::key(id, &text))
+    };
+    let redeem = |key: &RowKey| {
+        let ask = AccountAsk::Redeem {
+            invitation: key.clone(),
+            contact: Jid::from_parts(Some("juliet"), HOST, None).expect("valid"),
+        };
+        own(&house, ask)
+    };
+    let come = |localpart: &str, token: &Secret| {
+        // From addresses of their own, for each makes a few accounts only.
+        let last = localpart.bytes().fold(0, u8::wrapping_add);
+        let wish = Registration {
+            token: Some(token.clone()),
+            prefix: AddressPrefix::V4([198, 51, 100, last]),
+            ..wish(localpart, "pencil")
+        };
+        register(&house, wish)
+    };
+    let (token, key) = invite();
+    assert_eq!(redeem(&key), AccountAnswer::Redeemed);
+    assert_eq!(redeem(&key), AccountAnswer::Gone);
+    assert_eq!(come("tybalt", &token), Err(RegistrationError::NotInvited));
+    let (token, key) = invite();
+    assert!(come("tybalt", &token).is_ok());
+    assert_eq!(redeem(&key), AccountAnswer::Gone);
+    for round in 0..20 {
+        let (token, key) = invite();
+        let (came, redeemed) = std::thread::scope(|scope| {
+            let came = scope.spawn(|| come(&format!("t{round}"), &token).is_ok());
+            let redeemed = redeem(&key) == AccountAnswer::Redeemed;
+            (came.join().expect("it does not panic"), redeemed)
+        });
+        assert_ne!(came, redeemed, "round {round}");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::row::{ARCHIVE, Archived, stanza_id};
 use crate::actor::rows::{Join, Row, Write};
-use crate::base::Sequence;
+use crate::base::{Seal, Sequence};
 use crate::im::pending::{self, Found, MARK, PENDING};
 use crate::jid::Jid;
 use crate::stanza::{Stanza, ns};
@@ -28,7 +28,7 @@ pub enum Waiting {
 }
 
 /// What is kept in `row` for an account of this host.
-pub fn waiting(row: &Row, host: &Jid) -> Waiting {
+pub fn waiting(row: &Row, host: &Jid, seal: &Seal) -> Waiting {
     let (wall_ms, archived) = match pending::decode(&row.value, host) {
         Some(Found::Whole(stanza)) => return Waiting::Message(stanza),
         Some(Found::Archived { archived: [], .. }) => return Waiting::Gone,
@@ -39,7 +39,7 @@ pub fn waiting(row: &Row, host: &Jid) -> Waiting {
         key: row.key.clone(),
         value: archived.to_vec(),
     };
-    match Archived::read(&row).map(|found| as_it_came(&found)) {
+    match Archived::read(&row).map(|found| as_it_came(&found, seal)) {
         Some(Some(stanza)) if is_retracted(&stanza) => Waiting::Gone,
         Some(Some(stanza)) => Waiting::Message(pending::late(stanza, wall_ms, host)),
         _ => Waiting::Damaged,
@@ -48,9 +48,9 @@ pub fn waiting(row: &Row, host: &Jid) -> Waiting {
 
 /// The write that makes the mark of a message, if there is one, a row that needs no archive: for who removes the message
 /// from there. A message that was retracted needs none.
-pub fn rescue(row: &Row) -> Option<Write> {
+pub fn rescue(row: &Row, seal: &Seal) -> Option<Write> {
     let found = Archived::read(row)?;
-    let stanza = as_it_came(&found).filter(|stanza| !is_retracted(stanza))?;
+    let stanza = as_it_came(&found, seal).filter(|stanza| !is_retracted(stanza))?;
     let value: Arc<[u8]> = pending::encode(&stanza, Sequence::wall_ms_of(found.id.number));
     Some(Write::Replace {
         table: &PENDING,
@@ -60,10 +60,10 @@ pub fn rescue(row: &Row) -> Option<Write> {
 }
 
 /// What comes for an account is archived before its id is added (`features/mam/keep.rs`).
-fn as_it_came(found: &Archived<'_>) -> Option<Stanza> {
+fn as_it_came(found: &Archived<'_>, seal: &Seal) -> Option<Stanza> {
     let mut stanza = found.stanza()?;
     let account = stanza.header.to.as_ref().map(Jid::to_bare)?;
-    stanza.payload = stanza.payload.with(&stanza_id(&account, found.id));
+    stanza.payload = stanza.payload.with(&stanza_id(&account, found.id, seal));
     Some(stanza)
 }
 

@@ -14,12 +14,12 @@ mod term;
 mod tests;
 mod words;
 
+pub use crate::im::archive::{Query, Term};
 pub use kept::{WITH_MESSAGES, Waiting, rescue, waiting};
-pub use query::{Fields, Query, form};
+pub use query::{Fields, form};
 pub use row::{
     ARCHIVE, Archived, INDEX, Posting, erase, key, named, number_of, postings, put, range,
     stanza_id, tombstone,
 };
 pub use scan::{Found, Page, begin, step};
-pub use term::Term;
 pub use words::INDEXED;

@@ -1,57 +1,13 @@
 //! What a client asks an archive for (XEP-0313 section 4.1), read and bounded. Refuses to know what is in it.
 
-use super::term::Term;
-use crate::base::{Sequence, limits};
-use crate::im::archive::ArchiveId;
+use crate::base::{Seal, Sequence, limits};
+use crate::im::archive::{ArchiveId, Flip, Page, Query, Term};
 use crate::jid::Jid;
 use crate::stanza::{
-    Condition, FieldType, FormKind, FormWriter, PageRequest, Position, StanzaError, Submission, ns,
-    parse_stamp,
+    Condition, FieldType, FormKind, FormWriter, PageRequest, Position, Rounding, StanzaError,
+    Submission, ns, parse_stamp,
 };
 use crate::xml::Element;
-
-/// A query, its form and page read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    /// What the client calls it, for the results.
-    pub query_id: Option<String>,
-    /// Numbers of the messages that may match, the second excluded.
-    pub from: u64,
-    pub to: u64,
-    /// Messages that must be in the archive: those that bound the query or its page.
-    pub references: Vec<ArchiveId>,
-    /// Only these messages, in the order of the archive.
-    pub ids: Option<Vec<ArchiveId>>,
-    /// Only messages under each of these terms.
-    pub terms: Vec<Term>,
-    /// Some of the terms are words, whose index is made on demand.
-    pub by_words: bool,
-    /// Only messages exchanged with this full JID, whose bare JID is the first of the terms.
-    pub full_jid: Option<Term>,
-    pub page: Page,
-    /// The results of the page come in reverse order.
-    pub flip: Flip,
-}
-
-/// Which matches make up the page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Page {
-    /// The first ones, so many.
-    First(u32),
-    /// The last ones, so many.
-    Last(u32),
-    /// None: how many there are.
-    #[default]
-    Count,
-}
-
-/// In which order the results of a page are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flip {
-    #[default]
-    OldestFirst,
-    NewestFirst,
-}
 
 /// Which fields a form may have beyond those of XEP-0313.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,27 +22,41 @@ impl Query {
     ///
     /// # Errors
     /// `feature-not-implemented` for a field that nobody knows (section 4.1.6), an index (XEP-0059 section 2.6) or a
-    /// node; `item-not-found` for what cannot be a UID; `bad-request` for what is malformed.
-    pub fn read(query: &Element<'_>, fields: Fields) -> Result<Query, StanzaError> {
+    /// node; `item-not-found` for what cannot be a UID; `bad-request` for what is malformed; `resource-constraint` for
+    /// what is too much at once.
+    pub fn read(query: &Element<'_>, fields: Fields, seal: &Seal) -> Result<Query, StanzaError> {
+        if query.raw().len() > limits::ARCHIVE_QUERY_BYTES_MAX {
+            return Err(too_much("The query is too long"));
+        }
         if query.attribute("node").is_some() {
             return Err(unknown("This archive has no nodes"));
         }
+        let query_id = query.attribute("queryid");
+        let is_long = |id: &str| id.len() > limits::ARCHIVE_QUERY_ID_BYTES_MAX;
+        if query_id.as_deref().is_some_and(is_long) {
+            return Err(bad("The queryid is too long"));
+        }
         let mut read = Query {
-            query_id: query.attribute("queryid").map(|id| id.into_owned()),
+            query_id: query_id.map(|id| id.into_owned()),
             to: u64::MAX,
             ..Query::default()
         };
         if let Some(form) = query.child(ns::FORM, "x") {
-            read.filter(&Submission::read(&form)?, fields)?;
+            read.filter(&Submission::read(&form)?, fields, seal)?;
         }
         if query.child(ns::MAM, "flip-page").is_some() {
             read.flip = Flip::NewestFirst;
         }
-        read.turn_to(PageRequest::read(query)?)?;
+        read.turn_to(PageRequest::read(query)?, seal)?;
         Ok(read)
     }
 
-    fn filter(&mut self, form: &Submission, fields: Fields) -> Result<(), StanzaError> {
+    fn filter(
+        &mut self,
+        form: &Submission,
+        fields: Fields,
+        seal: &Seal,
+    ) -> Result<(), StanzaError> {
         // "The hidden FORM_TYPE field MUST be set to this protocol's namespace".
         if form.form_type() != Some(ns::MAM) {
             return Err(bad("The form has another FORM_TYPE than this archive's"));
@@ -112,24 +82,24 @@ impl Query {
             // "If (and only if) the supplied JID is a bare JID", all its resources match.
             self.full_jid = with.resourcepart().map(|_| Term::full_jid(with.as_str()));
         }
-        let moment = |name| {
+        let moment = |name, rounding| {
             let text = form.value(name)?;
-            let parsed =
-                text.map(|text| parse_stamp(text).ok_or_else(|| bad("A date is malformed")));
+            let parsed = text
+                .map(|text| parse_stamp(text, rounding).ok_or_else(|| bad("A date is malformed")));
             parsed.transpose()
         };
         // "equal to or later than the given timestamp", "equal to or earlier".
-        if let Some(start_ms) = moment("start")? {
+        if let Some(start_ms) = moment("start", Rounding::Up)? {
             self.from = Sequence::first_at(start_ms);
         }
-        if let Some(end_ms) = moment("end")? {
+        if let Some(end_ms) = moment("end", Rounding::Down)? {
             self.to = Sequence::first_at(end_ms.saturating_add(1));
         }
         if let Some(id) = form.value("after-id")? {
-            self.only_after(id)?;
+            self.only_after(id, seal)?;
         }
         if let Some(id) = form.value("before-id")? {
-            self.only_before(id)?;
+            self.only_before(id, seal)?;
         }
         if let Some(text) = form.value(FULLTEXT_FIELD)? {
             self.search(text)?;
@@ -137,15 +107,10 @@ impl Query {
         let ids = form.values("ids");
         if !ids.is_empty() {
             if ids.len() > limits::ARCHIVE_IDS_MAX {
-                return Err(StanzaError::new(
-                    Condition::ResourceConstraint,
-                    "Too many messages are asked for at once",
-                ));
+                return Err(too_much("Too many messages are asked for at once"));
             }
-            if !self.terms.is_empty() {
-                return Err(bad("Messages asked for by id are not searched"));
-            }
-            let ids: Option<Vec<ArchiveId>> = ids.iter().map(|id| ArchiveId::parse(id)).collect();
+            let ids: Option<Vec<ArchiveId>> =
+                ids.iter().map(|id| ArchiveId::parse(id, seal)).collect();
             let mut ids = ids.ok_or_else(not_found)?;
             ids.sort_by_key(|id| id.number);
             ids.dedup();
@@ -155,30 +120,30 @@ impl Query {
     }
 
     fn search(&mut self, text: &str) -> Result<(), StanzaError> {
-        let words = Term::words(text);
+        if text.len() > limits::ARCHIVE_SEARCH_BYTES_MAX {
+            return Err(bad("The text to search for is too long"));
+        }
+        let words = Term::searched(text);
         if words.is_empty() {
             return Err(bad("There is no word to search for"));
         }
         if words.len() > limits::ARCHIVE_SEARCH_WORDS_MAX {
-            return Err(StanzaError::new(
-                Condition::ResourceConstraint,
-                "Too many words are searched for at once",
-            ));
+            return Err(too_much("Too many words are searched for at once"));
         }
         self.terms.extend(words);
         self.by_words = true;
         Ok(())
     }
 
-    fn turn_to(&mut self, page: PageRequest) -> Result<(), StanzaError> {
+    fn turn_to(&mut self, page: PageRequest, seal: &Seal) -> Result<(), StanzaError> {
         let max = page.max.unwrap_or(limits::ARCHIVE_PAGE_COUNT);
         let max = max.min(limits::ARCHIVE_PAGE_COUNT_MAX);
         self.page = Page::First(max);
         match page.position {
             Position::First => {}
-            Position::After(id) => self.only_after(&id)?,
+            Position::After(id) => self.only_after(&id, seal)?,
             Position::Before(id) => {
-                self.only_before(&id)?;
+                self.only_before(&id, seal)?;
                 self.page = Page::Last(max);
             }
             Position::Last => self.page = Page::Last(max),
@@ -190,15 +155,15 @@ impl Query {
         Ok(())
     }
 
-    fn only_after(&mut self, id: &str) -> Result<(), StanzaError> {
-        let id = ArchiveId::parse(id).ok_or_else(not_found)?;
+    fn only_after(&mut self, id: &str, seal: &Seal) -> Result<(), StanzaError> {
+        let id = ArchiveId::parse(id, seal).ok_or_else(not_found)?;
         self.references.push(id);
         self.from = self.from.max(id.number.saturating_add(1));
         Ok(())
     }
 
-    fn only_before(&mut self, id: &str) -> Result<(), StanzaError> {
-        let id = ArchiveId::parse(id).ok_or_else(not_found)?;
+    fn only_before(&mut self, id: &str, seal: &Seal) -> Result<(), StanzaError> {
+        let id = ArchiveId::parse(id, seal).ok_or_else(not_found)?;
         self.references.push(id);
         self.to = self.to.min(id.number);
         Ok(())
@@ -229,6 +194,10 @@ pub(super) fn not_found() -> StanzaError {
         Condition::ItemNotFound,
         "There is no such message in this archive",
     )
+}
+
+fn too_much(text: &'static str) -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint, text)
 }
 
 fn bad(text: &'static str) -> StanzaError {

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use super::term::Term;
 use smallvec::{SmallVec, smallvec};
 
 use crate::actor::rows::{Durability, Export, Pick, Row, RowKey, RowRange, Slices, Table, Write};
-use crate::base::{AccountId, Sequence, limits};
-use crate::im::archive::ArchiveId;
+use crate::base::{AccountId, Seal, Sequence, limits};
+use crate::im::archive::{ArchiveId, Term};
 use crate::jid::Jid;
-use crate::stanza::{Header, Payload, Stanza, ns, read_stored, stamp};
+use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
 use crate::xml::{Writer, escape_attribute};
 
 pub use crate::im::archive::ARCHIVE;
@@ -114,7 +113,7 @@ pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) ->
         key: key(account, id.number),
         value: value.into(),
     };
-    let own_id = name_of(&stanza.header);
+    let own_id = name_of(stanza);
     let full = Term::full_jid(contact.as_str());
     let mut details = [0; 16];
     details[..8].copy_from_slice(&full.0);
@@ -134,18 +133,34 @@ pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) ->
 }
 
 /// By which a retraction finds a message: what its sender calls it. What has no name cannot be retracted.
-fn name_of(header: &Header) -> Option<Term> {
-    let sender = header.from.as_ref().map_or("", Jid::bare_str);
-    let id = header.id.as_deref()?;
-    Some(Term::message_id(sender, id))
+fn name_of(stanza: &Stanza) -> Option<Term> {
+    let id = stanza.header.id.as_deref()?;
+    Some(Term::message_id(sender_of(stanza), id))
 }
 
-/// The newest message that its sender calls so, if it is here.
-pub fn named(account: AccountId, sender: &str, id: &str) -> Pick {
+/// The newest message that the sender of `stanza` calls so, if it is here.
+pub fn named(account: AccountId, stanza: &Stanza, id: &str) -> Pick {
     Pick::Last(RowRange {
         count_max: 1,
-        ..postings(account, Term::message_id(sender, id), 0, u64::MAX)
+        ..postings(
+            account,
+            Term::message_id(sender_of(stanza), id),
+            0,
+            u64::MAX,
+        )
     })
+}
+
+/// XEP-0424 section 5: "from the same bare-JID (in a one-on-one conversation) or full-JID (in a non-anonymous MUC ...)". A
+/// private message between occupants of a room says that it is one (XEP-0045 section 7.5), and the bare JID is the
+/// whole room's.
+fn sender_of(stanza: &Stanza) -> &str {
+    let sender = stanza.header.from.as_ref();
+    let sender = match stanza.payload.has(ns::MUC_USER, "x") {
+        true => sender.map(Jid::as_str),
+        false => sender.map(Jid::bare_str),
+    };
+    sender.unwrap_or_default()
 }
 
 /// The writes by which a message is found by its words.
@@ -187,7 +202,10 @@ pub fn tombstone(
         .open("retracted", Some(ns::RETRACT))
         .attribute("id", retraction_id)
         .attribute("stamp", &stamp(now_ms));
-    stanza.payload = Payload::from_normal(&writer.finish());
+    // Who said it to whom stays, and so does that it was said in a room.
+    let room = stanza.payload.child(ns::MUC_USER, "x");
+    let room = room.map_or_else(String::new, |x| x.raw().to_owned());
+    stanza.payload = Payload::from_normal(&(writer.finish() + &room));
     let mut value = vec![ROW_VERSION];
     value.extend_from_slice(&of.id.tag.to_be_bytes());
     stanza.write_standalone(&mut value);
@@ -218,7 +236,7 @@ pub fn erase(account: AccountId, row: &Row, own: &Jid) -> Vec<Write> {
         writes.extend(
             terms_of(&stanza)
                 .chain([contact])
-                .chain(name_of(header))
+                .chain(name_of(&stanza))
                 .map(|term| Write::Delete {
                     table: &INDEX,
                     key: index_key(account, term, id.number),
@@ -238,9 +256,21 @@ fn terms_of(stanza: &Stanza) -> impl Iterator<Item = Term> + use<> {
             ns::EME | ns::OMEMO | ns::OMEMO_LEGACY | ns::OPENPGP | ns::PGP_ENCRYPTED
         )
     });
-    let body = payload.child(ns::CLIENT, "body").filter(|_| !is_encrypted);
-    let words = body.map(|body| Term::words(&body.text()));
-    words.unwrap_or_default().into_iter()
+    let mut text = String::new();
+    if !is_encrypted {
+        // RFC 6121 section 5.2.3: "Multiple instances of the <body/> element MAY be included", one for each language.
+        let bodies = payload
+            .children()
+            .filter(|child| child.is(ns::CLIENT, "body"));
+        for body in bodies {
+            if text.len() >= limits::ARCHIVE_TEXT_BYTES_MAX {
+                break;
+            }
+            text.push_str(&body.text());
+            text.push('\n');
+        }
+    }
+    Term::words(&text).into_iter()
 }
 
 /// The key of a message.
@@ -248,7 +278,7 @@ pub fn key(account: AccountId, number: u64) -> RowKey {
     RowKey::new(&account.0.to_be_bytes()).then(&number.to_be_bytes())
 }
 
-fn index_key(account: AccountId, term: Term, number: u64) -> RowKey {
+pub(super) fn index_key(account: AccountId, term: Term, number: u64) -> RowKey {
     RowKey::new(&account.0.to_be_bytes())
         .then(&term.0)
         .then(&number.to_be_bytes())
@@ -275,7 +305,8 @@ pub fn postings(account: AccountId, term: Term, from: u64, to: u64) -> RowRange 
 }
 
 /// `<stanza-id/>` (XEP-0359) of a message in the archive of `by`, in normal form.
-pub fn stanza_id(by: &Jid, id: ArchiveId) -> String {
+pub fn stanza_id(by: &Jid, id: ArchiveId, seal: &Seal) -> String {
+    let id = id.text(seal);
     let mut xml = format!("<stanza-id xmlns='{}' id='{id}' by='", ns::STANZA_ID).into_bytes();
     escape_attribute(by.bare_str(), &mut xml);
     xml.extend_from_slice(b"'/>");

@@ -5,14 +5,14 @@
 //! last page of a conversation above all, first is measured where it begins; where one step suffices for that,
 //! which is the rule, it is sent at once.
 
-use super::query::{Flip, Page as Wish, Query, not_found};
-use super::row::{ARCHIVE, Archived, INDEX, Posting, key, number_of, postings, range};
-use super::term::Term;
+use super::query::not_found;
+use super::row::{ARCHIVE, Archived, INDEX, Posting, index_key, key, number_of, postings, range};
 use super::words;
 use crate::actor::rows::{Pick, Row, RowRange, Write};
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, limits};
-use crate::im::archive::{ArchiveId, Reach, Stage};
+use crate::im::archive::{ArchiveId, Flip, Page as Wish, Query, Reach, Stage, Term};
+use crate::stanza::StanzaError;
 
 /// What a step found.
 #[derive(Debug)]
@@ -44,21 +44,29 @@ enum Way {
 }
 
 /// Where the search for a query begins. `oldest` is the number of the first message that is still kept.
-pub fn begin(query: &Query, oldest: u64) -> Reach {
+///
+/// # Errors
+/// `item-not-found` if the query names a message that is not kept any more, whether or not its row is still there.
+pub fn begin(query: &Query, oldest: u64) -> Result<Reach, StanzaError> {
+    let mut named = query.references.iter().chain(query.ids.iter().flatten());
+    if named.any(|id| id.number < oldest) {
+        return Err(not_found());
+    }
     let whole = (query.from.max(oldest), query.to);
     let stage = match query.by_words {
         true => Stage::Index(None),
         false => Stage::Check(0),
     };
-    Reach {
+    Ok(Reach {
         stage,
         whole,
         rest: whole,
         count: 0,
         edge: 0,
+        first: None,
         sent: None,
         complete: None,
-    }
+    })
 }
 
 /// One step. `room` messages may be sent.
@@ -167,6 +175,7 @@ fn measure<'t, A: Actor>(
     // A page is at most `u32::MAX` long.
     next.count += of_page.len() as u32;
     next.edge = of_page.last().copied().unwrap_or(reach.edge);
+    next.first = reach.first.or(of_page.first().copied());
     if !is_full && let Some(rest) = rest {
         next.rest = rest;
         return Ok(Found::Some(Vec::new(), next));
@@ -187,10 +196,11 @@ fn measure<'t, A: Actor>(
         };
         return Ok(Found::Last(Vec::new(), page));
     }
-    // Measuring has moved one end; the other is where it began.
+    // From the first match to the last: what comes meanwhile is not in the page, which would be longer than it may be.
+    let first = next.first.unwrap_or(next.edge);
     next.rest = match way {
-        Way::Up => (reach.whole.0, next.edge + 1),
-        Way::Down => (next.edge, reach.whole.1),
+        Way::Up => (first, next.edge.saturating_add(1)),
+        Way::Down => (next.edge, first.saturating_add(1)),
     };
     next.stage = Stage::Send;
     next.complete = Some(!is_full);
@@ -327,27 +337,78 @@ fn matches<A: Actor>(
         return Ok((Vec::new(), None));
     }
     if let Some(ids) = &query.ids {
-        let numbers = ids.iter().map(|id| id.number);
-        let mut numbers: Vec<u64> = numbers
-            .filter(|n| (bounds.0..bounds.1).contains(n))
-            .collect();
-        if way == Way::Down {
-            numbers.reverse();
-        }
-        let is_cut = numbers.len() > wanted;
-        numbers.truncate(wanted);
-        let rest = numbers
-            .last()
-            .filter(|_| is_cut)
-            .map(|last| behind(bounds, way, *last));
-        return Ok((numbers, rest));
+        return chosen(turn, account, query, ids, bounds, way, wanted);
     }
     if !query.terms.is_empty() {
         return intersect(turn, account, query, bounds, way, wanted);
     }
+    if query.page == Wish::Count {
+        return count(turn, account, bounds, wanted);
+    }
     let (rows, rest) = all(turn, account, bounds, way, wanted)?;
     let numbers = rows.iter().filter_map(|row| number_of(&row.key));
     Ok((numbers.collect(), rest))
+}
+
+/// Those of the messages that were asked for by id that are under every term.
+fn chosen<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    query: &Query,
+    ids: &[ArchiveId],
+    bounds: Bounds,
+    way: Way,
+    wanted: usize,
+) -> Result<(Vec<u64>, Option<Bounds>), Stop> {
+    let numbers = ids.iter().map(|id| id.number);
+    let mut numbers: Vec<u64> = numbers
+        .filter(|n| (bounds.0..bounds.1).contains(n))
+        .collect();
+    if way == Way::Down {
+        numbers.reverse();
+    }
+    let all = numbers.len();
+    numbers.truncate(limits::ASIDE_STEP_COUNT_MAX);
+    let mut looked_at = numbers.last().copied().filter(|_| numbers.len() < all);
+    for (at, term) in query.terms.iter().enumerate() {
+        let keys = numbers
+            .iter()
+            .map(|number| index_key(account, *term, *number));
+        let (rows, _) = turn.load_pick(&INDEX, &Pick::Rows(keys.collect()))?;
+        let found = rows.iter().filter_map(Posting::read);
+        let found = found.filter(|posting| at > 0 || is_with(query, posting));
+        numbers = found.map(|posting| posting.number).collect();
+    }
+    if numbers.len() > wanted {
+        numbers.truncate(wanted);
+        looked_at = numbers.last().copied();
+    }
+    Ok((numbers, looked_at.map(|last| behind(bounds, way, last))))
+}
+
+/// Numbers of all messages within the bounds, whose text nobody wants.
+fn count<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    bounds: Bounds,
+    wanted: usize,
+) -> Result<(Vec<u64>, Option<Bounds>), Stop> {
+    let range = RowRange {
+        count_max: wanted.min(limits::ARCHIVE_POSTINGS_MAX),
+        ..range(account, bounds.0, bounds.1)
+    };
+    let (rows, more) = turn.load_pick(&ARCHIVE, &Pick::Keys(range))?;
+    let numbers: Vec<u64> = rows.iter().filter_map(|row| number_of(&row.key)).collect();
+    let last = numbers.last().copied().filter(|_| more);
+    Ok((numbers, last.map(|last| behind(bounds, Way::Up, last))))
+}
+
+/// Whether a message under the first term, which is a contact, was exchanged with the resource that is asked for.
+fn is_with(query: &Query, posting: &Posting) -> bool {
+    match (query.full_jid, posting.details) {
+        (Some(wanted), Some((full, _))) => full == wanted,
+        _ => true,
+    }
 }
 
 /// Matches with what they say.
@@ -414,14 +475,18 @@ fn intersect<A: Actor>(
     way: Way,
     wanted: usize,
 ) -> Result<(Vec<u64>, Option<Bounds>), Stop> {
-    let mut lists: Vec<Vec<u64>> = Vec::with_capacity(query.terms.len());
+    // All of them are there before one is looked into: a run that stops for the next has done nothing.
+    let mut read = Vec::with_capacity(query.terms.len());
+    for term in &query.terms {
+        read.push(read_list(turn, account, *term, bounds, way)?);
+    }
+    let mut lists: Vec<Vec<u64>> = Vec::with_capacity(read.len());
     // How far all pieces reach, and the first number that all may have in common.
     let mut horizon = None;
     let mut start: Option<u64> = None;
     let further = |a: u64, b: u64| if way == Way::Up { a.max(b) } else { a.min(b) };
     let nearer = |a: u64, b: u64| if way == Way::Up { a.min(b) } else { a.max(b) };
-    for (at, term) in query.terms.iter().enumerate() {
-        let (rows, more) = read_list(turn, account, *term, bounds, way)?;
+    for (at, (rows, more)) in read.into_iter().enumerate() {
         let postings: Vec<Posting> = rows.iter().filter_map(Posting::read).collect();
         let (Some(first), Some(last)) = (postings.first(), postings.last()) else {
             return Ok((Vec::new(), None));
@@ -430,10 +495,7 @@ fn intersect<A: Actor>(
         if more {
             horizon = Some(horizon.map_or(last.number, |horizon| nearer(horizon, last.number)));
         }
-        let fits = |posting: &Posting| match (query.full_jid, posting.details) {
-            (Some(wanted), Some((full, _))) if at == 0 => full == wanted,
-            _ => true,
-        };
+        let fits = |posting: &Posting| at > 0 || is_with(query, posting);
         lists.push(
             postings
                 .into_iter()

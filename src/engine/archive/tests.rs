@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::actor::rows::Write;
 use crate::actor::{Answer, Aside, Catalog, Effects, Loaded, Need, Stop, Turn};
-use crate::base::{AccountId, Now, Rng, Sequence};
+use crate::base::{AccountId, Now, Rng, Seal, Sequence, limits};
 use crate::config::{Config, Outside, load};
 use crate::im::archive::{ArchiveId, Reach};
 use crate::im::{Account, Progress};
@@ -16,6 +16,10 @@ use crate::store::Request;
 use crate::store::memory::MemoryStore;
 use crate::xml::Element;
 
+fn seal() -> Seal {
+    Seal::new(&[9; 16])
+}
+
 const ME: AccountId = AccountId(7);
 const OTHER: AccountId = AccountId(8);
 
@@ -24,6 +28,8 @@ struct Library {
     store: MemoryStore,
     config: Config,
     all: Vec<Entry>,
+    wall_ms: u64,
+    sequence: Sequence,
     /// Writes by which searches took the index further.
     indexed: usize,
 }
@@ -61,26 +67,37 @@ fn library(rng: &mut Rng, count: u32) -> Library {
         store: MemoryStore::new(&[&ARCHIVE, &INDEX, &INDEXED]),
         config: load("", "", &outside).expect("the defaults are valid"),
         all: Vec::new(),
+        wall_ms: 1_790_000_000_000,
+        sequence: Sequence::above(0),
         indexed: 0,
     };
-    let mut wall_ms = 1_790_000_000_000;
-    let mut sequence = Sequence::above(0);
-    let contacts = [
-        "romeo@example.org/orchard",
-        "romeo@example.org/street",
-        "nurse@example.org",
-    ];
-    for n in 0..count {
+    for _ in 0..count {
+        library.grow(rng);
+    }
+    library
+}
+
+/// What was sent, and what was said about it.
+type Outcome = Result<(Vec<ArchiveId>, Page), Condition>;
+
+impl Library {
+    /// A message comes.
+    fn grow(&mut self, rng: &mut Rng) {
         // Some in the same millisecond, some a week apart.
-        wall_ms += [0, 0, 1, 60_000, 7 * 24 * 3_600_000][rng.below(5) as usize];
+        self.wall_ms += [0, 0, 1, 60_000, 7 * 24 * 3_600_000][rng.below(5) as usize];
         let now = Now {
             mono_ms: 1,
-            wall_ms,
+            wall_ms: self.wall_ms,
         };
         let id = ArchiveId {
-            number: sequence.next(now),
+            number: self.sequence.next(now),
             tag: rng.next_u64(),
         };
+        let contacts = [
+            "romeo@example.org/orchard",
+            "romeo@example.org/street",
+            "nurse@example.org",
+        ];
         let contact = jid(contacts[rng.below(3) as usize]);
         let words: BTreeSet<&str> = ["sun", "moon", "star"]
             .into_iter()
@@ -90,24 +107,29 @@ fn library(rng: &mut Rng, count: u32) -> Library {
         let body = format!("{} {}", body.join(" "), "x".repeat(rng.below(200) as usize));
         let stanza = message(&contact, &body);
         let mut writes: Vec<Write> = put(ME, id, &stanza, &contact).into_iter().collect();
-        if n % 3 == 0 {
+        if self.all.len().is_multiple_of(3) {
             writes.extend(put(OTHER, id, &stanza, &contact));
         }
-        library.store.apply(Request::Save(writes));
-        library.all.push(Entry { id, contact, words });
+        self.store.apply(Request::Save(writes));
+        self.all.push(Entry { id, contact, words });
     }
-    library
-}
 
-/// What was sent, and what was said about it.
-type Outcome = Result<(Vec<ArchiveId>, Page), Condition>;
-
-impl Library {
     /// Plays a query to its end with room for `room` messages a step.
     fn play(&mut self, query: &Query, room: usize) -> Outcome {
-        let mut reach = begin(query, 0);
+        self.play_while(query, room, |_| ())
+    }
+
+    /// The same while something happens before every step.
+    fn play_while(
+        &mut self,
+        query: &Query,
+        room: usize,
+        mut happens: impl FnMut(&mut Library),
+    ) -> Outcome {
+        let mut reach = begin(query, 0).map_err(|error| error.condition)?;
         let mut sent = Vec::new();
         for _ in 0..10_000 {
+            happens(self);
             match self.step(query, &reach, room) {
                 Ok((page, Ok(next))) => {
                     assert!(page.len() <= room, "more than there is room for");
@@ -145,6 +167,7 @@ impl Library {
                 actor: &account,
                 rng: &mut rng,
                 sequence: &mut sequence,
+                seal: &seal(),
                 out: &mut out,
                 loaded: &loaded,
                 asker: None,
@@ -209,6 +232,11 @@ impl Library {
 
     /// The same by a look at every message.
     fn look(&self, query: &Query, wish: &Wish) -> (Vec<ArchiveId>, bool, usize) {
+        self.look_at(self.all.len(), query, wish)
+    }
+
+    /// The same when there were only so many.
+    fn look_at(&self, count: usize, query: &Query, wish: &Wish) -> (Vec<ArchiveId>, bool, usize) {
         let fits = |entry: &&Entry| {
             let contact = match &wish.with {
                 Some(with) if with.resourcepart().is_some() => entry.contact == *with,
@@ -221,7 +249,8 @@ impl Library {
                 && wish.words.iter().all(|word| entry.words.contains(word))
                 && ids.is_none_or(|ids| ids.contains(&entry.id))
         };
-        let all: Vec<ArchiveId> = self.all.iter().filter(fits).map(|entry| entry.id).collect();
+        let all = self.all[..count].iter();
+        let all: Vec<ArchiveId> = all.filter(fits).map(|entry| entry.id).collect();
         let count = all.len();
         let (mut page, complete) = match wish.page {
             (Some(max), Position::First) => (all[..count.min(max)].to_vec(), count <= max),
@@ -273,15 +302,10 @@ fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
         fields.push_str(&format!("<field var='{name}'>{values}</field>"));
     };
     field("FORM_TYPE", &[ns::MAM.into()]);
-    let by_id = rng.below(5) == 0;
-    let (with, words) = if by_id {
-        (None, Vec::new())
-    } else {
-        (with, words)
-    };
-    if by_id {
-        let ids: Vec<String> = (0..rng.below(6) + 1)
-            .map(|_| some(rng).to_string())
+    if rng.below(5) == 0 {
+        let most = [6, 200][rng.below(2) as usize];
+        let ids: Vec<String> = (0..rng.below(most) + 1)
+            .map(|_| some(rng).text(&seal()))
             .collect();
         field("ids", &ids);
     }
@@ -299,15 +323,21 @@ fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
         field("end", &[moment(some(rng))]);
     }
     if rng.below(6) == 0 {
-        field("after-id", &[some(rng).to_string()]);
+        field("after-id", &[some(rng).text(&seal())]);
     }
     let max = match rng.below(5) {
         0 => None,
         _ => Some(rng.below(20) as usize + 1),
     };
     let (position, at) = match rng.below(5) {
-        0 => (Position::First, format!("<after>{}</after>", some(rng))),
-        1 => (Position::Last, format!("<before>{}</before>", some(rng))),
+        0 => (
+            Position::First,
+            format!("<after>{}</after>", some(rng).text(&seal())),
+        ),
+        1 => (
+            Position::Last,
+            format!("<before>{}</before>", some(rng).text(&seal())),
+        ),
         2 => (Position::Last, "<before/>".into()),
         _ => (Position::First, String::new()),
     };
@@ -331,15 +361,17 @@ fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
 
 fn read(xml: &str) -> Query {
     let element = Element::parse(xml, ns::CLIENT).unwrap();
-    Query::read(&element, Fields::WithFulltext).unwrap_or_else(|error| panic!("{xml}: {error}"))
+    Query::read(&element, Fields::WithFulltext, &seal())
+        .unwrap_or_else(|error| panic!("{xml}: {error}"))
 }
 
 #[test]
 fn a_page_is_what_a_look_at_every_message_finds() {
     let mut rng = Rng::from_seed([42; 32]);
-    for count in [1, 3, 40, 300] {
+    // More than twice as many as one step reads of a list.
+    for (count, queries) in [(1, 400), (3, 400), (40, 400), (300, 400), (2_000, 100)] {
         let mut library = library(&mut rng, count);
-        for _ in 0..400 {
+        for _ in 0..queries {
             let (xml, wish) = wish(&mut rng, &library);
             let query = read(&xml);
             let room = [1, 3, 100][rng.below(3) as usize];
@@ -357,6 +389,157 @@ fn a_page_is_what_a_look_at_every_message_finds() {
             }
         }
     }
+}
+
+#[test]
+fn a_page_that_is_found_while_messages_come_is_one_that_was_there() {
+    let mut rng = Rng::from_seed([43; 32]);
+    for (count, libraries) in [(3, 10), (300, 10), (1_200, 3)] {
+        for _ in 0..libraries {
+            let mut library = library(&mut rng, count);
+            for _ in 0..20 {
+                play_while_messages_come(&mut rng, &mut library);
+            }
+        }
+    }
+}
+
+fn play_while_messages_come(rng: &mut Rng, library: &mut Library) {
+    let (xml, wish) = wish(rng, library);
+    let query = read(&xml);
+    let room = [1, 3, 100][rng.below(3) as usize];
+    let before = library.all.len();
+    let grow = |library: &mut Library| {
+        if rng.below(2) == 0 {
+            library.grow(rng);
+        }
+    };
+    let (sent, is) = library
+        .play_while(&query, room, grow)
+        .unwrap_or_else(|c| panic!("{xml}: {c:?}"));
+    if let Some(max) = wish.page.0 {
+        assert!(sent.len() <= max, "{xml} has {} of {max}", sent.len());
+    }
+    let was = (before..=library.all.len()).any(|moment| {
+        let (page, complete, count) = library.look_at(moment, &query, &wish);
+        let is_counted = wish.page.0.is_some() || is.count == Some(count as u32);
+        page == sent && complete == is.complete && is_counted
+    });
+    assert!(was, "{xml} {wish:?} room {room}");
+}
+
+#[test]
+fn a_count_reads_no_messages() {
+    let mut rng = Rng::from_seed([2; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    for n in 0..600 {
+        let id = ArchiveId {
+            number: Sequence::first_at(1_795_392_000_000 + n),
+            tag: n,
+        };
+        let stanza = message(&romeo, &"y".repeat(10_000));
+        let writes = put(ME, id, &stanza, &romeo).into_iter().collect();
+        library.store.apply(Request::Save(writes));
+    }
+    let query = read(
+        "<query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><max>0</max></set></query>",
+    );
+    let mut steps = 0;
+    let (sent, is) = library.play_while(&query, 10, |_| steps += 1).unwrap();
+    assert_eq!((sent.len(), is.count), (0, Some(600)));
+    assert!(steps < 5, "{steps} steps");
+}
+
+#[test]
+fn what_is_not_kept_any_more_is_not_found_by_its_id() {
+    let mut rng = Rng::from_seed([4; 32]);
+    let library = library(&mut rng, 10);
+    let (old, first) = (library.all[4].id, library.all[5].id);
+    for place in [
+        "<set xmlns='http://jabber.org/protocol/rsm'><after>{}</after></set>",
+        "<set xmlns='http://jabber.org/protocol/rsm'><before>{}</before></set>",
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>\
+         <field var='ids'><value>{}</value></field></x>",
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>\
+         <field var='after-id'><value>{}</value></field></x>",
+    ] {
+        let begun = |id: ArchiveId| {
+            let place = place.replace("{}", &id.text(&seal()));
+            let query = read(&format!("<query xmlns='urn:xmpp:mam:2'>{place}</query>"));
+            begin(&query, first.number).map_err(|error| error.condition)
+        };
+        assert_eq!(begun(old).err(), Some(Condition::ItemNotFound), "{place}");
+        assert!(begun(first).is_ok(), "{place}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_refused_before_it_is_looked_into() {
+    let refused = |xml: &str| {
+        let element = Element::parse(xml, ns::CLIENT).unwrap();
+        let read = Query::read(&element, Fields::WithFulltext, &seal());
+        read.err().map(|error| error.condition)
+    };
+    let named = |length: usize| {
+        let id = "q".repeat(length);
+        refused(&format!("<query xmlns='urn:xmpp:mam:2' queryid='{id}'/>"))
+    };
+    assert_eq!(named(limits::ARCHIVE_QUERY_ID_BYTES_MAX), None);
+    let too_long = named(limits::ARCHIVE_QUERY_ID_BYTES_MAX + 1);
+    assert_eq!(too_long, Some(Condition::BadRequest));
+    let searched = |words: &str| {
+        refused(&format!(
+            "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+             <value>urn:xmpp:mam:2</value></field><field var='{{urn:xmpp:fulltext:0}}fulltext'>\
+             <value>{words}</value></field></x></query>"
+        ))
+    };
+    let half = limits::ARCHIVE_SEARCH_BYTES_MAX / 2;
+    assert_eq!(searched(&"a ".repeat(half)), None);
+    assert_eq!(
+        searched(&"a ".repeat(half + 1)),
+        Some(Condition::BadRequest)
+    );
+    let hostile = searched(&"a ".repeat(125_000));
+    assert_eq!(hostile, Some(Condition::ResourceConstraint));
+}
+
+#[test]
+fn all_texts_of_a_message_are_found_in_every_language() {
+    let mut rng = Rng::from_seed([8; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    let mut stanza = message(&romeo, "");
+    stanza.payload =
+        Payload::from_normal("<body>Wherefore art thou</body><body xml:lang='cs'>Proč jsi</body>");
+    let id = ArchiveId {
+        number: Sequence::first_at(1_795_392_000_000),
+        tag: 5,
+    };
+    let writes = put(ME, id, &stanza, &romeo).into_iter().collect();
+    library.store.apply(Request::Save(writes));
+    for word in ["wherefore", "PROČ", "thou jsi"] {
+        assert_eq!(library.play(&by_words(word), 10).unwrap().0, [id], "{word}");
+    }
+}
+
+#[test]
+fn what_was_indexed_by_words_of_another_form_is_indexed_anew() {
+    let mut rng = Rng::from_seed([10; 32]);
+    let mut library = library(&mut rng, 20);
+    let end = library.all.last().map(|entry| entry.id.number + 1).unwrap();
+    // As marks were before they said how words are made.
+    library.store.apply(Request::Save(vec![Write::Put {
+        table: &INDEXED,
+        key: crate::im::archive::key(ME),
+        value: end.to_be_bytes()[..].into(),
+    }]));
+    let sunny = library.all.iter();
+    let sunny = sunny.filter(|entry| entry.words.contains("sun"));
+    let sunny: Vec<ArchiveId> = sunny.map(|entry| entry.id).collect();
+    assert!(!sunny.is_empty());
+    assert_eq!(library.play(&by_words("sun"), 100).unwrap().0, sunny);
 }
 
 #[test]
@@ -404,7 +587,7 @@ fn large_messages_are_sent_a_few_at_a_time_and_all_of_them() {
     }
     let ids: String = last
         .iter()
-        .map(|id| format!("<value>{id}</value>"))
+        .map(|id| format!("<value>{}</value>", id.text(&seal())))
         .collect();
     let query = read(&format!(
         "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
@@ -438,7 +621,7 @@ fn an_id_of_another_archive_or_with_another_tag_is_not_found() {
     .enumerate()
     {
         for place in ["<after>{}</after>", "<before>{}</before>"] {
-            let set = place.replace("{}", &id.to_string());
+            let set = place.replace("{}", &id.text(&seal()));
             let query = read(&format!(
                 "<query xmlns='{}'><set xmlns='{}'>{set}</set></query>",
                 ns::MAM,

@@ -2,6 +2,8 @@
 //! steps, and from then on its words are found without a look at any message. Most archives are never searched, and a
 //! message with ten words would cost ten rows in each of two archives. Refuses to know what is searched for.
 
+use std::sync::Arc;
+
 use super::row::{ARCHIVE, Archived, put_words, range};
 use crate::actor::rows::{Durability, Export, RowRange, Slices, Table, Write};
 use crate::actor::{Actor, Stop, Turn};
@@ -37,9 +39,8 @@ pub(super) fn index<A: Actor>(
         Some(from) => from,
         None => {
             let mark = turn.load(&INDEXED, &key(account))?;
-            let mark = mark.and_then(|mark| mark.try_into().ok());
-            // What is damaged is made anew.
-            mark.map_or(0, u64::from_be_bytes)
+            // What is damaged, or was made of words of another form, is made anew.
+            mark.and_then(number_in).unwrap_or(0)
         }
     };
     let range = RowRange {
@@ -59,7 +60,23 @@ pub(super) fn index<A: Actor>(
     writes.push(Write::Put {
         table: &INDEXED,
         key: key(account),
-        value: next.to_be_bytes()[..].into(),
+        value: mark(next),
     });
     Ok(Some(Step { writes, next }))
 }
+
+/// A mark's value: the form of the words, and the number before which they are indexed.
+fn mark(next: u64) -> Arc<[u8]> {
+    let mut value = vec![WORDS_VERSION];
+    value.extend_from_slice(&next.to_be_bytes());
+    value.into()
+}
+
+fn number_in(mark: &[u8]) -> Option<u64> {
+    let (&version, number) = mark.split_first()?;
+    let number = u64::from_be_bytes(number.try_into().ok()?);
+    (version == WORDS_VERSION).then_some(number)
+}
+
+/// Counts the changes of what a word is (`term.rs`). The first form had no version in its marks.
+const WORDS_VERSION: u8 = 2;

@@ -34,6 +34,7 @@ pub const BLOCKING: Feature<Account> = Feature {
         IqRoute::set(ns::BLOCKING, "block", block),
         IqRoute::set(ns::BLOCKING, "unblock", unblock),
     ],
+    portable: Some(portable),
     ..NONE
 };
 
@@ -167,6 +168,32 @@ fn push(turn: &mut Turn<'_, Account>, name: &str, jids: &[Jid]) {
     }
 }
 
+/// XEP-0227 section 4.8 knows privacy lists alone (XEP-0016): one that denies whom the blocklist names, and is the default.
+fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
+    let list = blocking::load(turn)?;
+    if list.is_empty() {
+        return Ok(String::new());
+    }
+    let mut writer = Writer::new();
+    writer
+        .open("query", Some(ns::PRIVACY))
+        .open("default", None)
+        .attribute("name", LIST_NAME)
+        .close()
+        .open("list", None)
+        .attribute("name", LIST_NAME);
+    for (order, jid) in (1..).zip(list.jids()) {
+        writer
+            .open("item", None)
+            .attribute("type", "jid")
+            .attribute("value", jid.as_str())
+            .attribute("action", "deny")
+            .attribute("order", &u32::to_string(&order))
+            .close();
+    }
+    Ok(writer.finish())
+}
+
 fn written<'a>(name: &str, jids: impl Iterator<Item = &'a Jid>) -> String {
     let mut writer = Writer::new();
     writer.open(name, Some(ns::BLOCKING));
@@ -182,3 +209,6 @@ fn written<'a>(name: &str, jids: impl Iterator<Item = &'a Jid>) -> String {
 fn reject(condition: Condition, text: &'static str) -> Stop {
     Stop::Reject(StanzaError::new(condition, text))
 }
+
+/// What the list is called among the privacy lists of an export.
+const LIST_NAME: &str = "blocked";

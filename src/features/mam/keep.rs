@@ -4,7 +4,7 @@
 //! | section | item |
 //! |---|---|
 //! | 4 tombstones | [`retract`] |
-//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID"; rooms have ids of their own; what waits for a client is not distributed further; a retraction is stored where the message is, whatever its recipient wants archived |
+//! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID", or from the same occupant of a room ([`archive::named`]); rooms have ids of their own; what waits for a client is not distributed further; a retraction is stored where the message is, whatever its recipient wants archived |
 
 use crate::actor::rows::Pick;
 use crate::actor::{Draft, Outcome, Stop, Turn};
@@ -31,7 +31,7 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     // A client that lost the acknowledgement in a crash sends again what is here already: the copies for its other
     // devices name the row that is there.
     if let Some(id) = origin::recall_sent(turn, draft, &contact)? {
-        draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
+        draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
         return Ok(());
     }
     if let Some(id) = archive(turn, draft, &contact, worth)? {
@@ -92,7 +92,7 @@ fn archive(
     turn.out.write.extend(archiving.writes);
     count(turn, account, (id.number, archiving.bytes), changed)?;
     draft.archived = Some(id.number);
-    draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id));
+    draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
     Ok(Some(id))
 }
 
@@ -171,11 +171,11 @@ fn retract(
     account: AccountId,
     stanza: &Stanza,
 ) -> Result<Option<ArchiveTally>, Stop> {
-    let (Some(of), Some(sender)) = (retracted(stanza), &stanza.header.from) else {
+    let Some(of) = retracted(stanza) else {
         return Ok(None);
     };
     // Only what this very sender said: the name is a digest of both.
-    let (rows, _) = turn.load_pick(&INDEX, &archive::named(account, sender.bare_str(), &of))?;
+    let (rows, _) = turn.load_pick(&INDEX, &archive::named(account, stanza, &of))?;
     let Some(found) = rows.first().and_then(Posting::read) else {
         return Ok(None);
     };

@@ -4,9 +4,10 @@
 //!
 //! | section | item |
 //! |---|---|
-//! | 3.1 order, 3.2 retention | `engine/archive`, numbers by time; `shard/retention.rs`, `shard/trim.rs` |
+//! | 3.1 order, 3.2 retention | `engine/archive`, numbers by time; `shard/retention.rs`, `shard/expiry.rs`, `shard/trim.rs` |
 //! | 3.3.2 rooms, pubsub nodes | not done: there are none yet |
 //! | 3.5 archive ids, XEP-0359 3 | [`keep::sent`], [`keep::received`], `im::message::strip_forged` |
+//! | 0359 6 ids tell nothing | [`crate::im::archive::ArchiveId::text`] |
 //! | 4.1 filters | `engine/archive/query.rs` |
 //! | 4.1.5 groupchat | the field is known; what is said in rooms is in their archives |
 //! | 4.2 results, 4.3 paging, 4.3.4 flipped pages | [`search`], `engine/archive/scan.rs` |

@@ -1,12 +1,14 @@
 //! Queries, answered beside the mailbox: a step delivers as much as the stream has room for.
 
+use std::sync::Arc;
+
 use crate::actor::rows::{Pick, RowRange};
 use crate::actor::{Outcome, Turn};
 use crate::base::Sequence;
-use crate::engine::archive::{self, ARCHIVE, Archived, Fields, Found, Page, Query};
+use crate::engine::archive::{self, ARCHIVE, Archived, Fields, Found, Page};
 use crate::im::account::owner;
-use crate::im::archive::ArchiveId;
-use crate::im::{Account, Progress};
+use crate::im::archive::{ArchiveId, Query, Reach, Search};
+use crate::im::{Account, Progress, iq};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, PageAnswer, Payload, Stanza, Type, ns, reply_result, stamp};
 use crate::xml::Writer;
@@ -26,27 +28,35 @@ pub(super) fn fields(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let account = owner(turn)?;
     let aside = turn.aside()?;
-    let query = Query::read(&iq.child(), known(turn))?;
-    let reach = match aside.progress {
-        Progress::Archive(reach) => (**reach).clone(),
-        // Nothing else makes progress of a query.
-        _ => archive::begin(&query, oldest(turn)),
+    let Progress::Archive(search) = aside.progress else {
+        // Read once, however many steps and runs there will be. Nothing else makes progress of a query.
+        let query = Query::read(&iq.child(), known(turn), turn.seal)?;
+        let reach = archive::begin(&query, oldest(turn))?;
+        go_on(turn, Arc::new(query), reach);
+        return Ok(());
     };
-    match archive::step(turn, account, &query, &reach, aside.room)? {
+    let Search { query, reach } = &**search;
+    match archive::step(turn, account, query, reach, aside.room)? {
         Found::Some(page, next) => {
-            send(turn, iq, &query, &page);
-            turn.out.go_on(Progress::Archive(Box::new(next)));
+            send(turn, iq, query, &page);
+            go_on(turn, Arc::clone(query), next);
         }
         Found::Behind(writes, next) => {
             turn.out.write.extend(writes);
-            turn.out.go_on(Progress::Archive(Box::new(next)));
+            go_on(turn, Arc::clone(query), next);
         }
         Found::Last(page, is) => {
-            send(turn, iq, &query, &page);
-            answer(turn, iq, &fin(&is));
+            send(turn, iq, query, &page);
+            let fin = fin(turn, &is);
+            answer(turn, iq, &fin);
         }
     }
     Ok(())
+}
+
+fn go_on(turn: &mut Turn<'_, Account>, query: Arc<Query>, reach: Reach) {
+    let search = Search { query, reach };
+    turn.out.go_on(Progress::Archive(Box::new(search)));
 }
 
 /// Section 5: the first and the last message.
@@ -66,7 +76,7 @@ pub(super) fn metadata(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         if let Some(found) = rows.first().and_then(Archived::read) {
             writer
                 .open(name, None)
-                .attribute("id", &found.id.to_string())
+                .attribute("id", &found.id.text(turn.seal))
                 .attribute("timestamp", &stamp(found.wall_ms()))
                 .close();
         }
@@ -76,7 +86,7 @@ pub(super) fn metadata(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 }
 
 /// The number of the first message that the host still keeps. It is the same for an hour: a handler that runs again
-/// asks for the rows that it asked for before.
+/// asks for the rows that it asked for before, and pages begin where they began.
 fn oldest(turn: &Turn<'_, Account>) -> u64 {
     match turn.host.archive.retention.as_ms() {
         0 => 0,
@@ -111,13 +121,13 @@ fn send(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Query, page: &[Archive
             trace: iq.header().trace,
             ..Header::new(Kind::Message, Type::Normal)
         };
-        let payload = Payload::from_normal(&result(query, found));
+        let payload = Payload::from_normal(&result(turn, query, found));
         turn.out.deliver(session, Stanza { header, payload });
     }
 }
 
 /// Section 4.2.
-fn result(query: &Query, found: &Archived<'_>) -> String {
+fn result(turn: &Turn<'_, Account>, query: &Query, found: &Archived<'_>) -> String {
     let mut writer = Writer::new();
     writer.open("result", Some(ns::MAM));
     // "If the client gave a 'queryid' attribute in its initial query, the server MUST also include that".
@@ -125,7 +135,7 @@ fn result(query: &Query, found: &Archived<'_>) -> String {
         writer.attribute("queryid", query_id);
     }
     writer
-        .attribute("id", &found.id.to_string())
+        .attribute("id", &found.id.text(turn.seal))
         .open("forwarded", Some(ns::FORWARD))
         .open("delay", Some(ns::DELAY))
         .attribute("stamp", &stamp(found.wall_ms()))
@@ -135,13 +145,14 @@ fn result(query: &Query, found: &Archived<'_>) -> String {
 }
 
 /// Section 4.3.
-fn fin(page: &Page) -> String {
+fn fin(turn: &Turn<'_, Account>, page: &Page) -> String {
     let mut writer = Writer::new();
     writer.open("fin", Some(ns::MAM));
     if page.complete {
         writer.attribute("complete", "true");
     }
-    let text = |(first, last): (ArchiveId, ArchiveId)| (first.to_string(), last.to_string());
+    let text =
+        |(first, last): (ArchiveId, ArchiveId)| (first.text(turn.seal), last.text(turn.seal));
     let answer = PageAnswer {
         ends: page.ends.map(text),
         count: page.count.map(u64::from),
@@ -150,12 +161,16 @@ fn fin(page: &Page) -> String {
     writer.finish()
 }
 
-/// Answers in the account's name, also where the request named nobody: what comes from one address comes in order.
+/// Answers in the account's name, also where the request named nobody: what comes from one address comes in order. As
+/// the results before it, it does not pass the account's mailbox, where a full one would lose it.
 pub(super) fn answer(turn: &mut Turn<'_, Account>, iq: Iq<'_>, xml: &str) {
     let mut reply = reply_result(iq.stanza(), Payload::from_normal(xml));
     let account = turn.actor.jid.clone();
     reply.header.from.get_or_insert(account);
-    turn.out.send(reply);
+    match iq::requester(turn.actor, iq) {
+        Some(session) => turn.out.deliver(session.id, reply),
+        None => turn.out.send(reply),
+    }
 }
 
 const HOUR_MS: u64 = 3_600_000;

@@ -1,12 +1,14 @@
 //! The UID of an archived message: where it lies, and what nobody can guess.
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::base::Seal;
+
 /// "A server-assigned UID that MUST be unpredictable and unique within the archive" (XEP-0313 section 3): the number
-/// says which row it is, so that a page begins without a search; the tag is random and stands in the row.
+/// says which row it is, so that a page begins without a search; the tag is random and stands in the row. Clients see
+/// both sealed: "Entities observing the value MUST NOT be able to infer any information from it" (XEP-0359 section 6),
+/// and the number is a time and a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveId {
     pub number: u64,
@@ -14,11 +16,17 @@ pub struct ArchiveId {
 }
 
 impl ArchiveId {
-    /// The UID that a client gives back; none if it is none of ours.
-    pub fn parse(text: &str) -> Option<ArchiveId> {
+    /// The UID that a client gives back; none if it cannot be one of ours.
+    pub fn parse(text: &str, seal: &Seal) -> Option<ArchiveId> {
         let mut bytes = [0; 16];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-        ArchiveId::from_bytes(&bytes[..length])
+        let is_whole = length == bytes.len();
+        is_whole.then(|| ArchiveId::from_bytes(&seal.open(bytes)))?
+    }
+
+    /// The UID as clients see it.
+    pub fn text(self, seal: &Seal) -> String {
+        URL_SAFE_NO_PAD.encode(seal.close(self.to_bytes()))
     }
 
     /// The UID of these bytes; none if they are not as many as [`ArchiveId::to_bytes`] gives.
@@ -39,12 +47,6 @@ impl ArchiveId {
     }
 }
 
-impl fmt::Display for ArchiveId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.to_bytes()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,8 +57,32 @@ mod tests {
             number: 0x0123_4567_89ab_cdef,
             tag: u64::MAX - 1,
         };
-        assert_eq!(ArchiveId::parse(&id.to_string()), Some(id));
-        assert_eq!(id.to_string().len(), 22);
+        let seal = Seal::new(&[7; 16]);
+        let text = id.text(&seal);
+        assert_eq!(ArchiveId::parse(&text, &seal), Some(id));
+        assert_eq!(text.len(), 22);
+        assert_ne!(ArchiveId::parse(&text, &Seal::new(&[8; 16])), Some(id));
+    }
+
+    #[test]
+    fn ids_of_neighbours_have_nothing_in_common() {
+        let seal = Seal::new(&[7; 16]);
+        let ids = (0..1_000).map(|number| ArchiveId { number, tag: 5 });
+        let texts: Vec<String> = ids.map(|id| id.text(&seal)).collect();
+        // Of 64 letters at each place, two agree once in 64 times: 344 places of 22,000.
+        let pairs = texts.windows(2);
+        let same = pairs.map(|pair| {
+            pair[0]
+                .bytes()
+                .zip(pair[1].bytes())
+                .filter(|(a, b)| a == b)
+                .count()
+        });
+        let same: usize = same.sum();
+        assert!(same < 700, "{same} letters are as in the id before");
+        let mut sorted = texts.clone();
+        sorted.sort();
+        assert_ne!(sorted, texts, "their order is not that of the messages");
     }
 
     #[test]
@@ -69,7 +95,7 @@ mod tests {
             &"A".repeat(23),
             &"A".repeat(400),
         ] {
-            assert_eq!(ArchiveId::parse(text), None, "{text}");
+            assert_eq!(ArchiveId::parse(text, &Seal::new(&[7; 16])), None, "{text}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod id;
 mod preferences;
+mod search;
 mod tally;
 
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table};
@@ -14,6 +15,7 @@ use crate::jid::Jid;
 
 pub use id::ArchiveId;
 pub use preferences::{Policy, Preferences};
+pub use search::{Flip, Page, Query, Reach, Search, Stage, Term};
 pub use tally::{ArchiveTally, Holding, Quota};
 
 /// Archived messages: account number, then a number by time, both big-endian. What is in a row: `engine/archive/row.rs`.
@@ -48,37 +50,6 @@ pub static TALLY: Table = Table {
 pub struct Archive {
     pub preferences: Preferences,
     pub tally: ArchiveTally,
-}
-
-/// How far a search came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reach {
-    pub stage: Stage,
-    /// All numbers that may match, the second excluded.
-    pub whole: (u64, u64),
-    /// Those that were not looked at.
-    pub rest: (u64, u64),
-    /// Matches found in this stage.
-    pub count: u32,
-    /// The match found last.
-    pub edge: u64,
-    /// The oldest and the newest message that were sent.
-    pub sent: Option<(ArchiveId, ArchiveId)>,
-    /// Whether there is nothing behind the page; none until that is known.
-    pub complete: Option<bool>,
-}
-
-/// What a step of a search is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Whether the index of words is as far as the archive: from this number on it is not, or from where its mark is.
-    Index(Option<u64>),
-    /// Whether the messages exist that the query names; so many do.
-    Check(usize),
-    /// Where the page begins, found from its end.
-    Measure,
-    /// The messages of the page, in the order in which they are sent.
-    Send,
 }
 
 /// Runs `read` on the account's archive, which is read from the store first if it is not in memory.

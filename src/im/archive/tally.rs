@@ -46,6 +46,14 @@ struct MonthTally {
     held: Holding,
 }
 
+impl Holding {
+    /// A row that is damaged may count anything.
+    fn add(&mut self, count: u64, bytes: u64) {
+        self.count = self.count.saturating_add(count);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
 impl Quota {
     /// What a host allows at this moment.
     pub fn of(host: &HostArchive, now: Now) -> Quota {
@@ -80,8 +88,7 @@ impl ArchiveTally {
     pub fn held(&self, quota: &Quota) -> Holding {
         let mut held = Holding::default();
         for month in self.months.iter().filter(|month| month.end > quota.since) {
-            held.count += month.held.count;
-            held.bytes += month.held.bytes;
+            held.add(month.held.count, month.held.bytes);
         }
         held
     }
@@ -108,25 +115,21 @@ impl ArchiveTally {
     pub fn add(&mut self, number: u64, bytes: u64) {
         let is_due = self.is_due(number, bytes);
         let month = self.month_of(number);
-        month.held.count += 1;
-        month.held.bytes += bytes;
+        month.held.add(1, bytes);
         self.last = self.last.max(number);
         if is_due {
             self.unsaved = Holding::default();
         } else {
-            self.unsaved.count += 1;
-            self.unsaved.bytes += bytes;
+            self.unsaved.add(1, bytes);
         }
     }
 
     /// What was found behind [`ArchiveTally::counted_to`], which no row counts.
     pub fn add_found(&mut self, number: u64, bytes: u64) {
         let month = self.month_of(number);
-        month.held.count += 1;
-        month.held.bytes += bytes;
+        month.held.add(1, bytes);
         self.last = self.last.max(number);
-        self.unsaved.count += 1;
-        self.unsaved.bytes += bytes;
+        self.unsaved.add(1, bytes);
     }
 
     /// The message of this number is gone, whose row had so many bytes. The oldest go first, so one of a lower number is
@@ -165,7 +168,7 @@ impl ArchiveTally {
         let is_new = self.months.last().is_none_or(|month| month.end <= number);
         is_new
             || self.unsaved.count + 1 >= limits::ARCHIVE_TALLY_EVERY
-            || self.unsaved.bytes + bytes >= limits::ARCHIVE_TALLY_BYTES
+            || self.unsaved.bytes.saturating_add(bytes) >= limits::ARCHIVE_TALLY_BYTES
     }
 
     /// The writes that keep the count with the message of this number, which is not added yet.

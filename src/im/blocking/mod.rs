@@ -125,7 +125,8 @@ pub fn inbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
             Some(_) => return Ok(()),
         },
     };
-    // In the words in which who does not exist is missed. Errors and results are never answered.
+    // In the words in which who does not exist is missed, though what strangers may not ask refuses them in others: that
+    // is what the clause above wants. Errors and results are never answered.
     let reply = reply_error(&draft.stanza, &account::unavailable());
     if let Some(reply) = reply.filter(|reply| is_answered && reply.header.to.is_some()) {
         turn.out.send(reply);

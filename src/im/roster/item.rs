@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table};
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
 use crate::base::{AccountId, limits};
 use crate::jid::Jid;
 use crate::xml::{escape_attribute, escape_text};
@@ -60,6 +60,88 @@ pub struct Head {
 pub enum Record {
     Head(Head),
     Item(RosterItem),
+}
+
+/// An item as its row holds it, nothing copied and the address not prepared again.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// Bare.
+    pub jid: &'a str,
+    pub standing: Standing,
+    pub version: u64,
+    numbers: Numbers,
+    name: &'a str,
+    groups: Texts<'a>,
+}
+
+/// Texts one behind the other, each of them looked at before.
+#[derive(Clone, Copy, Debug)]
+struct Texts<'a>(&'a [u8]);
+
+impl<'a> Iterator for Texts<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (text, rest) = take_text(self.0)?;
+        self.0 = rest;
+        Some(text)
+    }
+}
+
+impl<'a> Stored<'a> {
+    /// The item that a row is; none if it is the head, or damaged.
+    pub fn of(row: &'a Row) -> Option<Stored<'a>> {
+        let (&kind, jid) = row.key.as_bytes().get(8..)?.split_first()?;
+        (kind != HEAD).then_some(())?;
+        Stored::read(std::str::from_utf8(jid).ok()?, &row.value)
+    }
+
+    fn read(jid: &'a str, value: &'a [u8]) -> Option<Stored<'a>> {
+        let (&form, rest) = value.split_first()?;
+        let (&bits, rest) = rest.split_first()?;
+        let (version, rest) = take_number(rest)?;
+        let (numbers, rest) = match form {
+            ROW_VERSION => (Numbers::default(), rest),
+            NUMBERED => take_numbers(rest)?,
+            _ => return None,
+        };
+        let (name, rest) = take_text(rest)?;
+        let groups = Texts(rest);
+        let mut left = groups;
+        // A group that cannot be read ends them early.
+        left.by_ref().for_each(drop);
+        left.0.is_empty().then_some(())?;
+        Some(Stored {
+            jid,
+            standing: Standing::from_bits(bits)?,
+            version,
+            numbers,
+            name,
+            groups,
+        })
+    }
+
+    /// See [`RosterItem::charge`].
+    pub fn charge(&self) -> usize {
+        // Each group has two bytes of length before it.
+        self.jid.len() + 12 + self.name.len() + self.groups.0.len()
+    }
+
+    /// See [`RosterItem::write`].
+    pub fn write(&self, xml: &mut Vec<u8>) {
+        write(xml, self.jid, self.standing, self.name, self.groups);
+    }
+
+    fn to_item(self, jid: Jid) -> RosterItem {
+        RosterItem {
+            jid,
+            standing: self.standing,
+            version: self.version,
+            name: self.name.to_owned(),
+            groups: self.groups.map(str::to_owned).collect(),
+            numbers: self.numbers,
+        }
+    }
 }
 
 impl RosterItem {
@@ -126,38 +208,50 @@ impl RosterItem {
 
     /// Appends its `<item/>`; one that is not listed was removed.
     pub fn write(&self, xml: &mut Vec<u8>) {
-        xml.extend_from_slice(b"<item jid='");
-        escape_attribute(self.jid.as_str(), xml);
-        if !self.standing.listed {
-            xml.extend_from_slice(b"' subscription='remove'/>");
-            return;
-        }
-        if !self.name.is_empty() {
-            xml.extend_from_slice(b"' name='");
-            escape_attribute(&self.name, xml);
-        }
-        xml.extend_from_slice(b"' subscription='");
-        xml.extend_from_slice(self.standing.subscription().as_bytes());
-        // Section 2.1.2.2: "A server SHOULD include the 'ask' attribute".
-        if self.standing.ask {
-            xml.extend_from_slice(b"' ask='subscribe");
-        }
-        // Section 2.1.2.1: "A server SHOULD include the 'approved' attribute".
-        if self.standing.approved {
-            xml.extend_from_slice(b"' approved='true");
-        }
-        if self.groups.is_empty() {
-            xml.extend_from_slice(b"'/>");
-            return;
-        }
-        xml.extend_from_slice(b"'>");
-        for group in &self.groups {
-            xml.extend_from_slice(b"<group>");
-            escape_text(group, xml);
-            xml.extend_from_slice(b"</group>");
-        }
-        xml.extend_from_slice(b"</item>");
+        let groups = self.groups.iter().map(String::as_str);
+        write(xml, self.jid.as_str(), self.standing, &self.name, groups);
     }
+}
+
+fn write<'a>(
+    xml: &mut Vec<u8>,
+    jid: &str,
+    standing: Standing,
+    name: &str,
+    groups: impl Iterator<Item = &'a str>,
+) {
+    xml.extend_from_slice(b"<item jid='");
+    escape_attribute(jid, xml);
+    if !standing.listed {
+        xml.extend_from_slice(b"' subscription='remove'/>");
+        return;
+    }
+    if !name.is_empty() {
+        xml.extend_from_slice(b"' name='");
+        escape_attribute(name, xml);
+    }
+    xml.extend_from_slice(b"' subscription='");
+    xml.extend_from_slice(standing.subscription().as_bytes());
+    // Section 2.1.2.2: "A server SHOULD include the 'ask' attribute".
+    if standing.ask {
+        xml.extend_from_slice(b"' ask='subscribe");
+    }
+    // Section 2.1.2.1: "A server SHOULD include the 'approved' attribute".
+    if standing.approved {
+        xml.extend_from_slice(b"' approved='true");
+    }
+    let mut groups = groups.peekable();
+    if groups.peek().is_none() {
+        xml.extend_from_slice(b"'/>");
+        return;
+    }
+    xml.extend_from_slice(b"'>");
+    for group in groups {
+        xml.extend_from_slice(b"<group>");
+        escape_text(group, xml);
+        xml.extend_from_slice(b"</group>");
+    }
+    xml.extend_from_slice(b"</item>");
 }
 
 impl Head {
@@ -168,6 +262,38 @@ impl Head {
         value.extend_from_slice(&self.floor.to_be_bytes());
         value.into()
     }
+
+    /// Reads a row's value; none if it is damaged.
+    pub fn decode(value: &[u8]) -> Option<Head> {
+        let (&version, rest) = value.split_first()?;
+        if version != ROW_VERSION {
+            return None;
+        }
+        let (epoch, rest) = rest.split_first_chunk::<4>()?;
+        Some(Head {
+            epoch: u32::from_be_bytes(*epoch),
+            floor: u64::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+}
+
+/// A roster's head with another epoch, which differs from the one that it has by the bits of `by`; none for any other
+/// row.
+pub fn renewed(table: &Table, key: &[u8], value: &[u8], by: u32) -> Option<Write> {
+    if table.name != ROSTER.name || key.get(8..) != Some(&[HEAD]) {
+        return None;
+    }
+    let head = Head::decode(value)?;
+    let epoch = match head.epoch ^ by {
+        // It says that there is none yet.
+        0 => by,
+        epoch => epoch,
+    };
+    Some(Write::Put {
+        table: &ROSTER,
+        key: RowKey::new(key),
+        value: Head { epoch, ..head }.encode(),
+    })
 }
 
 impl Record {
@@ -175,15 +301,7 @@ impl Record {
     pub fn decode(row: &Row) -> Option<Record> {
         let (&kind, jid) = row.key.as_bytes().get(8..)?.split_first()?;
         if kind == HEAD {
-            let (&version, rest) = row.value.split_first()?;
-            if version != ROW_VERSION {
-                return None;
-            }
-            let (epoch, rest) = rest.split_first_chunk::<4>()?;
-            return Some(Record::Head(Head {
-                epoch: u32::from_be_bytes(*epoch),
-                floor: u64::from_be_bytes(rest.try_into().ok()?),
-            }));
+            return Head::decode(&row.value).map(Record::Head);
         }
         let jid = Jid::parse(std::str::from_utf8(jid).ok()?).ok()?;
         decode_value(jid, &row.value).map(Record::Item)
@@ -192,29 +310,8 @@ impl Record {
 
 /// An item from its row's value; none if that is damaged.
 pub fn decode_value(jid: Jid, value: &[u8]) -> Option<RosterItem> {
-    let (&form, rest) = value.split_first()?;
-    let (&bits, rest) = rest.split_first()?;
-    let (version, rest) = take_number(rest)?;
-    let (numbers, rest) = match form {
-        ROW_VERSION => (Numbers::default(), rest),
-        NUMBERED => take_numbers(rest)?,
-        _ => return None,
-    };
-    let (name, mut rest) = take_text(rest)?;
-    let mut groups = Vec::new();
-    while !rest.is_empty() {
-        let (group, behind) = take_text(rest)?;
-        groups.push(group);
-        rest = behind;
-    }
-    Some(RosterItem {
-        jid: jid.to_bare(),
-        standing: Standing::from_bits(bits)?,
-        version,
-        name,
-        groups,
-        numbers,
-    })
+    let stored = Stored::read(jid.bare_str(), value)?;
+    Some(stored.to_item(jid.to_bare()))
 }
 
 fn take_number(rest: &[u8]) -> Option<(u64, &[u8])> {
@@ -265,10 +362,10 @@ fn put_text(value: &mut Vec<u8>, text: &str) {
     value.extend_from_slice(text.as_bytes());
 }
 
-fn take_text(rest: &[u8]) -> Option<(String, &[u8])> {
+fn take_text(rest: &[u8]) -> Option<(&str, &[u8])> {
     let (len, rest) = rest.split_first_chunk::<2>()?;
     let (text, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-    Some((String::from_utf8(text.to_vec()).ok()?, rest))
+    Some((std::str::from_utf8(text).ok()?, rest))
 }
 
 const ROW_VERSION: u8 = 1;
@@ -311,10 +408,17 @@ mod tests {
         };
         for numbers in [Numbers::default(), numbers] {
             let item = RosterItem { numbers, ..nurse() };
+            let row = item.row(AccountId(7));
+            let stored = Stored::of(&row).expect("an item");
             assert_eq!(
-                Record::decode(&item.row(AccountId(7))),
-                Some(Record::Item(item))
+                (stored.jid, stored.standing, stored.version),
+                (item.jid.as_str(), item.standing, item.version)
             );
+            assert_eq!(stored.charge(), item.charge());
+            let mut written = Vec::new();
+            stored.write(&mut written);
+            assert_eq!(String::from_utf8(written).as_ref(), Ok(&xml(&item)));
+            assert_eq!(Record::decode(&row), Some(Record::Item(item)));
         }
         let head = Head { epoch: 1, floor: 2 };
         let row = Row {
@@ -322,6 +426,7 @@ mod tests {
             value: head.encode().to_vec(),
         };
         assert_eq!(Record::decode(&row), Some(Record::Head(head)));
+        assert!(Stored::of(&row).is_none());
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::stanza::{Header, Kind, Payload, Stanza, Type, ns};
 use super::account::{self, Account, Change};
 use super::session::Session;
 
-pub use item::{Head, Numbers, ROSTER, Record, RosterItem, head_key};
+pub use item::{Head, Numbers, ROSTER, Record, RosterItem, head_key, renewed};
 pub use packed::{Contact, Counts, Roster};
 pub use request::{check_quota, portable, query, set};
 pub use standing::Standing;
@@ -86,6 +86,35 @@ pub fn item(
     let account = account::identify(turn)?;
     let value = turn.load(&ROSTER, &item::key(account, jid))?;
     Ok(value.and_then(|value| item::decode_value(jid.to_bare(), value)))
+}
+
+/// All items with names and groups.
+///
+/// # Errors
+/// Parks until they were read.
+pub fn items(turn: &mut Turn<'_, Account>) -> Result<Vec<RosterItem>, Stop> {
+    let account = account::identify(turn)?;
+    let rows = rows(turn, account)?.iter();
+    let items = rows.filter_map(|row| match Record::decode(row) {
+        Some(Record::Item(item)) => Some(item),
+        _ => None,
+    });
+    Ok(items.collect())
+}
+
+/// What stands between the account and an address, by what is in memory or by one row: for who asks little of an account
+/// that may have ten thousand contacts.
+///
+/// # Errors
+/// Parks until it was read; rejects when there is no such account.
+pub fn standing(turn: &mut Turn<'_, Account>, jid: &Jid) -> Result<Standing, Stop> {
+    if let Some(roster) = turn.actor.roster() {
+        return Ok(roster.standing(&jid.to_bare(), turn.actor.jid.domainpart()));
+    }
+    let account = account::identify(turn)?;
+    let value = turn.load(&ROSTER, &item::key(account, jid))?;
+    let item = value.and_then(|value| item::decode_value(jid.to_bare(), value));
+    Ok(item.map(|item| item.standing).unwrap_or_default())
 }
 
 /// Whether clients see a change.
@@ -163,10 +192,15 @@ fn push_to(turn: &mut Turn<'_, Account>, session: &Session, payload: Payload) {
 /// "The <query/> element in a roster push MUST contain one and only one <item/> element", and section 2.6.3: "the
 /// server MUST include the updated roster version with each roster push".
 fn pushed(roster: &Roster, item: &RosterItem) -> Payload {
-    query_of(&roster.ver(item.version), std::iter::once(item))
+    let ver = roster.ver(item.version);
+    query_of(&ver, std::iter::once(item), |item, xml| item.write(xml))
 }
 
-fn query_of<'a>(ver: &str, items: impl Iterator<Item = &'a RosterItem>) -> Payload {
+fn query_of<T>(
+    ver: &str,
+    items: impl Iterator<Item = T>,
+    write: impl Fn(&T, &mut Vec<u8>),
+) -> Payload {
     let mut xml = format!("<query xmlns='{}' ver='{ver}'", ns::ROSTER).into_bytes();
     let mut is_open = false;
     for item in items {
@@ -174,13 +208,13 @@ fn query_of<'a>(ver: &str, items: impl Iterator<Item = &'a RosterItem>) -> Paylo
             xml.push(b'>');
             is_open = true;
         }
-        item.write(&mut xml);
+        write(&item, &mut xml);
     }
     xml.extend_from_slice(match is_open {
         true => b"</query>",
         false => b"/>",
     });
-    Payload::from_normal(std::str::from_utf8(&xml).expect("written from strings and ASCII only"))
+    Payload::from_element(std::str::from_utf8(&xml).expect("written from strings and ASCII only"))
 }
 
 /// All rows of the roster.

@@ -2,9 +2,9 @@
 //! typical one. Names and groups stay in the store until somebody asks for them.
 
 use crate::actor::rows::Row;
-use crate::jid::Jid;
+use crate::jid::{Jid, JidList};
 
-use super::item::{Head, Numbers, Record, RosterItem};
+use super::item::{Head, Numbers, Record, RosterItem, Stored};
 use super::standing::{COUNT, Standing};
 
 /// A roster without names and groups.
@@ -47,17 +47,29 @@ impl Roster {
         let mut roster = Roster::default();
         let mut packed = Vec::new();
         for row in rows {
-            match Record::decode(row) {
-                Some(Record::Head(head)) => {
-                    roster.head = head;
-                    roster.version = roster.version.max(head.floor);
-                }
-                Some(Record::Item(item)) => {
-                    roster.version = roster.version.max(item.version);
-                    roster.counts.add(&item);
-                    pack(&mut packed, domain, &item.jid, item.standing, item.version);
-                }
-                None => log::error!("roster_row_damaged key={:?}", row.key),
+            if let Some(item) = Stored::of(row) {
+                roster.version = roster.version.max(item.version);
+                roster
+                    .counts
+                    .add(item.standing, item.version, item.charge());
+                let (text, is_neighbour) = match item.jid.split_once('@') {
+                    Some((localpart, at)) if at == domain => (localpart, true),
+                    _ => (item.jid, false),
+                };
+                pack_contact(
+                    &mut packed,
+                    &Contact {
+                        standing: item.standing,
+                        version: item.version,
+                        text,
+                        is_neighbour,
+                    },
+                );
+            } else if let Some(Record::Head(head)) = Record::decode(row) {
+                roster.head = head;
+                roster.version = roster.version.max(head.floor);
+            } else {
+                log::error!("roster_row_damaged key={:?}", row.key);
             }
         }
         roster.packed = packed.into();
@@ -107,7 +119,7 @@ impl Roster {
             pack(&mut packed, domain, &new.jid, new.standing, new.version);
         }
         if new.is_kept() {
-            counts.add(new);
+            counts.add(new.standing, new.version, new.charge());
         }
         Roster {
             packed: packed.into(),
@@ -165,11 +177,11 @@ fn is_memory(standing: Standing, version: u64) -> bool {
 }
 
 impl Counts {
-    fn add(&mut self, item: &RosterItem) {
-        self.listed += u32::from(item.standing.listed);
-        self.pending_in += u32::from(item.standing.pending_in);
-        self.removed += u32::from(item.is_removed());
-        self.bytes += item.charge();
+    fn add(&mut self, standing: Standing, version: u64, charge: usize) {
+        self.listed += u32::from(standing.listed);
+        self.pending_in += u32::from(standing.pending_in);
+        self.removed += u32::from(is_memory(standing, version));
+        self.bytes += charge;
     }
 
     fn remove(&mut self, item: &RosterItem) {
@@ -185,8 +197,16 @@ impl Contact<'_> {
     pub fn jid(&self, domain: &str) -> Option<Jid> {
         // Prepared when it was stored.
         match self.is_neighbour {
-            true => Jid::from_parts(Some(self.text), domain, None).ok(),
-            false => Jid::parse(self.text).ok(),
+            true => Jid::from_prepared(&[self.text, "@", domain].concat()),
+            false => Jid::from_prepared(self.text),
+        }
+    }
+
+    /// Adds the bare address to a list.
+    pub fn list(&self, domain: &str, list: &mut JidList) {
+        match self.is_neighbour {
+            true => list.push_parts(self.text, domain),
+            false => list.push_prepared(self.text),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::jid::{Jid, prepare_resourcepart};
 use crate::stanza::{Condition, Iq, Payload, StanzaError, ns};
 use crate::xml::Element;
 
-use super::item::{Record, RosterItem};
+use super::item::{Record, RosterItem, Stored};
 use super::{Roster, Sight, change, item, load, push, push_to, pushed, query_of, rows};
 
 /// Answers a roster get: with everything, or where the client has a version that is known, with nothing, and then
@@ -49,11 +49,19 @@ pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             return Ok(());
         }
     }
-    let items = items(turn)?;
-    let listed = items.iter().filter(|item| item.standing.listed);
+    let rows = match turn.actor.anonymous {
+        true => &[],
+        false => {
+            let account = account::identify(turn)?;
+            rows(turn, account)?
+        }
+    };
+    let items = rows.iter().filter_map(Stored::of);
+    let listed = items.filter(|item| item.standing.listed);
     // Section 2.1.4: "If the roster exists but there are no contacts in the roster, then the server MUST return an
     // IQ-result containing a child <query/> element that in turn contains no <item/> children".
-    let payload = query_of(&roster.ver(roster.version), listed);
+    let ver = roster.ver(roster.version);
+    let payload = query_of(&ver, listed, |item, xml| item.write(xml));
     iq::answer(turn, iq, payload);
     Ok(())
 }
@@ -99,7 +107,7 @@ pub fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     Ok(())
 }
 
-/// The roster as it leaves with its owner (XEP-0227 section 4.3).
+/// The roster as it leaves with its owner (XEP-0227 section 4.4).
 ///
 /// # Errors
 /// Parks until it was read.

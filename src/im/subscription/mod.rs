@@ -18,7 +18,7 @@ mod table;
 
 use std::sync::Arc;
 
-use crate::actor::rows::Write;
+use crate::actor::auth::AccountAnswer;
 use crate::actor::{Draft, Outcome, Stop, Tell, Turn};
 use crate::base::limits;
 use crate::jid::Jid;
@@ -26,7 +26,7 @@ use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError};
 
 use super::account::{self, Account, Change};
 use super::blocking;
-use super::invitation;
+use super::invitation::{self, Redemption};
 use super::outgoing::{self, Care};
 use super::presence;
 use super::roster::{self, Numbers, Roster, RosterItem, Sight, Standing};
@@ -211,7 +211,7 @@ fn welcome(
     old: Option<&RosterItem>,
     new: &mut RosterItem,
     name: Name,
-    used: Write,
+    redemption: Redemption,
 ) -> Result<bool, Stop> {
     let listed = RosterItem {
         standing: Standing {
@@ -223,7 +223,15 @@ fn welcome(
     if roster::check_quota(turn, roster, old, &listed).is_err() {
         return Ok(false);
     }
-    turn.out.write.push(used);
+    match redemption {
+        Redemption::Written(used) => turn.out.write.push(used),
+        Redemption::Asked(ask) => {
+            // Somebody else may have used it since it was read.
+            if turn.ask_account(&ask)? != AccountAnswer::Redeemed {
+                return Ok(false);
+            }
+        }
+    }
     new.standing.listed = true;
     let fresh = turn.sequence.next(turn.now);
     let heard = half::inbound(half_of(new), Act::Subscribe, name, fresh);
@@ -282,6 +290,29 @@ fn say_plainly(turn: &mut Turn<'_, Account>, item: &mut RosterItem, act: Act) ->
         say(turn, stanza, said)?;
     }
     forget(turn, &step)
+}
+
+/// Requests that accounts of this server have not answered are said once more under their numbers: who has heard of one
+/// hears nothing new.
+///
+/// # Errors
+/// Parks until their rows were read.
+pub fn ask_again(turn: &mut Turn<'_, Account>, contacts: &[Jid]) -> Outcome {
+    for item in roster::items(turn)? {
+        let half = half_of(&item);
+        if !half.standing.ask || half.numbers.asked == 0 || !contacts.contains(&item.jid) {
+            continue;
+        }
+        let said = Said {
+            act: Act::Subscribe,
+            number: half.numbers.asked,
+            answers: 0,
+            is_kept: false,
+        };
+        let request = plain(turn.actor, Act::Subscribe, &item.jid);
+        say(turn, request, said)?;
+    }
+    Ok(())
 }
 
 /// A tell of this account was not confirmed: it is told again if it still stands.

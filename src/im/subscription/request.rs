@@ -42,6 +42,20 @@ pub fn show(turn: &mut Turn<'_, Account>, roster: &Roster, session: SessionId) -
     Ok(())
 }
 
+/// The requests as they leave with their owner, those of blocked addresses too.
+///
+/// # Errors
+/// Parks until they were read.
+pub fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
+    let account = account::identify(turn)?;
+    let (rows, _) = turn.load_range(&REQUEST, &range(account))?;
+    let mut xml = Vec::new();
+    for request in rows.iter().filter_map(|row| decode(&row.value)) {
+        request.write_standalone(&mut xml);
+    }
+    Ok(String::from_utf8(xml).expect("written from strings and ASCII only"))
+}
+
 fn is_hidden(turn: &mut Turn<'_, Account>, request: &Stanza) -> Result<bool, Stop> {
     match &request.header.from {
         Some(from) => blocking::is_blocked(turn, from),

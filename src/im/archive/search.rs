@@ -1,0 +1,94 @@
+//! A search in an archive as it stands between two of its steps: what is searched for, read once, and how far it came.
+//! Refuses to know how a query is read and how its page is found (`engine/archive`).
+
+use std::sync::Arc;
+
+use super::ArchiveId;
+
+/// A search under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    pub query: Arc<Query>,
+    pub reach: Reach,
+}
+
+/// What a message is found by without reading it: the first 64 bits of SHA-256 over what it stands for, so that nobody
+/// can make a contact or a word that is taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Term(pub [u8; 8]);
+
+/// A query, its form and page read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// What the client calls it, for the results.
+    pub query_id: Option<String>,
+    /// Numbers of the messages that may match, the second excluded.
+    pub from: u64,
+    pub to: u64,
+    /// Messages that must be in the archive: those that bound the query or its page.
+    pub references: Vec<ArchiveId>,
+    /// Only these messages, in the order of the archive.
+    pub ids: Option<Vec<ArchiveId>>,
+    /// Only messages under each of these terms.
+    pub terms: Vec<Term>,
+    /// Some of the terms are words, whose index is made on demand.
+    pub by_words: bool,
+    /// Only messages exchanged with this full JID, whose bare JID is the first of the terms.
+    pub full_jid: Option<Term>,
+    pub page: Page,
+    /// The results of the page come in reverse order.
+    pub flip: Flip,
+}
+
+/// Which matches make up the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    /// The first ones, so many.
+    First(u32),
+    /// The last ones, so many.
+    Last(u32),
+    /// None: how many there are.
+    #[default]
+    Count,
+}
+
+/// In which order the results of a page are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flip {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+}
+
+/// How far a search came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    pub stage: Stage,
+    /// All numbers that may match, the second excluded.
+    pub whole: (u64, u64),
+    /// Those that were not looked at.
+    pub rest: (u64, u64),
+    /// Matches found in this stage.
+    pub count: u32,
+    /// The match found last.
+    pub edge: u64,
+    /// The match found first.
+    pub first: Option<u64>,
+    /// The oldest and the newest message that were sent.
+    pub sent: Option<(ArchiveId, ArchiveId)>,
+    /// Whether there is nothing behind the page; none until that is known.
+    pub complete: Option<bool>,
+}
+
+/// What a step of a search is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Whether the index of words is as far as the archive: from this number on it is not, or from where its mark is.
+    Index(Option<u64>),
+    /// Whether the messages exist that the query names; so many do.
+    Check(usize),
+    /// Where the page begins, found from its end.
+    Measure,
+    /// The messages of the page, in the order in which they are sent.
+    Send,
+}
