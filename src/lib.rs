@@ -78,8 +78,8 @@
 //!
 //! A login takes the same path with one step more. The worker that accepted the connection verifies the client
 //! ([`actor::auth::AuthAsk`]) and says nothing; [`stream::Event::Verified`] makes `bring_home` hand stream and
-//! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home answers the client
-//! (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
+//! connection over ([`shard::Output::HandOver`], [`shard::Shard::arrive`]), and the home, if it has room (`admit`),
+//! answers the client (`complete_login`) and lets the shell know ([`shard::Output::Proved`]), for its address counts as a stranger's until
 //! then. Before, it is read in pieces of [`base::limits::READ_UNPROVED_BYTES`], and not at all while an attempt has no
 //! verdict ([`shard::Shard::lets_go`]): a stranger costs little memory, and guessing behind a guess buys nothing. So
 //! resumption (XEP-0198) is a look-up in one account, without a message or a race.
@@ -158,6 +158,7 @@
 //!
 //! What only the keeper of the credentials can do, a password that is changed or an account that is removed, is a need
 //! like a row ([`actor::Turn::ask_account`]), but the last one of its turn: it stays done, whatever becomes of the rest.
+//! So what follows from it, a record and sessions that end, follows from the answer and not from the turn (`shard/part.rs`).
 //!
 //! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*

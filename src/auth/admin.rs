@@ -201,7 +201,11 @@ impl Accounts {
     pub fn remove(&self, host: &str, localpart: &str, now: Now) -> Result<AccountId, AccountError> {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
-        self.erase(host, localpart, row.account.id, now)?;
+        match row.state {
+            // Nobody was ever there: who is refused must not be able to use names up.
+            AccountState::Waiting => self.erase_for(host, localpart, row.account.id, 0, now)?,
+            _ => self.erase(host, localpart, row.account.id, now)?,
+        }
         Ok(row.account.id)
     }
 
@@ -214,6 +218,17 @@ impl Accounts {
         now: Now,
     ) -> Result<(), StoreError> {
         let tombstone_ms = self.settings.lock().tombstone_ms;
+        self.erase_for(host, localpart, id, tombstone_ms, now)
+    }
+
+    fn erase_for(
+        &self,
+        host: &str,
+        localpart: &str,
+        id: AccountId,
+        tombstone_ms: u64,
+        now: Now,
+    ) -> Result<(), StoreError> {
         let tombstone = TombstoneRow {
             until_wall_ms: now.wall_ms.saturating_add(tombstone_ms),
             id,

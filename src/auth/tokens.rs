@@ -15,7 +15,7 @@ use crate::actor::auth::{
     TokenMechanism, TokenProof, TokenWish,
 };
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, StoreError, Table, Write};
-use crate::base::{AccountId, Now, Secret, Uuid, limits};
+use crate::base::{AccountId, Generation, Now, Secret, Uuid, limits};
 use crate::im::credentials::AccountState;
 use crate::stream::sasl::digest::hmac;
 use crate::stream::sasl::token;
@@ -111,7 +111,7 @@ impl Accounts {
             .map(|row| row.account);
         let of = account.unwrap_or(NOBODY);
         let slots = self.slots(of.id, proof.client)?;
-        let fits = |slot: Option<Slot>| {
+        let fits = |of: AccountRef, slot: Option<Slot>| {
             let made_up = Slot {
                 mechanism: proof.mechanism,
                 serial: [0; SERIAL_BYTES],
@@ -125,10 +125,22 @@ impl Accounts {
             let is_real = slot.is_some_and(|slot| slot.mechanism == proof.mechanism);
             (bool::from(same) && is_real).then_some(text)
         };
-        let (fresh, current) = (fits(slots.fresh), fits(slots.current));
+        let (fresh, current) = (fits(of, slots.fresh), fits(of, slots.current));
+        // Of the password before, or from before an operator's word, of which disabling and enabling are two.
+        let outlived = [1, 2].map(|ago| {
+            let generation = Generation(of.generation.0.wrapping_sub(ago));
+            let before = AccountRef { generation, ..of };
+            let both = [fits(before, slots.fresh), fits(before, slots.current)];
+            both.iter().any(Option::is_some)
+        });
         let (slot, text, is_fresh) = match (fresh, current) {
             (Some(text), _) => (slots.fresh, text, true),
             (None, Some(text)) => (slots.current, text, false),
+            // Section 4.2: "If the server no longer trusts a token, it MUST instead fail the authentication (returning
+            // the SASL 'credentials-expired' error condition)".
+            (None, None) if account.is_some() && outlived.contains(&true) => {
+                return Ok((Judged::plain(AuthAnswer::Expired), None));
+            }
             (None, None) => return Ok((Judged::plain(AuthAnswer::Refused), None)),
         };
         let (Some(account), Some(slot)) = (account, slot) else {
@@ -438,7 +450,7 @@ fn range(account: AccountId) -> RowRange {
 /// Whose tokens are compared for who has no account. No account has this number.
 const NOBODY: AccountRef = AccountRef {
     id: AccountId(u64::MAX),
-    generation: crate::base::Generation(0),
+    generation: Generation(0),
 };
 
 const SERIAL_BYTES: usize = 16;

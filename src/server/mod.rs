@@ -5,7 +5,7 @@ pub mod admin;
 mod certificates;
 pub mod check;
 pub mod command;
-mod data;
+pub mod data;
 mod descriptors;
 pub mod doorman;
 pub mod log;

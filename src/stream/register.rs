@@ -77,8 +77,11 @@ impl StreamState {
         let addressed = stanza.header.to.as_ref().is_none_or(is_for_host);
         let negotiating = matches!(self.phase, Phase::Negotiating);
         let is_iq = stanza.header.kind == Kind::Iq;
-        if !(negotiating && addressed && is_iq && self.may_register(cx.config)) {
+        if !(negotiating && addressed && is_iq) {
             return self.fail(cx, not_authorized());
+        }
+        if !self.may_register(cx.config) {
+            return self.turn_away(cx, &stanza);
         }
         let Some(iq) = Iq::request(&stanza) else {
             return self.fail(cx, not_authorized());
@@ -110,6 +113,20 @@ impl StreamState {
             }
             Err(error) => self.answer_request(&stanza, Err(error)),
         }
+    }
+
+    /// Section 3.1: "If the host does not support In-Band Registration, it MUST return a <service-unavailable/> error",
+    /// which it does once the stream is secure, and not for ever.
+    fn turn_away(&mut self, cx: &mut Context<'_>, stanza: &Stanza) -> Option<Event> {
+        let request = Iq::request(stanza);
+        let asks = request.is_some_and(|iq| iq.child().ns() == ns::REGISTER);
+        let may_ask = self.tls.is_some() && self.jid.is_none();
+        if asks && may_ask && self.attempt().is_ok() {
+            let text = "Nobody can register here";
+            let error = StanzaError::new(Condition::ServiceUnavailable, text);
+            return self.answer_request(stanza, Err(error));
+        }
+        self.fail(cx, not_authorized())
     }
 
     /// What became of it.

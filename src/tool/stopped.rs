@@ -11,10 +11,11 @@ use super::joined;
 use crate::actor::audit::{Attempt, AuditEvent, By};
 use crate::audit::{Audit, Stopped};
 use crate::auth::{Accounts, AuthSettings};
-use crate::base::{HashSeed, Now, Rng, Secret};
+use crate::base::{HashSeed, Now, Rng};
 use crate::config::Config;
 use crate::server::accounts::AccountDesk;
 use crate::server::command::UserCommand;
+use crate::server::data::secrets;
 use crate::server::restored;
 use crate::server::rows::{TABLES, account_rows, store_directory};
 use crate::server::settings::read_config;
@@ -39,19 +40,12 @@ pub fn user(
         ));
     }
     let store = open(&config, data)?;
-    // No client is answered here, so the fakes for unknown users need not be the server's.
     let mut rng = Rng::from_seed(random()?);
-    let mut secret = vec![0; 32];
-    rng.fill(&mut secret);
+    // The server's own: what is made with it now, an invitation, is shown to the server later.
+    let secret = secrets(data)?.fakes;
     let settings = AuthSettings::from(&config);
     let seed = HashSeed(rng.next_u64(), rng.next_u64());
-    let accounts = Accounts::new(
-        account_rows(&store),
-        settings,
-        Secret::new(secret),
-        seed,
-        rng,
-    );
+    let accounts = Accounts::new(account_rows(&store), settings, secret, seed, rng);
 
     let audit = open_audit(&config, data)?;
     let now = now();
@@ -146,5 +140,51 @@ fn now() -> Now {
     Now {
         mono_ms: 0,
         wall_ms: wall.as_millis() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::auth::{AuthAnswer, AuthAsk};
+    use crate::base::{AddressPrefix, Secret};
+    use crate::server::command::Invite;
+
+    #[test]
+    fn an_invitation_that_is_made_while_the_server_is_stopped_is_good_when_it_runs() {
+        let name = format!("stonechat-stopped-{}", std::process::id());
+        let data = std::env::temp_dir().join(name);
+        let file = data.join("stonechat.toml");
+        std::fs::create_dir_all(&data).unwrap();
+        let text = "[[host]]\nname = \"localhost\"\nregistration.mode = \"invited\"\n";
+        std::fs::write(&file, text).unwrap();
+        let add = UserCommand::Add {
+            accounts: vec![(
+                "romeo@localhost".to_owned(),
+                Secret::new(b"pencil".to_vec()),
+            )],
+        };
+        user(Some(&file), &data, add).unwrap();
+        let lines = user(Some(&file), &data, UserCommand::Invite(Invite::default())).unwrap();
+        let (_, token) = lines[0].split_once("preauth=").expect("an address");
+        let config = read_config(Some(&file)).unwrap();
+        let store = open(&config, &data).unwrap();
+        let accounts = Accounts::new(
+            account_rows(&store),
+            AuthSettings::from(&config),
+            secrets(&data).unwrap().fakes,
+            HashSeed(1, 2),
+            Rng::from_seed([1; 32]),
+        );
+        let ask = AuthAsk::Invitation {
+            host: Arc::from("localhost"),
+            token: Secret::new(token.as_bytes().to_vec()),
+            prefix: AddressPrefix::Local,
+        };
+        let (answer, _) = accounts.answer(ask, now());
+        drop(accounts);
+        drop(store);
+        std::fs::remove_dir_all(&data).unwrap();
+        assert!(matches!(answer, AuthAnswer::Invited(true)), "{answer:?}");
     }
 }

@@ -369,6 +369,52 @@ fn a_user_invites_by_tokens_that_only_the_invited_know_and_not_without_end() {
 }
 
 #[test]
+fn who_waits_and_is_refused_does_not_use_the_name_up() {
+    let house = house();
+    house.accounts.configure(AuthSettings {
+        registration: BTreeMap::from([(
+            Arc::from(HOST),
+            HostRegistration {
+                mode: RegistrationMode::Open,
+                approval: true,
+                ..HostRegistration::default()
+            },
+        )]),
+        ..settings(1)
+    });
+    register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let now = Now::default();
+    house
+        .accounts
+        .remove(HOST, "rosaline", now)
+        .expect("it waits");
+    register(&house, wish("rosaline", "pencil")).expect("nobody had the name");
+    // Who was let in had it.
+    house.accounts.enable(HOST, "rosaline").expect("it waits");
+    house
+        .accounts
+        .remove(HOST, "rosaline", now)
+        .expect("it is there");
+    let again = register(&house, wish("rosaline", "pencil"));
+    assert_eq!(again.err(), Some(RegistrationError::Conflict));
+}
+
+#[test]
+fn an_account_that_its_operator_has_closed_is_not_its_users_to_remove() {
+    let house = open_house();
+    let id = register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let remove = || AccountAsk::Remove {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        id,
+    };
+    house.accounts.disable(HOST, "rosaline").expect("it exists");
+    assert_eq!(own(&house, remove()), AccountAnswer::Gone);
+    house.accounts.enable(HOST, "rosaline").expect("it exists");
+    assert!(matches!(own(&house, remove()), AccountAnswer::Done(_)));
+}
+
+#[test]
 fn an_invitation_serves_whoever_comes_first_and_so_many() {
     let house = open_house();
     let id = register(&house, wish("rosaline", "pencil")).expect("it is open");
@@ -393,8 +439,11 @@ fn an_invitation_serves_whoever_comes_first_and_so_many() {
         own(&house, ask)
     };
     let come = |localpart: &str, token: &Secret| {
+        // From addresses of their own, for each makes a few accounts only.
+        let last = localpart.bytes().fold(0, u8::wrapping_add);
         let wish = Registration {
             token: Some(token.clone()),
+            prefix: AddressPrefix::V4([198, 51, 100, last]),
             ..wish(localpart, "pencil")
         };
         register(&house, wish)

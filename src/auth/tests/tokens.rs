@@ -1,7 +1,9 @@
 //! Tokens (XEP-0484): who asks about nobody costs as much, and what lies in the store is no token.
 
 use super::*;
-use crate::actor::auth::{FreshToken, TokenMechanism, TokenProof, TokenWish};
+use crate::actor::auth::{
+    AccountAnswer, AccountAsk, Clients, FreshToken, TokenMechanism, TokenProof, TokenWish,
+};
 use crate::base::Uuid;
 use crate::stream::sasl::token;
 
@@ -107,9 +109,62 @@ fn whatever_changes_the_generation_ends_the_tokens() {
         let house = house();
         let fresh = issue(&house, client('0'));
         change(&house.accounts);
+        // Whoever has it hears that it was one, and is no guesser.
+        let ended = prove(&house, proof("juliet", client('0'), &fresh.token));
+        assert!(matches!(ended, AuthAnswer::Expired));
+        let guess = Secret::new(vec![b'x'; 43]);
+        let refused = prove(&house, proof("juliet", client('0'), &guess));
+        assert!(matches!(refused, AuthAnswer::Refused));
+        house.accounts.disable(HOST, "juliet").unwrap();
         let refused = prove(&house, proof("juliet", client('0'), &fresh.token));
         assert!(matches!(refused, AuthAnswer::Refused));
     }
+}
+
+#[test]
+fn a_user_sees_and_ends_the_tokens_of_single_clients() {
+    let house = house();
+    let first = issue(&house, client('0'));
+    let second = issue(&house, client('1'));
+    let id = house.row("juliet").account.id;
+    let known = |house: &House| -> Vec<Uuid> {
+        let ask = AccountAsk::Clients {
+            host: HOST.into(),
+            localpart: "juliet".into(),
+            id,
+        };
+        match answer(house, AuthAsk::Own(ask, None)) {
+            AuthAnswer::Own(AccountAnswer::Clients(known)) => {
+                known.iter().map(|known| known.client).collect()
+            }
+            other => panic!("clients were asked for, not {other:?}"),
+        }
+    };
+    let revoke = |house: &House, id, clients| {
+        let ask = AccountAsk::Revoke {
+            host: HOST.into(),
+            localpart: "juliet".into(),
+            id,
+            clients,
+        };
+        answer(house, AuthAsk::Own(ask, None))
+    };
+    let is_good = |house: &House, of: char, fresh: &FreshToken| {
+        let verdict = prove(house, proof("juliet", client(of), &fresh.token));
+        matches!(verdict, AuthAnswer::Proved { .. })
+    };
+    assert_eq!(known(&house).len(), 2);
+    let gone = revoke(&house, AccountId(id.0 + 7), Clients::AllBut(None));
+    assert!(matches!(gone, AuthAnswer::Own(AccountAnswer::Gone)));
+    revoke(&house, id, Clients::These(vec![client('0')]));
+    assert_eq!(known(&house), [client('1')]);
+    assert!(!is_good(&house, '0', &first) && is_good(&house, '1', &second));
+    let third = issue(&house, client('2'));
+    revoke(&house, id, Clients::AllBut(Some(client('2'))));
+    assert_eq!(known(&house), [client('2')]);
+    assert!(!is_good(&house, '1', &second) && is_good(&house, '2', &third));
+    revoke(&house, id, Clients::AllBut(None));
+    assert!(known(&house).is_empty() && !is_good(&house, '2', &third));
 }
 
 #[test]

@@ -49,14 +49,12 @@ impl SaslFailure {
         }
     }
 
-    /// Whether the attempt may have been a guess, so that the peer hears of it only when
+    /// Whether the attempt may have been a guess (who has credentials that have expired holds them), so that the peer hears of it only when
     /// `AuthAsk::Failed` is answered.
     pub fn may_be_a_guess(self) -> bool {
         matches!(
             self,
-            SaslFailure::AccountDisabled
-                | SaslFailure::CredentialsExpired
-                | SaslFailure::NotAuthorized
+            SaslFailure::AccountDisabled | SaslFailure::NotAuthorized
         )
     }
 }
