@@ -29,6 +29,17 @@ pub struct Letter {
     pub number: u32,
 }
 
+impl Letter {
+    /// Bytes that fill its text: of all lengths, and the same when it is sent again, as whoever sends a message again
+    /// says the same.
+    fn filling(self) -> usize {
+        (self.from * 131 + self.to * 977 + self.number as usize * 7_919) % FILLING_MAX
+    }
+}
+
+/// Longest filling of a letter.
+const FILLING_MAX: usize = 1_500;
+
 /// Whether a session uses XEP-0198.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
@@ -125,10 +136,10 @@ impl Client {
 
     /// Sends a letter with its origin-id (XEP-0359), filled up to about `bytes`; its number among the stanzas
     /// of this session.
-    pub fn send(&mut self, letter: Letter, to: &str, bytes: usize) -> Result<u32, Gone> {
+    pub fn send(&mut self, letter: Letter, to: &str) -> Result<u32, Gone> {
         let Letter { from, number, .. } = letter;
         self.sent += 1;
-        let filling = "x".repeat(bytes);
+        let filling = "x".repeat(letter.filling());
         let text = format!(
             "<message to='{to}@localhost' type='chat' id='m{}'>\
              <body>letter {from} {} {number} {filling}</body>\

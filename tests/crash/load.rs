@@ -13,8 +13,6 @@ use crate::client::{Care, Client, Gone, Letter, News, PATIENCE};
 const LETTERS_MAX: usize = 250;
 /// Letters of one sender that are not acknowledged at most.
 const WINDOW: usize = 48;
-/// Longest filling of a letter.
-const FILLING_MAX: u32 = 1_500;
 
 /// How a recipient behaves until the server dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +102,7 @@ fn send_all(
                 let letter = Letter { from, to, number };
                 // Before it is written: a part of it may arrive.
                 report.sent.push(letter);
-                client.send(letter, &names[to], rng.below(FILLING_MAX) as usize)?;
+                client.send(letter, &names[to])?;
             }
             client.ask()?;
         }
@@ -142,7 +140,7 @@ pub fn send_again(
     let mut client = Client::login(port, name, Care::Managed)?;
     let mut report = SenderReport::default();
     for &letter in letters {
-        client.send(letter, &names[letter.to], 0)?;
+        client.send(letter, &names[letter.to])?;
         report.sent.push(letter);
     }
     client.ask()?;
