@@ -34,7 +34,8 @@ fn numbers(heard: &str) -> Vec<usize> {
             .next()
             .and_then(|digits| digits.parse().ok())
     };
-    ids.map(|rest| number(rest).expect("a number")).collect()
+    // Ids of archives may begin like that, too.
+    ids.filter_map(number).collect()
 }
 
 fn chat(number: usize) -> String {
