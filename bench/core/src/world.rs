@@ -92,6 +92,7 @@ impl World {
             listener: 0,
             prefix: AddressPrefix::Local,
             peer: "memory".into(),
+            address: None,
             secured: Some(Box::new(TlsFacts {
                 version: TlsVersion::V1_3,
                 exporter: Some([7; 32]),
