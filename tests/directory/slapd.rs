@@ -95,7 +95,10 @@ impl Slapd {
             .into_iter()
             .find(|path| Path::new(path).exists())
             .expect("slapd is installed (scripts/test packages does it)");
-        fs::copy(program, files.path("slapd")).unwrap();
+        // By another process: a file that a thread of this one writes is busy in what other threads start meanwhile.
+        let mut copy = Command::new("cp");
+        let copied = copy.arg(program).arg(files.path("slapd")).status();
+        assert!(copied.unwrap().success());
         let mut directory = Slapd {
             port: free_port(),
             tls_port: free_port(),
@@ -204,6 +207,12 @@ impl Slapd {
             log: String::new(),
         });
         self.until_logged("slapd starting");
+        // It says so before it listens. A connection that asks would be one of those that it logs.
+        while !(is_listening(self.port) && is_listening(self.tls_port)) {
+            let ended = self.running.as_mut().unwrap().child.try_wait().unwrap();
+            assert_eq!(ended, None, "slapd ends before it listens");
+            thread::yield_now();
+        }
     }
 
     /// Ends it as a power cut would: connections are closed, nothing is said.
@@ -403,6 +412,13 @@ impl Slapd {
         let of_others = log.lines().filter(others);
         of_others.filter(|line| line.contains(text)).count()
     }
+}
+
+/// Whether somebody listens on this port of the loopback, from the kernel's list (proc(5)).
+fn is_listening(port: u16) -> bool {
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let listening = format!(" 0100007F:{port:04X} 00000000:0000 0A ");
+    sockets.lines().any(|line| line.contains(&listening))
 }
 
 /// The connection that a line is about: `6566fb1c.0e3f conn=1000 op=0 BIND dn="" ..`.
