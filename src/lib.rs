@@ -121,14 +121,14 @@
 //!    program has that door.
 //! 4. Features never name the shard or each other. What two of them share moves down.
 //! 5. There is one place that orders stages: `shard/pipelines.rs`. No priorities, no registration at run time.
-//! 5. No shortcut to a session: what comes for a full JID takes the mailbox of its account, as what comes for
+//! 6. No shortcut to a session: what comes for a full JID takes the mailbox of its account, as what comes for
 //!    the bare JID does. RFC 6120 section 10.1 asks for that order.
-//! 6. Nothing is rendered while it waits. Queues hold shared payloads; bytes exist when a socket takes them.
-//! 7. No worker waits for anything but `poll`, and no service thread waits for a worker. Sending between workers
+//! 7. Nothing is rendered while it waits. Queues hold shared payloads; bytes exist when a socket takes them.
+//! 8. No worker waits for anything but `poll`, and no service thread waits for a worker. Sending between workers
 //!    is `try_send`; what does not fit stays with the sender.
-//! 8. No password is stored, only what SCRAM needs; no derivation runs on a worker; nothing secret can be
+//! 9. No password is stored, only what SCRAM needs; no derivation runs on a worker; nothing secret can be
 //!    logged ([`base::Secret`] prints a length).
-//! 9. No actor asks another actor. They tell; only services are asked. Hence no cycle of waits.
+//! 10. No actor asks another actor. They tell; only services are asked. Hence no cycle of waits.
 //!
 //! # Waiting
 //!
