@@ -357,6 +357,8 @@ pub mod audit;
 #[cfg(feature = "shell")]
 pub mod auth;
 #[cfg(feature = "shell")]
+pub mod directory;
+#[cfg(feature = "shell")]
 pub mod store;
 
 #[cfg(feature = "shell")]

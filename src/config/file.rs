@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use documented::{Documented, DocumentedFields};
 use serde::{Deserialize, Serialize};
 
+use super::directory::HostDirectory;
 use super::network::Network;
 use super::units::{Duration, Size};
 use crate::base::limits;
@@ -99,9 +100,11 @@ pub struct Host {
     pub contact: HostContact,
     /// See [`HostRegistration`].
     pub registration: HostRegistration,
+    /// See [`HostDirectory`].
+    pub directory: HostDirectory,
 }
 
-/// How users of this host prove who they are. SCRAM is always offered.
+/// How users of this host prove who they are. SCRAM is always offered, except by a directory that has no keys.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostAuth {
@@ -697,6 +700,7 @@ impl Default for Host {
             vcard: HostVcard::default(),
             contact: HostContact::default(),
             registration: HostRegistration::default(),
+            directory: HostDirectory::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod units;
 
 mod check;
 mod difference;
+mod directory;
 mod file;
 mod host;
 mod judge;
@@ -14,6 +15,10 @@ mod reference;
 
 pub use check::{Outside, load};
 pub use difference::{Change, difference, live_part};
+pub use directory::{
+    DirectoryAuthentication, DirectoryConfig, DirectoryPasswordChange, DirectoryPreset,
+    DirectoryReferrals, DirectoryScope, HostDirectory,
+};
 pub use file::{
     ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
     Dictionary, File, Host, HostArchive, HostAuth, HostRegistration, Keep, Listener, ListenerKind,
