@@ -6,7 +6,6 @@ use std::fmt::Write;
 use documented::{Documented, DocumentedFields};
 use serde::Serialize;
 
-use super::directory::HostDirectory;
 use super::file;
 use super::place::without_indices;
 
@@ -39,7 +38,7 @@ pub fn sections() -> [Section; 21] {
         Section::of::<file::HostVcard>("host.vcard"),
         Section::of::<file::HostContact>("host.contact"),
         Section::of::<file::HostRegistration>("host.registration"),
-        Section::of::<HostDirectory>("host.directory"),
+        Section::of::<file::HostDirectory>("host.directory"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
