@@ -2,5 +2,6 @@
 //! refuses to know what Stonechat keeps itself. Needs slapd and ldap-utils, which `scripts/test packages` installs.
 
 mod house;
+mod schema;
 #[allow(dead_code)] // Figures and the tests of the back end do more with it.
 mod slapd;
