@@ -28,6 +28,7 @@ pub struct Access {
 }
 
 /// As whom we search.
+#[derive(Clone)]
 pub enum Identity {
     /// As the entry for which our certificate stands (RFC 4513 section 5.2.3).
     Certificate,
@@ -67,6 +68,21 @@ impl Access {
             identity,
             referrals: options.referrals,
         })
+    }
+}
+
+impl Access {
+    /// The same to one server alone.
+    pub fn to(&self, server: &str) -> Access {
+        Access {
+            servers: vec![server.to_owned()],
+            start_tls: self.start_tls,
+            tls: Arc::clone(&self.tls),
+            connect_timeout: self.connect_timeout,
+            operation_timeout: self.operation_timeout,
+            identity: self.identity.clone(),
+            referrals: self.referrals,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Desk {
     /// Keys that no password matches, always the same ones for a name.
     pub decoy: MakeDecoy,
     /// The row of an account that exists.
-    pub row: Box<dyn Fn(&RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>,
+    pub row: ReadRow,
     /// Counts a change of a password; whether it may be made now.
     pub may_change: Box<dyn Fn(AccountId, Option<AddressPrefix>) -> bool + Send + Sync>,
     /// The password was changed: tokens that were made under the old one end. None if the account is gone or closed.
@@ -31,6 +31,8 @@ pub type AdmitAccount =
 /// See [`Desk::decoy`].
 pub type MakeDecoy =
     Box<dyn Fn(&str, &str, ScramHash) -> Result<ScramKeys, StoreError> + Send + Sync>;
+/// See [`Desk::row`].
+pub type ReadRow = Box<dyn Fn(&RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
 /// See [`Desk::renew`].
 pub type RenewAccount =
     Box<dyn Fn(&str, &str, AccountId) -> Result<Option<AccountRef>, StoreError> + Send + Sync>;

@@ -14,6 +14,7 @@ mod pool;
 mod refusals;
 mod servers;
 pub mod service;
+pub mod trace;
 mod verdict;
 
 pub use desk::{Admission, Desk};

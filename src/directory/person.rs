@@ -101,6 +101,8 @@ fn is_closed(entry: &Entry) -> bool {
     // OpenLDAP: slapo-ppolicy(5), "If the account has been locked ... permanently, the value ... 000001010000Z".
     says("pwdAccountLockedTime", "000001010000Z")
         || says("nsAccountLock", "true")
+        // The schema of conf/ldap/.
+        || says("stonechatDisabled", "TRUE")
         // Active Directory: ACCOUNTDISABLE is the second bit.
         || entry.texts("userAccountControl").any(|flags| {
             flags.parse::<u32>().is_ok_and(|flags| flags & 2 != 0)
@@ -108,9 +110,10 @@ fn is_closed(entry: &Entry) -> bool {
 }
 
 /// Where directories say that an account is closed.
-const STANDING: [&str; 3] = [
+const STANDING: [&str; 4] = [
     "nsAccountLock",
     "pwdAccountLockedTime",
+    "stonechatDisabled",
     "userAccountControl",
 ];
 /// Entries of one name: more than one is an error already, and an operator wants to see which.

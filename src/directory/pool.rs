@@ -310,7 +310,7 @@ impl BindOutcome {
 ///
 /// # Errors
 /// Why not, for an operator.
-pub fn connect(
+fn connect(
     access: &Access,
     url: &str,
     purpose: Purpose,

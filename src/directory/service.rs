@@ -57,9 +57,9 @@ struct RowQuestion {
 
 /// A host's directory with what its files say: ready to be put in force.
 pub struct Prepared {
-    host: Arc<str>,
-    config: Arc<crate::config::DirectoryConfig>,
-    access: Access,
+    pub host: Arc<str>,
+    pub config: Arc<crate::config::DirectoryConfig>,
+    pub access: Access,
 }
 
 impl Prepared {

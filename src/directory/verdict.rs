@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn every_directory_has_its_own_words_for_the_same() {
         use DirectoryPreset::{ActiveDirectory, Ds389, OpenLdap};
-        let of = |preset, code, text, error| of_bind(preset, outcome(code, text, error));
+        let of = |preset, code, text: &str, error| of_bind(preset, outcome(code, text, error));
         let barred = |bar| Ok(Verdict::Barred(bar));
         assert_eq!(of(OpenLdap, 0, "", None), Ok(Verdict::Right));
         assert_eq!(of(OpenLdap, 49, "", None), Ok(Verdict::Wrong));
