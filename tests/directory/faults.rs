@@ -7,11 +7,11 @@ use crate::house::{Authority, Files};
 use crate::served::{house, is_failure, try_password};
 use crate::slapd::{PASSWORD, Slapd, Wishes};
 
-const QUICK: &str =
+pub const QUICK: &str =
     "connect_timeout = \"500 ms\"\noperation_timeout = \"500 ms\"\nqueue_timeout = \"500 ms\"\n";
 
 /// Tries until somebody comes in: a server that failed is left alone for a while.
-fn until_let_in(server: &crate::server::Server) {
+pub fn until_let_in(server: &crate::server::Server) {
     let begun = Instant::now();
     loop {
         let heard = try_password(server, "juliet", PASSWORD);

@@ -1,6 +1,7 @@
 //! The directory: people, groups and rooms that a real OpenLDAP keeps, and servers on the wire that mean no good. It
 //! refuses to know what Stonechat keeps itself. Needs slapd and ldap-utils, which `scripts/test packages` installs.
 
+mod ber;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
@@ -20,7 +21,10 @@ mod served;
 mod server;
 #[allow(dead_code)] // Figures and the tests of the back end do more with it.
 mod slapd;
+#[allow(dead_code)] // So do those of servers that misbehave.
+mod stand_in;
 mod tool;
+mod wire;
 
 /// What the borrowed files of the theatre know as a test of themselves.
 type SelfTest = (&'static str, fn());
