@@ -449,6 +449,9 @@ pub const DIRECTORY_BACK_OFF_MAX_MS: u64 = 15_000;
 pub const DIRECTORY_IDLE_MS: u64 = 60_000;
 /// Servers to which one question may be sent on.
 pub const DIRECTORY_REFERRALS_MAX: usize = 5;
+/// Stack of a thread that reads what a directory sends: the library's parser calls itself for each element in an element,
+/// and a directory that means no good may send a megabyte of those. Memory that nothing touches costs nothing.
+pub const DIRECTORY_STACK_BYTES: usize = 512 * 1024 * 1024;
 /// Values of one attribute that are read.
 pub const DIRECTORY_VALUES_MAX: usize = 100;
 /// Bytes of an entry that are read.

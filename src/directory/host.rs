@@ -20,7 +20,7 @@ use super::verdict::{self, Verdict};
 use crate::actor::auth::{AccountAnswer, AuthAnswer, AuthAsk, ScramHash};
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AccountId, AddressPrefix, Secret, WorkerId};
+use crate::base::{AccountId, AddressPrefix, Secret, WorkerId, limits};
 use crate::config::{DirectoryConfig, DirectoryPasswordChange};
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
@@ -106,6 +106,7 @@ impl HostDirectory {
             let (link, attempts) = (link(Purpose::Searching), attempts.clone());
             thread::Builder::new()
                 .name("ldap-search".to_owned())
+                .stack_size(limits::DIRECTORY_STACK_BYTES)
                 .spawn(move || shared.search_all(link, &asked, &attempts))?;
         }
         for _ in 0..options.bind_connections {
@@ -113,6 +114,7 @@ impl HostDirectory {
             let link = link(Purpose::Binding);
             thread::Builder::new()
                 .name("ldap-bind".to_owned())
+                .stack_size(limits::DIRECTORY_STACK_BYTES)
                 .spawn(move || shared.bind_all(link, &attempted))?;
         }
         Ok(HostDirectory { shared, questions })

@@ -35,7 +35,7 @@ fn a_slow_directory_costs_logins_a_clear_word_in_time_and_sessions_nothing() {
     let took = begun.elapsed();
     assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
     // `queue_timeout`, `operation_timeout`, and one operation more.
-    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     // Who is here does not notice; who is asked for and known stays known.
     romeo.send(
         "<message to='romeo@localhost/orchard' type='chat' id='m'><body>Ay me</body></message>",
@@ -65,7 +65,7 @@ fn a_directory_that_dies_and_comes_back_is_found_again() {
         assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
     }
     assert!(
-        begun.elapsed() < Duration::from_secs(3),
+        begun.elapsed() < Duration::from_secs(6),
         "nobody waits for it"
     );
     server.until_logged("directory_fails server=");
