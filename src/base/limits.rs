@@ -449,6 +449,15 @@ pub const DIRECTORY_BACK_OFF_MAX_MS: u64 = 15_000;
 pub const DIRECTORY_IDLE_MS: u64 = 60_000;
 /// Servers to which one question may be sent on.
 pub const DIRECTORY_REFERRALS_MAX: usize = 5;
+/// How often it is looked whether everybody is still there: 100,000 accounts keep a directory busy for two seconds.
+pub const DIRECTORY_POLL_MS: u64 = 300_000;
+/// Names that one question is about: fifty cost little more than one (CRATES.md section 7).
+pub const DIRECTORY_SWEEP_NAMES: usize = 50;
+/// Names read from the store at a time.
+pub const DIRECTORY_SWEEP_PAGE: usize = 1_000;
+/// Accounts that may be missing at once, if there are not twice as many: more than that is a wrong base, or an empty copy
+/// of the directory, and ends nobody's sessions.
+pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
 /// Stack of a thread that reads what a directory sends: the library's parser calls itself for each element in an element,
 /// and a directory that means no good may send a megabyte of those. Memory that nothing touches costs nothing.
 pub const DIRECTORY_STACK_BYTES: usize = 512 * 1024 * 1024;
