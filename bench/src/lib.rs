@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod figures;
+pub mod load;
 pub mod measure;
 pub mod process;
 pub mod relay;

@@ -43,6 +43,7 @@ impl Swarm {
                 tokens: Tokens::default(),
                 registers: false,
                 manages: false,
+                resumptions: 0,
                 offers_client_state: false,
             },
             ready: Vec::new(),
