@@ -3,6 +3,7 @@
 //! side, `client`, is one for both. Nothing here knows the server's code.
 
 pub mod client;
+pub mod compare;
 pub mod figures;
 pub mod load;
 pub mod measure;

@@ -24,7 +24,8 @@ struct Server {
 
 impl Server {
     fn start(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("stonechat-load-{name}-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("stonechat-load-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         let starttls = unused_address().expect("a port");
         let plain = unused_address().expect("a port");
@@ -38,7 +39,8 @@ impl Server {
         );
         let file = directory.join("stonechat.toml");
         fs::write(&file, configuration).expect("a file");
-        let program = std::env::var_os("STONECHAT").map_or("../target/debug/stonechat".into(), PathBuf::from);
+        let program =
+            std::env::var_os("STONECHAT").map_or("../target/debug/stonechat".into(), PathBuf::from);
         let child = Command::new(&program)
             .arg("serve")
             .arg("--config")
@@ -48,8 +50,18 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(fs::File::create(directory.join("log")).expect("a file"))
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; build the server, or set STONECHAT", program.display()));
-        let server = Self { child, directory, starttls, plain };
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{}: {error}; build the server, or set STONECHAT",
+                    program.display()
+                )
+            });
+        let server = Self {
+            child,
+            directory,
+            starttls,
+            plain,
+        };
         let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(plain).is_err() {
             assert!(Instant::now() < deadline, "{}", server.log());
@@ -80,7 +92,9 @@ impl Server {
         let pid = self.child.id().to_string();
         let mut all = arguments.to_vec();
         let (json_text, page_text) = (json.display().to_string(), page.display().to_string());
-        all.extend(["--watch", &pid, "--parts", "2", "--json", &json_text, "--report", &page_text]);
+        all.extend([
+            "--watch", &pid, "--parts", "2", "--json", &json_text, "--report", &page_text,
+        ]);
         let output = self.load("run", self.starttls, &all);
         assert!(output.status.success(), "{arguments:?}: {}", told(&output));
         let html = fs::read_to_string(page).expect("a report page");
@@ -99,10 +113,19 @@ impl Drop for Server {
 
 fn told(output: &Output) -> String {
     let texts = [&output.stdout, &output.stderr];
-    texts.map(|text| String::from_utf8_lossy(text).into_owned()).concat()
+    texts
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+        .concat()
 }
 
-const USERS: [&str; 6] = ["--set", "users.count=40", "--set", "users.community=10", "--set", "users.contacts=4"];
+const USERS: [&str; 6] = [
+    "--set",
+    "users.count=40",
+    "--set",
+    "users.community=10",
+    "--set",
+    "users.contacts=4",
+];
 
 fn with_users<'a>(scenario: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&[scenario], &USERS[..], more].concat()
@@ -111,49 +134,113 @@ fn with_users<'a>(scenario: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn every_scenario_runs_on_a_real_server_with_two_parts() {
     let server = Server::start("scenarios");
-    let output = server.load("register", server.starttls, &with_users("day", &["--parts", "2"]));
+    let output = server.load(
+        "register",
+        server.starttls,
+        &with_users("day", &["--parts", "2"]),
+    );
     assert!(output.status.success(), "{}", told(&output));
-    let again = server.load("register", server.starttls, &with_users("idle", &["--set", "users.contacts=0"]));
-    assert!(again.status.success(), "accounts that are there: {}", told(&again));
+    let again = server.load(
+        "register",
+        server.starttls,
+        &with_users("idle", &["--set", "users.contacts=0"]),
+    );
+    assert!(
+        again.status.success(),
+        "accounts that are there: {}",
+        told(&again)
+    );
 
     let idle = server.run(&with_users("idle", &[]));
     assert_eq!((idle.sessions, idle.parts), (40, 2));
     assert!(idle.server[0].memory[1] > 0);
 
-    let login = server.run(&with_users("login", &["--set", "login.in-flight=8", "--mechanism", "scram-sha-256"]));
-    assert!(login.counts.logins > 8 && login.latency.logins.count > 8, "{login:?}");
-    let fast = server.run(&with_users("login", &["--set", "login.rate=40", "--mechanism", "fast"]));
-    assert!((20..=60).contains(&fast.counts.logins), "{}", fast.counts.logins);
+    let login = server.run(&with_users(
+        "login",
+        &["--set", "login.in-flight=8", "--mechanism", "scram-sha-256"],
+    ));
+    assert!(
+        login.counts.logins > 8 && login.latency.logins.count > 8,
+        "{login:?}"
+    );
+    let fast = server.run(&with_users(
+        "login",
+        &["--set", "login.rate=40", "--mechanism", "fast"],
+    ));
+    assert!(
+        (20..=60).contains(&fast.counts.logins),
+        "{}",
+        fast.counts.logins
+    );
 
     let chat = server.run(&with_users("chat", &["--set", "chat.window=3"]));
     assert!(chat.counts.messages_received > 40 && chat.cpu_per_operation() > Some(0.0));
-    assert_eq!(chat.latency.messages.count, chat.recorded.messages.0.iter().map(|(_, count)| count).sum());
+    let recorded: u64 = chat
+        .recorded
+        .messages
+        .0
+        .iter()
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(chat.latency.messages.count, recorded);
     let rate = server.run(&with_users("chat-rate", &["--set", "chat.rate=200"]));
-    assert!((150..=250).contains(&rate.counts.messages_sent), "{}", rate.counts.messages_sent);
+    assert!(
+        (150..=250).contains(&rate.counts.messages_sent),
+        "{}",
+        rate.counts.messages_sent
+    );
 
     let presence = server.run(&with_users("presence", &["--set", "presence.speakers=10"]));
-    assert!(presence.counts.presence_received >= 4 * 10, "{:?}", presence.counts);
+    assert!(
+        presence.counts.presence_received >= 4 * 10,
+        "{:?}",
+        presence.counts
+    );
 
-    let mix = ["messages=3600", "presence=720", "archive-reads=720", "leaves=720", "cuts=600"];
+    let mix = [
+        "messages=3600",
+        "presence=720",
+        "archive-reads=720",
+        "leaves=720",
+        "cuts=600",
+    ];
     let mix = mix.map(|value| format!("day.{value}"));
-    let mix: Vec<&str> = mix.iter().flat_map(|value| ["--set", value.as_str()]).collect();
+    let mix: Vec<&str> = mix
+        .iter()
+        .flat_map(|value| ["--set", value.as_str()])
+        .collect();
     let day = server.run(&with_users("day", &mix));
     let counts = day.counts;
-    assert!(counts.messages_received > 10 && counts.archive_reads > 0, "{counts:?}");
+    assert!(
+        counts.messages_received > 10 && counts.archive_reads > 0,
+        "{counts:?}"
+    );
     assert!(counts.cuts > 0 && counts.leaves > 0, "{counts:?}");
 }
 
 #[test]
 fn a_server_without_rooms_is_refused_with_a_word() {
     let server = Server::start("rooms");
-    let output = server.load("register", server.plain, &["chat", "--set", "users.count=10", "--transport", "plain"]);
+    let output = server.load(
+        "register",
+        server.plain,
+        &["chat", "--set", "users.count=10", "--transport", "plain"],
+    );
     // RFC 6120 section 13.8: nobody registers in the clear here, which is what the tool has to say.
     assert!(!output.status.success());
-    let output = server.load("register", server.starttls, &["chat", "--set", "users.count=20"]);
+    let output = server.load(
+        "register",
+        server.starttls,
+        &["chat", "--set", "users.count=20"],
+    );
     assert!(output.status.success(), "{}", told(&output));
     let output = server.load("run", server.starttls, &["muc", "--set", "users.count=20"]);
     assert!(!output.status.success());
-    assert!(told(&output).contains("the server offers no rooms"), "{}", told(&output));
+    assert!(
+        told(&output).contains("the server offers no rooms"),
+        "{}",
+        told(&output)
+    );
 }
 
 /// What a wire does to one message.
@@ -171,8 +258,14 @@ fn spoil(server: SocketAddr, wire: Wire) -> SocketAddr {
     let count = Arc::new(AtomicU32::new(0));
     thread::spawn(move || {
         for client in listener.incoming() {
-            let (client, server) = (client.expect("a client"), TcpStream::connect(server).expect("the server"));
-            let (mut to_client, from_server) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+            let (client, server) = (
+                client.expect("a client"),
+                TcpStream::connect(server).expect("the server"),
+            );
+            let (mut to_client, from_server) = (
+                client.try_clone().expect("a socket"),
+                server.try_clone().expect("a socket"),
+            );
             thread::spawn(move || pipe(from_server, |bytes| to_client.write_all(bytes)));
             let (mut to_server, count) = (server, count.clone());
             thread::spawn(move || {
@@ -206,7 +299,11 @@ fn one_message_lost_or_doubled_on_the_way_fails_the_run() {
     let users = ["chat", "--set", "users.count=4"];
     let output = server.load("register", server.starttls, &users);
     assert!(output.status.success(), "{}", told(&output));
-    for (wire, word) in [(Wire::Keeps, "passed"), (Wire::Loses, "1 lost"), (Wire::Doubles, "1 duplicated")] {
+    for (wire, word) in [
+        (Wire::Keeps, "passed"),
+        (Wire::Loses, "1 lost"),
+        (Wire::Doubles, "1 duplicated"),
+    ] {
         let address = spoil(server.plain, wire);
         let mut arguments = users.to_vec();
         arguments.extend(["--transport", "plain", "--set", "time.patience=500 ms"]);

@@ -1,22 +1,32 @@
 //! The load tool's command line. `bench/README.md` says how an operator loads a server with it.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use stonechat_bench::client::sasl::Mechanism;
 use stonechat_bench::client::session::Transport;
+use stonechat_bench::compare::{self, Extent};
+use stonechat_bench::figures::Report as Figures;
 use stonechat_bench::load::accounts::{Format, accounts};
 use stonechat_bench::load::coordinator::{self, Host, Run};
 use stonechat_bench::load::part;
+use stonechat_bench::load::report;
 use stonechat_bench::load::result::RunResult;
 use stonechat_bench::load::scenario::{BUILT_IN, Scenario};
+use stonechat_bench::measure::Bench;
+use stonechat_bench::relay::{self, Pattern};
+use stonechat_bench::target::{Kind, Programs};
 
 #[derive(Parser)]
-#[command(version, about = "Puts load on an XMPP server, counts every message, and shows how the server does")]
+#[command(
+    version,
+    about = "Puts load on an XMPP server, counts every message, and shows how the server does"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,6 +67,22 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Measure Stonechat, Prosody and ejabberd in turn, and write bench/RESULTS.md; needs their packages and `taskset`
+    Compare(Compare),
+    /// The null relay's own process (started by this program)
+    #[command(hide = true)]
+    RelayServer {
+        address: SocketAddr,
+        length: usize,
+        connections: usize,
+        reach: usize,
+    },
+    /// Make the report page of a result again
+    Report {
+        json: PathBuf,
+        #[arg(long, value_name = "FILE", default_value = "report.html")]
+        out: PathBuf,
+    },
     /// Name the scenarios that come with the program
     Scenarios,
     /// Print a scenario, to begin one's own with
@@ -85,9 +111,55 @@ impl What {
 }
 
 #[derive(Args)]
+struct Compare {
+    /// Stonechat's program
+    #[arg(long, default_value = "../target/release/stonechat")]
+    binary: PathBuf,
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "stonechat,prosody,ejabberd"
+    )]
+    servers: Vec<Kind>,
+    /// Rounds; the median of them is the figure
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Pairs that chat, one message in flight in each; 0 to leave chat out
+    #[arg(long, default_value_t = 1_000)]
+    pairs: usize,
+    /// Seconds of chat
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Logins; 0 to leave them out
+    #[arg(long, default_value_t = 2_000)]
+    logins: usize,
+    /// Idle sessions between which memory is compared; 0 to leave it out
+    #[arg(long, default_value_t = 2_000)]
+    from: usize,
+    #[arg(long, default_value_t = 15_000)]
+    to: usize,
+    /// Seconds of rest before memory is read
+    #[arg(long, default_value_t = 12)]
+    rest: u64,
+    /// The core that each server has for itself
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    #[arg(long, default_value_t = 1)]
+    driver_core: usize,
+    #[arg(long, value_name = "FILE", default_value = "RESULTS.md")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
 struct Server {
     /// Where to connect; several addresses are taken in turn
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', default_value = "127.0.0.1:5222")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:5222"
+    )]
     server: Vec<String>,
     /// The host of the accounts
     #[arg(long, default_value = "localhost")]
@@ -143,13 +215,18 @@ fn main() -> ExitCode {
 /// Whether all went well.
 fn run(command: Command) -> Result<bool> {
     match command {
-        Command::Run { what, server, json, report } => {
+        Command::Run {
+            what,
+            server,
+            json,
+            report,
+        } => {
             let result = lead(&what, &server, Purpose::Load)?;
             if let Some(path) = json {
                 result.write(&path)?;
             }
-            if report.is_some() {
-                anyhow::bail!("no report yet");
+            if let Some(path) = report {
+                write_report(&result, &path)?;
             }
             println!("{}", result.text());
             return Ok(result.passed);
@@ -164,13 +241,33 @@ fn run(command: Command) -> Result<bool> {
             }
             return Ok(result.passed);
         }
-        Command::Accounts { what, domain, format, out } => {
+        Command::Accounts {
+            what,
+            domain,
+            format,
+            out,
+        } => {
             let text = accounts(&what.load()?, &domain, format);
             match out {
                 None => print!("{text}"),
-                Some(path) => std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?,
+                Some(path) => std::fs::write(&path, text)
+                    .with_context(|| format!("writing {}", path.display()))?,
             }
         }
+        Command::Compare(what) => compare(&what)?,
+        Command::RelayServer {
+            address,
+            length,
+            connections,
+            reach,
+        } => {
+            let pattern = match connections {
+                0 => Pattern::Pairs,
+                _ => Pattern::Ring { connections, reach },
+            };
+            relay::serve(address, length, pattern)?;
+        }
+        Command::Report { json, out } => write_report(&RunResult::read(&json)?, &out)?,
         Command::Scenarios => {
             for (name, text) in BUILT_IN {
                 println!("{name:10} {}", Scenario::parse(text, &[])?.about);
@@ -178,7 +275,9 @@ fn run(command: Command) -> Result<bool> {
         }
         Command::Show { scenario } => {
             let text = BUILT_IN.iter().find(|(name, _)| *name == scenario);
-            let (_, text) = text.with_context(|| format!("no scenario {scenario}; see `stonechat-load scenarios`"))?;
+            let (_, text) = text.with_context(|| {
+                format!("no scenario {scenario}; see `stonechat-load scenarios`")
+            })?;
             print!("{text}");
         }
         Command::Part { join } => match join {
@@ -187,6 +286,48 @@ fn run(command: Command) -> Result<bool> {
         },
     }
     Ok(true)
+}
+
+fn compare(what: &Compare) -> Result<()> {
+    let pinned = core_affinity::set_for_current(core_affinity::CoreId {
+        id: what.driver_core,
+    });
+    ensure!(
+        pinned,
+        "this process may not run on core {}",
+        what.driver_core
+    );
+    ensure!(what.rounds > 0, "at least one round");
+    let bench = Bench {
+        kind: Kind::Stonechat,
+        programs: Programs {
+            server: what.binary.clone(),
+            core: PathBuf::new(),
+            slow_disk: None,
+        },
+        server_core: what.server_core,
+        rounds: 1,
+        keep_files: false,
+    };
+    let extent = Extent {
+        kinds: what.servers.clone(),
+        rounds: what.rounds,
+        pairs: what.pairs,
+        seconds: what.seconds,
+        logins: what.logins,
+        sessions: (what.from, what.to),
+        rest: Duration::from_secs(what.rest),
+    };
+    let mut figures = Figures::begin(what.server_core, what.driver_core);
+    let text = compare::compare(&bench, &extent, &mut figures)?;
+    std::fs::write(&what.out, &text).with_context(|| format!("writing {}", what.out.display()))?;
+    print!("{text}");
+    Ok(())
+}
+
+fn write_report(result: &RunResult, path: &Path) -> Result<()> {
+    let page = report::page(result);
+    std::fs::write(path, page).with_context(|| format!("writing {}", path.display()))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -227,34 +368,56 @@ fn hosts(server: &Server) -> Result<Vec<Host>> {
         }]);
     }
     let each = server.host.iter().map(|text| {
-        let (domain, rest) = text.split_once('=').with_context(|| format!("{text}: not DOMAIN=HOST:PORT"))?;
+        let (domain, rest) = text
+            .split_once('=')
+            .with_context(|| format!("{text}: not DOMAIN=HOST:PORT"))?;
         let (address, pid) = match rest.split_once('/') {
-            Some((address, pid)) => (address, vec![pid.parse().with_context(|| format!("{text}: no PID"))?]),
+            Some((address, pid)) => (
+                address,
+                vec![pid.parse().with_context(|| format!("{text}: no PID"))?],
+            ),
             None => (rest, Vec::new()),
         };
-        Ok(Host { domain: domain.to_owned(), servers: vec![resolve(address)?], watch: pid })
+        Ok(Host {
+            domain: domain.to_owned(),
+            servers: vec![resolve(address)?],
+            watch: pid,
+        })
     });
     each.collect()
 }
 
 fn resolve(address: &str) -> Result<SocketAddr> {
-    let found = address.to_socket_addrs().with_context(|| format!("{address}: not HOST:PORT"))?;
-    found.into_iter().next().with_context(|| format!("{address} has no address"))
+    let found = address
+        .to_socket_addrs()
+        .with_context(|| format!("{address}: not HOST:PORT"))?;
+    found
+        .into_iter()
+        .next()
+        .with_context(|| format!("{address} has no address"))
 }
 
 fn sources(texts: &[String]) -> Result<Vec<IpAddr>> {
     let mut all = Vec::new();
     for text in texts {
         let Some((first, last)) = text.split_once('-') else {
-            all.push(text.parse().with_context(|| format!("{text} is no address"))?);
+            all.push(
+                text.parse()
+                    .with_context(|| format!("{text} is no address"))?,
+            );
             continue;
         };
         let number = |text: &str| -> Result<u32> {
-            let address: std::net::Ipv4Addr = text.parse().with_context(|| format!("{text} is no IPv4 address"))?;
+            let address: std::net::Ipv4Addr = text
+                .parse()
+                .with_context(|| format!("{text} is no IPv4 address"))?;
             Ok(address.into())
         };
         let (first, last) = (number(first)?, number(last)?);
-        ensure!((first..first.saturating_add(4_096)).contains(&last), "{text}: not a range of up to 4,096 addresses");
+        ensure!(
+            (first..first.saturating_add(4_096)).contains(&last),
+            "{text}: not a range of up to 4,096 addresses"
+        );
         all.extend((first..=last).map(|address| IpAddr::V4(address.into())));
     }
     Ok(all)

@@ -40,12 +40,15 @@ impl Management {
 
     /// Takes the `h` of `<a/>`, `<resumed/>` or `<failed/>`.
     pub fn acknowledged(&mut self, element: &Stanza<'_>) {
-        let digits = element.attribute("h").and_then(|h| std::str::from_utf8(h).ok());
+        let digits = element
+            .attribute("h")
+            .and_then(|h| std::str::from_utf8(h).ok());
         let Some(count) = digits.and_then(|h| h.parse::<u32>().ok()) else {
             return;
         };
         let new = count.wrapping_sub(self.acknowledged) as usize;
-        self.unacknowledged.drain(..new.min(self.unacknowledged.len()));
+        self.unacknowledged
+            .drain(..new.min(self.unacknowledged.len()));
         self.acknowledged = count;
         if self.unacknowledged.is_empty() {
             self.unacknowledged = VecDeque::new();
@@ -58,17 +61,23 @@ impl Management {
 
     pub fn resume_element(&self) -> Option<String> {
         let (id, h) = (self.id.as_ref()?, self.received);
-        Some(format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>"))
+        Some(format!(
+            "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>"
+        ))
     }
 
     /// A new session follows; only messages are worth sending again there.
     pub fn resumption_failed(&mut self) {
         self.id = None;
-        self.unacknowledged.retain(|stanza| stanza.starts_with(b"<message"));
+        self.unacknowledged
+            .retain(|stanza| stanza.starts_with(b"<message"));
     }
 
     pub fn unacknowledged(&self) -> Vec<u8> {
-        self.unacknowledged.iter().flat_map(|stanza| stanza.iter().copied()).collect()
+        self.unacknowledged
+            .iter()
+            .flat_map(|stanza| stanza.iter().copied())
+            .collect()
     }
 }
 
@@ -82,21 +91,32 @@ mod tests {
     use super::*;
 
     fn element(text: &str) -> Stanza<'_> {
-        Stanza { bytes: text.as_bytes() }
+        Stanza {
+            bytes: text.as_bytes(),
+        }
     }
 
     #[test]
     fn what_is_not_acknowledged_is_sent_again() {
         let mut management = Management::default();
-        management.enabled(&element("<enabled xmlns='urn:xmpp:sm:3' id='7' resume='true'/>"));
-        for text in ["<presence/>", "<message>1</message>", "<message>2</message>"] {
+        management.enabled(&element(
+            "<enabled xmlns='urn:xmpp:sm:3' id='7' resume='true'/>",
+        ));
+        for text in [
+            "<presence/>",
+            "<message>1</message>",
+            "<message>2</message>",
+        ] {
             assert!(!management.sent(text.as_bytes()));
         }
         for text in ["<r/>", "<message/>", "<iq type='get'/>"] {
             management.received(&element(text));
         }
         let resume = management.resume_element();
-        assert_eq!(resume.as_deref(), Some("<resume xmlns='urn:xmpp:sm:3' previd='7' h='2'/>"));
+        assert_eq!(
+            resume.as_deref(),
+            Some("<resume xmlns='urn:xmpp:sm:3' previd='7' h='2'/>")
+        );
         management.acknowledged(&element("<resumed previd='7' h='2'/>"));
         assert_eq!(management.unacknowledged(), b"<message>2</message>");
         management.acknowledged(&element("<a h='3'/>"));

@@ -61,8 +61,16 @@ mod tests {
         let people = People::of_bench();
         assert_eq!(people.full(42), "u00042@localhost/b");
         assert_eq!(people.number(people.full(42).as_bytes()), Some(42));
-        assert_eq!(people.number(people.bare(123_456).as_bytes()), Some(123_456));
-        for other in ["u42@localhost", "u00042@localhost.example", "x00042@localhost", "localhost"] {
+        assert_eq!(
+            people.number(people.bare(123_456).as_bytes()),
+            Some(123_456)
+        );
+        for other in [
+            "u42@localhost",
+            "u00042@localhost.example",
+            "x00042@localhost",
+            "localhost",
+        ] {
             assert_eq!(people.number(other.as_bytes()), None, "{other}");
         }
     }

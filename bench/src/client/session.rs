@@ -180,14 +180,21 @@ impl Session {
     fn take(&mut self, element: Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
         let name = element.name();
         let text = || String::from_utf8_lossy(element.bytes).into_owned();
-        ensure!(name != b"stream:error", "the server ended the stream: {}", text());
+        ensure!(
+            name != b"stream:error",
+            "the server ended the stream: {}",
+            text()
+        );
         ensure!(name != b"failure", "the login was refused: {}", text());
         let is_answer = |id: &str| name == b"iq" && element.attribute("id") == Some(id.as_bytes());
         match self.phase {
             Phase::FirstFeatures if name == b"stream:features" => self.choose(plan),
             Phase::Proceed if name == b"proceed" => {
                 // RFC 6120 section 5.4.3.3: the handshake follows at once.
-                ensure!(self.input.is_empty(), "bytes between <proceed/> and the handshake");
+                ensure!(
+                    self.input.is_empty(),
+                    "bytes between <proceed/> and the handshake"
+                );
                 self.link.start_tls(&plan.tls, &plan.people.domain)?;
                 self.enter(plan)
             }
@@ -206,7 +213,9 @@ impl Session {
                 self.open_stream(Phase::BindFeatures, plan)
             }
             Phase::Success2 if name == b"success" => self.enter_by_sasl2(&text(), plan),
-            Phase::BindFeatures if name == b"stream:features" => self.bind_or_resume(&element, plan),
+            Phase::BindFeatures if name == b"stream:features" => {
+                self.bind_or_resume(&element, plan)
+            }
             Phase::Resumed if name == b"resumed" => {
                 self.phase = Phase::Ready;
                 self.login = None;
@@ -244,7 +253,8 @@ impl Session {
                     let found = memmem::find_iter(element.bytes, b"<item ").count();
                     ensure!(
                         found >= plan.contacts,
-                        "fewer than {} contacts in the roster", plan.contacts
+                        "fewer than {} contacts in the roster",
+                        plan.contacts
                     );
                     self.phase = Phase::Ready;
                     self.login = None;
@@ -283,7 +293,9 @@ impl Session {
             _ => (SASL, Phase::Success),
         };
         self.phase = next;
-        self.send(&format!("<response xmlns='{namespace}'>{response}</response>"))
+        self.send(&format!(
+            "<response xmlns='{namespace}'>{response}</response>"
+        ))
     }
 
     fn enter_by_sasl2(&mut self, element: &str, plan: &mut LoginPlan) -> Result<()> {
@@ -291,7 +303,10 @@ impl Session {
         ensure!(success.is_bound, "not bound: {element}");
         match self.login().exchange.take() {
             Some(exchange) => exchange.verify(&String::from_utf8(success.data)?)?,
-            None => ensure!(success.data == self.login().expected, "the server has no token"),
+            None => ensure!(
+                success.data == self.login().expected,
+                "the server has no token"
+            ),
         }
         if let Some(token) = success.token {
             plan.tokens.insert(self.user, token);
@@ -379,7 +394,9 @@ impl Session {
             _ => Phase::Challenge,
         };
         let (name, initial) = (mechanism.name(), base64(&initial));
-        self.send(&format!("<auth xmlns='{SASL}' mechanism='{name}'>{initial}</auth>"))
+        self.send(&format!(
+            "<auth xmlns='{SASL}' mechanism='{name}'>{initial}</auth>"
+        ))
     }
 
     fn login(&mut self) -> &mut Login {

@@ -13,7 +13,9 @@ impl<'a> Stanza<'a> {
     /// The name with its prefix.
     pub fn name(&self) -> &'a [u8] {
         let tag = self.tag();
-        let end = tag.iter().position(|b| b.is_ascii_whitespace() || *b == b'/');
+        let end = tag
+            .iter()
+            .position(|b| b.is_ascii_whitespace() || *b == b'/');
         &tag[..end.unwrap_or(tag.len())]
     }
 
@@ -165,7 +167,8 @@ mod tests {
 
     #[test]
     fn attributes_are_found_by_their_whole_names_in_either_quote() {
-        let bytes = b"<message xml:id='no' from=\"a'b\" id = 'yes' type='chat'><x type='error'/></message>";
+        let bytes =
+            b"<message xml:id='no' from=\"a'b\" id = 'yes' type='chat'><x type='error'/></message>";
         let stanza = Stanza { bytes };
         assert_eq!(stanza.name(), b"message");
         assert_eq!(stanza.attribute("id"), Some(&b"yes"[..]));

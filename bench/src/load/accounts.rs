@@ -23,7 +23,8 @@ pub fn accounts(scenario: &Scenario, domain: &str, format: Format) -> String {
     let (first, count) = (scenario.users.first, scenario.users.count);
     let password = &people.password;
     let mut text = String::new();
-    let mut push = |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a String takes everything");
+    let mut push =
+        |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a String takes everything");
     if format == Format::Lines {
         for user in first..first + count {
             push(format_args!("{} {password}\n", people.bare(user)));
@@ -37,7 +38,10 @@ pub fn accounts(scenario: &Scenario, domain: &str, format: Format) -> String {
     ));
     for seat in 0..count {
         let user = escaped(&people.name(first + seat));
-        push(format_args!("<user name='{user}' password='{}'>", escaped(password)));
+        push(format_args!(
+            "<user name='{user}' password='{}'>",
+            escaped(password)
+        ));
         if ring.contacts() > 0 {
             // XEP-0227 section 4.2.
             push(format_args!("\n<query xmlns='jabber:iq:roster'>"));
@@ -57,7 +61,9 @@ pub fn accounts(scenario: &Scenario, domain: &str, format: Format) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('\'', "&apos;")
 }
 
 #[cfg(test)]
@@ -73,7 +79,11 @@ mod tests {
         assert_eq!(xml.matches("<item ").count(), 40);
         assert!(xml.contains("password='&lt;&apos;&amp;'"));
         for user in 5..15 {
-            assert_eq!(xml.matches(&format!("jid='load{user:06}@example.org'")).count(), 4);
+            assert_eq!(
+                xml.matches(&format!("jid='load{user:06}@example.org'"))
+                    .count(),
+                4
+            );
         }
         let lines = accounts(&scenario, "example.org", Format::Lines);
         assert_eq!(lines.lines().next(), Some("load000005@example.org <'&"));

@@ -80,7 +80,9 @@ impl Drop for Part {
 pub fn run(run: &Run) -> Result<RunResult> {
     let shares = divide(&run.scenario, run.hosts.len(), run.parts, run.threads)?;
     let watched = run.hosts.iter().flat_map(|host| &host.watch);
-    let watched: Vec<Watched> = watched.map(|pid| Watched::new(*pid)).collect::<Result<_>>()?;
+    let watched: Vec<Watched> = watched
+        .map(|pid| Watched::new(*pid))
+        .collect::<Result<_>>()?;
     let progress = Progress::new();
     let mut lead = Lead::start(run, &shares, watched, progress)?;
     let result = lead.through(run);
@@ -90,26 +92,42 @@ pub fn run(run: &Run) -> Result<RunResult> {
 
 /// Who drives whom. Communities stay whole.
 fn divide(scenario: &Scenario, hosts: usize, parts: usize, threads: usize) -> Result<Vec<Share>> {
-    ensure!(hosts > 0 && threads > 0, "nothing to load, or nobody to do it");
+    ensure!(
+        hosts > 0 && threads > 0,
+        "nothing to load, or nobody to do it"
+    );
     let community = scenario.community();
     let communities = scenario.users.count / community;
     let needed = scenario.users.count.div_ceil(MOST_SESSIONS);
     let parts = (parts.div_ceil(hosts) as u32).max(needed).min(communities);
     let threads = (threads as u32).min(communities.div_ceil(parts));
     let slices = parts * threads;
-    let first = |slice: u32| (u64::from(communities) * u64::from(slice) / u64::from(slices)) as u32 * community;
+    let first = |slice: u32| {
+        (u64::from(communities) * u64::from(slice) / u64::from(slices)) as u32 * community
+    };
     let mut shares = Vec::new();
     for host in 0..hosts {
         for part in 0..parts {
             let threads = (part * threads..(part + 1) * threads)
-                .map(|slice| (scenario.users.first + first(slice), first(slice + 1) - first(slice)))
+                .map(|slice| {
+                    (
+                        scenario.users.first + first(slice),
+                        first(slice + 1) - first(slice),
+                    )
+                })
                 .filter(|(_, count)| *count > 0);
-            shares.push(Share { host, threads: threads.collect() });
+            shares.push(Share {
+                host,
+                threads: threads.collect(),
+            });
         }
     }
     for share in &shares {
         let sessions: u32 = share.threads.iter().map(|(_, count)| count).sum();
-        ensure!(sessions <= MOST_SESSIONS, "a community is too large for one part");
+        ensure!(
+            sessions <= MOST_SESSIONS,
+            "a community is too large for one part"
+        );
     }
     Ok(shares)
 }
@@ -141,7 +159,12 @@ struct Sample {
 }
 
 impl Lead {
-    fn start(run: &Run, shares: &[Share], watched: Vec<Watched>, progress: Progress) -> Result<Self> {
+    fn start(
+        run: &Run,
+        shares: &[Share],
+        watched: Vec<Watched>,
+        progress: Progress,
+    ) -> Result<Self> {
         let (sender, lines) = channel();
         let mut parts = Vec::new();
         let joining = match run.joining {
@@ -167,7 +190,12 @@ impl Lead {
                 Some(stream) => {
                     let reader = BufReader::new(stream.try_clone()?);
                     listen(number, reader, sender.clone());
-                    Part { orders: Box::new(stream), child: None, threads: share.threads.len(), left: 0 }
+                    Part {
+                        orders: Box::new(stream),
+                        child: None,
+                        threads: share.threads.len(),
+                        left: 0,
+                    }
                 }
                 None => spawn(number, share.threads.len(), &sender)?,
             };
@@ -210,7 +238,11 @@ impl Lead {
             self.order(Order::Befriend, "contacts", users)?;
             self.wait(Until::All(|news| matches!(news, News::Befriended)))?;
         }
-        let settle = if run.prepares { Duration::ZERO } else { time.settle.0 };
+        let settle = if run.prepares {
+            Duration::ZERO
+        } else {
+            time.settle.0
+        };
         self.pass("settle", settle)?;
         let settled = self.usage();
         let sessions = self.sessions();
@@ -229,39 +261,57 @@ impl Lead {
         self.wait(Until::All(|news| matches!(news, News::Rested(_))))?;
         self.order(Order::Leave, "logout", 1)?;
         self.wait(Until::All(|news| matches!(news, News::Left)))?;
-        let server = self.watched.iter().enumerate().map(|(place, watched)| ServerUse {
-            pid: watched.pid,
-            name: watched.name.clone(),
-            cpu: at_end[place].cpu - at_start[place].cpu,
-            memory: [before[place].memory, settled[place].memory, at_end[place].memory],
-        });
+        let server = self
+            .watched
+            .iter()
+            .enumerate()
+            .map(|(place, watched)| ServerUse {
+                pid: watched.pid,
+                name: watched.name.clone(),
+                cpu: at_end[place].cpu - at_start[place].cpu,
+                memory: [
+                    before[place].memory,
+                    settled[place].memory,
+                    at_end[place].memory,
+                ],
+            });
         let server = server.collect();
         let timeline = std::mem::take(&mut self.timeline);
-        self.sum_up(run, RunResult {
-            program: format!("stonechat-load {}", env!("CARGO_PKG_VERSION")),
-            name: run.name.clone(),
-            scenario: run.scenario.clone(),
-            began,
-            hosts: run.hosts.iter().map(|host| {
-                (host.domain.clone(), host.servers.iter().map(ToString::to_string).collect())
-            }).collect(),
-            parts: self.parts.len(),
-            threads: self.parts.iter().map(|part| part.threads).sum(),
-            passed: false,
-            faults: Default::default(),
-            complaints: Default::default(),
-            superseded: 0,
-            seconds: 0.0,
-            counts: Counts::default(),
-            sessions,
-            entering_seconds,
-            latency: Default::default(),
-            recorded: Default::default(),
-            server,
-            driver_cpu: 0.0,
-            driver_busy: 0.0,
-            timeline,
-        })
+        self.sum_up(
+            run,
+            RunResult {
+                program: format!("stonechat-load {}", env!("CARGO_PKG_VERSION")),
+                name: run.name.clone(),
+                scenario: run.scenario.clone(),
+                began,
+                hosts: run
+                    .hosts
+                    .iter()
+                    .map(|host| {
+                        (
+                            host.domain.clone(),
+                            host.servers.iter().map(ToString::to_string).collect(),
+                        )
+                    })
+                    .collect(),
+                parts: self.parts.len(),
+                threads: self.parts.iter().map(|part| part.threads).sum(),
+                passed: false,
+                faults: Default::default(),
+                complaints: Default::default(),
+                superseded: 0,
+                seconds: 0.0,
+                counts: Counts::default(),
+                sessions,
+                entering_seconds,
+                latency: Default::default(),
+                recorded: Default::default(),
+                server,
+                driver_cpu: 0.0,
+                driver_busy: 0.0,
+                timeline,
+            },
+        )
     }
 
     fn sum_up(&mut self, run: &Run, mut result: RunResult) -> Result<RunResult> {
@@ -332,7 +382,9 @@ impl Lead {
             }
             let left = match &until {
                 Until::All(_) => Progress::INTERVAL,
-                Until::Time(since, time) => time.saturating_sub(since.elapsed()).min(Progress::INTERVAL),
+                Until::Time(since, time) => {
+                    time.saturating_sub(since.elapsed()).min(Progress::INTERVAL)
+                }
             };
             match self.lines.recv_timeout(left) {
                 Ok((part, Ok(line))) => {
@@ -388,7 +440,10 @@ impl Lead {
         let counts = self.counts();
         let message = format!(
             "{} sessions, {} logins, {} messages, {} presence",
-            self.sessions(), counts.logins, counts.messages_received, counts.presence_received
+            self.sessions(),
+            counts.logins,
+            counts.messages_received,
+            counts.presence_received
         );
         let step = match until {
             Until::Time(since, _) => since.elapsed().as_millis() as u64,
@@ -398,7 +453,9 @@ impl Lead {
     }
 
     fn counts(&self) -> Counts {
-        self.ticks.values().fold(Counts::default(), |sum, tick| sum.plus(&tick.counts))
+        self.ticks
+            .values()
+            .fold(Counts::default(), |sum, tick| sum.plus(&tick.counts))
     }
 
     fn sessions(&self) -> u64 {
@@ -406,7 +463,10 @@ impl Lead {
     }
 
     fn usage(&self) -> Vec<Usage> {
-        self.watched.iter().map(|watched| watched.usage().unwrap_or_default()).collect()
+        self.watched
+            .iter()
+            .map(|watched| watched.usage().unwrap_or_default())
+            .collect()
     }
 
     /// One point of the timeline.
@@ -415,10 +475,13 @@ impl Lead {
         let usage: Vec<Option<Usage>> = self.watched.iter().map(Watched::usage).collect();
         let seconds = (now - self.sampled.at).as_secs_f64();
         let new = counts.since(&self.sampled.counts);
-        let cpu = usage.iter().zip(&self.sampled.usage).map(|(now, before)| match (now, before) {
-            (Some(now), Some(before)) => 100.0 * (now.cpu - before.cpu) / seconds,
-            _ => 0.0,
-        });
+        let cpu = usage
+            .iter()
+            .zip(&self.sampled.usage)
+            .map(|(now, before)| match (now, before) {
+                (Some(now), Some(before)) => 100.0 * (now.cpu - before.cpu) / seconds,
+                _ => 0.0,
+            });
         let has_any = self.lately.count() > 0;
         self.timeline.push(Moment {
             at: (now - self.began).as_secs_f64(),
@@ -431,10 +494,17 @@ impl Lead {
             p50_ms: has_any.then(|| self.lately.at(0.5)),
             p99_ms: has_any.then(|| self.lately.at(0.99)),
             cpu: cpu.collect(),
-            memory: usage.iter().map(|usage| usage.unwrap_or_default().memory).collect(),
+            memory: usage
+                .iter()
+                .map(|usage| usage.unwrap_or_default().memory)
+                .collect(),
         });
         self.lately.clear();
-        self.sampled = Sample { at: now, counts, usage };
+        self.sampled = Sample {
+            at: now,
+            counts,
+            usage,
+        };
     }
 }
 
@@ -452,7 +522,11 @@ impl Part {
     }
 }
 
-fn spawn(number: usize, threads: usize, sender: &Sender<(usize, Result<Line, String>)>) -> Result<Part> {
+fn spawn(
+    number: usize,
+    threads: usize,
+    sender: &Sender<(usize, Result<Line, String>)>,
+) -> Result<Part> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("part")
         .stdin(Stdio::piped())
@@ -462,7 +536,12 @@ fn spawn(number: usize, threads: usize, sender: &Sender<(usize, Result<Line, Str
     let orders = child.stdin.take().context("a pipe to the part")?;
     let out = child.stdout.take().context("a pipe from the part")?;
     listen(number, BufReader::new(out), sender.clone());
-    Ok(Part { orders: Box::new(orders), child: Some(child), threads, left: 0 })
+    Ok(Part {
+        orders: Box::new(orders),
+        child: Some(child),
+        threads,
+        left: 0,
+    })
 }
 
 fn accept(address: SocketAddr, count: usize) -> Result<Vec<std::net::TcpStream>> {
@@ -503,7 +582,9 @@ fn listen(
 /// Addresses that part `number` connects from: each part has some for itself, if there are enough.
 fn sources_of(run: &Run, number: usize, parts: usize) -> Vec<IpAddr> {
     let servers = run.hosts.iter().flat_map(|host| &host.servers);
-    let is_loopback = servers.clone().all(|server| server.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let is_loopback = servers
+        .clone()
+        .all(|server| server.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST));
     let sessions = u64::from(run.scenario.users.count) * run.hosts.len() as u64;
     if run.sources.is_empty() {
         // Ephemeral ports are 28,000 by default: on the loopback network there are addresses for all.
@@ -516,12 +597,19 @@ fn sources_of(run: &Run, number: usize, parts: usize) -> Vec<IpAddr> {
     if run.sources.len() < parts {
         return run.sources.clone();
     }
-    run.sources.iter().copied().skip(number).step_by(parts).collect()
+    run.sources
+        .iter()
+        .copied()
+        .skip(number)
+        .step_by(parts)
+        .collect()
 }
 
 fn cores_of(run: &Run, number: usize) -> Vec<usize> {
     let count = run.cores.len();
-    (0..run.threads.min(count)).map(|thread| run.cores[(number * run.threads + thread) % count]).collect()
+    (0..run.threads.min(count))
+        .map(|thread| run.cores[(number * run.threads + thread) % count])
+        .collect()
 }
 
 /// Of one part: a process usually may have 20,000 descriptors.
@@ -537,7 +625,9 @@ mod tests {
 
     #[test]
     fn every_user_is_driven_once_and_communities_stay_whole() {
-        for (count, community, contacts) in [(1_000, 50, 10), (40_000, 100, 2), (150, 50, 2), (50, 50, 4)] {
+        for (count, community, contacts) in
+            [(1_000, 50, 10), (40_000, 100, 2), (150, 50, 2), (50, 50, 4)]
+        {
             let scenario = scenario(&format!(
                 "scenario = 'day'\n[users]\ncount = {count}\ncommunity = {community}\ncontacts = {contacts}\nfirst = 7"
             ));
@@ -545,12 +635,20 @@ mod tests {
                 let shares = divide(&scenario, 2, parts, threads).expect("possible");
                 for host in 0..2 {
                     let mut next = 7;
-                    for (first, users) in shares.iter().filter(|s| s.host == host).flat_map(|s| &s.threads) {
+                    for (first, users) in shares
+                        .iter()
+                        .filter(|s| s.host == host)
+                        .flat_map(|s| &s.threads)
+                    {
                         assert_eq!(*first, next);
                         assert!(users.is_multiple_of(community));
                         next += users;
                     }
-                    assert_eq!(next, 7 + count, "{count} users, {parts} parts, {threads} threads");
+                    assert_eq!(
+                        next,
+                        7 + count,
+                        "{count} users, {parts} parts, {threads} threads"
+                    );
                 }
             }
         }

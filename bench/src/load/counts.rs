@@ -59,7 +59,12 @@ pub struct Latencies {
 impl Latencies {
     pub fn new() -> Self {
         let new = Latency::new;
-        Self { messages: new(), presence: new(), logins: new(), archive: new() }
+        Self {
+            messages: new(),
+            presence: new(),
+            logins: new(),
+            archive: new(),
+        }
     }
 
     pub fn recorded(&self) -> RecordedLatencies {
@@ -105,7 +110,11 @@ impl Complaints {
 
     pub fn add_many(&mut self, text: &str, times: u64) {
         let is_known = self.0.contains_key(text);
-        let text = if is_known || self.0.len() < MOST_KINDS { text } else { "others" };
+        let text = if is_known || self.0.len() < MOST_KINDS {
+            text
+        } else {
+            "others"
+        };
         *self.0.entry(text.to_owned()).or_default() += times;
     }
 }

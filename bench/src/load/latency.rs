@@ -32,7 +32,8 @@ impl Latency {
 
     pub fn add(&mut self, other: &Recorded) -> Result<()> {
         for &(value, count) in &other.0 {
-            self.0.record_n(value.clamp(1, LONGEST_MICROSECONDS), count)?;
+            self.0
+                .record_n(value.clamp(1, LONGEST_MICROSECONDS), count)?;
         }
         Ok(())
     }
@@ -91,7 +92,10 @@ impl Pulse {
     /// So many times a second from `now` on (microseconds); None for a rate of 0.
     pub fn new(rate: f64, now: u64) -> Option<Self> {
         let interval = 1e6 / rate;
-        (rate > 0.0).then_some(Self { interval, next: now as f64 + interval })
+        (rate > 0.0).then_some(Self {
+            interval,
+            next: now as f64 + interval,
+        })
     }
 
     /// The next time that it meant to act and that has come. Who asks late gets all of them, one after the other.
@@ -128,7 +132,11 @@ mod tests {
         let mut now = 0;
         while now < 10_000_000 {
             // The driver is held up together with the server.
-            now = if now == 5_000_000 { 6_000_000 } else { now + 1_000 };
+            now = if now == 5_000_000 {
+                6_000_000
+            } else {
+                now + 1_000
+            };
             while let Some(meant) = pulse.due(now) {
                 let arrived = now + 500;
                 corrected.record(arrived - meant);
@@ -137,7 +145,11 @@ mod tests {
         }
         assert_eq!(corrected.count(), 10_000);
         // A tenth of all time was in the stall, so a tenth of all waited; half of these half a second and more.
-        assert!((400.0..600.0).contains(&corrected.at(0.95)), "{}", corrected.at(0.95));
+        assert!(
+            (400.0..600.0).contains(&corrected.at(0.95)),
+            "{}",
+            corrected.at(0.95)
+        );
         assert!(corrected.at(0.999) > 950.0);
         assert!(corrected.at(0.5) < 1.0);
         assert!(naive.at(0.999) < 1.0, "the uncorrected one hides it");

@@ -84,7 +84,13 @@ impl Ledger {
     }
 
     /// Takes one in; false when it should not have come.
-    pub fn receive(&mut self, sender: u32, receiver: u32, number: u32, faults: &mut Faults) -> bool {
+    pub fn receive(
+        &mut self,
+        sender: u32,
+        receiver: u32,
+        number: u32,
+        faults: &mut Faults,
+    ) -> bool {
         let lane = self.lanes.get_mut(&(sender, receiver));
         let Some(lane) = lane.filter(|lane| number < lane.sent) else {
             faults.misrouted += 1;
@@ -96,7 +102,11 @@ impl Ledger {
                 missing.extend(lane.expected..number);
             }
             lane.expected = number + 1;
-        } else if lane.missing.as_mut().is_some_and(|missing| missing.remove(&number)) {
+        } else if lane
+            .missing
+            .as_mut()
+            .is_some_and(|missing| missing.remove(&number))
+        {
             faults.disordered += 1;
         } else {
             faults.duplicated += 1;
@@ -150,16 +160,33 @@ mod tests {
         assert_eq!(faults(3, &each_to_2(&[0, 2])), lost(1));
         assert_eq!(faults(3, &each_to_2(&[0, 1])), lost(1));
         assert_eq!(faults(3, &[]), lost(3));
-        let twice = Faults { duplicated: 1, ..clean };
+        let twice = Faults {
+            duplicated: 1,
+            ..clean
+        };
         assert_eq!(faults(2, &each_to_2(&[0, 1, 1])), twice);
         assert_eq!(faults(2, &each_to_2(&[0, 0, 1])), twice);
-        let late = Faults { disordered: 1, ..clean };
+        let late = Faults {
+            disordered: 1,
+            ..clean
+        };
         assert_eq!(faults(3, &each_to_2(&[1, 0, 2])), late);
-        let late_and_twice = Faults { disordered: 1, duplicated: 1, ..clean };
+        let late_and_twice = Faults {
+            disordered: 1,
+            duplicated: 1,
+            ..clean
+        };
         assert_eq!(faults(3, &each_to_2(&[1, 0, 0, 2])), late_and_twice);
-        let astray = Faults { misrouted: 1, lost: 1, ..clean };
+        let astray = Faults {
+            misrouted: 1,
+            lost: 1,
+            ..clean
+        };
         assert_eq!(faults(1, &[(3, 0)]), astray);
-        let invented = Faults { misrouted: 1, ..clean };
+        let invented = Faults {
+            misrouted: 1,
+            ..clean
+        };
         assert_eq!(faults(1, &each_to_2(&[0, 7])), invented);
     }
 }

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod part;
 mod play;
 mod progress;
+pub mod report;
 pub mod result;
 pub mod scenario;
 pub mod span;

@@ -41,8 +41,15 @@ pub struct Assignment {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Line {
-    Hello { version: String, pid: u32, descriptors: u64 },
-    News { thread: usize, news: News },
+    Hello {
+        version: String,
+        pid: u32,
+        descriptors: u64,
+    },
+    News {
+        thread: usize,
+        news: News,
+    },
 }
 
 /// As a child of the coordinator.
@@ -82,7 +89,11 @@ fn serve(mut orders: impl BufRead, mut out: impl Write + Send + 'static) -> Resu
         thread::spawn(move || forward(thread, &to_forward, &lines));
         let assignment = assignment.clone();
         let run = move || run_thread(&assignment, thread, (first, count), to_follow, news);
-        threads.push(thread::Builder::new().name(format!("load-{thread}")).spawn(run)?);
+        threads.push(
+            thread::Builder::new()
+                .name(format!("load-{thread}"))
+                .spawn(run)?,
+        );
     }
     drop(lines);
     for line in orders.lines() {
@@ -112,7 +123,11 @@ fn write_all(lines: &Receiver<Line>, out: &mut impl Write) {
             return;
         };
         text.push('\n');
-        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        if out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_err()
+        {
             return;
         }
     }
@@ -136,7 +151,9 @@ fn run_thread(
     if !assignment.cores.is_empty() {
         let id = assignment.cores[thread % assignment.cores.len()];
         if !core_affinity::set_for_current(core_affinity::CoreId { id }) {
-            let _ = news.send(News::Failed(format!("this process may not run on core {id}")));
+            let _ = news.send(News::Failed(format!(
+                "this process may not run on core {id}"
+            )));
             return;
         }
     }
@@ -151,7 +168,9 @@ fn run_thread(
         servers: assignment.servers.clone(),
         sources: assignment.sources.clone(),
     };
-    let seed = assignment.seed.wrapping_add(u64::from(first).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let seed = assignment
+        .seed
+        .wrapping_add(u64::from(first).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let task = Task {
         scenario: assignment.scenario.clone(),
         share: f64::from(count) / f64::from(assignment.scenario.users.count),

@@ -91,7 +91,8 @@ pub struct Moment {
 
 impl RunResult {
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("no result: {}", path.display()))
     }
 
@@ -139,7 +140,11 @@ impl RunResult {
 
     /// Private bytes of all server processes per session, above what they needed without any.
     pub fn memory_per_session(&self) -> Option<f64> {
-        let grown: u64 = self.server.iter().map(|s| s.memory[1].saturating_sub(s.memory[0])).sum();
+        let grown: u64 = self
+            .server
+            .iter()
+            .map(|s| s.memory[1].saturating_sub(s.memory[0]))
+            .sum();
         (grown > 0 && self.sessions > 0).then(|| grown as f64 / self.sessions as f64)
     }
 
@@ -148,7 +153,10 @@ impl RunResult {
         let (what, count) = self.operations();
         let mut lines = vec![format!(
             "{}: {} sessions, {count} {what} in {:.1} s ({:.0} a second)",
-            self.name, self.sessions, self.seconds, self.per_second()
+            self.name,
+            self.sessions,
+            self.seconds,
+            self.per_second()
         )];
         let latency = self.main_latency();
         if latency.count > 0 {
@@ -161,15 +169,29 @@ impl RunResult {
             lines.push(format!("server: {each:.1} us of processor time each"));
         }
         if let Some(each) = self.memory_per_session() {
-            lines.push(format!("server: {:.1} KiB of memory per session", each / 1024.0));
+            lines.push(format!(
+                "server: {:.1} KiB of memory per session",
+                each / 1024.0
+            ));
         }
         let parts = if self.parts == 1 { "part" } else { "parts" };
-        lines.push(format!("driver: {} {parts}, the busiest {:.0} % busy", self.parts, self.driver_busy));
+        lines.push(format!(
+            "driver: {} {parts}, the busiest {:.0} % busy",
+            self.parts, self.driver_busy
+        ));
         if self.driver_busy > 85.0 {
-            lines.push("note: the driver was the bottleneck: give it more --parts or --threads".to_owned());
+            lines.push(
+                "note: the driver was the bottleneck: give it more --parts or --threads".to_owned(),
+            );
         }
-        let faults = self.faults.named().into_iter().filter(|(_, count)| *count > 0);
-        let faults: Vec<String> = faults.map(|(name, count)| format!("{count} {name}")).collect();
+        let faults = self
+            .faults
+            .named()
+            .into_iter()
+            .filter(|(_, count)| *count > 0);
+        let faults: Vec<String> = faults
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
         match faults.is_empty() {
             true if !self.passed => lines.push("FAILED:".to_owned()),
             true => lines.push("passed: nothing lost, doubled, out of order or refused".to_owned()),

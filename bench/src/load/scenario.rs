@@ -329,9 +329,19 @@ impl Scenario {
             ("day", self.day.is_some(), kind == Kind::Day),
         ];
         for (section, is_there, is_wanted) in sections {
-            ensure!(is_wanted || !is_there, "[{section}] says nothing to {kind:?}: remove it");
+            ensure!(
+                is_wanted || !is_there,
+                "[{section}] says nothing to {kind:?}: remove it"
+            );
         }
-        let Users { count, contacts, community, first, digits, .. } = self.users;
+        let Users {
+            count,
+            contacts,
+            community,
+            first,
+            digits,
+            ..
+        } = self.users;
         ensure!(count > 0, "users.count: nobody takes part");
         ensure!(
             u64::from(first) + u64::from(count) <= 10_u64.pow(digits.min(9) as u32),
@@ -344,43 +354,73 @@ impl Scenario {
         );
         ensure!(
             count.is_multiple_of(self.community()),
-            "users.count must be a multiple of {}", self.community()
+            "users.count must be a multiple of {}",
+            self.community()
         );
         let needs_contacts = matches!(kind, Kind::Presence | Kind::Day);
-        ensure!(!needs_contacts || contacts > 0, "users.contacts: {kind:?} needs contacts");
-        ensure!(self.community().is_multiple_of(2) || kind != Kind::Chat, "chat needs pairs: users.community must be even");
-        ensure!(self.login.in_flight > 0, "login.in-flight must be at least 1");
+        ensure!(
+            !needs_contacts || contacts > 0,
+            "users.contacts: {kind:?} needs contacts"
+        );
+        ensure!(
+            self.community().is_multiple_of(2) || kind != Kind::Chat,
+            "chat needs pairs: users.community must be even"
+        );
+        ensure!(
+            self.login.in_flight > 0,
+            "login.in-flight must be at least 1"
+        );
         let rates = [
             self.login.rate,
             self.chat.as_ref().map_or(0.0, |c| c.rate),
             self.presence.as_ref().map_or(0.0, |p| p.rate),
             self.muc.as_ref().map_or(0.0, |m| m.rate),
         ];
-        ensure!(rates.iter().all(|rate| (0.0..1e9).contains(rate)), "a rate must not be negative");
+        ensure!(
+            rates.iter().all(|rate| (0.0..1e9).contains(rate)),
+            "a rate must not be negative"
+        );
         if let Some(chat) = &self.chat {
             ensure!(chat.window > 0, "chat.window must be at least 1");
         }
         if let Some(day) = &self.day {
             let shares = [day.online, day.idle];
-            ensure!(shares.iter().all(|share| (0.0..=100.0).contains(share)), "[day]: a share is 0 to 100 percent");
-            let hourly = [day.messages, day.presence, day.archive_reads, day.leaves, day.cuts];
+            ensure!(
+                shares.iter().all(|share| (0.0..=100.0).contains(share)),
+                "[day]: a share is 0 to 100 percent"
+            );
+            let hourly = [
+                day.messages,
+                day.presence,
+                day.archive_reads,
+                day.leaves,
+                day.cuts,
+            ];
             let breaks = day.cuts > 0.0 && !self.connection.stream_management;
             ensure!(
                 !breaks,
                 "[day]: what a broken connection loses comes back with connection.stream-management only"
             );
-            ensure!(hourly.iter().all(|rate| *rate >= 0.0), "[day]: a rate must not be negative");
+            ensure!(
+                hourly.iter().all(|rate| *rate >= 0.0),
+                "[day]: a rate must not be negative"
+            );
         }
         let in_the_clear = self.connection.transport == Transport::Plain;
         let needs_tls = matches!(self.connection.mechanism, Mechanism::Fast);
-        ensure!(!(in_the_clear && needs_tls), "connection: tokens are given under TLS only");
+        ensure!(
+            !(in_the_clear && needs_tls),
+            "connection: tokens are given under TLS only"
+        );
         Ok(())
     }
 }
 
 /// Sets one value, which is TOML or else a bare text.
 fn apply(table: &mut toml::Table, change: &str) -> Result<()> {
-    let (path, value) = change.split_once('=').with_context(|| format!("{change}: not KEY=VALUE"))?;
+    let (path, value) = change
+        .split_once('=')
+        .with_context(|| format!("{change}: not KEY=VALUE"))?;
     let value = toml::from_str::<toml::Table>(&format!("v = {value}"))
         .ok()
         .and_then(|mut table| table.remove("v"))
@@ -393,7 +433,9 @@ fn apply(table: &mut toml::Table, change: &str) -> Result<()> {
         table.insert(key.to_owned(), value);
         return Ok(());
     };
-    let entry = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    let entry = table
+        .entry(section)
+        .or_insert_with(|| toml::Value::Table(toml::Table::new()));
     match entry {
         toml::Value::Table(section) => section.insert(key.to_owned(), value),
         _ => bail!("{section} is no section"),
@@ -406,7 +448,10 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        format!("{:#}", Scenario::parse(text, &[]).expect_err("must be refused"))
+        format!(
+            "{:#}",
+            Scenario::parse(text, &[]).expect_err("must be refused")
+        )
     }
 
     #[test]
@@ -423,20 +468,38 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let said = error("scenario = 'chat'\n[users]\ncount = 10\n[chat]\nwindows = 4\n");
-        assert!(said.contains("line 5") && said.contains("windows"), "{said}");
+        assert!(
+            said.contains("line 5") && said.contains("windows"),
+            "{said}"
+        );
         let said = error("scenario = 'chat'\n[time]\nmeasure = '10 days'\n");
-        assert!(said.contains("line 3") && said.contains("10 days"), "{said}");
+        assert!(
+            said.contains("line 3") && said.contains("10 days"),
+            "{said}"
+        );
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
         for (text, part) in [
             ("scenario = 'chat'\n[users]\ncount = 3", "multiple of 2"),
-            ("scenario = 'idle'\n[chat]\nwindow = 1", "[chat] says nothing"),
+            (
+                "scenario = 'idle'\n[chat]\nwindow = 1",
+                "[chat] says nothing",
+            ),
             ("scenario = 'presence'", "needs contacts"),
-            ("scenario = 'day'\n[users]\ncontacts = 3\ncommunity = 10", "must be even"),
-            ("scenario = 'idle'\n[users]\ncount = 100\ndigits = 1", "digits"),
-            ("scenario = 'idle'\n[connection]\ntransport = 'plain'\nmechanism = 'fast'", "TLS"),
+            (
+                "scenario = 'day'\n[users]\ncontacts = 3\ncommunity = 10",
+                "must be even",
+            ),
+            (
+                "scenario = 'idle'\n[users]\ncount = 100\ndigits = 1",
+                "digits",
+            ),
+            (
+                "scenario = 'idle'\n[connection]\ntransport = 'plain'\nmechanism = 'fast'",
+                "TLS",
+            ),
             ("scenario = 'chat'\n[chat]\nrate = -1.0", "negative"),
         ] {
             let said = error(text);

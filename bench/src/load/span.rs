@@ -67,7 +67,10 @@ mod tests {
             let span = Span::parse(text).expect(text);
             assert_eq!(span.to_string(), text);
         }
-        assert_eq!(Span::parse("1.5s"), Some(Span(Duration::from_millis(1_500))));
+        assert_eq!(
+            Span::parse("1.5s"),
+            Some(Span(Duration::from_millis(1_500)))
+        );
         for text in ["", "10", "s", "10 days", "-1 s"] {
             assert_eq!(Span::parse(text), None, "{text}");
         }

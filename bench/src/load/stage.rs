@@ -33,7 +33,8 @@ pub trait Play {
     /// A message with an id of ours has come.
     fn message(&mut self, _stage: &mut Stage, _seat: usize, _id: Id) {}
     /// So has presence; without an id when it is nothing that was counted.
-    fn presence(&mut self, _stage: &mut Stage, _seat: usize, _id: Option<Id>, _stanza: Stanza<'_>) {}
+    fn presence(&mut self, _stage: &mut Stage, _seat: usize, _id: Option<Id>, _stanza: Stanza<'_>) {
+    }
     /// An answer to a request.
     fn answer(&mut self, _stage: &mut Stage, _seat: usize, _stanza: Stanza<'_>) {}
     /// Does what is due, and says when it wants to be asked again at the latest.
@@ -112,7 +113,12 @@ pub struct Stage {
 impl Stage {
     /// Nobody is there yet. `seed` makes runs differ, or not.
     pub fn new(plan: LoginPlan, ends: Ends, first: u32, users: u32, seed: u64) -> Result<Self> {
-        let seat = |_| Seat { session: None, place: Place::Away, since: 0, management: None };
+        let seat = |_| Seat {
+            session: None,
+            place: Place::Away,
+            since: 0,
+            management: None,
+        };
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
@@ -199,7 +205,8 @@ impl Stage {
             }
             Err(error) => {
                 self.faults.logins_failed += 1;
-                self.complaints.add(&format!("connecting to {server}: {error:#}"));
+                self.complaints
+                    .add(&format!("connecting to {server}: {error:#}"));
             }
         }
     }
@@ -303,7 +310,8 @@ impl Stage {
             mem::swap(&mut session.input, &mut self.spare);
         }
         let received = session.link.flush();
-        let received = received.and_then(|()| session.link.receive(&mut self.scratch, &mut session.input));
+        let received =
+            received.and_then(|()| session.link.receive(&mut self.scratch, &mut session.input));
         if !session.is_ready() {
             session.advance(&mut self.plan)?;
             if session.is_ready() {
@@ -346,7 +354,9 @@ impl Stage {
                 Piece::Element { skip, length } => {
                     let from = used + skip;
                     used = from + length;
-                    let stanza = Stanza { bytes: &input[from..used] };
+                    let stanza = Stanza {
+                        bytes: &input[from..used],
+                    };
                     if let Err(error) = self.take(play, seat, session, stanza) {
                         break Err(error);
                     }
@@ -380,7 +390,8 @@ impl Stage {
         match stanza.name() {
             b"message" if stanza.kind() == b"error" => {
                 self.faults.bounced += 1;
-                self.complaints.add(&format!("a message bounced: {}", condition(stanza)));
+                self.complaints
+                    .add(&format!("a message bounced: {}", condition(stanza)));
             }
             b"message" => {
                 // Anything else comes from archives, rooms or the server itself.
@@ -416,7 +427,8 @@ impl Stage {
 
     /// RFC 6120 section 8.2.3: whoever is asked must answer. Pings and roster pushes have a result.
     fn answer(&mut self, seat: usize, stanza: Stanza<'_>) {
-        let text = |name| String::from_utf8_lossy(stanza.attribute(name).unwrap_or_default()).into_owned();
+        let text =
+            |name| String::from_utf8_lossy(stanza.attribute(name).unwrap_or_default()).into_owned();
         let id = text("id");
         let to = match stanza.attribute("from") {
             Some(_) => format!(" to='{}'", text("from").replace('\'', "&apos;")),

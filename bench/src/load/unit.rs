@@ -84,7 +84,16 @@ impl Unit {
         let play = play::of(&task.scenario, task.share);
         let (ticked, swept) = (Instant::now(), Instant::now());
         let before = (Counts::default(), Duration::ZERO);
-        Self { task, stage, play, orders, news, before, ticked, swept }
+        Self {
+            task,
+            stage,
+            play,
+            orders,
+            news,
+            before,
+            ticked,
+            swept,
+        }
     }
 
     /// Follows orders until the last, or until nobody gives any.
@@ -108,6 +117,8 @@ impl Unit {
                         _ => 0..u64::MAX,
                     };
                     self.enter()?;
+                    // How many are there must be known when it is said that all are.
+                    self.tick();
                     self.say(News::Entered);
                 }
                 Order::Befriend => {
@@ -168,18 +179,12 @@ impl Unit {
     fn turn_within(&mut self, most: Duration) -> Result<()> {
         let now = self.stage.now();
         let next = self.play.due(&mut self.stage, now);
-        let wait = next.map_or(most, |next| Duration::from_micros(next.saturating_sub(now)).min(most));
+        let wait = next.map_or(most, |next| {
+            Duration::from_micros(next.saturating_sub(now)).min(most)
+        });
         self.stage.turn(&mut *self.play, wait)?;
         if self.ticked.elapsed() >= self.task.tick {
-            self.ticked = Instant::now();
-            let tick = Tick {
-                counts: self.stage.counts,
-                here: self.stage.here as u64,
-                faults: self.stage.faults.named().iter().map(|(_, count)| count).sum(),
-                lately: self.stage.lately.recorded(),
-            };
-            self.stage.lately.clear();
-            self.say(News::Tick(tick));
+            self.tick();
         }
         if self.swept.elapsed() >= Duration::from_secs(1) {
             self.swept = Instant::now();
@@ -188,11 +193,32 @@ impl Unit {
         Ok(())
     }
 
+    fn tick(&mut self) {
+        self.ticked = Instant::now();
+        let tick = Tick {
+            counts: self.stage.counts,
+            here: self.stage.here as u64,
+            faults: self
+                .stage
+                .faults
+                .named()
+                .iter()
+                .map(|(_, count)| count)
+                .sum(),
+            lately: self.stage.lately.recorded(),
+        };
+        self.stage.lately.clear();
+        self.say(News::Tick(tick));
+    }
+
     fn enter(&mut self) -> Result<()> {
         let login = self.task.scenario.login.clone();
         let most = (f64::from(login.in_flight) * self.task.share).ceil() as usize;
         let seats = 0..self.stage.seats.len();
-        let mut early: Vec<usize> = seats.filter(|seat| self.stage.plan.registers || self.play.is_early(&self.stage, *seat)).rev().collect();
+        let mut early: Vec<usize> = seats
+            .filter(|seat| self.stage.plan.registers || self.play.is_early(&self.stage, *seat))
+            .rev()
+            .collect();
         let mut pulse = Pulse::new(login.rate * self.task.share, self.stage.now());
         while !early.is_empty() || self.stage.entering > 0 {
             let now = self.stage.now();

@@ -27,7 +27,10 @@ impl Watched {
     pub fn new(pid: u32) -> Result<Self> {
         let name = fs::read_to_string(format!("/proc/{pid}/comm"));
         let name = name.with_context(|| format!("no process {pid} to watch"))?;
-        Ok(Self { pid, name: name.trim().to_owned() })
+        Ok(Self {
+            pid,
+            name: name.trim().to_owned(),
+        })
     }
 
     /// None once it has ended. Another user's process shows its processor time, but not its memory.

@@ -47,11 +47,18 @@ pub fn message(to: &str, kind: &str, id: Id, size: usize) -> String {
 }
 
 pub fn presence(id: Id) -> String {
-    let show = if id.number.is_multiple_of(2) { "away" } else { "chat" };
+    let show = if id.number.is_multiple_of(2) {
+        "away"
+    } else {
+        "chat"
+    };
     let mut text = "<presence id='".to_owned();
     id.push(&mut text);
-    write!(text, "'><show>{show}</show><status>it is the east</status></presence>")
-        .expect("a String takes everything");
+    write!(
+        text,
+        "'><show>{show}</show><status>it is the east</status></presence>"
+    )
+    .expect("a String takes everything");
     text
 }
 
@@ -70,8 +77,14 @@ mod tests {
         for (sender, number, at) in [(0, 0, 0), (999_999, u32::MAX, u64::MAX)] {
             let id = Id { sender, number, at };
             for text in [message("a@b/c", "chat", id, 200), presence(id)] {
-                let stanza = Stanza { bytes: text.as_bytes() };
-                assert_eq!(stanza.attribute("id").and_then(Id::read), Some(id), "{text}");
+                let stanza = Stanza {
+                    bytes: text.as_bytes(),
+                };
+                assert_eq!(
+                    stanza.attribute("id").and_then(Id::read),
+                    Some(id),
+                    "{text}"
+                );
             }
             assert_eq!(message("a@b/c", "chat", id, 200).len(), 200);
             assert_eq!(message("a@b/c", "chat", id, 2_000).len(), 2_000);

@@ -21,7 +21,14 @@ pub struct Pairs {
 impl Pairs {
     pub fn new(chat: Chat, share: f64) -> Self {
         let ledger = Ledger::default();
-        Self { chat, share, ledger, pulse: None, is_playing: false, last: usize::MAX - 1 }
+        Self {
+            chat,
+            share,
+            ledger,
+            pulse: None,
+            is_playing: false,
+            last: usize::MAX - 1,
+        }
     }
 
     fn say(&mut self, stage: &mut Stage, seat: usize, at: u64) {
@@ -54,7 +61,9 @@ impl Play for Pairs {
 
     fn message(&mut self, stage: &mut Stage, seat: usize, id: Id) {
         let receiver = stage.user(seat);
-        let is_due = self.ledger.receive(id.sender, receiver, id.number, &mut stage.faults);
+        let is_due = self
+            .ledger
+            .receive(id.sender, receiver, id.number, &mut stage.faults);
         if !is_due {
             return;
         }

@@ -22,7 +22,15 @@ pub struct Churn {
 impl Churn {
     pub fn new(login: Login, share: f64) -> Self {
         let (staying, waiting) = (VecDeque::new(), VecDeque::new());
-        Self { login, share, pulse: None, is_playing: false, last: 0, staying, waiting }
+        Self {
+            login,
+            share,
+            pulse: None,
+            is_playing: false,
+            last: 0,
+            staying,
+            waiting,
+        }
     }
 
     /// Lets the next user come who is away.

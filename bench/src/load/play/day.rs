@@ -80,7 +80,11 @@ impl Day {
     }
 
     /// Somebody for whom this holds, by lot.
-    fn somebody(&self, stage: &mut Stage, is_fit: impl Fn(&Self, &Stage, usize) -> bool) -> Option<usize> {
+    fn somebody(
+        &self,
+        stage: &mut Stage,
+        is_fit: impl Fn(&Self, &Stage, usize) -> bool,
+    ) -> Option<usize> {
         let count = stage.seats.len();
         let start = stage.random(count);
         (0..count.min(MOST_TRIES))
@@ -96,11 +100,17 @@ impl Day {
         match act {
             Act::Write => self.write(stage, at),
             Act::Flip => {
-                let awake = |day: &Self, stage: &Stage, seat: usize| day.stays(stage, seat) && !day.is_phone(seat);
+                let awake = |day: &Self, stage: &Stage, seat: usize| {
+                    day.stays(stage, seat) && !day.is_phone(seat)
+                };
                 if let Some(seat) = self.somebody(stage, awake) {
                     let person = &mut self.people[seat];
                     person.presence += 1;
-                    let id = Id { sender: stage.user(seat), number: person.presence, at };
+                    let id = Id {
+                        sender: stage.user(seat),
+                        number: person.presence,
+                        at,
+                    };
                     stage.send(seat, presence(id).as_bytes());
                     stage.counts.presence_sent += 1;
                 }
@@ -140,12 +150,14 @@ impl Day {
 
     fn write(&mut self, stage: &mut Stage, at: u64) {
         let ring = self.ring;
-        let awake = |day: &Self, stage: &Stage, seat: usize| day.stays(stage, seat) && !day.is_phone(seat);
+        let awake =
+            |day: &Self, stage: &Stage, seat: usize| day.stays(stage, seat) && !day.is_phone(seat);
         let Some(seat) = self.somebody(stage, awake) else {
             return;
         };
         let lot = stage.random(ring.contacts());
-        let mut contacts = (0..ring.contacts()).map(|step| ring.contact(seat, (lot + step) % ring.contacts()));
+        let mut contacts =
+            (0..ring.contacts()).map(|step| ring.contact(seat, (lot + step) % ring.contacts()));
         let Some(contact) = contacts.find(|contact| self.stays(stage, *contact)) else {
             return;
         };
@@ -199,14 +211,21 @@ impl Play for Day {
 
     fn left(&mut self, stage: &mut Stage, seat: usize) {
         // Who was meant to come back tries again.
-        if self.people.get(seat).is_some_and(|person| person.is_returning) {
+        if self
+            .people
+            .get(seat)
+            .is_some_and(|person| person.is_returning)
+        {
             self.returning.push_back((stage.now() + ABSENCE, seat));
         }
     }
 
     fn message(&mut self, stage: &mut Stage, seat: usize, id: Id) {
         let receiver = stage.user(seat);
-        if !self.ledger.receive(id.sender, receiver, id.number, &mut stage.faults) {
+        if !self
+            .ledger
+            .receive(id.sender, receiver, id.number, &mut stage.faults)
+        {
             return;
         }
         self.people[seat].under_way = self.people[seat].under_way.saturating_sub(1);
@@ -235,7 +254,9 @@ impl Play for Day {
 
     fn answer(&mut self, stage: &mut Stage, seat: usize, stanza: Stanza<'_>) {
         let id = std::str::from_utf8(stanza.attribute("id").unwrap_or_default());
-        let at = id.ok().and_then(|id| id.strip_prefix(READ)?.parse::<u64>().ok());
+        let at = id
+            .ok()
+            .and_then(|id| id.strip_prefix(READ)?.parse::<u64>().ok());
         let Some(at) = at else {
             return;
         };
@@ -243,7 +264,9 @@ impl Play for Day {
         self.people[seat].under_way = self.people[seat].under_way.saturating_sub(1);
         if stanza.kind() == b"error" {
             stage.faults.refused += 1;
-            stage.complaints.add(&format!("reading the archive: {}", condition(stanza)));
+            stage
+                .complaints
+                .add(&format!("reading the archive: {}", condition(stanza)));
             return;
         }
         stage.counts.archive_reads += 1;
@@ -288,7 +311,9 @@ impl Play for Day {
         self.ledger.close(&mut stage.faults);
         if self.archive_reads > 0 {
             stage.faults.refused += self.archive_reads;
-            stage.complaints.add_many("no answer from the archive", self.archive_reads);
+            stage
+                .complaints
+                .add_many("no answer from the archive", self.archive_reads);
         }
     }
 }

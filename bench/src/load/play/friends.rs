@@ -16,12 +16,19 @@ pub struct Friends {
 
 impl Friends {
     pub fn new(users: &Users) -> Self {
-        Self { ring: Ring::of(users), pending: Vec::new(), under_way: HashSet::new() }
+        Self {
+            ring: Ring::of(users),
+            pending: Vec::new(),
+            under_way: HashSet::new(),
+        }
     }
 
     fn ask(&self, stage: &mut Stage, from: usize, to: usize, kind: &str) {
         let address = stage.plan.people.bare(stage.user(to));
-        stage.send(from, format!("<presence to='{address}' type='{kind}'/>").as_bytes());
+        stage.send(
+            from,
+            format!("<presence to='{address}' type='{kind}'/>").as_bytes(),
+        );
     }
 
     fn other(&self, stage: &Stage, stanza: Stanza<'_>) -> Option<usize> {
@@ -40,7 +47,13 @@ impl Play for Friends {
         }
     }
 
-    fn presence(&mut self, stage: &mut Stage, seat: usize, _: Option<super::super::words::Id>, stanza: Stanza<'_>) {
+    fn presence(
+        &mut self,
+        stage: &mut Stage,
+        seat: usize,
+        _: Option<super::super::words::Id>,
+        stanza: Stanza<'_>,
+    ) {
         let Some(other) = self.other(stage, stanza) else {
             return;
         };
@@ -59,7 +72,10 @@ impl Play for Friends {
             }
             b"error" => {
                 stage.faults.refused += 1;
-                stage.complaints.add(&format!("a subscription: {}", super::super::stage::condition(stanza)));
+                stage.complaints.add(&format!(
+                    "a subscription: {}",
+                    super::super::stage::condition(stanza)
+                ));
                 self.under_way.remove(&(seat, other));
             }
             _ => {}

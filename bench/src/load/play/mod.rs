@@ -45,7 +45,11 @@ impl Play for Idle {}
 
 /// One of an open loop's messages is sent by each user in turn, so that all have the same load: the next seat after
 /// `last` for which `is_fit`.
-fn next_seat(stage: &Stage, last: &mut usize, is_fit: impl Fn(&Stage, usize) -> bool) -> Option<usize> {
+fn next_seat(
+    stage: &Stage,
+    last: &mut usize,
+    is_fit: impl Fn(&Stage, usize) -> bool,
+) -> Option<usize> {
     let count = stage.seats.len();
     for _ in 0..count {
         *last = (*last + 1) % count;

@@ -27,15 +27,31 @@ impl Flips {
     pub fn new(presence: Presence, users: &Users, share: f64) -> Self {
         let (ring, hearers) = (Ring::of(users), Hearers::new(0, 0));
         let (waiting_for, last_said) = (Vec::new(), Vec::new());
-        Self { presence, share, ring, hearers, pulse: None, is_playing: false, last: 0, waiting_for, last_said }
+        Self {
+            presence,
+            share,
+            ring,
+            hearers,
+            pulse: None,
+            is_playing: false,
+            last: 0,
+            waiting_for,
+            last_said,
+        }
     }
 
     fn say(&mut self, stage: &mut Stage, seat: usize, at: u64) {
-        let hearers = (0..self.ring.contacts()).filter(|p| stage.is_here(self.ring.contact(seat, *p))).count();
+        let hearers = (0..self.ring.contacts())
+            .filter(|p| stage.is_here(self.ring.contact(seat, *p)))
+            .count();
         let number = self.hearers.say(seat, hearers);
         self.waiting_for[seat] = hearers as u32;
         self.last_said[seat] = at;
-        let id = Id { sender: stage.user(seat), number, at };
+        let id = Id {
+            sender: stage.user(seat),
+            number,
+            at,
+        };
         stage.send(seat, presence(id).as_bytes());
         stage.counts.presence_sent += 1;
     }
@@ -43,7 +59,8 @@ impl Flips {
     fn say_next(&mut self, stage: &mut Stage, at: u64) {
         let is_open = self.pulse.is_some();
         let waiting = std::mem::take(&mut self.waiting_for);
-        let is_fit = |stage: &Stage, seat: usize| stage.is_here(seat) && (is_open || waiting[seat] == 0);
+        let is_fit =
+            |stage: &Stage, seat: usize| stage.is_here(seat) && (is_open || waiting[seat] == 0);
         let seat = next_seat(stage, &mut self.last, is_fit);
         self.waiting_for = waiting;
         if let Some(seat) = seat {
@@ -82,7 +99,9 @@ impl Play for Flips {
             stage.faults.misrouted += 1;
             return;
         };
-        let heard = self.hearers.hear(seat, place, speaker, id.number, &mut stage.faults);
+        let heard = self
+            .hearers
+            .hear(seat, place, speaker, id.number, &mut stage.faults);
         let Some(skipped) = heard else {
             return;
         };

@@ -14,7 +14,10 @@ pub struct Ring {
 
 impl Ring {
     pub fn of(users: &Users) -> Self {
-        Self { community: users.community as usize, reach: users.contacts as usize / 2 }
+        Self {
+            community: users.community as usize,
+            reach: users.contacts as usize / 2,
+        }
     }
 
     pub fn contacts(self) -> usize {
@@ -25,7 +28,11 @@ impl Ring {
     pub fn contact(self, seat: usize, place: usize) -> usize {
         let (first, at) = (seat - seat % self.community, seat % self.community);
         let step = place / 2 + 1;
-        let step = if place.is_multiple_of(2) { step } else { self.community - step };
+        let step = if place.is_multiple_of(2) {
+            step
+        } else {
+            self.community - step
+        };
         first + (at + step) % self.community
     }
 
@@ -57,7 +64,12 @@ pub struct Hearers {
 impl Hearers {
     /// So many seats, each of which hears so many others.
     pub fn new(seats: usize, each: usize) -> Self {
-        Self { each, sent: vec![0; seats], expected: vec![0; seats * each], under_way: 0 }
+        Self {
+            each,
+            sent: vec![0; seats],
+            expected: vec![0; seats * each],
+            under_way: 0,
+        }
     }
 
     /// The number of what is said now, to so many.
@@ -108,14 +120,30 @@ mod tests {
     #[test]
     fn contacts_are_mutual_different_and_within_the_community() {
         for (community, contacts) in [(3, 2), (10, 4), (10, 8), (51, 50)] {
-            let users = Users { community, contacts, ..Users::default() };
+            let users = Users {
+                community,
+                contacts,
+                ..Users::default()
+            };
             let ring = Ring::of(&users);
-            for seat in [0, 1, community as usize - 1, community as usize, 2 * community as usize - 1] {
-                let mut all: Vec<usize> = (0..ring.contacts()).map(|p| ring.contact(seat, p)).collect();
+            for seat in [
+                0,
+                1,
+                community as usize - 1,
+                community as usize,
+                2 * community as usize - 1,
+            ] {
+                let mut all: Vec<usize> = (0..ring.contacts())
+                    .map(|p| ring.contact(seat, p))
+                    .collect();
                 for (place, &other) in all.iter().enumerate() {
                     assert_eq!(other / community as usize, seat / community as usize);
                     assert_ne!(other, seat);
-                    assert_eq!(ring.place(seat, other), Some(place), "{community} {seat} {other}");
+                    assert_eq!(
+                        ring.place(seat, other),
+                        Some(place),
+                        "{community} {seat} {other}"
+                    );
                     assert!(ring.place(other, seat).is_some(), "not mutual");
                 }
                 all.sort_unstable();

@@ -26,17 +26,33 @@ impl Rooms {
     pub fn new(muc: Muc, users: &Users, share: f64) -> Self {
         let (hearers, joined) = (Hearers::new(0, 0), Vec::new());
         let community = users.community as usize;
-        Self { muc, share, community, hearers, pulse: None, is_playing: false, last: 0, candidates: 0, joined }
+        Self {
+            muc,
+            share,
+            community,
+            hearers,
+            pulse: None,
+            is_playing: false,
+            last: 0,
+            candidates: 0,
+            joined,
+        }
     }
 
     fn room(&self, stage: &Stage, seat: usize) -> String {
         let number = stage.user(seat) as usize / self.community;
-        format!("{}-room{number}@{}", stage.plan.people.prefix, self.muc.service)
+        format!(
+            "{}-room{number}@{}",
+            stage.plan.people.prefix, self.muc.service
+        )
     }
 
     /// The first of each room makes it; the others follow when it is there.
     fn join(&self, stage: &mut Stage, seat: usize) {
-        let (room, nick) = (self.room(stage, seat), stage.plan.people.name(stage.user(seat)));
+        let (room, nick) = (
+            self.room(stage, seat),
+            stage.plan.people.name(stage.user(seat)),
+        );
         let text = format!(
             "<presence to='{room}/{nick}'><x xmlns='http://jabber.org/protocol/muc'>\
              <history maxstanzas='0'/></x></presence>"
@@ -86,7 +102,9 @@ impl Play for Rooms {
             let text = String::from_utf8_lossy(stanza.bytes).into_owned();
             for item in text.split("<item ").skip(1) {
                 let bytes = format!("<item {item}");
-                let item = Stanza { bytes: bytes.as_bytes() };
+                let item = Stanza {
+                    bytes: bytes.as_bytes(),
+                };
                 let Some(jid) = item.attribute("jid") else {
                     continue;
                 };
@@ -113,7 +131,10 @@ impl Play for Rooms {
             }
         } else if id == b"lc-room" && stanza.kind() == b"error" {
             stage.faults.refused += 1;
-            stage.complaints.add(&format!("a room: {}", super::super::stage::condition(stanza)));
+            stage.complaints.add(&format!(
+                "a room: {}",
+                super::super::stage::condition(stanza)
+            ));
         } else if id == b"lc-room" {
             for other in seat + 1..seat + self.community {
                 self.join(stage, other);
@@ -128,7 +149,10 @@ impl Play for Rooms {
         }
         if stanza.kind() == b"error" {
             stage.faults.refused += 1;
-            stage.complaints.add(&format!("joining: {}", super::super::stage::condition(stanza)));
+            stage.complaints.add(&format!(
+                "joining: {}",
+                super::super::stage::condition(stanza)
+            ));
         } else if stanza.contains("110") && stanza.contains("muc#user") {
             // XEP-0045 section 7.2.2: status 110 says that it is one's own.
             self.joined[seat] = true;
@@ -141,7 +165,9 @@ impl Play for Rooms {
                 );
                 match stanza.contains("201") {
                     true => stage.send(seat, text.as_bytes()),
-                    false => (seat + 1..seat + self.community).for_each(|other| self.join(stage, other)),
+                    false => {
+                        (seat + 1..seat + self.community).for_each(|other| self.join(stage, other))
+                    }
                 }
             }
             self.start_when_all_are_in(stage);
@@ -149,13 +175,17 @@ impl Play for Rooms {
     }
 
     fn message(&mut self, stage: &mut Stage, seat: usize, id: Id) {
-        let speaker = stage.seat_of(id.sender).filter(|s| s / self.community == seat / self.community);
+        let speaker = stage
+            .seat_of(id.sender)
+            .filter(|s| s / self.community == seat / self.community);
         let Some(speaker) = speaker else {
             stage.faults.misrouted += 1;
             return;
         };
         let place = speaker % self.community;
-        let heard = self.hearers.hear(seat, place, speaker, id.number, &mut stage.faults);
+        let heard = self
+            .hearers
+            .hear(seat, place, speaker, id.number, &mut stage.faults);
         let Some(skipped) = heard else {
             return;
         };
@@ -177,9 +207,15 @@ impl Play for Rooms {
                 break;
             };
             let first = seat - seat % self.community;
-            let hearers = (first..first + self.community).filter(|s| stage.is_here(*s)).count();
+            let hearers = (first..first + self.community)
+                .filter(|s| stage.is_here(*s))
+                .count();
             let number = self.hearers.say(seat, hearers);
-            let id = Id { sender: stage.user(seat), number, at };
+            let id = Id {
+                sender: stage.user(seat),
+                number,
+                at,
+            };
             let text = message(&self.room(stage, seat), "groupchat", id, self.muc.size);
             stage.send(seat, text.as_bytes());
             stage.counts.messages_sent += 1;
@@ -195,7 +231,9 @@ impl Play for Rooms {
         let missing = self.joined.iter().filter(|joined| !**joined).count() as u64;
         if missing > 0 {
             stage.faults.refused += missing;
-            stage.complaints.add_many("not in its room when the time was up", missing);
+            stage
+                .complaints
+                .add_many("not in its room when the time was up", missing);
         }
     }
 
