@@ -53,6 +53,8 @@ pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
         format!("EJABBERD_CONFIG_PATH={}", site.path("ejabberd.yml")),
         format!("EJABBERD_LOG_PATH={}", site.path("ejabberd.log")),
         format!("HOME={}", site.path("")),
+        // When it fails, what it says is enough.
+        "ERL_CRASH_DUMP_BYTES=0".to_owned(),
     ];
     let mnesia = format!("\"{}\"", site.path("mnesia"));
     let mut command = vec!["env".to_owned()];
@@ -100,6 +102,7 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
     };
     format!(
         "hosts:\n  - localhost\nloglevel: error\nhide_sensitive_log_data: true\ncertfiles:\n  - {pem}\n\
+         ca_file: {pem}\n\
          auth_method: internal\nauth_password_format: scram\nauth_scram_hash: {hash}\ns2s_access: none\n\
          acme:\n  auto: false\n\
          {listen}\nmodules:\n  mod_disco: {{}}\n  mod_ping: {{}}\n  mod_roster: {{}}\n",
