@@ -109,6 +109,8 @@ fn memory(bench: &Bench, extent: &Extent, transport: Transport) -> Result<Vec<Fi
         contacts: 0,
         from: extent.sessions.0,
         to: extent.sessions.1,
+        // As `stonechat-bench memory` has it: full before the first reading.
+        store_cache: Some(4),
         rest: extent.rest,
     };
     Ok(vec![measure::memory::measure(bench, slope, transport)?])

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod figures;
 pub mod load;
 pub mod measure;
+pub mod million;
 pub mod process;
 pub mod relay;
 pub mod target;

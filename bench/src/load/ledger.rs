@@ -64,7 +64,7 @@ struct Lane {
     /// The number that should come next.
     expected: u32,
     /// Numbers that were passed over and may still come.
-    missing: Option<Box<BTreeSet<u32>>>,
+    missing: BTreeSet<u32>,
 }
 
 /// All lanes of a thread.
@@ -98,15 +98,10 @@ impl Ledger {
         };
         if number >= lane.expected {
             if number > lane.expected {
-                let missing = lane.missing.get_or_insert_default();
-                missing.extend(lane.expected..number);
+                lane.missing.extend(lane.expected..number);
             }
             lane.expected = number + 1;
-        } else if lane
-            .missing
-            .as_mut()
-            .is_some_and(|missing| missing.remove(&number))
-        {
+        } else if lane.missing.remove(&number) {
             faults.disordered += 1;
         } else {
             faults.duplicated += 1;

@@ -111,6 +111,9 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
         true => "[features]\nmam = false\n",
         false => "",
     };
+    let store = site.wishes.store_cache.map_or_else(String::new, |mib| {
+        format!("[store]\ncache = \"{mib} MiB\"\n\n")
+    });
     format!(
         r#"[server]
 workers = 1
@@ -136,7 +139,7 @@ scram_iterations = {ITERATIONS}
 [delivery]
 keep = "{keep}"
 
-{archive}"#
+{store}{archive}"#
     )
 }
 

@@ -64,11 +64,10 @@ impl Play for Friends {
                     self.ask(stage, seat, other, "subscribe");
                 }
             }
-            b"subscribed" => {
-                // The second half is done when the neighbour ahead hears that it may see us, too.
-                if self.under_way.remove(&(other, seat)) {
-                    stage.counts.presence_received += 1;
-                }
+
+            // The second half is done when the neighbour ahead hears that it may see us, too.
+            b"subscribed" if self.under_way.remove(&(other, seat)) => {
+                stage.counts.presence_received += 1;
             }
             b"error" => {
                 stage.faults.refused += 1;
