@@ -33,7 +33,8 @@
 //! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names. What several of them
 //!    stand on is in [`engine`].
 //! 8. [`shard`]: the composition. `input.rs`, `output.rs` and [`shard::PIPELINES`] fit on a screen each.
-//! 9. [`store`], [`auth`], [`audit`]: servants that may wait for a disk or a derivation, asked in writing.
+//! 9. [`store`], [`auth`], [`directory`], [`audit`]: servants that may wait for a disk, a derivation or a network, asked in
+//!    writing.
 //! 10. [`worker`]: sockets, TLS, channels between workers, the loop.
 //! 11. [`server`] and [`tool`]: the process from start to drain, and the operator's command line.
 //!
@@ -102,7 +103,7 @@
 //! | 7 | [`features`] | each other; the shard |
 //! | 8 | [`shard`] | sockets, threads, files, clocks |
 //! | | *the operating system begins here* | |
-//! | 9 | [`store`], [`auth`], [`audit`] | what a row means; streams; who waits |
+//! | 9 | [`store`], [`auth`], [`directory`], [`audit`] | what a row means; streams; who waits |
 //! | 10 | [`worker`] | XMPP; what services do |
 //! | 11 | `cluster` (later) | |
 //! | 12 | [`server`] | XMPP |
@@ -116,16 +117,19 @@
 //! 2. Hash maps of the core take their seed as an argument ([`base::KeyedMap`]); an order that reaches the wire
 //!    comes from a `Vec` or a `BTreeMap`. The partition hash is keyed with a secret of the data directory, so
 //!    that nobody can choose names that load one worker.
-//! 3. Features never name the shard or each other. What two of them share moves down.
-//! 4. There is one place that orders stages: `shard/pipelines.rs`. No priorities, no registration at run time.
-//! 5. No shortcut to a session: what comes for a full JID takes the mailbox of its account, as what comes for
+//! 3. A connection knows no transport but its socket: programs built with the feature `trunk` take connections as lanes of
+//!    one descriptor (`worker/trunk.rs`), so that the same loop can be measured with a million of them. No other
+//!    program has that door.
+//! 4. Features never name the shard or each other. What two of them share moves down.
+//! 5. There is one place that orders stages: `shard/pipelines.rs`. No priorities, no registration at run time.
+//! 6. No shortcut to a session: what comes for a full JID takes the mailbox of its account, as what comes for
 //!    the bare JID does. RFC 6120 section 10.1 asks for that order.
-//! 6. Nothing is rendered while it waits. Queues hold shared payloads; bytes exist when a socket takes them.
-//! 7. No worker waits for anything but `poll`, and no service thread waits for a worker. Sending between workers
+//! 7. Nothing is rendered while it waits. Queues hold shared payloads; bytes exist when a socket takes them.
+//! 8. No worker waits for anything but `poll`, and no service thread waits for a worker. Sending between workers
 //!    is `try_send`; what does not fit stays with the sender.
-//! 8. No password is stored, only what SCRAM needs; no derivation runs on a worker; nothing secret can be
+//! 9. No password is stored, only what SCRAM needs; no derivation runs on a worker; nothing secret can be
 //!    logged ([`base::Secret`] prints a length).
-//! 9. No actor asks another actor. They tell; only services are asked. Hence no cycle of waits.
+//! 10. No actor asks another actor. They tell; only services are asked. Hence no cycle of waits.
 //!
 //! # Waiting
 //!
@@ -159,6 +163,11 @@
 //! What only the keeper of the credentials can do, a password that is changed or an account that is removed, is a need
 //! like a row ([`actor::Turn::ask_account`]), but the last one of its turn: it stays done, whatever becomes of the rest.
 //! So what follows from it, a record and sessions that end, follows from the answer and not from the turn (`shard/part.rs`).
+//!
+//! Of a host whose users live in a directory the same questions go to threads that speak LDAP (`directory/host.rs`), each
+//! with a connection of its own, some that search and some on which passwords are tried. Whether an account exists is such a
+//! question, too, though it looks like a row (`server/ports.rs`): who is in the directory and was never here gets an account's
+//! row when somebody asks for it, so nothing above knows of directories. What does not come in time is answered with that.
 //!
 //! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*
@@ -362,6 +371,8 @@ pub mod shard;
 pub mod audit;
 #[cfg(feature = "shell")]
 pub mod auth;
+#[cfg(feature = "shell")]
+pub mod directory;
 #[cfg(feature = "shell")]
 pub mod store;
 

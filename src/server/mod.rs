@@ -7,6 +7,7 @@ pub mod check;
 pub mod command;
 pub mod data;
 mod descriptors;
+pub mod directory;
 pub mod doorman;
 pub mod log;
 mod ports;
@@ -17,4 +18,6 @@ mod running;
 pub mod settings;
 mod shutdown;
 pub mod start;
+#[cfg(feature = "trunk")]
+mod trunk;
 pub mod umask;

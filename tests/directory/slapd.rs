@@ -38,6 +38,7 @@ pub struct Wishes {
     /// The certificates' names; a test that wants a wrong name says another.
     pub names: &'static [&'static str],
     pub log: Log,
+    pub schema: Schema,
     /// An LDIF file that slapadd loads before the first start instead of the sample: fast, but overlays do not see
     /// it, so nobody has a `memberOf`.
     pub bulk: Option<std::path::PathBuf>,
@@ -52,11 +53,21 @@ pub enum Log {
     Nothing,
 }
 
+/// Which classes and attributes it knows, and which entries it has then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// inetOrgPerson, groupOfNames and their like, as in every directory.
+    Standard,
+    /// Also those of conf/ldap/; the sample has contact lists, rooms and keys of SCRAM then.
+    Stonechat,
+}
+
 impl Default for Wishes {
     fn default() -> Wishes {
         Wishes {
             names: &["127.0.0.1", "localhost"],
             log: Log::Operations,
+            schema: Schema::Standard,
             bulk: None,
         }
     }
@@ -110,12 +121,15 @@ impl Slapd {
             files,
             running: None,
         };
-        directory.set_up(&identity);
+        directory.set_up(&identity, wishes.schema);
         match &wishes.bulk {
             Some(people) => directory.load(people),
             None => {
                 directory.start_again();
                 directory.change_by_file(&repository("conf/ldap/sample.ldif"));
+                if wishes.schema == Schema::Stonechat {
+                    directory.change_by_file(&repository("conf/ldap/sample-stonechat.ldif"));
+                }
             }
         }
         directory.start_again();
@@ -123,7 +137,7 @@ impl Slapd {
     }
 
     /// Makes the configuration: the shipped one with paths, certificates and the administrator of this test.
-    fn set_up(&self, identity: &Identity) {
+    fn set_up(&self, identity: &Identity, schema: Schema) {
         for name in ["slapd.d", "database"] {
             fs::create_dir(self.files.path(name)).unwrap();
         }
@@ -159,6 +173,17 @@ impl Slapd {
         );
         // Nothing here has to survive the machine.
         put("olcDbMaxSize: ", "olcDbNoSync: TRUE\nolcDbMaxSize: ");
+        if schema == Schema::Stonechat {
+            put("# olcAccess: ", "olcAccess: ");
+            for name in ["authpassword", "stonechat"] {
+                let own = repository(&format!("conf/ldap/{name}.ldif"));
+                let line = format!("include: file:///etc/ldap/schema/{name}.ldif");
+                put(
+                    &format!("# {line}"),
+                    &format!("include: file://{}", own.display()),
+                );
+            }
+        }
         self.files.write("slapd.ldif", &text);
         self.slapadd("0", &self.files.path("slapd.ldif"));
     }
