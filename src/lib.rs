@@ -263,7 +263,11 @@
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses
 //!   messages that would have to be stored before anybody sees them, in the same words whoever they are for, and asks once
-//!   a second whether there is room again (`shard/disk.rs`).
+//!   a second whether there is room again (`shard/disk.rs`). What only removes rows may use the reserve, and what clients
+//!   have and even so could not be removed is not given to them again.
+//! - Nothing that is owed is left out silently while a session is there or can be resumed: when there is no room for it beside
+//!   the archive, the session ends, and its client logs in anew and reads the archive. What a stranger sends beyond
+//!   his share of that room is bounced and not archived either.
 //!
 //! # Timers
 //!
@@ -323,6 +327,8 @@
 //!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
 //!   another worker may have room.
+//! - **A step of a request beside the mailbox may write**, and the next begins when that is durable; else the request is
+//!   refused. A session has one of the account's places, and they take turns (`shard/aside.rs`).
 //! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a
 //!   handler is written as any other is, and reads with the same functions.
 //! - **A pending row remains beside the archive's row**, as a mark of 13 bytes under the same number

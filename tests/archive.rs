@@ -4,6 +4,9 @@
 #[path = "sim/mod.rs"]
 mod sim;
 
+#[path = "archive/full_disk.rs"]
+mod full_disk;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -161,7 +164,10 @@ fn assert_newest(
 #[test]
 fn who_is_not_in_memory_between_messages_has_no_larger_archive() {
     for workers in [1, 4] {
-        let mut world = world_of(workers, "host.archive.messages = 10\n");
+        let mut world = world_of(
+            workers,
+            "host.archive.messages = 10\ndelivery.offline_count = 5000\n",
+        );
         for name in ["juliet", "nurse"] {
             world.register(name, "secret");
         }

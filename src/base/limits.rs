@@ -236,7 +236,7 @@ pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
 /// memory reads ten rows or ranges if it retracts another.
 pub const TURN_RUNS_MAX: u8 = 12;
-/// Requests beside the mailbox that read for one account at a time (peers.md section 5, row 25).
+/// Requests beside the mailbox that read for one account at a time, each of another session (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
 /// Those of one session with the ones that wait for their turn: clients that synchronise ask for a few conversations at
 /// once.
@@ -256,6 +256,11 @@ pub const ACCOUNT_IDLE_MS: u64 = 60_000;
 
 /// A worker whose disk was full asks so often whether it has room again.
 pub const DISK_PROBE_MS: u64 = 1_000;
+/// Removals that a disk without any room refused, and that are remembered: 60 MB. A worker whose clients get more than that
+/// in the meantime gives them some of it again.
+pub const REMOVALS_REFUSED_MAX: usize = 1_000_000;
+/// How many of them are asked for at a time.
+pub const REMOVALS_AT_ONCE: usize = 10_000;
 
 // ---- Archives (XEP-0313) ----
 
@@ -280,8 +285,11 @@ pub const ARCHIVE_TEXT_BYTES_MAX: usize = 16 * 1024;
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
 /// Bytes of what is searched for.
 pub const ARCHIVE_SEARCH_BYTES_MAX: usize = 1024;
-/// Messages whose words one step indexes: a millisecond of work.
+/// Messages whose words one step indexes.
 pub const ARCHIVE_INDEX_STEP: usize = 100;
+/// Words behind which a step indexes no more of them: each is a row, of which the store's writer does a thousand in a few
+/// milliseconds, and everybody's saves wait for that.
+pub const ARCHIVE_INDEX_WORDS: usize = 500;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Addresses with archiving preferences of their own, of one account.

@@ -135,6 +135,8 @@ pub enum Change {
     CommandEnded(Box<str>),
     /// Their owner ends these sessions.
     EndSessions(Vec<SessionId>),
+    /// There is no room for what these sessions are owed: they end.
+    GiveUp(Vec<SessionId>),
     /// The blocklist was read.
     BlocklistRead(Arc<Blocklist>),
     /// The blocklist was changed.
@@ -176,8 +178,8 @@ pub enum Progress {
     Begun,
     /// A search in the archive (XEP-0313).
     Archive(Box<Search>),
-    /// Messages below a number are being removed from the archive; so many are.
-    Erasing { until: u64, count: u64 },
+    /// Messages below number `until` are being removed from the archive; so many are, and none is left below `from`.
+    Erasing { from: u64, until: u64, count: u64 },
 }
 
 impl Change {
@@ -438,6 +440,7 @@ impl Account {
             | Change::Claimed { .. }
             | Change::Capable { .. }
             | Change::EndSessions(_)
+            | Change::GiveUp(_)
             | Change::TrimArchive => {}
         }
     }

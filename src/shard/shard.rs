@@ -84,6 +84,8 @@ pub struct Shard {
     pub(super) drain: Drain,
     pub(super) retention: Retention,
     pub(super) disk: Disk,
+    /// Keys of what clients have, and that could not be removed from [`crate::im::pending::PENDING`] yet.
+    pub(super) refused: BTreeSet<RowKey>,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     pub(super) next_session: u64,
@@ -165,6 +167,7 @@ impl Shard {
             drain: Drain::None,
             retention: Retention::default(),
             disk: Disk::default(),
+            refused: BTreeSet::new(),
             removed: Vec::new(),
             next_session: 0,
             next_aside: 0,

@@ -13,6 +13,7 @@ use crate::actor::{
 };
 use crate::base::{AccountId, ActorKey, AddressPrefix, Now, SessionId, StreamKey, limits};
 use crate::config::Config;
+use crate::features::mam;
 use crate::im::account::Change;
 use crate::im::{iq, message, presence, subscription};
 use crate::jid::Jid;
@@ -405,6 +406,7 @@ impl Shard {
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive => self.trim_archive(now, actor),
                 Change::EndSessions(ids) => self.expel_by_user(now, actor, ids),
+                Change::GiveUp(ids) => self.give_up(now, actor, ids),
                 Change::Claimed {
                     session,
                     claim,
@@ -537,7 +539,7 @@ impl Shard {
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge) => self.purged(answer),
             Some(Seat::Save(record)) => {
-                self.watch_disk(now, &answer);
+                self.watch_disk(now, &record, &answer);
                 self.saved(now, record, answer);
             }
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
@@ -605,8 +607,8 @@ impl Shard {
             Some(Mail::Leftover(held)) => self.bounce(now, &held.stanza, error),
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
-            // Its row stays.
-            Some(Mail::Retell { .. }) | None => {}
+            // Its row stays, and so do the messages.
+            Some(Mail::Retell { .. } | Mail::Emptying) | None => {}
         }
     }
 
@@ -679,7 +681,11 @@ impl Mail {
     pub(super) fn sender(&self) -> Option<SessionId> {
         match self {
             Mail::Outbound { session, .. } => Some(*session),
-            Mail::Inbound { .. } | Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+            Mail::Inbound { .. }
+            | Mail::Retell { .. }
+            | Mail::Ended(_)
+            | Mail::Leftover(_)
+            | Mail::Emptying => None,
         }
     }
 
@@ -688,7 +694,7 @@ impl Mail {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,
-            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) | Mail::Emptying => None,
         }
     }
 
@@ -791,6 +797,7 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipeline
             Ok(())
         }
         Mail::Leftover(held) => message::leftover(turn, held),
+        Mail::Emptying => mam::go_on_emptying(turn),
     }
 }
 

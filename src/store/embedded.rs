@@ -201,9 +201,11 @@ impl Embedded {
         }
     }
 
-    fn ready_to_write(&self) -> Result<(), StoreError> {
+    fn ready_to_write(&self, writes: &[Write]) -> Result<(), StoreError> {
         let health = *self.health.lock();
         let needed = match health {
+            // The reserve is there for this: who removes nothing never has room again.
+            Health::Well if makes_room(writes) => self.reserve().min(FULL_BYTES),
             Health::Well => self.reserve(),
             Health::Poisoned(_) | Health::Lost => self.reserve().max(FULL_BYTES),
         };
@@ -495,7 +497,7 @@ impl Engine for Embedded {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        self.ready_to_write()?;
+        self.ready_to_write(writes)?;
         self.make_slices(writes)?;
         let done = {
             let opened = self.opened.read();
@@ -522,6 +524,20 @@ impl Engine for Embedded {
     fn set_reserve(&self, bytes: u64) {
         self.reserve_bytes.store(bytes, Ordering::Relaxed);
     }
+}
+
+/// Whether a commit removes rows, and adds no more than the counts and marks that go with it.
+fn makes_room(writes: &[Write]) -> bool {
+    let (mut removed, mut added) = (0, 0);
+    for write in writes {
+        match write {
+            Write::Delete { .. } => removed += 1,
+            Write::Put { key, value, .. } | Write::Replace { key, value, .. } => {
+                added += key.as_bytes().len() + value.len();
+            }
+        }
+    }
+    removed > 0 && added <= removed * ADDED_BYTES_MAX
 }
 
 fn read(guard: fjall::Guard) -> Result<Row, StoreError> {
@@ -552,6 +568,9 @@ fn io_kind(error: &fjall::Error) -> Option<io::ErrorKind> {
 
 /// A disk with less room than this is why a write failed for want of it, and opening again waits for as much.
 const FULL_BYTES: u64 = 16 * 1024 * 1024;
+/// What may be added with each row that is removed: the least that a message takes, and the row that says that an account
+/// is being removed.
+const ADDED_BYTES_MAX: usize = 256;
 /// Between attempts to go on after the worker thread died: each replays the journals.
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
 /// How long an attempt waits for readers to let go.
@@ -795,6 +814,28 @@ mod tests {
         store.set_reserve(0);
         store.save_now(vec![put(&LETTERS, b"a", b"2")]).unwrap();
         assert_eq!(store.row_now(&LETTERS, &key(b"a")), Ok(Some(b"2".to_vec())));
+    }
+
+    #[test]
+    fn what_removes_more_than_it_adds_may_use_the_reserve() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&LETTERS]).unwrap();
+        let rows = [b"a", b"b", b"c"].map(|key| put(&LETTERS, key, b"1"));
+        engine.commit(&rows).unwrap();
+        engine.set_reserve(u64::MAX);
+        assert_eq!(
+            engine.commit(&[put(&LETTERS, b"d", b"1")]),
+            Err(StoreError::DiskFull)
+        );
+        engine.commit(&[delete(&LETTERS, b"a")]).unwrap();
+        assert_eq!(engine.row(&LETTERS, &key(b"a")), Ok(None));
+        // The count that goes with it.
+        let both = [delete(&LETTERS, b"b"), put(&LETTERS, b"n", b"1")];
+        engine.commit(&both).unwrap();
+        assert_eq!(engine.row(&LETTERS, &key(b"b")), Ok(None));
+        let more = [delete(&LETTERS, b"c"), put(&LETTERS, b"m", &[0; 500])];
+        assert_eq!(engine.commit(&more), Err(StoreError::DiskFull));
     }
 
     #[test]
