@@ -148,6 +148,8 @@ impl Shard {
                 "save_failed error={error} promises={}",
                 record.promises.len()
             );
+            // What was counted and indexed is not.
+            self.forget_archives();
         }
         if let (None, Some(mark)) = (error, record.mark) {
             self.marked = self.marked.max(mark);
