@@ -1,11 +1,9 @@
 //! Rows on their way to the store, one save a turn of the loop, and the promises that hang on them (DESIGN
 //! section 20). What was kept and delivered within one turn never reaches the store.
 
-use std::collections::BTreeMap;
-
 use crate::actor::rows::{RowKey, Slices, StoreError, Write};
 use crate::actor::{Answer, Envelope, Origin};
-use crate::base::{ActorKey, Now};
+use crate::base::{ActorKey, KeyedMap, KeyedState, Now};
 use crate::stanza::Stanza;
 
 use super::Shard;
@@ -13,13 +11,22 @@ use super::output::{Ask, Output};
 use super::turns::{Seat, store_error};
 
 /// What was written since the last save.
-#[derive(Default)]
 pub(super) struct Saves {
     /// None where a later write made it void.
     writes: Vec<Option<Write>>,
     /// Where rows that were put since the last save stand in `writes`, and whose promise they keep.
-    puts: BTreeMap<(&'static str, RowKey), (usize, usize)>,
+    puts: KeyedMap<(&'static str, RowKey), (usize, usize)>,
     promises: Vec<Promise>,
+}
+
+impl Saves {
+    pub(super) fn new(state: KeyedState) -> Saves {
+        Saves {
+            writes: Vec::new(),
+            puts: KeyedMap::with_hasher(state),
+            promises: Vec::new(),
+        }
+    }
 }
 
 /// Kept when the save is durable.

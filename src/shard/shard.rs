@@ -143,7 +143,7 @@ impl Shard {
             outboxes: Outboxes::new(place.worker, place.worker_count),
             outputs: VecDeque::new(),
             seats: Seats::default(),
-            saves: Saves::default(),
+            saves: Saves::new(KeyedState::new(seeds.maps)),
             timers,
             spreads: Spreads::default(),
             replayed_to: None,

@@ -234,9 +234,14 @@ pub fn range(account: AccountId, from: u64, to: u64) -> RowRange {
 
 /// `<stanza-id/>` (XEP-0359) of a message in the archive of `by`, in normal form.
 pub fn stanza_id(by: &Jid, id: ArchiveId, seal: &Seal) -> String {
-    let id = id.text(seal);
-    let mut xml = format!("<stanza-id xmlns='{}' id='{id}' by='", ns::STANZA_ID).into_bytes();
-    escape_attribute(by.bare_str(), &mut xml);
+    let (id, by) = (id.letters(seal), by.bare_str());
+    let mut xml = Vec::with_capacity(64 + ns::STANZA_ID.len() + id.len() + by.len());
+    xml.extend_from_slice(b"<stanza-id xmlns='");
+    xml.extend_from_slice(ns::STANZA_ID.as_bytes());
+    xml.extend_from_slice(b"' id='");
+    xml.extend_from_slice(&id);
+    xml.extend_from_slice(b"' by='");
+    escape_attribute(by, &mut xml);
     xml.extend_from_slice(b"'/>");
     String::from_utf8(xml).expect("written from strings and ASCII only")
 }

@@ -38,6 +38,10 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     }
     if let Some(id) = archive(turn, draft, &contact, worth)? {
         origin::remember_sent(turn, draft, &contact, id)?;
+        // For the copies that other sessions get.
+        if turn.actor.sessions.len() > 1 {
+            draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
+        }
     }
     Ok(())
 }
@@ -47,11 +51,11 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some(contact) = draft.stanza.header.from.clone() else {
         return Ok(());
     };
-    if let Some(worth) = worth(&draft.stanza).filter(|_| !turn.actor.anonymous) {
-        archive(turn, draft, &contact, worth)?;
-    }
-    if let Some(id) = &draft.stanza_id {
-        draft.stanza.payload = draft.stanza.payload.with(id);
+    if let Some(worth) = worth(&draft.stanza).filter(|_| !turn.actor.anonymous)
+        && let Some(id) = archive(turn, draft, &contact, worth)?
+    {
+        let id = archive::stanza_id(&turn.actor.jid, id, turn.seal);
+        draft.stanza.payload = draft.stanza.payload.with(&id);
     }
     Ok(())
 }
@@ -98,7 +102,6 @@ fn archive(
     turn.out.write.push(write);
     count(turn, account, (entry, bytes), changed)?;
     draft.archived = Some(id.number);
-    draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
     Ok(Some(id))
 }
 

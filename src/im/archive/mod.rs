@@ -7,7 +7,7 @@ mod search;
 mod tail;
 mod tally;
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table};
 use crate::actor::{Stop, Turn};
 use crate::base::{AccountId, limits};
 
