@@ -116,16 +116,19 @@
 //! 2. Hash maps of the core take their seed as an argument ([`base::KeyedMap`]); an order that reaches the wire
 //!    comes from a `Vec` or a `BTreeMap`. The partition hash is keyed with a secret of the data directory, so
 //!    that nobody can choose names that load one worker.
-//! 3. Features never name the shard or each other. What two of them share moves down.
-//! 4. There is one place that orders stages: `shard/pipelines.rs`. No priorities, no registration at run time.
-//! 5. No shortcut to a session: what comes for a full JID takes the mailbox of its account, as what comes for
+//! 3. A connection knows no transport but its socket: programs built with the feature `trunk` take connections as lanes of
+//!    one descriptor (`worker/trunk.rs`), so that the same loop can be measured with a million of them. No other
+//!    program has that door.
+//! 4. Features never name the shard or each other. What two of them share moves down.
+//! 5. There is one place that orders stages: `shard/pipelines.rs`. No priorities, no registration at run time.
+//! 6. No shortcut to a session: what comes for a full JID takes the mailbox of its account, as what comes for
 //!    the bare JID does. RFC 6120 section 10.1 asks for that order.
-//! 6. Nothing is rendered while it waits. Queues hold shared payloads; bytes exist when a socket takes them.
-//! 7. No worker waits for anything but `poll`, and no service thread waits for a worker. Sending between workers
+//! 7. Nothing is rendered while it waits. Queues hold shared payloads; bytes exist when a socket takes them.
+//! 8. No worker waits for anything but `poll`, and no service thread waits for a worker. Sending between workers
 //!    is `try_send`; what does not fit stays with the sender.
-//! 8. No password is stored, only what SCRAM needs; no derivation runs on a worker; nothing secret can be
+//! 9. No password is stored, only what SCRAM needs; no derivation runs on a worker; nothing secret can be
 //!    logged ([`base::Secret`] prints a length).
-//! 9. No actor asks another actor. They tell; only services are asked. Hence no cycle of waits.
+//! 10. No actor asks another actor. They tell; only services are asked. Hence no cycle of waits.
 //!
 //! # Waiting
 //!

@@ -4,6 +4,7 @@
 mod client;
 mod figures;
 mod measure;
+mod million;
 mod process;
 mod relay;
 mod target;
@@ -162,6 +163,28 @@ enum Command {
         #[arg(long, default_value_t = 2_000)]
         logins: usize,
     },
+    /// Sessions by the hundred thousand in one process, through one descriptor
+    Million {
+        /// Numbers of sessions at which everything is measured
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "1000,10000,100000,1000000"
+        )]
+        sessions: Vec<usize>,
+        /// In each roster, all online
+        #[arg(long, default_value_t = 10)]
+        contacts: u32,
+        /// Without TLS
+        #[arg(long)]
+        plain: bool,
+        /// Seconds of chat, and of presence, at each number
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Where the server's data goes
+        #[arg(long, default_value = "/tmp")]
+        directory: PathBuf,
+    },
     /// Everything above, with the settings that figures are quoted for
     All,
     /// The null relay's own process (started by this program)
@@ -249,8 +272,29 @@ fn main() -> Result<()> {
         keep_files,
     } = cli.common;
     ensure!(rounds > 0, "at least one round");
-    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: driver_core });
-    ensure!(pinned, "this process may not run on core {driver_core}");
+    if let Command::Million {
+        sessions,
+        contacts,
+        plain,
+        seconds,
+        directory,
+    } = cli.command
+    {
+        pin(driver_core)?;
+        let result = million::measure(&million::Million {
+            server: binary,
+            core_program,
+            server_core,
+            directory,
+            levels: sessions,
+            contacts,
+            is_encrypted: !plain,
+            seconds,
+        })?;
+        println!("{result}");
+        return Ok(());
+    }
+    pin(driver_core)?;
     let bench = Bench {
         kind: server,
         programs: Programs {
@@ -275,9 +319,15 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+fn pin(core: usize) -> Result<()> {
+    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    ensure!(pinned, "this process may not run on core {core}");
+    Ok(())
+}
+
 fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
     match command {
-        Command::RelayServer { .. } => {}
+        Command::RelayServer { .. } | Command::Million { .. } => {}
         Command::NullRelay(load) => {
             report.figures.extend(measure::chat::measure(
                 bench,

@@ -130,6 +130,11 @@ impl Server {
         Ok(())
     }
 
+    /// Asks the server to end; [`Server::stop`] waits for it.
+    pub fn signal_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.worker).ok().and_then(Pid::from_raw) {
             // The only likely error is that it has ended, which is what was wanted.

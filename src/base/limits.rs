@@ -1,5 +1,5 @@
 //! Every bound on memory and time, with its reason, in one place. What an operator may want to change is an
-//! option in `config/file.rs` whose default is the constant here.
+//! option in `config/file/` whose default is the constant here.
 
 // ---- Elements, as they come in (peers.md section 7.1, rows 3 and 4) ----
 

@@ -203,11 +203,11 @@ impl Doorman {
                     log::debug!("nodelay_failed error={error}");
                 }
                 let worker = permit.worker();
-                self.house.addresses[worker.index()].welcome(Newcomer {
+                self.house.addresses[worker.index()].welcome(Newcomer::new(
                     socket,
-                    guest: Box::new(Guest { listener, peer }),
+                    Guest { listener, peer },
                     permit,
-                });
+                ));
             }
             Err(refusal) => self.count_refusal(&format!("{refusal:?}")),
         }

@@ -17,4 +17,6 @@ mod running;
 pub mod settings;
 mod shutdown;
 pub mod start;
+#[cfg(feature = "trunk")]
+mod trunk;
 pub mod umask;

@@ -153,6 +153,11 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let doorman =
         Doorman::bind(&listeners(&config)?, hall).map_err(|error| format!("listener {error}"))?;
 
+    #[cfg(feature = "trunk")]
+    if let Some((listener, _)) = listeners(&config)?.first() {
+        super::trunk::open(*listener, &addresses)?;
+    }
+
     let current = Arc::new(config.clone());
     let mut workers = Vec::with_capacity(seats.len());
     let numbers_floor =

@@ -18,6 +18,7 @@ use super::door::Permit;
 use super::handover::Carried;
 use super::r#loop::token;
 use super::proxy::{self, Header};
+use super::socket::{Socket, of_tcp};
 use super::tls::{self, ClientCertificate, Security, Session};
 
 /// Where a connection was accepted.
@@ -49,10 +50,20 @@ pub struct Guest {
 /// An accepted connection on its way to a worker.
 #[derive(Debug)]
 pub struct Newcomer {
-    /// Already non-blocking and without Nagle's delay.
-    pub socket: TcpStream,
-    pub guest: Box<Guest>,
-    pub permit: Permit,
+    pub(super) socket: Socket,
+    pub(super) guest: Box<Guest>,
+    pub(super) permit: Permit,
+}
+
+impl Newcomer {
+    /// A socket that is non-blocking already and without Nagle's delay.
+    pub fn new(socket: TcpStream, guest: Guest, permit: Permit) -> Newcomer {
+        Newcomer {
+            socket: of_tcp(socket),
+            guest: Box::new(guest),
+            permit,
+        }
+    }
 }
 
 /// What an attacker can hold cheaply counts as one address. Loopback is a proxy or the administrator, and

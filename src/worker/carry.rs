@@ -1,7 +1,5 @@
 //! Bytes between sockets and streams, and what the shard wants done. Refuses to know what the bytes say.
 
-use mio::net::TcpStream;
-
 use crate::base::{WorkerId, limits};
 use crate::shard::{CloseReason, Codec, Input, Output, Rendered};
 use crate::stream::{StreamKey, StreamState};
@@ -11,6 +9,7 @@ use super::connection::{Connection, ConnectionKey, Phase, Progress, Then};
 use super::core::Core;
 use super::deflate::Zlib;
 use super::handover::Carried;
+use super::socket::Socket;
 
 impl<C: Core> Worker<C> {
     /// Gives a connection from the ready list its share of the turn.
@@ -443,7 +442,7 @@ impl<C: Core> Worker<C> {
     }
 }
 
-fn deregister(poll: &mio::Poll, socket: &mut TcpStream) -> std::io::Result<()> {
+fn deregister(poll: &mio::Poll, socket: &mut Socket) -> std::io::Result<()> {
     poll.registry().deregister(socket)
 }
 

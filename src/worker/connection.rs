@@ -3,8 +3,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use mio::net::TcpStream;
-
 use crate::base::limits;
 use crate::shard::{CloseReason, Codec};
 use crate::stream::StreamKey;
@@ -12,6 +10,7 @@ use crate::stream::StreamKey;
 use super::admit::Guest;
 use super::deflate::Zlib;
 use super::door::Permit;
+use super::socket::Socket;
 use super::tls::{ClientCertificate, Opened, PARTIAL_BYTES_MAX, Session};
 
 slotmap::new_key_type! {
@@ -46,7 +45,7 @@ pub enum Phase {
 /// A connection. An idle one in plaintext is this struct and its place in two maps, below 200 bytes.
 #[derive(Debug)]
 pub struct Connection {
-    pub socket: TcpStream,
+    pub socket: Socket,
     pub tls: Option<Box<Session>>,
     /// Between TLS and the stream (XEP-0138).
     pub zlib: Option<Box<Zlib>>,
@@ -79,6 +78,7 @@ pub struct Connection {
     pub is_dirty: bool,
 }
 
+#[cfg(not(feature = "trunk"))]
 const _: () = assert!(size_of::<Connection>() <= 184);
 
 /// Buffers that all connections of a worker share, because only one of them reads or writes at a time.
@@ -137,7 +137,7 @@ pub enum Progress {
 
 impl Connection {
     /// A connection in `phase`, with nothing read and nothing written.
-    pub fn new(socket: TcpStream, permit: Permit, phase: Phase) -> Connection {
+    pub fn new(socket: Socket, permit: Permit, phase: Phase) -> Connection {
         Connection {
             socket,
             tls: None,
@@ -303,7 +303,7 @@ impl Connection {
 
 /// A read that fills less than the buffer has emptied the socket, and an edge will announce what comes
 /// next: no second system call to be told so. Unless the peer has closed its half, whose edge is behind us.
-fn read_once(socket: &mut TcpStream, buffer: &mut [u8], hung_up: bool) -> (usize, Then) {
+fn read_once(socket: &mut Socket, buffer: &mut [u8], hung_up: bool) -> (usize, Then) {
     match socket.read(buffer) {
         Ok(0) => (0, Then::End(CloseReason::EndOfStream)),
         Ok(count) if count < buffer.len() && !hung_up => (count, Then::Wait),

@@ -1,18 +1,17 @@
 //! The shell's half of a hand-over (DESIGN section 5): everything that belongs to one connection, on its
 //! way to another worker. Refuses to know why it moves.
 
-use mio::net::TcpStream;
-
 use crate::stream::StreamState;
 
 use super::deflate::Zlib;
 use super::door::Permit;
+use super::socket::Socket;
 use super::tls::Session;
 
 /// A connection between two workers. The old one keeps nothing, so bytes stay in order.
 #[derive(Debug)]
 pub struct Carried {
-    pub socket: TcpStream,
+    pub socket: Socket,
     pub tls: Option<Box<Session>>,
     pub zlib: Option<Box<Zlib>>,
     /// Read, but not yet taken by the core.

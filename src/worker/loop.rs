@@ -56,6 +56,8 @@ pub struct Worker<C> {
     /// Sent to other workers and received from them.
     pub(super) batches: u64,
     pub(super) counters: Counters,
+    #[cfg(feature = "trunk")]
+    pub(super) trunk: Option<super::trunk::Trunk>,
 }
 
 /// Whether the loop goes on.
@@ -87,6 +89,8 @@ impl<C: Core> Worker<C> {
         self.take_batches();
         self.take_connections();
         self.run_timers();
+        #[cfg(feature = "trunk")]
+        self.read_trunk();
         self.read_sockets();
         self.flush_streams();
         // May make more streams dirty; they have the next turn, which then comes at once.
@@ -94,6 +98,8 @@ impl<C: Core> Worker<C> {
         self.drain();
         self.flush_asks();
         self.flush_mesh();
+        #[cfg(feature = "trunk")]
+        self.flush_trunk();
         Turn::Next
     }
 
@@ -118,6 +124,8 @@ impl<C: Core> Worker<C> {
                     // Whoever asked may have lost patience.
                     let _ = answer.send((self.worker, self.settled()));
                 }
+                #[cfg(feature = "trunk")]
+                Order::Trunk(trunk) => self.take_trunk(*trunk),
                 Order::Stop => return Turn::Last,
             }
         }
@@ -280,6 +288,10 @@ impl<C: Core> Worker<C> {
         if !self.dirty.is_empty() || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
+        #[cfg(feature = "trunk")]
+        if self.trunk.as_ref().is_some_and(|trunk| trunk.is_readable) {
+            return Some(Duration::ZERO);
+        }
         let mut patience_ms = u64::MAX;
         let mesh_waits =
             (0..self.outboxes.len()).any(|index| self.shard.waits_for(worker_at(index)));
@@ -297,6 +309,13 @@ impl<C: Core> Worker<C> {
 
     fn note(&mut self, event: &Event) {
         if event.token() == KNOCK {
+            return;
+        }
+        #[cfg(feature = "trunk")]
+        if event.token() == super::trunk::TRUNK {
+            if let Some(trunk) = &mut self.trunk {
+                trunk.is_readable |= event.is_readable() || event.is_read_closed();
+            }
             return;
         }
         let key = ConnectionKey::from(KeyData::from_ffi(event.token().0 as u64));

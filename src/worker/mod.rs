@@ -18,7 +18,10 @@ mod mesh;
 mod order;
 mod pin;
 mod proxy;
+mod socket;
 mod tls;
+#[cfg(feature = "trunk")]
+mod trunk;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -44,6 +47,8 @@ pub use intake::Intake;
 pub use mesh::{Address, Seat, seats};
 pub use order::{Counters, Order, Settled};
 pub use tls::{ClientCertificate, Security, TlsContext, TlsWishes};
+#[cfg(feature = "trunk")]
+pub use trunk::NewTrunk;
 
 use r#loop::Worker;
 
@@ -135,5 +140,7 @@ fn employ<C: Core>(seat: Seat, post: Post<C>) -> Worker<C> {
         asked: Vec::new(),
         batches: 0,
         counters: Counters::default(),
+        #[cfg(feature = "trunk")]
+        trunk: None,
     }
 }

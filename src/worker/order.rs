@@ -22,6 +22,9 @@ pub enum Order {
     LookAtClock,
     /// Say whether you could stop without losing anything.
     AreYouSettled(Sender<(WorkerId, Settled)>),
+    /// Connections come through this, too.
+    #[cfg(feature = "trunk")]
+    Trunk(Box<super::NewTrunk>),
     /// Close every socket and end the thread.
     Stop,
 }

@@ -41,6 +41,16 @@ enum Cli {
         #[arg(long, value_enum)]
         who: rosters::Who,
     },
+    /// Accounts u00001 and up become copies of u00000, password and all, with rosters of their neighbours
+    Copies {
+        /// The server's data directory
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        users: u32,
+        #[arg(long)]
+        contacts: u32,
+    },
 }
 
 fn main() -> Result<()> {
@@ -66,5 +76,10 @@ fn main() -> Result<()> {
             contacts,
             who,
         } => rosters::fill(&data, users, contacts, who),
+        Cli::Copies {
+            data,
+            users,
+            contacts,
+        } => rosters::copy(&data, users, contacts),
     }
 }

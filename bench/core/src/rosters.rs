@@ -65,6 +65,41 @@ pub fn rows(account: AccountId, contacts: &[String]) -> Result<Vec<Write>> {
     (1..).zip(contacts).map(row).collect()
 }
 
+/// Makes the accounts `u00001` and up as copies of `u00000`, and the rosters of all: a million passwords would take an
+/// hour to derive keys from.
+pub fn copy(data: &Path, users: u32, count: u32) -> Result<()> {
+    ensure!(
+        count < users && count.is_multiple_of(2),
+        "an even number of contacts, fewer than there are users"
+    );
+    let store = Store::open(StoreOptions::at(store_directory(data)), TABLES, Vec::new())?;
+    let failed = |error| anyhow::anyhow!("the store refuses: {error:?}");
+    let row = store.row_now(&ACCOUNT, &name_key("localhost", &user_name(0)));
+    let row = row.map_err(failed)?.context("there is no account u00000")?;
+    let mut account = AccountRow::decode(&row).map_err(|_| anyhow::anyhow!("a damaged row"))?;
+    let mut writes = Vec::new();
+    for user in 0..users {
+        if user > 0 {
+            account.account.id = AccountId(store.next_number("account").map_err(failed)?);
+            writes.push(Write::Put {
+                table: &ACCOUNT,
+                key: name_key("localhost", &user_name(user)),
+                value: Arc::from(account.encode()),
+            });
+        }
+        let contacts = contacts(Who::Neighbours, user, users, count);
+        writes.extend(rows(account.account.id, &contacts)?);
+        if writes.len() >= WRITES_AT_ONCE || user + 1 == users {
+            let batch = std::mem::take(&mut writes);
+            store.save_now(batch).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Each batch waits for the disk.
+const WRITES_AT_ONCE: usize = 20_000;
+
 /// Writes the rosters of the accounts `u00000` and up.
 pub fn fill(data: &Path, users: u32, count: u32, who: Who) -> Result<()> {
     ensure!(

@@ -1,0 +1,269 @@
+//! Sessions by the hundred thousand in one server process, through one descriptor: what each of them costs, and whether it
+//! costs more the more there are. It needs a server built with the feature `trunk`.
+
+mod client;
+mod crowd;
+mod record;
+mod trunk;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use crate::client::message::user_name;
+use crate::client::sasl::KeyCache;
+use crate::client::session::PASSWORD;
+use crate::client::tls::{of_direct, trusting_config};
+use crate::process::{Ready, Server, unused_address};
+
+use client::Plan;
+use crowd::{Crowd, Talk};
+use trunk::Trunk;
+
+/// What is measured, and with which programs.
+#[derive(Debug, Clone)]
+pub struct Million {
+    /// Stonechat's, with the feature `trunk`.
+    pub server: PathBuf,
+    /// Of the package in `core/`.
+    pub core_program: PathBuf,
+    pub server_core: usize,
+    /// Where data goes: with a million rosters some gigabytes.
+    pub directory: PathBuf,
+    /// The numbers of sessions at which everything is measured, rising.
+    pub levels: Vec<usize>,
+    /// In each roster, an even number.
+    pub contacts: u32,
+    pub is_encrypted: bool,
+    /// For chat, and again for presence.
+    pub seconds: u64,
+}
+
+/// What one session, or one operation, costs at one level.
+#[derive(Debug, Serialize)]
+struct Level {
+    sessions: usize,
+    /// Of the process, beyond what it had without sessions, divided by them.
+    bytes_per_session: f64,
+    login_us: f64,
+    logins_per_s: f64,
+    chat_us: f64,
+    messages_per_s: f64,
+    presence_us: f64,
+    presences_per_s: f64,
+}
+
+/// Prints a line for each level, and returns all as JSON.
+pub fn measure(wishes: &Million) -> Result<String> {
+    let house = House::prepare(wishes)?;
+    let (server, start_s) = house.start()?;
+    eprintln!("  started in {start_s:.1} s");
+    let before = server.private_bytes()? as f64;
+    let tls = match wishes.is_encrypted {
+        true => {
+            let config = trusting_config()?;
+            Some(extractable(&config))
+        }
+        false => None,
+    };
+    let plan = Plan {
+        tls,
+        keys: KeyCache::default(),
+        contacts: wishes.contacts as usize,
+    };
+    let mut crowd = Crowd::new(Trunk::connect(&house.trunk)?, plan);
+    let mut levels = Vec::new();
+    for &count in &wishes.levels {
+        let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.online);
+        crowd.log_in(count, LOGINS_AT_A_TIME)?;
+        let came = (count - already) as f64;
+        let logins_per_s = came / clock.elapsed().as_secs_f64();
+        settle(&server, &mut crowd)?;
+        let login_us = (server.cpu()? - cpu).as_secs_f64() * 1e6 / came;
+        let bytes = server.private_bytes()? as f64 - before;
+        let seconds = Duration::from_secs(wishes.seconds);
+        let (chat_us, messages_per_s) = talk(&server, &mut crowd, Talk::Chat, 256, seconds)?;
+        let presence = Talk::Presence {
+            reach: wishes.contacts / 2,
+        };
+        let (presence_us, presences_per_s) = match wishes.contacts {
+            0 => (0.0, 0.0),
+            _ => talk(&server, &mut crowd, presence, 16, seconds)?,
+        };
+        let level = Level {
+            sessions: count,
+            bytes_per_session: bytes / count as f64,
+            login_us,
+            logins_per_s,
+            chat_us,
+            messages_per_s,
+            presence_us,
+            presences_per_s,
+        };
+        println!("{}", serde_json::to_string(&level)?);
+        levels.push(level);
+    }
+    let total = server.private_bytes()?;
+    let clock = Instant::now();
+    server.signal_end();
+    crowd.see_off(END_PATIENCE)?;
+    let farewell_s = clock.elapsed().as_secs_f64();
+    server.stop()?;
+    let drain_s = clock.elapsed().as_secs_f64();
+    let (again, restart_s) = house.start()?;
+    again.stop()?;
+    let result = serde_json::json!({
+        "contacts": wishes.contacts,
+        "tls": wishes.is_encrypted,
+        "levels": levels,
+        "private_bytes": total,
+        "farewell_s": farewell_s,
+        "drain_s": drain_s,
+        "restart_s": restart_s,
+    });
+    Ok(serde_json::to_string_pretty(&result)?)
+}
+
+/// Microseconds of the server for each delivery, and deliveries a second.
+fn talk(
+    server: &Server,
+    crowd: &mut Crowd,
+    talk: Talk,
+    at_a_time: usize,
+    time: Duration,
+) -> Result<(f64, f64)> {
+    // Memory that others have used meanwhile comes back into the caches first, as far as it can.
+    crowd.talk(talk, at_a_time, time / 10)?;
+    let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.deliveries);
+    crowd.talk(talk, at_a_time, time)?;
+    let count = (crowd.deliveries - already) as f64;
+    let used = (server.cpu()? - cpu).as_secs_f64();
+    Ok((used * 1e6 / count, count / clock.elapsed().as_secs_f64()))
+}
+
+/// Lets the server finish what it does behind everybody's back.
+fn settle(server: &Server, crowd: &mut Crowd) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut before = server.cpu()?;
+    loop {
+        crowd.rest(Duration::from_millis(500))?;
+        let now = server.cpu()?;
+        if now - before <= Duration::from_millis(30) || Instant::now() > deadline {
+            return crowd.rest(Duration::from_secs(12));
+        }
+        before = now;
+    }
+}
+
+fn extractable(config: &rustls::ClientConfig) -> std::sync::Arc<rustls::ClientConfig> {
+    let mut config = rustls::ClientConfig::clone(&of_direct(config));
+    config.enable_secret_extraction = true;
+    config.into()
+}
+
+/// The server's directory; removed when dropped.
+struct House {
+    wishes: Million,
+    directory: PathBuf,
+    trunk: PathBuf,
+}
+
+impl House {
+    fn prepare(wishes: &Million) -> Result<Self> {
+        let directory = wishes
+            .directory
+            .join(format!("million-{}", std::process::id()));
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+        let house = Self {
+            wishes: wishes.clone(),
+            trunk: directory.join("trunk"),
+            directory,
+        };
+        house.configure()?;
+        fs::write(
+            house.path("user"),
+            format!("{}@localhost {PASSWORD}\n", user_name(0)),
+        )?;
+        let mut add = Command::new(&wishes.server);
+        add.args(["user", "add", "--from"]).arg(house.path("user"));
+        run(add.args(house.arguments()))?;
+        let users = wishes.levels.last().context("no number of sessions")?;
+        let mut fill = Command::new(&wishes.core_program);
+        fill.arg("copies").arg("--data").arg(house.path("data"));
+        fill.args(["--users", &users.to_string()]);
+        run(fill.args(["--contacts", &wishes.contacts.to_string()]))?;
+        Ok(house)
+    }
+
+    fn configure(&self) -> Result<()> {
+        let address = unused_address()?;
+        let tls = match self.wishes.is_encrypted {
+            true => "direct",
+            false => "none",
+        };
+        // Nobody is pinged: these clients do not answer.
+        let text = format!(
+            "[server]\nworkers = 1\n[[host]]\nname = \"localhost\"\n\
+             [[listener]]\naddress = \"{address}\"\nkind = \"c2s\"\ntls = \"{tls}\"\n\
+             [c2s]\nping_after = \"24 h\"\n[auth]\nscram_iterations = 4096\n\
+             [delivery]\nkeep = \"offline-only\"\n[features]\nmam = false\n"
+        );
+        Ok(fs::write(self.path("stonechat.toml"), text)?)
+    }
+
+    /// Starts the server, and says how long it took until it listened.
+    fn start(&self) -> Result<(Server, f64)> {
+        if self.trunk.exists() {
+            fs::remove_file(&self.trunk)?;
+        }
+        let mut command = vec![
+            "env".to_owned(),
+            format!("STONECHAT_TRUNK={}", self.trunk.display()),
+            self.wishes.server.display().to_string(),
+            "serve".to_owned(),
+        ];
+        command.extend(self.arguments().map(|path| path.display().to_string()));
+        let clock = Instant::now();
+        let core = self.wishes.server_core;
+        let (address, log) = (unused_address()?, self.path("output"));
+        let server = Server::start(&command, core, address, &log, Ready::SaysListening)?;
+        Ok((server, clock.elapsed().as_secs_f64()))
+    }
+
+    fn arguments(&self) -> [PathBuf; 4] {
+        let [config, data] = ["--config", "--data"].map(PathBuf::from);
+        [config, self.path("stonechat.toml"), data, self.path("data")]
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!(
+                "  note: {} stays behind: {error}",
+                Path::display(&self.directory)
+            );
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("starting {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed: {said}");
+    Ok(())
+}
+
+const LOGINS_AT_A_TIME: usize = 64;
+const END_PATIENCE: Duration = Duration::from_secs(300);

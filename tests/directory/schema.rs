@@ -1,0 +1,182 @@
+//! What `conf/ldap/` ships: schemas in two forms that mean the same, samples that they allow, people by the hundred
+//! thousand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::house::{Files, repository};
+use crate::slapd::{Log, PASSWORD, Schema, Slapd, Wishes};
+
+/// Definitions of `conf/ldap/` by name, as slapd prints them when it has read them, and without what numbers their
+/// form gives them.
+fn definitions(config: &str) -> BTreeMap<String, String> {
+    let unfolded = config.replace("\n ", "");
+    let mut found = BTreeMap::new();
+    for line in unfolded.lines() {
+        let Some((_, definition)) = line.split_once("}( ") else {
+            continue;
+        };
+        let after = |start: &str| {
+            let (_, rest) = definition.split_once(start)?;
+            rest.split_once('\'').map(|(name, _)| name.to_owned())
+        };
+        let Some(name) = after("NAME '") else {
+            continue;
+        };
+        if name.starts_with("stonechat") || name.starts_with("authPassword") {
+            let words: Vec<_> = definition.split_whitespace().collect();
+            found.insert(name, words.join(" "));
+        }
+    }
+    found
+}
+
+/// slapd's own view of a configuration that it has read: all files below `slapd.d`, of which schemas are some.
+fn read_back(directory: &PathBuf) -> String {
+    let mut text = String::new();
+    for file in fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&read_back(&path));
+        } else {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn both_forms_of_a_schema_load_and_mean_the_same() {
+    let files = Files::new("forms");
+    let standard = ["core", "cosine", "inetorgperson"];
+    let own = ["authpassword", "stonechat"];
+    let path = |name: &str, kind: &str| match own.contains(&name) {
+        true => repository(&format!("conf/ldap/{name}.{kind}")),
+        false => PathBuf::from(format!("/etc/ldap/schema/{name}.{kind}")),
+    };
+    let names = || standard.iter().chain(&own);
+    let includes = names().map(|name| format!("include {}\n", path(name, "schema").display()));
+    let classic = files.write("slapd.conf", &includes.collect::<String>());
+    let includes =
+        names().map(|name| format!("include: file://{}\n", path(name, "ldif").display()));
+    let head = "dn: cn=config\nobjectClass: olcGlobal\ncn: config\n\n\
+                dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n\n";
+    let modern = files.write(
+        "slapd.ldif",
+        &(head.to_owned() + &includes.collect::<String>()),
+    );
+    let read = |arguments: &[&str], from: &PathBuf, to: &str| {
+        let to = files.path(to);
+        fs::create_dir(&to).unwrap();
+        let output = Command::new("/usr/sbin/slapd")
+            .args(arguments)
+            .arg(from)
+            .arg("-F")
+            .arg(&to)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        definitions(&read_back(&to))
+    };
+    let classic = read(&["-T", "test", "-f"], &classic, "classic");
+    let modern = read(&["-T", "add", "-n", "0", "-l"], &modern, "modern");
+    // Names of arcs are the classic form's; their numbers are the other's.
+    let numbers = |text: &String| {
+        text.replace("stonechatAttribute:", "1.3.6.1.4.1.32473.5222.1.")
+            .replace("stonechatClass:", "1.3.6.1.4.1.32473.5222.2.")
+    };
+    let classic: BTreeMap<_, _> = classic
+        .iter()
+        .map(|(name, definition)| (name.clone(), numbers(definition)))
+        .collect();
+    assert_eq!(classic, modern);
+    assert_eq!(modern.len(), 11 + 3 + 2, "{:?}", modern.keys());
+}
+
+#[test]
+fn the_sample_of_our_schema_loads_and_hides_what_is_secret() {
+    let directory = Slapd::with(
+        "own-schema",
+        Wishes {
+            schema: Schema::Stonechat,
+            ..Wishes::default()
+        },
+    );
+    let room = "cn=ballroom,ou=rooms,dc=verona,dc=example";
+    let owner = directory.values(room, "stonechatRoomOwner");
+    assert_eq!(owner, ["uid=capulet,ou=people,dc=verona,dc=example"]);
+    let see = |who: &str, password: &str, dn: &str, attribute: &str| {
+        let search = [
+            "-LLL", "-x", "-D", who, "-w", password, "-s", "base", "-b", dn, attribute,
+        ];
+        let output = directory.client("ldapsearch", &search, "");
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains(attribute)
+    };
+    let (juliet, romeo) = (crate::slapd::JULIET, crate::slapd::ROMEO);
+    let (service, secret) = (crate::slapd::SERVICE, crate::slapd::SERVICE_PASSWORD);
+    assert!(see(service, secret, juliet, "authPassword"));
+    assert!(!see(romeo, PASSWORD, juliet, "authPassword"));
+    let crypt = "cn=crypt,ou=rooms,dc=verona,dc=example";
+    assert!(see(service, secret, crypt, "stonechatRoomPassword"));
+    assert!(!see(romeo, PASSWORD, crypt, "stonechatRoomPassword"));
+    assert!(see(romeo, PASSWORD, room, "stonechatRoomOption"));
+    // The service makes rooms, and nothing else.
+    let made =
+        "dn: cn=garden,ou=rooms,dc=verona,dc=example\nobjectClass: stonechatRoom\ncn: garden\n";
+    directory.try_change(service, secret, made).unwrap();
+    assert!(directory.try_change(romeo, PASSWORD, made).is_err());
+    let person = made.replace("ou=rooms", "ou=people");
+    assert!(directory.try_change(service, secret, &person).is_err());
+}
+
+/// Writes a large organisation and loads it.
+pub fn crowd(test: &str, count: u32, options: &[&str], log: Log) -> Slapd {
+    let files = Files::new(&format!("{test}-people"));
+    let path = files.path("people.ldif");
+    let written = Command::new(repository("conf/ldap/people"))
+        .args(options)
+        .arg(count.to_string())
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(&path).unwrap())
+        .status()
+        .unwrap();
+    assert!(written.success());
+    let schema = match options.contains(&"--stonechat") {
+        true => Schema::Stonechat,
+        false => Schema::Standard,
+    };
+    Slapd::with(
+        test,
+        Wishes {
+            log,
+            schema,
+            bulk: Some(path),
+            ..Wishes::default()
+        },
+    )
+}
+
+#[test]
+fn a_hundred_thousand_people_load_in_seconds_and_each_gets_in() {
+    let directory = crowd(
+        "crowd",
+        100_000,
+        &["--stonechat", "--member-of"],
+        Log::Nothing,
+    );
+    for number in [0, 31_415, 99_999] {
+        let dn = format!("uid=u{number:05},ou=people,dc=verona,dc=example");
+        assert!(directory.lets_in(&dn, PASSWORD), "{dn}");
+        let team = format!("cn=team-{:04},ou=groups,dc=verona,dc=example", number / 50);
+        assert!(directory.values(&dn, "memberOf").contains(&team));
+        assert_eq!(directory.values(&team, "member").len(), 50);
+        assert_eq!(directory.values(&dn, "authPassword").len(), 2);
+    }
+    let large = "cn=large,ou=groups,dc=verona,dc=example";
+    assert_eq!(directory.values(large, "member").len(), 5_000);
+}
