@@ -918,9 +918,14 @@ fn delivery_waits_for_no_disk() {
         let mut world = World::new(3, workers, Habits::KIND, config);
         let juliet = user(&mut world, "juliet", "<presence/>");
         let romeo = user(&mut world, "romeo", "");
+        let nurse = user(&mut world, "nurse", "");
         says(&mut world, romeo, "<enable xmlns='urn:xmpp:sm:3'/>");
+        says(&mut world, nurse, "<presence/>");
         world.end_turns();
         world.disk_is_asleep = true;
+        // Others have said something already, while it is the first that these two say and hear.
+        says(&mut world, nurse, &notes(0, 3, 0));
+        world.end_turns();
         let before_ms = world.now.mono_ms;
         for n in 0..20 {
             says(&mut world, romeo, &chat("juliet", n, 1));

@@ -214,6 +214,7 @@ impl Shard {
         for table in [&ARCHIVE, &INDEX, &TALLY] {
             let seat = Seat::Save(SaveRecord::without_promises());
             if let Ok(ticket) = self.seats.take(seat) {
+                self.fresh.sent();
                 let ask = Ask::Drop { table, before };
                 self.outputs.push_back(Output::Ask(ticket, ask));
             }

@@ -76,6 +76,7 @@ impl Shard {
             held,
         });
         for write in writes {
+            self.fresh.wrote(&write);
             // What is kept by time is never taken back within a turn.
             if let Write::Put { table, key, .. } = &write
                 && table.slices == Slices::Whole
@@ -97,7 +98,10 @@ impl Shard {
             held: Some(actor),
         });
         // Not among `puts`: a row that existed before must be removed in the store, too.
-        self.saves.writes.extend(writes.map(Some));
+        for write in writes {
+            self.fresh.wrote(&write);
+            self.saves.writes.push(Some(write));
+        }
     }
 
     fn promise(&mut self, promise: Promise) -> usize {
@@ -115,6 +119,7 @@ impl Shard {
             self.saves.promises[promise].bounce = None;
             return;
         }
+        self.fresh.wrote(&write);
         self.saves.writes.push(Some(write));
     }
 
@@ -135,9 +140,11 @@ impl Shard {
             return self.saved(now, record, Answer::Saved);
         }
         match self.seats.take(Seat::Save(record)) {
-            Ok(ticket) => self
-                .outputs
-                .push_back(Output::Ask(ticket, Ask::Save(writes))),
+            Ok(ticket) => {
+                self.fresh.sent();
+                self.outputs
+                    .push_back(Output::Ask(ticket, Ask::Save(writes)));
+            }
             Err(_) => debug_assert!(false, "a save always gets a seat"),
         }
     }
