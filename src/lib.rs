@@ -254,7 +254,9 @@
 //!   in the save of its pending row, and a sender's own rows are awaited beside them
 //!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
 //!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`); an archive
-//!   over its bound loses its oldest, by a count that a crash does not make wrong ([`im::archive::ArchiveTally`]). A sender's
+//!   over its bound loses its oldest, by a count that a crash does not make wrong ([`im::archive::ArchiveTally`]). What
+//!   messages are found by is written for dozens of them at a time (`engine/archive/list.rs`); until then the account
+//!   remembers it, and who is read again finds it in the messages' own rows ([`im::archive::Tail`]). A sender's
 //!   archive knows by origin-id, too, what is sent again ([`im::origin::recall_sent`]), and stores it once.
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes

@@ -234,8 +234,8 @@ pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
-/// memory reads ten rows or ranges if it retracts another.
-pub const TURN_RUNS_MAX: u8 = 12;
+/// memory reads ten rows or ranges if it retracts another, and [`ARCHIVE_NAME_READS`] lists.
+pub const TURN_RUNS_MAX: u8 = 16;
 /// Requests beside the mailbox that read for one account at a time, each of another session (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
 /// Those of one session with the ones that wait for their turn: clients that synchronise ask for a few conversations at
@@ -299,6 +299,11 @@ pub const ARCHIVE_PREFERENCES_MAX: usize = 1_000;
 pub const ARCHIVE_TALLY_EVERY: u64 = 64;
 /// See [`ARCHIVE_TALLY_EVERY`].
 pub const ARCHIVE_TALLY_BYTES: u64 = 128 * 1024;
+/// Lists in which the names of an archive's messages are: with [`ARCHIVE_TALLY_EVERY`], a row for eight messages, and of a
+/// full archive 400 KB in each, which a retraction looks through if it names none of the newest.
+pub const ARCHIVE_NAME_LISTS: u8 = 8;
+/// Answers of the store that such a look takes at most: half a million messages.
+pub const ARCHIVE_NAME_READS: usize = 4;
 /// Messages removed at a time from an archive that holds too much, and from one that its owner empties.
 pub const ARCHIVE_TRIM_COUNT: usize = 256;
 /// Messages in one archive: ten years of fifty a day make 180,000.
@@ -565,8 +570,9 @@ const _: () = assert!(2 * LOAD_CODECS_PERCENT <= LOAD_LOGINS_PERCENT);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
-// A search of a contact and as many words as it may have reads a list each, then the messages, then ends.
-const _: () = assert!(ARCHIVE_SEARCH_WORDS_MAX + 4 < ASIDE_RUNS_MAX as usize);
+// A search of a contact, which reads two lists and where the archive begins, and as many words as it may have, which
+// read a list each, reads the messages, then ends.
+const _: () = assert!(ARCHIVE_SEARCH_WORDS_MAX + 6 < ASIDE_RUNS_MAX as usize);
 const _: () = assert!(ARCHIVE_TALLY_BYTES < RANGE_BYTES_MAX as u64);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);

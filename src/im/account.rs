@@ -8,7 +8,7 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Info, Stanza, StanzaError};
 
-use super::archive::{Archive, ArchiveTally, Preferences, Search};
+use super::archive::{Archive, ArchiveTally, Entry, Preferences, Search};
 use super::blocking::Blocklist;
 use super::capabilities::Claim;
 use super::commands::{CommandSession, CommandSessions};
@@ -113,8 +113,10 @@ pub enum Change {
     OriginKept { day: u32, mark: Mark },
     /// What is remembered of the archive was read.
     ArchiveRead(Box<Archive>),
-    /// A message was archived under this number, in a row of so many bytes.
-    Archived { number: u64, bytes: u64 },
+    /// A message was archived, in a row of so many bytes.
+    Archived { entry: Entry, bytes: u64 },
+    /// The index is as far as the archive.
+    ArchiveIndexed,
     /// The archive holds more than it may.
     TrimArchive,
     /// The owner of the archive has other wishes.
@@ -194,6 +196,7 @@ impl Change {
                 | Change::ArchiveRead(_)
                 | Change::ArchiveTally(_)
                 | Change::Archived { .. }
+                | Change::ArchiveIndexed
                 | Change::TrimArchive
                 | Change::Preferences(_)
                 | Change::Roster(_)
@@ -390,9 +393,14 @@ impl Account {
                 }
             }
             Change::ArchiveRead(archive) => self.archive = Some(archive),
-            Change::Archived { number, bytes } => {
+            Change::Archived { entry, bytes } => {
                 if let Some(archive) = &mut self.archive {
-                    archive.tally.add(number, bytes);
+                    archive.add(entry, bytes);
+                }
+            }
+            Change::ArchiveIndexed => {
+                if let Some(archive) = &mut self.archive {
+                    archive.indexed();
                 }
             }
             Change::Preferences(preferences) => {

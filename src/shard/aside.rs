@@ -226,7 +226,7 @@ impl Shard {
     }
 
     fn park_aside(&mut self, now: Now, actor: ActorKey, number: u64, need: Need) {
-        let ask = asked(&need, None);
+        let ask = asked(&need, self.fresh.fence(&need), None);
         match self.seats.take(Seat::Aside(actor, number, need)) {
             Ok(ticket) => {
                 if let Some(aside) = self.aside(actor, number) {

@@ -70,7 +70,10 @@ impl Shard {
         }
         let table = &PENDING;
         let deletes = keys.iter().cloned();
-        let deletes = deletes.map(|key| Write::Delete { table, key }).collect();
+        let deletes: Vec<Write> = deletes.map(|key| Write::Delete { table, key }).collect();
+        for write in &deletes {
+            self.fresh.wrote(write);
+        }
         self.ask_save(SaveRecord::again(keys), deletes);
     }
 

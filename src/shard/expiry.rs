@@ -10,7 +10,6 @@ use crate::base::{AccountId, Now, limits};
 use crate::engine::archive::{self, ARCHIVE};
 use crate::im::archive::{TALLY, months_before};
 use crate::im::credentials::{ACCOUNT, AccountRow, localpart_of, names_after};
-use crate::jid::Jid;
 
 use super::Shard;
 use super::output::{Ask, Output};
@@ -24,7 +23,7 @@ pub(super) struct Walk {
     /// Months go that end before this number.
     before: u64,
     /// The account that is looked at, and those behind it.
-    accounts: VecDeque<(AccountId, Jid)>,
+    accounts: VecDeque<AccountId>,
     /// The last name that was read; there may be more behind it.
     last: Option<String>,
     is_last_page: bool,
@@ -61,8 +60,8 @@ impl Shard {
     /// Asks for what the next step reads.
     fn walk(&mut self, walk: Walk) {
         let (table, range): (&'static Table, RowRange) = match (&walk.step, walk.accounts.front()) {
-            (Step::Months, Some((account, _))) => (&TALLY, months_before(*account, walk.before)),
-            (Step::Messages(from, _), Some((account, _))) => (
+            (Step::Months, Some(account)) => (&TALLY, months_before(*account, walk.before)),
+            (Step::Messages(from, _), Some(account)) => (
                 &ARCHIVE,
                 RowRange {
                     count_max: limits::ARCHIVE_TRIM_COUNT,
@@ -126,11 +125,11 @@ impl Shard {
                 walk.accounts.pop_front();
             }
             Step::Messages(from, months) => {
-                if let Some((account, own)) = walk.accounts.front() {
+                if let Some(account) = walk.accounts.front() {
                     for row in &rows {
                         // As when an archive is trimmed.
                         let writes = archive::rescue(row, &self.seal).into_iter();
-                        for write in writes.chain(archive::erase(*account, row, own)) {
+                        for write in writes.chain(archive::erase(*account, row)) {
                             self.unsave(write);
                         }
                     }
@@ -164,10 +163,8 @@ impl Walk {
             let Some(localpart) = localpart_of(&self.host, &row.key) else {
                 continue;
             };
-            let own = Jid::from_parts(Some(&localpart), &self.host, None);
-            let account = AccountRow::decode(&row.value);
-            if let (Ok(own), Ok(row)) = (own, account) {
-                self.accounts.push_back((row.account.id, own));
+            if let Ok(row) = AccountRow::decode(&row.value) {
+                self.accounts.push_back(row.account.id);
             }
             self.last = Some(localpart);
         }

@@ -216,6 +216,7 @@ impl Shard {
         for table in [&ARCHIVE, &INDEX, &TALLY] {
             let seat = Seat::Save(SaveRecord::default());
             if let Ok(ticket) = self.seats.take(seat) {
+                self.fresh.sent();
                 let ask = Ask::Drop { table, before };
                 self.outputs.push_back(Output::Ask(ticket, ask));
             }

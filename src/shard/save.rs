@@ -1,11 +1,9 @@
 //! Rows on their way to the store, one save a turn of the loop, and the promises that hang on them (DESIGN
 //! section 20). What was kept and delivered within one turn never reaches the store.
 
-use std::collections::BTreeMap;
-
 use crate::actor::rows::{RowKey, Slices, Write};
 use crate::actor::{Answer, Envelope, Origin};
-use crate::base::{ActorKey, Now};
+use crate::base::{ActorKey, KeyedMap, KeyedState, Now};
 use crate::im::pending::PENDING;
 use crate::stanza::Stanza;
 
@@ -14,15 +12,25 @@ use super::output::{Ask, Output};
 use super::turns::{Seat, store_error};
 
 /// What was written since the last save.
-#[derive(Default)]
 pub(super) struct Saves {
     /// None where a later write made it void.
     writes: Vec<Option<Write>>,
     /// Where rows that were put since the last save stand in `writes`, and whose promise they keep.
-    puts: BTreeMap<(&'static str, RowKey), (usize, usize)>,
+    puts: KeyedMap<(&'static str, RowKey), (usize, usize)>,
     promises: Vec<Promise>,
     /// Keys of what clients have, and that is to leave [`PENDING`].
     gone: Vec<RowKey>,
+}
+
+impl Saves {
+    pub(super) fn new(state: KeyedState) -> Saves {
+        Saves {
+            writes: Vec::new(),
+            puts: KeyedMap::with_hasher(state),
+            promises: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
 }
 
 /// Kept when the save is durable.
@@ -106,6 +114,7 @@ impl Shard {
             waiter,
         });
         for write in writes {
+            self.fresh.wrote(&write);
             // What is kept by time is never taken back within a turn.
             if let Write::Put { table, key, .. } = &write
                 && table.slices == Slices::Whole
@@ -127,7 +136,10 @@ impl Shard {
             waiter: Some(waiter),
         });
         // Not among `puts`: a row that existed before must be removed in the store, too.
-        self.saves.writes.extend(writes.map(Some));
+        for write in writes {
+            self.fresh.wrote(&write);
+            self.saves.writes.push(Some(write));
+        }
     }
 
     fn promise(&mut self, promise: Promise) -> usize {
@@ -154,6 +166,7 @@ impl Shard {
                 return;
             }
         }
+        self.fresh.wrote(&write);
         self.saves.writes.push(Some(write));
     }
 
@@ -187,9 +200,11 @@ impl Shard {
 
     pub(super) fn ask_save(&mut self, record: SaveRecord, writes: Vec<Write>) {
         match self.seats.take(Seat::Save(record)) {
-            Ok(ticket) => self
-                .outputs
-                .push_back(Output::Ask(ticket, Ask::Save(writes))),
+            Ok(ticket) => {
+                self.fresh.sent();
+                self.outputs
+                    .push_back(Output::Ask(ticket, Ask::Save(writes)));
+            }
             Err(_) => debug_assert!(false, "a save always gets a seat"),
         }
     }
@@ -206,6 +221,8 @@ impl Shard {
                     "save_failed error={error} promises={}",
                     record.promises.len()
                 );
+                // What was counted and indexed is not.
+                self.forget_archives();
             }
             self.retention.is_refused = true;
             self.keep_removals(now, record.gone);

@@ -22,6 +22,7 @@ use super::cell::{Cell, Mail};
 use super::disk::Disk;
 use super::drain::Drain;
 use super::ended::Ended;
+use super::fresh::Fresh;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
@@ -56,6 +57,7 @@ pub struct Shard {
     pub(super) outputs: VecDeque<Output>,
     pub(super) seats: Seats,
     pub(super) saves: Saves,
+    pub(super) fresh: Fresh,
     pub(super) timers: Timers,
     /// Presence that some of its receivers have yet to get, and what waits behind it.
     pub(super) spreads: Spreads,
@@ -145,7 +147,8 @@ impl Shard {
             outboxes: Outboxes::new(place.worker, place.worker_count),
             outputs: VecDeque::new(),
             seats: Seats::default(),
-            saves: Saves::default(),
+            saves: Saves::new(KeyedState::new(seeds.maps)),
+            fresh: Fresh::new(KeyedState::new(seeds.maps)),
             timers,
             spreads: Spreads::default(),
             replayed_to: None,

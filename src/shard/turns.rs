@@ -510,7 +510,7 @@ impl Shard {
 
     /// The head of the mailbox waits for a row.
     fn park(&mut self, now: Now, actor: ActorKey, need: Need) {
-        let ask = asked(&need, self.prefix_of_head(actor));
+        let ask = asked(&need, self.fresh.fence(&need), self.prefix_of_head(actor));
         match self.seats.take(Seat::Need(actor, need)) {
             Ok(ticket) => {
                 self.cells[actor].parked = Some(ticket);
@@ -539,6 +539,7 @@ impl Shard {
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge) => self.purged(answer),
             Some(Seat::Save(record)) => {
+                self.fresh.answered();
                 self.watch_disk(now, &record, &answer);
                 self.saved(now, record, answer);
             }
@@ -723,8 +724,7 @@ pub(super) enum Which {
 }
 
 /// The question that answers a need.
-pub(super) fn asked(need: &Need, prefix: Option<AddressPrefix>) -> Ask {
-    let fence = Fence::AfterSaves;
+pub(super) fn asked(need: &Need, fence: Fence, prefix: Option<AddressPrefix>) -> Ask {
     match need {
         Need::Row(table, key) => Ask::Row {
             table,

@@ -129,11 +129,17 @@ impl Embedded {
     fn make_slices(&self, writes: &[Write]) -> Result<(), StoreError> {
         let opened = self.opened.read();
         let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        let mut last: Option<Space> = None;
         for write in writes {
             let Write::Put { table, key, .. } = write else {
                 continue;
             };
-            if opened.space(table, key.as_bytes()).is_some() {
+            // Mostly the one of the write before.
+            if last.as_ref().is_some_and(|last| last.is_of(table, key)) {
+                continue;
+            }
+            last = opened.space(table, key.as_bytes());
+            if last.is_some() {
                 continue;
             }
             self.must_know(table)?;
@@ -313,15 +319,19 @@ impl Opened {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
         let spaces = self.spaces.read();
         let mut touched = vec![false; spaces.len()];
+        let mut last = 0;
         for write in writes {
             let (table, key) = match write {
                 Write::Put { table, key, .. } | Write::Delete { table, key } => (table, key),
                 Write::Replace { .. } => return Err(StoreError::Broken),
             };
-            let number = number_in(table, key.as_bytes());
-            let at = spaces.iter().position(|space| {
-                space.table.name == table.name && number.is_some_and(|n| space.holds(n))
-            });
+            // Mostly the one of the write before.
+            let is_last = spaces.get(last).is_some_and(|last| last.is_of(table, key));
+            let at = match is_last {
+                true => Some(last),
+                false => spaces.iter().position(|space| space.is_of(table, key)),
+            };
+            last = at.unwrap_or(last);
             match (write, at) {
                 // fjall panics at an empty key.
                 (Write::Put { .. } | Write::Delete { .. }, Some(_))
@@ -383,6 +393,12 @@ impl Space {
 
     fn holds(&self, number: u64) -> bool {
         self.from <= number && number < self.to
+    }
+
+    /// Whether the row of this key is here, if it is anywhere.
+    fn is_of(&self, table: &Table, key: &RowKey) -> bool {
+        let number = number_in(table, key.as_bytes());
+        self.table.name == table.name && number.is_some_and(|number| self.holds(number))
     }
 }
 

@@ -80,9 +80,8 @@ fn remove(
         return Ok(None);
     };
     let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
-    let own = turn.actor.jid.clone();
     for row in rows {
-        turn.out.write.extend(archive::erase(account, row, &own));
+        turn.out.write.extend(archive::erase(account, row));
         if let Some(number) = archive::number_of(&row.key) {
             tally.remove(number, row.value.len() as u64);
         }
