@@ -16,9 +16,9 @@ pub(super) struct Fresh {
     /// Saves that were sent, and those that were answered. They are committed in their order.
     sent: u64,
     answered: u64,
-    /// The last save with rows of an account.
-    last: KeyedMap<[u8; 8], u64>,
-    /// Accounts in `last` at which those of whom everything is committed are looked for.
+    /// The last save with rows of an account in a table.
+    last: KeyedMap<Owned, u64>,
+    /// Entries of `last` at which those of whom everything is committed are looked for.
     sweep_at: usize,
 }
 
@@ -37,8 +37,8 @@ impl Fresh {
         let (Write::Put { table, key, .. }
         | Write::Replace { table, key, .. }
         | Write::Delete { table, key }) = write;
-        if let Some(owner) = owner_of(table, key) {
-            self.last.insert(owner, self.sent + 1);
+        if let Some(owned) = owned_by(table, key) {
+            self.last.insert(owned, self.sent + 1);
         }
     }
 
@@ -59,23 +59,31 @@ impl Fresh {
 
     /// What a read for this need has to wait for.
     pub(super) fn fence(&self, need: &Need) -> Fence {
-        let is_committed = |owner: [u8; 8]| {
-            let last = self.last.get(&owner);
+        let is_committed = |owned: Owned| {
+            let last = self.last.get(&owned);
             last.is_none_or(|save| *save <= self.answered)
         };
-        match owner_in(need) {
-            Some(owner) if is_committed(owner) => Fence::None,
+        match owned_in(need) {
+            Some(owned) if is_committed(owned) => Fence::None,
             _ => Fence::AfterSaves,
         }
     }
 }
 
-/// The one account whose rows are asked for; none if they may be several's, or of another table.
-fn owner_in(need: &Need) -> Option<[u8; 8]> {
+/// Rows of one account in one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Owned {
+    /// The table's place in [`OWNED`].
+    table: usize,
+    account: [u8; 8],
+}
+
+/// Whose rows are asked for; none if they may be several's, or of another table.
+fn owned_in(need: &Need) -> Option<Owned> {
     let of = |table, keys: &[&RowKey]| {
-        let owner = owner_of(table, keys.first()?)?;
-        let is_theirs = |key: &&RowKey| owner_of(table, key) == Some(owner);
-        keys.iter().all(is_theirs).then_some(owner)
+        let owned = owned_by(table, keys.first()?)?;
+        let is_theirs = |key: &&RowKey| owned_by(table, key) == Some(owned);
+        keys.iter().all(is_theirs).then_some(owned)
     };
     match need {
         Need::Row(table, key) => of(table, &[key]),
@@ -87,9 +95,13 @@ fn owner_in(need: &Need) -> Option<[u8; 8]> {
     }
 }
 
-fn owner_of(table: &'static Table, key: &RowKey) -> Option<[u8; 8]> {
-    let (_, at) = OWNED.iter().find(|(of, _)| of.name == table.name)?;
-    key.as_bytes().get(*at..)?.first_chunk().copied()
+fn owned_by(table: &'static Table, key: &RowKey) -> Option<Owned> {
+    let table = OWNED.iter().position(|(of, _)| of.name == table.name)?;
+    let account = key.as_bytes().get(OWNED[table].1..)?;
+    Some(Owned {
+        table,
+        account: *account.first_chunk()?,
+    })
 }
 
 /// Tables that the first message for an account reads, and where in their keys the account is.
@@ -102,7 +114,7 @@ static OWNED: [(&Table, usize); 7] = [
     (&PREFERENCES, 0),
     (&ORIGIN, 4),
 ];
-/// Twenty bytes each.
+/// Forty bytes each.
 const SWEEP_COUNT: usize = 4_096;
 
 #[cfg(test)]
@@ -145,6 +157,12 @@ mod tests {
         assert_eq!(fresh.fence(&asks(1)), Fence::None);
         assert_eq!(fresh.fence(&asks(2)), Fence::None);
         assert_eq!(fresh.fence(&asks(3)), Fence::AfterSaves);
+        // Rows of another table are not under way.
+        let preferences = crate::im::archive::key(AccountId(3));
+        assert_eq!(
+            fresh.fence(&Need::Row(&PREFERENCES, preferences)),
+            Fence::None
+        );
     }
 
     #[test]
