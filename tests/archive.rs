@@ -1,6 +1,10 @@
 //! The archive over time, over its bounds, beside what waits for clients, and before slow readers and disks. What a query answers is played in
 //! `tests/scenarios/mam.xmpp` and judged in `src/engine/archive/tests.rs`.
 
+#[path = "archive/full.rs"]
+mod full;
+#[path = "archive/retraction.rs"]
+mod retraction;
 #[path = "sim/mod.rs"]
 mod sim;
 

@@ -155,7 +155,14 @@ impl Accounts {
                 current: Some(slot),
                 fresh: None,
             },
-            false => slots,
+            // Section 3.5: "Upon successful use of any token, the server MUST invalidate all tokens issued to the same client
+            // with an earlier expiry than the current token": an operator may have shortened them meanwhile.
+            false => Slots {
+                fresh: slots
+                    .fresh
+                    .filter(|fresh| fresh.expires_wall_ms >= slot.expires_wall_ms),
+                ..slots
+            },
         };
         if proof.invalidates {
             // Whoever logs out has no use for what was not used yet either.

@@ -59,6 +59,15 @@ pub struct World {
     pub trace: u64,
     /// Records of who did what.
     pub audit: Vec<AuditEvent>,
+    /// Questions to the store, and rows that it answered.
+    pub reads: Reads,
+}
+
+/// What was asked of the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reads {
+    pub questions: usize,
+    pub rows: usize,
 }
 
 /// How much the world likes to be difficult.
@@ -218,6 +227,7 @@ impl World {
             sockets_are_slow: false,
             trace: 0,
             audit: Vec::new(),
+            reads: Reads::default(),
         }
     }
 
@@ -911,6 +921,12 @@ impl World {
             }
         };
         let answer = self.store.lock().apply(request);
+        self.reads.questions += 1;
+        self.reads.rows += match &answer {
+            Answer::Row(row) => usize::from(row.is_some()),
+            Answer::Range { rows, .. } => rows.len(),
+            _ => 0,
+        };
         let worker = &mut self.workers[worker];
         if is_fenced && !worker.unsynced.is_empty() {
             worker.unsynced.push_back((ticket, answer));
