@@ -38,6 +38,15 @@ impl Tally {
     }
 }
 
+/// By whose leave somebody comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comer {
+    /// The operator has invited them: the host has room for them, and they take none of others.
+    OfOperator,
+    /// A user has, or nobody.
+    Other,
+}
+
 impl Registrations {
     /// None yet.
     pub fn new(seed: HashSeed) -> Registrations {
@@ -68,35 +77,29 @@ impl Registrations {
     /// Whether an address, and the host as a whole, may make one account more.
     pub fn has_room(
         &mut self,
-        host: &Arc<str>,
-        prefix: AddressPrefix,
+        (host, prefix): (&Arc<str>, AddressPrefix),
+        comer: Comer,
         option: &HostRegistration,
         now: Now,
     ) -> bool {
-        let of_host = self.host(host, option, now).made;
-        self.prefix_has_room(host, prefix, option, now) && of_host < option.per_host
-    }
-
-    /// The same of the address alone: whom the operator has invited the host has room for.
-    pub fn prefix_has_room(
-        &mut self,
-        host: &Arc<str>,
-        prefix: AddressPrefix,
-        option: &HostRegistration,
-        now: Now,
-    ) -> bool {
-        self.prefix(host, prefix, option, now).made < option.per_address
+        let host_has_room = match comer {
+            Comer::OfOperator => true,
+            Comer::Other => self.host(host, option, now).made < option.per_host,
+        };
+        host_has_room && self.prefix(host, prefix, option, now).made < option.per_address
     }
 
     /// Counts an account that is about to be made.
     pub fn made(
         &mut self,
-        host: &Arc<str>,
-        prefix: AddressPrefix,
+        (host, prefix): (&Arc<str>, AddressPrefix),
+        comer: Comer,
         option: &HostRegistration,
         now: Now,
     ) {
-        self.host(host, option, now).made += 1;
+        if comer == Comer::Other {
+            self.host(host, option, now).made += 1;
+        }
         self.prefix(host, prefix, option, now).made += 1;
     }
 
@@ -167,14 +170,19 @@ mod tests {
         let mut known = Registrations::new(HashSeed(1, 2));
         let (host, option) = (Arc::from("example.org"), option(2, 100));
         for _ in 0..2 {
-            assert!(known.has_room(&host, v4(1), &option, at(0)));
-            known.made(&host, v4(1), &option, at(0));
+            assert!(known.has_room((&host, v4(1)), Comer::Other, &option, at(0)));
+            known.made((&host, v4(1)), Comer::Other, &option, at(0));
         }
-        assert!(!known.has_room(&host, v4(1), &option, at(3_599_999)));
-        assert!(!known.prefix_has_room(&host, v4(1), &option, at(3_599_999)));
-        assert!(known.has_room(&host, v4(2), &option, at(0)));
-        assert!(known.has_room(&Arc::from("example.net"), v4(1), &option, at(0)));
-        assert!(known.has_room(&host, v4(1), &option, at(3_600_000)));
+        assert!(!known.has_room((&host, v4(1)), Comer::Other, &option, at(3_599_999)));
+        assert!(!known.has_room((&host, v4(1)), Comer::OfOperator, &option, at(3_599_999)));
+        assert!(known.has_room((&host, v4(2)), Comer::Other, &option, at(0)));
+        assert!(known.has_room(
+            (&Arc::from("example.net"), v4(1)),
+            Comer::Other,
+            &option,
+            at(0)
+        ));
+        assert!(known.has_room((&host, v4(1)), Comer::Other, &option, at(3_600_000)));
     }
 
     #[test]
@@ -194,14 +202,14 @@ mod tests {
         let (host, option) = (Arc::from("example.org"), option(1, 3));
         let mut made = 0;
         for address in 0..10 {
-            if known.has_room(&host, v4(address), &option, at(0)) {
-                known.made(&host, v4(address), &option, at(0));
+            if known.has_room((&host, v4(address)), Comer::Other, &option, at(0)) {
+                known.made((&host, v4(address)), Comer::Other, &option, at(0));
                 made += 1;
             }
         }
         assert_eq!(made, 3);
         // Of whom the operator invites, the host has room for more.
-        assert!(known.prefix_has_room(&host, v4(9), &option, at(0)));
+        assert!(known.has_room((&host, v4(9)), Comer::OfOperator, &option, at(0)));
     }
 
     #[test]
