@@ -33,7 +33,8 @@
 //! 7. [`features`]: one XEP, one file: a table of plain data and the functions that it names. What several of them
 //!    stand on is in [`engine`].
 //! 8. [`shard`]: the composition. `input.rs`, `output.rs` and [`shard::PIPELINES`] fit on a screen each.
-//! 9. [`store`], [`auth`], [`audit`]: servants that may wait for a disk or a derivation, asked in writing.
+//! 9. [`store`], [`auth`], [`directory`], [`audit`]: servants that may wait for a disk, a derivation or a network, asked in
+//!    writing.
 //! 10. [`worker`]: sockets, TLS, channels between workers, the loop.
 //! 11. [`server`] and [`tool`]: the process from start to drain, and the operator's command line.
 //!
@@ -102,7 +103,7 @@
 //! | 7 | [`features`] | each other; the shard |
 //! | 8 | [`shard`] | sockets, threads, files, clocks |
 //! | | *the operating system begins here* | |
-//! | 9 | [`store`], [`auth`], [`audit`] | what a row means; streams; who waits |
+//! | 9 | [`store`], [`auth`], [`directory`], [`audit`] | what a row means; streams; who waits |
 //! | 10 | [`worker`] | XMPP; what services do |
 //! | 11 | `cluster` (later) | |
 //! | 12 | [`server`] | XMPP |
@@ -162,6 +163,11 @@
 //! What only the keeper of the credentials can do, a password that is changed or an account that is removed, is a need
 //! like a row ([`actor::Turn::ask_account`]), but the last one of its turn: it stays done, whatever becomes of the rest.
 //! So what follows from it, a record and sessions that end, follows from the answer and not from the turn (`shard/part.rs`).
+//!
+//! Of a host whose users live in a directory the same questions go to threads that speak LDAP (`directory/host.rs`), each
+//! with a connection of its own, some that search and some on which passwords are tried. Whether an account exists is such a
+//! question, too, though it looks like a row (`server/ports.rs`): who is in the directory and was never here gets an account's
+//! row when somebody asks for it, so nothing above knows of directories. What does not come in time is answered with that.
 //!
 //! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*
@@ -359,6 +365,8 @@ pub mod shard;
 pub mod audit;
 #[cfg(feature = "shell")]
 pub mod auth;
+#[cfg(feature = "shell")]
+pub mod directory;
 #[cfg(feature = "shell")]
 pub mod store;
 

@@ -5,16 +5,18 @@
 mod sim;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use sim::{Habits, World};
 use stonechat::actor::Answer;
-use stonechat::actor::rows::Write;
+use stonechat::actor::rows::{RowRange, Write};
 use stonechat::base::AccountId;
-use stonechat::im::roster::{ROSTER, RosterItem, Standing};
+use stonechat::im::roster::{ROSTER, RosterItem, Standing, head_key};
 use stonechat::jid::Jid;
-use stonechat::store::Request;
+use stonechat::store::{Request, Store, StoreOptions};
 
 /// The system's allocator, with a count of the bytes that are in use.
 struct Counting;
@@ -63,6 +65,7 @@ fn log_in(world: &mut World, name: &str) {
 /// that were asked for instead of resident ones, without shell and store.
 #[test]
 fn an_idle_session_costs_the_core_little() {
+    let _alone = ALONE.lock();
     let mut world = World::new(1, 1, Habits::KIND, sim::config("").expect("valid options"));
     let names: Vec<String> = (0..FEW + MANY)
         .map(|number| format!("user{number:05}"))
@@ -102,6 +105,14 @@ fn an_idle_session_costs_the_core_little() {
 
 /// Gives an account fifty contacts with a name and a group each.
 fn befriend(world: &mut World, account: u64) {
+    let mut store = world.store.lock();
+    let writes = roster(AccountId(account));
+    assert!(matches!(store.apply(Request::Save(writes)), Answer::Saved));
+    store.sync().expect("no fault is set");
+}
+
+/// Rows of fifty contacts with a name and a group each.
+fn roster(account: AccountId) -> Vec<Write> {
     let write = |number: usize| {
         let jid = format!("contact-{number:03}@localhost");
         let mut item = RosterItem::unknown(Jid::parse(&jid).expect("valid"));
@@ -114,23 +125,89 @@ fn befriend(world: &mut World, account: u64) {
             listed: true,
             ..Standing::default()
         };
-        let row = item.row(AccountId(account));
+        let row = item.row(account);
         Write::Put {
             table: &ROSTER,
             key: row.key,
             value: row.value.into(),
         }
     };
-    let writes = (0..50).map(write).collect();
-    let mut store = world.store.lock();
-    assert!(matches!(store.apply(Request::Save(writes)), Answer::Saved));
-    store.sync().expect("no fault is set");
+    (0..CONTACTS).map(write).collect()
 }
+
+/// What a login adds that the core does not count: the store keeps what it read, as much as `store.cache` and not as much
+/// as there are sessions.
+#[test]
+fn what_the_store_keeps_of_the_rosters_that_logins_read_is_bounded_by_its_cache() {
+    let _alone = ALONE.lock();
+    let dir = Dir(std::env::temp_dir().join(format!("stonechat-idle-{}", std::process::id())));
+    std::fs::create_dir_all(&dir.0).expect("the temporary directory can be written");
+    let options = |cache_bytes| StoreOptions {
+        cache_bytes,
+        // Nearly everything is in files when it is read.
+        write_buffer_bytes: 64 << 10,
+        reserve_bytes: 0,
+        ..StoreOptions::at(&dir.0)
+    };
+    let open = |cache_bytes| {
+        Store::open(options(cache_bytes), &[&ROSTER], Vec::new()).expect("the directory is ours")
+    };
+    let store = open(FULL_CACHE_BYTES);
+    let accounts: Vec<u64> = (0..ROSTERS).collect();
+    for some in accounts.chunks(64) {
+        let rows = some.iter().flat_map(|&account| roster(AccountId(account)));
+        store.save_now(rows.collect()).expect("the disk has room");
+    }
+    drop(store);
+    let kept = |cache_bytes| {
+        let store = open(cache_bytes);
+        let read = |accounts: std::ops::Range<u64>| {
+            for account in accounts {
+                let page = store.range_now(&ROSTER, &whole(account));
+                assert_eq!(page.expect("it can be read").rows.len(), CONTACTS);
+            }
+            IN_USE.load(Ordering::Relaxed)
+        };
+        let before = read(0..ROSTERS / 4);
+        let after = read(ROSTERS / 4..ROSTERS);
+        after.saturating_sub(before) / (3 * ROSTERS as usize / 4)
+    };
+    let growing = kept(64 << 20);
+    assert!(growing > 1_000, "{growing} bytes where there is room");
+    let full = kept(FULL_CACHE_BYTES);
+    assert!(full < 100, "{full} bytes where there is none");
+}
+
+/// All rows of an account's roster.
+fn whole(account: u64) -> RowRange {
+    RowRange {
+        from: head_key(AccountId(account)),
+        to: head_key(AccountId(account + 1)),
+        count_max: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+struct Dir(PathBuf);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // A test that failed has said so already.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What the allocator counts is everybody's.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Both powers of two, so that tables that double have doubled equally often.
 const FEW: usize = 128;
+const CONTACTS: usize = 50;
+const ROSTERS: u64 = 1_024;
+/// Less than a quarter of the rosters.
+const FULL_CACHE_BYTES: u64 = 512 << 10;
 const MANY: usize = 128;
 /// The simulated connection's own 200 included.
 const SESSION_BYTES_MAX: usize = 1_950;
 /// With fifty contacts: names and groups stay in the store.
-const KNOWN_BYTES_MAX: usize = 2_950;
+const KNOWN_BYTES_MAX: usize = 2_650;

@@ -136,6 +136,9 @@ enum Command {
         from: usize,
         #[arg(long, default_value_t = 15_000)]
         to: usize,
+        /// MiB of Stonechat's store.cache, so few that it is full before the first reading; 0 for its default
+        #[arg(long, default_value_t = 4)]
+        store_cache: u32,
         /// Seconds of rest before each reading
         #[arg(long, default_value_t = 12)]
         rest: u64,
@@ -373,6 +376,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             contacts,
             from,
             to,
+            store_cache,
             rest,
         } => {
             ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
@@ -380,6 +384,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                 contacts,
                 from,
                 to,
+                store_cache: Some(store_cache).filter(|mib| *mib > 0),
                 rest: Duration::from_secs(rest),
             };
             for transport in transport {

@@ -1,5 +1,5 @@
 //! What a stream asks the auth thread, and what it hears. The front of every back end that verifies users:
-//! the embedded store today, the directory next. The asker never learns whether an account exists.
+//! the embedded store and directories. The asker never learns whether an account exists.
 
 use std::sync::Arc;
 
@@ -363,6 +363,19 @@ pub struct UpgradeTerms {
     pub salt: Vec<u8>,
 }
 
+/// Why somebody does not come in whom a directory knows, in words that its administrator wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// The account is closed.
+    Disabled,
+    /// The password has expired.
+    Expired,
+    /// Too many wrong passwords were tried.
+    Locked,
+    /// The password was given by an administrator, and must be changed first.
+    MustChange,
+}
+
 /// The auth thread's verdict.
 #[derive(Debug)]
 pub enum AuthAnswer {
@@ -382,6 +395,8 @@ pub enum AuthAnswer {
         responder: Secret,
         token: Option<FreshToken>,
     },
+    /// To `Password` and `Admission`: whoever it is, they do not come in, and may know why.
+    Barred(Bar),
     /// To `Token`: it was the right one.
     Expired,
     /// To `IssueToken`.

@@ -474,7 +474,7 @@ impl Accounts {
     }
 
     /// Keys that no password matches, the same ones each time.
-    fn fake_keys(
+    pub(super) fn fake_keys(
         &self,
         host: &str,
         localpart: &str,

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod admin;
 mod counts;
+mod elsewhere;
 mod invitations;
 pub mod keys;
 mod open_invitations;
@@ -20,6 +21,7 @@ mod windows;
 pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};
 pub use counts::ITERATIONS;
+pub use elsewhere::{ENTRY, Known, prepared};
 pub use invitations::{InviteWish, Invited};
 pub use open_invitations::KnownInvitation;
 pub use purge::Purged;

@@ -407,6 +407,63 @@ pub const DERIVATIONS_WAITING_MAX: usize = 2_048;
 /// How long a removed name is not given to anybody else: a year (peers.md row 17).
 pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 
+// ---- Directory ----
+
+/// How long making a connection to a directory may take: a server in the same house answers in milliseconds.
+pub const DIRECTORY_CONNECT_MS: u64 = 2_000;
+/// How long one answer of it may take.
+pub const DIRECTORY_OPERATION_MS: u64 = 3_000;
+/// How long a question waits for a connection.
+pub const DIRECTORY_QUEUE_MS: u64 = 3_000;
+/// The most that an operator may allow for each of these: a client has to authenticate in the meantime.
+pub const DIRECTORY_TIMEOUT_MS_MAX: u64 = 60_000;
+const _: () = assert!(
+    DIRECTORY_CONNECT_MS + DIRECTORY_QUEUE_MS + 2 * DIRECTORY_OPERATION_MS < NEGOTIATION_TIMEOUT_MS
+);
+/// Connections that search: one does some thousand look-ups a second (CRATES.md section 7).
+pub const DIRECTORY_SEARCH_CONNECTIONS: u32 = 2;
+/// Connections that try passwords, for directories whose hashes take long.
+pub const DIRECTORY_BIND_CONNECTIONS: u32 = 4;
+/// The most of each: a thread and a socket.
+pub const DIRECTORY_CONNECTIONS_MAX: u32 = 64;
+/// Questions that wait for a connection: at 4,000 binds a second the last waits half a second.
+pub const DIRECTORY_QUEUE_MAX: u32 = 2_048;
+/// The most that an operator may allow, 500 bytes each.
+pub const DIRECTORY_QUEUE_LIMIT: u32 = 65_536;
+/// Questions of one worker whether there is somebody, which wait for a directory: they have seats among those of the
+/// store ([`STORE_OUTSTANDING_MAX`]), which users of other hosts need, too.
+pub const DIRECTORY_OUTSTANDING_MAX: usize = 1_024;
+const _: () = assert!(DIRECTORY_OUTSTANDING_MAX * 4 <= STORE_OUTSTANDING_MAX);
+/// How long it is believed that there is a user.
+pub const DIRECTORY_FRESH_MS: u64 = 60_000;
+/// How long it is believed that there is none: who was just made waits for that long at most.
+pub const DIRECTORY_FRESH_UNKNOWN_MS: u64 = 30_000;
+/// Names about which that is remembered, 200 bytes each.
+pub const DIRECTORY_CACHE_MAX: u32 = 100_000;
+/// The most that an operator may allow.
+pub const DIRECTORY_CACHE_LIMIT: u32 = 10_000_000;
+/// How long a server that failed is left alone, doubled with each failure.
+pub const DIRECTORY_BACK_OFF_FIRST_MS: u64 = 500;
+/// The longest of these: so long after it is back it is noticed at the latest.
+pub const DIRECTORY_BACK_OFF_MAX_MS: u64 = 15_000;
+/// A connection that was idle for longer is made anew: whatever is between may have forgotten it.
+pub const DIRECTORY_IDLE_MS: u64 = 60_000;
+/// Servers to which one question may be sent on.
+pub const DIRECTORY_REFERRALS_MAX: usize = 5;
+/// Stack of a thread that reads what a directory sends: the library's parser calls itself for each element in an element,
+/// and a directory that means no good may send a megabyte of those. Memory that nothing touches costs nothing.
+pub const DIRECTORY_STACK_BYTES: usize = 512 * 1024 * 1024;
+/// Values of one attribute that are read.
+pub const DIRECTORY_VALUES_MAX: usize = 100;
+/// Bytes of an entry that are read.
+pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// A refused login is answered at a multiple of this after it was asked, so that nobody learns from the time whether the
+/// name or the password was wrong: above what a look-up and a bind take.
+pub const DIRECTORY_REFUSAL_MS: u64 = 250;
+/// Iterations of keys in a directory that we would have a client derive: RFC 5803 section 3 warns of "big iteration
+/// counts".
+pub const DIRECTORY_ITERATIONS_MAX: u32 = 1_000_000;
+
 // ---- Workers ----
 
 /// Memory of everything that waits in queues, of the whole server; each worker has its share.

@@ -6,6 +6,7 @@
 
 mod account;
 mod client;
+mod directory;
 mod host;
 mod listener;
 mod process;
@@ -17,6 +18,10 @@ use serde::{Deserialize, Serialize};
 
 pub use account::{Auth, Blocking, Delivery, Keep, Profile, Roster};
 pub use client::{C2s, Csi, Dictionary, ResourceConflict, Sm};
+pub use directory::{
+    DirectoryAuthentication, DirectoryHash, DirectoryPasswordChange, DirectoryPreset,
+    DirectoryReferrals, DirectoryScope, HostDirectory,
+};
 pub use host::{
     ArchiveDefault, Host, HostArchive, HostAuth, HostContact, HostRegistration, HostVcard,
     RegistrationMode,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::directory::DirectoryConfig;
 use super::file::{
     Audit, Auth, Blocking, C2s, Csi, Delivery, File, HostArchive, HostContact, HostRegistration,
     HostVcard, Listener, Log, Profile, Roster, Server, Sm, Store, Tls,
@@ -48,8 +49,8 @@ pub struct HostConfig {
     /// Whether SASL ANONYMOUS is offered.
     pub anonymous: bool,
     /// What the back end that keeps this host's accounts can verify, best first: only that is offered. It is no option;
-    /// the embedded store, the only back end so far, has keys of all.
-    pub scram: &'static [ScramHash],
+    /// the embedded store has keys of all, a directory those that it is said to have.
+    pub scram: Vec<ScramHash>,
     /// PBKDF2 iterations of new keys: the host's own choice or the server's.
     pub scram_iterations: u32,
     /// What is archived, and how long and how much of it is kept.
@@ -60,6 +61,8 @@ pub struct HostConfig {
     pub contact: HostContact,
     /// Who may make an account; reserved names are prepared.
     pub registration: HostRegistration,
+    /// Where its users live, if not in the server's own store.
+    pub directory: Option<Arc<DirectoryConfig>>,
 }
 
 impl HostRegistration {

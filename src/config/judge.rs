@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::check::{Outside, Sink, nearest, unknown_message};
+use super::directory::{DirectoryConfig, check_directory};
 use super::file::{self, ClientCertificates, Compression, File, HostRegistration, TlsMode};
 use super::host::{Certificate, HostConfig, ScramHash};
 use super::place;
@@ -71,17 +72,22 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
                 "must be URIs, as in \"mailto:admin@example.org\" or \"xmpp:admin@example.org\"",
             );
         }
+        let directory = check_directory(host, &format!("host[{index}]"), sink);
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,
-            plain: host.auth.plain,
+            plain: host.auth.plain && directory.as_ref().is_none_or(tries_passwords),
             external: host.auth.external,
             anonymous: host.auth.anonymous,
-            scram: ScramHash::ALL,
+            scram: match &directory {
+                Some(directory) => directory.hashes.clone(),
+                None => ScramHash::ALL.to_vec(),
+            },
             archive: host.archive.clone(),
             vcard: host.vcard.clone(),
             contact: host.contact.clone(),
             registration: check_registration(&host.registration, &at("registration"), sink),
+            directory,
             scram_iterations: if own == 0 {
                 file.auth.scram_iterations
             } else {
@@ -90,6 +96,11 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
         }));
     }
     hosts
+}
+
+/// Whether passwords can be verified that come as they are.
+fn tries_passwords(directory: &Arc<DirectoryConfig>) -> bool {
+    directory.options.authentication.binds()
 }
 
 /// The same with reserved names prepared.

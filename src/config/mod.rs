@@ -5,6 +5,7 @@ pub mod units;
 
 mod check;
 mod difference;
+mod directory;
 mod file;
 mod host;
 mod judge;
@@ -14,11 +15,13 @@ mod reference;
 
 pub use check::{Outside, load};
 pub use difference::{Change, difference, live_part};
+pub use directory::DirectoryConfig;
 pub use file::{
     ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
-    Dictionary, File, Host, HostArchive, HostAuth, HostRegistration, Keep, Listener, ListenerKind,
-    Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion,
-    WhenFull,
+    Dictionary, DirectoryAuthentication, DirectoryPasswordChange, DirectoryPreset,
+    DirectoryReferrals, DirectoryScope, File, Host, HostArchive, HostAuth, HostDirectory,
+    HostRegistration, Keep, Listener, ListenerKind, Log, RegistrationMode, ResourceConflict,
+    Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
 };
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use network::Network;

@@ -29,7 +29,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 20] {
+pub fn sections() -> [Section; 21] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -38,6 +38,7 @@ pub fn sections() -> [Section; 20] {
         Section::of::<file::HostVcard>("host.vcard"),
         Section::of::<file::HostContact>("host.contact"),
         Section::of::<file::HostRegistration>("host.registration"),
+        Section::of::<file::HostDirectory>("host.directory"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
@@ -125,6 +126,9 @@ pub fn reference(features: &[&str]) -> String {
                     &defaults.host[0].registration,
                     &mut out,
                 );
+            }
+            "host.directory" => {
+                section.print("[host.directory]", &defaults.host[0].directory, &mut out);
             }
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {

@@ -79,7 +79,7 @@ impl AccountDesk<'_> {
                 }))
             }
             UserCommand::Passwd { jid, password } => {
-                let name = self.name(&jid)?;
+                let name = self.kept_here(&jid)?;
                 let set = self
                     .accounts
                     .set_password(&name.host, &name.localpart, &password);
@@ -150,7 +150,7 @@ impl AccountDesk<'_> {
     }
 
     fn add_one(&self, jid: &str, password: &Secret) -> Result<String, String> {
-        let name = self.name(jid)?;
+        let name = self.kept_here(jid)?;
         self.look_whether_to_go_on()?;
         let added = self
             .accounts
@@ -312,6 +312,20 @@ impl AccountDesk<'_> {
             }
         }
         Ok(lines)
+    }
+
+    /// The same of an account whose password this server keeps.
+    fn kept_here(&self, jid: &str) -> Result<Name, String> {
+        let name = self.name(jid)?;
+        let host = self.config.host(&name.host);
+        match host.and_then(|host| host.directory.as_ref()) {
+            None => Ok(name),
+            Some(_) => Err(format!(
+                "{}: users of {} and their passwords are kept in its directory; change them there",
+                name.jid(),
+                name.host
+            )),
+        }
     }
 
     fn name(&self, jid: &str) -> Result<Name, String> {

@@ -15,8 +15,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::certificates::{
     asking_listener, authorities_place, client_authorities, client_authorities_file,
 };
+use super::directory::prepare_directories;
 use super::settings::{read_certificate, read_config};
 use crate::config::{Certificate, Config, ConfigError, HostConfig, help};
+use crate::directory::trace;
 use data::{check_audit, check_data};
 use ports::{check_ports, held_by_server};
 
@@ -71,6 +73,7 @@ pub fn check(config: Option<&Path>, data: &Path) -> Vec<Finding> {
             }
             findings.extend(check_client_authorities(&checked, data));
             findings.extend(check_asking(&checked, data));
+            findings.extend(check_directories(config, &checked));
             findings.extend(check_ports(&checked, &held_by_server(data)));
             findings.extend(check_audit(&checked, data));
         }
@@ -185,6 +188,35 @@ fn check_client_authorities(config: &Config, data: &Path) -> Option<Finding> {
                 .to_owned(),
         )),
     }
+}
+
+/// Whether the directories answer, as we ask them.
+fn check_directories(path: Option<&Path>, config: &Config) -> Vec<Finding> {
+    let prepared = match prepare_directories(config, path) {
+        Ok(prepared) => prepared,
+        Err(errors) => {
+            let errors = errors.iter();
+            return errors
+                .map(|found| error(found.to_string(), mend_configuration(found)))
+                .collect();
+        }
+    };
+    let mut findings = Vec::new();
+    for directory in &prepared {
+        for step in trace::servers(&directory.config, &directory.access) {
+            let text = format!("directory of {}: {}", directory.host, step.text);
+            findings.push(match step.fine {
+                true => fine(text),
+                // The server starts all the same, and asks again.
+                false => warning(
+                    text,
+                    "look at the server, at host.directory, and at `stonechat directory test NAME`"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+    findings
 }
 
 /// Who is asked for a certificate must be able to prove something with it.

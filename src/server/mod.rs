@@ -7,6 +7,7 @@ pub mod check;
 pub mod command;
 pub mod data;
 mod descriptors;
+pub mod directory;
 pub mod doorman;
 pub mod log;
 mod ports;

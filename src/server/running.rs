@@ -16,6 +16,8 @@ use crate::audit::Audit;
 use crate::auth::{Accounts, AuthService, AuthSettings};
 use crate::base::AccountId;
 use crate::config::Config;
+use crate::directory::DirectoryService;
+use crate::directory::service::Prepared;
 use crate::jid::Jid;
 use crate::shard::Control;
 use crate::store::Store;
@@ -25,6 +27,7 @@ use super::accounts::AccountDesk;
 use super::admin::AdminActions;
 use super::certificates::{self, CertificateSource};
 use super::command::UserCommand;
+use super::directory::prepare_directories;
 use super::log;
 use super::reload::{self, Reloaded};
 use super::restored;
@@ -45,6 +48,7 @@ pub struct Running {
     pub store: Store,
     pub accounts: Arc<Accounts>,
     pub auth: Arc<AuthService>,
+    pub directory: Arc<DirectoryService>,
     pub audit: Audit,
     pub clock: Clock,
     /// What `time advance` adds to; only with `--test-clock`.
@@ -88,7 +92,8 @@ impl Running {
         let load = || read_config(path);
         let before = Arc::clone(&self.tls.lock());
         let outcome = reload::reload(&self.started, &current, load, |config| {
-            self.certificates.context(config, Some(&before))
+            let tls = self.certificates.context(config, Some(&before))?;
+            Ok((tls, prepare_directories(config, path)?))
         });
         self.record(AuditEvent::Reload {
             outcome: Attempt::of(&outcome),
@@ -119,7 +124,7 @@ impl Running {
 
     /// Puts the new configuration in force; with it, a line for each host that shows another certificate, and one
     /// if other authorities log clients in.
-    fn adopt(&self, reloaded: Reloaded<TlsContext>) -> (Arc<Config>, Vec<String>) {
+    fn adopt(&self, reloaded: Reloaded<(TlsContext, Vec<Prepared>)>) -> (Arc<Config>, Vec<String>) {
         let config = Arc::new(reloaded.config);
         log::set_filter(&config.log.filter);
         self.audit.configure(config.audit.when_full);
@@ -131,7 +136,11 @@ impl Running {
                 to: change.to.map(Arc::from),
             });
         }
-        let tls = Arc::new(reloaded.certificates);
+        let (tls, directories) = reloaded.certificates;
+        if let Err(error) = self.directory.adopt(directories) {
+            ::log::error!("directories_unchanged error=\"{error}\"");
+        }
+        let tls = Arc::new(tls);
         let before = std::mem::replace(&mut *self.tls.lock(), Arc::clone(&tls));
         let lines = self.record_certificates(Some(&before), &tls);
         self.order_all(|| Order::Tls(Arc::clone(&tls)));

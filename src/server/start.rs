@@ -18,6 +18,7 @@ use crate::auth::service::OnPanic;
 use crate::auth::{Accounts, AuthService, AuthSettings};
 use crate::base::{AccountId, HashSeed, WorkerId};
 use crate::config::{ClientCertificates, Config, TlsMode};
+use crate::directory::DirectoryService;
 use crate::shard::{Place, Routes, Seeds, Shard, numbers_wait_ms};
 use crate::store::{Port, Store, StoreOptions};
 use crate::worker::{
@@ -28,6 +29,7 @@ use crate::worker::{
 use super::admin::Admin;
 use super::certificates::CertificateSource;
 use super::data::{self, Secrets};
+use super::directory::{prepare_directories, start_directories};
 use super::doorman::{self, Doorman};
 use super::ports::ports;
 use super::rows::{TABLES, account_rows, first_numbers, store_directory};
@@ -114,6 +116,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         data: start.data.clone(),
     };
     let tls = Arc::new(certificates.context(&config, None).map_err(joined)?);
+    let directories = prepare_directories(&config, start.config.as_deref()).map_err(joined)?;
     let count = worker_count(&config);
     let seats = worker::seats(count).map_err(|error| format!("workers: {error}"))?;
     let addresses: Vec<Address> = seats.iter().map(|seat| seat.address.clone()).collect();
@@ -132,6 +135,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let (flushed, told) = (store.clone(), audit.clone());
     let on_panic: OnPanic = Arc::new(move || end_by_panic(&flushed, &told));
     let auth = start_auth(&accounts, &addresses, &clock, &on_panic)?;
+    let directory = start_directories(directories, &addresses, &accounts, &auth, &clock)?;
 
     let descriptors =
         descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;
@@ -173,7 +177,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         tls: &tls,
         intake: &intake,
         store: &store,
-        auth: &auth,
+        directory: &directory,
         audit: &audit,
         numbers_floor,
         on_panic: &on_panic,
@@ -192,6 +196,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
         store,
         accounts,
         auth,
+        directory,
         audit,
         clock,
         test_offset_ms,
@@ -311,7 +316,7 @@ struct Crew<'a> {
     tls: &'a Arc<TlsContext>,
     intake: &'a Arc<Intake>,
     store: &'a Store,
-    auth: &'a Arc<AuthService>,
+    directory: &'a Arc<DirectoryService>,
     audit: &'a Audit,
     numbers_floor: u64,
     on_panic: &'a OnPanic,
@@ -325,7 +330,7 @@ impl Crew<'_> {
         let post = Post {
             shard: self.shard(worker)?,
             addresses: self.addresses.to_vec(),
-            ports: ports(worker, store, Arc::clone(self.auth), audit),
+            ports: ports(worker, store, Arc::clone(self.directory), audit),
             clock: self.clock.clone(),
             tls: Arc::clone(self.tls),
             intake: Arc::clone(self.intake),

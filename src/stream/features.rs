@@ -233,7 +233,7 @@ fn limits(bytes_max: usize, idle_s: Option<u64>, config: &Config) -> String {
 /// What the host's back end can verify, and what the host allows of it.
 fn policy(host: &HostConfig) -> SaslPolicy {
     SaslPolicy {
-        scram: host.scram.to_vec(),
+        scram: host.scram.clone(),
         plain: host.plain,
         external: host.external,
         anonymous: host.anonymous,

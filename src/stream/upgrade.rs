@@ -56,7 +56,7 @@ pub(super) fn offered(host: Option<&HostConfig>, config: &Config) -> String {
     if !config.has_feature(SWITCH) {
         return String::new();
     }
-    let hashes = host.into_iter().flat_map(|host| host.scram);
+    let hashes = host.into_iter().flat_map(|host| &host.scram);
     let hashes = hashes.filter(|hash| **hash != ScramHash::Sha1);
     hashes
         .map(|hash| {

@@ -33,6 +33,11 @@ pub enum Commands {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Ask the directory of a host what it knows.
+    Directory {
+        #[command(subcommand)]
+        command: Directory,
+    },
     /// Let the running server read its configuration and certificates again.
     Reload,
     /// Run the server until SIGTERM.
@@ -47,6 +52,20 @@ pub enum Commands {
     User {
         #[command(subcommand)]
         command: User,
+    },
+}
+
+/// What to ask a directory.
+#[derive(Debug, Subcommand)]
+pub enum Directory {
+    /// Show every step from a name to an account: servers, look-up, mapping, and the bind if a password is given. It is
+    /// asked as it is configured, whether a server runs or not.
+    Test {
+        /// NAME@HOST, or NAME if one host alone has a directory.
+        user: String,
+        /// Try a password, which is asked for on a terminal, and read as one line from standard input otherwise.
+        #[arg(long)]
+        password: bool,
     },
 }
 

@@ -2,6 +2,7 @@
 //! a stopped server's store does not do itself.
 
 mod cli;
+mod directory;
 mod print;
 mod stopped;
 mod user;
@@ -44,6 +45,7 @@ pub fn run(serve: fn(&Serve) -> ExitCode) -> ExitCode {
                 .trim_end()
                 .to_owned(),
         ]),
+        Commands::Directory { command } => return directory::run(config, command),
         Commands::Reload => on_running(&cli.data, &Command::Reload),
         Commands::Status => on_running(&cli.data, &Command::Status),
         Commands::User { command } => user::run(config, &cli.data, command),

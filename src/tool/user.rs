@@ -69,6 +69,16 @@ fn with_password(command: User) -> Result<UserCommand, String> {
     })
 }
 
+/// A password that somebody has, not one that they choose.
+pub fn ask_known_password(jid: &str) -> Result<Secret, String> {
+    if !io::stdin().is_terminal() {
+        return read_line(io::stdin().lock());
+    }
+    let password = rpassword::prompt_password(format!("Password of {jid}: "));
+    let password = password.map_err(|error| error.to_string())?;
+    Ok(Secret::new(password.into_bytes()))
+}
+
 fn ask_password(jid: &str) -> Result<Secret, String> {
     if !io::stdin().is_terminal() {
         return read_line(io::stdin().lock());

@@ -2,9 +2,29 @@
 //! refuses to know what Stonechat keeps itself. Needs slapd and ldap-utils, which `scripts/test packages` installs.
 
 mod ber;
+#[path = "../hostile/client.rs"]
+#[allow(dead_code)] // The hostile do more with it.
+mod client;
+mod faults;
+#[path = "../play/framer.rs"]
+#[allow(dead_code)] // The theatre's self-tests run with the theatre.
+mod framer;
 mod house;
+mod logins;
 mod schema;
+#[path = "../play/scram.rs"]
+#[allow(dead_code)] // As above.
+mod scram;
+mod served;
+#[path = "../operation/server.rs"]
+#[allow(dead_code)] // Other tests of the binary do more with it.
+mod server;
 #[allow(dead_code)] // Figures and the tests of the back end do more with it.
 mod slapd;
 #[allow(dead_code)] // So do those of servers that misbehave.
 mod stand_in;
+mod tool;
+mod wire;
+
+/// What the borrowed files of the theatre know as a test of themselves.
+type SelfTest = (&'static str, fn());

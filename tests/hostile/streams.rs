@@ -263,7 +263,7 @@ fn a_language_of_the_stream_is_that_of_its_stanzas_if_it_is_one() {
 fn a_host_offers_what_its_back_end_can_verify() {
     let mut config = config("").unwrap();
     let mut host = (*config.hosts[0]).clone();
-    host.scram = &[ScramHash::Sha256];
+    host.scram = vec![ScramHash::Sha256];
     config.hosts[0] = std::sync::Arc::new(host);
     let mut world = World::new(1, 1, Habits::KIND, config);
     let conn = world.connect_secure(1);

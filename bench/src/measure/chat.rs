@@ -39,6 +39,7 @@ pub fn measure(
             mechanism: Mechanism::ScramSha1,
             collector: Collector::Generational,
             contacts: Contacts::None,
+            store_cache: None,
         };
         let archive = match variant.archive {
             Archive::Off => "",

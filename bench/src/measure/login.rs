@@ -41,6 +41,7 @@ pub fn measure(
             0 => Contacts::None,
             count => Contacts::Offline(count),
         },
+        store_cache: None,
     };
     let site = bench.prepare(wishes)?;
     let server = site.start()?;

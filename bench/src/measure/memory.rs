@@ -19,6 +19,8 @@ pub struct Slope {
     pub contacts: u32,
     pub from: usize,
     pub to: usize,
+    /// See [`Wishes::store_cache`].
+    pub store_cache: Option<u32>,
     /// Long enough for allocators to give pages back (jemalloc: 10 s) and for a collector to run.
     pub rest: Duration,
 }
@@ -40,6 +42,7 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
             0 => Contacts::None,
             count => Contacts::Offline(count),
         },
+        store_cache: slope.store_cache,
     };
     let site = bench.prepare(wishes)?;
     let title = format!(

@@ -52,6 +52,7 @@ pub fn measure(
             mechanism: Mechanism::ScramSha1,
             collector: Collector::Generational,
             contacts: Contacts::Neighbours(contacts),
+            store_cache: None,
         };
         let what = format!("{title}, {}", transport.label());
         let figure = Figure::new(what, bench.kind.label(), UNIT);

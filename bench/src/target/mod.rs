@@ -74,6 +74,8 @@ pub struct Wishes {
     pub mechanism: Mechanism,
     pub collector: Collector,
     pub contacts: Contacts,
+    /// MiB for what was read from Stonechat's store; none for its default.
+    pub store_cache: Option<u32>,
 }
 
 /// Whom users have in their rosters; all of them mutual.

@@ -110,6 +110,9 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
         true => "[features]\nmam = false\n",
         false => "",
     };
+    let store = site.wishes.store_cache.map_or_else(String::new, |mib| {
+        format!("[store]\ncache = \"{mib} MiB\"\n\n")
+    });
     format!(
         r#"[server]
 workers = 1
@@ -135,7 +138,7 @@ scram_iterations = {ITERATIONS}
 [delivery]
 keep = "{keep}"
 
-{archive}"#
+{store}{archive}"#
     )
 }
 

@@ -4,6 +4,7 @@
 use documented::{Documented, DocumentedFields};
 use serde::{Deserialize, Serialize};
 
+use super::directory::HostDirectory;
 use crate::base::limits;
 use crate::config::units::{Duration, Size};
 
@@ -31,6 +32,8 @@ pub struct Host {
     pub contact: HostContact,
     /// See [`HostRegistration`].
     pub registration: HostRegistration,
+    /// See [`HostDirectory`].
+    pub directory: HostDirectory,
 }
 
 impl Default for Host {
@@ -44,11 +47,12 @@ impl Default for Host {
             vcard: HostVcard::default(),
             contact: HostContact::default(),
             registration: HostRegistration::default(),
+            directory: HostDirectory::default(),
         }
     }
 }
 
-/// How users of this host prove who they are. SCRAM is always offered.
+/// How users of this host prove who they are. SCRAM is always offered, except by a directory that has no keys.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostAuth {

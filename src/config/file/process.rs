@@ -75,7 +75,7 @@ pub enum TlsVersion {
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// Memory for what was read from disk.
+    /// Memory for what was read from disk. It fills and stays full: a login leaves its roster there, 3 KB for fifty contacts.
     /// reload: restart
     pub cache: Size,
     /// Free space on the disk below which writes are refused while the server stays up.

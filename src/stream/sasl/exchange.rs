@@ -9,7 +9,9 @@ use super::identity::{localpart_on, may_act_as, prepared_localpart};
 use super::mechanism::{ChannelFacts, Mechanism};
 use super::scram::{Challenged, ClientFirst, Terms, keys_fit};
 use super::token::{self, InitiatorMessage};
-use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, FreshToken, TokenMechanism, TokenProof};
+use crate::actor::auth::{
+    AccountRef, AuthAnswer, AuthAsk, Bar, FreshToken, TokenMechanism, TokenProof,
+};
 use crate::base::{Rng, Secret, Uuid};
 
 /// What the stream does next.
@@ -170,6 +172,12 @@ impl Exchange {
             (State::VerdictAsked, AuthAnswer::Expired) => {
                 Step::Failure(SaslFailure::CredentialsExpired)
             }
+            (State::VerdictAsked, AuthAnswer::Barred(bar)) => Step::Failure(match bar {
+                Bar::Disabled => SaslFailure::AccountDisabled,
+                Bar::Expired => SaslFailure::CredentialsExpired,
+                Bar::Locked => SaslFailure::AccountLocked,
+                Bar::MustChange => SaslFailure::PasswordMustChange,
+            }),
             (State::VerdictAsked, AuthAnswer::Refused) => Step::Failure(SaslFailure::NotAuthorized),
             // Unavailable, or an answer to a question that was never asked: never a way in.
             _ => Step::Failure(SaslFailure::TemporaryAuthFailure),

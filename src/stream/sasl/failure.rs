@@ -3,14 +3,16 @@
 
 use std::fmt;
 
-/// What the peer is told; each variant is one condition of RFC 6120 section 6.5, and together they are all
-/// of them. XEP-0388 section 2.6.2 uses the same ones, in the same namespace.
+/// What the peer is told: the conditions of RFC 6120 section 6.5, all of them, some in several variants where people have
+/// to do different things. XEP-0388 section 2.6.2 uses the same ones, in the same namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslFailure {
     /// The client sent `<abort/>`.
     Aborted,
-    /// The account is disabled. Kept for back ends whose policy is to tell; ours answers `NotAuthorized`.
+    /// The account is disabled. For back ends whose policy is to tell; our own store answers `NotAuthorized`.
     AccountDisabled,
+    /// The account is disabled for a while, because of wrong passwords.
+    AccountLocked,
     /// The credentials were right once.
     CredentialsExpired,
     /// The mechanism sends a password and the stream is not encrypted.
@@ -27,6 +29,8 @@ pub enum SaslFailure {
     MechanismTooWeak,
     /// Everything that must not be told apart.
     NotAuthorized,
+    /// The credentials are right, and good for nothing but being changed.
+    PasswordMustChange,
     /// The back end could not be asked.
     TemporaryAuthFailure,
 }
@@ -36,8 +40,10 @@ impl SaslFailure {
     pub fn element_name(self) -> &'static str {
         match self {
             SaslFailure::Aborted => "aborted",
-            SaslFailure::AccountDisabled => "account-disabled",
-            SaslFailure::CredentialsExpired => "credentials-expired",
+            SaslFailure::AccountDisabled | SaslFailure::AccountLocked => "account-disabled",
+            SaslFailure::CredentialsExpired | SaslFailure::PasswordMustChange => {
+                "credentials-expired"
+            }
             SaslFailure::EncryptionRequired => "encryption-required",
             SaslFailure::IncorrectEncoding => "incorrect-encoding",
             SaslFailure::InvalidAuthzid => "invalid-authzid",
@@ -54,7 +60,7 @@ impl SaslFailure {
     pub fn may_be_a_guess(self) -> bool {
         matches!(
             self,
-            SaslFailure::AccountDisabled | SaslFailure::NotAuthorized
+            SaslFailure::AccountDisabled | SaslFailure::AccountLocked | SaslFailure::NotAuthorized
         )
     }
 }
@@ -64,6 +70,9 @@ impl fmt::Display for SaslFailure {
         f.write_str(match self {
             SaslFailure::Aborted => "the client gave up",
             SaslFailure::AccountDisabled => "the account is disabled",
+            SaslFailure::AccountLocked => {
+                "the account is locked after too many wrong passwords: wait, or ask your administrator"
+            }
             SaslFailure::CredentialsExpired => "the credentials have expired",
             SaslFailure::EncryptionRequired => "this mechanism needs an encrypted stream",
             SaslFailure::IncorrectEncoding => "the data is not base64",
@@ -72,6 +81,9 @@ impl fmt::Display for SaslFailure {
             SaslFailure::MalformedRequest => "the message does not fit the mechanism",
             SaslFailure::MechanismTooWeak => "a stronger mechanism is required",
             SaslFailure::NotAuthorized => "the name or the password is wrong",
+            SaslFailure::PasswordMustChange => {
+                "the password must be changed before anybody can log in with it"
+            }
             SaslFailure::TemporaryAuthFailure => "authentication is not possible right now",
         })
     }

@@ -1,0 +1,200 @@
+//! How a directory is reached, and as whom: addresses, certificates, our own password, read from the files that the
+//! configuration names. Refuses to connect.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use zeroize::Zeroizing;
+
+use crate::base::Secret;
+use crate::config::{DirectoryConfig, DirectoryReferrals, HostDirectory};
+
+/// Everything that a connection is made with.
+pub struct Access {
+    pub servers: Vec<String>,
+    pub start_tls: bool,
+    pub tls: Arc<ClientConfig>,
+    pub connect_timeout: Duration,
+    pub operation_timeout: Duration,
+    pub identity: Identity,
+    pub referrals: DirectoryReferrals,
+}
+
+/// As whom we search.
+#[derive(Clone)]
+pub enum Identity {
+    /// As the entry for which our certificate stands (RFC 4513 section 5.2.3).
+    Certificate,
+    Nobody,
+    Password {
+        dn: String,
+        password: Secret,
+    },
+}
+
+impl Access {
+    /// Reads what the options name; `beside` makes a path of what they say.
+    ///
+    /// # Errors
+    /// The option that is wrong, and why.
+    pub fn read(
+        config: &DirectoryConfig,
+        beside: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<Access, (&'static str, String)> {
+        let options = &config.options;
+        let identity = if !options.bind_dn.is_empty() {
+            Identity::Password {
+                dn: options.bind_dn.clone(),
+                password: read_password(&beside(&options.password_file))?,
+            }
+        } else if !options.certificate.is_empty() {
+            Identity::Certificate
+        } else {
+            Identity::Nobody
+        };
+        Ok(Access {
+            servers: options.servers.clone(),
+            start_tls: options.start_tls,
+            tls: Arc::new(tls(options, beside)?),
+            connect_timeout: Duration::from_millis(options.connect_timeout.as_ms()),
+            operation_timeout: Duration::from_millis(options.operation_timeout.as_ms()),
+            identity,
+            referrals: options.referrals,
+        })
+    }
+}
+
+impl Access {
+    /// The same to one server alone.
+    pub fn to(&self, server: &str) -> Access {
+        Access {
+            servers: vec![server.to_owned()],
+            start_tls: self.start_tls,
+            tls: Arc::clone(&self.tls),
+            connect_timeout: self.connect_timeout,
+            operation_timeout: self.operation_timeout,
+            identity: self.identity.clone(),
+            referrals: self.referrals,
+        }
+    }
+}
+
+/// The first line of a file.
+fn read_password(path: &Path) -> Result<Secret, (&'static str, String)> {
+    let failed = |error: String| ("password_file", format!("{}: {error}", path.display()));
+    let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let bytes = Zeroizing::new(bytes);
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // An empty one would make the bind an unauthenticated one (RFC 4513 section 5.1.2), which succeeds.
+    if line.is_empty() || std::str::from_utf8(line).is_err() {
+        return Err(failed("the first line holds no password".to_owned()));
+    }
+    Ok(Secret::new(line.to_vec()))
+}
+
+fn tls(
+    options: &HostDirectory,
+    beside: &dyn Fn(&str) -> PathBuf,
+) -> Result<ClientConfig, (&'static str, String)> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ("servers", error.to_string()))?;
+    let builder = match options.verify {
+        true => builder.with_root_certificates(roots(options, beside)?),
+        false => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+    };
+    if options.certificate.is_empty() {
+        return Ok(builder.with_no_client_auth());
+    }
+    let (certificate, key) = (beside(&options.certificate), beside(&options.key));
+    let chain = certificates(&certificate)
+        .map_err(|error| ("certificate", format!("{}: {error}", certificate.display())))?;
+    let private = PrivateKeyDer::from_pem_file(&key)
+        .map_err(|error| ("key", format!("{}: {error}", key.display())))?;
+    builder
+        .with_client_auth_cert(chain, private)
+        .map_err(|error| ("key", format!("{}: {error}", key.display())))
+}
+
+fn roots(
+    options: &HostDirectory,
+    beside: &dyn Fn(&str) -> PathBuf,
+) -> Result<RootCertStore, (&'static str, String)> {
+    let mut roots = RootCertStore::empty();
+    if options.ca.is_empty() {
+        // What of the system's cannot be read is the system's matter; the others do.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(roots);
+    }
+    let path = beside(&options.ca);
+    let failed = |error: String| ("ca", format!("{}: {error}", path.display()));
+    let found = certificates(&path).map_err(|error| failed(error.to_string()))?;
+    for certificate in found {
+        let added = roots.add(certificate);
+        added.map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+/// At least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match found {
+        Ok(found) if found.is_empty() => Err("there is no certificate in this file".to_owned()),
+        Ok(found) => Ok(found),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Any certificate will do whose key the server has: the operator has said so.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

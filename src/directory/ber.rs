@@ -1,0 +1,234 @@
+//! What a directory sends, read from its BER (RFC 4511) without trusting a byte of it. Refuses to know what an
+//! attribute is for.
+
+use lber::structure::StructureTag;
+
+use super::error::DirectoryError;
+use crate::base::limits;
+
+/// An entry: its name and the attributes that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub dn: String,
+    attributes: Vec<(String, Vec<Vec<u8>>)>,
+}
+
+impl Entry {
+    /// RFC 4511 section 4.5.2: `SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName LDAPDN, attributes
+    /// PartialAttributeList }`.
+    ///
+    /// # Errors
+    /// `Garbled` for anything else, `TooMuch` for more than [`limits::DIRECTORY_ENTRY_BYTES_MAX`].
+    pub fn read(tag: StructureTag) -> Result<Entry, DirectoryError> {
+        let mut parts = children(tag)?.into_iter();
+        let dn = text(parts.next())?;
+        let listed = children(parts.next().ok_or(DirectoryError::Garbled)?)?;
+        let mut attributes = Vec::with_capacity(listed.len());
+        let mut bytes = dn.len();
+        for attribute in listed {
+            let mut parts = children(attribute)?.into_iter();
+            let name = text(parts.next())?;
+            let values = children(parts.next().ok_or(DirectoryError::Garbled)?)?;
+            let values: Option<Vec<Vec<u8>>> = values
+                .into_iter()
+                .map(StructureTag::expect_primitive)
+                .collect();
+            let mut values = values.ok_or(DirectoryError::Garbled)?;
+            values.truncate(limits::DIRECTORY_VALUES_MAX);
+            bytes += name.len() + values.iter().map(Vec::len).sum::<usize>();
+            if bytes > limits::DIRECTORY_ENTRY_BYTES_MAX {
+                return Err(DirectoryError::TooMuch);
+            }
+            attributes.push((name, values));
+        }
+        Ok(Entry { dn, attributes })
+    }
+
+    /// The values of an attribute, whose name is compared without case and without options (RFC 4512 section 2.5).
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let plain = |name: &'a str| name.split(';').next().unwrap_or_default();
+        let found = self.attributes.iter();
+        let found = found.filter(move |(known, _)| plain(known).eq_ignore_ascii_case(plain(name)));
+        found.flat_map(|(_, values)| values.iter().map(Vec::as_slice))
+    }
+
+    /// Those of them that are text.
+    pub fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.values(name)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Name and number of values of each attribute: what an operator is shown.
+    pub fn names(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.attributes
+            .iter()
+            .map(|(name, values)| (name.as_str(), values.len()))
+    }
+}
+
+/// The addresses in a `SearchResultReference` (RFC 4511 section 4.5.3).
+///
+/// # Errors
+/// `Garbled`.
+pub fn references(tag: StructureTag) -> Result<Vec<String>, DirectoryError> {
+    children(tag)?
+        .into_iter()
+        .map(|tag| text(Some(tag)))
+        .collect()
+}
+
+/// What a password policy says beside the answer to a bind (draft-behera-ldap-password-policy-10 section 6.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolicyWords {
+    /// Seconds until the password expires.
+    pub expires_in_s: Option<u64>,
+    /// Logins that are left with a password that has expired.
+    pub grace_logins: Option<u64>,
+    /// The number of an error.
+    pub error: Option<u64>,
+}
+
+impl PolicyWords {
+    /// `PasswordPolicyResponseValue ::= SEQUENCE { warning [0] CHOICE { timeBeforeExpiration [0] INTEGER,
+    /// graceAuthNsRemaining [1] INTEGER } OPTIONAL, error [1] ENUMERATED OPTIONAL }`. What is none says nothing.
+    pub fn read(value: &[u8]) -> PolicyWords {
+        let mut words = PolicyWords::default();
+        // The parser goes as deep as it is led.
+        if value.len() > POLICY_BYTES_MAX {
+            return words;
+        }
+        let Ok((_, tag)) = lber::parse::parse_tag(value) else {
+            return words;
+        };
+        for part in tag.expect_constructed().unwrap_or_default() {
+            match part.id {
+                0 => {
+                    let warning = part.expect_constructed().unwrap_or_default();
+                    for warning in warning {
+                        match warning.id {
+                            0 => words.expires_in_s = number(warning),
+                            1 => words.grace_logins = number(warning),
+                            _ => {}
+                        }
+                    }
+                }
+                1 => words.error = number(part),
+                _ => {}
+            }
+        }
+        words
+    }
+}
+
+/// More than any policy has to say.
+const POLICY_BYTES_MAX: usize = 64;
+
+fn children(tag: StructureTag) -> Result<Vec<StructureTag>, DirectoryError> {
+    tag.expect_constructed().ok_or(DirectoryError::Garbled)
+}
+
+fn text(tag: Option<StructureTag>) -> Result<String, DirectoryError> {
+    let bytes = tag.and_then(StructureTag::expect_primitive);
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or(DirectoryError::Garbled)
+}
+
+/// A number that is not negative and fits.
+fn number(tag: StructureTag) -> Option<u64> {
+    let bytes = tag.expect_primitive()?;
+    let fits = !bytes.is_empty() && bytes.len() <= 8 && bytes[0] < 0x80;
+    fits.then(|| {
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lber::common::TagClass;
+    use lber::structure::PL;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tag(id: u64, payload: PL) -> StructureTag {
+        StructureTag {
+            class: TagClass::Universal,
+            id,
+            payload,
+        }
+    }
+
+    fn octets(value: &[u8]) -> StructureTag {
+        tag(4, PL::P(value.to_vec()))
+    }
+
+    fn entry(attributes: &[(&str, &[&[u8]])]) -> StructureTag {
+        let listed = attributes.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| octets(value)).collect();
+            tag(
+                16,
+                PL::C(vec![octets(name.as_bytes()), tag(17, PL::C(values))]),
+            )
+        });
+        let listed = tag(16, PL::C(listed.collect()));
+        tag(4, PL::C(vec![octets(b"uid=juliet,dc=a"), listed]))
+    }
+
+    #[test]
+    fn attributes_are_found_whatever_the_case_and_the_options_of_their_names() {
+        let read = Entry::read(entry(&[
+            ("UID", &[b"juliet", b"\xff"]),
+            ("userCertificate;binary", &[b"\x30"]),
+        ]))
+        .unwrap();
+        assert_eq!(read.dn, "uid=juliet,dc=a");
+        assert_eq!(read.texts("uid").collect::<Vec<_>>(), ["juliet"]);
+        assert_eq!(read.values("uid").count(), 2);
+        assert_eq!(read.values("usercertificate").count(), 1);
+        assert_eq!(read.values("mail").count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_entry_and_what_is_too_large_is_an_error() {
+        for wrong in [
+            octets(b"x"),
+            tag(4, PL::C(Vec::new())),
+            tag(4, PL::C(vec![octets(b"dc=a")])),
+            tag(4, PL::C(vec![octets(b"\xff"), tag(16, PL::C(Vec::new()))])),
+            tag(4, PL::C(vec![octets(b"dc=a"), octets(b"x")])),
+            tag(
+                4,
+                PL::C(vec![octets(b"dc=a"), tag(16, PL::C(vec![octets(b"x")]))]),
+            ),
+        ] {
+            assert_eq!(Entry::read(wrong), Err(DirectoryError::Garbled));
+        }
+        let huge = vec![0; limits::DIRECTORY_ENTRY_BYTES_MAX];
+        let huge = Entry::read(entry(&[("photo", &[&huge])]));
+        assert_eq!(huge, Err(DirectoryError::TooMuch));
+    }
+
+    #[test]
+    fn a_policy_speaks_of_expiry_grace_and_errors() {
+        // Locked: SEQUENCE { [1] 01 }.
+        let words = PolicyWords::read(&[0x30, 3, 0x81, 1, 1]);
+        assert_eq!(words.error, Some(1));
+        // A day is left: SEQUENCE { [0] { [0] 86400 } }.
+        let words = PolicyWords::read(&[0x30, 7, 0xa0, 5, 0x80, 3, 1, 0x51, 0x80]);
+        assert_eq!(words.expires_in_s, Some(86_400));
+        let words = PolicyWords::read(&[0x30, 5, 0xa0, 3, 0x81, 1, 2]);
+        assert_eq!(words.grace_logins, Some(2));
+        assert_eq!(PolicyWords::read(&[0x30, 0]), PolicyWords::default());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_of_a_policy_are_words_or_silence(
+            bytes in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            PolicyWords::read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What the directory asks of whoever keeps the accounts: their numbers and their rows stay in the server's store.
+//! Refuses to know how.
+
+use crate::actor::Ticket;
+use crate::actor::auth::{AccountRef, AuthAsk, ScramHash, ScramKeys};
+use crate::actor::rows::{RowKey, StoreError};
+use crate::base::{AccountId, AddressPrefix, Secret, WorkerId};
+
+/// The functions; each may block on the store.
+pub struct Desk {
+    /// The account of somebody whom the directory knows, made if there is none; with the host, the name and what no other
+    /// entry has.
+    pub admit: AdmitAccount,
+    /// Keys that no password matches, always the same ones for a name.
+    pub decoy: MakeDecoy,
+    /// The row of an account that exists.
+    pub row: ReadRow,
+    /// Counts a change of a password; whether it may be made now.
+    pub may_change: Box<dyn Fn(AccountId, Option<AddressPrefix>) -> bool + Send + Sync>,
+    /// The password was changed: tokens that were made under the old one end. None if the account is gone or closed.
+    pub renew: RenewAccount,
+    /// A password as SASL means it; none if no password can be this.
+    pub prepare: fn(&Secret) -> Option<Secret>,
+    /// Everything else that is asked, and is not the directory's.
+    pub pass_on: Box<dyn Fn(WorkerId, Ticket, AuthAsk) + Send + Sync>,
+}
+
+/// See [`Desk::admit`].
+pub type AdmitAccount =
+    Box<dyn Fn(&str, &str, Option<&[u8]>) -> Result<Admission, StoreError> + Send + Sync>;
+/// See [`Desk::decoy`].
+pub type MakeDecoy =
+    Box<dyn Fn(&str, &str, ScramHash) -> Result<ScramKeys, StoreError> + Send + Sync>;
+/// See [`Desk::row`].
+pub type ReadRow = Box<dyn Fn(&RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
+/// See [`Desk::renew`].
+pub type RenewAccount =
+    Box<dyn Fn(&str, &str, AccountId) -> Result<Option<AccountRef>, StoreError> + Send + Sync>;
+
+/// What becomes of somebody whom the directory knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The name was somebody else's, whose account is still here.
+    AnotherEntry,
+    /// The operator of this server has closed the account.
+    Closed,
+    In(AccountRef),
+}

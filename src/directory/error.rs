@@ -1,0 +1,46 @@
+//! Why a directory did not answer. Refuses to hold a password, and to know who is told.
+
+use std::fmt;
+
+/// What stood between a question and its answer. Operators read it in the log and from `stonechat directory test`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryError {
+    /// It answered with something that is no answer of LDAP's.
+    Garbled,
+    /// The time for an answer is over.
+    Late,
+    /// No server can be reached: why the last did not, if it was tried.
+    NoServer(String),
+    /// It refused, with a result code of RFC 4511 appendix A and its own words.
+    Refused { code: u32, text: String },
+    /// It sent us elsewhere, and we do not go there.
+    Referred,
+    /// More came than anybody asked for.
+    TooMuch,
+    /// As many questions wait as may.
+    TooManyWaiting,
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DirectoryError::Garbled => f.write_str("the directory's answer is not LDAP"),
+            DirectoryError::Late => f.write_str("the directory did not answer in time"),
+            DirectoryError::NoServer(reason) => {
+                write!(f, "no server of the directory can be used: {reason}")
+            }
+            DirectoryError::Refused { code, text } => {
+                write!(f, "the directory refused (result {code}): {text}")
+            }
+            DirectoryError::Referred => {
+                f.write_str("the directory sent us elsewhere, and referrals are refused")
+            }
+            DirectoryError::TooMuch => {
+                f.write_str("the directory sent more than anybody asked for")
+            }
+            DirectoryError::TooManyWaiting => {
+                f.write_str("too many questions wait for the directory")
+            }
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! The directory of one host: its connections, each on a thread of its own, and what becomes of each question. Refuses to
+//! let anybody wait for it: what cannot be answered in time is answered with that.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::access::Access;
+use super::cache::{Known, Standing};
+use super::desk::{Admission, Desk};
+use super::error::DirectoryError;
+use super::person::{self, Found, Person};
+use super::pool::{Link, Purpose};
+use super::servers::Servers;
+use super::service::Answers;
+use super::verdict::{self, Verdict};
+use crate::actor::auth::{AccountAnswer, AuthAnswer, AuthAsk, ScramHash};
+use crate::actor::rows::StoreError;
+use crate::actor::{Answer, Ticket};
+use crate::base::{AccountId, AddressPrefix, Secret, WorkerId, limits};
+use crate::config::{DirectoryConfig, DirectoryPasswordChange};
+
+/// A directory that can be asked. Dropped, its threads end with what they are about.
+pub struct HostDirectory {
+    pub shared: Arc<Shared>,
+    questions: Sender<Question>,
+}
+
+/// What all threads of a directory know.
+pub struct Shared {
+    pub host: Arc<str>,
+    pub config: Arc<DirectoryConfig>,
+    pub known: Known,
+    desk: Arc<Desk>,
+    answers: Arc<Answers>,
+}
+
+/// Something that is asked, and who hears the answer.
+pub struct Question {
+    pub asked: Instant,
+    pub worker: WorkerId,
+    pub ticket: Ticket,
+    pub localpart: Arc<str>,
+    pub wish: Wish,
+}
+
+/// What is asked about a name.
+pub enum Wish {
+    /// Whether somebody may come in who has proved the name otherwise.
+    Admission,
+    /// Whether there is somebody, and the row of the account as it is stored.
+    Exists(Option<Vec<u8>>),
+    Keys(ScramHash),
+    Password(Secret),
+    SetPassword {
+        id: AccountId,
+        password: Secret,
+        prefix: Option<AddressPrefix>,
+    },
+    /// Whether there is somebody; the rest is not ours to judge.
+    Standing(Box<AuthAsk>),
+}
+
+/// A password that is to be tried.
+struct Attempt {
+    question: Question,
+    password: Secret,
+    /// None if there is nobody, which must not be seen.
+    person: Option<Box<Person>>,
+}
+
+impl HostDirectory {
+    /// Starts the threads. Connections are made when they are needed.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(
+        host: &Arc<str>,
+        config: &Arc<DirectoryConfig>,
+        access: Access,
+        desk: &Arc<Desk>,
+        answers: &Arc<Answers>,
+    ) -> io::Result<HostDirectory> {
+        let options = &config.options;
+        let access = Arc::new(access);
+        let servers = Arc::new(Servers::new(access.servers.len()));
+        let shared = Arc::new(Shared {
+            host: Arc::clone(host),
+            config: Arc::clone(config),
+            known: Known::new(
+                options.cache as usize,
+                Duration::from_millis(options.fresh.as_ms()),
+                Duration::from_millis(options.fresh_unknown.as_ms()),
+            ),
+            desk: Arc::clone(desk),
+            answers: Arc::clone(answers),
+        });
+        let (questions, asked) = bounded(options.queue as usize);
+        let (attempts, attempted) = bounded(options.queue as usize);
+        let link = |purpose| Link::new(Arc::clone(&access), Arc::clone(&servers), purpose);
+        for _ in 0..options.search_connections {
+            let (shared, asked) = (Arc::clone(&shared), asked.clone());
+            let (link, attempts) = (link(Purpose::Searching), attempts.clone());
+            thread::Builder::new()
+                .name("ldap-search".to_owned())
+                .stack_size(limits::DIRECTORY_STACK_BYTES)
+                .spawn(move || shared.search_all(link, &asked, &attempts))?;
+        }
+        for _ in 0..options.bind_connections {
+            let (shared, attempted) = (Arc::clone(&shared), attempted.clone());
+            let link = link(Purpose::Binding);
+            thread::Builder::new()
+                .name("ldap-bind".to_owned())
+                .stack_size(limits::DIRECTORY_STACK_BYTES)
+                .spawn(move || shared.bind_all(link, &attempted))?;
+        }
+        Ok(HostDirectory { shared, questions })
+    }
+
+    /// Asks; never blocks. What does not fit is answered at once.
+    pub fn ask(&self, question: Question) {
+        if let Err(refused) = self.questions.try_send(question) {
+            let question = refused.into_inner();
+            self.shared
+                .failed(&question, &DirectoryError::TooManyWaiting);
+        }
+    }
+}
+
+impl Shared {
+    fn search_all(
+        &self,
+        mut link: Link,
+        questions: &Receiver<Question>,
+        attempts: &Sender<Attempt>,
+    ) {
+        while let Ok(question) = questions.recv() {
+            if self.is_late(&question) {
+                self.failed(&question, &DirectoryError::Late);
+                continue;
+            }
+            match self.find(&mut link, &question) {
+                Ok(found) => self.found(&mut link, question, found, attempts),
+                Err(error) => self.failed(&question, &error),
+            }
+            if questions.is_empty() {
+                link.go_back();
+            }
+        }
+    }
+
+    fn bind_all(&self, mut link: Link, attempts: &Receiver<Attempt>) {
+        while let Ok(attempt) = attempts.recv() {
+            match self.is_late(&attempt.question) {
+                true => self.failed(&attempt.question, &DirectoryError::Late),
+                false => self.try_password(&mut link, &attempt),
+            }
+            if attempts.is_empty() {
+                link.go_back();
+            }
+        }
+    }
+
+    fn is_late(&self, question: &Question) -> bool {
+        question.asked.elapsed() >= Duration::from_millis(self.config.options.queue_timeout.as_ms())
+    }
+
+    /// When a question must be answered.
+    fn until(&self, question: &Question) -> Instant {
+        let options = &self.config.options;
+        let patience_ms = options.queue_timeout.as_ms() + options.operation_timeout.as_ms();
+        question.asked + Duration::from_millis(patience_ms)
+    }
+
+    fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {
+        let query = person::query(&self.config, &question.localpart);
+        let entries = link.search(&query, self.until(question))?;
+        let found = person::judge(&self.config, &question.localpart, &entries);
+        if let Found::Many(names) = &found {
+            log::error!(
+                "directory_collision account={}@{} entries={names:?}",
+                question.localpart,
+                self.host
+            );
+        }
+        let standing = match &found {
+            Found::One(person) if person.bar.is_some() => Standing::Barred,
+            Found::One(_) => Standing::Member,
+            Found::Many(_) | Found::Nobody => Standing::Unknown,
+        };
+        self.known
+            .learn(&question.localpart, standing, Instant::now());
+        Ok(found)
+    }
+
+    fn found(&self, link: &mut Link, question: Question, found: Found, attempts: &Sender<Attempt>) {
+        let person = match found {
+            Found::One(person) => Some(person),
+            Found::Nobody | Found::Many(_) => None,
+        };
+        let Question {
+            asked,
+            worker,
+            ticket,
+            localpart,
+            wish,
+        } = question;
+        let rest = |wish| Question {
+            asked,
+            worker,
+            ticket,
+            localpart: Arc::clone(&localpart),
+            wish,
+        };
+        match wish {
+            Wish::Admission => {
+                let answer = self.admission(&localpart, person.as_deref());
+                self.answers.auth(worker, ticket, answer);
+            }
+            Wish::Exists(row) => {
+                let answer = self.existence(&localpart, row, person.as_deref());
+                self.answers.row(worker, ticket, answer);
+            }
+            Wish::Keys(hash) => {
+                let answer = self.keys(&localpart, hash, person.as_deref());
+                self.answers.auth(worker, ticket, answer);
+            }
+            Wish::Password(password) => {
+                let attempt = Attempt {
+                    question: rest(Wish::Admission),
+                    password,
+                    person,
+                };
+                if let Err(refused) = attempts.try_send(attempt) {
+                    let attempt = refused.into_inner();
+                    self.failed(&attempt.question, &DirectoryError::TooManyWaiting);
+                }
+            }
+            Wish::SetPassword {
+                id,
+                password,
+                prefix,
+            } => {
+                let question = rest(Wish::Admission);
+                let change = (id, &password, prefix);
+                match self.set_password(link, &question, change, person.as_deref()) {
+                    Ok(answer) => self.answers.auth(worker, ticket, AuthAnswer::Own(answer)),
+                    Err(error) => self.failed(&question, &error),
+                }
+            }
+            Wish::Standing(ask) => match person.filter(|person| person.bar.is_none()) {
+                Some(_) => (self.desk.pass_on)(worker, ticket, *ask),
+                None => self.answers.auth(worker, ticket, AuthAnswer::Refused),
+            },
+        }
+    }
+
+    /// The account of somebody whom the directory knows and this server does not keep out.
+    fn admission(&self, localpart: &Arc<str>, person: Option<&Person>) -> AuthAnswer {
+        let Some(person) = person else {
+            return AuthAnswer::Refused;
+        };
+        if let Some(bar) = person.bar {
+            return AuthAnswer::Barred(bar);
+        }
+        let unique = person.unique.as_deref();
+        match (self.desk.admit)(&self.host, localpart, unique) {
+            Ok(Admission::In(account)) => AuthAnswer::Admitted(account),
+            Ok(Admission::Closed) => AuthAnswer::Refused,
+            Ok(Admission::AnotherEntry) => {
+                log::error!(
+                    "directory_name_taken_over account={localpart}@{} entry={:?} mend=\"user remove\"",
+                    self.host,
+                    person.dn
+                );
+                AuthAnswer::Refused
+            }
+            Err(_) => AuthAnswer::Unavailable,
+        }
+    }
+
+    /// The row by which others find an account: of an entry that nobody logged in by, too.
+    fn existence(
+        &self,
+        localpart: &Arc<str>,
+        row: Option<Vec<u8>>,
+        person: Option<&Person>,
+    ) -> Answer {
+        let Some(person) = person else {
+            return Answer::Row(None);
+        };
+        if row.is_some() {
+            return Answer::Row(row);
+        }
+        let admitted = (self.desk.admit)(&self.host, localpart, person.unique.as_deref());
+        let key = crate::im::credentials::name_key(&self.host, localpart);
+        match admitted.and_then(|_| (self.desk.row)(&key)) {
+            Ok(row) => Answer::Row(row),
+            Err(error) => Answer::Failed(error),
+        }
+    }
+
+    /// The keys of an account, or some that look as if they were.
+    fn keys(&self, localpart: &Arc<str>, hash: ScramHash, person: Option<&Person>) -> AuthAnswer {
+        let Ok(mut keys) = (self.desk.decoy)(&self.host, localpart, hash) else {
+            return AuthAnswer::Unavailable;
+        };
+        let mut account = None;
+        if let Some(real) = person.and_then(|person| person.keys_for(hash)) {
+            match self.admission(localpart, person) {
+                AuthAnswer::Admitted(admitted) => {
+                    keys = real.clone();
+                    account = Some(admitted);
+                }
+                // As the store does: salt and count stay as they were.
+                AuthAnswer::Unavailable => return AuthAnswer::Unavailable,
+                _ => {
+                    keys.salt.clone_from(&real.salt);
+                    keys.iterations = real.iterations;
+                }
+            }
+        }
+        AuthAnswer::ScramKeys { keys, account }
+    }
+
+    fn try_password(&self, link: &mut Link, attempt: &Attempt) {
+        let Attempt {
+            question,
+            password,
+            person,
+        } = attempt;
+        // Whoever does not exist is tried, too, as somebody who does not.
+        let decoy = format!("cn={NOBODY},{}", self.config.options.base);
+        let dn = person.as_ref().map_or(&decoy, |person| &person.dn);
+        let tried = link
+            .bind(dn, password, self.until(question))
+            .and_then(|outcome| verdict::of_bind(self.config.options.preset, outcome));
+        let (worker, ticket) = (question.worker, question.ticket);
+        let answer = match (tried, person) {
+            (Err(error), _) => return self.failed(question, &error),
+            (Ok(Verdict::Right), Some(person)) => self.admission(&question.localpart, Some(person)),
+            (Ok(Verdict::Barred(bar)), Some(_)) => AuthAnswer::Barred(bar),
+            (Ok(_), _) => AuthAnswer::Refused,
+        };
+        if let AuthAnswer::Barred(bar) = answer {
+            log::info!(
+                "directory_barred account={}@{} reason={bar:?}",
+                question.localpart,
+                self.host
+            );
+        }
+        match answer {
+            AuthAnswer::Refused | AuthAnswer::Barred(_) => {
+                self.answers.refuse(question.asked, worker, ticket, answer);
+            }
+            answer => self.answers.auth(worker, ticket, answer),
+        }
+    }
+
+    fn set_password(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        (id, password, prefix): (AccountId, &Secret, Option<AddressPrefix>),
+        person: Option<&Person>,
+    ) -> Result<AccountAnswer, DirectoryError> {
+        let Some(person) = person.filter(|person| person.bar.is_none()) else {
+            return Ok(AccountAnswer::Gone);
+        };
+        if self.config.options.password_change == DirectoryPasswordChange::Off {
+            return Ok(AccountAnswer::Gone);
+        }
+        let Some(password) = (self.desk.prepare)(password) else {
+            return Ok(AccountAnswer::PasswordUnfit);
+        };
+        if !(self.desk.may_change)(id, prefix) {
+            return Ok(AccountAnswer::TooMany);
+        }
+        let outcome = link.change_password(&person.dn, &password, self.until(question))?;
+        if !outcome.is_success() {
+            return verdict::of_change(outcome);
+        }
+        let renewed = (self.desk.renew)(&self.host, &question.localpart, id);
+        // It is changed, whatever became of the tokens: the next change, or an operator, ends those.
+        match renewed {
+            Ok(Some(account)) => Ok(AccountAnswer::Done(account)),
+            Ok(None) => Ok(AccountAnswer::Gone),
+            Err(error) => Err(DirectoryError::Refused {
+                code: 0,
+                text: format!("the password is changed, but not the account's row: {error}"),
+            }),
+        }
+    }
+
+    /// What is told when the directory did not answer.
+    pub fn failed(&self, question: &Question, error: &DirectoryError) {
+        let account = format_args!("{}@{}", question.localpart, self.host);
+        match error {
+            // The operator reads of these once, when a server fails (`pool.rs`), and not with each login.
+            DirectoryError::Late | DirectoryError::NoServer(_) | DirectoryError::TooManyWaiting => {
+                log::debug!("directory_unavailable account={account} error=\"{error}\"");
+            }
+            DirectoryError::Garbled
+            | DirectoryError::Referred
+            | DirectoryError::Refused { .. }
+            | DirectoryError::TooMuch => {
+                log::warn!("directory_unavailable account={account} error=\"{error}\"");
+            }
+        }
+        let (worker, ticket) = (question.worker, question.ticket);
+        match &question.wish {
+            // Who is known from before stays known.
+            Wish::Exists(Some(row)) => {
+                self.answers
+                    .row(worker, ticket, Answer::Row(Some(row.clone())));
+            }
+            Wish::Exists(None) => {
+                self.answers
+                    .row(worker, ticket, Answer::Failed(StoreError::Overloaded));
+            }
+            _ => self.answers.auth(worker, ticket, AuthAnswer::Unavailable),
+        }
+    }
+}
+
+/// A name that nobody has.
+const NOBODY: &str = "nobody-asked-for-by-stonechat";

@@ -1,0 +1,120 @@
+//! Who is behind a name: the question to the directory, and what its entry says of an account. Refuses to know how it
+//! is asked.
+
+use super::ber::Entry;
+use super::escape::filter_for;
+use super::keys;
+use super::pool::Query;
+use crate::actor::auth::{Bar, ScramHash, ScramKeys};
+use crate::config::DirectoryConfig;
+use crate::jid::prepare_localpart;
+
+/// What was found for a name.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Several entries have it: their names. None of them is let in.
+    Many(Vec<String>),
+    Nobody,
+    One(Box<Person>),
+}
+
+/// An entry as an account.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub dn: String,
+    /// The value of the attribute that no other entry ever has.
+    pub unique: Option<Vec<u8>>,
+    /// Closed by whoever administers the directory.
+    pub bar: Option<Bar>,
+    keys: Vec<ScramKeys>,
+}
+
+impl Person {
+    /// The keys for a digest.
+    pub fn keys_for(&self, hash: ScramHash) -> Option<&ScramKeys> {
+        self.keys.iter().find(|keys| keys.hash == hash)
+    }
+}
+
+/// What is asked of the directory about a name, prepared.
+pub fn query(config: &DirectoryConfig, localpart: &str) -> Query {
+    let options = &config.options;
+    let mut attributes = vec![options.localpart.clone()];
+    attributes.extend(STANDING.map(str::to_owned));
+    if !options.unique.is_empty() {
+        attributes.push(options.unique.clone());
+    }
+    if options.authentication.has_keys() {
+        attributes.push(options.scram.clone());
+    }
+    Query {
+        base: options.base.clone(),
+        depth: options.scope.into(),
+        filter: filter_for(&options.filter, localpart),
+        attributes,
+        count_max: ENTRIES_MAX,
+    }
+}
+
+/// Who of the found entries has the name. A directory compares more loosely than addresses are compared (RFC 4517
+/// section 4.2.11 folds case and spaces): an entry without a value that prepares to this name does not count.
+pub fn judge(config: &DirectoryConfig, localpart: &str, entries: &[Entry]) -> Found {
+    let attribute = &config.options.localpart;
+    let has_name = |entry: &&Entry| {
+        let mut values = entry.texts(attribute);
+        values.any(|value| prepare_localpart(value).is_ok_and(|name| name == localpart))
+    };
+    let mut having = entries.iter().filter(has_name);
+    match (having.next(), having.next()) {
+        (None, _) => Found::Nobody,
+        (Some(entry), None) => Found::One(Box::new(person(config, entry))),
+        (Some(first), Some(second)) => {
+            let all = [first, second].into_iter().chain(having);
+            Found::Many(all.map(|entry| entry.dn.clone()).collect())
+        }
+    }
+}
+
+fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
+    let options = &config.options;
+    let unique = entry.values(&options.unique).next();
+    Person {
+        dn: entry.dn.clone(),
+        unique: unique
+            .filter(|_| !options.unique.is_empty())
+            .map(<[u8]>::to_vec),
+        bar: is_closed(entry).then_some(Bar::Disabled),
+        keys: entry
+            .texts(&options.scram)
+            .filter_map(keys::parse)
+            .collect(),
+    }
+}
+
+/// Whether the directory's administrator has closed an account, in the words of any directory that we know.
+fn is_closed(entry: &Entry) -> bool {
+    let says = |name: &'static str, value: &str| {
+        entry
+            .texts(name)
+            .any(|found| found.eq_ignore_ascii_case(value))
+    };
+    // OpenLDAP: slapo-ppolicy(5), "If the account has been locked ... permanently, the value ... 000001010000Z".
+    says("pwdAccountLockedTime", "000001010000Z")
+        || says("nsAccountLock", "true")
+        // The schema of conf/ldap/.
+        || says("stonechatDisabled", "TRUE")
+        // Active Directory: ACCOUNTDISABLE is the second bit.
+        || entry.texts("userAccountControl").any(|flags| {
+            flags.parse::<u32>().is_ok_and(|flags| flags & 2 != 0)
+        })
+}
+
+/// Where directories say that an account is closed.
+const STANDING: [&str; 4] = [
+    "nsAccountLock",
+    "pwdAccountLockedTime",
+    "stonechatDisabled",
+    "userAccountControl",
+];
+/// Entries of one name: more than one is an error already, and an operator wants to see which.
+const ENTRIES_MAX: usize = 8;

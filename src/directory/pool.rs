@@ -1,0 +1,536 @@
+//! Connections to a directory's servers: made, kept, tried on the next server when one fails. The only file that names
+//! `ldap3`; refuses to know users, and to wait longer than it is told.
+
+use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ldap3::controls::RawControl;
+use ldap3::exop::PasswordModify;
+use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions};
+
+use super::access::{Access, Identity};
+use super::ber::{self, Entry, PolicyWords};
+use super::error::DirectoryError;
+use super::escape::referral;
+use super::servers::Servers;
+use crate::base::{Secret, limits};
+use crate::config::{DirectoryReferrals, DirectoryScope};
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub base: String,
+    pub depth: Depth,
+    pub filter: String,
+    pub attributes: Vec<String>,
+    /// More entries are an error.
+    pub count_max: usize,
+}
+
+/// How far below its base a search goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    Base,
+    Children,
+    Subtree,
+}
+
+impl From<DirectoryScope> for Depth {
+    fn from(scope: DirectoryScope) -> Depth {
+        match scope {
+            DirectoryScope::One => Depth::Children,
+            DirectoryScope::Sub => Depth::Subtree,
+        }
+    }
+}
+
+/// What came of a bind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindOutcome {
+    /// The result code of RFC 4511 appendix A.
+    pub code: u32,
+    /// The directory's own words.
+    pub text: String,
+    pub policy: PolicyWords,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Others bind on it, one after the other.
+    Binding,
+    /// It is ours.
+    Searching,
+}
+
+/// One thread's connection, to whichever server it has now.
+pub struct Link {
+    access: Arc<Access>,
+    servers: Arc<Servers>,
+    purpose: Purpose,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    connection: LdapConn,
+    server: usize,
+    /// When it was last used; none if it never was.
+    used: Option<Instant>,
+}
+
+/// How an operation failed.
+enum Failure {
+    /// The directory has answered, or we do not want to know.
+    Answer(DirectoryError),
+    /// The connection is of no use any more.
+    Connection(String),
+    /// Nothing comes, or not fast enough.
+    Silence,
+}
+
+impl Link {
+    /// None is made before it is needed.
+    pub fn new(access: Arc<Access>, servers: Arc<Servers>, purpose: Purpose) -> Link {
+        Link {
+            access,
+            servers,
+            purpose,
+            kept: None,
+        }
+    }
+
+    /// Entries that match.
+    ///
+    /// # Errors
+    /// Everything that [`DirectoryError`] has but `TooManyWaiting`.
+    pub fn search(&mut self, query: &Query, until: Instant) -> Result<Vec<Entry>, DirectoryError> {
+        let access = Arc::clone(&self.access);
+        self.call(until, |connection, until| {
+            let found = search(connection, query, until)?;
+            match (found.references.is_empty(), access.referrals) {
+                (true, _) => Ok(found.entries),
+                // RFC 4511 section 4.5.3: references to parts that the server does not have.
+                (false, DirectoryReferrals::Refuse) if !found.is_elsewhere => Ok(found.entries),
+                (false, DirectoryReferrals::Refuse) => {
+                    Err(Failure::Answer(DirectoryError::Referred))
+                }
+                (false, DirectoryReferrals::Follow) => {
+                    follow(&access, query, found, until).map_err(Failure::Answer)
+                }
+            }
+        })
+    }
+
+    /// Tries a password. RFC 4513 section 5.1.2: "Servers SHOULD by default fail Unauthenticated Bind requests", which not
+    /// all do: an empty one is never sent.
+    ///
+    /// # Errors
+    /// As [`Link::search`]; a password that is wrong is none.
+    pub fn bind(
+        &mut self,
+        dn: &str,
+        password: &Secret,
+        until: Instant,
+    ) -> Result<BindOutcome, DirectoryError> {
+        let Ok(text) = std::str::from_utf8(password.expose()) else {
+            return Ok(BindOutcome::wrong());
+        };
+        if text.is_empty() || dn.is_empty() {
+            return Ok(BindOutcome::wrong());
+        }
+        self.call(until, |connection, until| {
+            let result = connection
+                .with_timeout(remaining(until)?)
+                .with_controls(RawControl {
+                    ctype: PASSWORD_POLICY.to_owned(),
+                    crit: false,
+                    val: None,
+                })
+                .simple_bind(dn, text);
+            outcome(result.map_err(failure)?)
+        })
+    }
+
+    /// Gives an entry another password (RFC 3062).
+    ///
+    /// # Errors
+    /// As [`Link::search`]; what the directory does not want is none.
+    pub fn change_password(
+        &mut self,
+        dn: &str,
+        password: &Secret,
+        until: Instant,
+    ) -> Result<BindOutcome, DirectoryError> {
+        let Ok(text) = std::str::from_utf8(password.expose()) else {
+            return Ok(BindOutcome::wrong());
+        };
+        self.call(until, |connection, until| {
+            let result = connection
+                .with_timeout(remaining(until)?)
+                .with_controls(RawControl {
+                    ctype: PASSWORD_POLICY.to_owned(),
+                    crit: false,
+                    val: None,
+                })
+                .extended(PasswordModify {
+                    user_id: Some(dn),
+                    old_pass: None,
+                    new_pass: Some(text),
+                });
+            outcome(result.map_err(failure)?.1)
+        })
+    }
+
+    /// Goes back to a server that is before the one it has, if one works again. For when nobody waits.
+    pub fn go_back(&mut self) {
+        let Some(server) = self.kept.as_ref().map(|kept| kept.server) else {
+            return;
+        };
+        let now = Instant::now();
+        let patience = self.access.connect_timeout;
+        if server > 0
+            && let Some(better) = self.servers.pick(Some(server), patience, now)
+            && let Some(connection) = self.connect(better, now + patience)
+        {
+            self.kept = Some(Kept {
+                connection,
+                server: better,
+                used: None,
+            });
+        }
+    }
+
+    /// Runs an operation on a connection; on others if that fails, while there is time.
+    fn call<T>(
+        &mut self,
+        until: Instant,
+        mut operation: impl FnMut(&mut LdapConn, Instant) -> Result<T, Failure>,
+    ) -> Result<T, DirectoryError> {
+        loop {
+            if Instant::now() >= until {
+                return Err(DirectoryError::Late);
+            }
+            let mut kept = self.take_connection(until)?;
+            let whole = Instant::now() + self.access.operation_timeout;
+            let own_until = until.min(whole);
+            let is_whole = until >= whole;
+            let done = guarded(|| operation(&mut kept.connection, own_until));
+            match done {
+                Ok(value) => {
+                    kept.used = Some(Instant::now());
+                    self.kept = Some(kept);
+                    return Ok(value);
+                }
+                Err(Failure::Answer(error)) => {
+                    kept.used = Some(Instant::now());
+                    // What still comes of an answer that was too long must not be taken for the next one's.
+                    let is_clean =
+                        !matches!(error, DirectoryError::TooMuch | DirectoryError::Garbled);
+                    self.kept = is_clean.then_some(kept);
+                    return Err(error);
+                }
+                // One that was kept may have been closed meanwhile by whoever is between.
+                Err(Failure::Connection(_)) if kept.used.is_some() => {}
+                Err(Failure::Connection(reason)) => self.note_failure(kept.server, &reason),
+                // One that is cut short by a question's end says nothing of the server.
+                Err(Failure::Silence) if !is_whole => {}
+                Err(Failure::Silence) => self.note_failure(kept.server, SILENCE),
+            }
+        }
+    }
+
+    fn take_connection(&mut self, until: Instant) -> Result<Kept, DirectoryError> {
+        let idle = Duration::from_millis(limits::DIRECTORY_IDLE_MS);
+        let is_good = |kept: &Kept| kept.used.is_none_or(|used| used.elapsed() < idle);
+        if let Some(kept) = self.kept.take().filter(is_good) {
+            return Ok(kept);
+        }
+        loop {
+            let now = Instant::now();
+            let patience = self.access.connect_timeout;
+            let Some(server) = self.servers.pick(None, patience, now) else {
+                return Err(DirectoryError::NoServer(self.servers.why()));
+            };
+            if let Some(connection) = self.connect(server, until.min(now + patience)) {
+                return Ok(Kept {
+                    connection,
+                    server,
+                    used: None,
+                });
+            }
+        }
+    }
+
+    fn connect(&self, server: usize, until: Instant) -> Option<LdapConn> {
+        let url = &self.access.servers[server];
+        match connect(&self.access, url, self.purpose, until) {
+            Ok(connection) => {
+                if self.servers.works(server) {
+                    log::warn!("directory_works server={url}");
+                }
+                Some(connection)
+            }
+            Err(reason) => {
+                self.note_failure(server, &reason);
+                None
+            }
+        }
+    }
+
+    fn note_failure(&self, server: usize, reason: &str) {
+        let url = &self.access.servers[server];
+        if self
+            .servers
+            .failed(server, &format!("{url}: {reason}"), Instant::now())
+        {
+            log::warn!("directory_fails server={url} reason={reason:?}");
+        }
+    }
+}
+
+impl BindOutcome {
+    /// As if the directory had said so.
+    fn wrong() -> BindOutcome {
+        BindOutcome {
+            code: INVALID_CREDENTIALS,
+            text: String::new(),
+            policy: PolicyWords::default(),
+        }
+    }
+
+    /// RFC 4511 appendix A.1: success.
+    pub fn is_success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+/// A new connection to one server, as whom we are on it.
+///
+/// # Errors
+/// Why not, for an operator.
+fn connect(
+    access: &Access,
+    url: &str,
+    purpose: Purpose,
+    until: Instant,
+) -> Result<LdapConn, String> {
+    guarded(|| {
+        let settings = LdapConnSettings::new()
+            .set_conn_timeout(remaining(until)?)
+            .set_starttls(access.start_tls)
+            .set_config(Arc::clone(&access.tls));
+        let mut connection = LdapConn::with_settings(settings, url).map_err(failure)?;
+        if purpose == Purpose::Searching {
+            authenticate(access, &mut connection, until)?;
+        }
+        Ok(connection)
+    })
+    .map_err(|failure| match failure {
+        Failure::Answer(error) => error.to_string(),
+        Failure::Connection(reason) => reason,
+        Failure::Silence => SILENCE.to_owned(),
+    })
+}
+
+fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> Result<(), Failure> {
+    connection.with_timeout(remaining(until)?);
+    let result = match &access.identity {
+        Identity::Nobody => return Ok(()),
+        Identity::Certificate => connection.sasl_external_bind(),
+        Identity::Password { dn, password } => {
+            let password = std::str::from_utf8(password.expose());
+            let password = password.map_err(|error| Failure::Connection(error.to_string()))?;
+            connection.simple_bind(dn, password)
+        }
+    };
+    let result = result.map_err(failure)?;
+    match result.rc {
+        0 => Ok(()),
+        code => Err(Failure::Connection(format!(
+            "our own bind was refused (result {code}): {}",
+            result.text
+        ))),
+    }
+}
+
+/// What a search brought.
+struct Found {
+    entries: Vec<Entry>,
+    references: Vec<String>,
+    /// The base itself is on other servers.
+    is_elsewhere: bool,
+}
+
+fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Found, Failure> {
+    let scope = match query.depth {
+        Depth::Base => Scope::Base,
+        Depth::Children => Scope::OneLevel,
+        Depth::Subtree => Scope::Subtree,
+    };
+    // One more than we want, so that more is noticed.
+    let size = i32::try_from(query.count_max + 1).unwrap_or(i32::MAX);
+    let mut stream = connection
+        .with_timeout(remaining(until)?)
+        .with_search_options(SearchOptions::new().sizelimit(size))
+        .streaming_search(&query.base, scope, &query.filter, &query.attributes)
+        .map_err(failure)?;
+    let mut found = Found {
+        entries: Vec::new(),
+        references: Vec::new(),
+        is_elsewhere: false,
+    };
+    while let Some(item) = stream.next().map_err(failure)? {
+        // The library's own time begins anew with each entry.
+        remaining(until)?;
+        if item.is_ref() {
+            let urls = ber::references(item.0).map_err(Failure::Answer)?;
+            found.references.extend(urls);
+        } else if !item.is_intermediate() {
+            let entry = Entry::read(item.0).map_err(Failure::Answer)?;
+            found.entries.push(entry);
+        }
+        if found.entries.len() > query.count_max || found.references.len() > REFERENCES_MAX {
+            return Err(Failure::Answer(DirectoryError::TooMuch));
+        }
+    }
+    let result = stream.result();
+    match result.rc {
+        0 => Ok(found),
+        NO_SUCH_OBJECT => Ok(Found {
+            entries: Vec::new(),
+            ..found
+        }),
+        REFERRAL => Ok(Found {
+            references: result.refs,
+            is_elsewhere: true,
+            ..found
+        }),
+        SIZE_LIMIT => Err(Failure::Answer(DirectoryError::TooMuch)),
+        _ => Err(refused(result)),
+    }
+}
+
+/// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
+/// than [`limits::DIRECTORY_REFERRALS_MAX`].
+fn follow(
+    access: &Access,
+    query: &Query,
+    found: Found,
+    until: Instant,
+) -> Result<Vec<Entry>, DirectoryError> {
+    let mut entries = found.entries;
+    let mut open = found.references;
+    let mut seen = BTreeSet::new();
+    while let Some(reference) = open.pop() {
+        let Some((server, base)) = referral(&reference) else {
+            return Err(DirectoryError::Referred);
+        };
+        let base = base.unwrap_or_else(|| query.base.clone());
+        if !seen.insert((server.clone(), base.clone())) {
+            continue;
+        }
+        if seen.len() > limits::DIRECTORY_REFERRALS_MAX {
+            return Err(DirectoryError::Referred);
+        }
+        let there = Query {
+            base,
+            ..query.clone()
+        };
+        let own_until = until.min(Instant::now() + access.connect_timeout);
+        let connection = connect(access, &server, Purpose::Searching, own_until);
+        let mut connection = connection.map_err(DirectoryError::NoServer)?;
+        let more = guarded(|| search(&mut connection, &there, until));
+        let more = more.map_err(|failure| match failure {
+            Failure::Answer(error) => error,
+            Failure::Connection(reason) => DirectoryError::NoServer(reason),
+            Failure::Silence => DirectoryError::Late,
+        })?;
+        entries.extend(more.entries);
+        open.extend(more.references);
+        if entries.len() > query.count_max {
+            return Err(DirectoryError::TooMuch);
+        }
+    }
+    Ok(entries)
+}
+
+/// What a bind's answer says; a server that cannot work is as good as none.
+fn outcome(result: LdapResult) -> Result<BindOutcome, Failure> {
+    if matches!(result.rc, BUSY | UNAVAILABLE) {
+        return Err(refused(result));
+    }
+    if result.rc == REFERRAL {
+        return Err(Failure::Answer(DirectoryError::Referred));
+    }
+    let mut policy = PolicyWords::default();
+    for control in &result.ctrls {
+        match (control.1.ctype.as_str(), &control.1.val) {
+            (PASSWORD_POLICY, Some(value)) => policy = PolicyWords::read(value),
+            // What 389 DS says in its own old way (draft-vchu-ldap-pwd-policy-00).
+            (PASSWORD_EXPIRED, _) => policy.error = policy.error.or(Some(0)),
+            _ => {}
+        }
+    }
+    Ok(BindOutcome {
+        code: result.rc,
+        text: result.text,
+        policy,
+    })
+}
+
+fn refused(result: LdapResult) -> Failure {
+    let (code, text) = (result.rc, result.text);
+    match code {
+        BUSY | UNAVAILABLE | PREMATURE_END => {
+            Failure::Connection(format!("refuses to work (result {code}): {text}"))
+        }
+        _ => Failure::Answer(DirectoryError::Refused { code, text }),
+    }
+}
+
+fn failure(error: LdapError) -> Failure {
+    match error {
+        LdapError::FilterParsing => Failure::Answer(DirectoryError::Refused {
+            code: 0,
+            text: "the filter of the configuration is none".to_owned(),
+        }),
+        LdapError::LdapResult { result } => {
+            Failure::Connection(format!("refuses (result {}): {}", result.rc, result.text))
+        }
+        LdapError::Timeout { .. } => Failure::Silence,
+        error => Failure::Connection(error.to_string()),
+    }
+}
+
+/// Whether this is a filter as RFC 4515 writes it.
+pub fn is_filter(text: &str) -> bool {
+    ldap3::parse_filter(text).is_ok()
+}
+
+fn remaining(until: Instant) -> Result<Duration, Failure> {
+    let left = until.checked_duration_since(Instant::now());
+    left.filter(|left| !left.is_zero()).ok_or(Failure::Silence)
+}
+
+/// The library panics at some answers that are not LDAP: those are a broken connection, and no reason to end anything.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Failure::Connection("its answer is not LDAP".to_owned())))
+}
+
+/// Asks for the words of a password policy (draft-behera-ldap-password-policy-10 section 6.1).
+const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
+const PASSWORD_EXPIRED: &str = "2.16.840.1.113730.3.4.4";
+const SILENCE: &str = "does not answer in time";
+const SIZE_LIMIT: u32 = 4;
+const REFERRAL: u32 = 10;
+const NO_SUCH_OBJECT: u32 = 32;
+const INVALID_CREDENTIALS: u32 = 49;
+const BUSY: u32 = 51;
+const UNAVAILABLE: u32 = 52;
+/// The library's own, for a search that did not end.
+const PREMATURE_END: u32 = 88;
+/// References that one answer may hold.
+const REFERENCES_MAX: usize = 32;

@@ -1,0 +1,120 @@
+//! Which of a directory's servers is used: the first that works, and again once it does. Refuses to connect.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::base::limits;
+
+/// What is known of the servers, by their places in the configuration. Shared by all connections.
+pub struct Servers {
+    states: Mutex<Vec<State>>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    failures: u32,
+    /// Left alone until then; none if it works as far as anybody knows.
+    until: Option<Instant>,
+    reason: String,
+}
+
+impl Servers {
+    /// So many, none of which has failed yet.
+    pub fn new(count: usize) -> Servers {
+        Servers {
+            states: Mutex::new(vec![State::default(); count]),
+        }
+    }
+
+    /// The first that may be used, before `before` if that is given. One whose back-off is over is given to one asker,
+    /// who tells what came of it; the others wait `patience` for that.
+    pub fn pick(&self, before: Option<usize>, patience: Duration, now: Instant) -> Option<usize> {
+        let mut states = self.states.lock();
+        let end = before.unwrap_or(states.len());
+        let usable = |state: &State| state.until.is_none_or(|until| until <= now);
+        let found = states[..end].iter().position(usable)?;
+        let state = &mut states[found];
+        if state.failures > 0 {
+            state.until = Some(now + patience);
+        }
+        Some(found)
+    }
+
+    /// It works. Whether it had failed before.
+    pub fn works(&self, server: usize) -> bool {
+        let mut states = self.states.lock();
+        let before = std::mem::take(&mut states[server]);
+        before.failures > 0
+    }
+
+    /// It does not, and is left alone for a while: twice as long as the last time. Whether that is news.
+    pub fn failed(&self, server: usize, reason: &str, now: Instant) -> bool {
+        let mut states = self.states.lock();
+        let state = &mut states[server];
+        let is_news = state.failures == 0;
+        let doublings = state.failures.min(16);
+        let wait_ms = (limits::DIRECTORY_BACK_OFF_FIRST_MS << doublings)
+            .min(limits::DIRECTORY_BACK_OFF_MAX_MS);
+        state.failures = state.failures.saturating_add(1);
+        state.until = Some(now + Duration::from_millis(wait_ms));
+        reason.clone_into(&mut state.reason);
+        is_news
+    }
+
+    /// Why none can be used: the reason of the first that failed.
+    pub fn why(&self) -> String {
+        let states = self.states.lock();
+        let reason = states.iter().find(|state| !state.reason.is_empty());
+        reason.map_or_else(String::new, |state| state.reason.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_first_that_works_is_used_and_again_once_it_does() {
+        let servers = Servers::new(2);
+        let now = Instant::now();
+        assert_eq!(servers.pick(None, SECOND, now), Some(0));
+        assert!(servers.failed(0, "gone", now));
+        assert_eq!(servers.pick(None, SECOND, now), Some(1));
+        assert_eq!(servers.pick(Some(1), SECOND, now), None, "too early");
+        let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
+        assert_eq!(servers.pick(Some(1), SECOND, later), Some(0));
+        assert!(servers.works(0));
+        assert_eq!(servers.pick(None, SECOND, later), Some(0));
+        assert!(!servers.works(0));
+    }
+
+    #[test]
+    fn one_asker_tries_what_has_failed_and_the_others_are_not_held_up() {
+        let servers = Servers::new(1);
+        let now = Instant::now();
+        servers.failed(0, "gone", now);
+        let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
+        assert_eq!(servers.pick(None, SECOND, later), Some(0));
+        assert_eq!(servers.pick(None, SECOND, later), None);
+        assert_eq!(servers.why(), "gone");
+        // Whoever tried it was never heard of again.
+        assert_eq!(servers.pick(None, SECOND, later + SECOND), Some(0));
+    }
+
+    #[test]
+    fn the_back_off_doubles_up_to_the_longest() {
+        let servers = Servers::new(1);
+        let mut now = Instant::now();
+        for _ in 0..40 {
+            servers.failed(0, "gone", now);
+            now += Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
+            assert_eq!(servers.pick(None, Duration::ZERO, now), Some(0));
+        }
+        assert!(!servers.failed(0, "gone", now), "no news any more");
+        let nearly = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS - 1);
+        assert_eq!(servers.pick(None, SECOND, now + nearly), None);
+    }
+}

@@ -1,0 +1,367 @@
+//! Where questions about users of directories come in, and by whom they are answered. Refuses to wait, and to answer what
+//! is not a directory's: that is passed on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::RwLock;
+
+use super::access::Access;
+use super::cache::Standing;
+use super::desk::Desk;
+use super::host::{HostDirectory, Question, Wish};
+use super::refusals::{self, Waiting};
+use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
+use crate::actor::rows::{RowKey, StoreError};
+use crate::actor::{Answer, Ticket};
+use crate::base::{WorkerId, limits};
+use crate::config::Config;
+use crate::im::credentials::localpart_of;
+
+/// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
+pub type AnswerPort = Arc<dyn Fn(Ticket, Answer) + Send + Sync>;
+
+/// The directories of all hosts that have one.
+pub struct DirectoryService {
+    hosts: RwLock<Arc<Hosts>>,
+    desk: Arc<Desk>,
+    answers: Arc<Answers>,
+    rows: Sender<RowQuestion>,
+}
+
+type Hosts = BTreeMap<Arc<str>, HostDirectory>;
+
+/// Who hears answers, and when.
+pub struct Answers {
+    seats: Vec<Seat>,
+    refusals: Sender<Waiting<(WorkerId, Ticket, Answer)>>,
+}
+
+/// One worker's side: its port, and how many of its questions about rows are open.
+struct Seat {
+    port: AnswerPort,
+    outstanding: AtomicUsize,
+}
+
+struct RowQuestion {
+    worker: WorkerId,
+    ticket: Ticket,
+    host: Arc<str>,
+    key: RowKey,
+}
+
+/// A host's directory with what its files say: ready to be put in force.
+pub struct Prepared {
+    pub host: Arc<str>,
+    pub config: Arc<crate::config::DirectoryConfig>,
+    pub access: Access,
+}
+
+impl Prepared {
+    /// One whose files were read.
+    pub fn new(
+        host: &Arc<str>,
+        config: &Arc<crate::config::DirectoryConfig>,
+        access: Access,
+    ) -> Prepared {
+        Prepared {
+            host: Arc::clone(host),
+            config: Arc::clone(config),
+            access,
+        }
+    }
+}
+
+impl DirectoryService {
+    /// Starts with these directories; `ports` in the order of the workers.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(
+        prepared: Vec<Prepared>,
+        ports: Vec<AnswerPort>,
+        desk: Desk,
+    ) -> io::Result<Arc<DirectoryService>> {
+        let (refusals, refused) = unbounded();
+        let seats = ports.into_iter().map(|port| Seat {
+            port,
+            outstanding: AtomicUsize::new(0),
+        });
+        let answers = Arc::new(Answers {
+            seats: seats.collect(),
+            refusals,
+        });
+        let ports: Vec<AnswerPort> = answers
+            .seats
+            .iter()
+            .map(|seat| Arc::clone(&seat.port))
+            .collect();
+        thread::Builder::new()
+            .name("ldap-refuse".to_owned())
+            .spawn(move || {
+                refusals::run(&refused, |(worker, ticket, answer): (WorkerId, _, _)| {
+                    ports[worker.index()](ticket, answer);
+                });
+            })?;
+        let (rows, asked) = bounded(ports_bound(answers.seats.len()));
+        let service = Arc::new(DirectoryService {
+            hosts: RwLock::new(Arc::new(Hosts::new())),
+            desk: Arc::new(desk),
+            answers,
+            rows,
+        });
+        service.adopt(prepared)?;
+        let weak = Arc::downgrade(&service);
+        thread::Builder::new()
+            .name("ldap-rows".to_owned())
+            .spawn(move || {
+                answer_rows(&asked, |question| {
+                    if let Some(service) = weak.upgrade() {
+                        service.answer_row(question);
+                    }
+                });
+            })?;
+        Ok(service)
+    }
+
+    /// Puts these directories in the place of those that it has; what was asked of those is answered by them.
+    ///
+    /// # Errors
+    /// The system has no thread left; then everything stays as it was.
+    pub fn adopt(&self, prepared: Vec<Prepared>) -> io::Result<()> {
+        let mut hosts = Hosts::new();
+        for Prepared {
+            host,
+            config,
+            access,
+        } in prepared
+        {
+            let started = HostDirectory::start(&host, &config, access, &self.desk, &self.answers)?;
+            hosts.insert(host, started);
+        }
+        *self.hosts.write() = Arc::new(hosts);
+        Ok(())
+    }
+
+    /// Asks for a worker; never blocks. The answer comes through its port exactly once.
+    pub fn ask(&self, worker: WorkerId, ticket: Ticket, ask: AuthAsk) {
+        let hosts = Arc::clone(&self.hosts.read());
+        let found = host_of(&ask).and_then(|host| hosts.get(host));
+        let Some(directory) = found else {
+            return (self.desk.pass_on)(worker, ticket, ask);
+        };
+        let question = |localpart: Arc<str>, wish| Question {
+            asked: Instant::now(),
+            worker,
+            ticket,
+            localpart,
+            wish,
+        };
+        let question = match ask {
+            AuthAsk::Admission { localpart, .. } => question(localpart, Wish::Admission),
+            AuthAsk::ScramKeys {
+                localpart, hash, ..
+            } => question(localpart, Wish::Keys(hash)),
+            AuthAsk::Password {
+                localpart,
+                password,
+                ..
+            } => match (self.desk.prepare)(&password) {
+                Some(password) => question(localpart, Wish::Password(password)),
+                // As with any other wrong one.
+                None => {
+                    let refused = AuthAnswer::Refused;
+                    return self.answers.refuse(Instant::now(), worker, ticket, refused);
+                }
+            },
+            AuthAsk::Token(proof) => {
+                let localpart = Arc::clone(&proof.localpart);
+                let ask = AuthAsk::Token(proof);
+                if directory.shared.known.standing(&localpart, Instant::now())
+                    == Some(Standing::Member)
+                {
+                    return (self.desk.pass_on)(worker, ticket, ask);
+                }
+                question(localpart, Wish::Standing(Box::new(ask)))
+            }
+            AuthAsk::Own(
+                AccountAsk::SetPassword {
+                    localpart,
+                    id,
+                    password,
+                    ..
+                },
+                prefix,
+            ) => question(
+                localpart,
+                Wish::SetPassword {
+                    id,
+                    password,
+                    prefix,
+                },
+            ),
+            // Who leaves the organisation leaves the directory.
+            AuthAsk::Own(AccountAsk::Remove { .. }, _) => {
+                let gone = AuthAnswer::Own(AccountAnswer::Gone);
+                return self.answers.auth(worker, ticket, gone);
+            }
+            ask => return (self.desk.pass_on)(worker, ticket, ask),
+        };
+        directory.ask(question);
+    }
+
+    /// Whether this is the row of an account that a directory knows better; then the question is taken over. Never
+    /// blocks.
+    pub fn takes_row(&self, worker: WorkerId, ticket: Ticket, key: &RowKey) -> bool {
+        let hosts = Arc::clone(&self.hosts.read());
+        let Some(host) = hosts.keys().find(|host| localpart_of(host, key).is_some()) else {
+            return false;
+        };
+        let seat = &self.answers.seats[worker.index()];
+        let question = RowQuestion {
+            worker,
+            ticket,
+            host: Arc::clone(host),
+            key: key.clone(),
+        };
+        if !seat.take() || self.rows.try_send(question).is_err() {
+            // Not `Answers::row`: that gives a seat back.
+            (seat.port)(ticket, Answer::Failed(StoreError::Overloaded));
+        }
+        true
+    }
+
+    /// Answers by what is stored and remembered, or asks the directory.
+    fn answer_row(&self, question: RowQuestion) {
+        let RowQuestion {
+            worker,
+            ticket,
+            host,
+            key,
+        } = question;
+        let hosts = Arc::clone(&self.hosts.read());
+        let row = match (self.desk.row)(&key) {
+            Ok(row) => row,
+            Err(error) => return self.answers.row(worker, ticket, Answer::Failed(error)),
+        };
+        // A reload may have taken the directory away meanwhile.
+        let (Some(directory), Some(localpart)) = (hosts.get(&host), localpart_of(&host, &key))
+        else {
+            return self.answers.row(worker, ticket, Answer::Row(row));
+        };
+        let localpart: Arc<str> = Arc::from(localpart);
+        let asked = Instant::now();
+        match (directory.shared.known.standing(&localpart, asked), &row) {
+            (Some(Standing::Unknown), _) => self.answers.row(worker, ticket, Answer::Row(None)),
+            (Some(Standing::Barred | Standing::Member), Some(_)) => {
+                self.answers.row(worker, ticket, Answer::Row(row))
+            }
+            _ => directory.ask(Question {
+                asked,
+                worker,
+                ticket,
+                localpart,
+                wish: Wish::Exists(row),
+            }),
+        }
+    }
+}
+
+impl Answers {
+    /// An answer about a login.
+    pub fn auth(&self, worker: WorkerId, ticket: Ticket, answer: AuthAnswer) {
+        (self.seats[worker.index()].port)(ticket, Answer::Auth(answer));
+    }
+
+    /// An answer to a question about a row.
+    pub fn row(&self, worker: WorkerId, ticket: Ticket, answer: Answer) {
+        let seat = &self.seats[worker.index()];
+        seat.leave();
+        (seat.port)(ticket, answer);
+    }
+
+    /// An answer that waits, as all refusals do.
+    pub fn refuse(&self, asked: Instant, worker: WorkerId, ticket: Ticket, answer: AuthAnswer) {
+        let due = refusals::due(asked, Instant::now());
+        let answer = (worker, ticket, Answer::Auth(answer));
+        let waiting = Waiting { due, answer };
+        if let Err(refused) = self.refusals.send(waiting) {
+            let (worker, ticket, answer) = refused.into_inner().answer;
+            (self.seats[worker.index()].port)(ticket, answer);
+        }
+    }
+}
+
+impl Seat {
+    fn take(&self) -> bool {
+        let before = self.outstanding.fetch_add(1, Ordering::Relaxed);
+        if before >= limits::DIRECTORY_OUTSTANDING_MAX {
+            self.leave();
+            return false;
+        }
+        true
+    }
+
+    fn leave(&self) {
+        self.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn answer_rows(asked: &Receiver<RowQuestion>, answer: impl Fn(RowQuestion)) {
+    while let Ok(question) = asked.recv() {
+        answer(question);
+    }
+}
+
+/// Room for what all workers may ask.
+fn ports_bound(workers: usize) -> usize {
+    workers.max(1) * limits::DIRECTORY_OUTSTANDING_MAX
+}
+
+/// The host of a question that may be a directory's.
+fn host_of(ask: &AuthAsk) -> Option<&Arc<str>> {
+    match ask {
+        AuthAsk::Admission { host, .. }
+        | AuthAsk::Own(AccountAsk::Remove { host, .. }, _)
+        | AuthAsk::Own(AccountAsk::SetPassword { host, .. }, _)
+        | AuthAsk::Password { host, .. }
+        | AuthAsk::ScramKeys { host, .. } => Some(host),
+        AuthAsk::Token(proof) => Some(&proof.host),
+        _ => None,
+    }
+}
+
+/// The directories that a configuration names, with their files read. `beside` makes a path of what an option says.
+///
+/// # Errors
+/// For each that is wrong: the host's place in the configuration, the option and why.
+pub fn prepare(
+    config: &Config,
+    beside: &dyn Fn(&str) -> std::path::PathBuf,
+) -> Result<Vec<Prepared>, Vec<(usize, &'static str, String)>> {
+    let mut prepared = Vec::new();
+    let mut errors = Vec::new();
+    for (index, host) in config.hosts.iter().enumerate() {
+        let Some(directory) = &host.directory else {
+            continue;
+        };
+        let filter = super::escape::filter_for(&directory.options.filter, "name");
+        if !super::pool::is_filter(&filter) {
+            let message = "is no filter as RFC 4515 writes it".to_owned();
+            errors.push((index, "filter", message));
+        }
+        match Access::read(directory, beside) {
+            Ok(access) => prepared.push(Prepared::new(&host.name, directory, access)),
+            Err((option, message)) => errors.push((index, option, message)),
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(prepared),
+        false => Err(errors),
+    }
+}

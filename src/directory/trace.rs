@@ -1,0 +1,217 @@
+//! Every step from a name to an account, as an operator reads it: `stonechat directory test` and `stonechat check`.
+//! Refuses to show a password, a key, or the value of an attribute that it was not asked about.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::access::{Access, Identity};
+use super::ber::Entry;
+use super::person::{self, Found, Person};
+use super::pool::{Depth, Link, Purpose, Query};
+use super::servers::Servers;
+use super::verdict::{self, Verdict};
+use crate::actor::auth::ScramHash;
+use crate::base::Secret;
+use crate::config::DirectoryConfig;
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Whether it is as it should be.
+    pub fine: bool,
+    pub text: String,
+}
+
+fn fine(text: String) -> Step {
+    Step { fine: true, text }
+}
+
+fn wrong(text: String) -> Step {
+    Step { fine: false, text }
+}
+
+/// Whether each server can be used, and has the base.
+pub fn servers(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
+    let servers = access.servers.iter();
+    servers
+        .map(|server| {
+            let mut link = link(access, server, Purpose::Searching);
+            let base = Query {
+                base: config.options.base.clone(),
+                depth: Depth::Base,
+                filter: "(objectClass=*)".to_owned(),
+                attributes: vec![NO_ATTRIBUTES.to_owned()],
+                count_max: 1,
+            };
+            let begun = Instant::now();
+            match link.search(&base, until(access)) {
+                Err(error) => wrong(format!("server {server}: {error}")),
+                Ok(found) if found.is_empty() => wrong(format!(
+                    "server {server}: answers as {}, but shows no base {}",
+                    whoever(access),
+                    config.options.base
+                )),
+                Ok(_) => fine(format!(
+                    "server {server}: answers as {} in {} ms",
+                    whoever(access),
+                    begun.elapsed().as_millis()
+                )),
+            }
+        })
+        .collect()
+}
+
+/// All of it for one name; a password is tried if there is one.
+pub fn person(
+    config: &DirectoryConfig,
+    access: &Access,
+    localpart: &str,
+    password: Option<&Secret>,
+) -> Vec<Step> {
+    let mut steps = servers(config, access);
+    // The first that works, as for a login.
+    let working = steps.iter().position(|step| step.fine);
+    let Some(server) = working.map(|at| access.servers[at].clone()) else {
+        return steps;
+    };
+    let query = person::query(config, localpart);
+    steps.push(fine(format!(
+        "look-up: {} below {}",
+        query.filter, query.base
+    )));
+    let mut link = link(access, &server, Purpose::Searching);
+    let entries = match link.search(&query, until(access)) {
+        Ok(entries) => entries,
+        Err(error) => {
+            steps.push(wrong(format!("look-up: {error}")));
+            return steps;
+        }
+    };
+    if entries.is_empty() {
+        steps.push(wrong("look-up: no entry".to_owned()));
+    }
+    for entry in &entries {
+        steps.push(describe(config, entry));
+    }
+    match person::judge(config, localpart, &entries) {
+        Found::One(person) => {
+            steps.extend(account(config, &person));
+            if let Some(password) = password {
+                steps.push(bind(config, access, &server, &person, password));
+            }
+        }
+        Found::Many(names) => steps.push(wrong(format!(
+            "mapping: {} entries have this name, so nobody comes in by it",
+            names.len()
+        ))),
+        Found::Nobody if entries.is_empty() => {}
+        Found::Nobody => steps.push(wrong(format!(
+            "mapping: no entry has a value of {} that is this name, prepared as an address is (RFC 7622)",
+            config.options.localpart
+        ))),
+    }
+    steps
+}
+
+/// An entry: its name, what it is called, and which attributes came of those that were asked for.
+fn describe(config: &DirectoryConfig, entry: &Entry) -> Step {
+    let attributes: Vec<String> = entry
+        .names()
+        .map(|(name, count)| match count {
+            1 => name.to_owned(),
+            count => format!("{name} ({count} values)"),
+        })
+        .collect();
+    let called: Vec<&str> = entry.texts(&config.options.localpart).collect();
+    fine(format!(
+        "entry: {}; {} is {called:?}; readable: {}",
+        entry.dn,
+        config.options.localpart,
+        attributes.join(", ")
+    ))
+}
+
+/// What an account is made of.
+fn account(config: &DirectoryConfig, person: &Person) -> Vec<Step> {
+    let options = &config.options;
+    let mut steps = Vec::new();
+    match (&person.unique, options.unique.as_str()) {
+        (_, "") => {}
+        (Some(_), name) => steps.push(fine(format!(
+            "mapping: {name} tells this entry from any other"
+        ))),
+        (None, name) => steps.push(wrong(format!(
+            "mapping: {name} is not there or not readable, so a name that comes back is taken for the same person"
+        ))),
+    }
+    for hash in &config.hashes {
+        let name = match hash {
+            ScramHash::Sha1 => "SCRAM-SHA-1",
+            ScramHash::Sha256 => "SCRAM-SHA-256",
+            ScramHash::Sha512 => "SCRAM-SHA-512",
+        };
+        steps.push(match person.keys_for(*hash) {
+            Some(keys) => fine(format!("keys: {name} with {} iterations", keys.iterations)),
+            None => wrong(format!(
+                "keys: {} holds none of {name} (RFC 5803) that can be read",
+                options.scram
+            )),
+        });
+    }
+    if let Some(bar) = person.bar {
+        steps.push(wrong(format!("account: closed in the directory ({bar:?})")));
+    }
+    steps
+}
+
+fn bind(
+    config: &DirectoryConfig,
+    access: &Access,
+    server: &str,
+    person: &Person,
+    password: &Secret,
+) -> Step {
+    let mut link = link(access, server, Purpose::Binding);
+    let outcome = match link.bind(&person.dn, password, until(access)) {
+        Ok(outcome) => outcome,
+        Err(error) => return wrong(format!("bind: {error}")),
+    };
+    let mut said = format!("result {}", outcome.code);
+    if !outcome.text.is_empty() {
+        said.push_str(&format!(" {:?}", outcome.text));
+    }
+    if let Some(seconds) = outcome.policy.expires_in_s {
+        said.push_str(&format!(", the password expires in {seconds} s"));
+    }
+    if let Some(count) = outcome.policy.grace_logins {
+        said.push_str(&format!(", {count} logins are left to an expired password"));
+    }
+    match verdict::of_bind(config.options.preset, outcome) {
+        Ok(Verdict::Right) => fine(format!("bind: the password is right ({said})")),
+        Ok(Verdict::Wrong) => wrong(format!("bind: the password is wrong ({said})")),
+        Ok(Verdict::Barred(bar)) => wrong(format!("bind: nobody comes in by it, {bar:?} ({said})")),
+        Err(error) => wrong(format!("bind: {error}")),
+    }
+}
+
+/// A connection to this server alone.
+fn link(access: &Access, server: &str, purpose: Purpose) -> Link {
+    let alone = Arc::new(access.to(server));
+    Link::new(alone, Arc::new(Servers::new(1)), purpose)
+}
+
+fn until(access: &Access) -> Instant {
+    Instant::now() + access.connect_timeout + access.operation_timeout
+}
+
+/// As whom we ask.
+fn whoever(access: &Access) -> String {
+    match &access.identity {
+        Identity::Certificate => "whoever our certificate stands for".to_owned(),
+        Identity::Nobody => "nobody".to_owned(),
+        Identity::Password { dn, .. } => dn.clone(),
+    }
+}
+
+/// RFC 4511 section 4.5.1.8: "a list containing only the OID "1.1" indicates that no values are to be returned".
+const NO_ATTRIBUTES: &str = "1.1";

@@ -1,0 +1,143 @@
+//! What a directory means by its answer to a password, each kind in its own words. Refuses to know who is told.
+
+use super::error::DirectoryError;
+use super::pool::BindOutcome;
+use crate::actor::auth::{AccountAnswer, Bar};
+use crate::config::DirectoryPreset;
+
+/// What a bind says about a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Right or not, nobody comes in by it.
+    Barred(Bar),
+    Right,
+    Wrong,
+}
+
+/// The verdict on a bind.
+///
+/// # Errors
+/// `Refused`: the directory did not judge the password.
+pub fn of_bind(preset: DirectoryPreset, outcome: BindOutcome) -> Result<Verdict, DirectoryError> {
+    if let Some(bar) = bar_of(preset, &outcome) {
+        return Ok(Verdict::Barred(bar));
+    }
+    match outcome.code {
+        SUCCESS => Ok(Verdict::Right),
+        // No such entry, no password, or none of this kind: all of them are a wrong password.
+        INAPPROPRIATE_AUTHENTICATION | INVALID_CREDENTIALS | INVALID_DN | NO_SUCH_OBJECT => {
+            Ok(Verdict::Wrong)
+        }
+        code => Err(DirectoryError::Refused {
+            code,
+            text: outcome.text,
+        }),
+    }
+}
+
+fn bar_of(preset: DirectoryPreset, outcome: &BindOutcome) -> Option<Bar> {
+    // draft-behera-ldap-password-policy-10 section 6.2: passwordExpired (0), accountLocked (1), changeAfterReset (2).
+    match outcome.policy.error {
+        Some(0) => return Some(Bar::Expired),
+        Some(1) => return Some(Bar::Locked),
+        Some(2) => return Some(Bar::MustChange),
+        _ => {}
+    }
+    match (preset, outcome.code) {
+        // "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 775, v3839": the number behind
+        // "data" is a Windows error in hexadecimal.
+        (DirectoryPreset::ActiveDirectory, INVALID_CREDENTIALS) => {
+            let (_, data) = outcome.text.split_once("data ")?;
+            match data.split([',', ' ']).next()? {
+                // ERROR_PASSWORD_EXPIRED.
+                "532" => Some(Bar::Expired),
+                // ERROR_ACCOUNT_DISABLED, ERROR_ACCOUNT_EXPIRED.
+                "533" | "701" => Some(Bar::Disabled),
+                // ERROR_PASSWORD_MUST_CHANGE.
+                "773" => Some(Bar::MustChange),
+                // ERROR_ACCOUNT_LOCKED_OUT.
+                "775" => Some(Bar::Locked),
+                _ => None,
+            }
+        }
+        // "Exceed password retry limit" and "Account inactivated".
+        (DirectoryPreset::Ds389, CONSTRAINT_VIOLATION) => Some(Bar::Locked),
+        (DirectoryPreset::Ds389, UNWILLING) => Some(Bar::Disabled),
+        _ => None,
+    }
+}
+
+/// What a user hears whose new password the directory did not take.
+///
+/// # Errors
+/// `Refused`: not because of the password.
+pub fn of_change(outcome: BindOutcome) -> Result<AccountAnswer, DirectoryError> {
+    match outcome.code {
+        // Too short, too simple, one of the last ones; too young (RFC 4511 appendix A.2).
+        CONSTRAINT_VIOLATION | UNWILLING => Ok(AccountAnswer::PasswordUnfit),
+        code => Err(DirectoryError::Refused {
+            code,
+            text: outcome.text,
+        }),
+    }
+}
+
+const SUCCESS: u32 = 0;
+const CONSTRAINT_VIOLATION: u32 = 19;
+const NO_SUCH_OBJECT: u32 = 32;
+const INVALID_DN: u32 = 34;
+const INAPPROPRIATE_AUTHENTICATION: u32 = 48;
+const INVALID_CREDENTIALS: u32 = 49;
+const UNWILLING: u32 = 53;
+
+#[cfg(test)]
+mod tests {
+    use super::super::ber::PolicyWords;
+    use super::*;
+
+    fn outcome(code: u32, text: &str, error: Option<u64>) -> BindOutcome {
+        BindOutcome {
+            code,
+            text: text.to_owned(),
+            policy: PolicyWords {
+                error,
+                ..PolicyWords::default()
+            },
+        }
+    }
+
+    #[test]
+    fn every_directory_has_its_own_words_for_the_same() {
+        use DirectoryPreset::{ActiveDirectory, Ds389, OpenLdap};
+        let of = |preset, code, text: &str, error| of_bind(preset, outcome(code, text, error));
+        let barred = |bar| Ok(Verdict::Barred(bar));
+        assert_eq!(of(OpenLdap, 0, "", None), Ok(Verdict::Right));
+        assert_eq!(of(OpenLdap, 49, "", None), Ok(Verdict::Wrong));
+        assert_eq!(of(OpenLdap, 49, "", Some(1)), barred(Bar::Locked));
+        assert_eq!(of(OpenLdap, 49, "", Some(0)), barred(Bar::Expired));
+        assert_eq!(of(OpenLdap, 0, "", Some(2)), barred(Bar::MustChange));
+        let ad = |data| {
+            let text = format!(
+                "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data {data}, v3839"
+            );
+            of(ActiveDirectory, 49, &text, None)
+        };
+        assert_eq!(ad("52e"), Ok(Verdict::Wrong));
+        assert_eq!(ad("532"), barred(Bar::Expired));
+        assert_eq!(ad("533"), barred(Bar::Disabled));
+        assert_eq!(ad("773"), barred(Bar::MustChange));
+        assert_eq!(ad("775"), barred(Bar::Locked));
+        assert_eq!(of(Ds389, 19, "", None), barred(Bar::Locked));
+        assert_eq!(of(Ds389, 53, "", None), barred(Bar::Disabled));
+        // Not a word about the password: nobody is told that it is wrong.
+        assert!(of(OpenLdap, 13, "confidentiality required", None).is_err());
+        assert!(of(OpenLdap, 53, "", None).is_err());
+    }
+
+    #[test]
+    fn a_new_password_is_unfit_or_the_directory_is() {
+        let of = |code| of_change(outcome(code, "", None));
+        assert_eq!(of(19), Ok(AccountAnswer::PasswordUnfit));
+        assert!(of(50).is_err());
+    }
+}

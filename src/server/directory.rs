@@ -1,0 +1,76 @@
+//! The directories of the configured hosts, put together with the accounts. Refuses to know LDAP.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::settings::beside_config;
+use crate::auth::{Accounts, AuthService, Known, prepared};
+use crate::config::{Config, ConfigError};
+use crate::directory::service::{AnswerPort, Prepared, prepare};
+use crate::directory::{Admission, Desk, DirectoryService};
+use crate::worker::{Address, Clock};
+
+/// Reads what the directories of a configuration need. `path` is its file.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub fn prepare_directories(
+    config: &Config,
+    path: Option<&std::path::Path>,
+) -> Result<Vec<Prepared>, Vec<ConfigError>> {
+    let beside = |name: &str| -> PathBuf { beside_config(path, name) };
+    prepare(config, &beside).map_err(|errors| {
+        let places = config.places();
+        let place = |(index, option, message): (usize, &str, String)| {
+            places.error(&format!("host[{index}].directory.{option}"), message)
+        };
+        errors.into_iter().map(place).collect()
+    })
+}
+
+/// Starts asking them.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn start_directories(
+    prepared: Vec<Prepared>,
+    addresses: &[Address],
+    accounts: &Arc<Accounts>,
+    auth: &Arc<AuthService>,
+    clock: &Clock,
+) -> Result<Arc<DirectoryService>, String> {
+    let mut ports: Vec<AnswerPort> = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let address = address.clone();
+        ports.push(Arc::new(move |ticket, answer| {
+            address.answer(ticket, answer)
+        }));
+    }
+    let desk = desk(accounts, auth, clock);
+    let service = DirectoryService::start(prepared, ports, desk);
+    service.map_err(|error| format!("directory threads: {error}"))
+}
+
+fn desk(accounts: &Arc<Accounts>, auth: &Arc<AuthService>, clock: &Clock) -> Desk {
+    let known = || Arc::clone(accounts);
+    let (admits, decoys, rows, changes, renews) = (known(), known(), known(), known(), known());
+    let (auth, clock) = (Arc::clone(auth), clock.clone());
+    Desk {
+        admit: Box::new(move |host, localpart, unique| {
+            let admitted = admits.admit_known(host, localpart, unique)?;
+            Ok(match admitted {
+                Known::AnotherEntry => Admission::AnotherEntry,
+                Known::Closed => Admission::Closed,
+                Known::In(account) => Admission::In(account),
+            })
+        }),
+        decoy: Box::new(move |host, localpart, hash| decoys.decoy_keys(host, localpart, hash)),
+        row: Box::new(move |key| rows.account_row(key)),
+        may_change: Box::new(move |id, prefix| {
+            changes.may_change_password(id, prefix, clock.now())
+        }),
+        renew: Box::new(move |host, localpart, id| renews.renew_known(host, localpart, id)),
+        prepare: prepared,
+        pass_on: Box::new(move |worker, ticket, ask| auth.ask(worker, ticket, ask)),
+    }
+}

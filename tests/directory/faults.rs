@@ -1,0 +1,178 @@
+//! Directories that are slow, gone, back, somebody else, or one of several.
+
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::house::{Authority, Files};
+use crate::served::{house, is_failure, try_password};
+use crate::slapd::{PASSWORD, Slapd, Wishes};
+
+pub const QUICK: &str =
+    "connect_timeout = \"500 ms\"\noperation_timeout = \"500 ms\"\nqueue_timeout = \"500 ms\"\n";
+
+/// Tries until somebody comes in: a server that failed is left alone for a while.
+pub fn until_let_in(server: &crate::server::Server) {
+    let begun = Instant::now();
+    loop {
+        let heard = try_password(server, "juliet", PASSWORD);
+        if heard.starts_with("<success") {
+            return;
+        }
+        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+        assert!(begun.elapsed() < crate::slapd::PATIENCE, "it does not heal");
+    }
+}
+
+#[test]
+fn a_slow_directory_costs_logins_a_clear_word_in_time_and_sessions_nothing() {
+    let directory = Slapd::start("slow");
+    let house = house("slow", &directory, QUICK);
+    let server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    directory.hang();
+    let begun = Instant::now();
+    let heard = try_password(&server, "juliet", PASSWORD);
+    let took = begun.elapsed();
+    assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    // `queue_timeout`, `operation_timeout`, and one operation more.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    // Who is here does not notice; who is asked for and known stays known.
+    romeo.send(
+        "<message to='romeo@localhost/orchard' type='chat' id='m'><body>Ay me</body></message>",
+    );
+    assert!(romeo.element().contains("Ay me"));
+    // Of somebody whom nobody has asked for yet nothing can be said, and that is said.
+    romeo.send("<message to='mercutio@localhost' type='chat' id='q'><body>Who</body></message>");
+    let bounced = romeo.element();
+    assert!(
+        bounced.contains("type='error'") && bounced.contains("type='wait'"),
+        "{bounced}"
+    );
+    directory.go_on();
+    until_let_in(&server);
+}
+
+#[test]
+fn a_directory_that_dies_and_comes_back_is_found_again() {
+    let mut directory = Slapd::start("dies");
+    let house = house("dies", &directory, QUICK);
+    let mut server = house.serve();
+    until_let_in(&server);
+    directory.kill();
+    let begun = Instant::now();
+    for _ in 0..3 {
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "nobody waits for it"
+    );
+    server.until_logged("directory_fails server=");
+    directory.start_again();
+    until_let_in(&server);
+    server.until_logged("directory_works server=");
+}
+
+#[test]
+fn the_next_server_answers_for_the_first_which_is_asked_again_once_it_is_back() {
+    let (mut first, mut second) = (Slapd::start("first"), Slapd::start("second"));
+    let servers = format!("servers = [{:?}, {:?}]\n", first.url(), second.url());
+    // Two directories that are no copies of each other have two entries for one person.
+    let more = format!("{servers}verify = false\nunique = \"-\"\n{QUICK}");
+    let house = house("failover", &first, &more);
+    let server = house.serve();
+    until_let_in(&server);
+    assert_eq!(second.operations("(uid=juliet)"), 0);
+    first.kill();
+    until_let_in(&server);
+    assert_eq!(second.operations("(uid=juliet)"), 1);
+    first.start_again();
+    let begun = Instant::now();
+    while first.operations("(uid=juliet)") == 0 {
+        until_let_in(&server);
+        assert!(
+            begun.elapsed() < crate::slapd::PATIENCE,
+            "it does not go back"
+        );
+    }
+    second.kill();
+    until_let_in(&server);
+}
+
+#[test]
+fn a_server_that_cannot_prove_its_name_hears_no_password() {
+    let wishes = Wishes {
+        names: &["127.0.0.1"],
+        ..Wishes::default()
+    };
+    let mut directory = Slapd::with("name", wishes);
+    let files = Files::new("other-authority");
+    let other = Authority::new(&files);
+    let elsewhere = format!("servers = [\"ldap://localhost:{}\"]\n", directory.port);
+    for (wrong, more) in [
+        (
+            "authority",
+            format!("ca = {:?}\n{QUICK}", other.certificate),
+        ),
+        ("name", format!("{elsewhere}{QUICK}")),
+    ] {
+        let house = house(&format!("wrong-{wrong}"), &directory, &more);
+        let server = house.serve();
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+        assert_eq!(directory.operations(" BIND dn="), 0);
+        server.stop();
+    }
+    let house = house(
+        "unverified",
+        &directory,
+        &format!("{elsewhere}verify = false\n"),
+    );
+    let server = house.serve();
+    until_let_in(&server);
+}
+
+#[test]
+fn tls_from_the_beginning_and_a_certificate_of_our_own_will_do() {
+    let directory = Slapd::start("ldaps");
+    let identity = directory.client_certificate("stonechat");
+    let more = format!(
+        "servers = [{:?}]\ncertificate = {:?}\nkey = {:?}\nbind_dn = \"\"\npassword_file = \"\"\n",
+        directory.tls_url(),
+        identity.certificate,
+        identity.key
+    );
+    let house = house("ldaps", &directory, &more);
+    let server = house.serve();
+    Client::session(&server, "juliet", "balcony");
+}
+
+#[test]
+fn our_own_password_that_is_wrong_is_the_operators_matter() {
+    let directory = Slapd::start("own");
+    let password = directory.file("wrong-password", "wrong\n");
+    let more = format!("password_file = {password:?}\n");
+    let house = house("own", &directory, &more);
+    let mut server = house.serve();
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    let line = server.until_logged("directory_fails server=");
+    assert!(
+        line.contains("our own bind was refused (result 49)"),
+        "{line}"
+    );
+    // A reload reads the file anew.
+    directory.file("wrong-password", "secret-of-stonechat\n");
+    let (fine, said) = house.tool(&["reload"], "");
+    assert!(fine, "{said}");
+    until_let_in(&server);
+    // One whose files are gone changes nothing.
+    std::fs::remove_file(&password).unwrap();
+    let (fine, said) = house.tool(&["reload"], "");
+    assert!(
+        !fine && said.contains("host[0].directory.password_file"),
+        "{said}"
+    );
+    until_let_in(&server);
+}

@@ -1,0 +1,313 @@
+//! People of the directory log in, or do not, and are told why.
+
+use std::time::{Duration, Instant};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+
+use crate::client::{Client, SASL};
+use crate::scram::Scram;
+use crate::served::{house, is_failure, options, try_password};
+use crate::slapd::{JULIET, PASSWORD, ROMEO, Schema, Slapd, Wishes};
+
+#[test]
+fn people_log_in_by_their_password_and_others_learn_nothing() {
+    let mut directory = Slapd::start("logins");
+    let house = house("logins", &directory, "");
+    let mut server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send("<message to='romeo@localhost' type='chat'><body>Art thou?</body></message>");
+    let begun = Instant::now();
+    let wrong = try_password(&server, "romeo", "dagger");
+    let wrong_took = begun.elapsed();
+    assert!(is_failure(&wrong, "not-authorized"), "{wrong}");
+    assert_eq!(
+        try_password(&server, "paris", PASSWORD),
+        wrong,
+        "who is unknown hears the same"
+    );
+    // A look-up and a bind take milliseconds; the answer comes with the clock (and the penalty behind it).
+    assert!(wrong_took >= Duration::from_millis(250), "{wrong_took:?}");
+    // He was never here, and has what was sent to him.
+    let mut romeo = Client::secure(&server);
+    romeo.open();
+    romeo.log_in("Romeo", PASSWORD);
+    romeo.bind("orchard");
+    romeo.send("<presence/>");
+    let mut heard = romeo.element();
+    while !heard.contains("<message") {
+        heard = romeo.element();
+    }
+    assert!(heard.contains("Art thou?"), "{heard}");
+    // Who is not in the directory is not here.
+    juliet.send("<message to='paris@localhost' type='chat' id='p'><body>No</body></message>");
+    let bounced = juliet.element();
+    assert!(bounced.contains("service-unavailable"), "{bounced}");
+    let (_, said) = house.tool(&["user", "list"], "");
+    assert_eq!(said, "juliet@localhost\nromeo@localhost\n");
+    // What the login found out was remembered.
+    let filter = "filter=\"(&(objectClass=inetOrgPerson)(uid=paris))\"";
+    assert_eq!(directory.operations(filter), 1);
+    server.until_logged("session");
+    let log = server.stop();
+    for secret in [PASSWORD, "dagger", "secret-of-stonechat"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    let records = house.records();
+    let text = format!("{records:?}");
+    assert!(text.contains("juliet@localhost") && !text.contains(PASSWORD));
+}
+
+#[test]
+fn names_that_mean_something_to_a_directory_are_names() {
+    let directory = Slapd::start("injection");
+    let house = house("injection", &directory, "");
+    let server = house.serve();
+    for name in [
+        "*",
+        "*)(uid=*",
+        "juli*",
+        "juliet)(|(uid=*",
+        "\\2a",
+        "jul\\69et",
+    ] {
+        let heard = try_password(&server, name, PASSWORD);
+        assert!(is_failure(&heard, "not-authorized"), "{name}: {heard}");
+    }
+    // RFC 4517 section 4.2.11 would fold these spaces; an address has none.
+    let heard = try_password(&server, "juliet ", PASSWORD);
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    // RFC 4513 section 5.1.2: an empty password must not be tried at all.
+    let heard = try_password(&server, "juliet", "");
+    assert!(is_failure(&heard, "malformed-request"), "{heard}");
+    Client::session(&server, "juliet", "balcony");
+}
+
+#[test]
+fn what_the_password_policy_says_people_are_told() {
+    let directory = Slapd::start("policy");
+    let house = house("policy", &directory, "");
+    let server = house.serve();
+    let mut tybalt = Client::session(&server, "tybalt", "sword");
+    for _ in 0..10 {
+        assert!(!directory.lets_in(ROMEO, "guess"));
+    }
+    let locked = try_password(&server, "romeo", PASSWORD);
+    assert!(is_failure(&locked, "account-disabled"), "{locked}");
+    assert!(locked.contains("locked after too many"), "{locked}");
+    // An administrator gave her a password, which `pwdMustChange` has her change first.
+    directory.change(&format!(
+        "dn: {JULIET}\nchangetype: modify\nreplace: pwdReset\npwdReset: TRUE\n"
+    ));
+    let reset = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&reset, "credentials-expired"), "{reset}");
+    assert!(reset.contains("must be changed"), "{reset}");
+    let tybalts = "uid=tybalt,ou=people,dc=verona,dc=example";
+    directory.change(&format!(
+        "dn: {tybalts}\nchangetype: modify\nreplace: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
+    ));
+    let closed = try_password(&server, "tybalt", PASSWORD);
+    assert!(is_failure(&closed, "account-disabled"), "{closed}");
+    // Who is here stays until somebody looks (`directory.poll`).
+    tybalt.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    assert!(tybalt.element().contains("type='result'"));
+    let records = format!("{:?}", house.records());
+    assert!(records.contains("credentials-expired") && records.contains("account-disabled"));
+}
+
+#[test]
+fn two_entries_of_one_name_are_nobody_and_the_operator_reads_of_it() {
+    let directory = Slapd::start("collision");
+    directory.change(&format!(
+        "dn: ou=guests,ou=people,dc=verona,dc=example\nobjectClass: organizationalUnit\nou: guests\n\n\
+         dn: uid=JULIET,ou=guests,ou=people,dc=verona,dc=example\nobjectClass: inetOrgPerson\nuid: JULIET\n\
+         cn: Another\nsn: Another\nuserPassword: {PASSWORD}\n"
+    ));
+    let house = house("collision", &directory, "");
+    let mut server = house.serve();
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    server.until_logged("directory_collision account=juliet@localhost");
+    // An entry without the attribute, and one with something else in it, are nobody's.
+    Client::session(&server, "romeo", "orchard");
+}
+
+#[test]
+fn keys_of_the_directory_prove_and_are_proved_with_and_without_the_channel() {
+    let wishes = Wishes {
+        schema: Schema::Stonechat,
+        ..Wishes::default()
+    };
+    let directory = Slapd::with("scram", wishes);
+    let house = house("scram", &directory, "authentication = \"scram\"\n");
+    let server = house.serve();
+    let mut client = Client::secure(&server);
+    let features = client.open();
+    assert!(features.contains("SCRAM-SHA-256-PLUS<"), "{features}");
+    for absent in ["PLAIN", "SCRAM-SHA-1<", "SCRAM-SHA-512"] {
+        assert!(!features.contains(absent), "{absent} in {features}");
+    }
+    let try_scram = |name: &str, password: &str, binds: bool| {
+        let mut client = Client::secure(&server);
+        client.open();
+        let mut scram = Scram::new(name, password, "nonce");
+        let mut mechanism = "SCRAM-SHA-256";
+        if binds {
+            scram = scram.with_header("p=tls-exporter,,", &client.exporter());
+            mechanism = "SCRAM-SHA-256-PLUS";
+        } else {
+            scram = scram.with_header("n,,", b"");
+        }
+        let first = BASE64_STANDARD.encode(scram.first());
+        client.send(&format!(
+            "<auth xmlns='{SASL}' mechanism='{mechanism}'>{first}</auth>"
+        ));
+        let text = |element: &str| {
+            let inner = element
+                .split('>')
+                .nth(1)
+                .unwrap()
+                .split('<')
+                .next()
+                .unwrap();
+            String::from_utf8(BASE64_STANDARD.decode(inner).unwrap()).unwrap()
+        };
+        let challenge = client.element();
+        assert!(challenge.starts_with("<challenge"), "{challenge}");
+        let last = scram.last(&text(&challenge)).unwrap();
+        let last = BASE64_STANDARD.encode(last);
+        client.send(&format!("<response xmlns='{SASL}'>{last}</response>"));
+        let verdict = client.element();
+        if verdict.starts_with("<success") {
+            assert!(scram.is_proved_by(&text(&verdict)), "{verdict}");
+        }
+        verdict
+    };
+    for binds in [false, true] {
+        let verdict = try_scram("juliet", PASSWORD, binds);
+        assert!(verdict.starts_with("<success"), "{verdict}");
+        for (name, password) in [
+            ("juliet", "dagger"),
+            ("paris", PASSWORD),
+            ("nurse", PASSWORD),
+        ] {
+            let verdict = try_scram(name, password, binds);
+            assert!(is_failure(&verdict, "not-authorized"), "{name}: {verdict}");
+        }
+    }
+    // The directory's administrator has closed it.
+    directory.change(&format!(
+        "dn: {ROMEO}\nchangetype: modify\nadd: objectClass\nobjectClass: stonechatAccount\n-\n\
+         add: stonechatDisabled\nstonechatDisabled: TRUE\n"
+    ));
+    let verdict = try_scram("romeo", PASSWORD, true);
+    assert!(is_failure(&verdict, "not-authorized"), "{verdict}");
+}
+
+#[test]
+fn a_name_that_comes_back_with_another_entry_is_somebody_else() {
+    let directory = Slapd::start("taken-over");
+    let house = house("taken-over", &directory, "");
+    let mut server = house.serve();
+    drop(Client::session(&server, "juliet", "balcony"));
+    directory.change(&format!("dn: {JULIET}\nchangetype: delete\n"));
+    let gone = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&gone, "not-authorized"), "{gone}");
+    directory.change(&format!(
+        "dn: {JULIET}\nobjectClass: inetOrgPerson\nuid: juliet\ncn: Another\nsn: Another\nuserPassword: {PASSWORD}\n"
+    ));
+    let other = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&other, "not-authorized"), "{other}");
+    server.until_logged("directory_name_taken_over account=juliet@localhost");
+    // The operator sees to it that nothing of the first is left.
+    let (fine, said) = house.tool(&["user", "remove", "juliet@localhost"], "");
+    assert!(fine, "{said}");
+    Client::session(&server, "juliet", "balcony");
+}
+
+#[test]
+fn a_password_is_changed_in_the_directory_where_that_is_allowed() {
+    let directory = Slapd::start("change");
+    directory.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
+         olcAccess: {0}to attrs=userPassword by dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" =w \
+         by self =xw by anonymous auth by * none\n",
+    );
+    let house = house("change", &directory, "password_change = \"modify\"\n");
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let mut change = |password: &str| {
+        juliet.send(&format!(
+            "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+             <password>{password}</password></query></iq>"
+        ));
+        juliet.element()
+    };
+    // `pwdMinLength` of the policy.
+    let short = change("short");
+    assert!(short.contains("not-acceptable"), "{short}");
+    let changed = change("a nightingale");
+    assert!(changed.contains("type='result'"), "{changed}");
+    assert!(directory.lets_in(JULIET, "a nightingale"));
+    let old = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&old, "not-authorized"), "{old}");
+    Client::secure(&server).open();
+    let mut again = Client::secure(&server);
+    again.open();
+    again.log_in("juliet", "a nightingale");
+}
+
+#[test]
+fn nobody_leaves_a_directory_or_changes_its_passwords_unless_that_is_allowed() {
+    let directory = Slapd::start("fixed");
+    let house = house("fixed", &directory, "");
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    for query in [
+        "<username>juliet</username><password>a nightingale</password>",
+        "<remove/>",
+    ] {
+        juliet.send(&format!(
+            "<iq type='set' id='c'><query xmlns='jabber:iq:register'>{query}</query></iq>"
+        ));
+        let refused = juliet.element();
+        assert!(refused.contains("not-allowed"), "{refused}");
+    }
+    assert!(directory.lets_in(JULIET, PASSWORD));
+    let (fine, said) = house.tool(&["user", "add", "paris@localhost"], "pencil\n");
+    assert!(!fine && said.contains("directory"), "{said}");
+    let (fine, said) = house.tool(&["user", "passwd", "juliet@localhost"], "pencil\n");
+    assert!(!fine && said.contains("directory"), "{said}");
+    let disabled = house.tool(&["user", "disable", "juliet@localhost"], "");
+    assert!(disabled.0, "{}", disabled.1);
+    let kept_out = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&kept_out, "not-authorized"), "{kept_out}");
+}
+
+#[test]
+fn two_hosts_have_two_directories_and_a_third_has_none() {
+    let (verona, mantua) = (Slapd::start("verona"), Slapd::start("mantua"));
+    mantua.set_password(JULIET, "a tomb in mantua");
+    // Set by an administrator, so she would have to change it.
+    mantua.change(&format!(
+        "dn: {JULIET}\nchangetype: modify\ndelete: pwdReset\n"
+    ));
+    let hosts = options(&verona, "")
+        + &options(&mantua, "").replace("name = \"localhost\"", "name = \"mantua.example\"")
+        + "[[host]]\nname = \"padua.example\"\n";
+    let house = crate::server::House::new("directory-hosts", "", &hosts);
+    let server = house.serve();
+    house.add("juliet@padua.example");
+    let enter = |host: &str, password: &str| {
+        let socket = std::net::TcpStream::connect(("127.0.0.1", server.tls_port)).unwrap();
+        let mut client = Client::over(socket).meaning(host);
+        client.shake_hands();
+        client.open();
+        client.send(&crate::client::auth(&crate::client::plain(
+            "juliet", password,
+        )));
+        client.element().starts_with("<success")
+    };
+    assert!(enter("localhost", PASSWORD) && !enter("localhost", "a tomb in mantua"));
+    assert!(enter("mantua.example", "a tomb in mantua") && !enter("mantua.example", PASSWORD));
+    assert!(enter("padua.example", PASSWORD));
+}

@@ -1,0 +1,160 @@
+//! A directory that answers wrongly: whatever it says, nobody comes in by it who should not, everybody is answered in
+//! time, and the server goes on.
+
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::faults::{QUICK, until_let_in};
+use crate::house::Files;
+use crate::served::{is_failure, try_password};
+use crate::server::House;
+use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
+use crate::stand_in::{Entry, Mode, StandIn, Who};
+
+fn house(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
+    let password = files.write("password", SERVICE_PASSWORD);
+    let host = format!(
+        "[[host]]\nname = \"localhost\"\n[host.directory]\nservers = [{:?}]\nstart_tls = false\n\
+         base = \"ou=people,{BASE}\"\nbind_dn = {SERVICE:?}\npassword_file = {password:?}\n\
+         search_connections = 1\nbind_connections = 1\n{QUICK}{more}",
+        directory.url()
+    );
+    House::new(&format!("wire-{test}"), "log.filter = \"debug\"\n", &host)
+}
+
+/// What each way to answer wrongly comes to for somebody whose password is right, and for a session that is there.
+fn meets(modes: &[(Mode, &str)]) {
+    let directory = StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let files = Files::new("wire");
+    let first = format!("{:?}", modes[0].0);
+    let house = house(&first, &directory, &files, "");
+    let mut server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    for (mode, condition) in modes {
+        until_let_in(&server);
+        directory.set(*mode);
+        let begun = Instant::now();
+        let heard = try_password(&server, "juliet", PASSWORD);
+        let took = begun.elapsed();
+        assert!(is_failure(&heard, condition), "{mode:?}: {heard}");
+        // Three times a second, and a penalty for what may have been a guess.
+        assert!(took < Duration::from_secs(6), "{mode:?}: {took:?}");
+        romeo.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+        assert!(romeo.element().contains("type='result'"), "{mode:?}");
+        directory.set(Mode::Well);
+    }
+    until_let_in(&server);
+    server.signal("TERM");
+    let printed = server.until_logged("stopped");
+    assert!(!printed.is_empty());
+    assert!(
+        !server.printed().contains(PASSWORD),
+        "a password is in the log"
+    );
+}
+
+#[test]
+fn a_directory_that_is_late_or_ends_in_the_middle_is_a_matter_of_time() {
+    meets(&[
+        (Mode::Silent, "temporary-auth-failure"),
+        (Mode::Slow(Duration::from_secs(5)), "temporary-auth-failure"),
+        (Mode::ClosesInBind(Who::Users), "temporary-auth-failure"),
+        (Mode::CutsAnswers, "temporary-auth-failure"),
+        (Mode::Disconnects, "temporary-auth-failure"),
+    ]);
+}
+
+#[test]
+fn answers_that_are_none_let_nobody_in() {
+    meets(&[
+        (Mode::Garbage, "temporary-auth-failure"),
+        (Mode::WrongIds, "temporary-auth-failure"),
+        (Mode::HugeLength, "temporary-auth-failure"),
+        (Mode::Nested, "temporary-auth-failure"),
+    ]);
+}
+
+#[test]
+fn results_that_are_too_many_or_elsewhere_or_none_let_nobody_in() {
+    meets(&[
+        (Mode::Endless, "temporary-auth-failure"),
+        (Mode::Referrals, "temporary-auth-failure"),
+        (Mode::References, "not-authorized"),
+        (Mode::WithoutAttributes, "not-authorized"),
+        (Mode::Twins, "not-authorized"),
+    ]);
+}
+
+#[test]
+fn a_directory_that_refuses_to_work_judges_no_password() {
+    meets(&[
+        (Mode::Result(51), "temporary-auth-failure"),
+        (Mode::Result(52), "temporary-auth-failure"),
+        (Mode::Result(53), "temporary-auth-failure"),
+        (Mode::Result(1), "temporary-auth-failure"),
+    ]);
+}
+
+#[test]
+fn referrals_that_are_followed_in_a_circle_end() {
+    let directory = StandIn::start(vec![Entry::person("juliet")]);
+    let files = Files::new("circle");
+    let house = house("circle", &directory, &files, "referrals = \"follow\"\n");
+    let server = house.serve();
+    until_let_in(&server);
+    let before = directory.connections();
+    for mode in [Mode::Referrals, Mode::References] {
+        directory.set(mode);
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(heard.starts_with("<failure"), "{heard}");
+    }
+    // Each place once, though each sends us on.
+    assert!(
+        directory.connections() - before <= 12,
+        "{}",
+        directory.connections()
+    );
+    directory.set(Mode::Well);
+    until_let_in(&server);
+}
+
+#[test]
+fn an_empty_password_is_never_tried_though_the_directory_would_take_it() {
+    let directory = StandIn::start(vec![Entry::person("juliet")]);
+    let files = Files::new("empty");
+    let house = house("empty", &directory, &files, "");
+    let server = house.serve();
+    directory.set(Mode::LetsAnybodyIn);
+    let heard = try_password(&server, "juliet", "");
+    assert!(heard.starts_with("<failure"), "{heard}");
+    // What SASLprep leaves nothing of (RFC 4013 section 2.1) is empty, too.
+    let heard = try_password(&server, "juliet", "\u{ad}");
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    // Who is nobody is not let in by a directory that lets anybody in.
+    let heard = try_password(&server, "paris", PASSWORD);
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    let tried = directory.binds();
+    assert!(
+        tried.iter().all(|(_, password)| !password.is_empty()),
+        "{tried:?}"
+    );
+}
+
+#[test]
+fn a_password_crosses_no_open_channel_that_should_have_been_encrypted() {
+    let directory = StandIn::start(vec![Entry::person("juliet")]);
+    let files = Files::new("open");
+    let house = house("open", &directory, &files, "");
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    house.write_config(&text.replace("start_tls = false", "start_tls = true"));
+    let server = house.serve();
+    for mode in [Mode::RefusesStartTls, Mode::Well, Mode::LetsAnybodyIn] {
+        directory.set(mode);
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(
+            is_failure(&heard, "temporary-auth-failure"),
+            "{mode:?}: {heard}"
+        );
+    }
+    assert_eq!(directory.binds(), []);
+}
