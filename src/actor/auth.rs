@@ -151,21 +151,22 @@ pub struct FreshToken {
     pub expires_wall_ms: u64,
 }
 
-/// What a user asks for the own account. It is done once, however often the turn runs that asks for it.
+/// What a user asks for the own account. It is done once, however often the turn runs that asks for it; and not at all
+/// if the account is of another generation by then, for whoever asks may have been thrown out with the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountAsk {
     /// Another password. Derivation happens on the auth thread; every token made under the old one ends.
     SetPassword {
         host: Arc<str>,
         localpart: Arc<str>,
-        id: AccountId,
+        account: AccountRef,
         password: Secret,
     },
     /// No account any more.
     Remove {
         host: Arc<str>,
         localpart: Arc<str>,
-        id: AccountId,
+        account: AccountRef,
     },
     /// Which clients have tokens (XEP-0484).
     Clients {
@@ -177,7 +178,7 @@ pub enum AccountAsk {
     Revoke {
         host: Arc<str>,
         localpart: Arc<str>,
-        id: AccountId,
+        account: AccountRef,
         clients: Clients,
     },
     /// An invitation by which somebody becomes a contact, and registers where the host allows it (XEP-0401 section 5.1):
@@ -185,12 +186,25 @@ pub enum AccountAsk {
     Invite {
         host: Arc<str>,
         localpart: Arc<str>,
-        id: AccountId,
+        account: AccountRef,
         name: Option<String>,
     },
     /// One use of an invitation by which this contact asks for a subscription (XEP-0379). Registrations use the same
     /// ones, and of all who come at once with one that serves once, one is served.
     Redeem { invitation: RowKey, contact: Jid },
+}
+
+impl AccountAsk {
+    /// The account is so by now; whoever runs again asks for this one.
+    pub fn renew(&mut self, now: AccountRef) {
+        match self {
+            AccountAsk::SetPassword { account, .. }
+            | AccountAsk::Remove { account, .. }
+            | AccountAsk::Revoke { account, .. }
+            | AccountAsk::Invite { account, .. } => *account = now,
+            AccountAsk::Clients { .. } | AccountAsk::Redeem { .. } => {}
+        }
+    }
 }
 
 /// Some of an account's clients.
@@ -313,6 +327,8 @@ pub enum AccountAnswer {
     Clients(Vec<KnownClient>),
     /// As many invitations are open as may be; or it was changed as often as may be for now.
     TooMany,
+    /// So many names were asked for that are taken: whoever asks finds out who is here.
+    TooManyNames,
     /// Somebody has the name, had it until lately, or is invited under it.
     NameTaken,
     /// There is no such account any more, or it may not log in; or no such invitation.

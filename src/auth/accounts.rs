@@ -120,6 +120,8 @@ pub struct Accounts {
     pub(super) password_changes: Mutex<PasswordChanges>,
     /// Names that were asked for with an invitation and could not be given.
     pub(super) token_tries: Mutex<Windows<RowKey>>,
+    /// The same without one, by whose session it was that asked.
+    pub(super) own_tries: Mutex<Windows<AccountId>>,
     pub(super) token_counts: Mutex<TokenCounts>,
     /// Held from reading a row to writing it back, so that no change is lost between the threads.
     pub(super) writing: Mutex<()>,
@@ -147,6 +149,7 @@ impl Accounts {
             registrations: Mutex::new(Registrations::new(seed)),
             password_changes: Mutex::new(PasswordChanges::new(seed)),
             token_tries: Mutex::new(Windows::new(seed, limits::REGISTRATION_WINDOW_MS)),
+            own_tries: Mutex::new(Windows::new(seed, limits::REGISTRATION_WINDOW_MS)),
             token_counts: Mutex::new(TokenCounts::with_hasher(KeyedState::new(seed))),
             writing: Mutex::new(()),
             derivations: AtomicU64::new(0),

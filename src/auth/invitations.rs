@@ -9,7 +9,7 @@ use crate::actor::Tell;
 use crate::actor::auth::{AccountAnswer, ScramHash};
 use crate::actor::rows::{RowKey, StoreError, Write};
 use crate::base::{AccountId, Now, Secret, Sequence, limits};
-use crate::im::credentials::{AccountState, name_key};
+use crate::im::credentials::{AccountRow, AccountState, name_key};
 use crate::im::invitation::{self, INVITATION, Invitation, OPERATOR, RESERVATION};
 use crate::im::outgoing;
 use crate::im::roster::{Head, Numbers, ROSTER, RosterItem, Standing, head_key};
@@ -155,7 +155,7 @@ impl Accounts {
         Ok(AccountAnswer::Redeemed)
     }
 
-    /// Whether who invites is still there: the rows of who was removed go when their turn comes.
+    /// Whether who invites is still there, and may log in: the rows of who was removed go when their turn comes.
     fn is_still_there(
         &self,
         invitation: &Invitation,
@@ -166,7 +166,10 @@ impl Accounts {
         };
         let localpart = contact.localpart().unwrap_or_default();
         let row = self.load(contact.domainpart(), localpart)?;
-        Ok(row.is_some_and(|row| row.account.id == inviter))
+        // Whom the operator has shut out lets nobody in.
+        let is_own =
+            |row: &AccountRow| row.account.id == inviter && row.state == AccountState::Enabled;
+        Ok(row.as_ref().is_some_and(is_own))
     }
 
     /// What is written with the account of who came by an invitation: it is used up by one, the name is kept for
@@ -263,6 +266,14 @@ impl Accounts {
             },
             outgoing::put(&invited(jid, contact, text), tell),
         ]
+    }
+
+    /// How many names an account's open invitations keep for those who were invited.
+    pub(super) fn names_kept_by(&self, owner: AccountId, now: Now) -> Result<usize, StoreError> {
+        let (rows, _) = (self.rows.range)(&INVITATION, &invitation::range(owner))?;
+        let open = rows.iter().filter_map(|row| Invitation::decode(&row.value));
+        let open = open.filter(|known| known.is_open(now) && known.registers);
+        Ok(open.filter(|known| known.localpart.is_some()).count())
     }
 
     /// The removal of what is over, if then there is room for one more.

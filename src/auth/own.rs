@@ -16,7 +16,7 @@ use crate::actor::auth::{
 use crate::actor::rows::RowKey;
 use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret, limits};
 use crate::config::RegistrationMode;
-use crate::im::credentials::AccountState;
+use crate::im::credentials::{AccountRow, AccountState};
 use crate::jid::Jid;
 
 /// Each of these blocks on the store, and those with a password for some milliseconds of CPU.
@@ -32,29 +32,22 @@ impl Accounts {
             AccountAsk::SetPassword {
                 host,
                 localpart,
-                id,
+                account,
                 password,
-            } => {
-                // Before anything is derived: each costs as much as many logins.
-                if !self.password_changes.lock().may(*id, prefix, now) {
-                    return AuthAnswer::Own(AccountAnswer::TooMany);
-                }
-                self.change_own_password(host, localpart, *id, password)
-                    .map(AccountAnswer::Done)
-            }
+            } => self.change_own_password((host, localpart), *account, password, prefix, now),
             AccountAsk::Remove {
                 host,
                 localpart,
-                id,
+                account,
             } => self
-                .remove_own(host, localpart, *id, now)
+                .remove_own(host, localpart, *account, now)
                 .map(AccountAnswer::Done),
             AccountAsk::Invite {
                 host,
                 localpart,
-                id,
+                account,
                 name,
-            } => self.invite_own((host, localpart), *id, name.clone(), now),
+            } => self.invite_own((host, localpart), *account, name.clone(), prefix, now),
             AccountAsk::Redeem {
                 invitation,
                 contact,
@@ -84,39 +77,52 @@ impl Accounts {
 
     fn change_own_password(
         &self,
-        host: &str,
-        localpart: &str,
-        id: AccountId,
+        (host, localpart): (&str, &str),
+        account: AccountRef,
         password: &Secret,
-    ) -> Result<AccountRef, AccountError> {
+        prefix: Option<AddressPrefix>,
+        now: Now,
+    ) -> Result<AccountAnswer, AccountError> {
         let password = keys::prepare_password(password).ok_or(AccountError::PasswordUnfit)?;
+        self.load_own(host, localpart, account)?;
+        // Only what costs something counts: each as much as many logins.
+        if !self.password_changes.lock().may(account.id, prefix, now) {
+            return Ok(AccountAnswer::TooMany);
+        }
         let fresh = self.fresh_keys(host, &password);
         let _writing = self.writing.lock();
-        let row = self.load(host, localpart)?;
-        // Another account of the name, or one whose operator has closed it meanwhile, is not theirs to change.
-        let mut row = row
-            .filter(|row| row.account.id == id && row.state == AccountState::Enabled)
-            .ok_or(AccountError::Unknown)?;
+        let mut row = self.load_own(host, localpart, account)?;
         (row.keys, row.unverified) = (fresh, Vec::new());
         row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
         self.store(host, localpart, &row)?;
-        Ok(row.account)
+        Ok(AccountAnswer::Done(row.account))
+    }
+
+    /// The row of who asks. Another account of the name is not theirs to change, nor one whose operator has closed it
+    /// meanwhile: it may be evidence. And of another generation it is if somebody else has changed the password, or thrown
+    /// out who asks: theirs is the last word.
+    fn load_own(
+        &self,
+        host: &str,
+        localpart: &str,
+        account: AccountRef,
+    ) -> Result<AccountRow, AccountError> {
+        let row = self.load(host, localpart)?;
+        let is_own =
+            |row: &AccountRow| row.account == account && row.state == AccountState::Enabled;
+        row.filter(is_own).ok_or(AccountError::Unknown)
     }
 
     fn remove_own(
         &self,
         host: &str,
         localpart: &str,
-        id: AccountId,
+        account: AccountRef,
         now: Now,
     ) -> Result<AccountRef, AccountError> {
         let _writing = self.writing.lock();
-        let row = self.load(host, localpart)?;
-        // As with the password: an account that its operator has closed meanwhile may be evidence.
-        let row = row
-            .filter(|row| row.account.id == id && row.state == AccountState::Enabled)
-            .ok_or(AccountError::Unknown)?;
-        self.erase(host, localpart, id, now)?;
+        let row = self.load_own(host, localpart, account)?;
+        self.erase(host, localpart, account.id, now)?;
         Ok(row.account)
     }
 
@@ -124,13 +130,15 @@ impl Accounts {
     fn invite_own(
         &self,
         (host, localpart): (&Arc<str>, &str),
-        id: AccountId,
+        account: AccountRef,
         name: Option<String>,
+        prefix: Option<AddressPrefix>,
         now: Now,
     ) -> Result<AccountAnswer, AccountError> {
-        let row = self.load(host, localpart)?;
-        if row.is_none_or(|row| row.account.id != id) {
-            return Err(AccountError::Unknown);
+        self.load_own(host, localpart, account)?;
+        let names_one = name.is_some();
+        if names_one && let Some(refused) = self.refuse_name(host, account.id, prefix, now)? {
+            return Ok(refused);
         }
         let settings = Arc::clone(&*self.settings.lock());
         let option = settings.registration.get(host);
@@ -147,12 +155,43 @@ impl Accounts {
             expires_in_ms,
             registers,
         };
-        let invited = self.invite(&wish, now)?;
+        let invited = self.invite(&wish, now);
+        let is_taken = matches!(
+            invited,
+            Err(AccountError::Exists | AccountError::Reserved | AccountError::Tombstoned { .. })
+        );
+        if names_one && is_taken {
+            self.own_tries.lock().add(account.id, now);
+        }
+        let invited = invited?;
         Ok(AccountAnswer::Invited {
             token: invited.token,
             expires_wall_ms: invited.expires_wall_ms,
             registers,
         })
+    }
+
+    /// Why a user may not ask for a name for somebody now: it is not for finding out who is here, and so it is bounded as
+    /// registrations are; nor for keeping names from others.
+    fn refuse_name(
+        &self,
+        host: &Arc<str>,
+        account: AccountId,
+        prefix: Option<AddressPrefix>,
+        now: Now,
+    ) -> Result<Option<AccountAnswer>, AccountError> {
+        if self.own_tries.lock().count(&account, now) >= limits::INVITATION_NAME_TRIES {
+            return Ok(Some(AccountAnswer::TooManyNames));
+        }
+        let settings = Arc::clone(&*self.settings.lock());
+        let option = settings.registration.get(host);
+        if let (Some(option), Some(prefix)) = (option, prefix)
+            && !self.registrations.lock().may_try(host, prefix, option, now)
+        {
+            return Ok(Some(AccountAnswer::TooManyNames));
+        }
+        let kept = self.names_kept_by(account, now)?;
+        Ok((kept >= limits::INVITATION_NAMES_MAX).then_some(AccountAnswer::TooMany))
     }
 
     /// Makes an account for somebody who has none, if the host allows it now. Nothing is derived before that is
@@ -231,7 +270,7 @@ impl Accounts {
         });
         if made.is_err() {
             let mut counted = self.registrations.lock();
-            counted.give_back(&wish.host, wish.prefix, option, now);
+            counted.give_back(&wish.host, wish.prefix, option, guest, now);
         }
         let id = made?.id;
         Ok(Registered { id, tells })

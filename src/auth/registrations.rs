@@ -21,7 +21,7 @@ pub struct Registrations {
 pub enum Guest {
     /// The host lets so many in.
     OfHost,
-    /// Whom the operator invites, the host has room for.
+    /// Whom the operator invites, the host has room for, and they take none of others.
     OfOperator,
 }
 
@@ -90,7 +90,9 @@ impl Registrations {
         if is_full || of_prefix >= option.per_address {
             return false;
         }
-        self.host(host, option, now).made += 1;
+        if guest == Guest::OfHost {
+            self.host(host, option, now).made += 1;
+        }
         self.prefix(host, prefix, option, now).made += 1;
         true
     }
@@ -101,10 +103,13 @@ impl Registrations {
         host: &Arc<str>,
         prefix: AddressPrefix,
         option: &HostRegistration,
+        guest: Guest,
         now: Now,
     ) {
-        let of_host = self.host(host, option, now);
-        of_host.made = of_host.made.saturating_sub(1);
+        if guest == Guest::OfHost {
+            let of_host = self.host(host, option, now);
+            of_host.made = of_host.made.saturating_sub(1);
+        }
         let of_prefix = self.prefix(host, prefix, option, now);
         of_prefix.made = of_prefix.made.saturating_sub(1);
     }
@@ -194,10 +199,10 @@ mod tests {
         for _ in 0..3 {
             assert!(known.reserve(&host, v4(1), &option, Guest::OfHost, at(0)));
             assert!(!known.reserve(&host, v4(2), &option, Guest::OfHost, at(0)));
-            known.give_back(&host, v4(1), &option, at(0));
+            known.give_back(&host, v4(1), &option, Guest::OfHost, at(0));
         }
         // In another window there is nothing to give back.
-        known.give_back(&host, v4(1), &option, at(9_000_000));
+        known.give_back(&host, v4(1), &option, Guest::OfHost, at(9_000_000));
         assert!(known.reserve(&host, v4(1), &option, Guest::OfHost, at(9_000_000)));
     }
 

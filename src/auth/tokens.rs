@@ -270,15 +270,15 @@ impl Accounts {
         let AccountAsk::Revoke {
             host,
             localpart,
-            id,
+            account,
             clients,
         } = ask
         else {
             return Judged::plain(AuthAnswer::Unavailable);
         };
         let found = self.load(host, localpart).and_then(|row| {
-            let row = row.filter(|row| row.account.id == *id);
-            let rows = (self.rows.range)(&TOKEN, &range(*id))?.0;
+            let row = row.filter(|row| row.account == *account);
+            let rows = (self.rows.range)(&TOKEN, &range(account.id))?.0;
             Ok((row, rows))
         });
         let Ok((row, rows)) = found else {

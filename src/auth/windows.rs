@@ -72,33 +72,22 @@ impl<K: Clone + Eq + Hash> Windows<K> {
     }
 }
 
-/// Changes of passwords by those who know them.
-pub struct PasswordChanges {
-    accounts: Windows<AccountId>,
-    prefixes: Windows<AddressPrefix>,
-}
+/// Changes of passwords by those who know them: by account and by address. Whoever changes one from somewhere else, or
+/// another at the same place, keeps nobody from it.
+pub struct PasswordChanges(Windows<(AccountId, Option<AddressPrefix>)>);
 
 impl PasswordChanges {
     /// None yet.
     pub fn new(seed: HashSeed) -> PasswordChanges {
-        PasswordChanges {
-            accounts: Windows::new(seed, limits::PASSWORD_CHANGES_WINDOW_MS),
-            prefixes: Windows::new(seed, limits::PASSWORD_CHANGES_WINDOW_MS),
-        }
+        PasswordChanges(Windows::new(seed, limits::PASSWORD_CHANGES_WINDOW_MS))
     }
 
     /// Whether the account may change its password now, from this address if that is known; if so, it counts.
     pub fn may(&mut self, account: AccountId, prefix: Option<AddressPrefix>, now: Now) -> bool {
-        // Everybody behind a unix socket would share one count.
-        let prefix = prefix.filter(|prefix| *prefix != AddressPrefix::Local);
-        let of_prefix = prefix.map_or(0, |prefix| self.prefixes.count(&prefix, now));
-        let fits = self.accounts.count(&account, now) < limits::PASSWORD_CHANGES_PER_ACCOUNT
-            && of_prefix < limits::PASSWORD_CHANGES_PER_PREFIX;
+        let key = (account, prefix);
+        let fits = self.0.count(&key, now) < limits::PASSWORD_CHANGES_MAX;
         if fits {
-            self.accounts.add(account, now);
-            if let Some(prefix) = prefix {
-                self.prefixes.add(prefix, now);
-            }
+            self.0.add(key, now);
         }
         fits
     }
@@ -138,17 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_changes_so_many_passwords_whosoever_they_are() {
+    fn a_password_changes_so_often_from_one_address() {
         let mut changes = PasswordChanges::new(HashSeed(1, 2));
         let prefix = |last| Some(AddressPrefix::V4([192, 0, 2, last]));
-        let may = (0..100).filter(|id| changes.may(AccountId(*id), prefix(1), at(0)));
-        assert_eq!(may.count(), limits::PASSWORD_CHANGES_PER_PREFIX as usize);
-        assert!(changes.may(AccountId(200), prefix(2), at(0)));
-        assert!((300..400).all(|id| changes.may(AccountId(id), Some(AddressPrefix::Local), at(0))));
-        assert!(changes.may(
-            AccountId(0),
-            prefix(1),
-            at(limits::PASSWORD_CHANGES_WINDOW_MS)
-        ));
+        let may = (0..100).filter(|_| changes.may(AccountId(1), prefix(1), at(0)));
+        assert_eq!(may.count(), limits::PASSWORD_CHANGES_MAX as usize);
+        assert!(changes.may(AccountId(1), prefix(2), at(0)));
+        assert!(changes.may(AccountId(2), prefix(1), at(0)));
+        let over = at(limits::PASSWORD_CHANGES_WINDOW_MS);
+        assert!(changes.may(AccountId(1), prefix(1), over));
     }
 }

@@ -380,8 +380,10 @@ pub const INVITATIONS_PER_ACCOUNT_MAX: u32 = 50;
 pub const INVITATIONS_READ_MAX: usize = 1_000;
 /// How long an invitation is open: XEP-0379 section 6.2 suggests a week.
 pub const INVITATION_EXPIRY_MS: u64 = 7 * 24 * 3_600_000;
-/// Names that are taken and are asked for with one invitation, within [`REGISTRATION_WINDOW_MS`].
+/// Names that are taken and are asked for with one invitation, or by one user for an invitation, within [`REGISTRATION_WINDOW_MS`].
 pub const INVITATION_NAME_TRIES: u32 = 10;
+/// Names that the open invitations of one account keep for others: a family.
+pub const INVITATION_NAMES_MAX: usize = 5;
 /// How long an invitation that is over is remembered, for who has shown it in time: longer than any stream negotiates.
 pub const INVITATION_GRACE_MS: u64 = 3_600_000;
 const _: () = assert!(INVITATION_GRACE_MS > NEGOTIATION_TIMEOUT_MS);
@@ -403,10 +405,9 @@ pub const TOKEN_BATCH_COUNT: usize = 256;
 pub const TOKENS_WAITING_MAX: usize = 8_192;
 /// Accounts that wait to be purged; more are left to the next start.
 pub const PURGES_WAITING_MAX: usize = 65_536;
-/// Changes of its password that an account may make within [`PASSWORD_CHANGES_WINDOW_MS`]: a slip, and another.
-pub const PASSWORD_CHANGES_PER_ACCOUNT: u32 = 3;
-/// The same of an address: an office on the day after.
-pub const PASSWORD_CHANGES_PER_PREFIX: u32 = 20;
+/// Changes of its password that an account may make from one address within [`PASSWORD_CHANGES_WINDOW_MS`]: a slip, and
+/// another. Of an account one is under way at a time, and all of them on one thread.
+pub const PASSWORD_CHANGES_MAX: u32 = 3;
 /// Time in which changes of passwords are counted.
 pub const PASSWORD_CHANGES_WINDOW_MS: u64 = 60_000;
 /// Keys whose doings are counted, in each of the tables that do so, 100 bytes each.

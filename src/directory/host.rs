@@ -18,10 +18,10 @@ use super::pool::{Link, Purpose};
 use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
-use crate::actor::auth::{AccountAnswer, AuthAnswer, AuthAsk, ScramHash};
+use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, ScramHash};
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AccountId, AddressPrefix, Secret, WorkerId, limits};
+use crate::base::{AddressPrefix, Secret, WorkerId, limits};
 use crate::config::{DirectoryConfig, DirectoryPasswordChange};
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
@@ -59,7 +59,7 @@ pub enum Wish {
     Keys(ScramHash),
     Password(Secret),
     SetPassword {
-        id: AccountId,
+        account: AccountRef,
         password: Secret,
         prefix: Option<AddressPrefix>,
     },
@@ -274,12 +274,12 @@ impl Shared {
                 }
             }
             Wish::SetPassword {
-                id,
+                account,
                 password,
                 prefix,
             } => {
                 let question = rest(Wish::Admission);
-                let change = (id, &password, prefix);
+                let change = (account, &password, prefix);
                 match self.set_password(link, &question, change, person.as_deref()) {
                     Ok(answer) => self.answers.auth(worker, ticket, AuthAnswer::Own(answer)),
                     Err(error) => self.failed(&question, &error),
@@ -398,7 +398,7 @@ impl Shared {
         &self,
         link: &mut Link,
         question: &Question,
-        (id, password, prefix): (AccountId, &Secret, Option<AddressPrefix>),
+        (account, password, prefix): (AccountRef, &Secret, Option<AddressPrefix>),
         person: Option<&Person>,
     ) -> Result<AccountAnswer, DirectoryError> {
         let Some(person) = person.filter(|person| person.bar.is_none()) else {
@@ -410,14 +410,26 @@ impl Shared {
         let Some(password) = (self.desk.prepare)(password) else {
             return Ok(AccountAnswer::PasswordUnfit);
         };
-        if !(self.desk.may_change)(id, prefix) {
+        // Whoever asks may have been thrown out by a word of the operator's, or by another change.
+        let admitted = (self.desk.admit)(&self.host, &question.localpart, person.unique.as_deref());
+        match admitted {
+            Ok(Admission::In(known)) if known == account => {}
+            Ok(_) => return Ok(AccountAnswer::Gone),
+            Err(error) => {
+                return Err(DirectoryError::Refused {
+                    code: 0,
+                    text: format!("the account's row cannot be read: {error}"),
+                });
+            }
+        }
+        if !(self.desk.may_change)(account.id, prefix) {
             return Ok(AccountAnswer::TooMany);
         }
         let outcome = link.change_password(&person.dn, &password, self.until(question))?;
         if !outcome.is_success() {
             return verdict::of_change(outcome);
         }
-        let renewed = (self.desk.renew)(&self.host, &question.localpart, id);
+        let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id);
         // It is changed, whatever became of the tokens: the next change, or an operator, ends those.
         match renewed {
             Ok(Some(account)) => Ok(AccountAnswer::Done(account)),

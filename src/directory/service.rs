@@ -192,7 +192,7 @@ impl DirectoryService {
             AuthAsk::Own(
                 AccountAsk::SetPassword {
                     localpart,
-                    id,
+                    account,
                     password,
                     ..
                 },
@@ -200,7 +200,7 @@ impl DirectoryService {
             ) => question(
                 localpart,
                 Wish::SetPassword {
-                    id,
+                    account,
                     password,
                     prefix,
                 },

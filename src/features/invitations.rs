@@ -105,6 +105,9 @@ fn report(answer: AccountAnswer, uri: impl FnOnce(&str, bool) -> String) -> Repo
         AccountAnswer::TooMany => {
             return Report::failed("As many of your invitations are open as may be");
         }
+        AccountAnswer::TooManyNames => {
+            return Report::failed("Too many names were tried lately, try again later");
+        }
         AccountAnswer::NameTaken => return Report::failed("This name is taken"),
         _ => return Report::failed("You cannot invite anybody any more"),
     };

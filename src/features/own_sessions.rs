@@ -4,7 +4,7 @@ use super::NONE;
 use crate::actor::auth::{AccountAnswer, AccountAsk, Clients, KnownClient};
 use crate::actor::{Answers, Command, Feature, Field, Necessity, Page, Report, Stop, Turn};
 use crate::base::{SessionId, Uuid};
-use crate::im::account::{identify, is_user};
+use crate::im::account::{identify, is_user, refer};
 use crate::im::{Account, Change, Session};
 use crate::stanza::{Choice, FieldType, FormKind, FormWriter, stamp};
 
@@ -100,15 +100,21 @@ fn end(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
             Clients::These(these.filter(|client| Some(*client) != own).collect())
         }
     };
-    let ids: Vec<SessionId> = ended.iter().map(|session| session.id).collect();
+    let count = ended.len();
+    // Of those that hung up just now, something may be waiting to be done.
+    let over = turn.actor.sessions.iter();
+    let over = over.filter(|session| session.ended && Some(session.id) != turn.asker);
+    let over: Vec<&Session> = over.filter(is_chosen).collect();
+    let ids = ended.iter().chain(&over).map(|session| session.id);
+    let ids: Vec<SessionId> = ids.collect();
     let has_clients = clients != Clients::These(Vec::new());
-    if ids.is_empty() && !has_clients {
+    if count == 0 && !has_clients {
         return Ok(Report::failed("No session was chosen"));
     }
     if has_clients && let Some(refused) = revoke(turn, clients)? {
         return Ok(refused);
     }
-    let report = match ids.len() {
+    let report = match count {
         0 => Report::done("The clients need the password to come back"),
         1 => Report::done("One session was ended"),
         count => Report::done(format!("{count} sessions were ended")),
@@ -124,7 +130,7 @@ fn revoke(turn: &mut Turn<'_, Account>, clients: Clients) -> Result<Option<Repor
     let ask = AccountAsk::Revoke {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        id: identify(turn)?,
+        account: refer(turn)?,
         clients,
     };
     Ok(match turn.ask_account(&ask)? {

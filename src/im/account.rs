@@ -135,7 +135,7 @@ pub enum Change {
     CommandGoesOn(Box<CommandSession>),
     /// The command of this session id is over.
     CommandEnded(Box<str>),
-    /// Their owner ends these sessions.
+    /// Their owner ends these sessions; of those that are over already, what they have sent is not done any more.
     EndSessions(Vec<SessionId>),
     /// There is no room for what these sessions are owed: they end.
     GiveUp(Vec<SessionId>),
@@ -460,8 +460,16 @@ impl Account {
 /// Parks until its row was read; rejects with `service-unavailable` when there is no such user, as RFC
 /// 6121 section 8.5.1 asks, in the words that a stranger hears about an existing one.
 pub fn identify(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
+    Ok(refer(turn)?.id)
+}
+
+/// The same, and of which generation the account is as far as this worker knows.
+///
+/// # Errors
+/// As [`identify`].
+pub fn refer(turn: &mut Turn<'_, Account>) -> Result<AccountRef, Stop> {
     if let Some(identity) = turn.actor.identity {
-        return Ok(identity.id);
+        return Ok(identity);
     }
     let localpart = turn.actor.jid.localpart().unwrap_or_default();
     let key = credentials::name_key(turn.actor.jid.domainpart(), localpart);
@@ -471,7 +479,7 @@ pub fn identify(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
     };
     let identity = row.account;
     turn.out.change.push(Change::Identified(identity));
-    Ok(identity.id)
+    Ok(identity)
 }
 
 /// [`identify`] for what needs no number where the account is anonymous and has none.

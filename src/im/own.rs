@@ -23,7 +23,7 @@ pub fn set_password(
     let ask = AccountAsk::SetPassword {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        id: account::identify(turn)?,
+        account: account::refer(turn)?,
         password,
     };
     match turn.ask_account(&ask) {
@@ -44,11 +44,11 @@ fn is_secured(turn: &Turn<'_, Account>) -> bool {
 /// # Errors
 /// As [`set_password`].
 pub fn remove(turn: &mut Turn<'_, Account>) -> Result<AccountAnswer, Stop> {
-    let id = account::identify(turn)?;
+    let account = account::refer(turn)?;
     let ask = AccountAsk::Remove {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        id,
+        account,
     };
     turn.ask_account(&ask)
 }
@@ -61,7 +61,7 @@ pub fn invite(turn: &mut Turn<'_, Account>, name: Option<String>) -> Result<Acco
     let ask = AccountAsk::Invite {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        id: account::identify(turn)?,
+        account: account::refer(turn)?,
         name,
     };
     let answer = turn.ask_account(&ask)?;

@@ -56,6 +56,8 @@ pub struct Session {
     pub ends_at_ms: Option<u64>,
     /// It is over: nothing is delivered to it any more, its last turn is waiting in the mailbox.
     pub ended: bool,
+    /// Its owner, or the operator, has thrown it out: of what it sent and nobody has read yet nothing is done.
+    pub revoked: bool,
 }
 
 impl Session {
@@ -82,6 +84,7 @@ impl Session {
             unsure: Vec::new(),
             ends_at_ms: None,
             ended: false,
+            revoked: false,
         }
     }
 

@@ -32,14 +32,15 @@ impl Shard {
     /// The account is another from now on, or none: its sessions end, and so do logins that proved what it was.
     fn disconnect(&mut self, now: Now, jid: &Jid) {
         if let Some(actor) = self.actor_of(jid) {
-            self.end_all_sessions(now, actor, changed());
+            self.revoke_all_sessions(now, actor, &changed());
             self.forget_identity(actor);
         }
         self.end_logins(now, jid, &changed());
     }
 
     /// What is known of an account is not so any more. Neither are rows that were read for the turn of its mailbox's head,
-    /// nor those that are on their way: it begins anew. What a turn that waits for the disk found is forgotten.
+    /// nor those that are on their way: it begins anew. What a turn that waits for the disk found is forgotten. What is done to
+    /// the account itself is done, and no row: it is waited for (`part.rs`).
     pub(super) fn forget_identity(&mut self, actor: ActorKey) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
@@ -52,8 +53,11 @@ impl Shard {
         } else {
             cell.loaded.clear();
             cell.runs = 0;
-            cell.parked = None;
-            self.wake(actor);
+            let is_done = |ticket| self.seats.is_about_account(ticket);
+            if !cell.parked.is_some_and(is_done) {
+                cell.parked = None;
+                self.wake(actor);
+            }
         }
     }
 

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::actor::audit::{AuditEvent, By};
-use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk, Clients};
+use crate::actor::auth::{AccountAnswer, AccountAsk, AccountRef, AuthAnswer, AuthAsk, Clients};
 use crate::actor::{Answer, Loaded};
 use crate::base::{AccountId, ActorKey, Now, SessionId, Uuid};
-use crate::im::Change;
+use crate::im::{Account, Change};
 use crate::stanza::{StreamCondition, StreamError};
 
 use super::Shard;
@@ -23,7 +23,7 @@ impl Shard {
         &mut self,
         now: Now,
         actor: ActorKey,
-        ask: Box<AccountAsk>,
+        mut ask: Box<AccountAsk>,
         answer: AccountAnswer,
     ) {
         let Some(cell) = self.cells.get_mut(actor) else {
@@ -33,17 +33,22 @@ impl Shard {
         let account: Arc<str> = cell.account.jid.as_str().into();
         let by = By::User(Arc::clone(&account));
         let removed = match (&answer, &*ask) {
-            (AccountAnswer::Done(identity), AccountAsk::SetPassword { .. }) => {
-                cell.account.apply(Change::Identified(*identity));
+            (AccountAnswer::Done(identity), AccountAsk::SetPassword { account: was, .. }) => {
+                let is_last = is_last_word(&cell.account, asker, *was);
+                if is_last {
+                    cell.account.apply(Change::Identified(*identity));
+                }
                 let event = AuditEvent::PasswordChanged { account, by };
                 self.outputs.push_back(Output::Audit(event));
-                self.part_from_others(now, actor, asker);
+                if is_last {
+                    self.part_from_others(now, actor, asker);
+                }
                 None
             }
-            (AccountAnswer::Done(_), AccountAsk::Remove { id, .. }) => {
+            (AccountAnswer::Done(_), AccountAsk::Remove { account: was, .. }) => {
                 let event = AuditEvent::AccountRemoved { account, by };
                 self.outputs.push_back(Output::Audit(event));
-                Some(*id)
+                Some(was.id)
             }
             (AccountAnswer::Done(_), AccountAsk::Revoke { clients, .. }) => {
                 let clients = match clients {
@@ -56,10 +61,16 @@ impl Shard {
                     by,
                 };
                 self.outputs.push_back(Output::Audit(event));
+                // Whoever has logged in by a token, and bound nothing, has no session that could be ended.
+                let jid = cell.account.jid.clone();
+                self.end_logins(now, &jid, &begin_anew());
                 None
             }
             _ => None,
         };
+        if let AccountAnswer::Done(identity) = answer {
+            ask.renew(identity);
+        }
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.loaded.push(Loaded::Account { ask, answer });
         }
@@ -78,10 +89,9 @@ impl Shard {
         };
         let jid = cell.account.jid.clone();
         if self.config.auth.password_change_ends_sessions {
-            let ids = cell.account.sessions.iter().map(|session| session.id);
-            let others: Vec<SessionId> = ids.filter(|id| Some(*id) != stays).collect();
-            for id in others {
-                self.expel(now, actor, id, other_password());
+            let others = self.session_ids(actor).into_iter();
+            for id in others.filter(|id| Some(*id) != stays) {
+                self.revoke(now, actor, id, other_password());
             }
         }
         self.end_logins(now, &jid, &other_password());
@@ -93,15 +103,19 @@ impl Shard {
             return;
         };
         let account = &cell.account;
+        let jid = account.jid.clone();
         let named = ids.iter().filter_map(|id| account.session(*id));
-        let event = AuditEvent::SessionsExpelled {
-            sessions: named.map(|session| session.jid.to_string()).collect(),
-            by: By::User(account.jid.as_str().into()),
-        };
-        self.outputs.push_back(Output::Audit(event));
-        for id in ids {
-            self.expel(now, actor, id, ended_by_user());
+        let named = named.filter(|session| !session.ended);
+        let sessions: Vec<String> = named.map(|session| session.jid.to_string()).collect();
+        if !sessions.is_empty() {
+            let by = By::User(jid.as_str().into());
+            let event = AuditEvent::SessionsExpelled { sessions, by };
+            self.outputs.push_back(Output::Audit(event));
         }
+        for id in ids {
+            self.revoke(now, actor, id, ended_by_user());
+        }
+        self.end_logins(now, &jid, &begin_anew());
     }
 
     /// The account is no more.
@@ -109,7 +123,7 @@ impl Shard {
         let Some(jid) = self.cells.get(actor).map(|cell| cell.account.jid.clone()) else {
             return;
         };
-        self.end_all_sessions(now, actor, removed());
+        self.revoke_all_sessions(now, actor, &removed());
         self.forget_identity(actor);
         self.end_logins(now, &jid, &removed());
         self.removed.push(account);
@@ -141,6 +155,14 @@ impl Shard {
     }
 }
 
+/// Whether nobody had a word about the account behind what `asker` did to it as it `was`: the operator's may be known here
+/// before the answer.
+fn is_last_word(account: &Account, asker: Option<SessionId>, was: AccountRef) -> bool {
+    let asker = asker.and_then(|id| account.session(id));
+    let is_revoked = asker.is_some_and(|session| session.revoked);
+    !is_revoked && account.identity.is_none_or(|known| known == was)
+}
+
 /// XEP-0077 section 3.2: "the server SHOULD then return a <not-authorized/> stream error and terminate all active
 /// sessions for the entity".
 fn removed() -> StreamError {
@@ -155,6 +177,14 @@ fn ended_by_user() -> StreamError {
     )
 }
 
+/// Clients come back by themselves, if they still can. RFC 6120 section 4.9.3.16.
+fn begin_anew() -> StreamError {
+    StreamError::new(
+        StreamCondition::Reset,
+        "Sessions of the account were ended meanwhile, log in again",
+    )
+}
+
 /// RFC 6120 section 4.9.3.16.
 fn other_password() -> StreamError {
     StreamError::new(
@@ -164,151 +194,5 @@ fn other_password() -> StreamError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::input::Input;
-    use super::super::testing::{NOW, held, say, stage};
-    use super::*;
-    use crate::actor::auth::AccountRef;
-    use crate::actor::{Catalog, Ticket};
-    use crate::base::{Generation, StreamKey};
-    use crate::features;
-    use crate::im::Session;
-    use crate::stanza::{Header, Kind, Type};
-
-    const CHANGED: AccountRef = AccountRef {
-        id: AccountId(7),
-        generation: Generation(2),
-    };
-
-    /// Romeo's session has asked for this; the question that the auth thread has.
-    fn asks(shard: &mut Shard, actor: ActorKey, query: &str) -> Ticket {
-        shard.switch(Catalog::new(features::ALL, |name| name == "register"));
-        let account = &mut shard.cells[actor].account;
-        account.identity = Some(AccountRef {
-            generation: Generation(1),
-            ..CHANGED
-        });
-        account.sessions[0].secured = true;
-        let payload = format!("<query xmlns='jabber:iq:register'>{query}</query>");
-        say(shard, actor, Header::new(Kind::Iq, Type::Set), &payload);
-        let mut outputs = std::iter::from_fn(|| shard.poll_output());
-        outputs
-            .find_map(|output| match output {
-                Output::Ask(ticket, Ask::Auth(AuthAsk::Own(..))) => Some(ticket),
-                _ => None,
-            })
-            .expect("the auth thread was asked")
-    }
-
-    /// Another session, which somebody else may have.
-    fn binds(shard: &mut Shard, actor: ActorKey, id: u64, resource: &str) {
-        let account = &mut shard.cells[actor].account;
-        let jid = account.jid.with_resource(resource).expect("valid");
-        let mut session = Session::new(SessionId(id), jid, StreamKey::default());
-        (session.secured, session.stream) = (true, None);
-        account.sessions.push(session);
-    }
-
-    /// The auth thread has done it; the events that are recorded.
-    fn done(shard: &mut Shard, ticket: Ticket) -> Vec<AuditEvent> {
-        let answer = Answer::Auth(AuthAnswer::Own(AccountAnswer::Done(CHANGED)));
-        shard.handle(NOW, Input::Answer(ticket, answer));
-        let outputs = std::iter::from_fn(|| shard.poll_output());
-        outputs
-            .filter_map(|output| match output {
-                Output::Audit(event) => Some(event),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn living(shard: &Shard, actor: ActorKey) -> Vec<u64> {
-        let sessions = shard.cells[actor].account.sessions.iter();
-        let living = sessions.filter(|session| !session.ended);
-        living.map(|session| session.id.0).collect()
-    }
-
-    fn is_change(event: &AuditEvent) -> bool {
-        matches!(event, AuditEvent::PasswordChanged { .. })
-    }
-
-    const PASSWORD: &str = "<username>romeo</username><password>other</password>";
-
-    #[test]
-    fn who_changes_the_password_stays_and_all_others_go() {
-        let (mut shard, actor) = stage();
-        binds(&mut shard, actor, 2, "balcony");
-        let ticket = asks(&mut shard, actor, PASSWORD);
-        let events = done(&mut shard, ticket);
-        assert_eq!(events.iter().filter(|event| is_change(event)).count(), 1);
-        assert_eq!(living(&shard, actor), [1]);
-        let identity = shard.cells[actor].account.identity;
-        assert_eq!(identity, Some(CHANGED));
-        assert!(shard.outdated.contains_key("romeo@localhost"));
-        let told: Vec<Type> = held(&shard, actor).map(|s| s.header.type_).collect();
-        assert_eq!(told, [Type::Result]);
-    }
-
-    #[test]
-    fn who_takes_the_resource_while_the_password_changes_is_not_who_changed_it() {
-        let (mut shard, actor) = stage();
-        let ticket = asks(&mut shard, actor, PASSWORD);
-        // With the old password, onto the same resource: the victim's session ends by conflict.
-        shard.expel(NOW, actor, SessionId(1), other_password());
-        binds(&mut shard, actor, 2, "orchard");
-        let thief = connect_last(&mut shard, actor);
-        let events = done(&mut shard, ticket);
-        assert_eq!(events.iter().filter(|event| is_change(event)).count(), 1);
-        assert_eq!(living(&shard, actor), [0; 0]);
-        let heard = super::super::testing::rendered(&mut shard, thief);
-        assert!(!heard.contains("<iq"), "{heard}");
-        assert!(heard.contains("<reset "), "{heard}");
-    }
-
-    #[test]
-    fn who_hangs_up_while_the_password_changes_has_changed_it() {
-        let (mut shard, actor) = stage();
-        binds(&mut shard, actor, 2, "balcony");
-        let ticket = asks(&mut shard, actor, PASSWORD);
-        shard.end_session(NOW, actor, SessionId(1), Vec::new(), "closed");
-        let events = done(&mut shard, ticket);
-        assert_eq!(events.iter().filter(|event| is_change(event)).count(), 1);
-        assert_eq!(living(&shard, actor), [0; 0]);
-        let identity = shard.cells[actor].account.identity;
-        assert_eq!(identity, Some(CHANGED));
-        assert!(shard.outdated.contains_key("romeo@localhost"));
-    }
-
-    #[test]
-    fn a_reload_that_takes_the_handler_away_meanwhile_does_not_hide_what_was_done() {
-        for (query, is_recorded) in [
-            (PASSWORD, is_change as fn(&AuditEvent) -> bool),
-            ("<remove/>", |event| {
-                matches!(event, AuditEvent::AccountRemoved { .. })
-            }),
-        ] {
-            let (mut shard, actor) = stage();
-            binds(&mut shard, actor, 2, "balcony");
-            let ticket = asks(&mut shard, actor, query);
-            shard.switch(Catalog::new(features::ALL, |_| false));
-            let events = done(&mut shard, ticket);
-            assert_eq!(events.iter().filter(|e| is_recorded(e)).count(), 1);
-            assert!(!living(&shard, actor).contains(&2));
-        }
-    }
-
-    /// The client of the last session is there.
-    fn connect_last(shard: &mut Shard, actor: ActorKey) -> StreamKey {
-        let key = super::super::testing::open(shard);
-        let session = shard.cells[actor].account.sessions.last_mut();
-        let session = session.expect("it was bound");
-        session.stream = Some(key);
-        let at = crate::stream::SessionRef {
-            actor,
-            session: session.id,
-        };
-        let jid = session.jid.clone();
-        shard.streams[key].bound(at, jid);
-        key
-    }
-}
+#[path = "part_tests.rs"]
+mod tests;

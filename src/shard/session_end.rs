@@ -222,20 +222,33 @@ impl Shard {
         }
     }
 
+    /// The same for one whose client is to have no part in the account any more: what it has sent is not done if its turn
+    /// has not come yet, even if it hung up before. Whoever sent it may be the reason why it is thrown out.
+    pub(super) fn revoke(&mut self, now: Now, actor: ActorKey, id: SessionId, error: StreamError) {
+        let cell = self.cells.get_mut(actor);
+        if let Some(session) = cell.and_then(|cell| cell.account.session_mut(id)) {
+            session.revoked = true;
+        }
+        self.expel(now, actor, id, error);
+    }
+
+    /// Every session of an account, likewise.
+    pub(super) fn revoke_all_sessions(&mut self, now: Now, actor: ActorKey, error: &StreamError) {
+        for id in self.session_ids(actor) {
+            self.revoke(now, actor, id, error.clone());
+        }
+    }
+
+    /// All sessions of an account, those included whose last turn has not come.
+    pub(super) fn session_ids(&self, actor: ActorKey) -> Vec<SessionId> {
+        let cell = self.cells.get(actor);
+        let sessions = cell.iter().flat_map(|cell| &cell.account.sessions);
+        sessions.map(|session| session.id).collect()
+    }
+
     /// Ends every session of an account.
     pub(super) fn end_all_sessions(&mut self, now: Now, actor: ActorKey, error: StreamError) {
-        let ids: Vec<SessionId> = self
-            .cells
-            .get(actor)
-            .map(|cell| {
-                cell.account
-                    .sessions
-                    .iter()
-                    .map(|session| session.id)
-                    .collect()
-            })
-            .unwrap_or_default();
-        for id in ids {
+        for id in self.session_ids(actor) {
             self.expel(now, actor, id, error.clone());
         }
     }

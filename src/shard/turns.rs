@@ -110,6 +110,12 @@ impl Seats {
         Ok(super::shard::ticket(self.seats.insert(seat)))
     }
 
+    /// Whether this is waited for by whoever has something done to an account.
+    pub fn is_about_account(&self, ticket: Ticket) -> bool {
+        let seat = self.seats.get(slotmap::KeyData::from_ffi(ticket.0).into());
+        matches!(seat, Some(Seat::Need(_, Need::Account(_))))
+    }
+
     /// The answer is here; none for a seat that was given up.
     pub fn free(&mut self, ticket: Ticket) -> Option<Seat> {
         let seat = self
@@ -317,7 +323,9 @@ impl Shard {
 
     /// One run of the head of the mailbox, or of a step of a request that left it.
     pub(super) fn attempt(&mut self, now: Now, actor: ActorKey, which: Which) -> Outcome {
-        if matches!(which, Which::Head) && self.is_held_elsewhere(actor) {
+        if matches!(which, Which::Head)
+            && (self.is_held_elsewhere(actor) || self.is_of_revoked(actor))
+        {
             return Ok(());
         }
         let cell = &mut self.cells[actor];
@@ -385,6 +393,14 @@ impl Shard {
                 Err(Stop::Reject(internal_error()))
             }
         }
+    }
+
+    /// Whether the head of the mailbox was sent by a session that has been thrown out since.
+    fn is_of_revoked(&self, actor: ActorKey) -> bool {
+        let cell = &self.cells[actor];
+        let sender = cell.mailbox.front().and_then(Mail::sender);
+        let session = sender.and_then(|sender| cell.account.session(sender));
+        session.is_some_and(|session| session.revoked)
     }
 
     /// Takes the head off the mailbox: its turn is over.

@@ -41,7 +41,7 @@ fn invite_by_user(house: &House) -> Secret {
     let ask = AccountAsk::Invite {
         host: HOST.into(),
         localpart: "juliet".into(),
-        id: house.row("juliet").account.id,
+        account: house.row("juliet").account,
         name: None,
     };
     match house.ask(AuthAsk::Own(ask, None)) {
@@ -149,6 +149,7 @@ fn an_operators_invitation_needs_no_approval_and_no_room_on_the_host_but_a_users
         assert_eq!(register(&house, address, name, Some(&token)), Ok(()));
         assert_eq!(house.row(name).state, AccountState::Enabled);
     }
+    assert_eq!(register(&house, 4, "mercutio", None), Ok(()));
     let by_user = invite_by_user(&house);
     let crowded = register(&house, 3, "paris", Some(&by_user));
     assert_eq!(crowded, Err(RegistrationError::TooMany));
@@ -196,4 +197,31 @@ fn an_invitation_is_listed_without_its_token_and_taken_back_by_its_id_or_its_tok
         let error = house.accounts.withdraw(unknown).expect_err("there is none");
         assert!(matches!(error, AccountError::Unknown), "{unknown}");
     }
+}
+
+#[test]
+fn whom_the_operator_invites_takes_no_room_of_others() {
+    let house = strict_house();
+    for (address, name) in [(1, "rosaline"), (2, "tybalt"), (3, "paris")] {
+        let token = invite(&house, 1, None);
+        assert_eq!(register(&house, address, name, Some(&token)), Ok(()));
+    }
+    assert_eq!(register(&house, 4, "mercutio", None), Ok(()));
+    let second = register(&house, 5, "benvolio", None);
+    assert_eq!(second, Err(RegistrationError::TooMany));
+}
+
+#[test]
+fn who_is_disabled_invites_nobody() {
+    let house = strict_house();
+    let token = invite_by_user(&house);
+    house.accounts.disable(HOST, "juliet").unwrap();
+    assert!(matches!(
+        shown(&house, 1, &token),
+        AuthAnswer::Invited(false)
+    ));
+    let refused = register(&house, 1, "paris", Some(&token));
+    assert_eq!(refused, Err(RegistrationError::NotInvited));
+    house.accounts.enable(HOST, "juliet").unwrap();
+    assert_eq!(register(&house, 1, "paris", Some(&token)), Ok(()));
 }

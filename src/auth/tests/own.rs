@@ -1,7 +1,7 @@
 //! What users do to their own accounts: exactly that, and nothing is left of who goes.
 
 use super::*;
-use crate::actor::auth::{AccountAnswer, AccountAsk, Registration, RegistrationError};
+use crate::actor::auth::{AccountAnswer, AccountAsk, Clients, Registration, RegistrationError};
 use crate::actor::rows::RowRange;
 use crate::auth::Purged;
 use crate::config::{HostRegistration, RegistrationMode};
@@ -55,6 +55,14 @@ fn own(house: &House, ask: AccountAsk) -> AccountAnswer {
     }
 }
 
+/// The account of this number before anything was changed of it.
+fn first(id: AccountId) -> AccountRef {
+    AccountRef {
+        id,
+        generation: Generation(0),
+    }
+}
+
 fn rows(house: &House) -> Vec<(&'static str, RowKey)> {
     house.disk.rows.lock().keys().cloned().collect()
 }
@@ -66,7 +74,7 @@ fn a_password_changes_for_the_account_that_asks_and_no_other_of_its_name() {
     let set = |id| AccountAsk::SetPassword {
         host: HOST.into(),
         localpart: "rosaline".into(),
-        id,
+        account: first(id),
         password: Secret::new(b"crayon".to_vec()),
     };
     assert_eq!(own(&house, set(AccountId(id.0 + 1))), AccountAnswer::Gone);
@@ -212,7 +220,7 @@ fn nothing_is_left_of_who_removes_the_account_but_what_contacts_have_to_hear() {
     let remove = || AccountAsk::Remove {
         host: HOST.into(),
         localpart: "rosaline".into(),
-        id,
+        account: first(id),
     };
     assert!(matches!(own(&house, remove()), AccountAnswer::Done(_)));
     assert_eq!(own(&house, remove()), AccountAnswer::Gone);
@@ -255,7 +263,7 @@ fn a_purge_that_is_asked_again_says_nothing_twice_and_what_was_on_its_way_is_beh
     let remove = AccountAsk::Remove {
         host: HOST.into(),
         localpart: "rosaline".into(),
-        id,
+        account: first(id),
     };
     own(&house, remove);
     house.accounts.purge(id).expect("memory");
@@ -278,7 +286,7 @@ fn of_many_rows_each_is_stepped_over_once() {
     let remove = AccountAsk::Remove {
         host: HOST.into(),
         localpart: "rosaline".into(),
-        id,
+        account: first(id),
     };
     own(&house, remove);
     let row = |n: u32| RowKey::new(&id.0.to_be_bytes()).then(&n.to_be_bytes());
@@ -304,7 +312,7 @@ fn a_purge_ends_when_the_server_does_and_the_next_start_goes_on() {
     let remove = AccountAsk::Remove {
         host: HOST.into(),
         localpart: "rosaline".into(),
-        id,
+        account: first(id),
     };
     own(&house, remove);
     house.accounts.stop_purging();
@@ -319,7 +327,7 @@ fn a_user_invites_by_tokens_that_only_the_invited_know_and_not_without_end() {
     let invite = || AccountAsk::Invite {
         host: HOST.into(),
         localpart: "rosaline".into(),
-        id,
+        account: first(id),
         name: None,
     };
     let AccountAnswer::Invited {
@@ -406,7 +414,11 @@ fn an_account_that_its_operator_has_closed_is_not_its_users_to_remove() {
     let remove = || AccountAsk::Remove {
         host: HOST.into(),
         localpart: "rosaline".into(),
-        id,
+        account: AccountRef {
+            id,
+            // As who logged in after the operator's word knows it.
+            generation: Generation(2),
+        },
     };
     house.accounts.disable(HOST, "rosaline").expect("it exists");
     assert_eq!(own(&house, remove()), AccountAnswer::Gone);
@@ -422,7 +434,7 @@ fn an_invitation_serves_whoever_comes_first_and_so_many() {
         let invite = AccountAsk::Invite {
             host: HOST.into(),
             localpart: "rosaline".into(),
-            id,
+            account: first(id),
             name: None,
         };
         let AccountAnswer::Invited { token, .. } = own(&house, invite) else {
@@ -463,5 +475,178 @@ fn an_invitation_serves_whoever_comes_first_and_so_many() {
             (came.join().expect("it does not panic"), redeemed)
         });
         assert_ne!(came, redeemed, "round {round}");
+    }
+}
+
+/// She wishes for another password, from an address.
+fn set_password(house: &House, password: &str, address: u8) -> AccountAnswer {
+    let ask = AccountAsk::SetPassword {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        account: house.row("rosaline").account,
+        password: secret(password),
+    };
+    let prefix = Some(AddressPrefix::V4([192, 0, 2, address]));
+    match answer(house, AuthAsk::Own(ask, prefix)) {
+        AuthAnswer::Own(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_done(answer: &AccountAnswer) -> bool {
+    matches!(answer, AccountAnswer::Done(_))
+}
+
+#[test]
+fn nobody_keeps_the_owner_from_another_password() {
+    let house = open_house();
+    register(&house, wish("rosaline", "pencil")).expect("it is open");
+    // What costs nothing does not count.
+    let before = house.accounts.derivation_count();
+    for _ in 0..100 {
+        assert_eq!(
+            set_password(&house, "tab\t", 1),
+            AccountAnswer::PasswordUnfit
+        );
+    }
+    assert_eq!(house.accounts.derivation_count(), before);
+    for _ in 0..limits::PASSWORD_CHANGES_MAX {
+        assert!(is_done(&set_password(&house, "crayon", 1)));
+    }
+    assert_eq!(set_password(&house, "chalk", 1), AccountAnswer::TooMany);
+    // A thief is somewhere else.
+    assert!(is_done(&set_password(&house, "chalk", 2)));
+}
+
+#[test]
+fn neighbours_behind_one_address_do_not_keep_each_other_from_another_password() {
+    let house = open_house();
+    register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let prefix = Some(AddressPrefix::V4([192, 0, 2, 1]));
+    for number in 0..30 {
+        let name = format!("neighbour{number}");
+        let account = house
+            .accounts
+            .add(HOST, &name, &secret("pencil"), Now::default());
+        let ask = AccountAsk::SetPassword {
+            host: HOST.into(),
+            localpart: name.as_str().into(),
+            account: account.expect("the name is free"),
+            password: secret("crayon"),
+        };
+        answer(&house, AuthAsk::Own(ask, prefix));
+    }
+    assert!(is_done(&set_password(&house, "crayon", 1)));
+}
+
+/// Rosaline invites somebody of this name, from an address.
+fn invite_as(house: &House, name: Option<&str>, address: u8) -> AccountAnswer {
+    let ask = AccountAsk::Invite {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        account: house.row("rosaline").account,
+        name: name.map(str::to_owned),
+    };
+    let prefix = Some(AddressPrefix::V4([192, 0, 2, address]));
+    match answer(house, AuthAsk::Own(ask, prefix)) {
+        AuthAnswer::Own(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_invites_by_name_does_not_find_out_who_is_here() {
+    let house = open_house();
+    register(&house, wish("rosaline", "pencil")).expect("it is open");
+    for _ in 0..limits::INVITATION_NAME_TRIES {
+        assert_eq!(
+            invite_as(&house, Some("juliet"), 1),
+            AccountAnswer::NameTaken
+        );
+    }
+    for name in ["juliet", "nobody"] {
+        let refused = invite_as(&house, Some(name), 2);
+        assert!(
+            !matches!(
+                refused,
+                AccountAnswer::NameTaken | AccountAnswer::Invited { .. }
+            ),
+            "{refused:?}"
+        );
+    }
+    // Who asks for no name learns nothing.
+    let invited = invite_as(&house, None, 1);
+    assert!(matches!(invited, AccountAnswer::Invited { .. }));
+}
+
+#[test]
+fn a_user_keeps_a_few_names_for_others_and_not_as_many_as_there_are_invitations() {
+    let house = open_house();
+    register(&house, wish("rosaline", "pencil")).expect("it is open");
+    let kept = (0..20).filter(|number| {
+        let invited = invite_as(&house, Some(&format!("name{number}")), 1);
+        matches!(invited, AccountAnswer::Invited { .. })
+    });
+    assert_eq!(kept.count(), limits::INVITATION_NAMES_MAX);
+    let invited = invite_as(&house, None, 1);
+    assert!(matches!(invited, AccountAnswer::Invited { .. }));
+}
+
+#[test]
+fn who_knows_the_account_as_it_was_before_somebody_elses_word_changes_nothing() {
+    let words: [fn(&House); 3] = [
+        |house| {
+            let changed = house
+                .accounts
+                .set_password(HOST, "rosaline", &secret("theirs"));
+            changed.expect("it is there");
+        },
+        |house| {
+            house
+                .accounts
+                .revoke(HOST, "rosaline")
+                .expect("it is there");
+        },
+        |house| assert!(is_done(&set_password(house, "other", 9))),
+    ];
+    for word in words {
+        let house = open_house();
+        let id = register(&house, wish("rosaline", "pencil")).expect("it is open");
+        word(&house);
+        let row = house.row("rosaline");
+        let (host, localpart): (Arc<str>, Arc<str>) = (HOST.into(), "rosaline".into());
+        let asks = [
+            AccountAsk::SetPassword {
+                host: host.clone(),
+                localpart: localpart.clone(),
+                account: first(id),
+                password: secret("stolen"),
+            },
+            AccountAsk::Remove {
+                host: host.clone(),
+                localpart: localpart.clone(),
+                account: first(id),
+            },
+            AccountAsk::Invite {
+                host: host.clone(),
+                localpart: localpart.clone(),
+                account: first(id),
+                name: None,
+            },
+            AccountAsk::Revoke {
+                host,
+                localpart,
+                account: first(id),
+                clients: Clients::AllBut(None),
+            },
+        ];
+        let before = house.accounts.derivation_count();
+        for ask in asks {
+            assert_eq!(own(&house, ask), AccountAnswer::Gone);
+        }
+        assert_eq!(house.accounts.derivation_count(), before);
+        assert_eq!(house.row("rosaline").account, row.account);
+        let stolen = answer(&house, password_ask("rosaline", "stolen"));
+        assert!(matches!(stolen, AuthAnswer::Refused));
     }
 }

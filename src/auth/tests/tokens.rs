@@ -142,10 +142,14 @@ fn a_user_sees_and_ends_the_tokens_of_single_clients() {
         }
     };
     let revoke = |house: &House, id, clients| {
+        let account = AccountRef {
+            id,
+            ..house.row("juliet").account
+        };
         let ask = AccountAsk::Revoke {
             host: HOST.into(),
             localpart: "juliet".into(),
-            id,
+            account,
             clients,
         };
         answer(house, AuthAsk::Own(ask, None))
