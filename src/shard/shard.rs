@@ -86,6 +86,8 @@ pub struct Shard {
     pub(super) disk: Disk,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
+    /// The same, which could not be asked for when it was tried.
+    pub(super) left: Vec<AccountId>,
     pub(super) next_session: u64,
     /// Number of the last request that left a mailbox.
     pub(super) next_aside: u64,
@@ -166,6 +168,7 @@ impl Shard {
             retention: Retention::default(),
             disk: Disk::default(),
             removed: Vec::new(),
+            left: Vec::new(),
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),
