@@ -254,7 +254,9 @@
 //!   in the save of its pending row, and a sender's own rows are awaited beside them
 //!   ([`im::acks::Acks::await_one_more`]). Rows of archives are kept apart by month ([`actor::rows::Slices`]), and a month
 //!   that nobody keeps leaves the disk whole, by a clock that is not believed at once (`shard/retention.rs`); an archive
-//!   over its bound loses its oldest, by a count that a crash does not make wrong ([`im::archive::ArchiveTally`]). A sender's
+//!   over its bound loses its oldest, by a count that a crash does not make wrong ([`im::archive::ArchiveTally`]). What
+//!   messages are found by is written for dozens of them at a time (`engine/archive/list.rs`); until then the account
+//!   remembers it, and who is read again finds it in the messages' own rows ([`im::archive::Tail`]). A sender's
 //!   archive knows by origin-id, too, what is sent again ([`im::origin::recall_sent`]), and stores it once.
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
@@ -263,7 +265,11 @@
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses
 //!   messages that would have to be stored before anybody sees them, in the same words whoever they are for, and asks once
-//!   a second whether there is room again (`shard/disk.rs`).
+//!   a second whether there is room again (`shard/disk.rs`). What only removes rows may use the reserve, and what clients
+//!   have and even so could not be removed is not given to them again.
+//! - Nothing that is owed is left out silently while a session is there or can be resumed: when there is no room for it beside
+//!   the archive, the session ends, and its client logs in anew and reads the archive. What a stranger sends beyond
+//!   his share of that room is bounced and not archived either.
 //!
 //! # Timers
 //!
@@ -323,6 +329,8 @@
 //!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
 //!   another worker may have room.
+//! - **A step of a request beside the mailbox may write**, and the next begins when that is durable; else the request is
+//!   refused. A session has one of the account's places, and they take turns (`shard/aside.rs`).
 //! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a
 //!   handler is written as any other is, and reads with the same functions.
 //! - **A pending row remains beside the archive's row**, as a mark of 13 bytes under the same number

@@ -1,14 +1,22 @@
 //! The archive over time, over its bounds, beside what waits for clients, and before slow readers and disks. What a query answers is played in
 //! `tests/scenarios/mam.xmpp` and judged in `src/engine/archive/tests.rs`.
 
+#[path = "archive/full.rs"]
+mod full;
+#[path = "archive/retraction.rs"]
+mod retraction;
 #[path = "sim/mod.rs"]
 mod sim;
+
+#[path = "archive/full_disk.rs"]
+mod full_disk;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use sim::{ConnId, Habits, World};
-use stonechat::actor::rows::{RowKey, StoreError, Write};
+use stonechat::actor::rows::{Row, RowKey, StoreError, Write};
+use stonechat::base::Rng;
 use stonechat::config::HostConfig;
 use stonechat::config::units::Duration;
 use stonechat::engine::archive::{ARCHIVE, INDEX};
@@ -111,12 +119,14 @@ fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_fo
     // "it is not permitted to create gaps or "holes" in the archive" (XEP-0313 section 3.2).
     let expected: Vec<usize> = (500 - left.len()..500).collect();
     assert_eq!(left, expected);
-    // The contact, and the name by which it is retracted.
-    assert_eq!(world.row_count(&INDEX), 2 * left.len());
+    // Lists of the contact, and of names by which they are retracted: for sixty-four messages nine.
+    let (lists, words) = index(&world);
+    assert!((1..=9 * (left.len() / 64 + 2)).contains(&lists), "{lists}");
+    assert_eq!(words, 0);
     let heard = says(&mut world, romeo, &search("nobody"));
     assert!(heard.contains("complete='true'"), "{heard}");
-    // The same, "note" and the number.
-    assert_eq!(world.row_count(&INDEX), left.len() * 4);
+    // "note" and the number.
+    assert_eq!(index(&world).1, left.len() * 2);
     for part in 10..13 {
         says(&mut world, romeo, &notes(part * 50, part * 50 + 50, 0));
         world.end_turns();
@@ -124,8 +134,166 @@ fn an_archive_that_holds_too_much_loses_its_oldest_messages_and_what_they_are_fo
     // What was indexed is gone with its messages, and what came since is not yet.
     let still = archived(&world, "romeo");
     let indexed = still.iter().filter(|number| **number < 500).count();
-    assert_eq!(world.row_count(&INDEX), 2 * (still.len() + indexed));
+    assert_eq!(index(&world).1, 2 * indexed);
     world.assert_rest();
+}
+
+/// How many lists are in the index, and entries of words: each of them of a message that is there.
+fn index(world: &World) -> (usize, usize) {
+    let number = |row: &Row| row.key.as_bytes()[row.key.as_bytes().len() - 8..].to_vec();
+    let there: Vec<Vec<u8>> = world.rows(&ARCHIVE).iter().map(number).collect();
+    let rows = world.rows(&INDEX);
+    let is_there = |row: &Row| there.contains(&number(row));
+    assert!(rows.iter().all(is_there), "what is gone is indexed");
+    let words = rows.iter().filter(|row| row.value.is_empty()).count();
+    (rows.len() - words, words)
+}
+
+#[test]
+fn whatever_is_archived_is_found_by_its_contact_and_retracted_by_its_name() {
+    for workers in [1, 4] {
+        for seed in 0..4 {
+            play_by_chance(workers, seed);
+        }
+    }
+}
+
+/// What was said to a contact, by its id, and whether it was retracted.
+struct Said {
+    id: String,
+    to: &'static str,
+    is_retracted: bool,
+}
+
+/// Messages to two contacts, searches, retractions, crashes and minutes in which nobody is in memory, by chance.
+fn play_by_chance(workers: u8, seed: u8) {
+    let mut rng = Rng::from_seed([seed; 32]);
+    let mut world = world_of(workers, "");
+    for name in ["juliet", "nurse"] {
+        world.register(name, "secret");
+    }
+    let mut romeo = user(&mut world, "romeo", "<presence/>");
+    let mut said: Vec<Said> = Vec::new();
+    let mut number = 0;
+    for round in 0..80 {
+        let to = ["juliet", "nurse"][rng.below(2) as usize];
+        match rng.below(12) {
+            0..=5 => {
+                let count = [1, 3, 30][rng.below(3) as usize];
+                says(&mut world, romeo, &chat(to, number, count));
+                said.extend((number..number + count).map(|n| Said {
+                    id: format!("m{n}"),
+                    to,
+                    is_retracted: false,
+                }));
+                number += count;
+            }
+            6 | 7 => {
+                // Now and then one that nobody said.
+                let of = rng.below(said.len() as u32 + 1) as usize;
+                let (target, to) = match said.get_mut(of) {
+                    Some(said) => {
+                        said.is_retracted = true;
+                        (said.id.clone(), said.to)
+                    }
+                    None => ("nothing".to_owned(), to),
+                };
+                let retraction = format!(
+                    "<message to='{to}@localhost' type='chat' id='r{round}'>\
+                     <retract xmlns='urn:xmpp:message-retract:1' id='{target}'/></message>"
+                );
+                says(&mut world, romeo, &retraction);
+                world.end_turns();
+                world.settle();
+                said.push(Said {
+                    id: format!("r{round}"),
+                    to,
+                    is_retracted: false,
+                });
+            }
+            8 | 9 => {
+                let expected: Vec<&str> = said
+                    .iter()
+                    .filter(|said| said.to == to)
+                    .map(|said| &*said.id)
+                    .collect();
+                assert_eq!(found_with(&mut world, romeo, to), expected);
+                let last = says(&mut world, romeo, &query_with(to, 7, "<before/>"));
+                assert_eq!(
+                    ids(&last),
+                    expected[expected.len() - expected.len().min(7)..]
+                );
+            }
+            10 => {
+                world.end_turns();
+                // Nobody is in the middle of anything for minutes.
+                world.lose(romeo);
+                world.advance(10 * 60_000);
+                romeo = log_in(&mut world, "romeo", "<presence/>");
+            }
+            _ => {
+                world.end_turns();
+                world = world.crash(round);
+                romeo = log_in(&mut world, "romeo", "<presence/>");
+            }
+        }
+        for name in ["romeo", "juliet", "nurse"] {
+            let archive = world.archive(name);
+            let found = archive.iter().map(|xml| {
+                let id = ids(xml).into_iter().next().expect("an id");
+                (id, xml.contains("<retracted "))
+            });
+            let of_theirs = said
+                .iter()
+                .filter(|said| name == "romeo" || said.to == name);
+            let expected = of_theirs.map(|said| (said.id.clone(), said.is_retracted));
+            assert_eq!(
+                found.collect::<Vec<_>>(),
+                expected.collect::<Vec<_>>(),
+                "{name} in round {round} of seed {seed}"
+            );
+        }
+    }
+    assert!(said.len() > 200, "{}", said.len());
+    index(&world);
+    world.assert_rest();
+}
+
+fn query_with(contact: &str, max: usize, place: &str) -> String {
+    format!(
+        "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>\
+         <field var='with'><value>{contact}@localhost</value></field></x>\
+         <set xmlns='http://jabber.org/protocol/rsm'><max>{max}</max>{place}</set></query></iq>"
+    )
+}
+
+/// Ids of all messages exchanged with a contact, page by page.
+fn found_with(world: &mut World, conn: ConnId, contact: &str) -> Vec<String> {
+    let (mut found, mut place) = (Vec::new(), String::new());
+    loop {
+        let page = says(world, conn, &query_with(contact, 50, &place));
+        found.extend(ids(&page));
+        let last = page
+            .split("<last>")
+            .nth(1)
+            .and_then(|rest| rest.split('<').next());
+        match last.filter(|_| !page.contains("complete='true'")) {
+            Some(last) => place = format!("<after>{last}</after>"),
+            None => return found,
+        }
+    }
+}
+
+/// Ids of what clients said, in what is heard or archived.
+fn ids(xml: &str) -> Vec<String> {
+    let messages = xml.split("<message").skip(1);
+    let id = |message: &str| {
+        let (head, _) = message.split_once('>')?;
+        let (id, _) = head.split_once(" id='")?.1.split_once('\'')?;
+        Some(id.to_owned())
+    };
+    messages.filter_map(id).collect()
 }
 
 /// A world of so many workers, with the bounds of one's archive.
@@ -161,7 +329,10 @@ fn assert_newest(
 #[test]
 fn who_is_not_in_memory_between_messages_has_no_larger_archive() {
     for workers in [1, 4] {
-        let mut world = world_of(workers, "host.archive.messages = 10\n");
+        let mut world = world_of(
+            workers,
+            "host.archive.messages = 10\ndelivery.offline_count = 5000\n",
+        );
         for name in ["juliet", "nurse"] {
             world.register(name, "secret");
         }
@@ -757,9 +928,14 @@ fn delivery_waits_for_no_disk() {
         let mut world = World::new(3, workers, Habits::KIND, config);
         let juliet = user(&mut world, "juliet", "<presence/>");
         let romeo = user(&mut world, "romeo", "");
+        let nurse = user(&mut world, "nurse", "");
         says(&mut world, romeo, "<enable xmlns='urn:xmpp:sm:3'/>");
+        says(&mut world, nurse, "<presence/>");
         world.end_turns();
         world.disk_is_asleep = true;
+        // Others have said something already, while it is the first that these two say and hear.
+        says(&mut world, nurse, &notes(0, 3, 0));
+        world.end_turns();
         let before_ms = world.now.mono_ms;
         for n in 0..20 {
             says(&mut world, romeo, &chat("juliet", n, 1));

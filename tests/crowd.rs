@@ -174,6 +174,90 @@ fn when_a_whole_crowd_flips_at_once_everybody_sees_everybody_in_order() {
     }
 }
 
+/// DESIGN sections 4 and 11: what is said to many is said a part at a time, and nobody else waits for it.
+#[test]
+fn who_tell_hundreds_are_heard_in_order_and_others_do_not_wait_for_it() {
+    const TELLERS: usize = 10;
+    const LISTENERS: usize = 600;
+    const FLIPS: usize = 3;
+    let mut world = world(1, 2, Habits::KIND);
+    let names: Vec<String> = (0..TELLERS)
+        .map(|n| format!("teller-{n}"))
+        .chain((0..LISTENERS).map(|n| format!("listener-{n}")))
+        .collect();
+    let mut rows = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        world.register(name, "secret");
+        let others = match number < TELLERS {
+            true => TELLERS..names.len(),
+            false => 0..TELLERS,
+        };
+        rows.extend(others.map(|other| {
+            let jid = format!("{}@localhost", names[other]);
+            contact(number as u64 + 1, &jid, other as u64 + 1)
+        }));
+    }
+    store(&mut world, rows);
+    world.register("nurse", "secret");
+    let nurse = connects(&mut world, "nurse");
+    let all: Vec<ConnId> = names
+        .iter()
+        .map(|name| connects(&mut world, name))
+        .collect();
+    let (tellers, listeners) = all.split_at(TELLERS);
+    for conn in listeners {
+        world.write(*conn, b"<presence/>");
+    }
+    world.settle();
+    for conn in listeners {
+        world.read(*conn);
+    }
+    let mut last: Vec<BTreeMap<String, usize>> = vec![BTreeMap::new(); LISTENERS];
+    let mut late = 0;
+    for flip in 0..FLIPS {
+        for conn in tellers {
+            let presence = format!("<presence><status>{flip}</status></presence>");
+            world.write(*conn, presence.as_bytes());
+        }
+        // Somebody who has nothing to do with it: no time passes until the answer, while many have heard nothing yet.
+        let ping = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
+        let before_ms = world.now.mono_ms;
+        let pong = says(&mut world, nurse, ping);
+        assert!(pong.contains("id='p' type='result'"), "{pong}");
+        assert_eq!(world.now.mono_ms, before_ms);
+        let hears = |world: &mut World, last: &mut Vec<BTreeMap<String, usize>>| {
+            let mut heard = 0;
+            for (conn, last) in listeners.iter().zip(last) {
+                let text = String::from_utf8(world.read(*conn)).expect("the server writes UTF-8");
+                for presence in text.split("<presence ").skip(1) {
+                    let from = between(presence, "from='", "'").to_string();
+                    let flip: usize = between(presence, "<status>", "<").parse().expect("one");
+                    let before = last.insert(from, flip);
+                    assert!(before < Some(flip), "{before:?} before {flip}");
+                    heard += 1;
+                }
+            }
+            heard
+        };
+        late += TELLERS * LISTENERS - hears(&mut world, &mut last);
+        // Every other time they are interrupted by themselves.
+        world.advance(if flip % 2 == 0 { 100 } else { 3 });
+        hears(&mut world, &mut last);
+        assert!(world.queued_bytes() < 16 * 1024 * 1024);
+    }
+    assert!(late > 0, "everybody was told in the first part");
+    world.advance(1_000);
+    for (conn, last) in listeners.iter().zip(&mut last) {
+        let text = String::from_utf8(world.read(*conn)).expect("the server writes UTF-8");
+        for presence in text.split("<presence ").skip(1) {
+            let flip = between(presence, "<status>", "<").parse().expect("one");
+            last.insert(between(presence, "from='", "'").to_string(), flip);
+        }
+        let newest = last.values().filter(|flip| **flip == FLIPS - 1).count();
+        assert_eq!(newest, TELLERS, "{last:?}");
+    }
+}
+
 fn between<'a>(text: &'a str, before: &str, behind: &str) -> &'a str {
     let rest = text.split_once(before).expect("it is there").1;
     rest.split_once(behind).expect("it ends").0

@@ -162,7 +162,7 @@ fn spread(values: &[f64]) -> String {
 }
 
 /// Three digits that mean something, and no more decimals than two.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         v if v >= 100.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),

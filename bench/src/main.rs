@@ -1,14 +1,6 @@
 //! The load driver: one program that starts a server on one core, drives it from another, and says
 //! what each operation cost. `bench/README.md` has the method; it knows nothing of the server's code.
 
-mod client;
-mod figures;
-mod measure;
-mod million;
-mod process;
-mod relay;
-mod target;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,16 +8,17 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use client::sasl::Mechanism;
-use client::session::Transport;
-use figures::Report;
-use measure::chat::Variant;
-use measure::login::Storm;
-use measure::memory::Slope;
-use measure::presence::Audience;
-use measure::{Bench, Pace};
-use relay::Pattern;
-use target::{Archive, Keep, Kind, Programs, SlowDisk};
+use stonechat_bench::client::sasl::Mechanism;
+use stonechat_bench::client::session::Transport;
+use stonechat_bench::figures::Report;
+use stonechat_bench::measure::chat::Variant;
+use stonechat_bench::measure::login::Storm;
+use stonechat_bench::measure::memory::Slope;
+use stonechat_bench::measure::presence::Audience;
+use stonechat_bench::measure::{self, Bench, Pace};
+use stonechat_bench::million;
+use stonechat_bench::relay::{self, Pattern};
+use stonechat_bench::target::{Archive, Keep, Kind, Programs, SlowDisk};
 
 #[derive(Parser)]
 #[command(

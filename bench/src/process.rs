@@ -111,9 +111,12 @@ impl Server {
 
     /// Resident bytes that belong to the server alone (clean and dirty private pages).
     pub fn private_bytes(&self) -> Result<u64> {
-        let path = format!("/proc/{}/smaps_rollup", self.worker);
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        private_bytes_in(&text).with_context(|| format!("no private pages in {path}"))
+        private_bytes_of(self.worker)
+    }
+
+    /// The process that does the work.
+    pub fn pid(&self) -> u32 {
+        self.worker
     }
 
     /// Asks the server to end, waits for it, and kills it when it does not.
@@ -169,12 +172,20 @@ pub fn own_cpu() -> Result<Duration> {
     cpu_of("self")
 }
 
+/// Resident bytes that belong to a process alone.
+pub fn private_bytes_of(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    private_bytes_in(&text).with_context(|| format!("no private pages in {path}"))
+}
+
 /// A loopback address on which nothing listens just now.
 pub fn unused_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn cpu_of(pid: &str) -> Result<Duration> {
+/// The same of any process, by its id or `self`.
+pub fn cpu_of(pid: &str) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     cpu_in(&text).with_context(|| format!("no processor times in {path}"))

@@ -39,7 +39,8 @@ pub struct Draft {
     pub kept: Option<Kept>,
     /// The number of the row in which this account archived it.
     pub archived: Option<u64>,
-    /// The `<stanza-id/>` (XEP-0359) under which this account archived it, in normal form: for its own eyes only.
+    /// The `<stanza-id/>` (XEP-0359) under which this account archived it, in normal form, for copies that
+    /// other sessions of the sender get.
     pub stanza_id: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::accounts::Accounts;
 use super::keys;
+use super::looks::{self, Looks};
 use super::purge::mark;
 use crate::actor::auth::AccountRef;
 use crate::actor::rows::{RowKey, RowRange, StoreError, Write};
@@ -75,6 +76,8 @@ pub(super) struct Newcomer<'a> {
     pub fields: &'a [(String, String)],
     /// The token by which they come.
     pub invitation: Option<&'a Secret>,
+    /// Whether their name may look like another's.
+    pub looks: Looks,
 }
 
 /// Names are prepared (RFC 7622 section 3.3) before they come here. Each of these blocks on the store, and
@@ -95,6 +98,7 @@ impl Accounts {
             state: AccountState::Enabled,
             fields: &[],
             invitation: None,
+            looks: Looks::Any,
         };
         self.make((host, localpart), password, newcomer, now)
     }
@@ -120,6 +124,9 @@ impl Accounts {
         };
         let invitation = found.as_ref().map(|found| &found.key);
         self.check_free(host, localpart, invitation, now)?;
+        if newcomer.looks == Looks::Own {
+            self.check_looks(host, localpart)?;
+        }
         let key = name_key(host, localpart);
         let row = AccountRow {
             account: AccountRef {
@@ -140,6 +147,7 @@ impl Accounts {
                 table: &TOMBSTONE,
                 key,
             },
+            looks::put(host, localpart),
         ];
         if let Some(found) = found {
             let jid = Jid::from_parts(Some(localpart), host, None);
@@ -244,6 +252,7 @@ impl Accounts {
                 key,
                 value: tombstone.encode().into(),
             },
+            looks::delete(host, localpart),
             // Whatever comes of the purge, the next start knows of it.
             mark(
                 id,

@@ -7,7 +7,8 @@ use super::accounts::Accounts;
 use super::admin::{AccountError, Newcomer};
 use super::invitations::InviteWish;
 use super::keys;
-use super::registrations::Comer;
+use super::looks::Looks;
+use super::registrations::Guest;
 use crate::actor::auth::{
     AccountAnswer, AccountAsk, AccountRef, AuthAnswer, AuthAsk, Registered, Registration,
     RegistrationError,
@@ -221,6 +222,7 @@ impl Accounts {
         let mut key = None;
         let mut tells = false;
         let mut inviter = None;
+        let mut is_named = false;
         if let Some(token) = &wish.token {
             let found = self.find_invitation(&wish.host, token);
             let found = found.map_err(|error| refused(AccountError::Store(error)))?;
@@ -229,26 +231,28 @@ impl Accounts {
             if name.is_some_and(|name| name != &*wish.localpart) {
                 return Err(RegistrationError::OtherName);
             }
+            is_named = name.is_some();
             tells = found.invitation.contact.is_some();
             inviter = Some(found.inviter);
             key = Some(found.key);
         }
         // Whom the operator invites, the operator has let in, and wants on the host. Users invite without end.
         let is_operators = inviter == Some(None);
-        let comer = match is_operators {
-            true => Comer::OfOperator,
-            false => Comer::Other,
+        let guest = match is_operators {
+            true => Guest::OfOperator,
+            false => Guest::OfHost,
         };
         let mut counted = self.registrations.lock();
-        let has_room = counted.has_room((&wish.host, wish.prefix), comer, option, now);
+        let has_room = counted.reserve(&wish.host, wish.prefix, option, guest, now);
         drop(counted);
         if !has_room {
             return Err(RegistrationError::TooMany);
         }
-        self.check_name(wish, key.as_ref(), now)?;
-        self.registrations
-            .lock()
-            .made((&wish.host, wish.prefix), comer, option, now);
+        // An operator who names somebody knows whom.
+        let looks = match option.lookalikes || is_operators && is_named {
+            true => Looks::Any,
+            false => Looks::Own,
+        };
         let newcomer = Newcomer {
             state: match option.approval && !is_operators {
                 true => AccountState::Waiting,
@@ -256,10 +260,19 @@ impl Accounts {
             },
             fields: &wish.fields,
             invitation: wish.token.as_ref(),
+            looks,
         };
         let name = (&*wish.host, &*wish.localpart);
-        let made = self.make(name, &wish.password, newcomer, now);
-        let id = made.map_err(refused)?.id;
+        let free = self.check_name(wish, key.as_ref(), looks, now);
+        let made = free.and_then(|()| {
+            let made = self.make(name, &wish.password, newcomer, now);
+            made.map_err(refused)
+        });
+        if made.is_err() {
+            let mut counted = self.registrations.lock();
+            counted.give_back(&wish.host, wish.prefix, option, guest, now);
+        }
+        let id = made?.id;
         Ok(Registered { id, tells })
     }
 }
@@ -272,6 +285,7 @@ impl Accounts {
         &self,
         wish: &Registration,
         invitation: Option<&RowKey>,
+        looks: Looks,
         now: Now,
     ) -> Result<(), RegistrationError> {
         if let Some(key) = invitation
@@ -280,6 +294,11 @@ impl Accounts {
             return Err(RegistrationError::TooMany);
         }
         let free = self.check_free(&wish.host, &wish.localpart, invitation, now);
+        let free = match looks {
+            Looks::Any => free,
+            // XEP-0077 section 3.1: "the desired username is already in use by another entity", as people read it.
+            Looks::Own => free.and_then(|()| self.check_looks(&wish.host, &wish.localpart)),
+        };
         let free = free.map_err(refused);
         if let (Err(RegistrationError::Conflict), Some(key)) = (&free, invitation) {
             self.token_tries.lock().add(key.clone(), now);

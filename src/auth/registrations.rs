@@ -16,6 +16,15 @@ pub struct Registrations {
     next_order: u64,
 }
 
+/// Whose guest a newcomer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guest {
+    /// The host lets so many in.
+    OfHost,
+    /// Whom the operator invites, the host has room for, and they take none of others.
+    OfOperator,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Tally {
     since_ms: u64,
@@ -36,15 +45,6 @@ impl Tally {
             },
         }
     }
-}
-
-/// By whose leave somebody comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comer {
-    /// The operator has invited them: the host has room for them, and they take none of others.
-    OfOperator,
-    /// A user has, or nobody.
-    Other,
 }
 
 impl Registrations {
@@ -74,33 +74,44 @@ impl Registrations {
         tally.attempts <= attempts_max
     }
 
-    /// Whether an address, and the host as a whole, may make one account more.
-    pub fn has_room(
+    /// Counts an account that is about to be made, if the address and the host have room for it; whether they have. Asked
+    /// and counted at once: two threads make accounts.
+    pub fn reserve(
         &mut self,
-        (host, prefix): (&Arc<str>, AddressPrefix),
-        comer: Comer,
+        host: &Arc<str>,
+        prefix: AddressPrefix,
         option: &HostRegistration,
+        guest: Guest,
         now: Now,
     ) -> bool {
-        let host_has_room = match comer {
-            Comer::OfOperator => true,
-            Comer::Other => self.host(host, option, now).made < option.per_host,
-        };
-        host_has_room && self.prefix(host, prefix, option, now).made < option.per_address
-    }
-
-    /// Counts an account that is about to be made.
-    pub fn made(
-        &mut self,
-        (host, prefix): (&Arc<str>, AddressPrefix),
-        comer: Comer,
-        option: &HostRegistration,
-        now: Now,
-    ) {
-        if comer == Comer::Other {
+        let of_host = self.host(host, option, now).made;
+        let of_prefix = self.prefix(host, prefix, option, now).made;
+        let is_full = guest == Guest::OfHost && of_host >= option.per_host;
+        if is_full || of_prefix >= option.per_address {
+            return false;
+        }
+        if guest == Guest::OfHost {
             self.host(host, option, now).made += 1;
         }
         self.prefix(host, prefix, option, now).made += 1;
+        true
+    }
+
+    /// Nothing came of an account that was counted.
+    pub fn give_back(
+        &mut self,
+        host: &Arc<str>,
+        prefix: AddressPrefix,
+        option: &HostRegistration,
+        guest: Guest,
+        now: Now,
+    ) {
+        if guest == Guest::OfHost {
+            let of_host = self.host(host, option, now);
+            of_host.made = of_host.made.saturating_sub(1);
+        }
+        let of_prefix = self.prefix(host, prefix, option, now);
+        of_prefix.made = of_prefix.made.saturating_sub(1);
     }
 
     fn host(&mut self, host: &Arc<str>, option: &HostRegistration, now: Now) -> &mut Tally {
@@ -170,19 +181,29 @@ mod tests {
         let mut known = Registrations::new(HashSeed(1, 2));
         let (host, option) = (Arc::from("example.org"), option(2, 100));
         for _ in 0..2 {
-            assert!(known.has_room((&host, v4(1)), Comer::Other, &option, at(0)));
-            known.made((&host, v4(1)), Comer::Other, &option, at(0));
+            assert!(known.reserve(&host, v4(1), &option, Guest::OfHost, at(0)));
         }
-        assert!(!known.has_room((&host, v4(1)), Comer::Other, &option, at(3_599_999)));
-        assert!(!known.has_room((&host, v4(1)), Comer::OfOperator, &option, at(3_599_999)));
-        assert!(known.has_room((&host, v4(2)), Comer::Other, &option, at(0)));
-        assert!(known.has_room(
-            (&Arc::from("example.net"), v4(1)),
-            Comer::Other,
-            &option,
-            at(0)
-        ));
-        assert!(known.has_room((&host, v4(1)), Comer::Other, &option, at(3_600_000)));
+        for guest in [Guest::OfHost, Guest::OfOperator] {
+            assert!(!known.reserve(&host, v4(1), &option, guest, at(3_599_999)));
+        }
+        assert!(known.reserve(&host, v4(2), &option, Guest::OfHost, at(0)));
+        let other = Arc::from("example.net");
+        assert!(known.reserve(&other, v4(1), &option, Guest::OfHost, at(0)));
+        assert!(known.reserve(&host, v4(1), &option, Guest::OfHost, at(3_600_000)));
+    }
+
+    #[test]
+    fn an_account_that_was_not_made_takes_nobodys_place() {
+        let mut known = Registrations::new(HashSeed(1, 2));
+        let (host, option) = (Arc::from("example.org"), option(1, 1));
+        for _ in 0..3 {
+            assert!(known.reserve(&host, v4(1), &option, Guest::OfHost, at(0)));
+            assert!(!known.reserve(&host, v4(2), &option, Guest::OfHost, at(0)));
+            known.give_back(&host, v4(1), &option, Guest::OfHost, at(0));
+        }
+        // In another window there is nothing to give back.
+        known.give_back(&host, v4(1), &option, Guest::OfHost, at(9_000_000));
+        assert!(known.reserve(&host, v4(1), &option, Guest::OfHost, at(9_000_000)));
     }
 
     #[test]
@@ -202,14 +223,13 @@ mod tests {
         let (host, option) = (Arc::from("example.org"), option(1, 3));
         let mut made = 0;
         for address in 0..10 {
-            if known.has_room((&host, v4(address)), Comer::Other, &option, at(0)) {
-                known.made((&host, v4(address)), Comer::Other, &option, at(0));
+            if known.reserve(&host, v4(address), &option, Guest::OfHost, at(0)) {
                 made += 1;
             }
         }
         assert_eq!(made, 3);
         // Of whom the operator invites, the host has room for more.
-        assert!(known.has_room((&host, v4(9)), Comer::OfOperator, &option, at(0)));
+        assert!(known.reserve(&host, v4(9), &option, Guest::OfOperator, at(0)));
     }
 
     #[test]

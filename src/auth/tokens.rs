@@ -158,6 +158,14 @@ impl Accounts {
         if is_fresh {
             after.retire(slots.current);
             (after.current, after.fresh) = (Some(slot), None);
+        } else {
+            // Section 3.5: "Upon successful use of any token, the server MUST invalidate all tokens issued to the same client
+            // with an earlier expiry than the current token": an operator may have shortened them meanwhile.
+            let ends_first = |fresh: &Slot| fresh.expires_wall_ms < slot.expires_wall_ms;
+            if slots.fresh.as_ref().is_some_and(ends_first) {
+                after.retire(slots.fresh);
+                after.fresh = None;
+            }
         }
         if proof.invalidates {
             // Whoever logs out has no use for what was not used yet either.

@@ -234,9 +234,9 @@ pub const SWEEP_CATCH_UP: u64 = 4;
 /// Receivers of one session's directed presence: rooms and contacts outside the roster.
 pub const DIRECTED_COUNT_MAX: usize = 1_000;
 /// Runs of one turn before it counts as a programming error: the first message for an account that is not in
-/// memory reads ten rows or ranges if it retracts another.
-pub const TURN_RUNS_MAX: u8 = 12;
-/// Requests beside the mailbox that read for one account at a time (peers.md section 5, row 25).
+/// memory reads ten rows or ranges if it retracts another, and [`ARCHIVE_NAME_READS`] lists.
+pub const TURN_RUNS_MAX: u8 = 16;
+/// Requests beside the mailbox that read for one account at a time, each of another session (peers.md section 5, row 25).
 pub const ASIDES_MAX: usize = 2;
 /// Those of one session with the ones that wait for their turn: clients that synchronise ask for a few conversations at
 /// once.
@@ -256,6 +256,11 @@ pub const ACCOUNT_IDLE_MS: u64 = 60_000;
 
 /// A worker whose disk was full asks so often whether it has room again.
 pub const DISK_PROBE_MS: u64 = 1_000;
+/// Removals that a disk without any room refused, and that are remembered: 60 MB. A worker whose clients get more than that
+/// in the meantime gives them some of it again.
+pub const REMOVALS_REFUSED_MAX: usize = 1_000_000;
+/// How many of them are asked for at a time.
+pub const REMOVALS_AT_ONCE: usize = 10_000;
 
 // ---- Archives (XEP-0313) ----
 
@@ -280,8 +285,11 @@ pub const ARCHIVE_TEXT_BYTES_MAX: usize = 16 * 1024;
 pub const ARCHIVE_SEARCH_WORDS_MAX: usize = 8;
 /// Bytes of what is searched for.
 pub const ARCHIVE_SEARCH_BYTES_MAX: usize = 1024;
-/// Messages whose words one step indexes: a millisecond of work.
+/// Messages whose words one step indexes.
 pub const ARCHIVE_INDEX_STEP: usize = 100;
+/// Words behind which a step indexes no more of them: each is a row, of which the store's writer does a thousand in a few
+/// milliseconds, and everybody's saves wait for that.
+pub const ARCHIVE_INDEX_WORDS: usize = 500;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Addresses with archiving preferences of their own, of one account.
@@ -291,6 +299,11 @@ pub const ARCHIVE_PREFERENCES_MAX: usize = 1_000;
 pub const ARCHIVE_TALLY_EVERY: u64 = 64;
 /// See [`ARCHIVE_TALLY_EVERY`].
 pub const ARCHIVE_TALLY_BYTES: u64 = 128 * 1024;
+/// Lists in which the names of an archive's messages are: with [`ARCHIVE_TALLY_EVERY`], a row for eight messages, and of a
+/// full archive 400 KB in each, which a retraction looks through if it names none of the newest.
+pub const ARCHIVE_NAME_LISTS: u8 = 8;
+/// Answers of the store that such a look takes at most: half a million messages.
+pub const ARCHIVE_NAME_READS: usize = 4;
 /// Messages removed at a time from an archive that holds too much, and from one that its owner empties.
 pub const ARCHIVE_TRIM_COUNT: usize = 256;
 /// Messages in one archive: ten years of fifty a day make 180,000.
@@ -452,6 +465,15 @@ pub const DIRECTORY_BACK_OFF_MAX_MS: u64 = 15_000;
 pub const DIRECTORY_IDLE_MS: u64 = 60_000;
 /// Servers to which one question may be sent on.
 pub const DIRECTORY_REFERRALS_MAX: usize = 5;
+/// How often it is looked whether everybody is still there: 100,000 accounts keep a directory busy for two seconds.
+pub const DIRECTORY_POLL_MS: u64 = 300_000;
+/// Names that one question is about: fifty cost little more than one (CRATES.md section 7).
+pub const DIRECTORY_SWEEP_NAMES: usize = 50;
+/// Names read from the store at a time.
+pub const DIRECTORY_SWEEP_PAGE: usize = 1_000;
+/// Accounts that may be missing at once, if there are not twice as many: more than that is a wrong base, or an empty copy
+/// of the directory, and ends nobody's sessions.
+pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
 /// Stack of a thread that reads what a directory sends: the library's parser calls itself for each element in an element,
 /// and a directory that means no good may send a megabyte of those. Memory that nothing touches costs nothing.
 pub const DIRECTORY_STACK_BYTES: usize = 512 * 1024 * 1024;
@@ -551,8 +573,9 @@ const _: () = assert!(2 * LOAD_CODECS_PERCENT <= LOAD_LOGINS_PERCENT);
 const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
 const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
-// A search of a contact and as many words as it may have reads a list each, then the messages, then ends.
-const _: () = assert!(ARCHIVE_SEARCH_WORDS_MAX + 4 < ASIDE_RUNS_MAX as usize);
+// A search of a contact, which reads two lists and where the archive begins, and as many words as it may have, which
+// read a list each, reads the messages, then ends.
+const _: () = assert!(ARCHIVE_SEARCH_WORDS_MAX + 6 < ASIDE_RUNS_MAX as usize);
 const _: () = assert!(ARCHIVE_TALLY_BYTES < RANGE_BYTES_MAX as u64);
 const _: () = assert!(PING_TIMEOUT_MS < PING_AFTER_MS);
 const _: () = assert!(RESUME_TIMEOUT_MS < ENDED_MS);

@@ -206,6 +206,11 @@ fn check_amounts(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mu
             "must be between \"100 ms\" and \"1 min\": logins wait for it",
         );
     }
+    sink.require(
+        option.poll.as_ms() >= 1_000,
+        &at("poll"),
+        "must be at least \"1 s\"",
+    );
     for (name, count, max) in [
         (
             "search_connections",

@@ -19,6 +19,10 @@ pub struct Desk {
     pub may_change: Box<dyn Fn(AccountId, Option<AddressPrefix>) -> bool + Send + Sync>,
     /// The password was changed: tokens that were made under the old one end. None if the account is gone or closed.
     pub renew: RenewAccount,
+    /// Names of accounts of a host, those behind one, in order and not all at once.
+    pub names: ListNames,
+    /// Ends the sessions of an account, by its host and name.
+    pub end: EndSessions,
     /// A password as SASL means it; none if no password can be this.
     pub prepare: fn(&Secret) -> Option<Secret>,
     /// Everything else that is asked, and is not the directory's.
@@ -31,6 +35,11 @@ pub type AdmitAccount =
 /// See [`Desk::decoy`].
 pub type MakeDecoy =
     Box<dyn Fn(&str, &str, ScramHash) -> Result<ScramKeys, StoreError> + Send + Sync>;
+/// See [`Desk::end`].
+pub type EndSessions = Box<dyn Fn(&str, &str) + Send + Sync>;
+/// See [`Desk::names`].
+pub type ListNames =
+    Box<dyn Fn(&str, Option<&str>) -> Result<Vec<String>, StoreError> + Send + Sync>;
 /// See [`Desk::row`].
 pub type ReadRow = Box<dyn Fn(&RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
 /// See [`Desk::renew`].

@@ -13,6 +13,7 @@ use super::cache::{Known, Standing};
 use super::desk::{Admission, Desk};
 use super::error::DirectoryError;
 use super::person::{self, Found, Person};
+use super::poll;
 use super::pool::{Link, Purpose};
 use super::servers::Servers;
 use super::service::Answers;
@@ -27,6 +28,8 @@ use crate::config::{DirectoryConfig, DirectoryPasswordChange};
 pub struct HostDirectory {
     pub shared: Arc<Shared>,
     questions: Sender<Question>,
+    /// Dropped, it ends who looks now and then.
+    _polls: Sender<()>,
 }
 
 /// What all threads of a directory know.
@@ -117,7 +120,18 @@ impl HostDirectory {
                 .stack_size(limits::DIRECTORY_STACK_BYTES)
                 .spawn(move || shared.bind_all(link, &attempted))?;
         }
-        Ok(HostDirectory { shared, questions })
+        let (polls, stop) = bounded(0);
+        let every = Duration::from_millis(options.poll.as_ms());
+        let (looking, link) = (Arc::clone(&shared), link(Purpose::Searching));
+        thread::Builder::new()
+            .name("ldap-poll".to_owned())
+            .stack_size(limits::DIRECTORY_STACK_BYTES)
+            .spawn(move || poll::run(&looking, link, every, &stop))?;
+        Ok(HostDirectory {
+            shared,
+            questions,
+            _polls: polls,
+        })
     }
 
     /// Asks; never blocks. What does not fit is answered at once.
@@ -170,9 +184,29 @@ impl Shared {
 
     /// When a question must be answered.
     fn until(&self, question: &Question) -> Instant {
+        question.asked + self.patience()
+    }
+
+    /// How long an answer may take altogether.
+    pub fn patience(&self) -> Duration {
         let options = &self.config.options;
-        let patience_ms = options.queue_timeout.as_ms() + options.operation_timeout.as_ms();
-        question.asked + Duration::from_millis(patience_ms)
+        Duration::from_millis(options.queue_timeout.as_ms() + options.operation_timeout.as_ms())
+    }
+
+    /// Names of accounts of this host behind one, in order and not all at once.
+    ///
+    /// # Errors
+    /// The store's, as one of the directory's.
+    pub fn accounts_after(&self, after: Option<&str>) -> Result<Vec<String>, DirectoryError> {
+        (self.desk.names)(&self.host, after).map_err(|error| DirectoryError::Refused {
+            code: 0,
+            text: error.to_string(),
+        })
+    }
+
+    /// Ends the sessions of somebody who is not in the directory any more.
+    pub fn end_sessions(&self, name: &str) {
+        (self.desk.end)(&self.host, name);
     }
 
     fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {

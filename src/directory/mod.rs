@@ -10,6 +10,7 @@ mod escape;
 mod host;
 mod keys;
 mod person;
+mod poll;
 mod pool;
 mod refusals;
 mod servers;

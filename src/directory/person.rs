@@ -1,6 +1,8 @@
 //! Who is behind a name: the question to the directory, and what its entry says of an account. Refuses to know how it
 //! is asked.
 
+use std::collections::BTreeMap;
+
 use super::ber::Entry;
 use super::escape::filter_for;
 use super::keys;
@@ -54,6 +56,35 @@ pub fn query(config: &DirectoryConfig, localpart: &str) -> Query {
         attributes,
         count_max: ENTRIES_MAX,
     }
+}
+
+/// The same about many names at once.
+pub fn query_for_many(config: &DirectoryConfig, names: &[String]) -> Query {
+    let filters = names
+        .iter()
+        .map(|name| filter_for(&config.options.filter, name));
+    Query {
+        filter: format!("(|{})", filters.collect::<String>()),
+        count_max: names.len() * 2 + ENTRIES_MAX,
+        ..query(config, "")
+    }
+}
+
+/// What [`judge`] says of each name.
+pub fn judge_all(config: &DirectoryConfig, names: &[String], entries: &[Entry]) -> Vec<Found> {
+    let mut having: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in entries {
+        let values = entry.texts(&config.options.localpart);
+        for name in values.filter_map(|value| prepare_localpart(value).ok()) {
+            let known = having.entry(name.into_owned()).or_default();
+            known.push(entry.clone());
+        }
+    }
+    let none = Vec::new();
+    let found = names
+        .iter()
+        .map(|name| judge(config, name, having.get(name).unwrap_or(&none)));
+    found.collect()
 }
 
 /// Who of the found entries has the name. A directory compares more loosely than addresses are compared (RFC 4517

@@ -8,7 +8,7 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Info, Stanza, StanzaError};
 
-use super::archive::{Archive, ArchiveTally, Preferences, Search};
+use super::archive::{Archive, ArchiveTally, Entry, Preferences, Search};
 use super::blocking::Blocklist;
 use super::capabilities::Claim;
 use super::commands::{CommandSession, CommandSessions};
@@ -113,8 +113,10 @@ pub enum Change {
     OriginKept { day: u32, mark: Mark },
     /// What is remembered of the archive was read.
     ArchiveRead(Box<Archive>),
-    /// A message was archived under this number, in a row of so many bytes.
-    Archived { number: u64, bytes: u64 },
+    /// A message was archived, in a row of so many bytes.
+    Archived { entry: Entry, bytes: u64 },
+    /// The index is as far as the archive.
+    ArchiveIndexed,
     /// The archive holds more than it may.
     TrimArchive,
     /// The owner of the archive has other wishes.
@@ -135,6 +137,8 @@ pub enum Change {
     CommandEnded(Box<str>),
     /// Their owner ends these sessions; of those that are over already, what they have sent is not done any more.
     EndSessions(Vec<SessionId>),
+    /// There is no room for what these sessions are owed: they end.
+    GiveUp(Vec<SessionId>),
     /// The blocklist was read.
     BlocklistRead(Arc<Blocklist>),
     /// The blocklist was changed.
@@ -176,8 +180,8 @@ pub enum Progress {
     Begun,
     /// A search in the archive (XEP-0313).
     Archive(Box<Search>),
-    /// Messages below a number are being removed from the archive; so many are.
-    Erasing { until: u64, count: u64 },
+    /// Messages below number `until` are being removed from the archive; so many are, and none is left below `from`.
+    Erasing { from: u64, until: u64, count: u64 },
 }
 
 impl Change {
@@ -192,6 +196,7 @@ impl Change {
                 | Change::ArchiveRead(_)
                 | Change::ArchiveTally(_)
                 | Change::Archived { .. }
+                | Change::ArchiveIndexed
                 | Change::TrimArchive
                 | Change::Preferences(_)
                 | Change::Roster(_)
@@ -388,9 +393,14 @@ impl Account {
                 }
             }
             Change::ArchiveRead(archive) => self.archive = Some(archive),
-            Change::Archived { number, bytes } => {
+            Change::Archived { entry, bytes } => {
                 if let Some(archive) = &mut self.archive {
-                    archive.tally.add(number, bytes);
+                    archive.add(entry, bytes);
+                }
+            }
+            Change::ArchiveIndexed => {
+                if let Some(archive) = &mut self.archive {
+                    archive.indexed();
                 }
             }
             Change::Preferences(preferences) => {
@@ -438,6 +448,7 @@ impl Account {
             | Change::Claimed { .. }
             | Change::Capable { .. }
             | Change::EndSessions(_)
+            | Change::GiveUp(_)
             | Change::TrimArchive => {}
         }
     }

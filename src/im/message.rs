@@ -1,6 +1,7 @@
 //! Messages (RFC 6121 sections 5 and 8.5): who gets one, and what its sender hears when nobody does.
 
 use crate::actor::{Delivery, Draft, Kept, Outcome, Stop, Turn};
+use crate::base::SessionId;
 use crate::config::Keep;
 use crate::jid::Jid;
 use crate::stanza::{
@@ -224,8 +225,11 @@ fn body(draft: &Draft) -> Body<'_> {
     }
 }
 
-/// Keeps what nobody can take now, within the quota, until somebody comes or has room. What is in the archive beyond it
-/// is not lost: clients find it there (XEP-0313), nothing is kept besides, and nobody hears of it.
+/// Keeps what nobody can take now, within the quota, until somebody comes or has room. What a contact sends beyond it is
+/// not lost where it is archived: clients find it there (XEP-0313) when they log in, nothing is kept besides, and its
+/// sender hears nothing of it. A client that is there, or comes back for its session, does not look there, and would
+/// never see it: its session ends instead of going on without. A stranger's is bounced, and not archived either: an archive
+/// is bounded as well, and he would fill it in minutes at the expense of the oldest that contacts said.
 fn store(
     turn: &mut Turn<'_, Account>,
     kept: Kept,
@@ -237,11 +241,14 @@ fn store(
     let kept = if kept.is_stored {
         kept
     } else {
-        match (quota::room(turn, stanza)?, body) {
-            (Room::For(sender), _) => pending::put(turn, kept, body, wall_ms, sender)?,
-            (_, Body::Archived(_)) => return Ok(None),
-            (Room::NoneForContacts, _) => return Err(Stop::Reject(mailbox_full())),
-            (Room::NoneForStrangers, _) => return Err(nobody()),
+        match quota::room(turn, stanza)? {
+            Room::For(sender) => pending::put(turn, kept, body, wall_ms, sender)?,
+            Room::NoneForContacts if is_archived(turn, body) => {
+                give_up_sessions(turn);
+                return Ok(None);
+            }
+            Room::NoneForContacts => return Err(Stop::Reject(mailbox_full())),
+            Room::NoneForStrangers => return Err(nobody()),
         }
     };
     // A cursor comes to what was stored before it began, and may have passed what is stored now.
@@ -254,6 +261,29 @@ fn store(
         });
     }
     Ok(Some(kept))
+}
+
+/// Whether the account's archive has it: what was archived says where.
+fn is_archived(turn: &Turn<'_, Account>, body: Body<'_>) -> bool {
+    match body {
+        Body::Archived(_) => true,
+        Body::Whole(stanza) => {
+            let account = turn.actor.jid.as_str();
+            let mut children = stanza.payload.children();
+            children.any(|child| is_id_by(&child, account))
+        }
+    }
+}
+
+/// Every session ends that is owed what cannot be kept for it. XEP-0198 section 5: "the client and server use the 'h'
+/// attribute to retransmit any stanzas lost by the disconnection": what is resumed has no holes.
+fn give_up_sessions(turn: &mut Turn<'_, Account>) {
+    let sessions = turn.actor.sessions.iter();
+    let owed = sessions.filter(|session| session.is_willing());
+    let owed: Vec<SessionId> = owed.map(|session| session.id).collect();
+    if !owed.is_empty() {
+        turn.out.change.push(Change::GiveUp(owed));
+    }
 }
 
 /// Inbound, last: to the chosen sessions.

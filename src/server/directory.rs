@@ -4,11 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::settings::beside_config;
+use crate::actor::rows::StoreError;
 use crate::auth::{Accounts, AuthService, Known, prepared};
+use crate::base::limits;
 use crate::config::{Config, ConfigError};
 use crate::directory::service::{AnswerPort, Prepared, prepare};
 use crate::directory::{Admission, Desk, DirectoryService};
-use crate::worker::{Address, Clock};
+use crate::jid::Jid;
+use crate::shard::Control;
+use crate::worker::{Address, Clock, Order};
 
 /// Reads what the directories of a configuration need. `path` is its file.
 ///
@@ -46,12 +50,18 @@ pub fn start_directories(
             address.answer(ticket, answer)
         }));
     }
-    let desk = desk(accounts, auth, clock);
+    let desk = desk(accounts, auth, clock, addresses);
     let service = DirectoryService::start(prepared, ports, desk);
     service.map_err(|error| format!("directory threads: {error}"))
 }
 
-fn desk(accounts: &Arc<Accounts>, auth: &Arc<AuthService>, clock: &Clock) -> Desk {
+fn desk(
+    accounts: &Arc<Accounts>,
+    auth: &Arc<AuthService>,
+    clock: &Clock,
+    addresses: &[Address],
+) -> Desk {
+    let (lists, addresses) = (Arc::clone(accounts), addresses.to_vec());
     let known = || Arc::clone(accounts);
     let (admits, decoys, rows, changes, renews) = (known(), known(), known(), known(), known());
     let (auth, clock) = (Arc::clone(auth), clock.clone());
@@ -70,6 +80,19 @@ fn desk(accounts: &Arc<Accounts>, auth: &Arc<AuthService>, clock: &Clock) -> Des
             changes.may_change_password(id, prefix, clock.now())
         }),
         renew: Box::new(move |host, localpart, id| renews.renew_known(host, localpart, id)),
+        names: Box::new(move |host, after| {
+            let page = lists.list(host, after, limits::DIRECTORY_SWEEP_PAGE);
+            let (page, _) = page.map_err(|_| StoreError::Broken)?;
+            Ok(page.into_iter().map(|account| account.localpart).collect())
+        }),
+        end: Box::new(move |host, localpart| {
+            let Ok(jid) = Jid::from_parts(Some(localpart), host, None) else {
+                return;
+            };
+            for address in &addresses {
+                address.order(Order::Control(Control::Disconnect(jid.clone())));
+            }
+        }),
         prepare: prepared,
         pass_on: Box::new(move |worker, ticket, ask| auth.ask(worker, ticket, ask)),
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{StoreError, Table};
-use crate::auth::{AccountRows, ENTRY, ITERATIONS, TOKEN};
+use crate::auth::{AccountRows, ENTRY, ITERATIONS, LOOKS, TOKEN};
 use crate::base::AccountId;
 use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
 use crate::features::private_storage::PRIVATE;
@@ -35,6 +35,7 @@ pub const TABLES: &[&Table] = &[
     &INVITATION,
     &ITERATIONS,
     &LAST,
+    &LOOKS,
     &NUMBERS,
     &ORIGIN,
     &OUTGOING,

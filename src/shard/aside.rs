@@ -1,7 +1,10 @@
-//! Requests that only read, beside the mailbox (DESIGN section 6): each runs in steps, and a step begins only when
-//! the stream of who asked has room for what it delivers. So a long answer is a cursor and not a queue.
+//! Requests that read much, beside the mailbox (DESIGN section 6): each runs in steps, and a step begins only when
+//! the stream of who asked has room for what it delivers. So a long answer is a cursor and not a queue. What a step writes
+//! is durable before the next begins, or the request is refused.
 
-use crate::actor::rows::StoreError;
+use smallvec::SmallVec;
+
+use crate::actor::rows::{StoreError, Write};
 use crate::actor::{Answer, Envelope, Loaded, Need, Stop, Ticket};
 use crate::base::{ActorKey, Now, SessionId, limits};
 use crate::im::{Account, Progress};
@@ -11,6 +14,7 @@ use super::Shard;
 use super::cell::{Cell, Mail};
 use super::load::Pressure;
 use super::output::Output;
+use super::save::Waiter;
 use super::turns::{Seat, Which, asked, internal_error, loaded, store_error};
 
 /// A request that left the mailbox.
@@ -25,6 +29,32 @@ pub(super) struct Aside {
     pub loaded: Vec<Loaded>,
     pub runs: u8,
     pub parked: Option<Ticket>,
+    /// What its last step wrote is on its way to the disk.
+    pub is_saving: bool,
+}
+
+impl Aside {
+    fn is_running(&self) -> bool {
+        self.parked.is_some() || self.is_saving
+    }
+
+    /// It removes what its user wants removed, and needs nobody who listens for that.
+    fn is_emptying(&self) -> bool {
+        matches!(self.progress, Progress::Erasing { .. })
+    }
+
+    /// Nobody waits for what this session asked any more. What it wanted to be removed is.
+    pub fn forget_session(asides: &mut Vec<Aside>, session: SessionId) {
+        asides.retain_mut(|aside| {
+            if aside.session != session {
+                return true;
+            }
+            if aside.is_emptying() {
+                aside.mail = Mail::Emptying;
+            }
+            matches!(aside.mail, Mail::Emptying)
+        });
+    }
 }
 
 impl Shard {
@@ -65,6 +95,7 @@ impl Shard {
             loaded: Vec::new(),
             runs: 0,
             parked: None,
+            is_saving: false,
         };
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.asides.push(aside);
@@ -84,81 +115,118 @@ impl Shard {
             account, asides, ..
         } = &mut **cell;
         // Nobody waits for the answer any more.
-        asides.retain(|aside| is_there(account, aside.session));
-        let mut tried = 0;
-        // One that is done gives its place to the next.
-        while let Some(number) = self.next_to_run(actor, &mut tried) {
-            while self.step(now, actor, number) {}
+        let is_over = |aside: &Aside| {
+            !matches!(aside.mail, Mail::Emptying) && !is_there(account, aside.session)
+        };
+        let over: SmallVec<[SessionId; 2]> = asides
+            .iter()
+            .filter(|aside| is_over(aside))
+            .map(|aside| aside.session)
+            .collect();
+        for session in over {
+            Aside::forget_session(asides, session);
+        }
+        // Whoever made a step is the last to make the next.
+        while let Some((number, room)) = self.next_to_run(actor) {
+            self.step(now, actor, number, room);
         }
     }
 
-    /// The next request that can go on, unless enough of them wait for the store. Those whose client reads nothing keep
-    /// nobody else waiting, least of all the account's other devices.
-    fn next_to_run(&self, actor: ActorKey, tried: &mut u64) -> Option<u64> {
+    /// The next request that can go on, and how many stanzas it may deliver, unless enough of them wait for the store.
+    /// Those whose client reads nothing keep nobody else waiting, nor do the others of one session: least of all the
+    /// account's other devices.
+    fn next_to_run(&mut self, actor: ActorKey) -> Option<(u64, usize)> {
         let asides = &self.cells.get(actor)?.asides;
-        let running = asides.iter().filter(|aside| aside.parked.is_some());
-        if running.count() >= limits::ASIDES_MAX {
+        let running = || asides.iter().filter(|aside| aside.is_running());
+        if running().count() >= limits::ASIDES_MAX {
             return None;
         }
-        let mut ready = asides
-            .iter()
-            .filter(|aside| aside.parked.is_none() && aside.number > *tried);
-        let can_go_on = |aside: &&Aside| self.room_for(actor, aside.session) > 0;
-        let number = ready.find(can_go_on)?.number;
-        *tried = number;
-        Some(number)
-    }
-
-    /// One step of a request; whether the next may follow at once.
-    fn step(&mut self, now: Now, actor: ActorKey, number: u64) -> bool {
-        let Some(session) = self.aside(actor, number).map(|aside| aside.session) else {
-            return false;
+        let is_free = |aside: &&Aside| {
+            !aside.is_running() && running().all(|other| other.session != aside.session)
         };
-        let room = self.room_for(actor, session);
-        if room == 0 {
-            // Whatever makes room comes by here again.
-            return false;
-        }
+        let mut ready = asides.iter().filter(is_free);
+        // Whatever makes room comes by here again.
+        let found = ready.find_map(|aside| match self.room_for(actor, aside) {
+            0 => None,
+            room => Some((aside.number, aside.session, room)),
+        });
+        let (number, session, room) = found?;
         if self.pressure() >= Pressure::Floods {
             self.waiting_floods.insert((actor, session));
-            return false;
+            return None;
         }
+        Some((number, room))
+    }
+
+    /// One step of a request.
+    fn step(&mut self, now: Now, actor: ActorKey, number: u64, room: usize) {
         match self.attempt(now, actor, Which::Aside(number, room)) {
-            Ok(()) | Err(Stop::Done) => {
-                let more = self.effects.more.take();
-                let goes_on = more.is_some();
-                match (more, self.aside(actor, number)) {
-                    (Some(progress), Some(aside)) => {
-                        aside.progress = progress;
-                        aside.loaded = Vec::new();
-                        aside.runs = 0;
-                    }
-                    _ => drop(self.forget_aside(actor, number)),
-                }
-                self.apply(now, actor, None);
-                goes_on
-            }
+            Ok(()) | Err(Stop::Done) => self.stepped(now, actor, number),
             Err(Stop::Need(need)) => {
                 self.effects.clear();
                 self.park_aside(now, actor, number, need);
-                false
             }
             Err(Stop::Reject(error)) => {
                 self.effects.clear();
                 self.fail_aside(now, actor, number, &error);
-                false
             }
             Err(Stop::Aside) => {
                 debug_assert!(false, "it has left the mailbox");
                 self.effects.clear();
                 self.fail_aside(now, actor, number, &internal_error());
-                false
             }
         }
     }
 
+    /// A step is done: what it caused happens, and the next is made when it is this request's turn again.
+    fn stepped(&mut self, now: Now, actor: ActorKey, number: u64) {
+        let more = self.effects.more.take();
+        let Some((progress, mut aside)) = more.zip(self.forget_aside(actor, number)) else {
+            self.forget_aside(actor, number);
+            return self.apply(now, actor, None);
+        };
+        let writes: Vec<Write> = self.effects.write.drain(..).collect();
+        aside.progress = progress;
+        aside.loaded = Vec::new();
+        aside.runs = 0;
+        aside.is_saving = !writes.is_empty();
+        if let Some(cell) = self.cells.get_mut(actor) {
+            cell.asides.push(aside);
+        }
+        self.apply(now, actor, None);
+        if !writes.is_empty() {
+            self.save_awaited(writes.into_iter(), Waiter::Step(actor, number));
+        }
+    }
+
+    /// What a step wrote is durable, or never will be.
+    pub(super) fn step_committed(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        number: u64,
+        error: Option<StoreError>,
+    ) {
+        match error {
+            None => {
+                if let Some(aside) = self.aside(actor, number) {
+                    aside.is_saving = false;
+                }
+            }
+            Some(error) => {
+                if let Some(cell) = self.cells.get_mut(actor) {
+                    // What was counted may not be so.
+                    cell.account.archive = None;
+                }
+                self.fail_aside(now, actor, number, &store_error(error));
+            }
+        }
+        self.run_asides(now, actor);
+        self.wake(actor);
+    }
+
     fn park_aside(&mut self, now: Now, actor: ActorKey, number: u64, need: Need) {
-        let ask = asked(&need, None);
+        let ask = asked(&need, self.fresh.fence(&need), None);
         match self.seats.take(Seat::Aside(actor, number, need)) {
             Ok(ticket) => {
                 if let Some(aside) = self.aside(actor, number) {
@@ -193,12 +261,15 @@ impl Shard {
         self.wake(actor);
     }
 
-    /// How many stanzas the stream of a session takes now.
-    fn room_for(&self, actor: ActorKey, session: SessionId) -> usize {
+    /// How many stanzas a step may deliver now.
+    fn room_for(&self, actor: ActorKey, aside: &Aside) -> usize {
+        if aside.is_emptying() {
+            return 1;
+        }
         let session = self
             .cells
             .get(actor)
-            .and_then(|cell| cell.account.session(session));
+            .and_then(|cell| cell.account.session(aside.session));
         // What is behind kept messages waits until they are delivered.
         let Some(session) = session.filter(|session| session.flood.is_none()) else {
             return 0;

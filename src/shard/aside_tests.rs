@@ -38,6 +38,7 @@ const LIBRARY: Feature<Account> = Feature {
     account: &[
         IqRoute::get("urn:library", "read", read),
         IqRoute::get("urn:library", "steps", steps),
+        IqRoute::get("urn:library", "long", long),
         IqRoute::get("urn:library", "now", now),
     ],
     commands: &[],
@@ -68,19 +69,38 @@ fn steps(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let header = Header::new(Kind::Message, Type::Headline);
     let payload = Payload::EMPTY;
     turn.out.deliver(SessionId(1), Stanza { header, payload });
-    turn.out.go_on(Progress::Archive(Box::new(Search {
+    turn.out.go_on(at(count + 1));
+    Ok(())
+}
+
+/// So many steps were made.
+fn at(count: u32) -> Progress {
+    Progress::Archive(Box::new(Search {
         query: Arc::default(),
         reach: Reach {
             stage: Stage::Send,
             whole: (0, 0),
             rest: (0, 0),
-            count: count + 1,
+            count,
             edge: 0,
             first: None,
             sent: None,
             complete: None,
         },
-    })));
+    }))
+}
+
+/// Reads one row after the other, a step for each, and never ends.
+fn long(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    let aside = turn.aside()?;
+    let count = match aside.progress {
+        Progress::Archive(search) => search.reach.count,
+        _ => 0,
+    };
+    let id = iq.header().id.clone().unwrap_or_default();
+    turn.load(&THINGS, &RowKey::new(format!("{id}{count}").as_bytes()))?;
+    let count = count + 1;
+    turn.out.go_on(at(count));
     Ok(())
 }
 
@@ -221,7 +241,7 @@ fn the_mailbox_goes_on_while_a_request_reads() {
 }
 
 #[test]
-fn two_run_at_a_time_the_others_wait_and_too_many_are_refused() {
+fn one_of_a_session_runs_at_a_time_the_others_wait_and_too_many_are_refused() {
     let (mut shard, actor) = stage(100);
     for n in 0..=limits::ASIDES_WAITING_MAX {
         ask(&mut shard, actor, "read", &format!("{}", n % 10));
@@ -232,13 +252,63 @@ fn two_run_at_a_time_the_others_wait_and_too_many_are_refused() {
     );
     let asked = asked_for(&mut shard);
     let names: Vec<&str> = asked.iter().map(|(_, name)| name.as_str()).collect();
-    assert_eq!(names, ["0", "1"]);
-    // The second is done first, and the third takes its place.
-    answer(&mut shard, asked[1].0, Answer::Row(None));
+    assert_eq!(names, ["0"]);
+    // It is done, and the second takes its place.
+    answer(&mut shard, asked[0].0, Answer::Row(None));
     let next = asked_for(&mut shard);
     assert_eq!(next.len(), 1);
-    assert_eq!(next[0].1, "2");
-    assert!(heard(&shard, actor).ends_with('1'));
+    assert_eq!(next[0].1, "1");
+    assert!(heard(&shard, actor).ends_with('0'));
+}
+
+#[test]
+fn two_long_requests_of_one_device_leave_room_for_another_and_take_turns() {
+    let (mut shard, actor) = stage(100);
+    join(&mut shard, actor, 100);
+    ask(&mut shard, actor, "long", "a");
+    ask(&mut shard, actor, "long", "b");
+    let asked = asked_for(&mut shard);
+    assert_eq!(asked.len(), 1, "a session has one place");
+    assert_eq!(asked[0].1, "a0");
+    ask_as(&mut shard, actor, SessionId(2), "read", "r");
+    let read = asked_for(&mut shard);
+    assert_eq!(read.len(), 1);
+    answer(&mut shard, read[0].0, Answer::Row(None));
+    assert_eq!(heard_by(&shard, actor, 1), "r");
+    let mut asked = asked[0].clone();
+    for name in ["b0", "a1", "b1", "a2"] {
+        answer(&mut shard, asked.0, Answer::Row(None));
+        let mut next = asked_for(&mut shard);
+        assert_eq!(next.len(), 1, "{next:?}");
+        asked = next.remove(0);
+        assert_eq!(asked.1, name);
+    }
+}
+
+#[test]
+fn requests_of_three_devices_take_turns_at_two_places() {
+    let (mut shard, actor) = stage(100);
+    for id in [2, 3] {
+        join(&mut shard, actor, 100);
+        let sessions = &mut shard.cells[actor].account.sessions;
+        let last = sessions.last_mut().expect("just joined");
+        last.id = SessionId(id);
+        last.jid = Jid::parse(&format!("romeo@localhost/{id}")).expect("valid");
+    }
+    for (id, name) in [(1, "a"), (2, "b"), (3, "c")] {
+        ask_as(&mut shard, actor, SessionId(id), "long", name);
+    }
+    let mut asked: std::collections::VecDeque<_> = asked_for(&mut shard).into();
+    let mut names: Vec<String> = asked.iter().map(|(_, name)| name.clone()).collect();
+    for _ in 0..10 {
+        let (ticket, _) = asked.pop_front().expect("one is asked for");
+        answer(&mut shard, ticket, Answer::Row(None));
+        let next = asked_for(&mut shard);
+        names.extend(next.iter().map(|(_, name)| name.clone()));
+        asked.extend(next);
+    }
+    let of = |id: &str| names.iter().filter(|name| name.starts_with(id)).count();
+    assert_eq!((of("a"), of("b"), of("c")), (4, 4, 4), "{names:?}");
 }
 
 #[test]
@@ -249,7 +319,8 @@ fn a_read_that_fails_rejects_that_request_and_no_other() {
     let asked = asked_for(&mut shard);
     answer(&mut shard, asked[0].0, Answer::Failed(StoreError::Broken));
     assert_eq!(heard(&shard, actor), "!a");
-    answer(&mut shard, asked[1].0, Answer::Row(Some(Vec::new())));
+    let asked = asked_for(&mut shard);
+    answer(&mut shard, asked[0].0, Answer::Row(Some(Vec::new())));
     assert_eq!(heard(&shard, actor), "!ab");
 }
 

@@ -76,6 +76,8 @@ pub(super) enum Mail {
     Ended(SessionId),
     /// A session that is over did not acknowledge it.
     Leftover(Unacked),
+    /// Beside the mailbox only: whoever asked for the archive to be emptied is gone, and it is emptied all the same.
+    Emptying,
 }
 
 impl Cell {
@@ -133,7 +135,7 @@ impl Mailbox {
                 self.requests += usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers += 1,
-            Mail::Ended(_) | Mail::Retell { .. } => {}
+            Mail::Ended(_) | Mail::Retell { .. } | Mail::Emptying => {}
         }
         self.queue.push_back(mail);
     }
@@ -201,7 +203,7 @@ impl Mailbox {
                 self.requests -= usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers -= 1,
-            Mail::Ended(_) | Mail::Retell { .. } => {}
+            Mail::Ended(_) | Mail::Retell { .. } | Mail::Emptying => {}
         }
     }
 
@@ -248,7 +250,7 @@ impl Mail {
             | Mail::Inbound { stanza, .. }
             | Mail::Retell { stanza, .. } => stanza.charge(),
             Mail::Leftover(held) => held.stanza.charge(),
-            Mail::Ended(_) => 0,
+            Mail::Ended(_) | Mail::Emptying => 0,
         }
     }
 }

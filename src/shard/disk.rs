@@ -2,7 +2,8 @@
 //! for, so that nobody is told of a row that does not exist, and nobody learns who has an account. Whether there is room
 //! again, the shard asks once a second.
 //!
-//! That there is none it learns from the first save that is refused. What went out before that went out.
+//! That there is none it learns from the first save that is refused. What went out before that went out. What clients have
+//! got is removed all the same where the store lets it, and else kept in mind until it does: nobody gets it twice.
 
 use crate::actor::Answer;
 use crate::actor::rows::{RowKey, StoreError, Write};
@@ -14,6 +15,7 @@ use crate::stanza::Kind;
 
 use super::Shard;
 use super::cell::{Cell, Mail};
+use super::save::{Attempt, SaveRecord};
 
 /// Whether the disk has room, as far as the last save knew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,12 +26,12 @@ pub(super) enum Disk {
 }
 
 impl Shard {
-    /// The store answered a save.
-    pub(super) fn watch_disk(&mut self, now: Now, answer: &Answer) {
+    /// The store answered a save. That removals are let through says nothing of room: only a probe does.
+    pub(super) fn watch_disk(&mut self, now: Now, record: &SaveRecord, answer: &Answer) {
         let disk = match answer {
             Answer::Failed(StoreError::DiskFull) => Disk::Full,
-            // It may be anything, and has room for all that anybody knows.
-            _ => Disk::Roomy,
+            Answer::Saved if record.attempt == Attempt::Probe => Disk::Roomy,
+            _ => self.disk,
         };
         if disk == Disk::Full {
             self.timers.arm_disk(now.mono_ms + limits::DISK_PROBE_MS);
@@ -41,15 +43,56 @@ impl Shard {
         }
     }
 
-    /// Asks for a save that changes nothing: nobody else does while everything is refused.
+    /// Asks for a save that says nothing new, for nobody else does while everything is refused; and again for the removals
+    /// that were.
     pub(super) fn probe_disk(&mut self, now: Now) {
+        self.flush_saves(now);
         if self.disk == Disk::Full {
-            self.unsave(Write::Delete {
-                table: &PENDING,
-                key: RowKey::new(NOBODYS),
-            });
-            self.flush_saves(now);
+            let (mark, write) = self.renewed_mark();
+            self.ask_save(SaveRecord::probe(mark), vec![write]);
         }
+        let again = self.refused.iter().take(limits::REMOVALS_AT_ONCE).cloned();
+        let again: Vec<RowKey> = again.collect();
+        for key in &again {
+            self.refused.remove(key);
+        }
+        self.remove_waiting(again);
+    }
+
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.disk == Disk::Full
+    }
+
+    /// Asks for what clients have got to be removed, apart from everything else.
+    pub(super) fn remove_waiting(&mut self, keys: Vec<RowKey>) {
+        if keys.is_empty() {
+            return;
+        }
+        let table = &PENDING;
+        let deletes = keys.iter().cloned();
+        let deletes: Vec<Write> = deletes.map(|key| Write::Delete { table, key }).collect();
+        for write in &deletes {
+            self.fresh.wrote(write);
+        }
+        self.ask_save(SaveRecord::again(keys), deletes);
+    }
+
+    /// These removals were refused: they are asked for again.
+    pub(super) fn keep_removals(&mut self, now: Now, keys: Vec<RowKey>) {
+        for key in keys {
+            if self.refused.len() >= limits::REMOVALS_REFUSED_MAX {
+                return log::error!("removal_forgotten: what clients have comes again");
+            }
+            self.refused.insert(key);
+        }
+        if !self.refused.is_empty() {
+            self.timers.arm_disk(now.mono_ms + limits::DISK_PROBE_MS);
+        }
+    }
+
+    /// Whether what waits in this row was delivered, and the row is there because it could not be removed.
+    pub(super) fn is_delivered(&self, key: &RowKey) -> bool {
+        !self.refused.is_empty() && self.refused.contains(key)
     }
 
     /// What is known of archives is read again.
@@ -84,6 +127,3 @@ impl Shard {
         is_archived || (!is_taken && message::is_storable(stanza))
     }
 }
-
-/// Accounts are counted from 1.
-const NOBODYS: &[u8] = &[0; 16];

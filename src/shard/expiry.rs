@@ -10,7 +10,6 @@ use crate::base::{AccountId, Now, limits};
 use crate::engine::archive::{self, ARCHIVE};
 use crate::im::archive::{TALLY, months_before};
 use crate::im::credentials::{ACCOUNT, AccountRow, localpart_of, names_after};
-use crate::jid::Jid;
 
 use super::Shard;
 use super::output::{Ask, Output};
@@ -24,7 +23,7 @@ pub(super) struct Walk {
     /// Months go that end before this number.
     before: u64,
     /// The account that is looked at, and those behind it.
-    accounts: VecDeque<(AccountId, Jid)>,
+    accounts: VecDeque<AccountId>,
     /// The last name that was read; there may be more behind it.
     last: Option<String>,
     is_last_page: bool,
@@ -37,8 +36,8 @@ enum Step {
     Names,
     /// The months in which the account has something.
     Months,
-    /// What it has in them, and the rows that count it.
-    Messages(Vec<RowKey>),
+    /// What it has in them from this number on, and the rows that count it.
+    Messages(u64, Vec<RowKey>),
 }
 
 impl Shard {
@@ -47,6 +46,7 @@ impl Shard {
         if std::mem::replace(&mut self.retention.is_walking, true) {
             return;
         }
+        self.retention.is_refused = false;
         self.walk(Walk {
             host: Arc::clone(host),
             before,
@@ -60,13 +60,14 @@ impl Shard {
     /// Asks for what the next step reads.
     fn walk(&mut self, walk: Walk) {
         let (table, range): (&'static Table, RowRange) = match (&walk.step, walk.accounts.front()) {
-            (Step::Months, Some((account, _))) => (&TALLY, months_before(*account, walk.before)),
-            (Step::Messages(_), Some((account, _))) => (
+            (Step::Months, Some(account)) => (&TALLY, months_before(*account, walk.before)),
+            (Step::Messages(from, _), Some(account)) => (
                 &ARCHIVE,
                 RowRange {
                     count_max: limits::ARCHIVE_TRIM_COUNT,
                     bytes_max: limits::RANGE_BYTES_MAX,
-                    ..archive::range(*account, 0, walk.before)
+                    // What was removed before is not stepped over again.
+                    ..archive::range(*account, *from, walk.before)
                 },
             ),
             (Step::Names, _) | (_, None) => {
@@ -94,6 +95,11 @@ impl Shard {
 
     /// The store says what the step wanted to know.
     pub(super) fn walked(&mut self, now: Now, mut walk: Walk, answer: Answer) {
+        // What was saved before this was asked was answered before.
+        if self.retention.is_refused {
+            self.retention.is_walking = false;
+            return log::error!("expiry_failed host={} reason=\"not removed\"", walk.host);
+        }
         let (rows, more) = match answer {
             Answer::Range { rows, more } => (rows, more),
             other => {
@@ -109,26 +115,28 @@ impl Shard {
             }
             Step::Months if rows.is_empty() => drop(walk.accounts.pop_front()),
             Step::Months => {
-                walk.step = Step::Messages(rows.into_iter().map(|row| row.key).collect());
+                walk.step = Step::Messages(0, rows.into_iter().map(|row| row.key).collect());
             }
-            Step::Messages(months) if rows.is_empty() => {
+            Step::Messages(_, months) if rows.is_empty() => {
                 for key in months {
                     let table = &TALLY;
                     self.unsave(Write::Delete { table, key });
                 }
                 walk.accounts.pop_front();
             }
-            Step::Messages(months) => {
-                if let Some((account, own)) = walk.accounts.front() {
+            Step::Messages(from, months) => {
+                if let Some(account) = walk.accounts.front() {
                     for row in &rows {
                         // As when an archive is trimmed.
                         let writes = archive::rescue(row, &self.seal).into_iter();
-                        for write in writes.chain(archive::erase(*account, row, own)) {
+                        for write in writes.chain(archive::erase(*account, row)) {
                             self.unsave(write);
                         }
                     }
                 }
-                walk.step = Step::Messages(months);
+                let last = rows.last().and_then(|row| archive::number_of(&row.key));
+                let next = last.map_or(from, |last| last.saturating_add(1));
+                walk.step = Step::Messages(next, months);
             }
         }
         self.flush_saves(now);
@@ -155,10 +163,8 @@ impl Walk {
             let Some(localpart) = localpart_of(&self.host, &row.key) else {
                 continue;
             };
-            let own = Jid::from_parts(Some(&localpart), &self.host, None);
-            let account = AccountRow::decode(&row.value);
-            if let (Ok(own), Ok(row)) = (own, account) {
-                self.accounts.push_back((row.account.id, own));
+            if let Ok(row) = AccountRow::decode(&row.value) {
+                self.accounts.push_back(row.account.id);
             }
             self.last = Some(localpart);
         }

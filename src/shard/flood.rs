@@ -140,6 +140,7 @@ impl Shard {
                 break;
             }
             let number = pending::number(&row.key).filter(|number| !has_holder.contains(number));
+            let number = number.filter(|_| !self.is_delivered(&row.key));
             let found = match &host {
                 Ok(host) => waiting(&row, host, &self.seal),
                 Err(_) => Waiting::Damaged,

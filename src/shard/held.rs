@@ -9,6 +9,7 @@ use crate::im::Account;
 
 use super::Shard;
 use super::cell::Mail;
+use super::save::Waiter;
 use super::turns::store_error;
 
 /// What a turn causes when its rows are durable; its stanza is still the head of the mailbox.
@@ -37,7 +38,7 @@ impl Shard {
     /// Sends the turn's rows to the store and holds the rest.
     pub(super) fn hold(&mut self, actor: ActorKey) {
         let mut effects = std::mem::take(&mut self.effects);
-        self.save_held(effects.write.drain(..), actor);
+        self.save_awaited(effects.write.drain(..), Waiter::Turn(actor));
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.held = Some(Box::new(Held(effects)));
         }

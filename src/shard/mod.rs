@@ -14,6 +14,7 @@ mod drain;
 mod ended;
 mod expiry;
 mod flood;
+mod fresh;
 mod held;
 mod holders;
 mod input;

@@ -57,6 +57,15 @@ impl Shard {
     }
 }
 
+impl Shard {
+    /// A mark that may be written at any time, as a row that says nothing new.
+    pub(super) fn renewed_mark(&self) -> (u64, Write) {
+        let lead = Sequence::count_in(limits::NUMBERS_AHEAD_MS);
+        let mark = self.marked.max(self.sequence.last().saturating_add(lead));
+        (mark, put(self.place.worker, mark))
+    }
+}
+
 /// The next mark, half of its lead before the last one is reached.
 fn mark_for(last: u64, marked: u64) -> Option<u64> {
     let lead = Sequence::count_in(limits::NUMBERS_AHEAD_MS);

@@ -50,6 +50,8 @@ pub(super) struct Retention {
     rescued: u64,
     /// Messages of a host's accounts are being removed.
     pub(super) is_walking: bool,
+    /// A save was refused since that began.
+    pub(super) is_refused: bool,
 }
 
 impl Shard {
@@ -212,8 +214,9 @@ impl Shard {
 
     fn drop_months(&mut self, Months { before }: Months) {
         for table in [&ARCHIVE, &INDEX, &TALLY] {
-            let seat = Seat::Save(SaveRecord::without_promises());
+            let seat = Seat::Save(SaveRecord::default());
             if let Ok(ticket) = self.seats.take(seat) {
+                self.fresh.sent();
                 let ask = Ask::Drop { table, before };
                 self.outputs.push_back(Output::Ask(ticket, ask));
             }

@@ -1,11 +1,10 @@
 //! Rows on their way to the store, one save a turn of the loop, and the promises that hang on them (DESIGN
 //! section 20). What was kept and delivered within one turn never reaches the store.
 
-use std::collections::BTreeMap;
-
-use crate::actor::rows::{RowKey, Slices, StoreError, Write};
+use crate::actor::rows::{RowKey, Slices, Write};
 use crate::actor::{Answer, Envelope, Origin};
-use crate::base::{ActorKey, Now};
+use crate::base::{ActorKey, KeyedMap, KeyedState, Now};
+use crate::im::pending::PENDING;
 use crate::stanza::Stanza;
 
 use super::Shard;
@@ -13,13 +12,25 @@ use super::output::{Ask, Output};
 use super::turns::{Seat, store_error};
 
 /// What was written since the last save.
-#[derive(Default)]
 pub(super) struct Saves {
     /// None where a later write made it void.
     writes: Vec<Option<Write>>,
     /// Where rows that were put since the last save stand in `writes`, and whose promise they keep.
-    puts: BTreeMap<(&'static str, RowKey), (usize, usize)>,
+    puts: KeyedMap<(&'static str, RowKey), (usize, usize)>,
     promises: Vec<Promise>,
+    /// Keys of what clients have, and that is to leave [`PENDING`].
+    gone: Vec<RowKey>,
+}
+
+impl Saves {
+    pub(super) fn new(state: KeyedState) -> Saves {
+        Saves {
+            writes: Vec::new(),
+            puts: KeyedMap::with_hasher(state),
+            promises: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
 }
 
 /// Kept when the save is durable.
@@ -27,8 +38,16 @@ pub(super) struct Promise {
     settle: Option<Origin>,
     /// Goes back to its sender when it cannot be stored.
     bounce: Option<Stanza>,
-    /// The account whose turn is held until then.
-    held: Option<ActorKey>,
+    waiter: Option<Waiter>,
+}
+
+/// What goes on when it is durable, or never does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiter {
+    /// The turn of an account.
+    Turn(ActorKey),
+    /// A request of this number that left its mailbox.
+    Step(ActorKey, u64),
 }
 
 /// What hangs on one save.
@@ -37,14 +56,38 @@ pub(super) struct SaveRecord {
     promises: Vec<Promise>,
     /// The mark among its rows (`numbers.rs`).
     mark: Option<u64>,
+    /// See [`Saves::gone`].
+    gone: Vec<RowKey>,
+    pub attempt: Attempt,
+}
+
+/// Whether a save was refused before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Attempt {
+    #[default]
+    First,
+    /// It is to find out whether the disk has room (`disk.rs`).
+    Probe,
+    /// It was refused for want of room.
+    Again,
 }
 
 impl SaveRecord {
-    /// Nobody waits for it.
-    pub fn without_promises() -> SaveRecord {
+    /// To find out whether the disk has room: with a mark.
+    pub fn probe(mark: u64) -> SaveRecord {
         SaveRecord {
-            promises: Vec::new(),
-            mark: None,
+            mark: Some(mark),
+            attempt: Attempt::Probe,
+            ..SaveRecord::default()
+        }
+    }
+
+    /// Removals that were refused.
+    pub fn again(gone: Vec<RowKey>) -> SaveRecord {
+        SaveRecord {
+            gone,
+            attempt: Attempt::Again,
+            ..SaveRecord::default()
         }
     }
 }
@@ -52,7 +95,9 @@ impl SaveRecord {
 impl Shard {
     /// Whether [`Shard::end_turn`] has something to store.
     pub fn has_unsaved(&self) -> bool {
-        !self.saves.promises.is_empty() || !self.saves.writes.is_empty() || self.has_parted()
+        let saves = &self.saves;
+        let has_some = !saves.promises.is_empty() || !saves.writes.is_empty();
+        has_some || !saves.gone.is_empty() || self.has_parted()
     }
 
     /// Adds the writes of one turn, and what is promised to whom when they are durable.
@@ -62,13 +107,14 @@ impl Shard {
         settle: Option<Origin>,
         bounce: Option<Stanza>,
     ) {
-        let held = None;
+        let waiter = None;
         let promise = self.promise(Promise {
             settle,
             bounce,
-            held,
+            waiter,
         });
         for write in writes {
+            self.fresh.wrote(&write);
             // What is kept by time is never taken back within a turn.
             if let Write::Put { table, key, .. } = &write
                 && table.slices == Slices::Whole
@@ -82,15 +128,18 @@ impl Shard {
         }
     }
 
-    /// Adds the writes of a turn that waits for them.
-    pub(super) fn save_held(&mut self, writes: impl Iterator<Item = Write>, actor: ActorKey) {
+    /// Adds writes for which somebody waits.
+    pub(super) fn save_awaited(&mut self, writes: impl Iterator<Item = Write>, waiter: Waiter) {
         self.promise(Promise {
             settle: None,
             bounce: None,
-            held: Some(actor),
+            waiter: Some(waiter),
         });
         // Not among `puts`: a row that existed before must be removed in the store, too.
-        self.saves.writes.extend(writes.map(Some));
+        for write in writes {
+            self.fresh.wrote(&write);
+            self.saves.writes.push(Some(write));
+        }
     }
 
     fn promise(&mut self, promise: Promise) -> usize {
@@ -108,6 +157,16 @@ impl Shard {
             self.saves.promises[promise].bounce = None;
             return;
         }
+        if let Write::Delete { table, key } = &write
+            && table.name == PENDING.name
+        {
+            self.saves.gone.push(key.clone());
+            if self.is_disk_full() {
+                // Apart from what is refused: removals are let through while there is room for them.
+                return;
+            }
+        }
+        self.fresh.wrote(&write);
         self.saves.writes.push(Some(write));
     }
 
@@ -123,14 +182,29 @@ impl Shard {
             true => None,
             false => self.mark(&mut writes),
         };
-        let record = SaveRecord { promises, mark };
+        let gone = std::mem::take(&mut self.saves.gone);
+        let mut record = SaveRecord {
+            promises,
+            mark,
+            ..SaveRecord::default()
+        };
+        match self.is_disk_full() {
+            true => self.remove_waiting(gone),
+            false => record.gone = gone,
+        }
         if writes.is_empty() {
             return self.saved(now, record, Answer::Saved);
         }
+        self.ask_save(record, writes);
+    }
+
+    pub(super) fn ask_save(&mut self, record: SaveRecord, writes: Vec<Write>) {
         match self.seats.take(Seat::Save(record)) {
-            Ok(ticket) => self
-                .outputs
-                .push_back(Output::Ask(ticket, Ask::Save(writes))),
+            Ok(ticket) => {
+                self.fresh.sent();
+                self.outputs
+                    .push_back(Output::Ask(ticket, Ask::Save(writes)));
+            }
             Err(_) => debug_assert!(false, "a save always gets a seat"),
         }
     }
@@ -141,13 +215,17 @@ impl Shard {
             Answer::Failed(error) => Some(error),
             _ => None,
         };
-        // A probe is no loss (`disk.rs`).
-        let is_probe = error == Some(StoreError::DiskFull) && record.promises.is_empty();
-        if let Some(error) = error.filter(|_| !is_probe) {
-            log::error!(
-                "save_failed error={error} promises={}",
-                record.promises.len()
-            );
+        if let Some(error) = error {
+            if record.attempt == Attempt::First {
+                log::error!(
+                    "save_failed error={error} promises={}",
+                    record.promises.len()
+                );
+                // What was counted and indexed is not.
+                self.forget_archives();
+            }
+            self.retention.is_refused = true;
+            self.keep_removals(now, record.gone);
         }
         if let (None, Some(mark)) = (error, record.mark) {
             self.marked = self.marked.max(mark);
@@ -167,8 +245,12 @@ impl Shard {
             if let Some(origin) = promise.settle {
                 self.route(now, Envelope::Settled(origin));
             }
-            if let Some(actor) = promise.held {
-                self.committed(now, actor, error);
+            match promise.waiter {
+                Some(Waiter::Turn(actor)) => self.committed(now, actor, error),
+                Some(Waiter::Step(actor, number)) => {
+                    self.step_committed(now, actor, number, error);
+                }
+                None => {}
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::stanza::{StreamCondition, StreamError};
 use crate::stream::{Item, Phase, SessionRef};
 
 use super::Shard;
+use super::aside::Aside;
 use super::cell::Mail;
 use super::input::CloseReason;
 use super::output::Output;
@@ -211,6 +212,16 @@ impl Shard {
         }
     }
 
+    /// Ends sessions for which there is no room any more: their clients log in anew, and then read the archive.
+    pub(super) fn give_up(&mut self, now: Now, actor: ActorKey, ids: Vec<SessionId>) {
+        for id in ids {
+            log::info!("session_overfull session={}", id.0);
+            let text = "too much waits for this session, log in again and ask the archive";
+            let error = StreamError::new(StreamCondition::ResourceConstraint, text);
+            self.expel(now, actor, id, error);
+        }
+    }
+
     /// The same for one whose client is to have no part in the account any more: what it has sent is not done if its turn
     /// has not come yet, even if it hung up before. Whoever sent it may be the reason why it is thrown out.
     pub(super) fn revoke(&mut self, now: Now, actor: ActorKey, id: SessionId, error: StreamError) {
@@ -246,7 +257,7 @@ impl Shard {
     pub(super) fn forget_session(&mut self, actor: ActorKey, id: SessionId) {
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.account.apply(crate::im::Change::Ended(id));
-            cell.asides.retain(|aside| aside.session != id);
+            Aside::forget_session(&mut cell.asides, id);
         }
     }
 

@@ -22,6 +22,7 @@ use super::cell::{Cell, Mail};
 use super::disk::Disk;
 use super::drain::Drain;
 use super::ended::Ended;
+use super::fresh::Fresh;
 use super::input::{Input, Opened, Place};
 use super::load::Load;
 use super::mesh::{Batch, Outboxes};
@@ -56,6 +57,7 @@ pub struct Shard {
     pub(super) outputs: VecDeque<Output>,
     pub(super) seats: Seats,
     pub(super) saves: Saves,
+    pub(super) fresh: Fresh,
     pub(super) timers: Timers,
     /// Presence that some of its receivers have yet to get, and what waits behind it.
     pub(super) spreads: Spreads,
@@ -84,6 +86,8 @@ pub struct Shard {
     pub(super) drain: Drain,
     pub(super) retention: Retention,
     pub(super) disk: Disk,
+    /// Keys of what clients have, and that could not be removed from [`crate::im::pending::PENDING`] yet.
+    pub(super) refused: BTreeSet<RowKey>,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     /// The same, which could not be asked for when it was tried.
@@ -145,7 +149,8 @@ impl Shard {
             outboxes: Outboxes::new(place.worker, place.worker_count),
             outputs: VecDeque::new(),
             seats: Seats::default(),
-            saves: Saves::default(),
+            saves: Saves::new(KeyedState::new(seeds.maps)),
+            fresh: Fresh::new(KeyedState::new(seeds.maps)),
             timers,
             spreads: Spreads::default(),
             replayed_to: None,
@@ -167,6 +172,7 @@ impl Shard {
             drain: Drain::None,
             retention: Retention::default(),
             disk: Disk::default(),
+            refused: BTreeSet::new(),
             removed: Vec::new(),
             left: Vec::new(),
             next_session: 0,

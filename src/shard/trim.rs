@@ -94,7 +94,7 @@ impl Shard {
             }
             // What no client has yet is owed all the same.
             writes.extend(archive::rescue(row, &self.seal));
-            writes.extend(archive::erase(identity.id, row, &account.jid));
+            writes.extend(archive::erase(identity.id, row));
             tally.remove(number, row.value.len() as u64);
             ends = Some((ends.map_or(number, |(first, _)| first), number));
         }

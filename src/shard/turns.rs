@@ -13,6 +13,7 @@ use crate::actor::{
 };
 use crate::base::{AccountId, ActorKey, AddressPrefix, Now, SessionId, StreamKey, limits};
 use crate::config::Config;
+use crate::features::mam;
 use crate::im::account::Change;
 use crate::im::{iq, message, presence, subscription};
 use crate::jid::Jid;
@@ -421,6 +422,7 @@ impl Shard {
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive => self.trim_archive(now, actor),
                 Change::EndSessions(ids) => self.expel_by_user(now, actor, ids),
+                Change::GiveUp(ids) => self.give_up(now, actor, ids),
                 Change::Claimed {
                     session,
                     claim,
@@ -524,7 +526,7 @@ impl Shard {
 
     /// The head of the mailbox waits for a row.
     fn park(&mut self, now: Now, actor: ActorKey, need: Need) {
-        let ask = asked(&need, self.prefix_of_head(actor));
+        let ask = asked(&need, self.fresh.fence(&need), self.prefix_of_head(actor));
         match self.seats.take(Seat::Need(actor, need)) {
             Ok(ticket) => {
                 self.cells[actor].parked = Some(ticket);
@@ -553,7 +555,8 @@ impl Shard {
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge(account)) => self.purged(now, account, answer),
             Some(Seat::Save(record)) => {
-                self.watch_disk(now, &answer);
+                self.fresh.answered();
+                self.watch_disk(now, &record, &answer);
                 self.saved(now, record, answer);
             }
             Some(Seat::Auth(stream) | Seat::Guess(stream)) => {
@@ -621,8 +624,8 @@ impl Shard {
             Some(Mail::Leftover(held)) => self.bounce(now, &held.stanza, error),
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
-            // Its row stays.
-            Some(Mail::Retell { .. }) | None => {}
+            // Its row stays, and so do the messages.
+            Some(Mail::Retell { .. } | Mail::Emptying) | None => {}
         }
     }
 
@@ -695,7 +698,11 @@ impl Mail {
     pub(super) fn sender(&self) -> Option<SessionId> {
         match self {
             Mail::Outbound { session, .. } => Some(*session),
-            Mail::Inbound { .. } | Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+            Mail::Inbound { .. }
+            | Mail::Retell { .. }
+            | Mail::Ended(_)
+            | Mail::Leftover(_)
+            | Mail::Emptying => None,
         }
     }
 
@@ -704,7 +711,7 @@ impl Mail {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,
-            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) => None,
+            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) | Mail::Emptying => None,
         }
     }
 
@@ -733,8 +740,7 @@ pub(super) enum Which {
 }
 
 /// The question that answers a need.
-pub(super) fn asked(need: &Need, prefix: Option<AddressPrefix>) -> Ask {
-    let fence = Fence::AfterSaves;
+pub(super) fn asked(need: &Need, fence: Fence, prefix: Option<AddressPrefix>) -> Ask {
     match need {
         Need::Row(table, key) => Ask::Row {
             table,
@@ -807,6 +813,7 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipeline
             Ok(())
         }
         Mail::Leftover(held) => message::leftover(turn, held),
+        Mail::Emptying => mam::go_on_emptying(turn),
     }
 }
 

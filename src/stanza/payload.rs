@@ -126,7 +126,25 @@ impl Payload {
 
     /// This payload with `xml` (normal form, elements only) behind its children.
     pub fn with(&self, xml: &str) -> Payload {
-        Payload::from_normal(&[self.xml(), xml].concat())
+        let Some(shared) = self.0.as_deref() else {
+            return Payload::from_normal(xml);
+        };
+        let offset = u32::try_from(shared.xml.len()).expect("stanzas are far below 4 GiB");
+        let mut children = shared.children.clone();
+        let mut namespaces = shared.namespaces;
+        for child in index(xml) {
+            namespaces |= bit(names(xml, &child).0);
+            children.push(Child {
+                start: child.start + offset,
+                end: child.end + offset,
+                name_end: child.name_end + offset,
+            });
+        }
+        Payload(Some(Arc::new(Shared {
+            xml: [&*shared.xml, xml].concat().into(),
+            children,
+            namespaces,
+        })))
     }
 
     /// This payload without the direct children that `unwanted` names; itself when there are none. Text
@@ -235,5 +253,25 @@ mod tests {
             Some("t".into())
         );
         assert!(rest.with("<c xmlns='urn:c'/>").has("urn:c", "c"));
+    }
+
+    #[test]
+    fn a_child_that_is_added_is_indexed_as_if_it_had_always_been_there() {
+        for (before, added) in [
+            ("<a/><x xmlns='urn:x'>t</x>", "<c xmlns='urn:c'/><body/>"),
+            ("text", "<c xmlns='urn:c'/>"),
+            ("", "<c xmlns='urn:c'/>"),
+            ("<a/>", ""),
+        ] {
+            let both = Payload::from_normal(before).with(added);
+            let whole = Payload::from_normal(&[before, added].concat());
+            assert_eq!(both, whole);
+            let names = |payload: &Payload| format!("{:?}", payload.names().collect::<Vec<_>>());
+            assert_eq!(names(&both), names(&whole));
+            let children =
+                |payload: &Payload| payload.children().map(|c| c.raw().len()).sum::<usize>();
+            assert_eq!(children(&both), children(&whole));
+            assert_eq!(both.has("urn:c", "c"), whole.has("urn:c", "c"));
+        }
     }
 }

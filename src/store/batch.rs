@@ -1,52 +1,30 @@
 //! What a collection of saves amounts to: the last write of each key, nothing for a row that came and went within it, and
 //! nothing for the replacement of a row that is not there. Refuses to know when a collection ends.
 
-use std::collections::HashMap;
-
 use crate::actor::rows::{RowKey, Write};
 
 use super::engine::Engine;
 
-/// Writes in the order of their first appearance, at most one for each key.
+/// Writes in the order in which they were saved.
 #[derive(Default)]
 pub(super) struct Batch {
-    entries: Vec<Entry>,
-    places: HashMap<(&'static str, RowKey), usize>,
+    writes: Vec<Write>,
     bytes: usize,
-}
-
-struct Entry {
-    write: Write,
-    /// The first write of this key in the batch was a put, so the row may have begun here.
-    began_with_put: bool,
 }
 
 impl Batch {
     /// Adds what one save writes.
     pub(super) fn add(&mut self, writes: Vec<Write>) {
-        for write in writes {
-            let (key, size) = match &write {
-                Write::Put { key, value, .. } | Write::Replace { key, value, .. } => {
-                    (key, value.len())
-                }
-                Write::Delete { key, .. } => (key, 0),
+        for write in &writes {
+            let size = match write {
+                Write::Put { value, .. } | Write::Replace { value, .. } => value.len(),
+                Write::Delete { .. } => 0,
             };
-            self.bytes += size + key.as_bytes().len();
-            let place = (write.table().name, key.clone());
-            match self.places.entry(place) {
-                std::collections::hash_map::Entry::Occupied(place) => {
-                    let entry = &mut self.entries[*place.get()].write;
-                    *entry = behind(entry, write);
-                }
-                std::collections::hash_map::Entry::Vacant(place) => {
-                    place.insert(self.entries.len());
-                    let began_with_put = matches!(write, Write::Put { .. });
-                    self.entries.push(Entry {
-                        write,
-                        began_with_put,
-                    });
-                }
-            }
+            self.bytes += size + key_of(write).as_bytes().len();
+        }
+        match self.writes.is_empty() {
+            true => self.writes = writes,
+            false => self.writes.extend(writes),
         }
     }
 
@@ -55,34 +33,61 @@ impl Batch {
         self.bytes
     }
 
-    /// The writes that are left: puts and deletes. A row that was put and deleted in here leaves nothing, unless the engine held
+    /// The writes that are left: puts and deletes, at most one for each key, in the order of tables and keys, which is what
+    /// an engine takes fastest. A row that was put and deleted in here leaves nothing, unless the engine held
     /// the key before: then the older row must go. Asking the engine costs a look into filters that are in
     /// memory; writing a tombstone would cost the journal, a memtable and a compaction.
-    pub(super) fn into_writes(self, engine: &dyn Engine) -> Vec<Write> {
-        self.entries
-            .into_iter()
-            .filter_map(|entry| match entry.write {
-                Write::Delete { table, key } if entry.began_with_put => {
-                    let was_there = engine.has(table, &key).unwrap_or(true);
-                    was_there.then_some(Write::Delete { table, key })
-                }
-                Write::Replace { table, key, value } => {
-                    let is_there = engine.has(table, &key).unwrap_or(false);
-                    is_there.then_some(Write::Put { table, key, value })
-                }
-                write => Some(write),
-            })
-            .collect()
+    pub(super) fn into_writes(mut self, engine: &dyn Engine) -> Vec<Write> {
+        // Of one key in the order in which they were saved.
+        self.writes
+            .sort_by(|a, b| (a.table().name, key_of(a)).cmp(&(b.table().name, key_of(b))));
+        let mut left = Vec::with_capacity(self.writes.len());
+        let mut all = self.writes.into_iter().peekable();
+        while let Some(first) = all.next() {
+            // The row may have begun here.
+            let began_with_put = matches!(first, Write::Put { .. });
+            let mut write = first;
+            while let Some(later) = all.next_if(|next| is_of_one_row(&write, next)) {
+                write = behind(write, later);
+            }
+            left.extend(resolved(write, began_with_put, engine));
+        }
+        left
     }
 }
 
+/// What an engine does of a write; none if nothing is to be done.
+fn resolved(write: Write, began_with_put: bool, engine: &dyn Engine) -> Option<Write> {
+    match write {
+        Write::Delete { table, key } if began_with_put => {
+            let was_there = engine.has(table, &key).unwrap_or(true);
+            was_there.then_some(Write::Delete { table, key })
+        }
+        Write::Replace { table, key, value } => {
+            let is_there = engine.has(table, &key).unwrap_or(false);
+            is_there.then_some(Write::Put { table, key, value })
+        }
+        write => Some(write),
+    }
+}
+
+fn key_of(write: &Write) -> &RowKey {
+    match write {
+        Write::Put { key, .. } | Write::Replace { key, .. } | Write::Delete { key, .. } => key,
+    }
+}
+
+fn is_of_one_row(a: &Write, b: &Write) -> bool {
+    key_of(a) == key_of(b) && a.table().name == b.table().name
+}
+
 /// What two writes of one key amount to.
-fn behind(earlier: &Write, later: Write) -> Write {
+fn behind(earlier: Write, later: Write) -> Write {
     match (earlier, later) {
         (Write::Put { .. }, Write::Replace { table, key, value }) => {
             Write::Put { table, key, value }
         }
-        (Write::Delete { .. }, Write::Replace { .. }) => earlier.clone(),
+        (earlier @ Write::Delete { .. }, Write::Replace { .. }) => earlier,
         (_, later) => later,
     }
 }
@@ -168,7 +173,7 @@ mod tests {
             vec![replace(b"e"), put(&LETTERS, b"e", b"2")],
             vec![replace(b"f"), delete(&LETTERS, b"f")],
         ];
-        let left = ["63=[57]", "-64", "61=[57]", "65=[50]", "-66"];
+        let left = ["61=[57]", "63=[57]", "-64", "65=[50]", "-66"];
         assert_eq!(left_of(&engine, saves), left);
         // Whoever removed it first had the last word.
         let saves = vec![vec![delete(&LETTERS, b"a")], vec![replace(b"a")]];

@@ -129,11 +129,17 @@ impl Embedded {
     fn make_slices(&self, writes: &[Write]) -> Result<(), StoreError> {
         let opened = self.opened.read();
         let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        let mut last: Option<Space> = None;
         for write in writes {
             let Write::Put { table, key, .. } = write else {
                 continue;
             };
-            if opened.space(table, key.as_bytes()).is_some() {
+            // Mostly the one of the write before.
+            if last.as_ref().is_some_and(|last| last.is_of(table, key)) {
+                continue;
+            }
+            last = opened.space(table, key.as_bytes());
+            if last.is_some() {
                 continue;
             }
             self.must_know(table)?;
@@ -201,9 +207,11 @@ impl Embedded {
         }
     }
 
-    fn ready_to_write(&self) -> Result<(), StoreError> {
+    fn ready_to_write(&self, writes: &[Write]) -> Result<(), StoreError> {
         let health = *self.health.lock();
         let needed = match health {
+            // The reserve is there for this: who removes nothing never has room again.
+            Health::Well if makes_room(writes) => self.reserve().min(FULL_BYTES),
             Health::Well => self.reserve(),
             Health::Poisoned(_) | Health::Lost => self.reserve().max(FULL_BYTES),
         };
@@ -311,15 +319,19 @@ impl Opened {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
         let spaces = self.spaces.read();
         let mut touched = vec![false; spaces.len()];
+        let mut last = 0;
         for write in writes {
             let (table, key) = match write {
                 Write::Put { table, key, .. } | Write::Delete { table, key } => (table, key),
                 Write::Replace { .. } => return Err(StoreError::Broken),
             };
-            let number = number_in(table, key.as_bytes());
-            let at = spaces.iter().position(|space| {
-                space.table.name == table.name && number.is_some_and(|n| space.holds(n))
-            });
+            // Mostly the one of the write before.
+            let is_last = spaces.get(last).is_some_and(|last| last.is_of(table, key));
+            let at = match is_last {
+                true => Some(last),
+                false => spaces.iter().position(|space| space.is_of(table, key)),
+            };
+            last = at.unwrap_or(last);
             match (write, at) {
                 // fjall panics at an empty key.
                 (Write::Put { .. } | Write::Delete { .. }, Some(_))
@@ -381,6 +393,12 @@ impl Space {
 
     fn holds(&self, number: u64) -> bool {
         self.from <= number && number < self.to
+    }
+
+    /// Whether the row of this key is here, if it is anywhere.
+    fn is_of(&self, table: &Table, key: &RowKey) -> bool {
+        let number = number_in(table, key.as_bytes());
+        self.table.name == table.name && number.is_some_and(|number| self.holds(number))
     }
 }
 
@@ -495,7 +513,7 @@ impl Engine for Embedded {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        self.ready_to_write()?;
+        self.ready_to_write(writes)?;
         self.make_slices(writes)?;
         let done = {
             let opened = self.opened.read();
@@ -522,6 +540,20 @@ impl Engine for Embedded {
     fn set_reserve(&self, bytes: u64) {
         self.reserve_bytes.store(bytes, Ordering::Relaxed);
     }
+}
+
+/// Whether a commit removes rows, and adds no more than the counts and marks that go with it.
+fn makes_room(writes: &[Write]) -> bool {
+    let (mut removed, mut added) = (0, 0);
+    for write in writes {
+        match write {
+            Write::Delete { .. } => removed += 1,
+            Write::Put { key, value, .. } | Write::Replace { key, value, .. } => {
+                added += key.as_bytes().len() + value.len();
+            }
+        }
+    }
+    removed > 0 && added <= removed * ADDED_BYTES_MAX
 }
 
 fn read(guard: fjall::Guard) -> Result<Row, StoreError> {
@@ -552,6 +584,9 @@ fn io_kind(error: &fjall::Error) -> Option<io::ErrorKind> {
 
 /// A disk with less room than this is why a write failed for want of it, and opening again waits for as much.
 const FULL_BYTES: u64 = 16 * 1024 * 1024;
+/// What may be added with each row that is removed: the least that a message takes, and the row that says that an account
+/// is being removed.
+const ADDED_BYTES_MAX: usize = 256;
 /// Between attempts to go on after the worker thread died: each replays the journals.
 const HEAL_PAUSE: Duration = Duration::from_secs(1);
 /// How long an attempt waits for readers to let go.
@@ -795,6 +830,28 @@ mod tests {
         store.set_reserve(0);
         store.save_now(vec![put(&LETTERS, b"a", b"2")]).unwrap();
         assert_eq!(store.row_now(&LETTERS, &key(b"a")), Ok(Some(b"2".to_vec())));
+    }
+
+    #[test]
+    fn what_removes_more_than_it_adds_may_use_the_reserve() {
+        let dir = TempDir::new();
+        let engine = Embedded::open(&StoreOptions::at(dir.path())).unwrap();
+        engine.create(&[&LETTERS]).unwrap();
+        let rows = [b"a", b"b", b"c"].map(|key| put(&LETTERS, key, b"1"));
+        engine.commit(&rows).unwrap();
+        engine.set_reserve(u64::MAX);
+        assert_eq!(
+            engine.commit(&[put(&LETTERS, b"d", b"1")]),
+            Err(StoreError::DiskFull)
+        );
+        engine.commit(&[delete(&LETTERS, b"a")]).unwrap();
+        assert_eq!(engine.row(&LETTERS, &key(b"a")), Ok(None));
+        // The count that goes with it.
+        let both = [delete(&LETTERS, b"b"), put(&LETTERS, b"n", b"1")];
+        engine.commit(&both).unwrap();
+        assert_eq!(engine.row(&LETTERS, &key(b"b")), Ok(None));
+        let more = [delete(&LETTERS, b"c"), put(&LETTERS, b"m", &[0; 500])];
+        assert_eq!(engine.commit(&more), Err(StoreError::DiskFull));
     }
 
     #[test]

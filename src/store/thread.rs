@@ -2,10 +2,11 @@
 //! Refuses to know how an engine keeps rows.
 
 use std::io;
+use std::mem::take;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use crate::actor::rows::StoreError;
+use crate::actor::rows::{StoreError, Write};
 use crate::actor::{Answer, Ticket};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -97,6 +98,8 @@ struct Writer {
 
 impl Writer {
     fn run(self) {
+        // One save of a collection must not be refused for what another would add.
+        let mut is_full = false;
         while let Some(all) = self.queue.take() {
             let mut batch = Batch::default();
             let mut saved = Vec::with_capacity(all.len());
@@ -104,21 +107,29 @@ impl Writer {
             for asked in all {
                 match asked.request {
                     Request::Save(writes) => {
+                        let adds = writes.iter().any(|w| matches!(w, Write::Put { .. }));
                         batch.add(writes);
                         saved.push(asked.to);
+                        if is_full {
+                            let commit = self.commit(take(&mut batch), take(&mut saved));
+                            is_full = !(commit.is_ok() && adds);
+                        }
                     }
                     Request::Drop { table, before } => {
-                        self.commit(std::mem::take(&mut batch), std::mem::take(&mut saved));
+                        let commit = self.commit(take(&mut batch), take(&mut saved));
+                        is_full |= commit == Err(StoreError::DiskFull);
                         let result = caught(|| self.engine.drop_before(table, before));
                         self.answer(vec![asked.to], result);
                     }
                     _ => behind.push(asked),
                 }
                 if batch.bytes() >= COMMIT_BYTES {
-                    self.commit(std::mem::take(&mut batch), std::mem::take(&mut saved));
+                    let commit = self.commit(take(&mut batch), take(&mut saved));
+                    is_full |= commit == Err(StoreError::DiskFull);
                 }
             }
-            self.commit(batch, saved);
+            let commit = self.commit(batch, saved);
+            is_full |= commit == Err(StoreError::DiskFull);
             for asked in behind {
                 // The readers outlive the writer: they end when its sender is gone.
                 let _ = self.reads.send(asked);
@@ -126,7 +137,7 @@ impl Writer {
         }
     }
 
-    fn commit(&self, batch: Batch, saved: Vec<To>) {
+    fn commit(&self, batch: Batch, saved: Vec<To>) -> Result<(), StoreError> {
         let engine = &*self.engine;
         let result = caught(|| {
             let writes = batch.into_writes(engine);
@@ -136,6 +147,7 @@ impl Writer {
             engine.commit(&writes)
         });
         self.answer(saved, result);
+        result
     }
 
     fn answer(&self, saved: Vec<To>, result: Result<(), StoreError>) {

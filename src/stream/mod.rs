@@ -6,7 +6,9 @@
 //! - XEP-0178: Best Practices for Use of SASL EXTERNAL with Certificates, version 1.2, of clients
 //!   (`sasl/exchange.rs`; off by default)
 //! - XEP-0368: SRV records for XMPP over TLS, version 1.1.0: direct TLS and ALPN (`worker/tls.rs`)
-//! - XEP-0386: Bind 2, version 1.1.0 (`login.rs`, `shard/login.rs`)
+//! - XEP-0386: Bind 2, version 1.1.0 (`login.rs`, `shard/login.rs`); the `<metadata/>` of the archive in `<bound/>` (section
+//!   3.3, a SHOULD) is not done, because every login would wait for two reads of the archive: a client that wants it asks
+//!   with its first request (XEP-0313 section 6)
 //! - XEP-0388: Extensible SASL Profile, version 1.0.4 (`sasl_profile.rs`)
 //! - XEP-0438: Best practices for password hashing and storage, version 0.2.0 (`auth/keys.rs`)
 //! - XEP-0440: SASL Channel-Binding Type Capability, version 1.0.0 (`sasl/mechanism.rs`)

@@ -244,6 +244,9 @@ impl Connection {
 
     /// Writes what is compressed already if the connection is. To be called only when nothing is unsent.
     pub fn write(&mut self, plaintext: &[u8]) -> Progress {
+        if let Some(zlib) = &mut self.zlib {
+            zlib.rest();
+        }
         if let Some(session) = &mut self.tls {
             if session.seal(plaintext).is_err() {
                 return Progress::Failed;

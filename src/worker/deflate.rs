@@ -20,8 +20,11 @@ use super::connection::Then;
 /// Compression and decompression of one connection.
 pub struct Zlib {
     inflate: Decompress,
-    deflate: Deflater,
+    /// None while it rests ([`Zlib::rest`]).
+    deflate: Option<Deflater>,
     flush: c_int,
+    /// The header of RFC 1950 is written: whatever compresses from now on writes none.
+    has_begun: bool,
     /// Compressed, and not decompressed yet; without memory when there is none.
     input: Vec<u8>,
     taken: usize,
@@ -55,11 +58,12 @@ impl Zlib {
         Ok(Box::new(Zlib {
             // Windows of any size, with the header of RFC 1950. The memory for the window comes with the first bytes.
             inflate: Decompress::new(true),
-            deflate: Deflater::new()?,
+            deflate: Some(Deflater::new(WINDOW_BITS)?),
             flush: match codec.dictionary {
                 Dictionary::Sender => libz_sys::Z_FULL_FLUSH,
                 Dictionary::Stream => libz_sys::Z_SYNC_FLUSH,
             },
+            has_begun: false,
             input: Vec::new(),
             taken: 0,
             then: Then::Wait,
@@ -154,9 +158,25 @@ impl Zlib {
     /// Compresses, so that the peer can read all of it at once.
     ///
     /// # Errors
-    /// zlib is broken.
+    /// zlib is broken, or there is no memory.
     pub fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        self.deflate.run(plain, self.flush, out)
+        let deflate = match &mut self.deflate {
+            Some(deflate) => deflate,
+            // Blocks of RFC 1951 go on where others ended, whoever made those: "negative" bits are zlib's word for it.
+            resting => resting.insert(Deflater::new(-WINDOW_BITS)?),
+        };
+        let before = out.len();
+        deflate.run(plain, self.flush, out)?;
+        self.has_begun |= out.len() > before;
+        Ok(())
+    }
+
+    /// Gives back what compresses, 12 KiB, until there is something to send: where the dictionary was forgotten nothing of
+    /// it is needed again. What decompresses stays, because the peer may refer to all that its window holds.
+    pub fn rest(&mut self) {
+        if self.has_begun && self.flush == libz_sys::Z_FULL_FLUSH {
+            self.deflate = None;
+        }
     }
 }
 
@@ -167,7 +187,7 @@ struct Deflater(Box<MaybeUninit<libz_sys::z_stream>>);
 unsafe impl Send for Deflater {}
 
 impl Deflater {
-    fn new() -> io::Result<Deflater> {
+    fn new(window_bits: c_int) -> io::Result<Deflater> {
         let mut stream = Box::new(MaybeUninit::<libz_sys::z_stream>::zeroed());
         // SAFETY: zlib's manual wants `zalloc`, `zfree` and `opaque` to be null for its own allocator, and reads nothing
         // else of the structure, which is zeroed and outlives the call. No reference to it is made, because functions that
@@ -177,7 +197,7 @@ impl Deflater {
                 stream.as_mut_ptr(),
                 LEVEL,
                 libz_sys::Z_DEFLATED,
-                WINDOW_BITS,
+                window_bits,
                 MEMORY_LEVEL,
                 libz_sys::Z_DEFAULT_STRATEGY,
                 libz_sys::zlibVersion(),
@@ -301,6 +321,10 @@ mod tests {
             let mut peer = Decompress::new(true);
             let mut sent = 0;
             for number in 0..100 {
+                // Before the first piece, too, and not behind each.
+                if number % 3 == 0 {
+                    zlib.rest();
+                }
                 let plain = format!(
                     "<message id='{number}'><body>{}</body></message>",
                     "a".repeat(number * 100)
@@ -315,6 +339,18 @@ mod tests {
                 assert_eq!(String::from_utf8(read).expect("UTF-8"), plain);
             }
             assert!(sent < 20_000, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_compressor_rests_only_behind_its_header_and_what_it_has_forgotten() {
+        for (dictionary, rests) in [(Dictionary::Stream, false), (Dictionary::Sender, true)] {
+            let mut zlib = with(dictionary, limits::ELEMENT_BYTES_MAX);
+            zlib.rest();
+            assert!(zlib.deflate.is_some());
+            zlib.seal(b"<a/>", &mut Vec::new()).expect("zlib works");
+            zlib.rest();
+            assert_eq!(zlib.deflate.is_none(), rests);
         }
     }
 

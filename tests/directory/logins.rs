@@ -107,7 +107,7 @@ fn what_the_password_policy_says_people_are_told() {
     ));
     let closed = try_password(&server, "tybalt", PASSWORD);
     assert!(is_failure(&closed, "account-disabled"), "{closed}");
-    // Who is here stays until somebody looks (`directory.poll`).
+    // Who is here stays until somebody looks (`host.directory.poll`).
     tybalt.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
     assert!(tybalt.element().contains("type='result'"));
     let records = format!("{:?}", house.records());
@@ -310,4 +310,60 @@ fn two_hosts_have_two_directories_and_a_third_has_none() {
     assert!(enter("localhost", PASSWORD) && !enter("localhost", "a tomb in mantua"));
     assert!(enter("mantua.example", "a tomb in mantua") && !enter("mantua.example", PASSWORD));
     assert!(enter("padua.example", PASSWORD));
+}
+
+#[test]
+fn who_is_closed_or_removed_in_the_directory_loses_sessions_at_the_next_look() {
+    let directory = Slapd::start("poll");
+    let house = house("poll", &directory, "poll = \"1 s\"\n");
+    let mut server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let mut tybalt = Client::session(&server, "tybalt", "sword");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    directory.change(&format!("dn: {JULIET}\nchangetype: delete\n"));
+    juliet.fails_with("reset");
+    directory.change(
+        "dn: uid=tybalt,ou=people,dc=verona,dc=example\nchangetype: modify\nadd: pwdAccountLockedTime\n\
+         pwdAccountLockedTime: 000001010000Z\n",
+    );
+    tybalt.fails_with("reset");
+    server.until_logged("directory_let_go account=tybalt@localhost standing=Barred");
+    // Nobody else is meant.
+    romeo.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+    assert!(romeo.element().contains("type='result'"));
+    romeo.send("<message to='juliet@localhost' type='chat' id='m'><body>Wait</body></message>");
+    let bounced = romeo.element();
+    assert!(bounced.contains("service-unavailable"), "{bounced}");
+    // What was hers stays, until an operator decides otherwise.
+    let (_, said) = house.tool(&["user", "list"], "");
+    assert!(said.contains("juliet@localhost\n"), "{said}");
+}
+
+#[test]
+fn nobody_is_let_go_because_the_directory_looks_empty() {
+    let directory = Slapd::start("empty");
+    let mut people = String::new();
+    for index in 0..30 {
+        people.push_str(&format!(
+            "dn: uid=page{index},ou=people,dc=verona,dc=example\nobjectClass: inetOrgPerson\nuid: page{index}\n\
+             cn: Page\nsn: Page\n\n"
+        ));
+    }
+    directory.change(&people);
+    let house = house("empty", &directory, "poll = \"1 s\"\n");
+    let mut server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    for index in 0..30 {
+        juliet.send(&format!(
+            "<message to='page{index}@localhost' type='chat'><body>Go</body></message>"
+        ));
+    }
+    juliet.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+    assert!(juliet.element().contains("type='result'"));
+    let deletes = (0..30).map(|index| {
+        format!("dn: uid=page{index},ou=people,dc=verona,dc=example\nchangetype: delete\n\n")
+    });
+    server.until_logged("directory_looked host=localhost accounts=31 ");
+    directory.change(&deletes.collect::<String>());
+    server.until_logged("directory_nearly_empty host=localhost accounts=31 missing=30");
 }

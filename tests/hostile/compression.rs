@@ -72,46 +72,103 @@ fn two_who_are_compressed_say_and_hear_everything_in_order() {
     }
 }
 
-#[test]
-fn a_session_is_resumed_over_another_codec_and_a_slow_reader_loses_nothing() {
-    let house = House::open("zlib-resume", OPTIONS, &["romeo", "juliet"]);
-    let mut juliet = session(&house.server, "juliet");
-    juliet.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
-    let enabled = juliet.element();
-    let id = enabled
-        .split(" id='")
-        .nth(1)
-        .and_then(|rest| rest.split('\'').next());
-    let id = id.expect("an id").to_owned();
-    let mut romeo = Client::session(&house.server, "romeo", "orchard");
-    // She reads nothing of it.
-    for number in 0..60 {
-        let words = "x".repeat(2_000 + number);
-        romeo.send(&format!(
-            "<message id='{number}' to='juliet@localhost/zlib'><body>{words}</body></message>"
-        ));
+/// Whether a stream is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codec {
+    None,
+    Zlib,
+}
+
+impl Codec {
+    /// Logged in; no resource is bound.
+    fn log_in(self, server: &Server, name: &str) -> Client {
+        match self {
+            Codec::Zlib => compressed(server, name),
+            Codec::None => {
+                let mut client = Client::opened(server);
+                client.log_in(name, PASSWORD);
+                client
+            }
+        }
     }
-    romeo.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
-    assert!(romeo.element().contains(" id='p'"));
-    juliet.close();
-    let mut juliet = compressed(&house.server, "juliet");
-    juliet.send(&format!(
-        "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>"
-    ));
-    let resumed = juliet.element();
-    assert!(resumed.starts_with("<resumed "), "{resumed}");
-    let mut number = 0;
-    while number < 60 {
-        let heard = juliet.element();
+}
+
+/// What the server waits to hear before it says so many messages, from this number on, in their order.
+fn expect_messages(client: &mut Client, from: usize, to: usize) {
+    let mut number = from;
+    while number < to {
+        let heard = client.element();
         if heard.starts_with("<message") {
-            assert!(
-                heard.contains(&format!(" id='{number}'")),
-                "{number}: {heard}"
-            );
+            let id = format!(" id='{number}'");
+            assert!(heard.contains(&id), "{number}: {heard}");
             number += 1;
         }
     }
-    house.close(8 * MIB);
+}
+
+/// XEP-0198 section 5 resumes a session, not a stream: what the streams before and after were compressed with is their own
+/// business, and what was compressed for the one is nothing to the other.
+#[test]
+fn a_session_is_resumed_with_and_without_a_codec_and_a_slow_reader_loses_nothing() {
+    let ways = [
+        (Codec::Zlib, Codec::Zlib),
+        (Codec::None, Codec::Zlib),
+        (Codec::Zlib, Codec::None),
+    ];
+    for (before, behind) in ways {
+        let test = format!("zlib-resume-{before:?}-{behind:?}");
+        let house = House::open(&test, OPTIONS, &["romeo", "juliet"]);
+        let mut juliet = before.log_in(&house.server, "juliet");
+        assert!(juliet.bind("zlib").contains("type='result'"));
+        juliet.send("<presence/>");
+        assert!(juliet.element().starts_with("<presence"));
+        juliet.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        let enabled = juliet.element();
+        let id = enabled
+            .split(" id='")
+            .nth(1)
+            .and_then(|rest| rest.split('\'').next());
+        let id = id.expect("an id").to_owned();
+        let mut romeo = Client::session(&house.server, "romeo", "orchard");
+        // She reads some, and nothing of the rest.
+        let send = |romeo: &mut Client, from: usize, to: usize| {
+            for number in from..to {
+                let words = "x".repeat(2_000 + number);
+                romeo.send(&format!(
+                    "<message id='{number}' to='juliet@localhost/zlib'><body>{words}</body></message>"
+                ));
+            }
+            romeo.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+            assert!(romeo.element().contains(" id='p'"));
+        };
+        send(&mut romeo, 0, 5);
+        expect_messages(&mut juliet, 0, 5);
+        send(&mut romeo, 5, 60);
+        juliet.close();
+        let mut juliet = behind.log_in(&house.server, "juliet");
+        juliet.send(&format!(
+            "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='5'/>"
+        ));
+        let resumed = juliet.element();
+        assert!(resumed.starts_with("<resumed "), "{resumed}");
+        expect_messages(&mut juliet, 5, 60);
+        // Both directions go on.
+        send(&mut romeo, 60, 70);
+        expect_messages(&mut juliet, 60, 70);
+        juliet.send("<iq type='get' id='q' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+        while !juliet.element().contains(" id='q'") {}
+        // And back to how it was, with everything acknowledged: nothing comes twice.
+        juliet.close();
+        let mut juliet = before.log_in(&house.server, "juliet");
+        juliet.send(&format!(
+            "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='71'/>"
+        ));
+        let resumed = juliet.element();
+        assert!(resumed.starts_with("<resumed "), "{resumed}");
+        send(&mut romeo, 70, 71);
+        expect_messages(&mut juliet, 70, 71);
+        house.close(8 * MIB);
+    }
 }
 
 #[test]

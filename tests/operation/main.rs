@@ -12,6 +12,7 @@ mod hosts;
 mod reload;
 mod run;
 mod server;
+mod stamps;
 mod stop;
 mod trace;
 mod workers;

@@ -24,6 +24,8 @@ pub struct Device {
     pub session: Option<Held>,
     pub wants_resume: bool,
     asked: u32,
+    /// Messages that were not acknowledged when their session was over.
+    doubtful: Vec<usize>,
 }
 
 /// A connection.
@@ -88,6 +90,7 @@ impl Device {
             session: None,
             wants_resume: false,
             asked: 0,
+            doubtful: Vec::new(),
         }
     }
 
@@ -174,6 +177,13 @@ impl Device {
     pub fn give_up_session(&mut self, judge: &mut Judge) {
         if let Some(session) = self.session.take() {
             judge.over(session.log);
+            let held = session.management.into_iter();
+            let held = held.flat_map(|management| management.unacked);
+            self.doubtful
+                .extend(held.filter_map(|(_, stanza)| match stanza {
+                    Stanza::Message(number) => Some(number),
+                    _ => None,
+                }));
         }
     }
 
@@ -192,16 +202,51 @@ impl Device {
     /// Stanzas, which count.
     pub fn send_message(&mut self, world: &mut World, judge: &mut Judge, number: usize, to: &str) {
         judge.say(|| format!("{} sends m{number} to {to}", self.title()));
+        self.write_message(world, judge, number, to);
+        self.count(Stanza::Message(number));
+        if let Some(session) = &mut self.session {
+            session.unanswered.push(number);
+        }
+    }
+
+    fn write_message(&mut self, world: &mut World, judge: &Judge, number: usize, to: &str) {
         // A receipt is kept as words are, and waits where nobody looks (XEP-0352).
         let inner = match judge.sends_receipts && number % 4 == 3 {
             true => format!("{RECEIPT}{number}'/>"),
             false => format!("<body>m{number}</body>"),
         };
-        let xml = format!("<message type='chat' id='m{number}' to='{to}'>{inner}</message>");
+        let origin = match judge.resends {
+            true => format!("<origin-id xmlns='urn:xmpp:sid:0' id='o{number}'/>"),
+            false => String::new(),
+        };
+        let xml =
+            format!("<message type='chat' id='m{number}' to='{to}'>{inner}{origin}</message>");
         self.write(world, &xml);
-        self.count(Stanza::Message(number));
-        if let Some(session) = &mut self.session {
-            session.unanswered.push(number);
+    }
+
+    /// DESIGN section 20: "A client that resends after a crash (it never saw the acknowledgement) is recognised by sender
+    /// and origin-id": what was said to somebody's bare JID in a session that is over is said again.
+    fn send_again(&mut self, world: &mut World, judge: &mut Judge) {
+        let doubtful = std::mem::take(&mut self.doubtful);
+        let can = judge.resends && judge.keeps_always && !judge.had_faults;
+        let (Some(log), true) = (self.log(), can && self.can_resume()) else {
+            return;
+        };
+        for number in doubtful {
+            let message = &mut judge.messages[number];
+            let (Some(to), true, None, None) = (
+                message.to,
+                message.to_bare,
+                message.retracts,
+                message.again_of,
+            ) else {
+                continue;
+            };
+            message.again_of = Some(message.sender);
+            (message.sender, message.life) = (log, judge.life);
+            judge.say(|| format!("{} sends m{number} again", self.title()));
+            self.write_message(world, judge, number, &format!("u{to}@localhost"));
+            self.count(Stanza::Message(number));
         }
     }
 
@@ -237,6 +282,7 @@ impl Device {
         self.question(judge, id.clone(), log, to_device);
         if let Some(question) = judge.questions.get_mut(&id) {
             question.to = other;
+            question.to_nobody = to.contains("nobody@localhost");
         }
     }
 
@@ -277,7 +323,7 @@ impl Device {
             if others.len() > 1 {
                 judge.shut.insert(self.account);
             }
-            judge.wishes.insert(id.clone(), others.to_vec());
+            judge.wishes_to_block(self.account, others, &id);
         } else {
             judge.unblocks(self.account, others, &id);
         }
@@ -310,6 +356,7 @@ impl Device {
             session: log,
             to_device,
             to: None,
+            to_nobody: false,
             answers: 0,
             void: false,
             before,
@@ -688,6 +735,7 @@ impl Device {
     }
 
     fn say_hello(&mut self, world: &mut World, judge: &mut Judge) {
+        self.send_again(world, judge);
         // Some stay silent for a while.
         let hello = [Some(0), Some(1), Some(5), Some(0), None, Some(-1), Some(2)];
         if let Some(priority) = hello[(judge.sessions.len() + self.number) % hello.len()] {

@@ -32,6 +32,26 @@ pub struct Message {
     pub retracts: Option<usize>,
     /// One that retracts it was sent.
     pub is_retracted: bool,
+    /// The session that sent it before, if its client sent it again, not having seen the acknowledgement.
+    pub again_of: Option<usize>,
+}
+
+impl Message {
+    pub fn new(sender: usize, to: Option<usize>, to_bare: bool, life: u32) -> Message {
+        Message {
+            sender,
+            to,
+            to_bare,
+            claim: Claim::None,
+            life,
+            bounced: false,
+            written_off: false,
+            received: false,
+            retracts: None,
+            is_retracted: false,
+            again_of: None,
+        }
+    }
 }
 
 /// What stands in an archive.
@@ -77,6 +97,8 @@ pub struct Question {
     pub to_device: bool,
     /// The account that it asks, if it is another's.
     pub to: Option<usize>,
+    /// It asks who is nobody, but of the server all the same.
+    pub to_nobody: bool,
     pub answers: u32,
     /// The server never got it.
     pub void: bool,
@@ -110,14 +132,16 @@ pub struct Judge {
     pub asks: BTreeSet<(usize, usize)>,
     /// Who is asked by whom, as the server remembers.
     pub pending: BTreeSet<(usize, usize)>,
+    /// Clients send again what was not acknowledged in a session that they could not resume.
+    pub resends: bool,
     /// Some messages are receipts.
     pub sends_receipts: bool,
     /// Who ever wished to block whom, and for how long nobody knows.
     pub blocks: BTreeSet<(usize, usize)>,
     /// Who ever wished to block the whole server.
     pub shut: BTreeSet<usize>,
-    /// What each request to block is about.
-    pub wishes: BTreeMap<String, Vec<usize>>,
+    /// What each request to block is about: who asks, and whom it keeps away.
+    pub wishes: BTreeMap<String, (usize, Vec<usize>)>,
     /// Requests to unblock somebody that were not answered, by account.
     pub unblocks: BTreeSet<(usize, String)>,
     /// What each account's roster says of each other: the subscription.
@@ -156,9 +180,18 @@ impl Judge {
         self.sessions.len() - 1
     }
 
+    /// A device wishes to block. While another wishes to unblock, nobody knows which of them comes first.
+    pub fn wishes_to_block(&mut self, account: usize, others: &[usize], id: &str) {
+        if !self.unblocks.iter().any(|(of, _)| *of == account) {
+            self.wishes
+                .insert(id.to_string(), (account, others.to_vec()));
+        }
+    }
+
     /// A device wishes to unblock: whom its account does not block any more can be seen from now on.
     pub fn unblocks(&mut self, account: usize, others: &[usize], id: &str) {
         self.unblocks.insert((account, id.to_string()));
+        self.wishes.retain(|_, (of, _)| *of != account);
         let sessions = self.sessions.iter_mut();
         for at in sessions.filter(|at| at.account == account) {
             at.walls.retain(|other| !others.contains(other));
@@ -170,7 +203,7 @@ impl Judge {
         let account = self.sessions[session].account;
         self.unblocks.remove(&(account, id.to_string()));
         let is_open = self.unblocks.iter().any(|(of, _)| *of == account);
-        if let Some(others) = self.wishes.remove(id)
+        if let Some((_, others)) = self.wishes.remove(id)
             && !is_open
         {
             self.sessions[session].walls.extend(others);
@@ -243,8 +276,12 @@ impl Judge {
         let said = body.or(receipt).unwrap_or_default();
         assert_eq!(said, format!("m{number}"), "message {number} was changed");
         let sent = &mut self.messages[number];
-        let sender = &self.sessions[sent.sender].jid;
-        assert_eq!(element.attribute("from"), Some(sender.as_str()));
+        let senders = [Some(sent.sender), sent.again_of].into_iter().flatten();
+        let mut senders = senders.map(|sender| self.sessions[sender].jid.as_str());
+        assert!(
+            senders.any(|sender| element.attribute("from") == Some(sender)),
+            "message {number} has another sender: {element:?}"
+        );
         assert_eq!(
             sent.to,
             Some(self.sessions[session].account),
@@ -254,7 +291,7 @@ impl Judge {
         self.passes(session, Some(from_account), "a message");
         let sent = &mut self.messages[number];
         sent.received = true;
-        let (from, to_bare) = (sent.sender, sent.to_bare);
+        let (from, to_bare, is_again) = (sent.sender, sent.to_bare, sent.again_of.is_some());
         let is_late = element.children().any(|c| c.has_tag_name((DELAY, "delay")));
         let at = &mut self.sessions[session];
         let is_new = at.received.insert(number);
@@ -264,7 +301,8 @@ impl Judge {
             "message {number} came twice to session {session} ({})",
             at.jid
         );
-        if !is_new {
+        // What was sent again came behind what was sent before.
+        if !is_new || is_again {
             return;
         }
         if !is_late {
@@ -297,6 +335,9 @@ impl Judge {
             sent.to == Some(account) || self.sessions[sent.sender].account == account,
             "message {number} was shown to u{account}"
         );
+        if self.messages[number].again_of.is_some() {
+            return;
+        }
         let line = self.line(number);
         let newest = self.results.entry(query.to_string()).or_default();
         in_order(newest, line, number, session);
@@ -322,9 +363,11 @@ impl Judge {
             return;
         }
         let number = number(original);
+        // What a client sends again is one message to its recipient; its own other devices see that it was sent again.
+        let may_repeat = is_sent && self.messages[number].again_of.is_some();
         let at = &mut self.sessions[session];
         assert!(
-            at.carbons.insert((number, is_sent)),
+            at.carbons.insert((number, is_sent)) || may_repeat,
             "message {number} was copied twice to session {session}"
         );
     }
@@ -568,7 +611,8 @@ impl Judge {
             let asker = &self.sessions[question.session];
             let is_apart = question
                 .to
-                .is_some_and(|to| self.are_apart(asker.account, to));
+                .is_some_and(|to| self.are_apart(asker.account, to))
+                || question.to_nobody && self.shut.contains(&asker.account);
             let owed = asker.is_alive && !question.void && !question.to_device && !is_apart;
             assert!(
                 !owed || question.answers == 1,
@@ -600,6 +644,9 @@ impl Judge {
                     seen.insert(number),
                     "message {number} is twice in the archive of u{account}"
                 );
+                if message.again_of.is_some() {
+                    continue;
+                }
                 let before = newest.insert(self.line(number), number);
                 assert!(
                     before.is_none_or(|before| before < number),

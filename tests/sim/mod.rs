@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use stonechat::actor::audit::AuditEvent;
-use stonechat::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
+use stonechat::actor::rows::{Fence, Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings};
 use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
@@ -59,6 +59,15 @@ pub struct World {
     pub trace: u64,
     /// Records of who did what.
     pub audit: Vec<AuditEvent>,
+    /// Questions to the store, and rows that it answered.
+    pub reads: Reads,
+}
+
+/// What was asked of the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reads {
+    pub questions: usize,
+    pub rows: usize,
 }
 
 /// How much the world likes to be difficult.
@@ -218,6 +227,7 @@ impl World {
             sockets_are_slow: false,
             trace: 0,
             audit: Vec::new(),
+            reads: Reads::default(),
         }
     }
 
@@ -687,9 +697,9 @@ impl World {
                 let synced = self.store.lock().sync();
                 let answers: Vec<_> = self.workers[at].unsynced.drain(..).collect();
                 for (ticket, answer) in answers {
-                    let answer = match synced {
-                        Ok(()) => answer,
-                        Err(error) => Answer::Failed(error),
+                    let answer = match (synced, answer) {
+                        (Err(error), Answer::Saved) => Answer::Failed(error),
+                        (_, answer) => answer,
                     };
                     self.workers[at].answers.push((ticket, answer));
                 }
@@ -869,6 +879,23 @@ impl World {
     }
 
     fn ask(&mut self, worker: usize, ticket: Ticket, ask: Ask) {
+        // Answered behind the commit of what this worker saved before.
+        let is_fenced = matches!(
+            ask,
+            Ask::Row {
+                fence: Fence::AfterSaves,
+                ..
+            } | Ask::Range {
+                fence: Fence::AfterSaves,
+                ..
+            } | Ask::Joined {
+                fence: Fence::AfterSaves,
+                ..
+            } | Ask::Pick {
+                fence: Fence::AfterSaves,
+                ..
+            }
+        );
         let request = match ask {
             Ask::Row { table, key, .. } => Request::Row { table, key },
             Ask::Range { table, range, .. } => Request::Range { table, range },
@@ -894,7 +921,18 @@ impl World {
             }
         };
         let answer = self.store.lock().apply(request);
-        self.workers[worker].answers.push((ticket, answer));
+        self.reads.questions += 1;
+        self.reads.rows += match &answer {
+            Answer::Row(row) => usize::from(row.is_some()),
+            Answer::Range { rows, .. } => rows.len(),
+            _ => 0,
+        };
+        let worker = &mut self.workers[worker];
+        if is_fenced && !worker.unsynced.is_empty() {
+            worker.unsynced.push_back((ticket, answer));
+        } else {
+            worker.answers.push((ticket, answer));
+        }
     }
 
     fn close(&mut self, at: usize) {

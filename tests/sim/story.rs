@@ -12,7 +12,7 @@ use stonechat::jid::Jid;
 use stonechat::shard::Control;
 
 use crate::device::Device;
-use crate::judge::{Claim, Entry, Judge, Message, account_of, entry_in};
+use crate::judge::{Entry, Judge, Message, account_of, entry_in};
 use crate::sim::{Habits, World, config};
 
 struct Story {
@@ -29,6 +29,8 @@ struct Story {
     latest: Rng,
     /// The same for archives.
     archives: Rng,
+    /// The same for friends, who see each other.
+    friends: Rng,
     options: Options,
 }
 
@@ -55,6 +57,8 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     let naps = story.latest.below(2) == 0;
     story.judge.sends_receipts = naps;
     let retracts = story.archives.below(2) == 0;
+    let friends = story.friends.below(2) == 0;
+    story.judge.resends = !jumps && story.friends.below(2) == 0;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
         if probes && story.probes.below(10) == 0 {
@@ -71,6 +75,15 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
         }
         if retracts && story.archives.below(6) == 0 {
             story.retract();
+        }
+        if story.can_hoard() && story.archives.below(4) == 0 {
+            story.hoard();
+        }
+        if friends && story.friends.below(3) != 0 {
+            story.meet();
+        }
+        if story.judge.resends && story.friends.below(12) == 0 {
+            story.forget();
         }
         for _ in 0..story.below(20) {
             story.world.step();
@@ -94,6 +107,8 @@ impl Story {
         let probes = Rng::from_seed(bytes);
         bytes[8] = 4;
         let mut archives = Rng::from_seed(bytes);
+        bytes[8] = 5;
+        let friends = Rng::from_seed(bytes);
         let mut below = |bound: u32| chance.below(bound);
         let options = Options {
             keep: if below(3) == 0 {
@@ -113,8 +128,9 @@ impl Story {
             keeps_always: options.keep == "always",
             quota: match options.archived as usize {
                 0 => None,
-                // As the operator's manual has it.
-                most => Some((most, 64)),
+                // "And a few more" (the operator's manual): it is looked at with every 64th message. An account that left
+                // memory behind a trim counts to 64 anew, whatever came while that was under way.
+                most => Some((most, 2 * 64)),
             },
             is_loud,
             ..Judge::default()
@@ -149,6 +165,7 @@ impl Story {
             probes,
             latest,
             archives,
+            friends,
             options,
         }
     }
@@ -243,18 +260,12 @@ impl Story {
         };
         for _ in 0..1 + self.below(4) {
             let number = self.judge.messages.len();
-            self.judge.messages.push(Message {
-                sender: log,
+            self.judge.messages.push(Message::new(
+                log,
                 to,
-                to_bare: !address.contains('/'),
-                claim: Claim::None,
-                life: self.judge.life,
-                bounced: false,
-                written_off: false,
-                received: false,
-                retracts: None,
-                is_retracted: false,
-            });
+                !address.contains('/'),
+                self.judge.life,
+            ));
             let device = &mut self.devices[at];
             device.send_message(&mut self.world, &mut self.judge, number, &address);
         }
@@ -278,20 +289,97 @@ impl Story {
         let number = self.judge.messages.len();
         self.judge.messages[of].is_retracted = true;
         self.judge.messages.push(Message {
-            sender: log,
-            to,
-            to_bare: true,
-            claim: Claim::None,
-            life: self.judge.life,
-            bounced: false,
-            written_off: false,
-            received: false,
             retracts: Some(of),
-            is_retracted: false,
+            ..Message::new(log, to, true, self.judge.life)
         });
         let address = format!("u{}@localhost", to.unwrap_or_default());
         let device = &mut self.devices[at];
         device.send_retraction(&mut self.world, &mut self.judge, (number, of), &address);
+    }
+
+    /// Whether archives have a bound, and clients may send and hold enough to reach it.
+    fn can_hoard(&self) -> bool {
+        self.judge.quota.is_some() && self.options.burst > 100 && self.options.unacked > 100
+    }
+
+    /// Somebody writes himself a lot of notes, which his archive is too small for.
+    fn hoard(&mut self) {
+        // Few do, so that theirs fill up.
+        let at = self.archives.below(2) as usize;
+        let Some(log) = self.devices[at].log() else {
+            return;
+        };
+        let own = self.devices[at].account;
+        for _ in 0..8 + self.archives.below(16) {
+            let number = self.judge.messages.len();
+            self.judge
+                .messages
+                .push(Message::new(log, Some(own), true, self.judge.life));
+            let device = &mut self.devices[at];
+            let address = format!("u{own}@localhost");
+            device.send_message(&mut self.world, &mut self.judge, number, &address);
+        }
+    }
+
+    /// A device that is ready, and the account that its own is a couple with, if there are such.
+    fn one_of_a_couple(&mut self) -> Option<(usize, usize)> {
+        let first = self.friends.below(self.devices.len() as u32) as usize;
+        let count = self.devices.len();
+        let mut all = (first..first + count).map(|at| at % count);
+        let at = all.find(|&at| self.devices[at].is_ready())?;
+        let other = self.devices[at].account ^ 1;
+        (other < self.accounts).then_some((at, other))
+    }
+
+    /// Two become each other's contacts, now and then no longer, and tell what they do.
+    fn meet(&mut self) {
+        let Some((at, other)) = self.one_of_a_couple() else {
+            return;
+        };
+        let which = self.friends.below(60);
+        let device = &mut self.devices[at];
+        let (world, judge) = (&mut self.world, &mut self.judge);
+        let to = format!("u{other}@localhost");
+        match which {
+            0..12 => device.send_subscription(world, judge, "subscribe", &to),
+            12..24 => {
+                device.send_subscription(world, judge, "subscribed", &to);
+                if let Some(log) = device.log() {
+                    judge.granted(log, other);
+                }
+            }
+            24 => device.send_subscription(world, judge, "unsubscribe", &to),
+            25 => {
+                device.send_subscription(world, judge, "unsubscribed", &to);
+                device.revokes(judge, other);
+            }
+            _ => device.send_presence(world, judge, Some(which as i8 - 26)),
+        }
+    }
+
+    /// Somebody says something, and his client forgets its session before it knows what became of that.
+    fn forget(&mut self) {
+        let Some((at, other)) = self.one_of_a_couple() else {
+            return;
+        };
+        let Some(log) = self.devices[at]
+            .log()
+            .filter(|_| self.devices[at].can_resume())
+        else {
+            return;
+        };
+        let (world, judge) = (&mut self.world, &mut self.judge);
+        for _ in 0..1 + self.friends.below(3) {
+            let number = judge.messages.len();
+            let message = Message::new(log, Some(other), true, judge.life);
+            judge.messages.push(message);
+            self.devices[at].send_message(world, judge, number, &format!("u{other}@localhost"));
+        }
+        for _ in 0..self.friends.below(60) {
+            world.step();
+        }
+        self.devices[at].lose(world, judge);
+        self.devices[at].connect(world, judge, false);
     }
 
     fn befriend(&mut self, at: usize) {

@@ -2,14 +2,15 @@
 //! It knows nothing of what the bytes mean.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
+use socket2::{Domain, Socket, Type};
 
 pub struct Link {
     socket: TcpStream,
@@ -21,13 +22,40 @@ pub struct Link {
 impl Link {
     /// Begins to connect; the first writable event says that it is done.
     pub fn connect(address: SocketAddr, registry: &Registry, token: Token) -> Result<Self> {
-        let mut socket = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?, registry, token)
+    }
+
+    /// The same from one of several addresses of this machine, each of which has ports of its own.
+    pub fn connect_from(
+        source: IpAddr,
+        address: SocketAddr,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket
+            .bind(&SocketAddr::new(source, 0).into())
+            .with_context(|| format!("no port of {source}"))?;
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(EINPROGRESS) => return Err(error.into()),
+            _ => {}
+        }
+        Self::over(TcpStream::from_std(socket.into()), registry, token)
+    }
+
+    fn over(mut socket: TcpStream, registry: &Registry, token: Token) -> Result<Self> {
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
             socket,
             tls: None,
             unsent: Vec::new(),
         })
+    }
+
+    /// Whether the connection is there; to be asked when an event may be an older one's.
+    pub fn has_peer(&self) -> bool {
+        self.socket.peer_addr().is_ok()
     }
 
     /// The outcome of connecting, to be asked once writable.
@@ -39,8 +67,8 @@ impl Link {
     }
 
     /// Begins a TLS handshake; what is sent from here on follows it, encrypted.
-    pub fn start_tls(&mut self, config: &Arc<ClientConfig>) -> Result<()> {
-        let name = ServerName::try_from("localhost")?;
+    pub fn start_tls(&mut self, config: &Arc<ClientConfig>, domain: &str) -> Result<()> {
+        let name = ServerName::try_from(domain.to_owned())?;
         self.tls = Some(Box::new(ClientConnection::new(config.clone(), name)?));
         self.flush()
     }
@@ -108,6 +136,9 @@ impl Link {
         Ok(())
     }
 }
+
+/// connect(2): the connection cannot be made at once, which is what was asked for.
+const EINPROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 fn decrypt(tls: &mut ClientConnection, mut records: &[u8], input: &mut Vec<u8>) -> Result<()> {
     while !records.is_empty() {

@@ -2,9 +2,12 @@
 //! and is never part of a figure; it only has to be cheap enough not to hold the server up.
 
 pub mod link;
+pub mod management;
 pub mod message;
+pub mod people;
 pub mod sasl;
-mod sasl2;
+pub mod sasl2;
 pub mod session;
+pub mod stanza;
 pub mod swarm;
 pub mod tls;

@@ -9,17 +9,21 @@ use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
+use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// How a session proves who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mechanism {
     #[value(name = "plain")]
     Plain,
     #[value(name = "scram-sha-1")]
+    #[serde(rename = "scram-sha-1")]
     ScramSha1,
     #[value(name = "scram-sha-256")]
+    #[serde(rename = "scram-sha-256")]
     ScramSha256,
     /// A token of XEP-0484, over SASL2 and Bind 2 in one round trip. The first login of each user fetches it, with
     /// SCRAM-SHA-256.

@@ -1,6 +1,5 @@
-//! One client from the first byte to the initial presence: the login as a small state machine that
-//! looks for the few marks it needs. It knows nothing of other sessions, and nothing of sockets'
-//! readiness.
+//! One client from the first byte to the initial presence: the login as a small state machine over whole elements, without
+//! an XML parser. It knows nothing of other sessions, and nothing of sockets' readiness.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,21 +9,23 @@ use clap::ValueEnum;
 use memchr::memmem;
 use mio::{Registry, Token};
 use rustls::ClientConfig;
+use serde::{Deserialize, Serialize};
 
 use super::link::Link;
-use super::message::{RESOURCE, user_name};
+use super::management::Management;
+use super::people::People;
 use super::sasl::{Exchange, KeyCache, Mechanism, base64, from_base64};
 use super::sasl2::{self, Tokens};
-
-/// The password of every user of a run.
-pub const PASSWORD: &str = "pencil";
+use super::stanza::{Piece, Stanza, first_element};
 
 /// What carries the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Transport {
     #[value(name = "plain")]
     Plain,
     #[value(name = "starttls")]
+    #[serde(rename = "starttls")]
     StartTls,
     /// TLS from the first byte.
     #[value(name = "direct-tls")]
@@ -44,55 +45,80 @@ impl Transport {
 
 /// What all logins of a run share.
 pub struct LoginPlan {
+    pub people: People,
     pub transport: Transport,
     pub mechanism: Mechanism,
-    /// Contacts of each user: the roster is there when so many are.
+    /// Contacts of each user; a roster with fewer is an error.
     pub contacts: usize,
     pub tls: Arc<ClientConfig>,
     pub tls_direct: Arc<ClientConfig>,
     pub keys: KeyCache,
     pub tokens: Tokens,
+    /// Whether accounts are made first (XEP-0077), unless they are there.
+    pub registers: bool,
+    /// Whether sessions ask for stream management with resumption (XEP-0198).
+    pub manages: bool,
+    /// Sessions that were resumed so far.
+    pub resumptions: u64,
+    /// Of optional features, what the server was seen to offer.
+    pub offers_client_state: bool,
 }
 
 /// What a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connection,
-    /// Features of the first stream: STARTTLS or SASL follows.
+    /// Features of the first stream: STARTTLS, registration or SASL follows.
     FirstFeatures,
     Proceed,
+    Registered,
     Challenge,
     Success,
     /// Of SASL2, and of the resource with it.
     Success2,
     BindFeatures,
+    Resumed,
     Bound,
+    Enabled,
     Roster,
     Ready,
 }
 
+/// An idle one on a plain connection needs little more than its own size.
 pub struct Session {
     pub link: Link,
     /// What has arrived and is not used up.
     pub input: Vec<u8>,
     pub user: u32,
     phase: Phase,
+    login: Option<Box<Login>>,
+    pub management: Option<Box<Management>>,
+}
+
+/// What is needed until the session is ready.
+#[derive(Default)]
+struct Login {
     exchange: Option<Exchange>,
     /// What a server answers that knows the token, too.
     expected: Vec<u8>,
+    is_registered: bool,
 }
 
 impl Session {
     pub fn connect(user: u32, to: SocketAddr, registry: &Registry, token: Token) -> Result<Self> {
-        let link = Link::connect(to, registry, token)?;
-        Ok(Self {
+        Ok(Self::over(user, Link::connect(to, registry, token)?))
+    }
+
+    /// A session on a connection that is being made.
+    pub fn over(user: u32, link: Link) -> Self {
+        Self {
             link,
             input: Vec::new(),
             user,
             phase: Phase::Connection,
-            exchange: None,
-            expected: Vec::new(),
-        })
+            login: Some(Box::default()),
+            management: None,
+        }
     }
 
     pub fn is_ready(&self) -> bool {
@@ -102,190 +128,267 @@ impl Session {
     /// The connection is there and nothing has to be negotiated on it: the null relay.
     pub fn skip_login(&mut self) {
         self.phase = Phase::Ready;
+        self.login = None;
     }
 
     pub fn is_connecting(&self) -> bool {
         self.phase == Phase::Connection
     }
 
-    /// Goes on as far as `input` allows.
+    /// Goes on as far as `input` allows. What stays there belongs to the session that is then ready.
     pub fn advance(&mut self, plan: &mut LoginPlan) -> Result<()> {
-        self.refuse_errors()?;
-        while self.step(plan).with_context(|| self.describe())? {}
+        if self.phase == Phase::Connection {
+            self.begin(plan).with_context(|| self.describe(plan))?;
+        }
+        while self.phase != Phase::Ready {
+            match first_element(&self.input) {
+                Piece::Element { skip, length } => {
+                    let element = self.input[skip..skip + length].to_vec();
+                    self.input.drain(..skip + length);
+                    let taken = self.take(Stanza { bytes: &element }, plan);
+                    taken.with_context(|| self.describe(plan))?;
+                }
+                Piece::Unfinished { skip } => {
+                    self.input.drain(..skip);
+                    return Ok(());
+                }
+                Piece::End => bail!("the server ended the stream: {}", self.describe(plan)),
+            }
+        }
         Ok(())
     }
 
     /// For error reports: who, when, and what was there.
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, plan: &LoginPlan) -> String {
         let shown = &self.input[..self.input.len().min(400)];
         let text = String::from_utf8_lossy(shown);
-        format!(
-            "user {} waiting for {:?}, input {text:?}",
-            user_name(self.user),
-            self.phase
-        )
+        let user = plan.people.name(self.user);
+        format!("user {user} waiting for {:?}, input {text:?}", self.phase)
     }
 
-    /// One step; false when it must wait for more input.
-    fn step(&mut self, plan: &mut LoginPlan) -> Result<bool> {
+    fn begin(&mut self, plan: &LoginPlan) -> Result<()> {
+        self.link.connected()?;
+        if plan.transport == Transport::DirectTls {
+            let config = &plan.tls_direct;
+            self.link.start_tls(config, &plan.people.domain)?;
+            return self.enter(plan);
+        }
+        self.open_stream(Phase::FirstFeatures, plan)
+    }
+
+    /// One element of the login; what is not waited for is passed over.
+    fn take(&mut self, element: Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
+        let name = element.name();
+        let text = || String::from_utf8_lossy(element.bytes).into_owned();
+        ensure!(
+            name != b"stream:error",
+            "the server ended the stream: {}",
+            text()
+        );
+        ensure!(name != b"failure", "the login was refused: {}", text());
+        let is_answer = |id: &str| name == b"iq" && element.attribute("id") == Some(id.as_bytes());
         match self.phase {
-            Phase::Connection => {
-                self.link.connected()?;
-                if plan.transport == Transport::DirectTls {
-                    self.link.start_tls(&plan.tls_direct)?;
-                    return self.enter(plan);
-                }
-                self.open_stream(Phase::FirstFeatures)?;
-            }
-            Phase::FirstFeatures => {
-                if self.take_through(b"</stream:features>").is_none() {
-                    return Ok(false);
-                }
-                if plan.transport == Transport::StartTls && !self.link.is_encrypted() {
-                    self.link
-                        .send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")?;
-                    self.phase = Phase::Proceed;
-                } else {
-                    self.authenticate(plan)?;
-                }
-            }
-            Phase::Proceed => {
-                if !self.take_element("proceed") {
-                    return Ok(false);
-                }
+            Phase::FirstFeatures if name == b"stream:features" => self.choose(plan),
+            Phase::Proceed if name == b"proceed" => {
+                // RFC 6120 section 5.4.3.3: the handshake follows at once.
                 ensure!(
                     self.input.is_empty(),
                     "bytes between <proceed/> and the handshake"
                 );
-                self.link.start_tls(&plan.tls)?;
-                return self.enter(plan);
+                self.link.start_tls(&plan.tls, &plan.people.domain)?;
+                self.enter(plan)
             }
-            Phase::Challenge => {
-                let Some(element) = self.take_through(b"</challenge>") else {
-                    return Ok(false);
-                };
-                let challenge = decoded_content(&element)?;
-                let exchange = self.exchange.as_mut().context("no exchange under way")?;
-                let response = exchange.respond(&challenge, PASSWORD, &mut plan.keys)?;
-                let response = base64(response.as_bytes());
-                let (namespace, next) = match plan.mechanism {
-                    Mechanism::Fast => (sasl2::NAMESPACE, Phase::Success2),
-                    _ => (SASL, Phase::Success),
-                };
-                self.send(&format!(
-                    "<response xmlns='{namespace}'>{response}</response>"
-                ))?;
-                self.phase = next;
+            Phase::Registered if is_answer("bench-register") => {
+                // XEP-0077 section 3.1: `conflict` says that the account is there.
+                let is_there = element.kind() == b"result" || element.contains("<conflict");
+                ensure!(is_there, "the registration was refused: {}", text());
+                self.login().is_registered = true;
+                self.authenticate(plan)
             }
-            Phase::Success2 => {
-                let Some(element) = self.take_through(b"</success>") else {
-                    return Ok(false);
-                };
-                let success = sasl2::Success::read(&element)?;
-                ensure!(success.is_bound, "not bound: {element}");
-                match self.exchange.take() {
-                    Some(exchange) => exchange.verify(&String::from_utf8(success.data)?)?,
-                    None => ensure!(success.data == self.expected, "the server has no token"),
-                }
-                if let Some(token) = success.token {
-                    plan.tokens.insert(self.user, token);
-                }
-                self.ask_for_roster()?;
+            Phase::Challenge if name == b"challenge" => self.respond(&text(), plan),
+            Phase::Success if name == b"success" => {
+                let exchange = self.login().exchange.take();
+                let exchange = exchange.context("no exchange under way")?;
+                exchange.verify(&decoded_content(&text())?)?;
+                self.open_stream(Phase::BindFeatures, plan)
             }
-            Phase::Success => {
-                if plan.mechanism == Mechanism::Plain {
-                    if !self.take_element("success") {
-                        return Ok(false);
-                    }
-                } else {
-                    let Some(element) = self.take_through(b"</success>") else {
-                        return Ok(false);
-                    };
-                    let exchange = self.exchange.take().context("no exchange under way")?;
-                    exchange.verify(&decoded_content(&element)?)?;
-                }
-                self.open_stream(Phase::BindFeatures)?;
+            Phase::Success2 if name == b"success" => self.enter_by_sasl2(&text(), plan),
+            Phase::BindFeatures if name == b"stream:features" => {
+                self.bind_or_resume(&element, plan)
             }
-            Phase::BindFeatures => {
-                if self.take_through(b"</stream:features>").is_none() {
-                    return Ok(false);
-                }
-                self.send(&format!(
-                    "<iq type='set' id='bench-bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
-                     <resource>{RESOURCE}</resource></bind></iq>"
-                ))?;
-                self.phase = Phase::Bound;
-            }
-            Phase::Bound => {
-                let Some(element) = self.take_through(b"</iq>") else {
-                    return Ok(false);
-                };
-                let full = format!("{}@localhost/{RESOURCE}", user_name(self.user));
-                ensure!(element.contains(&full), "not bound to {full}: {element}");
-                self.ask_for_roster()?;
-            }
-            Phase::Roster => {
-                let Some(answer) = memmem::find(&self.input, b"bench-roster") else {
-                    return Ok(false);
-                };
-                // Empty or not, with the presence that came meanwhile before or behind it.
-                let found = memmem::find_iter(&self.input[answer..], b"<item ").count();
-                if found < plan.contacts {
-                    return Ok(false);
-                }
-                self.input.clear();
+            Phase::Resumed if name == b"resumed" => {
                 self.phase = Phase::Ready;
+                self.login = None;
+                plan.resumptions += 1;
+                let management = self.management.as_mut().context("nothing to resume")?;
+                management.acknowledged(&element);
+                let again = management.unacknowledged();
+                self.link.send(&again)
             }
-            Phase::Ready => return Ok(false),
+            Phase::Resumed if name == b"failed" => {
+                if let Some(management) = &mut self.management {
+                    management.acknowledged(&element);
+                    management.resumption_failed();
+                }
+                self.bind(plan)
+            }
+            Phase::Bound if is_answer("bench-bind") => {
+                let full = plan.people.full(self.user);
+                ensure!(element.contains(&full), "not bound to {full}: {}", text());
+                self.bound(plan)
+            }
+            Phase::Enabled if name == b"enabled" => {
+                let management = self.management.get_or_insert_default();
+                management.enabled(&element);
+                let again = management.unacknowledged();
+                self.ask_for_roster()?;
+                self.link.send(&again)
+            }
+            Phase::Enabled if name == b"failed" => bail!("no stream management: {}", text()),
+            Phase::Roster => {
+                if let Some(management) = &mut self.management {
+                    management.received(&element);
+                }
+                if is_answer("bench-roster") {
+                    let found = memmem::find_iter(element.bytes, b"<item ").count();
+                    ensure!(
+                        found >= plan.contacts,
+                        "fewer than {} contacts in the roster",
+                        plan.contacts
+                    );
+                    self.phase = Phase::Ready;
+                    self.login = None;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(true)
+    }
+
+    /// What follows the first features.
+    fn choose(&mut self, plan: &LoginPlan) -> Result<()> {
+        if plan.transport == Transport::StartTls && !self.link.is_encrypted() {
+            self.phase = Phase::Proceed;
+            return self.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        }
+        if plan.registers && !self.login().is_registered {
+            self.phase = Phase::Registered;
+            let (name, password) = (plan.people.name(self.user), &plan.people.password);
+            return self.send(&format!(
+                "<iq type='set' id='bench-register'><query xmlns='jabber:iq:register'>\
+                 <username>{name}</username><password>{password}</password></query></iq>"
+            ));
+        }
+        self.authenticate(plan)
+    }
+
+    fn respond(&mut self, challenge: &str, plan: &mut LoginPlan) -> Result<()> {
+        let challenge = decoded_content(challenge)?;
+        let login = self.login.get_or_insert_default();
+        let exchange = login.exchange.as_mut().context("no exchange under way")?;
+        let response = exchange.respond(&challenge, &plan.people.password, &mut plan.keys)?;
+        let response = base64(response.as_bytes());
+        let (namespace, next) = match plan.mechanism {
+            Mechanism::Fast => (sasl2::NAMESPACE, Phase::Success2),
+            _ => (SASL, Phase::Success),
+        };
+        self.phase = next;
+        self.send(&format!(
+            "<response xmlns='{namespace}'>{response}</response>"
+        ))
+    }
+
+    fn enter_by_sasl2(&mut self, element: &str, plan: &mut LoginPlan) -> Result<()> {
+        let success = sasl2::Success::read(element)?;
+        ensure!(success.is_bound, "not bound: {element}");
+        match self.login().exchange.take() {
+            Some(exchange) => exchange.verify(&String::from_utf8(success.data)?)?,
+            None => ensure!(
+                success.data == self.login().expected,
+                "the server has no token"
+            ),
+        }
+        if let Some(token) = success.token {
+            plan.tokens.insert(self.user, token);
+        }
+        self.bound(plan)
+    }
+
+    fn bind_or_resume(&mut self, features: &Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
+        plan.offers_client_state |= features.contains("urn:xmpp:csi:0");
+        let resume = self.management.as_ref().and_then(|m| m.resume_element());
+        if let Some(element) = resume {
+            self.phase = Phase::Resumed;
+            return self.send(&element);
+        }
+        self.bind(plan)
+    }
+
+    fn bind(&mut self, plan: &LoginPlan) -> Result<()> {
+        self.phase = Phase::Bound;
+        let resource = &plan.people.resource;
+        self.send(&format!(
+            "<iq type='set' id='bench-bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+             <resource>{resource}</resource></bind></iq>"
+        ))
+    }
+
+    fn bound(&mut self, plan: &LoginPlan) -> Result<()> {
+        if plan.manages {
+            self.phase = Phase::Enabled;
+            return self.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        }
+        self.ask_for_roster()
     }
 
     /// The first thing that is said under TLS. Who has a token knows what the server offers, and does not wait for it.
-    fn enter(&mut self, plan: &LoginPlan) -> Result<bool> {
-        self.open_stream(Phase::FirstFeatures)?;
+    fn enter(&mut self, plan: &LoginPlan) -> Result<()> {
+        self.open_stream(Phase::FirstFeatures, plan)?;
         if plan.mechanism == Mechanism::Fast && plan.tokens.contains_key(&self.user) {
             self.authenticate(plan)?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn open_stream(&mut self, next: Phase) -> Result<()> {
+    fn open_stream(&mut self, next: Phase, plan: &LoginPlan) -> Result<()> {
         self.phase = next;
-        self.send(
-            "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
-             xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
-        )
+        let domain = &plan.people.domain;
+        self.send(&format!(
+            "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' \
+             xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+        ))
     }
 
     fn ask_for_roster(&mut self) -> Result<()> {
         self.phase = Phase::Roster;
-        self.send(
-            "<iq type='get' id='bench-roster'><query xmlns='jabber:iq:roster'/></iq><presence/>",
-        )
+        let roster = "<iq type='get' id='bench-roster'><query xmlns='jabber:iq:roster'/></iq>";
+        if let Some(management) = &mut self.management {
+            management.sent(roster.as_bytes());
+            management.sent(b"<presence/>");
+        }
+        self.send(&format!("{roster}<presence/>"))
     }
 
     fn authenticate(&mut self, plan: &LoginPlan) -> Result<()> {
         let mechanism = plan.mechanism;
         // Unpredictable nonces would protect nothing here; different ones exercise the server.
         let nonce = format!("bench{:08}{:p}", self.user, self);
+        let (user, password) = (plan.people.name(self.user), &plan.people.password);
         if mechanism == Mechanism::Fast {
-            let user = user_name(self.user);
             if let Some(token) = plan.tokens.get(&self.user) {
                 let element;
-                (element, self.expected) = sasl2::with_token(self.user, &user, token);
+                (element, self.login().expected) = sasl2::with_token(self.user, &user, token);
                 self.phase = Phase::Success2;
                 return self.send(&element);
             }
             let scram = Mechanism::ScramSha256;
-            let (exchange, initial) = Exchange::begin(scram, &user, PASSWORD, &nonce);
-            self.exchange = Some(exchange);
+            let (exchange, initial) = Exchange::begin(scram, &user, password, &nonce);
+            self.login().exchange = Some(exchange);
             self.phase = Phase::Challenge;
             return self.send(&sasl2::for_token(self.user, scram, &initial));
         }
-        let (exchange, initial) =
-            Exchange::begin(mechanism, &user_name(self.user), PASSWORD, &nonce);
-        self.exchange = Some(exchange);
+        let (exchange, initial) = Exchange::begin(mechanism, &user, password, &nonce);
+        self.login().exchange = Some(exchange);
         self.phase = match mechanism {
             Mechanism::Plain => Phase::Success,
             _ => Phase::Challenge,
@@ -296,55 +399,22 @@ impl Session {
         ))
     }
 
+    fn login(&mut self) -> &mut Login {
+        self.login.get_or_insert_default()
+    }
+
     fn send(&mut self, text: &str) -> Result<()> {
         self.link.send(text.as_bytes())
-    }
-
-    /// Takes the input up to the end of `mark`, once it is there.
-    fn take_through(&mut self, mark: &[u8]) -> Option<String> {
-        let end = memmem::find(&self.input, mark)? + mark.len();
-        let taken = String::from_utf8_lossy(&self.input[..end]).into_owned();
-        self.input.drain(..end);
-        Some(taken)
-    }
-
-    /// Takes the element `name`, empty or closed, once all of it is there.
-    fn take_element(&mut self, name: &str) -> bool {
-        let Some(start) = memmem::find(&self.input, format!("<{name}").as_bytes()) else {
-            return false;
-        };
-        let Some(tag) = memchr::memchr(b'>', &self.input[start..]) else {
-            return false;
-        };
-        if self.input[start + tag - 1] == b'/' {
-            self.input.drain(..=start + tag);
-            return true;
-        }
-        self.take_through(format!("</{name}>").as_bytes()).is_some()
-    }
-
-    fn refuse_errors(&self) -> Result<()> {
-        let marks: [&[u8]; 4] = [
-            b"<stream:error",
-            b"<failure",
-            b"type='error'",
-            b"type=\"error\"",
-        ];
-        if marks
-            .iter()
-            .any(|mark| memmem::find(&self.input, mark).is_some())
-        {
-            bail!("the login was refused: {}", self.describe());
-        }
-        Ok(())
     }
 }
 
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
-/// The text of `<challenge>` or `<success>`, out of base64.
+/// The text of `<challenge>` or `<success>`, out of base64. Empty for an element without content.
 fn decoded_content(element: &str) -> Result<String> {
-    let end = element.rfind("</").context("no end tag")?;
+    let Some(end) = element.rfind("</") else {
+        return Ok(String::new());
+    };
     let start = element[..end].rfind('>').context("no start tag")? + 1;
     Ok(String::from_utf8(from_base64(&element[start..end])?)?)
 }

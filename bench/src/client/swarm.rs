@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use mio::{Events, Poll, Token};
 
+use super::people::People;
 use super::sasl::{KeyCache, Mechanism};
 use super::sasl2::Tokens;
 use super::session::{LoginPlan, Session, Transport};
@@ -32,6 +33,7 @@ impl Swarm {
             scratch: vec![0; 64 * 1024],
             server,
             plan: LoginPlan {
+                people: People::of_bench(),
                 transport,
                 mechanism,
                 contacts: 0,
@@ -39,6 +41,10 @@ impl Swarm {
                 tls,
                 keys: KeyCache::default(),
                 tokens: Tokens::default(),
+                registers: false,
+                manages: false,
+                resumptions: 0,
+                offers_client_state: false,
             },
             ready: Vec::new(),
             sessions: Vec::new(),
@@ -85,7 +91,7 @@ impl Swarm {
                 if session.is_connecting() {
                     session.advance(&mut self.plan)?;
                 }
-                receive(session, &mut self.scratch)?;
+                receive(session, &mut self.scratch, &self.plan)?;
                 if was_ready {
                     session.input.clear();
                 } else {
@@ -101,7 +107,7 @@ impl Swarm {
                 let stuck = self.sessions.iter().find(|s| !s.is_ready());
                 bail!(
                     "no answer for {PATIENCE:?}: {}",
-                    stuck.map_or_else(String::new, Session::describe)
+                    stuck.map_or_else(String::new, |session| session.describe(&self.plan))
                 );
             }
         }
@@ -151,7 +157,7 @@ impl Swarm {
 
     /// Reads all there is for one session, and sends what waits there.
     pub fn receive(&mut self, index: usize) -> Result<()> {
-        receive(&mut self.sessions[index], &mut self.scratch)
+        receive(&mut self.sessions[index], &mut self.scratch, &self.plan)
     }
 
     fn add_session(&mut self) -> Result<usize> {
@@ -168,10 +174,10 @@ impl Swarm {
     }
 }
 
-fn receive(session: &mut Session, scratch: &mut [u8]) -> Result<()> {
+fn receive(session: &mut Session, scratch: &mut [u8], plan: &LoginPlan) -> Result<()> {
     session.link.flush()?;
     let received = session.link.receive(scratch, &mut session.input);
-    received.map_err(|error| error.context(session.describe()))
+    received.map_err(|error| error.context(session.describe(plan)))
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -11,8 +11,8 @@ use rustls::{ClientConfig, ClientConnection};
 use super::record::Keys;
 use super::trunk::Trunk;
 use crate::client::message::{RESOURCE, user_name};
+use crate::client::people::PASSWORD;
 use crate::client::sasl::{Exchange, KeyCache, Mechanism, base64, from_base64};
-use crate::client::session::PASSWORD;
 
 /// What all clients share.
 pub struct Plan {

@@ -15,8 +15,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::client::message::user_name;
+use crate::client::people::PASSWORD;
 use crate::client::sasl::KeyCache;
-use crate::client::session::PASSWORD;
 use crate::client::tls::{of_direct, trusting_config};
 use crate::process::{Ready, Server, unused_address};
 

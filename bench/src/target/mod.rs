@@ -1,6 +1,7 @@
 //! The servers that can be measured: for each a directory with its configuration and its accounts,
 //! and the command that starts it. It knows nothing of what is measured.
 
+mod ejabberd;
 mod prosody;
 mod stonechat;
 
@@ -23,6 +24,7 @@ use crate::relay::Pattern;
 pub enum Kind {
     Stonechat,
     Prosody,
+    Ejabberd,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::Stonechat => "stonechat",
             Self::Prosody => "prosody",
+            Self::Ejabberd => "ejabberd",
         }
     }
 }
@@ -169,6 +172,7 @@ impl Site {
                 stonechat::fill_rosters(&site)?;
             }
             Kind::Prosody => prosody::create_accounts(&site)?,
+            Kind::Ejabberd => ejabberd::create_accounts(&site)?,
         }
         Ok(site)
     }
@@ -179,6 +183,7 @@ impl Site {
         let (command, ready) = match self.kind {
             Kind::Stonechat => (stonechat::command(self, address)?, Ready::SaysListening),
             Kind::Prosody => (prosody::command(self, address)?, Ready::PortOpens),
+            Kind::Ejabberd => (ejabberd::command(self, address)?, Ready::PortOpens),
         };
         Server::start(
             &command,

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Collector, Contacts, Site};
 use crate::client::message::user_name;
+use crate::client::people::PASSWORD;
 use crate::client::sasl::{Keys, Mechanism};
-use crate::client::session::PASSWORD;
 
 /// Prosody 0.12's own default.
 const ITERATIONS: u32 = 10_000;

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Archive, Contacts, Site};
 use crate::client::message::user_name;
-use crate::client::session::{PASSWORD, Transport};
+use crate::client::people::PASSWORD;
+use crate::client::session::Transport;
 
 /// Fewer rounds than the server's own default, because the driver has to derive every user's keys.
 /// The server derives nothing when SCRAM is used; only the figure for PLAIN depends on it.

@@ -3,6 +3,7 @@
 mod admin;
 mod client_keys;
 mod invited;
+mod looks;
 mod own;
 mod service;
 mod tokens;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{AccountRows, Accounts, AuthSettings, TOKEN, keys};
+use super::{AccountRows, Accounts, AuthSettings, LOOKS, TOKEN, keys};
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
 use crate::actor::rows::{Row, RowKey, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, Now, Rng, Secret, limits};
@@ -27,6 +28,7 @@ const HOST: &str = "example.com";
 const TABLES: &[&Table] = &[
     &ACCOUNT,
     &INVITATION,
+    &LOOKS,
     &PURGE,
     &REGISTRATION,
     &ROSTER,

@@ -4,6 +4,7 @@ use super::*;
 use crate::actor::auth::{
     AccountAnswer, AccountAsk, Clients, FreshToken, TokenMechanism, TokenProof, TokenWish,
 };
+use crate::auth::TokenSettings;
 use crate::base::Uuid;
 use crate::stream::sasl::token;
 
@@ -274,4 +275,39 @@ fn what_was_taken_back_takes_nobodys_place_and_is_forgotten_when_its_time_is_ove
         .accounts
         .answer(AuthAsk::IssueToken(Box::new(wish)), later);
     assert_eq!(kept(), 1);
+}
+
+/// Section 3.5: "Upon successful use of any token, the server MUST invalidate all tokens issued to the same client with an
+/// earlier expiry than the current token".
+#[test]
+fn a_token_in_use_ends_another_that_would_have_ended_earlier() {
+    let house = house();
+    let configure = |expiry_ms: u64| {
+        house.accounts.configure(AuthSettings {
+            tokens: TokenSettings {
+                expiry_ms,
+                ..TokenSettings::default()
+            },
+            ..settings(1)
+        });
+    };
+    let client = client('a');
+    for (then_ms, is_good) in [(8_000_000, true), (3_600_000, false)] {
+        configure(7_200_000);
+        let first = issue(&house, client);
+        assert!(matches!(
+            prove(&house, proof("juliet", client, &first.token)),
+            AuthAnswer::Proved { .. }
+        ));
+        // An operator changes how long tokens are good; the client gets another, and goes on with the one that it has.
+        configure(then_ms);
+        let second = issue(&house, client);
+        assert!(matches!(
+            prove(&house, proof("juliet", client, &first.token)),
+            AuthAnswer::Proved { .. }
+        ));
+        let proved = prove(&house, proof("juliet", client, &second.token));
+        let was_proved = matches!(proved, AuthAnswer::Proved { .. });
+        assert_eq!(was_proved, is_good, "{proved:?}");
+    }
 }

@@ -15,7 +15,9 @@ pub struct Delivery {
     /// lost in a crash; "offline-only" those whose recipient is not connected.
     /// reload: live
     pub keep: Keep,
-    /// Offline messages kept for one account; beyond it senders hear `service-unavailable`.
+    /// Offline messages kept for one account. What contacts send beyond it is in its archive only (features.mam), and
+    /// sessions that could be resumed end, so that their clients look there; strangers, who get a tenth, and without
+    /// archives everybody hear `service-unavailable`.
     /// reload: live
     pub offline_count: u32,
     /// Bytes of the same.

@@ -103,6 +103,10 @@ pub struct HostDirectory {
     /// Names about which that is remembered, 200 bytes each.
     /// reload: live
     pub cache: u32,
+    /// How often it is looked whether those who have accounts are still in the directory: who is not, or is closed there,
+    /// loses sessions and tokens. One question for fifty accounts.
+    /// reload: live
+    pub poll: Duration,
 }
 
 impl Default for HostDirectory {
@@ -136,6 +140,7 @@ impl Default for HostDirectory {
             fresh: Duration::from_ms(limits::DIRECTORY_FRESH_MS),
             fresh_unknown: Duration::from_ms(limits::DIRECTORY_FRESH_UNKNOWN_MS),
             cache: limits::DIRECTORY_CACHE_MAX,
+            poll: Duration::from_ms(limits::DIRECTORY_POLL_MS),
         }
     }
 }

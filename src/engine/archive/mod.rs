@@ -1,11 +1,12 @@
 //! The archive of one owner (XEP-0313): rows by time, an index of what they are about, and the search for pages of
 //! them in steps. Refuses to know which messages belong in it, and who may read it.
 //!
-//! - `row`: how one is stored. `term`: what it is found by. `words`: the index of its words, made on demand.
+//! - `row`: how one is stored. `term`: what it is found by. `list`: the index. `words`: the index of words, made on demand.
 //! - `kept`: what waits for a client and is stored here.
 //! - `query`: what a client asks for. `scan`: how its page is found, a step at a time.
 
 mod kept;
+mod list;
 mod query;
 mod row;
 mod scan;
@@ -16,10 +17,10 @@ mod words;
 
 pub use crate::im::archive::{Query, Term};
 pub use kept::{WITH_MESSAGES, Waiting, rescue, waiting};
+pub use list::{INDEX, Posting, index, named, postings};
 pub use query::{Fields, form};
 pub use row::{
-    ARCHIVE, Archived, INDEX, Posting, erase, key, named, number_of, postings, put, range,
-    stanza_id, tombstone,
+    ARCHIVE, Archived, Archiving, erase, key, name, number_of, put, range, stanza_id, tombstone,
 };
 pub use scan::{Found, Page, begin, step};
 pub use words::INDEXED;

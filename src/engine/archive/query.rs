@@ -1,7 +1,7 @@
 //! What a client asks an archive for (XEP-0313 section 4.1), read and bounded. Refuses to know what is in it.
 
 use crate::base::{Seal, Sequence, limits};
-use crate::im::archive::{ArchiveId, Flip, Page, Query, Term};
+use crate::im::archive::{ArchiveId, Flip, Page, Query, Term, With};
 use crate::jid::Jid;
 use crate::stanza::{
     Condition, FieldType, FormKind, FormWriter, PageRequest, Position, Rounding, StanzaError,
@@ -78,9 +78,11 @@ impl Query {
         if let Some(with) = form.value("with")? {
             let with = Jid::parse(with)
                 .map_err(|_| StanzaError::new(Condition::JidMalformed, "'with' is no valid JID"))?;
-            self.terms.push(Term::contact(with.bare_str()));
-            // "If (and only if) the supplied JID is a bare JID", all its resources match.
-            self.full_jid = with.resourcepart().map(|_| Term::full_jid(with.as_str()));
+            self.with = Some(With {
+                contact: Term::contact(with.bare_str()),
+                // "If (and only if) the supplied JID is a bare JID", all its resources match.
+                full_jid: with.resourcepart().map(|_| Term::full_jid(with.as_str())),
+            });
         }
         let moment = |name, rounding| {
             let text = form.value(name)?;
@@ -130,8 +132,7 @@ impl Query {
         if words.len() > limits::ARCHIVE_SEARCH_WORDS_MAX {
             return Err(too_much("Too many words are searched for at once"));
         }
-        self.terms.extend(words);
-        self.by_words = true;
+        self.words = words.into_iter().collect();
         Ok(())
     }
 

@@ -1,54 +1,39 @@
-//! How a message is archived: one row for itself, and one for the contact with whom it was exchanged. What its words are
-//! found by is written when somebody searches (`words.rs`).
+//! How a message is archived: one row, which says what it is found by, too. The index is written later (`list.rs`).
 
-use std::sync::Arc;
-
-use smallvec::{SmallVec, smallvec};
-
-use crate::actor::rows::{Durability, Export, Pick, Row, RowKey, RowRange, Slices, Table, Write};
+use crate::actor::rows::{Row, RowKey, RowRange, Write};
 use crate::base::{AccountId, Seal, Sequence, limits};
-use crate::im::archive::{ArchiveId, Term};
+use crate::im::archive::{ArchiveId, ENTRY_AT, ENTRY_BYTES, Entry, Term};
 use crate::jid::Jid;
 use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
 use crate::xml::{Writer, escape_attribute};
 
-pub use crate::im::archive::ARCHIVE;
+use super::list::{INDEX, index_key, single};
 
-/// What archived messages are found by. The value of a contact's posting tells the resource and the message's own
-/// id; those of words, and of the name that its sender gave a message, are empty.
-pub static INDEX: Table = Table {
-    name: "archive-index",
-    durability: Durability::Soon,
-    export: Export::Derived,
-    slices: Slices::Monthly { number_at: 16 },
-    about: "Index of archived messages, kept apart by month; key: account id, digest of contact, own id or word, number by time",
-};
+pub use crate::im::archive::ARCHIVE;
 
 /// An archived message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archived<'a> {
     pub id: ArchiveId,
+    pub entry: Entry,
     /// The message in normal form, standing on its own.
     pub xml: &'a str,
-}
-
-/// One entry of the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Posting {
-    pub number: u64,
-    /// The contact's full JID, and the sender's name for the message; none of a word.
-    pub details: Option<(Term, Term)>,
 }
 
 impl<'a> Archived<'a> {
     /// The message in a row; none if that is damaged.
     pub fn read(row: &'a Row) -> Option<Archived<'a>> {
-        let number = number_at(&row.key, 8)?;
+        let entry = Entry::read(row)?;
         let (&version, rest) = row.value.split_first()?;
-        let (tag, xml) = rest.split_first_chunk::<8>()?;
-        let tag = u64::from_be_bytes(*tag);
+        let tag = u64::from_be_bytes(*rest.first_chunk()?);
+        let xml = row.value.get(ENTRY_AT + ENTRY_BYTES..)?;
+        let id = ArchiveId {
+            number: entry.number,
+            tag,
+        };
         (version == ROW_VERSION).then_some(Archived {
-            id: ArchiveId { number, tag },
+            id,
+            entry,
             xml: std::str::from_utf8(xml).ok()?,
         })
     }
@@ -70,85 +55,56 @@ impl<'a> Archived<'a> {
     }
 }
 
-impl Posting {
-    /// The posting in a row of [`INDEX`]; none if that is damaged.
-    pub fn read(row: &Row) -> Option<Posting> {
-        let number = number_at(&row.key, 16)?;
-        let details = match row.value.len() {
-            0 => None,
-            _ => {
-                let (full, rest) = row.value.split_first_chunk::<8>()?;
-                Some((Term(*full), Term(rest.try_into().ok()?)))
-            }
-        };
-        Some(Posting { number, details })
-    }
-}
-
 /// What archives a message.
 pub struct Archiving {
-    pub writes: SmallVec<[Write; 3]>,
+    pub write: Write,
+    /// By which it will be found, when it is indexed.
+    pub entry: Entry,
     /// Of the message's row.
     pub bytes: u64,
 }
 
-impl IntoIterator for Archiving {
-    type Item = Write;
-    type IntoIter = smallvec::IntoIter<[Write; 3]>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.writes.into_iter()
-    }
-}
-
-/// The writes that archive a message exchanged with `contact`.
+/// What archives a message exchanged with `contact`.
 pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) -> Archiving {
-    let mut value = Vec::with_capacity(stanza.charge() + 64);
-    value.push(ROW_VERSION);
-    value.extend_from_slice(&id.tag.to_be_bytes());
-    stanza.write_standalone(&mut value);
+    let entry = Entry {
+        number: id.number,
+        contact: Term::contact(contact.bare_str()),
+        full_jid: Term::full_jid(contact.as_str()),
+        name: name_of(stanza).unwrap_or(Term::NONE),
+    };
+    let value = encode(id.tag, &entry, stanza);
     let bytes = value.len() as u64;
-    let message = Write::Put {
+    let write = Write::Put {
         table: &ARCHIVE,
         key: key(account, id.number),
         value: value.into(),
     };
-    let own_id = name_of(stanza);
-    let full = Term::full_jid(contact.as_str());
-    let mut details = [0; 16];
-    details[..8].copy_from_slice(&full.0);
-    details[8..].copy_from_slice(&own_id.unwrap_or(Term([0; 8])).0);
-    let posting = Write::Put {
-        table: &INDEX,
-        key: index_key(account, Term::contact(contact.bare_str()), id.number),
-        value: details[..].into(),
-    };
-    let mut writes = smallvec![message, posting];
-    writes.extend(own_id.map(|own_id| Write::Put {
-        table: &INDEX,
-        key: index_key(account, own_id, id.number),
-        value: Arc::from([]),
-    }));
-    Archiving { writes, bytes }
+    Archiving {
+        write,
+        entry,
+        bytes,
+    }
+}
+
+/// A row's value: a version byte, the tag, what the message is found by, the message as XML.
+fn encode(tag: u64, entry: &Entry, stanza: &Stanza) -> Vec<u8> {
+    let mut value = Vec::with_capacity(stanza.charge() + 96);
+    value.push(ROW_VERSION);
+    value.extend_from_slice(&tag.to_be_bytes());
+    value.extend_from_slice(&entry.to_bytes());
+    stanza.write_standalone(&mut value);
+    value
 }
 
 /// By which a retraction finds a message: what its sender calls it. What has no name cannot be retracted.
 fn name_of(stanza: &Stanza) -> Option<Term> {
     let id = stanza.header.id.as_deref()?;
-    Some(Term::message_id(sender_of(stanza), id))
+    Some(name(stanza, id))
 }
 
-/// The newest message that the sender of `stanza` calls so, if it is here.
-pub fn named(account: AccountId, stanza: &Stanza, id: &str) -> Pick {
-    Pick::Last(RowRange {
-        count_max: 1,
-        ..postings(
-            account,
-            Term::message_id(sender_of(stanza), id),
-            0,
-            u64::MAX,
-        )
-    })
+/// What the sender of `stanza` calls a message by this `id`.
+pub fn name(stanza: &Stanza, id: &str) -> Term {
+    Term::message_id(sender_of(stanza), id)
 }
 
 /// XEP-0424 section 5: "from the same bare-JID (in a one-on-one conversation) or full-JID (in a non-anonymous MUC ...)". A
@@ -170,12 +126,8 @@ pub(super) fn put_words(
 ) -> impl Iterator<Item = Write> + use<> {
     let number = of.id.number;
     let terms = of.stanza().map(|stanza| terms_of(&stanza));
-    let nothing: Arc<[u8]> = Arc::from([]);
-    terms.into_iter().flatten().map(move |term| Write::Put {
-        table: &INDEX,
-        key: index_key(account, term, number),
-        value: nothing.clone(),
-    })
+    let terms = terms.into_iter().flatten();
+    terms.map(move |term| single(account, term, number))
 }
 
 /// The writes that put in place of a message the notice that it was retracted (XEP-0424 section 4): its id and
@@ -206,9 +158,7 @@ pub fn tombstone(
     let room = stanza.payload.child(ns::MUC_USER, "x");
     let room = room.map_or_else(String::new, |x| x.raw().to_owned());
     stanza.payload = Payload::from_normal(&(writer.finish() + &room));
-    let mut value = vec![ROW_VERSION];
-    value.extend_from_slice(&of.id.tag.to_be_bytes());
-    stanza.write_standalone(&mut value);
+    let value = encode(of.id.tag, &of.entry, &stanza);
     let bytes = value.len() as u64;
     // Whoever removes the message meanwhile has the last word.
     writes.push(Write::Replace {
@@ -219,29 +169,23 @@ pub fn tombstone(
     Some((writes, bytes))
 }
 
-/// The writes that remove a row and what it is found by.
-pub fn erase(account: AccountId, row: &Row, own: &Jid) -> Vec<Write> {
+/// The writes that remove a row and what it is found by. Lists go with the last message in them: rows are removed the
+/// oldest first.
+pub fn erase(account: AccountId, row: &Row) -> Vec<Write> {
     let mut writes = vec![Write::Delete {
         table: &ARCHIVE,
         key: row.key.clone(),
     }];
-    let archived = Archived::read(row);
-    if let Some((id, stanza)) = archived.and_then(|found| Some((found.id, found.stanza()?))) {
-        let header = &stanza.header;
-        let is_own = |jid: &&Jid| jid.bare_str() == own.bare_str();
-        // Of a message to oneself both are one's own.
-        let contact = [&header.from, &header.to].into_iter().flatten();
-        let contact = contact.clone().find(|jid| !is_own(jid)).unwrap_or(own);
-        let contact = Term::contact(contact.bare_str());
-        writes.extend(
-            terms_of(&stanza)
-                .chain([contact])
-                .chain(name_of(&stanza))
-                .map(|term| Write::Delete {
-                    table: &INDEX,
-                    key: index_key(account, term, id.number),
-                }),
-        );
+    if let Some(archived) = Archived::read(row) {
+        let entry = archived.entry;
+        let words = archived.stanza().map(|stanza| terms_of(&stanza));
+        let names = (entry.name != Term::NONE).then(|| Term::names_with(entry.name));
+        let lists = [entry.contact].into_iter().chain(names);
+        let all = words.into_iter().flatten().chain(lists);
+        writes.extend(all.map(|term| Write::Delete {
+            table: &INDEX,
+            key: index_key(account, term, entry.number),
+        }));
     }
     writes
 }
@@ -278,12 +222,6 @@ pub fn key(account: AccountId, number: u64) -> RowKey {
     RowKey::new(&account.0.to_be_bytes()).then(&number.to_be_bytes())
 }
 
-pub(super) fn index_key(account: AccountId, term: Term, number: u64) -> RowKey {
-    RowKey::new(&account.0.to_be_bytes())
-        .then(&term.0)
-        .then(&number.to_be_bytes())
-}
-
 /// Messages numbered from `from` to before `to`.
 pub fn range(account: AccountId, from: u64, to: u64) -> RowRange {
     RowRange {
@@ -294,33 +232,25 @@ pub fn range(account: AccountId, from: u64, to: u64) -> RowRange {
     }
 }
 
-/// Entries of the index under one term.
-pub fn postings(account: AccountId, term: Term, from: u64, to: u64) -> RowRange {
-    RowRange {
-        from: index_key(account, term, from),
-        to: index_key(account, term, to),
-        count_max: usize::MAX,
-        bytes_max: limits::RANGE_BYTES_MAX,
-    }
-}
-
 /// `<stanza-id/>` (XEP-0359) of a message in the archive of `by`, in normal form.
 pub fn stanza_id(by: &Jid, id: ArchiveId, seal: &Seal) -> String {
-    let id = id.text(seal);
-    let mut xml = format!("<stanza-id xmlns='{}' id='{id}' by='", ns::STANZA_ID).into_bytes();
-    escape_attribute(by.bare_str(), &mut xml);
+    let (id, by) = (id.letters(seal), by.bare_str());
+    let mut xml = Vec::with_capacity(64 + ns::STANZA_ID.len() + id.len() + by.len());
+    xml.extend_from_slice(b"<stanza-id xmlns='");
+    xml.extend_from_slice(ns::STANZA_ID.as_bytes());
+    xml.extend_from_slice(b"' id='");
+    xml.extend_from_slice(&id);
+    xml.extend_from_slice(b"' by='");
+    escape_attribute(by, &mut xml);
     xml.extend_from_slice(b"'/>");
     String::from_utf8(xml).expect("written from strings and ASCII only")
 }
 
 /// The number in a message's key; none if it is another table's.
 pub fn number_of(key: &RowKey) -> Option<u64> {
-    number_at(key, 8)
-}
-
-fn number_at(key: &RowKey, at: usize) -> Option<u64> {
-    let bytes = key.as_bytes().get(at..)?;
+    let bytes = key.as_bytes().get(8..)?;
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
-const ROW_VERSION: u8 = 1;
+/// Counts the forms of a message's row; the first had nothing of what it is found by.
+const ROW_VERSION: u8 = 2;

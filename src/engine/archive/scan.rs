@@ -5,13 +5,14 @@
 //! last page of a conversation above all, first is measured where it begins; where one step suffices for that,
 //! which is the rule, it is sent at once.
 
+use super::list::{INDEX, POSTING_BYTES, Posting, index_key, last_in, postings};
 use super::query::not_found;
-use super::row::{ARCHIVE, Archived, INDEX, Posting, index_key, key, number_of, postings, range};
+use super::row::{ARCHIVE, Archived, key, number_of, range};
 use super::words;
 use crate::actor::rows::{Pick, Row, RowRange, Write};
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, limits};
-use crate::im::archive::{ArchiveId, Flip, Page as Wish, Query, Reach, Stage, Term};
+use crate::im::archive::{ArchiveId, Flip, Page as Wish, Query, Reach, Stage, Term, With};
 use crate::stanza::StanzaError;
 
 /// What a step found.
@@ -53,9 +54,9 @@ pub fn begin(query: &Query, oldest: u64) -> Result<Reach, StanzaError> {
         return Err(not_found());
     }
     let whole = (query.from.max(oldest), query.to);
-    let stage = match query.by_words {
-        true => Stage::Index(None),
-        false => Stage::Check(0),
+    let stage = match query.words.is_empty() {
+        false => Stage::Index(None),
+        true => Stage::Check(0),
     };
     Ok(Reach {
         stage,
@@ -131,6 +132,12 @@ fn check<'t, A: Actor>(
         } else {
             Stage::Measure
         };
+        if query.with.is_some() {
+            // A list goes with the last message in it, which may be later than the first ones.
+            let oldest = oldest(turn, account, reach.whole.0)?;
+            next.whole.0 = oldest;
+            next.rest.0 = oldest;
+        }
         // Most queries name no message: the first real step belongs to the same run.
         return step(turn, account, query, &next, room);
     }
@@ -207,7 +214,7 @@ fn measure<'t, A: Actor>(
     next.count = 0;
     // Found in one step and in memory already: it is sent in this one.
     let is_one_step = reach.count == 0 && of_page.len() <= room;
-    if is_one_step && query.terms.is_empty() && query.ids.is_none() {
+    if is_one_step && is_unfiltered(query) {
         return send_measured(turn, account, query, reach, way, wanted, next);
     }
     Ok(Found::Some(Vec::new(), next))
@@ -259,7 +266,7 @@ fn send<'t, A: Actor>(
     let mut page: Vec<Archived<'t>> = rows.iter().filter_map(Archived::read).collect();
     let is_over = left.is_some_and(|left| rows.len() > left);
     page.truncate(left.unwrap_or(usize::MAX));
-    if query.by_words {
+    if !query.words.is_empty() {
         // Retracted while its words were being indexed.
         page.retain(|found| !found.is_tombstone());
     }
@@ -339,7 +346,7 @@ fn matches<A: Actor>(
     if let Some(ids) = &query.ids {
         return chosen(turn, account, query, ids, bounds, way, wanted);
     }
-    if !query.terms.is_empty() {
+    if !is_unfiltered(query) {
         return intersect(turn, account, query, bounds, way, wanted);
     }
     if query.page == Wish::Count {
@@ -370,13 +377,22 @@ fn chosen<A: Actor>(
     let all = numbers.len();
     numbers.truncate(limits::ASIDE_STEP_COUNT_MAX);
     let mut looked_at = numbers.last().copied().filter(|_| numbers.len() < all);
-    for (at, term) in query.terms.iter().enumerate() {
+    if let Some(with) = query.with {
+        let keys = numbers.iter().map(|number| key(account, *number));
+        let (rows, is_cut) = turn.load_pick(&ARCHIVE, &Pick::Rows(keys.collect()))?;
+        if is_cut {
+            looked_at = rows.last().and_then(|row| number_of(&row.key));
+        }
+        let found = rows.iter().filter_map(Archived::read);
+        let found = found.filter(|found| is_with(with, found));
+        numbers = found.map(|found| found.id.number).collect();
+    }
+    for term in &query.words {
         let keys = numbers
             .iter()
             .map(|number| index_key(account, *term, *number));
         let (rows, _) = turn.load_pick(&INDEX, &Pick::Rows(keys.collect()))?;
-        let found = rows.iter().filter_map(Posting::read);
-        let found = found.filter(|posting| at > 0 || is_with(query, posting));
+        let found = rows.iter().flat_map(Posting::read);
         numbers = found.map(|posting| posting.number).collect();
     }
     if numbers.len() > wanted {
@@ -403,12 +419,25 @@ fn count<A: Actor>(
     Ok((numbers, last.map(|last| behind(bounds, Way::Up, last))))
 }
 
-/// Whether a message under the first term, which is a contact, was exchanged with the resource that is asked for.
-fn is_with(query: &Query, posting: &Posting) -> bool {
-    match (query.full_jid, posting.details) {
-        (Some(wanted), Some((full, _))) => full == wanted,
-        _ => true,
-    }
+fn is_with(with: With, found: &Archived<'_>) -> bool {
+    let is_resource = |full_jid| found.entry.full_jid == full_jid;
+    found.entry.contact == with.contact && with.full_jid.is_none_or(is_resource)
+}
+
+/// Whether every message within its bounds matches.
+fn is_unfiltered(query: &Query) -> bool {
+    query.with.is_none() && query.words.is_empty() && query.ids.is_none()
+}
+
+/// The number of the first message from this one on.
+fn oldest<A: Actor>(turn: &Turn<'_, A>, account: AccountId, from: u64) -> Result<u64, Stop> {
+    let range = RowRange {
+        count_max: 1,
+        ..range(account, from, u64::MAX)
+    };
+    let (rows, _) = turn.load_pick(&ARCHIVE, &Pick::Keys(range))?;
+    let oldest = rows.first().and_then(|row| number_of(&row.key));
+    Ok(oldest.unwrap_or(u64::MAX))
 }
 
 /// Matches with what they say.
@@ -423,7 +452,7 @@ fn rows<'t, A: Actor>(
     if bounds.0 >= bounds.1 {
         return Ok((&[], None));
     }
-    if query.terms.is_empty() && query.ids.is_none() {
+    if is_unfiltered(query) {
         return all(turn, account, bounds, way, wanted);
     }
     let (numbers, rest) = matches(turn, account, query, bounds, way, wanted)?;
@@ -476,46 +505,42 @@ fn intersect<A: Actor>(
     wanted: usize,
 ) -> Result<(Vec<u64>, Option<Bounds>), Stop> {
     // All of them are there before one is looked into: a run that stops for the next has done nothing.
-    let mut read = Vec::with_capacity(query.terms.len());
-    for term in &query.terms {
-        read.push(read_list(turn, account, *term, bounds, way)?);
+    let mut pieces = Vec::with_capacity(query.words.len() + 1);
+    if let Some(with) = query.with {
+        pieces.push(read_contact(turn, account, with, bounds, way)?);
     }
-    let mut lists: Vec<Vec<u64>> = Vec::with_capacity(read.len());
+    for term in &query.words {
+        pieces.push(read_word(turn, account, *term, bounds, way)?);
+    }
     // How far all pieces reach, and the first number that all may have in common.
     let mut horizon = None;
     let mut start: Option<u64> = None;
     let further = |a: u64, b: u64| if way == Way::Up { a.max(b) } else { a.min(b) };
     let nearer = |a: u64, b: u64| if way == Way::Up { a.min(b) } else { a.max(b) };
-    for (at, (rows, more)) in read.into_iter().enumerate() {
-        let postings: Vec<Posting> = rows.iter().filter_map(Posting::read).collect();
-        let (Some(first), Some(last)) = (postings.first(), postings.last()) else {
-            return Ok((Vec::new(), None));
-        };
-        start = Some(start.map_or(first.number, |start| further(start, first.number)));
-        if more {
-            horizon = Some(horizon.map_or(last.number, |horizon| nearer(horizon, last.number)));
+    for piece in &pieces {
+        match (piece.numbers.first(), piece.horizon) {
+            (None, None) => return Ok((Vec::new(), None)),
+            (None, Some(_)) => {}
+            (Some(first), _) => {
+                start = Some(start.map_or(*first, |start| further(start, *first)));
+            }
         }
-        let fits = |posting: &Posting| at > 0 || is_with(query, posting);
-        lists.push(
-            postings
-                .into_iter()
-                .filter(fits)
-                .map(|posting| posting.number)
-                .collect(),
-        );
+        if let Some(last) = piece.horizon {
+            horizon = Some(horizon.map_or(last, |horizon| nearer(horizon, last)));
+        }
     }
     let within = |number: u64| horizon.is_none_or(|horizon| further(number, horizon) == horizon);
-    let has = |list: &[u64], number: u64| match way {
-        Way::Up => list.binary_search(&number).is_ok(),
-        Way::Down => list.binary_search_by(|at| number.cmp(at)).is_ok(),
+    let has = |piece: &Piece, number: u64| match way {
+        Way::Up => piece.numbers.binary_search(&number).is_ok(),
+        Way::Down => piece.numbers.binary_search_by(|at| number.cmp(at)).is_ok(),
     };
-    let (first, others) = lists
+    let (first, others) = pieces
         .split_first()
-        .map_or((&[][..], &[][..]), |(a, b)| (&a[..], b));
+        .map_or((&[][..], &[][..]), |(a, b)| (&a.numbers[..], b));
     let mut common: Vec<u64> = first
         .iter()
         .copied()
-        .filter(|number| within(*number) && others.iter().all(|list| has(list, *number)))
+        .filter(|number| within(*number) && others.iter().all(|piece| has(piece, *number)))
         .take(wanted + 1)
         .collect();
     if common.len() > wanted {
@@ -535,7 +560,75 @@ fn intersect<A: Actor>(
     Ok((common, rest))
 }
 
-fn read_list<'t, A: Actor>(
+/// A piece of what is under one term, in the order of the way.
+struct Piece {
+    numbers: Vec<u64>,
+    /// How far it reaches; none if to the end.
+    horizon: Option<u64>,
+}
+
+fn read_word<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    word: Term,
+    bounds: Bounds,
+    way: Way,
+) -> Result<Piece, Stop> {
+    let (rows, more) = read_rows(turn, account, word, bounds, way)?;
+    let numbers: Vec<u64> = rows.iter().filter_map(last_in).collect();
+    let horizon = numbers.last().copied().filter(|_| more);
+    Ok(Piece { numbers, horizon })
+}
+
+/// A row is found under the last message in it: the first one behind the bounds may have some that are within.
+fn read_contact<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    with: With,
+    bounds: Bounds,
+    way: Way,
+) -> Result<Piece, Stop> {
+    let (rows, more) = read_rows(turn, account, with.contact, bounds, way)?;
+    let (over, _) = match bounds.1 {
+        u64::MAX => (&[][..], false),
+        to => {
+            let range = RowRange {
+                count_max: 1,
+                ..postings(account, with.contact, to, u64::MAX)
+            };
+            turn.load_range(&INDEX, &range)?
+        }
+    };
+    let fits = |posting: &Posting| {
+        (bounds.0..bounds.1).contains(&posting.number)
+            && with.full_jid.is_none_or(|full| full == posting.detail)
+    };
+    let (numbers, last): (Vec<u64>, Option<Posting>) = match way {
+        Way::Up => {
+            let over = over.iter().filter(|_| !more).flat_map(Posting::read);
+            let all = rows.iter().flat_map(Posting::read).chain(over);
+            let last = rows.iter().flat_map(Posting::read).next_back();
+            (
+                all.filter(fits).map(|posting| posting.number).collect(),
+                last,
+            )
+        }
+        Way::Down => {
+            let over = over.iter().flat_map(|row| Posting::read(row).rev());
+            let down = || rows.iter().flat_map(|row| Posting::read(row).rev());
+            let all = over.chain(down());
+            let last = down().last();
+            (
+                all.filter(fits).map(|posting| posting.number).collect(),
+                last,
+            )
+        }
+    };
+    let horizon = last.map(|last| last.number).filter(|_| more);
+    Ok(Piece { numbers, horizon })
+}
+
+fn read_rows<'t, A: Actor>(
     turn: &Turn<'t, A>,
     account: AccountId,
     term: Term,
@@ -544,6 +637,7 @@ fn read_list<'t, A: Actor>(
 ) -> Result<(&'t [Row], bool), Stop> {
     let range = RowRange {
         count_max: limits::ARCHIVE_POSTINGS_MAX,
+        bytes_max: limits::ARCHIVE_POSTINGS_MAX * POSTING_BYTES,
         ..postings(account, term, bounds.0, bounds.1)
     };
     match way {

@@ -29,6 +29,13 @@ impl Term {
         Term::of(hash)
     }
 
+    /// The list in which a name is (`list.rs`).
+    pub fn names_with(name: Term) -> Term {
+        // No digest begins so: names are spread evenly by theirs.
+        let bucket = name.0[0] % limits::ARCHIVE_NAME_LISTS;
+        Term([b'n', 0, 0, 0, 0, 0, 0, bucket])
+    }
+
     fn new(kind: u8, text: &str) -> Term {
         let mut hash = Sha256::new_with_prefix([kind]);
         hash.update(text);

@@ -48,11 +48,16 @@ pub(super) fn index<A: Actor>(
         ..range(account, from, u64::MAX)
     };
     let (rows, _) = turn.load_range(&ARCHIVE, &range)?;
-    let messages = rows.iter().filter_map(Archived::read);
-    let mut writes: Vec<Write> = messages
-        .flat_map(|message| put_words(account, &message))
-        .collect();
-    let Some(last) = rows.last().and_then(|row| super::row::number_of(&row.key)) else {
+    let (mut writes, mut last) = (Vec::new(), None);
+    for row in rows {
+        if writes.len() >= limits::ARCHIVE_INDEX_WORDS {
+            break;
+        }
+        let message = Archived::read(row).into_iter();
+        writes.extend(message.flat_map(|message| put_words(account, &message)));
+        last = super::row::number_of(&row.key).or(last);
+    }
+    let Some(last) = last else {
         return Ok(None);
     };
     let next = last.saturating_add(1);

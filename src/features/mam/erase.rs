@@ -1,7 +1,8 @@
-//! A command with which users empty their archive, beside the mailbox: a step removes as much as a search reads.
+//! A command with which users empty their archive, beside the mailbox: a step removes as much as a search reads, and the
+//! next begins when that is durable. It goes on when its user is gone.
 
-use crate::actor::{Answers, Command, Field, Page, Report, Stop, Turn};
-use crate::base::{Sequence, limits};
+use crate::actor::{Answers, Command, Field, Outcome, Page, Report, Stop, Turn};
+use crate::base::{AccountId, limits};
 use crate::engine::archive::{self, ARCHIVE};
 use crate::im::account::{is_user, owner};
 use crate::im::archive::with_archive;
@@ -27,46 +28,68 @@ fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
     }
     let account = owner(turn)?;
     let aside = turn.aside()?;
-    let (until, count) = match aside.progress {
-        Progress::Erasing { until, count } => (*until, *count),
-        _ => {
-            // What comes from now on stays.
-            let until = Sequence::first_at(turn.now.wall_ms + 1);
-            return go_on(turn, until, 0);
-        }
+    let reached = match aside.progress {
+        Progress::Erasing { from, until, count } => (*from, *until, *count),
+        // What comes from now on stays.
+        _ => (0, turn.sequence.last().saturating_add(1), 0),
     };
-    let range = RowRange {
-        count_max: limits::ARCHIVE_TRIM_COUNT,
-        ..archive::range(account, 0, until)
-    };
-    let (rows, _) = turn.load_range(&ARCHIVE, &range)?;
-    if rows.is_empty() {
-        return Ok(match count {
+    let Some((from, until, count)) = remove(turn, account, reached)? else {
+        return Ok(match reached.2 {
             1 => Report::done("One message was removed"),
             count => Report::done(format!("{count} messages were removed")),
         });
+    };
+    turn.out.go_on(Progress::Erasing { from, until, count });
+    Err(Stop::Done)
+}
+
+/// A step whose user is gone.
+///
+/// # Errors
+/// Parks until the messages were read.
+pub fn go_on(turn: &mut Turn<'_, Account>) -> Outcome {
+    let account = owner(turn)?;
+    let aside = turn.aside()?;
+    let Progress::Erasing { from, until, count } = *aside.progress else {
+        return Ok(());
+    };
+    if let Some((from, until, count)) = remove(turn, account, (from, until, count))? {
+        turn.out.go_on(Progress::Erasing { from, until, count });
     }
-    let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
-    let own = turn.actor.jid.clone();
-    for row in rows {
-        turn.out.write.extend(archive::erase(account, row, &own));
-        if let Some(number) = archive::number_of(&row.key) {
-            tally.remove(number, row.value.len() as u64);
-        }
-    }
+    Ok(())
+}
+
+/// Removes the first messages between two numbers, of which so many are gone; what is left then, none if nothing was
+/// left before.
+fn remove(
+    turn: &mut Turn<'_, Account>,
+    account: AccountId,
+    (from, until, count): (u64, u64, u64),
+) -> Result<Option<(u64, u64, u64)>, Stop> {
+    let range = RowRange {
+        count_max: limits::ARCHIVE_TRIM_COUNT,
+        // What was removed before is not stepped over again.
+        ..archive::range(account, from, until)
+    };
+    let (rows, _) = turn.load_range(&ARCHIVE, &range)?;
     let ends = rows.first().zip(rows.last());
     let ends = ends.and_then(|(first, last)| {
         archive::number_of(&first.key).zip(archive::number_of(&last.key))
     });
-    if let Some((first, last)) = ends {
-        let writes = tally.rows_between(account, first, last);
-        turn.out.write.extend(writes);
+    let Some((first, last)) = ends else {
+        return Ok(None);
+    };
+    let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
+    for row in rows {
+        turn.out.write.extend(archive::erase(account, row));
+        if let Some(number) = archive::number_of(&row.key) {
+            tally.remove(number, row.value.len() as u64);
+        }
     }
+    turn.out
+        .write
+        .extend(tally.rows_between(account, first, last));
     turn.out.change.push(Change::ArchiveTally(Box::new(tally)));
-    go_on(turn, until, count + rows.len() as u64)
-}
-
-fn go_on(turn: &mut Turn<'_, Account>, until: u64, count: u64) -> Result<Report, Stop> {
-    turn.out.go_on(Progress::Erasing { until, count });
-    Err(Stop::Done)
+    let count = count + rows.len() as u64;
+    Ok(Some((last.saturating_add(1), until, count)))
 }

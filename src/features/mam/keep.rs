@@ -9,9 +9,11 @@
 use crate::actor::rows::Pick;
 use crate::actor::{Draft, Outcome, Stop, Turn};
 use crate::base::AccountId;
-use crate::engine::archive::{self, ARCHIVE, Archived, INDEX, Posting};
+use crate::engine::archive::{self, ARCHIVE, Archived, Archiving};
 use crate::im::account::identify;
-use crate::im::archive::{ArchiveId, ArchiveTally, Policy, Preferences, Quota, with_archive};
+use crate::im::archive::{
+    ArchiveId, ArchiveTally, Entry, Policy, Preferences, Quota, with_archive,
+};
 use crate::im::classify::classify;
 use crate::im::{Account, Change, origin, pending, roster};
 use crate::jid::Jid;
@@ -36,6 +38,10 @@ pub fn sent(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     }
     if let Some(id) = archive(turn, draft, &contact, worth)? {
         origin::remember_sent(turn, draft, &contact, id)?;
+        // For the copies that other sessions get.
+        if turn.actor.sessions.len() > 1 {
+            draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
+        }
     }
     Ok(())
 }
@@ -45,11 +51,11 @@ pub fn received(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let Some(contact) = draft.stanza.header.from.clone() else {
         return Ok(());
     };
-    if let Some(worth) = worth(&draft.stanza).filter(|_| !turn.actor.anonymous) {
-        archive(turn, draft, &contact, worth)?;
-    }
-    if let Some(id) = &draft.stanza_id {
-        draft.stanza.payload = draft.stanza.payload.with(id);
+    if let Some(worth) = worth(&draft.stanza).filter(|_| !turn.actor.anonymous)
+        && let Some(id) = archive(turn, draft, &contact, worth)?
+    {
+        let id = archive::stanza_id(&turn.actor.jid, id, turn.seal);
+        draft.stanza.payload = draft.stanza.payload.with(&id);
     }
     Ok(())
 }
@@ -88,11 +94,14 @@ fn archive(
         number: turn.sequence.next(turn.now),
         tag: turn.rng.next_u64(),
     };
-    let archiving = archive::put(account, id, &draft.stanza, contact);
-    turn.out.write.extend(archiving.writes);
-    count(turn, account, (id.number, archiving.bytes), changed)?;
+    let Archiving {
+        write,
+        entry,
+        bytes,
+    } = archive::put(account, id, &draft.stanza, contact);
+    turn.out.write.push(write);
+    count(turn, account, (entry, bytes), changed)?;
     draft.archived = Some(id.number);
-    draft.stanza_id = Some(archive::stanza_id(&turn.actor.jid, id, turn.seal));
     Ok(Some(id))
 }
 
@@ -119,38 +128,52 @@ fn is_wanted(
     }
 }
 
-/// Counts a message of this number and so many bytes, keeps the count now and then, and has the oldest removed when there
-/// is more than the host allows. `changed` is the count as this turn has changed it already.
+/// Counts a message and its bytes; now and then keeps the count, indexes what came since, and has the oldest removed when
+/// there is more than the host allows. `changed` is the count as this turn has changed it already.
 fn count(
     turn: &mut Turn<'_, Account>,
     account: AccountId,
-    (number, bytes): (u64, u64),
+    (entry, bytes): (Entry, u64),
     changed: Option<ArchiveTally>,
 ) -> Outcome {
     let quota = Quota::of(&turn.host.archive, turn.now);
-    let rows = |tally: &ArchiveTally| {
-        let is_due = tally.is_due(number, bytes);
+    let due = with_archive(turn, account, |archive| {
+        let tally = changed.as_ref().unwrap_or(&archive.tally);
+        let is_due = tally.is_due(entry.number, bytes);
         is_due.then(|| {
-            (
-                tally.rows_with(account, number, bytes),
-                tally.excess(&quota),
-            )
+            let entries = archive.unindexed(&quota).chain([entry]);
+            let mut writes = archive::index(account, entries);
+            writes.extend(tally.rows_with(account, entry.number, bytes));
+            (writes, tally.excess(&quota))
         })
-    };
-    let due = match &changed {
-        Some(tally) => rows(tally),
-        None => with_archive(turn, account, |archive| rows(&archive.tally))?,
-    };
+    })?;
     if let Some(tally) = changed {
         let change = Change::ArchiveTally(Box::new(tally));
         turn.out.change.push(change);
     }
-    turn.out.change.push(Change::Archived { number, bytes });
-    if let Some((rows, excess)) = due {
-        turn.out.write.extend(rows);
+    turn.out.change.push(Change::Archived { entry, bytes });
+    if let Some((writes, excess)) = due {
+        turn.out.write.extend(writes);
         if excess.is_some() {
             turn.out.change.push(Change::TrimArchive);
         }
+    }
+    Ok(())
+}
+
+/// Indexes everything that is archived, for whoever asks the index next.
+pub(super) fn catch_up(turn: &mut Turn<'_, Account>, account: AccountId) -> Outcome {
+    let quota = Quota::of(&turn.host.archive, turn.now);
+    let writes = with_archive(turn, account, |archive| {
+        let mut writes = archive::index(account, archive.unindexed(&quota));
+        if !archive.tail.is_empty() {
+            writes.extend(archive.tally.rows_indexed(account));
+        }
+        writes
+    })?;
+    if !writes.is_empty() {
+        turn.out.write.extend(writes);
+        turn.out.change.push(Change::ArchiveIndexed);
     }
     Ok(())
 }
@@ -175,11 +198,15 @@ fn retract(
         return Ok(None);
     };
     // Only what this very sender said: the name is a digest of both.
-    let (rows, _) = turn.load_pick(&INDEX, &archive::named(account, stanza, &of))?;
-    let Some(found) = rows.first().and_then(Posting::read) else {
+    let name = archive::name(stanza, &of);
+    let found = match with_archive(turn, account, |archive| archive.tail.named(name))? {
+        Some(number) => Some(number),
+        None => archive::named(turn, account, name)?,
+    };
+    let Some(number) = found else {
         return Ok(None);
     };
-    let key = archive::key(account, found.number);
+    let key = archive::key(account, number);
     let (rows, _) = turn.load_pick(&ARCHIVE, &Pick::Rows(vec![key]))?;
     let Some((row, archived)) = rows
         .first()
@@ -195,12 +222,12 @@ fn retract(
     turn.out.write.extend(writes);
     // Section 5: "SHOULD prevent further distribution of the message by the service". Whoever is away never gets it;
     // the retraction comes all the same.
-    turn.out.write.push(pending::delete(account, found.number));
+    turn.out.write.push(pending::delete(account, number));
     turn.out.change.push(Change::Uncounted);
     let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
     let less = (row.value.len() as u64).saturating_sub(bytes);
-    tally.shrink(found.number, less);
-    let rows = tally.rows_between(account, found.number, found.number);
+    tally.shrink(number, less);
+    let rows = tally.rows_between(account, number, number);
     turn.out.write.extend(rows);
     Ok(Some(tally))
 }

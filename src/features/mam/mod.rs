@@ -21,6 +21,8 @@ pub mod keep;
 mod preferences;
 mod search;
 
+pub use erase::go_on as go_on_emptying;
+
 use super::NONE;
 use crate::actor::{Feature, IqRoute, Spec};
 use crate::im::Account;

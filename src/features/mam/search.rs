@@ -13,6 +13,8 @@ use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, PageAnswer, Payload, Stanza, Type, ns, reply_result, stamp};
 use crate::xml::Writer;
 
+use super::keep;
+
 /// Section 4.1.6: the fields of a query.
 pub(super) fn fields(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     owner(turn)?;
@@ -32,6 +34,9 @@ pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         // Read once, however many steps and runs there will be. Nothing else makes progress of a query.
         let query = Query::read(&iq.child(), known(turn), turn.seal)?;
         let reach = archive::begin(&query, oldest(turn))?;
+        if query.with.is_some() && query.ids.is_none() {
+            keep::catch_up(turn, account)?;
+        }
         go_on(turn, Arc::new(query), reach);
         return Ok(());
     };

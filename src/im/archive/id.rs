@@ -26,7 +26,18 @@ impl ArchiveId {
 
     /// The UID as clients see it.
     pub fn text(self, seal: &Seal) -> String {
-        URL_SAFE_NO_PAD.encode(seal.close(self.to_bytes()))
+        let letters = self.letters(seal);
+        letters.iter().copied().map(char::from).collect()
+    }
+
+    /// The same in ASCII.
+    pub fn letters(self, seal: &Seal) -> [u8; 22] {
+        let mut letters = [0; 22];
+        let sealed = seal.close(self.to_bytes());
+        let length = URL_SAFE_NO_PAD.encode_slice(sealed, &mut letters);
+        // Four letters for each three bytes.
+        debug_assert_eq!(length.ok(), Some(letters.len()));
+        letters
     }
 
     /// The UID of these bytes; none if they are not as many as [`ArchiveId::to_bytes`] gives.

@@ -1,9 +1,10 @@
-//! What an account remembers of its archive (XEP-0313): what its owner wants archived, how much is in it, and how far
-//! a query came. Refuses to know how messages are stored and searched (`engine/archive`).
+//! What an account remembers of its archive (XEP-0313): what its owner wants archived, how much is in it, what came last,
+//! and how far a query came. Refuses to know how messages are stored and searched (`engine/archive`).
 
 mod id;
 mod preferences;
 mod search;
+mod tail;
 mod tally;
 
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table};
@@ -15,7 +16,8 @@ use crate::jid::Jid;
 
 pub use id::ArchiveId;
 pub use preferences::{Policy, Preferences};
-pub use search::{Flip, Page, Query, Reach, Search, Stage, Term};
+pub use search::{Flip, Page, Query, Reach, Search, Stage, Term, With};
+pub use tail::{ENTRY_AT, ENTRY_BYTES, Entry, Tail};
 pub use tally::{ArchiveTally, Holding, Quota};
 
 /// Archived messages: account number, then a number by time, both big-endian. What is in a row: `engine/archive/row.rs`.
@@ -42,7 +44,7 @@ pub static TALLY: Table = Table {
     durability: Durability::Soon,
     export: Export::Derived,
     slices: Slices::Monthly { number_at: 8 },
-    about: "Archived messages of a month (u32), bytes of their rows (u64), the last that is counted; key: account id, first number of the month",
+    about: "Archived messages of a month (u32), bytes of their rows (u64), the last that is counted, the last that is indexed; key: account id, first number of the month",
 };
 
 /// The part of an archive that is in memory while its account is.
@@ -50,6 +52,32 @@ pub static TALLY: Table = Table {
 pub struct Archive {
     pub preferences: Preferences,
     pub tally: ArchiveTally,
+    /// What is not indexed yet.
+    pub tail: Tail,
+}
+
+impl Archive {
+    /// A message was archived, in a row of so many bytes. When rows of the tally are due, the index is, too.
+    pub fn add(&mut self, entry: Entry, bytes: u64) {
+        let is_due = self.tally.is_due(entry.number, bytes);
+        self.tally.add(entry.number, bytes);
+        if is_due {
+            self.tail.clear();
+        } else {
+            self.tail.push(entry);
+        }
+    }
+
+    /// What is to be indexed: what is still there, and can be read at all.
+    pub fn unindexed(&self, quota: &Quota) -> impl Iterator<Item = Entry> + '_ {
+        self.tail.from(self.tally.floor().max(quota.since))
+    }
+
+    /// Everything is indexed.
+    pub fn indexed(&mut self) {
+        self.tally.all_indexed();
+        self.tail.clear();
+    }
 }
 
 /// Runs `read` on the account's archive, which is read from the store first if it is not in memory.
@@ -68,16 +96,21 @@ pub fn with_archive<T>(
     let preferences = preferences.map(|row| readable(row, &turn.actor.jid));
     let (rows, _) = turn.load_range(&TALLY, &months(account))?;
     let mut tally = ArchiveTally::read(rows);
-    // What came since the last of these was written, before a crash or while the account was not in memory.
-    let (rows, _) = turn.load_range(&ARCHIVE, &behind(account, tally.counted_to()))?;
+    // What is not indexed, and may not be counted: it came since the last of these was written.
+    let (rows, _) = turn.load_range(&ARCHIVE, &behind(account, tally.indexed_to()))?;
+    let mut tail = Tail::default();
     for row in rows {
         if let Some(number) = row.key.as_bytes().get(8..).and_then(|n| n.try_into().ok()) {
             tally.add_found(u64::from_be_bytes(number), row.value.len() as u64);
+        }
+        if let Some(entry) = Entry::read(row) {
+            tail.push(entry);
         }
     }
     let archive = Archive {
         preferences: preferences.unwrap_or_default(),
         tally,
+        tail,
     };
     let found = read(&archive);
     turn.out.change.push(Change::ArchiveRead(Box::new(archive)));

@@ -17,6 +17,11 @@ pub struct Search {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Term(pub [u8; 8]);
 
+impl Term {
+    /// Stands for nothing.
+    pub const NONE: Term = Term([0; 8]);
+}
+
 /// A query, its form and page read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
@@ -29,15 +34,22 @@ pub struct Query {
     pub references: Vec<ArchiveId>,
     /// Only these messages, in the order of the archive.
     pub ids: Option<Vec<ArchiveId>>,
-    /// Only messages under each of these terms.
-    pub terms: Vec<Term>,
-    /// Some of the terms are words, whose index is made on demand.
-    pub by_words: bool,
-    /// Only messages exchanged with this full JID, whose bare JID is the first of the terms.
-    pub full_jid: Option<Term>,
+    /// Only messages exchanged with this contact.
+    pub with: Option<With>,
+    /// Only messages with each of these words, whose index is made on demand.
+    pub words: Vec<Term>,
     pub page: Page,
     /// The results of the page come in reverse order.
     pub flip: Flip,
+}
+
+/// A contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct With {
+    /// The bare JID.
+    pub contact: Term,
+    /// Only this one of its full JIDs.
+    pub full_jid: Option<Term>,
 }
 
 /// Which matches make up the page.

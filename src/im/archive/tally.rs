@@ -1,5 +1,6 @@
 //! How much an archive holds, month by month, since months are dropped whole. Exact: the row of a month tells up to which
-//! message it counts, and those behind it are counted when the account is read.
+//! message it counts, and those behind it are counted when the account is read. It tells up to where the archive is indexed,
+//! too, because both become due at the same time.
 
 use crate::actor::rows::{Row, Write};
 use crate::base::{AccountId, Month, Now, Sequence, limits};
@@ -14,10 +15,12 @@ pub struct ArchiveTally {
     months: Vec<MonthTally>,
     /// The newest message that is counted.
     last: u64,
+    /// The newest message that is indexed.
+    indexed: u64,
     /// Messages with lower numbers were removed.
     floor: u64,
-    /// What came since the row of the newest month was written.
-    unsaved: Holding,
+    /// What came since something was indexed.
+    unindexed: Holding,
 }
 
 /// So many messages, and the bytes of their rows.
@@ -68,20 +71,21 @@ impl Quota {
 }
 
 impl ArchiveTally {
-    /// What the rows of an account say. What came since is to be added: [`ArchiveTally::counted_to`].
+    /// What the rows of an account say. What came since is to be added: [`ArchiveTally::indexed_to`].
     pub fn read(rows: &[Row]) -> ArchiveTally {
         let mut tally = ArchiveTally::default();
-        for (month, last) in rows.iter().filter_map(read_row) {
+        for (month, last, indexed) in rows.iter().filter_map(read_row) {
             tally.months.push(month);
             // The newest row has the last word: those of earlier months were written for the last time before it.
             tally.last = last;
+            tally.indexed = indexed.min(last);
         }
         tally
     }
 
-    /// The newest message that is counted.
-    pub fn counted_to(&self) -> u64 {
-        self.last
+    /// The newest message that is indexed.
+    pub fn indexed_to(&self) -> u64 {
+        self.indexed
     }
 
     /// What counts for this quota. A month of which something may still be read counts whole.
@@ -114,22 +118,33 @@ impl ArchiveTally {
     /// A message was archived under this number, in a row of so many bytes.
     pub fn add(&mut self, number: u64, bytes: u64) {
         let is_due = self.is_due(number, bytes);
-        let month = self.month_of(number);
-        month.held.add(1, bytes);
+        self.month_of(number).held.add(1, bytes);
         self.last = self.last.max(number);
+        self.unindexed.add(1, bytes);
         if is_due {
-            self.unsaved = Holding::default();
-        } else {
-            self.unsaved.add(1, bytes);
+            self.all_indexed();
         }
     }
 
-    /// What was found behind [`ArchiveTally::counted_to`], which no row counts.
+    /// Everything is indexed.
+    pub fn all_indexed(&mut self) {
+        self.indexed = self.last;
+        self.unindexed = Holding::default();
+    }
+
+    /// Messages with lower numbers were removed, as far as is remembered.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// What was found behind [`ArchiveTally::indexed_to`], the oldest first.
     pub fn add_found(&mut self, number: u64, bytes: u64) {
-        let month = self.month_of(number);
-        month.held.add(1, bytes);
-        self.last = self.last.max(number);
-        self.unsaved.add(1, bytes);
+        self.unindexed.add(1, bytes);
+        // Rows are written between two times at which the index is, and count what it does not have.
+        if number > self.last {
+            self.month_of(number).held.add(1, bytes);
+            self.last = number;
+        }
     }
 
     /// The message of this number is gone, whose row had so many bytes. The oldest go first, so one of a lower number is
@@ -162,16 +177,16 @@ impl ArchiveTally {
         }
     }
 
-    /// Whether rows are to be written with the message of this number, of so many bytes: seldom, and so often that what
-    /// no row counts is read at once.
+    /// Whether rows are to be written and the index is to be made with the message of this number, of so many bytes: seldom,
+    /// and so often that what is not indexed is read at once.
     pub fn is_due(&self, number: u64, bytes: u64) -> bool {
         let is_new = self.months.last().is_none_or(|month| month.end <= number);
         is_new
-            || self.unsaved.count + 1 >= limits::ARCHIVE_TALLY_EVERY
-            || self.unsaved.bytes.saturating_add(bytes) >= limits::ARCHIVE_TALLY_BYTES
+            || self.unindexed.count + 1 >= limits::ARCHIVE_TALLY_EVERY
+            || self.unindexed.bytes.saturating_add(bytes) >= limits::ARCHIVE_TALLY_BYTES
     }
 
-    /// The writes that keep the count with the message of this number, which is not added yet.
+    /// The writes that keep the count with the message of this number, which is not added yet, and say that it is indexed.
     pub fn rows_with(
         &self,
         account: AccountId,
@@ -184,10 +199,19 @@ impl ArchiveTally {
         // The last word about the month before, which ends with this message.
         let is_new = self.months.last().is_none_or(|month| month.end <= number);
         let before = after.months.pop().filter(|_| is_new);
-        let before = before.map(|month| replace(account, month, number));
+        let upto = (number, number);
+        let before = before.map(|month| replace(account, month, upto));
         before
             .into_iter()
-            .chain(newest.map(|month| put(account, month, number)))
+            .chain(newest.map(|month| put(account, month, upto)))
+    }
+
+    /// The writes that say that everything is indexed, when that is not due.
+    pub fn rows_indexed(&self, account: AccountId) -> impl Iterator<Item = Write> + use<> {
+        let mut after = self.clone();
+        after.all_indexed();
+        let rows = after.rows_between(account, after.last, after.last);
+        rows.collect::<Vec<Write>>().into_iter()
     }
 
     /// The writes that keep the counts of months in which something was removed: those of two numbers, and all between
@@ -202,7 +226,7 @@ impl ArchiveTally {
             .months
             .iter()
             .filter(move |month| month.end > from && month.first <= to);
-        touched.map(move |month| replace(account, *month, self.last))
+        touched.map(move |month| replace(account, *month, (self.last, self.indexed)))
     }
 
     fn known_month_of(&mut self, number: u64) -> Option<&mut MonthTally> {
@@ -232,10 +256,11 @@ impl ArchiveTally {
     }
 }
 
-fn read_row(row: &Row) -> Option<(MonthTally, u64)> {
+fn read_row(row: &Row) -> Option<(MonthTally, u64, u64)> {
     let first = u64::from_be_bytes(row.key.as_bytes().get(8..)?.try_into().ok()?);
     let (count, rest) = row.value.split_first_chunk::<4>()?;
-    let (bytes, last) = rest.split_first_chunk::<8>()?;
+    let (bytes, rest) = rest.split_first_chunk::<8>()?;
+    let (last, indexed) = rest.split_first_chunk::<8>()?;
     let month = MonthTally {
         first,
         end: Month::of(first).next().first_number(),
@@ -244,15 +269,17 @@ fn read_row(row: &Row) -> Option<(MonthTally, u64)> {
             bytes: u64::from_be_bytes(*bytes),
         },
     };
-    Some((month, u64::from_be_bytes(last.try_into().ok()?)))
+    let indexed = u64::from_be_bytes(indexed.try_into().ok()?);
+    Some((month, u64::from_be_bytes(*last), indexed))
 }
 
-fn put(account: AccountId, month: MonthTally, last: u64) -> Write {
-    let mut value = [0; 20];
+fn put(account: AccountId, month: MonthTally, (last, indexed): (u64, u64)) -> Write {
+    let mut value = [0; 28];
     let count = u32::try_from(month.held.count).unwrap_or(u32::MAX);
     value[..4].copy_from_slice(&count.to_be_bytes());
     value[4..12].copy_from_slice(&month.held.bytes.to_be_bytes());
-    value[12..].copy_from_slice(&last.to_be_bytes());
+    value[12..20].copy_from_slice(&last.to_be_bytes());
+    value[20..].copy_from_slice(&indexed.to_be_bytes());
     Write::Put {
         table: &TALLY,
         key: key(account).then(&month.first.to_be_bytes()),
@@ -261,8 +288,8 @@ fn put(account: AccountId, month: MonthTally, last: u64) -> Write {
 }
 
 /// The same for a month that may have left the store.
-fn replace(account: AccountId, month: MonthTally, last: u64) -> Write {
-    match put(account, month, last) {
+fn replace(account: AccountId, month: MonthTally, upto: (u64, u64)) -> Write {
+    match put(account, month, upto) {
         Write::Put { table, key, value } => Write::Replace { table, key, value },
         other => other,
     }
@@ -329,7 +356,7 @@ mod tests {
                 value: value.clone(),
             });
             let mut tally = ArchiveTally::read(&rows.collect::<Vec<Row>>());
-            let behind = tally.counted_to();
+            let behind = tally.indexed_to();
             let found = self.messages.iter().filter(|(number, _)| *number > behind);
             for (number, bytes) in found.clone() {
                 tally.add_found(*number, *bytes);
@@ -359,6 +386,26 @@ mod tests {
             all.bytes,
             disk.messages.iter().map(|(_, bytes)| bytes).sum::<u64>()
         );
+    }
+
+    #[test]
+    fn what_a_row_counts_that_was_written_in_between_is_counted_once_and_not_indexed_yet() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        for n in 0..10 {
+            disk.add(&mut tally, number(0, n), 100);
+        }
+        // One is retracted.
+        tally.shrink(number(0, 3), 40);
+        disk.messages[3].1 = 60;
+        disk.write(tally.rows_between(ME, number(0, 3), number(0, 3)));
+        let (again, found) = disk.read();
+        assert_eq!(again.held(&quota(0, 0)), tally.held(&quota(0, 0)));
+        // The first message of a month is indexed at once.
+        assert_eq!((found, again.indexed_to()), (9, number(0, 0)));
+        disk.write(tally.rows_indexed(ME));
+        let (again, found) = disk.read();
+        assert_eq!((found, again.indexed_to()), (0, number(0, 9)));
+        assert_eq!(again.held(&quota(0, 0)), tally.held(&quota(0, 0)));
     }
 
     #[test]
@@ -446,7 +493,7 @@ mod tests {
             key: key(ME).then(&number(0, 0).to_be_bytes()),
             value: value.to_vec(),
         };
-        let rows = [row(&[1, 2]), row(&[0; 4]), row(&[0; 21])];
+        let rows = [row(&[1, 2]), row(&[0; 4]), row(&[0; 20])];
         assert_eq!(ArchiveTally::read(&rows), ArchiveTally::default());
     }
 }

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use stonechat::actor::rows::{Row, RowKey};
 use stonechat::base::AccountId;
 use stonechat::engine::archive::{self, Archived, Posting};
-use stonechat::im::archive::{ArchiveTally, Preferences};
+use stonechat::im::archive::{ArchiveTally, Entry, Preferences};
 use stonechat::im::blocking::Blocklist;
 use stonechat::im::credentials::{AccountRow, TombstoneRow};
 use stonechat::im::roster::{Record, Roster};
@@ -69,8 +69,9 @@ fuzz_target!(|data: &[u8]| {
             if let Some(archived) = Archived::read(&row) {
                 let _ = archive::tombstone(AccountId(1), &archived, "r", 0);
             }
-            let _ = archive::erase(AccountId(1), &row, &HOST);
-            let _ = Posting::read(&row);
+            let _ = archive::erase(AccountId(1), &row);
+            let _ = Posting::read(&row).count();
+            let _ = Entry::read(&row);
             let _ = ArchiveTally::read(&[row]);
         }
         7 => {

@@ -1,0 +1,18 @@
+//! A load tool for any XMPP server: scenarios, parts that drive users, a coordinator, results and their report page.
+
+pub mod accounts;
+pub mod coordinator;
+pub mod counts;
+pub mod latency;
+pub mod ledger;
+pub mod part;
+mod play;
+mod progress;
+pub mod report;
+pub mod result;
+pub mod scenario;
+pub mod span;
+pub mod stage;
+pub mod unit;
+pub mod watch;
+mod words;

@@ -1,0 +1,334 @@
+//! The load tool against a real server: every scenario with two parts, and a wire that loses or doubles one message. The
+//! server is the program that `STONECHAT` names, or else `../target/debug/stonechat`.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stonechat_bench::load::result::RunResult;
+use stonechat_bench::process::unused_address;
+
+/// A server in a directory of its own, with an encrypted port and a plain one. It ends with its test.
+struct Server {
+    child: Child,
+    directory: PathBuf,
+    starttls: SocketAddr,
+    plain: SocketAddr,
+}
+
+impl Server {
+    fn start(name: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("stonechat-load-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory");
+        let starttls = unused_address().expect("a port");
+        let plain = unused_address().expect("a port");
+        let configuration = format!(
+            "[server]\nworkers = 1\n[[host]]\nname = 'localhost'\n\
+             [host.registration]\nmode = 'open'\nper_address = 1_000_000\nper_host = 1_000_000\n\
+             [auth]\nscram_iterations = 4096\n\
+             [[listener]]\naddress = '{starttls}'\nkind = 'c2s'\ntls = 'starttls'\n\
+             [[listener]]\naddress = '{plain}'\nkind = 'c2s'\ntls = 'none'\n\
+             [c2s]\nrate_stanzas_per_s = 100_000\nrate_stanzas_burst = 100_000\n"
+        );
+        let file = directory.join("stonechat.toml");
+        fs::write(&file, configuration).expect("a file");
+        let program =
+            std::env::var_os("STONECHAT").map_or("../target/debug/stonechat".into(), PathBuf::from);
+        let child = Command::new(&program)
+            .arg("serve")
+            .arg("--config")
+            .arg(&file)
+            .arg("--data")
+            .arg(directory.join("data"))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(directory.join("log")).expect("a file"))
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{}: {error}; build the server, or set STONECHAT",
+                    program.display()
+                )
+            });
+        let server = Self {
+            child,
+            directory,
+            starttls,
+            plain,
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(plain).is_err() {
+            assert!(Instant::now() < deadline, "{}", server.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// Runs the tool on it, with short times.
+    fn load(&self, command: &str, address: SocketAddr, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_stonechat-load"))
+            .arg(command)
+            .args(["--set", "time.settle=0 s", "--set", "time.warm-up=100 ms"])
+            .args(["--set", "time.measure=1 s"])
+            .args(arguments)
+            .args(["--server", &address.to_string()])
+            .output()
+            .expect("the tool was just built")
+    }
+
+    fn run(&self, arguments: &[&str]) -> RunResult {
+        let json = self.directory.join("result.json");
+        let page = self.directory.join("report.html");
+        let pid = self.child.id().to_string();
+        let mut all = arguments.to_vec();
+        let (json_text, page_text) = (json.display().to_string(), page.display().to_string());
+        all.extend([
+            "--watch", &pid, "--parts", "2", "--json", &json_text, "--report", &page_text,
+        ]);
+        let output = self.load("run", self.starttls, &all);
+        assert!(output.status.success(), "{arguments:?}: {}", told(&output));
+        let html = fs::read_to_string(page).expect("a report page");
+        assert!(html.starts_with("<!doctype html>") && html.contains("<svg"));
+        RunResult::read(&json).expect("a result")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn told(output: &Output) -> String {
+    let texts = [&output.stdout, &output.stderr];
+    texts
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+        .concat()
+}
+
+const USERS: [&str; 6] = [
+    "--set",
+    "users.count=40",
+    "--set",
+    "users.community=10",
+    "--set",
+    "users.contacts=4",
+];
+
+fn with_users<'a>(scenario: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&[scenario], &USERS[..], more].concat()
+}
+
+#[test]
+fn every_scenario_runs_on_a_real_server_with_two_parts() {
+    let server = Server::start("scenarios");
+    let output = server.load(
+        "register",
+        server.starttls,
+        &with_users("day", &["--parts", "2"]),
+    );
+    assert!(output.status.success(), "{}", told(&output));
+    let again = server.load(
+        "register",
+        server.starttls,
+        &with_users("idle", &["--set", "users.contacts=0"]),
+    );
+    assert!(
+        again.status.success(),
+        "accounts that are there: {}",
+        told(&again)
+    );
+
+    let idle = server.run(&with_users("idle", &[]));
+    assert_eq!((idle.sessions, idle.parts), (40, 2));
+    assert!(idle.server[0].memory[1] > 0);
+
+    // Deriving keys takes an unoptimised driver a tenth of a second, on a busy machine much more.
+    let long = ["--set", "time.measure=6 s"];
+    let few = ["--set", "login.in-flight=8", "--mechanism", "scram-sha-256"];
+    let login = server.run(&with_users("login", &[&few[..], &long[..]].concat()));
+    assert!(
+        login.counts.logins > 0 && login.latency.logins.count > 0,
+        "{login:?}"
+    );
+    let fast = ["--set", "login.rate=5", "--mechanism", "fast"];
+    let fast = server.run(&with_users("login", &[&fast[..], &long[..]].concat()));
+    assert!(
+        fast.counts.logins > 0 && fast.latency.logins.count > 0,
+        "{fast:?}"
+    );
+
+    let chat = server.run(&with_users("chat", &["--set", "chat.window=3"]));
+    assert!(chat.counts.messages_received > 40 && chat.cpu_per_operation() > Some(0.0));
+    let recorded: u64 = chat
+        .recorded
+        .messages
+        .0
+        .iter()
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(chat.latency.messages.count, recorded);
+    let rate = server.run(&with_users("chat-rate", &["--set", "chat.rate=200"]));
+    let sent = rate.counts.messages_sent as f64 / rate.seconds;
+    assert!(
+        (160.0..240.0).contains(&sent),
+        "{sent} a second instead of 200"
+    );
+
+    let presence = server.run(&with_users("presence", &["--set", "presence.speakers=10"]));
+    assert!(
+        presence.counts.presence_received >= 4 * 10,
+        "{:?}",
+        presence.counts
+    );
+
+    let mix = [
+        "messages=3600",
+        "presence=720",
+        "archive-reads=720",
+        "leaves=720",
+        "cuts=600",
+    ];
+    let mix = mix.map(|value| format!("day.{value}"));
+    let mix: Vec<&str> = mix
+        .iter()
+        .flat_map(|value| ["--set", value.as_str()])
+        .collect();
+    let day = server.run(&with_users("day", &mix));
+    let counts = day.counts;
+    assert!(
+        counts.messages_received > 10 && counts.archive_reads > 0,
+        "{counts:?}"
+    );
+    assert!(counts.cuts > 0 && counts.leaves > 0, "{counts:?}");
+}
+
+#[test]
+fn a_server_without_rooms_is_refused_with_a_word() {
+    let server = Server::start("rooms");
+    let output = server.load(
+        "register",
+        server.plain,
+        &["chat", "--set", "users.count=10", "--transport", "plain"],
+    );
+    // RFC 6120 section 13.8: nobody registers in the clear here, which is what the tool has to say.
+    assert!(!output.status.success());
+    let output = server.load(
+        "register",
+        server.starttls,
+        &["chat", "--set", "users.count=20"],
+    );
+    assert!(output.status.success(), "{}", told(&output));
+    let output = server.load("run", server.starttls, &["muc", "--set", "users.count=20"]);
+    assert!(!output.status.success());
+    assert!(
+        told(&output).contains("the server offers no rooms"),
+        "{}",
+        told(&output)
+    );
+}
+
+/// What a wire does to one message.
+#[derive(Clone, Copy, PartialEq)]
+enum Wire {
+    Keeps,
+    Loses,
+    Doubles,
+}
+
+/// Forwards connections to a server, and spoils the twentieth message that a client sends.
+fn spoil(server: SocketAddr, wire: Wire) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let count = Arc::new(AtomicU32::new(0));
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (
+                client.expect("a client"),
+                TcpStream::connect(server).expect("the server"),
+            );
+            let (mut to_client, from_server) = (
+                client.try_clone().expect("a socket"),
+                server.try_clone().expect("a socket"),
+            );
+            thread::spawn(move || pipe(from_server, |bytes| to_client.write_all(bytes)));
+            let (mut to_server, count) = (server, count.clone());
+            thread::spawn(move || {
+                pipe(client, |bytes| {
+                    let is_message = bytes.starts_with(b"<message") && bytes.len() == 200;
+                    let is_it = is_message && count.fetch_add(1, Ordering::Relaxed) == 20;
+                    match (is_it, wire) {
+                        (true, Wire::Loses) => Ok(()),
+                        (true, Wire::Doubles) => to_server.write_all(&[bytes, bytes].concat()),
+                        _ => to_server.write_all(bytes),
+                    }
+                });
+            });
+        }
+    });
+    address
+}
+
+fn pipe(mut from: TcpStream, mut to: impl FnMut(&[u8]) -> std::io::Result<()>) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        if to(&bytes[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn one_message_lost_or_doubled_on_the_way_fails_the_run() {
+    let server = Server::start("wire");
+    let users = ["chat", "--set", "users.count=4"];
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    for (wire, word) in [
+        (Wire::Keeps, "passed"),
+        (Wire::Loses, "1 lost"),
+        (Wire::Doubles, "1 duplicated"),
+    ] {
+        let address = spoil(server.plain, wire);
+        let mut arguments = users.to_vec();
+        arguments.extend([
+            "--transport",
+            "plain",
+            "--set",
+            "time.patience=2 s",
+            "--set",
+            "time.measure=3 s",
+        ]);
+        let output = server.load("run", address, &arguments);
+        let said = told(&output);
+        assert!(said.contains(word), "{word}: {said}");
+        let wanted = i32::from(wire != Wire::Keeps);
+        assert_eq!(output.status.code(), Some(wanted), "{said}");
+    }
+}
+
+#[test]
+fn a_bad_scenario_is_an_error_with_its_line() {
+    let file = std::env::temp_dir().join(format!("stonechat-load-bad-{}.toml", std::process::id()));
+    fs::write(&file, "scenario = 'chat'\n[chat]\nwindows = 2\n").expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_stonechat-load"))
+        .arg("run")
+        .arg(&file)
+        .output()
+        .expect("the tool was just built");
+    fs::remove_file(&file).expect("it was there");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("line 3"), "{}", told(&output));
+}

@@ -1,0 +1,185 @@
+//! What becomes of archives, and of what waits for clients, while the disk has no room. The store that forgets refuses
+//! removals, too: it is a disk on which not even the reserve is left.
+
+use super::*;
+
+/// The disk has no room, and every worker knows it.
+fn fill(world: &mut World) {
+    world.store.lock().set_fault(Some(StoreError::DiskFull));
+}
+
+/// There is room again, and every worker knows it.
+fn make_room(world: &mut World) {
+    world.store.lock().set_fault(None);
+    world.advance(3_000);
+    world.end_turns();
+}
+
+/// Begins the command with which an archive is emptied; what confirms it.
+fn confirmation(world: &mut World, conn: ConnId) -> String {
+    let run = "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
+        node='delete-archive' action='execute'/></iq>";
+    let heard = says(world, conn, run);
+    let session = heard.split("sessionid='").nth(1).expect("a form");
+    let session = session.split('\'').next().expect("a form");
+    format!(
+        "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
+         node='delete-archive' sessionid='{session}' action='complete'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='confirm'><value>1</value></field></x></command></iq>"
+    )
+}
+
+#[test]
+fn who_empties_his_archive_while_the_disk_is_full_hears_that_it_failed() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 600, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    let confirm = confirmation(&mut world, romeo);
+    fill(&mut world);
+    let heard = says(&mut world, romeo, &confirm);
+    assert!(heard.contains("<resource-constraint "), "{heard}");
+    assert!(!heard.contains("removed"), "{heard}");
+    assert_eq!(archived(&world, "romeo").len(), 600);
+    make_room(&mut world);
+    let confirm = confirmation(&mut world, romeo);
+    let heard = says(&mut world, romeo, &confirm);
+    world.end_turns();
+    let heard = heard + &hears(&mut world, romeo);
+    assert!(heard.contains("600 messages were removed"), "{heard}");
+    assert!(archived(&world, "romeo").is_empty());
+    world.assert_rest();
+}
+
+#[test]
+fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 1_000, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    let confirm = confirmation(&mut world, romeo);
+    world.disk_is_asleep = true;
+    world.write(romeo, confirm.as_bytes());
+    world.settle();
+    assert!(!archived(&world, "romeo").is_empty(), "it has not begun");
+    world.lose(romeo);
+    world.settle();
+    world.disk_is_asleep = false;
+    world.end_turns();
+    world.settle();
+    assert_eq!(archived(&world, "romeo").len(), 0);
+    world.advance(120_000);
+    assert_eq!(world.resident_accounts(), 0);
+    world.assert_rest();
+}
+
+#[test]
+fn old_messages_of_a_host_go_when_the_disk_has_room_again() {
+    let options = "host.archive.retention = \"30 d\"\n";
+    let mut config = sim::config(&format!(
+        "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n{options}"
+    ))
+    .expect("valid options");
+    let mut other = HostConfig::clone(&config.hosts[0]);
+    other.name = "example.org".into();
+    other.archive.retention = Duration::from_ms(0);
+    config.hosts.push(other.into());
+    let mut world = World::new(2, 2, Habits::KIND, config);
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 600, 0));
+    world.end_turns();
+    // Months are counted in UTC; November is too old when December has thirty days.
+    let due_ms = 1_798_675_200_000;
+    let before_ms = due_ms - world.now.wall_ms - 3_600_000;
+    world.advance(before_ms);
+    assert_eq!(archived(&world, "romeo").len(), 600);
+    fill(&mut world);
+    world.advance(3 * 3_600_000);
+    assert_eq!(archived(&world, "romeo").len(), 600);
+    world.store.lock().set_fault(None);
+    world.advance(2 * 3_600_000);
+    assert!(archived(&world, "romeo").is_empty());
+}
+
+#[test]
+fn what_a_client_acknowledges_while_the_disk_is_full_does_not_come_again() {
+    for workers in [1, 4] {
+        let mut world = world_of(workers, "");
+        let juliet = user(
+            &mut world,
+            "juliet",
+            "<presence/><enable xmlns='urn:xmpp:sm:3'/>",
+        );
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        says(&mut world, romeo, &chat("juliet", 0, 20));
+        world.end_turns();
+        assert_eq!(numbers(&hears(&mut world, juliet)).len(), 20);
+        assert_eq!(world.row_count(&PENDING), 20);
+        fill(&mut world);
+        // Nobody knows yet that it is full, and then everybody does.
+        says(&mut world, juliet, "<a xmlns='urn:xmpp:sm:3' h='10'/>");
+        world.end_turns();
+        says(&mut world, juliet, "<a xmlns='urn:xmpp:sm:3' h='21'/>");
+        world.end_turns();
+        assert_eq!(world.row_count(&PENDING), 20);
+        // The rows are there, and nobody gets them again.
+        let chamber = log_in(&mut world, "juliet", "");
+        assert!(numbers(&says(&mut world, chamber, "<presence/>")).is_empty());
+        make_room(&mut world);
+        assert_eq!(world.row_count(&PENDING), 0);
+        let window = log_in(&mut world, "juliet", "");
+        assert!(numbers(&says(&mut world, window, "<presence/>")).is_empty());
+        world.assert_rest();
+    }
+}
+
+#[test]
+fn what_was_kept_is_delivered_once_while_the_disk_is_full() {
+    let mut world = world("");
+    world.register("juliet", "secret");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 0, 20));
+    world.end_turns();
+    fill(&mut world);
+    let all: Vec<usize> = (0..20).collect();
+    for expected in [&all[..], &[], &[]] {
+        let conn = log_in(&mut world, "juliet", "");
+        let heard = says(&mut world, conn, "<presence/>");
+        world.end_turns();
+        assert_eq!(numbers(&heard), expected);
+        world.lose(conn);
+        world.settle();
+        // Also when nobody remembers the account.
+        world.advance(130_000);
+    }
+    make_room(&mut world);
+    assert_eq!(world.row_count(&PENDING), 0);
+    world.assert_rest();
+}
+
+#[test]
+fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_finding_nothing() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 20, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    fill(&mut world);
+    for _ in 0..2 {
+        let heard = says(&mut world, romeo, &search("note"));
+        world.end_turns();
+        let heard = heard + &hears(&mut world, romeo);
+        assert!(heard.contains("<resource-constraint "), "{heard}");
+        assert!(!heard.contains("<fin "), "{heard}");
+    }
+    make_room(&mut world);
+    let heard = says(&mut world, romeo, &search("note"));
+    assert_eq!(heard.matches("<result ").count(), 20);
+    // Now all is indexed, and nothing needs to be written.
+    fill(&mut world);
+    let heard = says(&mut world, romeo, &search("note"));
+    assert_eq!(heard.matches("<result ").count(), 20);
+    world.assert_rest();
+}

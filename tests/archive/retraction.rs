@@ -1,0 +1,76 @@
+//! Retractions (XEP-0424) of what is not there, of what is far back, and of what goes at the same moment.
+
+use stonechat::im::pending::PENDING;
+
+use crate::sim::{self, Habits, World};
+use crate::{archived, notes, says, user, world};
+
+fn retracts(id: &str, number: usize) -> String {
+    format!(
+        "<message type='chat' id='m{number}'><retract xmlns='urn:xmpp:message-retract:1' id='{id}'/>\
+         <body>I take it back</body></message>"
+    )
+}
+
+#[test]
+fn a_retraction_reads_the_row_of_what_it_names_however_many_there_are() {
+    let mut world = world("host.archive.messages = 0\n");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    for part in 0..30 {
+        says(&mut world, romeo, &notes(part * 100, part * 100 + 100, 0));
+        world.end_turns();
+    }
+    // What nobody ever said: one look at the index, and nothing more.
+    for number in 0..50 {
+        let before = world.reads;
+        says(&mut world, romeo, &retracts("nothing", 4_000 + number));
+        world.end_turns();
+        let rows = world.reads.rows - before.rows;
+        let questions = world.reads.questions - before.questions;
+        assert!(
+            questions <= 2 && rows == 0,
+            "{questions} questions, {rows} rows"
+        );
+    }
+    // The very first, three thousand messages ago.
+    let before = world.reads;
+    says(&mut world, romeo, &retracts("m0", 5_000));
+    world.end_turns();
+    let rows = world.reads.rows - before.rows;
+    assert!(rows <= 2, "{rows} rows");
+    let first = world.archive("romeo").into_iter().next().expect("a notice");
+    assert!(
+        first.contains("<retracted ") && !first.contains("note 0"),
+        "{first}"
+    );
+}
+
+#[test]
+fn a_notice_does_not_bring_back_what_the_archive_lost_meanwhile() {
+    let mut gone = 0;
+    for seed in 0..60 {
+        let options = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n\
+            host.archive.messages = 5\n";
+        let config = sim::config(options).expect("valid options");
+        let mut world = World::new(seed, 1, Habits::ROUGH, config);
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        // One less than what makes the oldest go.
+        says(&mut world, romeo, &notes(0, 60, 0));
+        world.end_turns();
+        let first = archived(&world, "romeo")[0];
+        // Many more at once, and in the midst of them the retraction of what goes first.
+        let id = format!("m{first}");
+        let many = notes(60, 130, 0) + &retracts(&id, 130) + &notes(131, 200, 0);
+        says(&mut world, romeo, &many);
+        world.end_turns();
+        world.settle();
+        let left = archived(&world, "romeo");
+        // "it is not permitted to create gaps or "holes" in the archive" (XEP-0313 section 3.2).
+        let expected: Vec<usize> = (200 - left.len()..200).collect();
+        assert_eq!(left, expected, "seed {seed}");
+        gone += usize::from(left[0] > first);
+        assert_eq!(world.row_count(&PENDING), 0);
+        world.assert_rest();
+    }
+    assert_eq!(gone, 60, "what is retracted goes meanwhile");
+}
