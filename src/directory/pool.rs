@@ -143,11 +143,7 @@ impl Link {
         self.call(until, |connection, until| {
             let result = connection
                 .with_timeout(remaining(until)?)
-                .with_controls(RawControl {
-                    ctype: PASSWORD_POLICY.to_owned(),
-                    crit: false,
-                    val: None,
-                })
+                .with_controls(asking_for_policy())
                 .simple_bind(dn, text);
             outcome(result.map_err(failure)?)
         })
@@ -169,11 +165,7 @@ impl Link {
         self.call(until, |connection, until| {
             let result = connection
                 .with_timeout(remaining(until)?)
-                .with_controls(RawControl {
-                    ctype: PASSWORD_POLICY.to_owned(),
-                    crit: false,
-                    val: None,
-                })
+                .with_controls(asking_for_policy())
                 .extended(PasswordModify {
                     user_id: Some(dn),
                     old_pass: None,
@@ -287,6 +279,15 @@ impl Link {
         {
             log::warn!("directory_fails server={url} reason={reason:?}");
         }
+    }
+}
+
+/// Asks for the words of a password policy beside the result (draft-behera-ldap-password-policy-10 section 6.1).
+fn asking_for_policy() -> RawControl {
+    RawControl {
+        ctype: PASSWORD_POLICY.to_owned(),
+        crit: false,
+        val: None,
     }
 }
 
