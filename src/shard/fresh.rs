@@ -2,6 +2,8 @@
 //! whose turn asked: for an account of which nothing is under way the read waits for nobody, or each first message for
 //! somebody who came would wait for the disk with what others were sent before it. Refuses to know what rows mean.
 
+use std::collections::VecDeque;
+
 use crate::actor::Need;
 use crate::actor::rows::{Fence, Pick, RowKey, Table, Write};
 use crate::base::{KeyedMap, KeyedState};
@@ -16,7 +18,10 @@ pub(super) struct Fresh {
     /// Saves that were sent, and those that were answered. They are committed in their order.
     sent: u64,
     answered: u64,
-    /// The last save with rows of an account in a table.
+    /// What was saved of late, and in which save: a list that is written to one end, because there are two entries for each
+    /// message, and a read for each account that comes into memory. Nothing in it is answered.
+    late: VecDeque<(Owned, u64)>,
+    /// What was in that list when it had become long: the last save with rows of an account in a table.
     last: KeyedMap<Owned, u64>,
     /// Entries of `last` at which those of whom everything is committed are looked for.
     sweep_at: usize,
@@ -27,6 +32,7 @@ impl Fresh {
         Fresh {
             sent: 0,
             answered: 0,
+            late: VecDeque::new(),
             last: KeyedMap::with_hasher(state),
             sweep_at: SWEEP_COUNT,
         }
@@ -38,13 +44,16 @@ impl Fresh {
         | Write::Replace { table, key, .. }
         | Write::Delete { table, key }) = write;
         if let Some(owned) = owned_by(table, key) {
-            self.last.insert(owned, self.sent + 1);
+            self.late.push_back((owned, self.sent + 1));
         }
     }
 
     /// A save, or what is done in its turn, goes to the store.
     pub(super) fn sent(&mut self) {
         self.sent += 1;
+        if self.late.len() >= LATE_COUNT {
+            self.last.extend(self.late.drain(..));
+        }
         if self.last.len() >= self.sweep_at {
             let answered = self.answered;
             self.last.retain(|_, save| *save > answered);
@@ -55,13 +64,23 @@ impl Fresh {
     /// The store answered it.
     pub(super) fn answered(&mut self) {
         self.answered += 1;
+        let answered = self.answered;
+        while self
+            .late
+            .pop_front_if(|(_, save)| *save <= answered)
+            .is_some()
+        {}
+        if self.answered == self.sent {
+            self.last.clear();
+        }
     }
 
     /// What a read for this need has to wait for.
     pub(super) fn fence(&self, need: &Need) -> Fence {
         let is_committed = |owned: Owned| {
             let last = self.last.get(&owned);
-            last.is_none_or(|save| *save <= self.answered)
+            let is_late = || self.late.iter().any(|(of, _)| *of == owned);
+            last.is_none_or(|save| *save <= self.answered) && !is_late()
         };
         match owned_in(need) {
             Some(owned) if is_committed(owned) => Fence::None,
@@ -74,7 +93,7 @@ impl Fresh {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Owned {
     /// The table's place in [`OWNED`].
-    table: usize,
+    table: u8,
     account: [u8; 8],
 }
 
@@ -96,8 +115,9 @@ fn owned_in(need: &Need) -> Option<Owned> {
 }
 
 fn owned_by(table: &'static Table, key: &RowKey) -> Option<Owned> {
-    let table = OWNED.iter().position(|(of, _)| of.name == table.name)?;
-    let account = key.as_bytes().get(OWNED[table].1..)?;
+    let mut known = (0..).zip(&OWNED);
+    let (table, (_, at)) = known.find(|(_, (of, _))| of.is(table))?;
+    let account = key.as_bytes().get(*at..)?;
     Some(Owned {
         table,
         account: *account.first_chunk()?,
@@ -114,6 +134,8 @@ static OWNED: [(&Table, usize); 7] = [
     (&PREFERENCES, 0),
     (&ORIGIN, 4),
 ];
+/// Entries of the list through which each read looks: what a busy worker writes while a disk takes its time.
+const LATE_COUNT: usize = 1_024;
 /// Forty bytes each.
 const SWEEP_COUNT: usize = 4_096;
 
@@ -194,8 +216,32 @@ mod tests {
                 fresh.answered();
             }
         }
-        assert!(fresh.last.len() < 2 * SWEEP_COUNT, "{}", fresh.last.len());
+        let remembered = fresh.last.len() + fresh.late.len();
+        assert!(remembered < 2 * SWEEP_COUNT, "{remembered}");
         assert_eq!(fresh.fence(&asks(99_999)), Fence::AfterSaves);
         assert_eq!(fresh.fence(&asks(1)), Fence::None);
+    }
+
+    #[test]
+    fn whose_rows_are_under_way_is_known_however_many_there_are_and_forgotten_when_none_are() {
+        let mut fresh = fresh();
+        let count = 3 * LATE_COUNT as u64;
+        for n in 0..count {
+            fresh.wrote(&write(n));
+            fresh.sent();
+        }
+        for n in [0, 1, LATE_COUNT as u64, count - 1] {
+            assert_eq!(fresh.fence(&asks(n)), Fence::AfterSaves, "{n}");
+        }
+        // Again, so that the account is known from before and from now.
+        fresh.wrote(&write(0));
+        fresh.sent();
+        (0..count).for_each(|_| fresh.answered());
+        assert_eq!(fresh.fence(&asks(1)), Fence::None);
+        assert_eq!(fresh.fence(&asks(count - 1)), Fence::None);
+        assert_eq!(fresh.fence(&asks(0)), Fence::AfterSaves);
+        fresh.answered();
+        assert_eq!(fresh.fence(&asks(0)), Fence::None);
+        assert_eq!((fresh.late.len(), fresh.last.len()), (0, 0));
     }
 }

@@ -15,9 +15,11 @@ use super::turns::{Seat, store_error};
 pub(super) struct Saves {
     /// None where a later write made it void.
     writes: Vec<Option<Write>>,
-    /// Where rows that were put since the last save stand in `writes`, and whose promise they keep.
-    puts: KeyedMap<(&'static str, RowKey), (usize, usize)>,
+    /// Where rows that were put since the last save stand in `writes`, and whose promise they keep, if anybody's.
+    puts: KeyedMap<(&'static str, RowKey), (usize, Option<usize>)>,
     promises: Vec<Promise>,
+    /// Memory for the next promises: hundreds of a save take a hundred kilobytes, which would be asked for anew each time.
+    spare: Vec<Promise>,
     /// Keys of what clients have, and that is to leave [`PENDING`].
     gone: Vec<RowKey>,
 }
@@ -28,6 +30,7 @@ impl Saves {
             writes: Vec::new(),
             puts: KeyedMap::with_hasher(state),
             promises: Vec::new(),
+            spare: Vec::new(),
             gone: Vec::new(),
         }
     }
@@ -108,10 +111,13 @@ impl Shard {
         bounce: Option<Stanza>,
     ) {
         let waiter = None;
-        let promise = self.promise(Promise {
-            settle,
-            bounce,
-            waiter,
+        // Most of what is archived hangs on nobody's promise.
+        let promise = (settle.is_some() || bounce.is_some()).then(|| {
+            self.promise(Promise {
+                settle,
+                bounce,
+                waiter,
+            })
         });
         for write in writes {
             self.fresh.wrote(&write);
@@ -154,7 +160,9 @@ impl Shard {
         {
             // It never was in the store, and it is where it should be: there is nothing to bounce.
             self.saves.writes[at] = None;
-            self.saves.promises[promise].bounce = None;
+            if let Some(promise) = promise {
+                self.saves.promises[promise].bounce = None;
+            }
             return;
         }
         if let Write::Delete { table, key } = &write
@@ -176,8 +184,11 @@ impl Shard {
             return;
         }
         self.saves.puts.clear();
-        let promises = std::mem::take(&mut self.saves.promises);
-        let mut writes: Vec<Write> = self.saves.writes.drain(..).flatten().collect();
+        let spare = std::mem::take(&mut self.saves.spare);
+        let promises = std::mem::replace(&mut self.saves.promises, spare);
+        // With room for the mark. As large as it must be at once: it may be a hundred kilobytes.
+        let mut writes = Vec::with_capacity(self.saves.writes.len() + 1);
+        writes.extend(self.saves.writes.drain(..).flatten());
         let mark = match writes.is_empty() {
             true => None,
             false => self.mark(&mut writes),
@@ -210,7 +221,7 @@ impl Shard {
     }
 
     /// The store answered a save.
-    pub(super) fn saved(&mut self, now: Now, record: SaveRecord, answer: Answer) {
+    pub(super) fn saved(&mut self, now: Now, mut record: SaveRecord, answer: Answer) {
         let error = match answer {
             Answer::Failed(error) => Some(error),
             _ => None,
@@ -230,7 +241,7 @@ impl Shard {
         if let (None, Some(mark)) = (error, record.mark) {
             self.marked = self.marked.max(mark);
         }
-        for promise in record.promises {
+        for promise in record.promises.drain(..) {
             if let (Some(error), Some(stanza)) = (error, &promise.bounce) {
                 // It was counted as kept.
                 let to = stanza.header.to.as_ref();
@@ -252,6 +263,10 @@ impl Shard {
                 }
                 None => {}
             }
+        }
+        let spare = &mut self.saves.spare;
+        if (spare.capacity()..=SPARE_COUNT_MAX).contains(&record.promises.capacity()) {
+            *spare = record.promises;
         }
     }
 
@@ -298,3 +313,6 @@ impl Shard {
         self.resume_own(origin.actor);
     }
 }
+
+/// Promises whose memory is kept: a burst's is given back.
+const SPARE_COUNT_MAX: usize = 1_024;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 use parking_lot::{Mutex, RwLock};
 
 use crate::actor::rows::{Row, RowKey, RowRange, Slices, StoreError, Table, Write};
@@ -237,7 +237,7 @@ impl Opened {
     fn space(&self, table: &'static Table, key: &[u8]) -> Option<Space> {
         let number = number_in(table, key)?;
         let spaces = self.spaces.read();
-        let mut of_table = spaces.iter().filter(|space| space.table.name == table.name);
+        let mut of_table = spaces.iter().filter(|space| space.table.is(table));
         of_table.find(|space| space.holds(number)).cloned()
     }
 
@@ -316,7 +316,9 @@ impl Opened {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<Result<(), fjall::Error>, StoreError> {
-        let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
+        // What `Database::batch` makes, with room for all.
+        let batch = OwnedWriteBatch::with_capacity(self.db.clone(), writes.len());
+        let mut batch = batch.durability(Some(PersistMode::SyncData));
         let spaces = self.spaces.read();
         let mut touched = vec![false; spaces.len()];
         let mut last = 0;
@@ -398,7 +400,7 @@ impl Space {
     /// Whether the row of this key is here, if it is anywhere.
     fn is_of(&self, table: &Table, key: &RowKey) -> bool {
         let number = number_in(table, key.as_bytes());
-        self.table.name == table.name && number.is_some_and(|number| self.holds(number))
+        self.table.is(table) && number.is_some_and(|number| self.holds(number))
     }
 }
 

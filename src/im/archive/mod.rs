@@ -59,9 +59,7 @@ pub struct Archive {
 impl Archive {
     /// A message was archived, in a row of so many bytes. When rows of the tally are due, the index is, too.
     pub fn add(&mut self, entry: Entry, bytes: u64) {
-        let is_due = self.tally.is_due(entry.number, bytes);
-        self.tally.add(entry.number, bytes);
-        if is_due {
+        if self.tally.add(entry.number, bytes) {
             self.tail.clear();
         } else {
             self.tail.push(entry);

@@ -2,6 +2,8 @@
 //! message it counts, and those behind it are counted when the account is read. It tells up to where the archive is indexed,
 //! too, because both become due at the same time.
 
+use smallvec::SmallVec;
+
 use crate::actor::rows::{Row, Write};
 use crate::base::{AccountId, Month, Now, Sequence, limits};
 use crate::config::HostArchive;
@@ -11,8 +13,8 @@ use super::{TALLY, key};
 /// What is in an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveTally {
-    /// The oldest first.
-    months: Vec<MonthTally>,
+    /// The oldest first. Where there is one, as mostly, it is looked at with the rest and not elsewhere.
+    months: SmallVec<[MonthTally; 1]>,
     /// The newest message that is counted.
     last: u64,
     /// The newest message that is indexed.
@@ -115,8 +117,8 @@ impl ArchiveTally {
         month.map_or(self.floor, |month| month.first.max(self.floor))
     }
 
-    /// A message was archived under this number, in a row of so many bytes.
-    pub fn add(&mut self, number: u64, bytes: u64) {
+    /// A message was archived under this number, in a row of so many bytes. Whether rows and index are due with it.
+    pub fn add(&mut self, number: u64, bytes: u64) -> bool {
         let is_due = self.is_due(number, bytes);
         self.month_of(number).held.add(1, bytes);
         self.last = self.last.max(number);
@@ -124,6 +126,7 @@ impl ArchiveTally {
         if is_due {
             self.all_indexed();
         }
+        is_due
     }
 
     /// Everything is indexed.
