@@ -19,6 +19,8 @@ pub struct Effects<A: Actor> {
     pub audit: Vec<AuditEvent>,
     /// A request that left the mailbox is not answered yet: its next step begins here.
     pub more: Option<A::Progress>,
+    /// No effect: memory in which a row is written before it is known how long it is.
+    pub scratch: Vec<u8>,
 }
 
 /// A stanza on its way to one session.
@@ -50,6 +52,7 @@ impl<A: Actor> Effects<A> {
             send: Vec::new(),
             deliver: Vec::new(),
             write: Vec::new(),
+            scratch: Vec::new(),
             audit: Vec::new(),
             more: None,
         }

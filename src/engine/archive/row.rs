@@ -64,20 +64,26 @@ pub struct Archiving {
     pub bytes: u64,
 }
 
-/// What archives a message exchanged with `contact`.
-pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) -> Archiving {
+/// What archives a message exchanged with a contact. Its row is written into `scratch` first.
+pub fn put(
+    account: AccountId,
+    id: ArchiveId,
+    (stanza, contact): (&Stanza, &Jid),
+    scratch: &mut Vec<u8>,
+) -> Archiving {
     let entry = Entry {
         number: id.number,
         contact: Term::contact(contact.bare_str()),
         full_jid: Term::full_jid(contact.as_str()),
         name: name_of(stanza).unwrap_or(Term::NONE),
     };
-    let value = encode(id.tag, &entry, stanza);
-    let bytes = value.len() as u64;
+    scratch.clear();
+    encode(id.tag, &entry, stanza, scratch);
+    let bytes = scratch.len() as u64;
     let write = Write::Put {
         table: &ARCHIVE,
         key: key(account, id.number),
-        value: value.into(),
+        value: scratch.as_slice().into(),
     };
     Archiving {
         write,
@@ -87,13 +93,11 @@ pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) ->
 }
 
 /// A row's value: a version byte, the tag, what the message is found by, the message as XML.
-fn encode(tag: u64, entry: &Entry, stanza: &Stanza) -> Vec<u8> {
-    let mut value = Vec::with_capacity(stanza.charge() + 96);
+fn encode(tag: u64, entry: &Entry, stanza: &Stanza, value: &mut Vec<u8>) {
     value.push(ROW_VERSION);
     value.extend_from_slice(&tag.to_be_bytes());
     value.extend_from_slice(&entry.to_bytes());
-    stanza.write_standalone(&mut value);
-    value
+    stanza.write_standalone(value);
 }
 
 /// By which a retraction finds a message: what its sender calls it. What has no name cannot be retracted.
@@ -158,7 +162,8 @@ pub fn tombstone(
     let room = stanza.payload.child(ns::MUC_USER, "x");
     let room = room.map_or_else(String::new, |x| x.raw().to_owned());
     stanza.payload = Payload::from_normal(&(writer.finish() + &room));
-    let value = encode(of.id.tag, &of.entry, &stanza);
+    let mut value = Vec::new();
+    encode(of.id.tag, &of.entry, &stanza, &mut value);
     let bytes = value.len() as u64;
     // Whoever removes the message meanwhile has the last word.
     writes.push(Write::Replace {

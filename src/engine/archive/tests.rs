@@ -111,7 +111,7 @@ impl Library {
         let stanza = message(&contact, &body);
         self.put(id, &stanza, &contact);
         if self.all.len().is_multiple_of(3) {
-            let other = put(OTHER, id, &stanza, &contact);
+            let other = put(OTHER, id, (&stanza, &contact), &mut Vec::new());
             let mut writes = index(OTHER, [other.entry].into_iter());
             writes.push(other.write);
             self.store.apply(Request::Save(writes));
@@ -123,7 +123,7 @@ impl Library {
     }
 
     fn put(&mut self, id: ArchiveId, stanza: &Stanza, contact: &Jid) {
-        let made = put(ME, id, stanza, contact);
+        let made = put(ME, id, (stanza, contact), &mut Vec::new());
         self.store.apply(Request::Save(vec![made.write]));
         self.tail.push(made.entry);
     }

@@ -98,7 +98,7 @@ fn archive(
         write,
         entry,
         bytes,
-    } = archive::put(account, id, &draft.stanza, contact);
+    } = archive::put(account, id, (&draft.stanza, contact), &mut turn.out.scratch);
     turn.out.write.push(write);
     count(turn, account, (entry, bytes), changed)?;
     draft.archived = Some(id.number);
