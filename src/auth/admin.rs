@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, write_of};
 use super::keys;
 use super::looks::{self, Looks};
 use super::purge::mark;
@@ -242,7 +242,7 @@ impl Accounts {
             id,
         };
         let key = name_key(host, localpart);
-        (self.rows.save)(vec![
+        (self.rows.save_in_reserve)(vec![
             Write::Delete {
                 table: &ACCOUNT,
                 key: key.clone(),
@@ -363,7 +363,7 @@ impl Accounts {
         let mut row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
         edit(&mut row);
         row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
-        self.store(host, localpart, &row)?;
+        (self.rows.save_in_reserve)(vec![write_of(host, localpart, &row)])?;
         Ok(row.account)
     }
 }

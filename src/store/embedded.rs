@@ -64,6 +64,15 @@ enum Health {
     Lost,
 }
 
+/// What a commit may use of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// What is beyond the reserve.
+    Room,
+    /// Nearly all.
+    Reserve,
+}
+
 impl Embedded {
     /// Opens the database below `options.dir`, or creates it; without tables as yet.
     pub(super) fn open(options: &StoreOptions) -> Result<Embedded, OpenError> {
@@ -207,11 +216,22 @@ impl Embedded {
         }
     }
 
-    fn ready_to_write(&self, writes: &[Write]) -> Result<(), StoreError> {
+    fn write(&self, writes: &[Write], claim: Claim) -> Result<(), StoreError> {
+        self.ready_to_write(claim)?;
+        self.make_slices(writes)?;
+        let done = {
+            let opened = self.opened.read();
+            let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+            opened.commit(writes)?
+        };
+        done.map_err(|error| self.fell_ill(&error))
+    }
+
+    fn ready_to_write(&self, claim: Claim) -> Result<(), StoreError> {
         let health = *self.health.lock();
         let needed = match health {
             // The reserve is there for this: who removes nothing never has room again.
-            Health::Well if makes_room(writes) => self.reserve().min(FULL_BYTES),
+            Health::Well if claim == Claim::Reserve => self.reserve().min(FULL_BYTES),
             Health::Well => self.reserve(),
             Health::Poisoned(_) | Health::Lost => self.reserve().max(FULL_BYTES),
         };
@@ -513,14 +533,11 @@ impl Engine for Embedded {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        self.ready_to_write(writes)?;
-        self.make_slices(writes)?;
-        let done = {
-            let opened = self.opened.read();
-            let opened = opened.as_ref().ok_or(StoreError::Broken)?;
-            opened.commit(writes)?
-        };
-        done.map_err(|error| self.fell_ill(&error))
+        self.write(writes, claim_of(writes))
+    }
+
+    fn commit_in_reserve(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.write(writes, Claim::Reserve)
     }
 
     fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
@@ -542,8 +559,8 @@ impl Engine for Embedded {
     }
 }
 
-/// Whether a commit removes rows, and adds no more than the counts and marks that go with it.
-fn makes_room(writes: &[Write]) -> bool {
+/// What removes rows, and adds no more than the counts and marks that go with it, may use the reserve.
+fn claim_of(writes: &[Write]) -> Claim {
     let (mut removed, mut added) = (0, 0);
     for write in writes {
         match write {
@@ -553,7 +570,10 @@ fn makes_room(writes: &[Write]) -> bool {
             }
         }
     }
-    removed > 0 && added <= removed * ADDED_BYTES_MAX
+    match removed > 0 && added <= removed * ADDED_BYTES_MAX {
+        true => Claim::Reserve,
+        false => Claim::Room,
+    }
 }
 
 fn read(guard: fjall::Guard) -> Result<Row, StoreError> {

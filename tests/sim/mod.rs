@@ -985,7 +985,7 @@ impl std::fmt::Write for Trace {
 
 fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
     let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
-    let keys = Arc::clone(store);
+    let (keys, spare) = (Arc::clone(store), Arc::clone(store));
     let ids = Mutex::new(0);
     let rows = AccountRows {
         row: Box::new(move |table: &'static Table, key: &RowKey| {
@@ -1012,12 +1012,8 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
                 Ok((page.keys, page.more))
             },
         ),
-        save: Box::new(move |writes: Vec<Write>| {
-            match writer.lock().apply(Request::Save(writes)) {
-                Answer::Saved => Ok(()),
-                _ => Err(StoreError::Broken),
-            }
-        }),
+        save: Box::new(move |writes| saved(&writer, writes)),
+        save_in_reserve: Box::new(move |writes| saved(&spare, writes)),
         tables: TABLES,
         next_id: Box::new(move || {
             *ids.lock() += 1;
@@ -1037,6 +1033,13 @@ fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
         HashSeed(1, 2),
         Rng::from_seed(seed),
     )
+}
+
+fn saved(store: &Mutex<MemoryStore>, writes: Vec<Write>) -> Result<(), StoreError> {
+    match store.lock().apply(Request::Save(writes)) {
+        Answer::Saved => Ok(()),
+        _ => Err(StoreError::Broken),
+    }
 }
 
 /// No test is about the price of a password.
