@@ -32,5 +32,5 @@ mod testing;
 pub use crate::actor::rows::Fence;
 pub use api::{OpenError, Port, PortId, Reply, Request, Store, StoreOptions};
 pub use backup::BackupError;
-pub use engine::{Engine, Keys, Page};
+pub use engine::{Engine, Keys, Page, Visitor};
 pub use schema::{MIGRATIONS, Migration};
