@@ -276,9 +276,10 @@ pub const ARCHIVE_IDS_MAX: usize = 250;
 pub const ARCHIVE_QUERY_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of what a client calls its query, which every result repeats.
 pub const ARCHIVE_QUERY_ID_BYTES_MAX: usize = 1024;
-/// Words of one message in the index: a page of a book has twice as many, a message has ten. In scripts without spaces
-/// each character makes two.
+/// Words of one message in the index: a page of a book has twice as many, a message has ten.
 pub const ARCHIVE_WORDS_MAX: usize = 128;
+/// The same of scripts without spaces, in which each character makes two: as many characters as a long paragraph has.
+pub const ARCHIVE_PARTS_MAX: usize = 512;
 /// Bytes of a message's texts whose words are indexed: what stands behind them is not found.
 pub const ARCHIVE_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Words of one search.

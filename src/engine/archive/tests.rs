@@ -722,10 +722,15 @@ fn what_is_erased_or_retracted_is_found_by_nothing() {
 }
 
 fn by_words(words: &str) -> Query {
+    by_words_in(words, "")
+}
+
+/// The same with a page.
+fn by_words_in(words: &str, page: &str) -> Query {
     read(&format!(
         "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
          <value>urn:xmpp:mam:2</value></field><field var='{{urn:xmpp:fulltext:0}}fulltext'>\
-         <value>{words}</value></field></x></query>"
+         <value>{words}</value></field></x><set xmlns='http://jabber.org/protocol/rsm'>{page}</set></query>"
     ))
 }
 
@@ -756,6 +761,102 @@ fn words_are_indexed_when_somebody_searches_and_once() {
     assert_eq!(search(&mut library).1, 3);
     let (sent, _) = library.play(&by_words("black"), 100).unwrap();
     assert_eq!(sent, [id]);
+}
+
+/// So many characters that are written without spaces, from this one on.
+fn han(from: u32, count: u32) -> String {
+    let all = (from..from + count).map(|n| char::from_u32(0x4e00 + n).expect("a character"));
+    all.collect()
+}
+
+#[test]
+fn a_long_part_of_a_sentence_is_found_and_nothing_that_has_its_characters_otherwise() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let romeo = jid("romeo@example.org/orchard");
+    let phrases = [
+        han(0, 10),
+        "北京天安门广场看升旗仪式".to_owned(),
+        "กรุงเทพมหานคร".to_owned(),
+        "コンピューターサイエンス".to_owned(),
+        han(0, 40),
+        format!("{} sun", han(0, 13)),
+    ];
+    for (at, phrase) in phrases.iter().enumerate() {
+        let mut library = library(&mut rng, 0);
+        let mut said = Vec::new();
+        for n in 0..40 {
+            // Most have all of it but one place where it is broken.
+            let middle = phrase.char_indices().nth(phrase.chars().count() / 2 - 1);
+            let (before, behind) = phrase.split_at(middle.expect("long").0);
+            let is_it = n % 8 == 3;
+            let body = match is_it {
+                true => format!("前{phrase}後"),
+                false => format!("{behind}{before}{behind}"),
+            };
+            let number = Sequence::first_at(1_795_392_000_000 + n);
+            let id = ArchiveId { number, tag: 5 };
+            library.put(id, &message(&romeo, &body), &romeo);
+            said.extend(is_it.then_some(id));
+        }
+        let found = |library: &mut Library, page: &str| {
+            let query = by_words_in(phrase, page);
+            let (sent, page) = library.play(&query, 3).expect("found");
+            (sent, page.complete)
+        };
+        assert_eq!(found(&mut library, ""), (said.clone(), true), "{at}");
+        let two = (said[..2].to_vec(), false);
+        assert_eq!(found(&mut library, "<max>2</max>"), two, "{at}");
+        let last = (said[3..].to_vec(), false);
+        assert_eq!(found(&mut library, "<max>2</max><before/>"), last, "{at}");
+        let all = (said.clone(), true);
+        assert_eq!(found(&mut library, "<max>5</max><before/>"), all, "{at}");
+        let (_, count) = library.play(&by_words_in(phrase, "<max>0</max>"), 3).expect("found");
+        assert_eq!(count.count, Some(5), "{at}");
+    }
+}
+
+#[test]
+fn a_sentence_without_spaces_is_found_by_what_stands_far_behind() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    let number = Sequence::first_at(1_795_392_000_000);
+    let id = ArchiveId { number, tag: 5 };
+    let body = format!("{} {}", han(0, 250), "word ".repeat(20));
+    library.put(id, &message(&romeo, &body), &romeo);
+    for part in [han(100, 2), han(245, 4), han(120, 100), "word".to_owned()] {
+        let (sent, _) = library.play(&by_words(&part), 100).expect("found");
+        assert_eq!(sent, [id], "{part}");
+    }
+    let (sent, _) = library.play(&by_words(&han(300, 4)), 100).expect("found");
+    assert_eq!(sent, []);
+}
+
+#[test]
+fn a_step_indexes_no_more_words_than_everybody_can_wait_for() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    for n in 0..100 {
+        let words: String = (0..200).map(|word| format!("w{n}x{word} ")).collect();
+        let number = Sequence::first_at(1_795_392_000_000 + n);
+        library.put(ArchiveId { number, tag: 5 }, &message(&romeo, &words), &romeo);
+    }
+    let query = by_words("w99x0");
+    let mut reach = begin(&query, 0).expect("nothing is named");
+    let mut steps = 0;
+    loop {
+        let before = library.indexed;
+        let (sent, next) = library.step(&query, &reach, 100).expect("found");
+        let bound = limits::ARCHIVE_INDEX_WORDS + limits::ARCHIVE_WORDS_MAX + 1;
+        assert!(library.indexed - before <= bound);
+        steps += 1;
+        match next {
+            Ok(next) => reach = next,
+            Err(_) => break assert_eq!(sent.len(), 1),
+        }
+    }
+    assert!(steps > 20, "{steps}");
 }
 
 #[test]
