@@ -1,6 +1,6 @@
 //! Messages (RFC 6121 sections 5 and 8.5): who gets one, and what its sender hears when nobody does.
 
-use crate::actor::{Delivery, Draft, Kept, Outcome, Stop, Turn};
+use crate::actor::{Delivery, Disk, Draft, Kept, Outcome, Stop, Turn};
 use crate::base::SessionId;
 use crate::config::Keep;
 use crate::jid::Jid;
@@ -160,7 +160,10 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if !draft.targets.is_empty() {
         if is_storable {
             let kept = pending::owe(turn, draft.archived);
-            let is_stored = turn.config.delivery.keep == Keep::Always && !anonymous;
+            // A disk without room keeps nothing: then it is owed as long as somebody holds it.
+            let is_stored = turn.config.delivery.keep == Keep::Always
+                && !anonymous
+                && turn.disk == Disk::Roomy;
             draft.kept = Some(match is_stored {
                 true => {
                     let sender = Sender::default();
@@ -309,6 +312,14 @@ pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// Whether a message may be kept for somebody who cannot take it now (XEP-0160 section 3).
 pub fn is_storable(stanza: &Stanza) -> bool {
     classify(stanza).held
+}
+
+/// The answer while nothing can be stored.
+pub fn no_room() -> StanzaError {
+    StanzaError::new(
+        Condition::ResourceConstraint,
+        "The server cannot store this now",
+    )
 }
 
 fn nobody() -> Stop {

@@ -375,6 +375,7 @@ impl Shard {
             out: &mut self.effects,
             loaded,
             asker: mail.and_then(Mail::sender),
+            disk: self.disk,
             aside,
         };
         let Some(mail) = mail else {
@@ -843,10 +844,7 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
 pub(super) fn store_error(error: StoreError) -> StanzaError {
     match error {
         StoreError::Broken => internal_error(),
-        StoreError::DiskFull => StanzaError::new(
-            Condition::ResourceConstraint,
-            "The server cannot store this now",
-        ),
+        StoreError::DiskFull => message::no_room(),
         StoreError::Overloaded => {
             StanzaError::new(Condition::ResourceConstraint, "The server is overloaded")
         }

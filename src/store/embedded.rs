@@ -22,6 +22,7 @@ use crate::base::Month;
 use super::api::{OpenError, StoreOptions};
 use super::engine::{Engine, Keys, Page, Visitor, number_in};
 use super::files;
+use super::room::Level;
 use super::space::free_bytes;
 
 /// Rows in `dir/rows`, for one process at a time.
@@ -33,6 +34,8 @@ pub(super) struct Embedded {
     health: Mutex<Health>,
     options: StoreOptions,
     reserve_bytes: AtomicU64,
+    /// What the last commit found.
+    level: Mutex<Level>,
     /// Locked while we live: fjall's own lock is let go for a moment when it is opened anew.
     lock: File,
 }
@@ -82,6 +85,7 @@ impl Embedded {
             tables: Mutex::new(Vec::new()),
             health: Mutex::new(Health::Well),
             reserve_bytes: AtomicU64::new(options.reserve_bytes),
+            level: Mutex::new(Level::default()),
             options: options.clone(),
             lock,
         })
@@ -165,6 +169,20 @@ impl Embedded {
         bytes == 0 || free_bytes(&self.lock).map_or(true, |free| free >= bytes)
     }
 
+    /// How full it is; if the system does not say, as it was.
+    fn look_at_the_disk(&self) -> Level {
+        let mut level = self.level.lock();
+        if let Ok(free) = free_bytes(&self.lock) {
+            let reserve = self.reserve();
+            let next = level.next(free, reserve);
+            if next != *level {
+                next.say(free, reserve);
+            }
+            *level = next;
+        }
+        *level
+    }
+
     fn reserve(&self) -> u64 {
         self.reserve_bytes.load(Ordering::Relaxed)
     }
@@ -229,13 +247,16 @@ impl Embedded {
 
     fn ready_to_write(&self, claim: Claim) -> Result<(), StoreError> {
         let health = *self.health.lock();
-        let needed = match health {
+        let level = self.look_at_the_disk();
+        let has_room = match health {
             // The reserve is there for this: who removes nothing never has room again.
-            Health::Well if claim == Claim::Reserve => self.reserve().min(FULL_BYTES),
-            Health::Well => self.reserve(),
-            Health::Poisoned(_) | Health::Lost => self.reserve().max(FULL_BYTES),
+            Health::Well if claim == Claim::Reserve => {
+                self.has_room(self.reserve().min(FULL_BYTES))
+            }
+            Health::Well => level != Level::Full,
+            Health::Poisoned(_) | Health::Lost => self.has_room(self.reserve().max(FULL_BYTES)),
         };
-        if !self.has_room(needed) {
+        if !has_room {
             return Err(StoreError::DiskFull);
         }
         match health {

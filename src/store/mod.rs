@@ -21,6 +21,7 @@ mod engine;
 mod files;
 pub mod memory;
 mod queue;
+mod room;
 mod schema;
 mod sequence;
 mod space;

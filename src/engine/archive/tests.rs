@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::actor::rows::Write;
-use crate::actor::{Answer, Aside, Catalog, Effects, Loaded, Need, Stop, Turn};
+use crate::actor::{Answer, Aside, Catalog, Disk, Effects, Loaded, Need, Stop, Turn};
 use crate::base::{AccountId, Now, Rng, Seal, Sequence, limits};
 use crate::config::{Config, Outside, load};
 use crate::im::archive::{ArchiveId, Entry as Unindexed, Reach};
@@ -211,6 +211,7 @@ impl Library {
                 out: &mut out,
                 loaded: &loaded,
                 asker: None,
+                disk: Disk::Roomy,
                 aside: Some(Aside {
                     progress: &progress,
                     room,
