@@ -194,8 +194,8 @@ pub const REPORT_TEXT_BYTES_MAX: usize = 2_048;
 pub const REPORT_NAME_BYTES_MAX: usize = 256;
 /// Messages named in a report.
 pub const REPORT_MESSAGES_MAX: usize = 20;
-/// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
-/// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
+/// Marks of messages received or sent lately that one account keeps for each of two days, about 20 bytes each in memory and
+/// a row in the store; of what comes beyond it, a repetition is not recognised. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
 /// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
 pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
