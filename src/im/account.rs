@@ -228,8 +228,14 @@ pub enum Progress {
     Begun,
     /// A search in the archive (XEP-0313).
     Archive(Box<Search>),
-    /// Messages below number `until` are being removed from the archive; so many are, and none is left below `from`.
-    Erasing { from: u64, until: u64, count: u64 },
+    /// Messages below number `until` are being removed from the archive of this account; so many are, and none is left below
+    /// `from`.
+    Erasing {
+        of: AccountId,
+        from: u64,
+        until: u64,
+        count: u64,
+    },
 }
 
 impl Actor for Account {

@@ -8,7 +8,7 @@ use crate::base::AccountId;
 use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
 use crate::features::private_storage::PRIVATE;
 use crate::features::vcard::VCARD_TABLE;
-use crate::im::archive::{PREFERENCES, TALLY};
+use crate::im::archive::{EMPTYING, PREFERENCES, TALLY};
 use crate::im::blocking::BLOCKLIST;
 use crate::im::credentials::{ACCOUNT, PURGE, REGISTRATION, TOMBSTONE};
 use crate::im::invitation::{INVITATION, RESERVATION};
@@ -29,6 +29,7 @@ pub const TABLES: &[&Table] = &[
     &ARCHIVE,
     &BLOCKLIST,
     &COPIED,
+    &EMPTYING,
     &ENTRY,
     &INDEX,
     &INDEXED,

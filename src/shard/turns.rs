@@ -52,6 +52,8 @@ pub(super) enum Seat {
     Sweep,
     /// The moment up to which the clock is believed.
     Clock,
+    /// Archives that are being emptied.
+    Emptying,
     /// What waits for clients, before months leave the archives.
     Waiting(Months),
     /// What a host that keeps archives shorter than another has to remove.
@@ -98,6 +100,7 @@ impl Seats {
             | Seat::Trim(_)
             | Seat::Sweep
             | Seat::Clock
+            | Seat::Emptying
             | Seat::Waiting(_)
             | Seat::Expire(_)
             | Seat::Rescue(..)
@@ -550,6 +553,7 @@ impl Shard {
             Some(Seat::Trim(actor)) => self.trimmed(now, actor, ticket, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Emptying) => self.found_emptying(now, answer),
             Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),

@@ -76,6 +76,36 @@ fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
 }
 
 #[test]
+fn an_archive_is_emptied_though_the_power_goes_meanwhile() {
+    for workers in [1, 4] {
+        let mut world = world_of(workers, "");
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        says(&mut world, romeo, &notes(0, 1_000, 0));
+        world.end_turns();
+        hears(&mut world, romeo);
+        let confirm = confirmation(&mut world, romeo);
+        world.disk_is_asleep = true;
+        world.write(romeo, confirm.as_bytes());
+        world.settle();
+        world.store.lock().sync().expect("no fault is set");
+        let mut world = world.crash(7);
+        let left = archived(&world, "romeo").len();
+        assert!((1..1_000).contains(&left), "it has begun, and not ended: {left}");
+        let romeo = log_in(&mut world, "romeo", "<presence/>");
+        says(&mut world, romeo, &notes(1_000, 1_003, 0));
+        world.advance(120_000);
+        world.end_turns();
+        // What came since stays, and nothing is left to do.
+        assert_eq!(archived(&world, "romeo"), [1_000, 1_001, 1_002]);
+        let mut world = world.crash(8);
+        world.advance(4_000_000);
+        assert_eq!(archived(&world, "romeo"), [1_000, 1_001, 1_002]);
+        assert_eq!(world.resident_accounts(), 0);
+        world.assert_rest();
+    }
+}
+
+#[test]
 fn old_messages_of_a_host_go_when_the_disk_has_room_again() {
     let options = "host.archive.retention = \"30 d\"\n";
     let mut config = sim::config(&format!(
