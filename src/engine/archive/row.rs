@@ -172,6 +172,7 @@ pub fn tombstone(
         table: &ARCHIVE,
         key: key(account, of.id.number),
         value: value.into(),
+        keeps: 0..0,
     });
     Some((writes, bytes))
 }

@@ -9,6 +9,7 @@ use crate::actor::{Answer, Aside, Catalog, Disk, Effects, Loaded, Need, Stop, Tu
 use crate::base::{AccountId, Now, Rng, Seal, Sequence, limits};
 use crate::config::{Config, Outside, load};
 use crate::im::archive::{ArchiveId, Entry as Unindexed, Reach};
+use crate::im::pending::{self, Found as Waits, MARK, PENDING};
 use crate::im::{Account, Progress};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, Type, ns};
@@ -882,6 +883,37 @@ fn a_message_that_was_retracted_while_it_was_indexed_is_not_found_by_its_words()
     let late = super::row::put_words(ME, &archived).collect();
     library.store.apply(Request::Save(late));
     assert_eq!(library.play(&by_words("sun"), 100).unwrap().0, []);
+}
+
+#[test]
+fn a_message_that_its_archive_lets_go_waits_on_as_whose_it_was() {
+    let (romeo, n) = (jid("romeo@example.org/orchard"), Sequence::first_at(1_795_392_000_000));
+    let mut store = MemoryStore::new(&[&ARCHIVE, &PENDING]);
+    let made = put(ME, ArchiveId { number: n, tag: 5 }, &message(&romeo, "sun"), &romeo);
+    // A stranger's, by the bits beside the time, and 77 bytes.
+    let stamp = [0x92, 0x34, 1, 2, 3, 4, 5, 6];
+    let mark = [&[MARK][..], &stamp, &[0, 0, 0, 77]].concat();
+    let pending = Write::Put {
+        table: &PENDING,
+        key: key(ME, n),
+        value: mark.into(),
+    };
+    store.apply(Request::Save(vec![made.write, pending]));
+    let table = &ARCHIVE;
+    let range = range(ME, 0, u64::MAX);
+    let Answer::Range { rows, .. } = store.apply(Request::Range { table, range }) else {
+        panic!("no rows");
+    };
+    let rescued = super::rescue(&rows[0], &seal()).expect("a message");
+    // In one save with whatever removes it.
+    store.apply(Request::Save(vec![rescued]));
+    let (table, key) = (&PENDING, key(ME, n));
+    let Answer::Row(Some(row)) = store.apply(Request::Row { table, key }) else {
+        panic!("it is lost");
+    };
+    assert_eq!(row[1..9], stamp);
+    let found = pending::decode(&row, &jid("example.org"));
+    assert!(matches!(found, Some(Waits::Whole(_))));
 }
 
 #[test]
