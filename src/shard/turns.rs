@@ -299,7 +299,7 @@ impl Shard {
                     self.park(now, actor, need);
                 }
                 Err(Stop::Reject(error)) => {
-                    self.keep_what_was_read(actor);
+                    self.keep_what_was_read(now, actor);
                     let mail = self.finish_mail(actor);
                     self.reject(now, actor, mail, &error);
                 }
@@ -316,12 +316,18 @@ impl Shard {
     }
 
     /// A turn is refused: of what it caused only what it learnt of the store stays.
-    fn keep_what_was_read(&mut self, actor: ActorKey) {
+    fn keep_what_was_read(&mut self, now: Now, actor: ActorKey) {
+        let mut has_archive = false;
         if let Some(cell) = self.cells.get_mut(actor) {
-            let read = self.effects.change.drain(..).filter(Change::is_read);
-            read.for_each(|change| cell.account.apply(change));
+            for change in self.effects.change.drain(..).filter(Change::is_read) {
+                has_archive |= matches!(change, Change::ArchiveRead(_));
+                cell.account.apply(change);
+            }
         }
         self.effects.clear();
+        if has_archive {
+            self.trim_archive(now, actor);
+        }
     }
 
     /// One run of the head of the mailbox, or of a step of a request that left it.
@@ -425,6 +431,13 @@ impl Shard {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive => self.trim_archive(now, actor),
+                Change::ArchiveRead(archive) => {
+                    if let Some(cell) = self.cells.get_mut(actor) {
+                        cell.account.apply(Change::ArchiveRead(archive));
+                    }
+                    // It may have left memory before it lost its oldest messages.
+                    self.trim_archive(now, actor);
+                }
                 Change::EndSessions(ids) => self.expel_by_user(now, actor, ids),
                 Change::GiveUp(ids) => self.give_up(now, actor, ids),
                 Change::Claimed {
