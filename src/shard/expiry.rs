@@ -197,9 +197,12 @@ const PAGE_COUNT: usize = 250;
 mod tests {
     use super::*;
     use crate::actor::Ticket;
+    use crate::actor::auth::AccountRef;
     use crate::actor::rows::StoreError;
-    use crate::config::{Config, HostConfig};
+    use crate::base::Generation;
     use crate::config::units::Duration;
+    use crate::config::{Config, HostConfig};
+    use crate::im::credentials::{AccountState, name_key};
     use crate::shard::input::Input;
     use crate::shard::testing::{NOW, stage};
 
@@ -277,5 +280,64 @@ mod tests {
             _ => false,
         });
         assert!(done, "all of it is gone");
+    }
+    #[test]
+    fn what_was_removed_is_not_stepped_over_again() {
+        let (mut shard, _) = stage();
+        let mut config = Config::clone(&shard.config);
+        let mut host = HostConfig::clone(&config.hosts[0]);
+        host.archive.retention = Duration::from_ms(0);
+        host.name = "c.example".into();
+        config.hosts.push(host.into());
+        shard.config = config.into();
+        let later = NOW.plus_ms(400 * 24 * 3_600_000);
+        let account = AccountId(7);
+        let owner = AccountRow {
+            account: AccountRef {
+                id: account,
+                generation: Generation(0),
+            },
+            state: AccountState::Enabled,
+            keys: Vec::new(),
+            unverified: Vec::new(),
+        };
+        let row = |key, value: &[u8]| Row {
+            key,
+            value: value.to_vec(),
+        };
+        // Pages of two messages, as an archive answers that has many.
+        let mut pages = vec![Vec::new(), vec![11, 12], vec![5, 9]];
+        let mut asked_from = Vec::new();
+        let rows = Vec::new();
+        shard.clock_known(later, Answer::Range { rows, more: false });
+        while let Some(output) = shard.poll_output() {
+            let Output::Ask(ticket, ask) = output else {
+                continue;
+            };
+            let rows = match ask {
+                Ask::Range { table, .. } if table.name == ACCOUNT.name => {
+                    vec![row(name_key("localhost", "romeo"), &owner.encode())]
+                }
+                Ask::Range { table, .. } if table.name == TALLY.name => {
+                    // When all is gone, so are the counts.
+                    let is_done = pages.is_empty();
+                    let key = crate::im::archive::key(account).then(&[0; 8]);
+                    if is_done { Vec::new() } else { vec![row(key, b"x")] }
+                }
+                Ask::Range { table, range, .. } if table.name == ARCHIVE.name => {
+                    asked_from.push(archive::number_of(&range.from).expect("a message's"));
+                    let page = pages.pop().unwrap_or_default();
+                    let page = page.into_iter();
+                    page.map(|n| row(archive::key(account, n), b"x")).collect()
+                }
+                Ask::Save(_) => {
+                    shard.handle(later, Input::Answer(ticket, Answer::Saved));
+                    continue;
+                }
+                _ => Vec::new(),
+            };
+            shard.handle(later, Input::Answer(ticket, Answer::Range { rows, more: false }));
+        }
+        assert_eq!(asked_from, [0, 10, 13]);
     }
 }
