@@ -475,9 +475,6 @@ pub const DIRECTORY_SWEEP_PAGE: usize = 1_000;
 /// Accounts that may be missing at once, if there are not twice as many: more than that is a wrong base, or an empty copy
 /// of the directory, and ends nobody's sessions.
 pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
-/// Stack of a thread that reads what a directory sends: the library's parser calls itself for each element in an element,
-/// and a directory that means no good may send a megabyte of those. Memory that nothing touches costs nothing.
-pub const DIRECTORY_STACK_BYTES: usize = 512 * 1024 * 1024;
 /// Values of one attribute that are read.
 pub const DIRECTORY_VALUES_MAX: usize = 100;
 /// Bytes of an entry that are read.
