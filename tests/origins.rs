@@ -97,7 +97,11 @@ fn managed(world: &mut World, name: &str) -> ConnId {
     assert!(says(world, conn, &auth).contains("<success"));
     says(world, conn, LOGIN);
     let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
-    says(world, conn, &format!("{bind}<enable xmlns='urn:xmpp:sm:3'/>"));
+    says(
+        world,
+        conn,
+        &format!("{bind}<enable xmlns='urn:xmpp:sm:3'/>"),
+    );
     conn
 }
 

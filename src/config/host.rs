@@ -148,7 +148,16 @@ mod tests {
         let mut registration = HostRegistration::default();
         registration.reserved = vec!["admin".to_owned(), "info".to_owned(), "no-reply".to_owned()];
         let allows = |name| registration.allows(name).is_ok();
-        for name in ["admin", "adm1n", "a.d-m_i.n", "-info", "info.", "1nfo", "noreply", "аdmin"] {
+        for name in [
+            "admin",
+            "adm1n",
+            "a.d-m_i.n",
+            "-info",
+            "info.",
+            "1nfo",
+            "noreply",
+            "аdmin",
+        ] {
             assert!(!allows(name), "{name}");
         }
         for name in ["admiral", "information", "romeo", "in", "..."] {

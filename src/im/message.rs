@@ -165,9 +165,8 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         if is_storable {
             let kept = pending::owe(turn, draft.archived);
             // A disk without room keeps nothing: then it is owed as long as somebody holds it.
-            let is_stored = turn.config.delivery.keep == Keep::Always
-                && !anonymous
-                && turn.disk == Disk::Roomy;
+            let is_stored =
+                turn.config.delivery.keep == Keep::Always && !anonymous && turn.disk == Disk::Roomy;
             draft.kept = Some(match is_stored {
                 true => {
                     let sender = Sender::default();

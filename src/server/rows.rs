@@ -153,8 +153,13 @@ mod tests {
         store.save_now(contacts.collect()).expect("there is room");
         store.set_reserve(u64::MAX);
         // Nobody comes, and who is here can be made to go.
-        assert_eq!(add("juliet"), Err(AccountError::Store(StoreError::DiskFull)));
-        accounts.disable("localhost", "romeo").expect("the reserve is for this");
+        assert_eq!(
+            add("juliet"),
+            Err(AccountError::Store(StoreError::DiskFull))
+        );
+        accounts
+            .disable("localhost", "romeo")
+            .expect("the reserve is for this");
         let removed = accounts.remove("localhost", "romeo", Now::default());
         assert_eq!(removed, Ok(romeo.id));
         assert_eq!(accounts.purge(romeo.id), Ok(Purged::All));

@@ -6,8 +6,8 @@
 //! That there is none it learns from the first save that is refused. What went out before that went out. What clients have
 //! got is removed all the same where the store lets it, and else kept in mind until it does: nobody gets it twice.
 
-use crate::actor::{Answer, Disk};
 use crate::actor::rows::{RowKey, StoreError, Write};
+use crate::actor::{Answer, Disk};
 use crate::base::{ActorKey, Now, limits};
 use crate::im::classify::classify;
 use crate::im::pending::PENDING;

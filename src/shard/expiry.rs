@@ -242,7 +242,10 @@ mod tests {
                 shard.handle(later, Input::Answer(ticket, failed));
             }
         }
-        assert!(hosts.contains(&Some('a')) && hosts.contains(&Some('b')), "{hosts:?}");
+        assert!(
+            hosts.contains(&Some('a')) && hosts.contains(&Some('b')),
+            "{hosts:?}"
+        );
         assert!(!hosts.contains(&Some('c')), "it keeps all");
         assert!(hosts.len() <= 4, "each is tried once in an hour: {hosts:?}");
     }
@@ -274,7 +277,8 @@ mod tests {
             shard.handle(later, Input::Answer(ticket, answer));
         }
         shard.end_turn(later);
-        let is_done = |write: &Write| matches!(write, Write::Put { key, .. } if *key == key_of("localhost"));
+        let is_done =
+            |write: &Write| matches!(write, Write::Put { key, .. } if *key == key_of("localhost"));
         let done = std::iter::from_fn(|| shard.poll_output()).any(|output| match output {
             Output::Ask(_, Ask::Save(writes)) => writes.iter().any(is_done),
             _ => false,
@@ -322,7 +326,11 @@ mod tests {
                     // When all is gone, so are the counts.
                     let is_done = pages.is_empty();
                     let key = crate::im::archive::key(account).then(&[0; 8]);
-                    if is_done { Vec::new() } else { vec![row(key, b"x")] }
+                    if is_done {
+                        Vec::new()
+                    } else {
+                        vec![row(key, b"x")]
+                    }
                 }
                 Ask::Range { table, range, .. } if table.name == ARCHIVE.name => {
                     asked_from.push(archive::number_of(&range.from).expect("a message's"));
@@ -336,7 +344,10 @@ mod tests {
                 }
                 _ => Vec::new(),
             };
-            shard.handle(later, Input::Answer(ticket, Answer::Range { rows, more: false }));
+            shard.handle(
+                later,
+                Input::Answer(ticket, Answer::Range { rows, more: false }),
+            );
         }
         assert_eq!(asked_from, [0, 10, 13]);
     }

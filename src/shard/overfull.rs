@@ -228,7 +228,9 @@ fn is_kept_copy(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> 
         let is_contact = |roster: &Roster| roster.standing(from, domain) != Standing::default();
         from.as_str() == own || roster.is_some_and(is_contact)
     };
-    let from = message.attribute("from").and_then(|from| Jid::parse(&from).ok());
+    let from = message
+        .attribute("from")
+        .and_then(|from| Jid::parse(&from).ok());
     let is_archived = message.children().any(|child| {
         child.is(ns::STANZA_ID, "stanza-id") && child.attribute("by").as_deref() == Some(own)
     });

@@ -46,7 +46,10 @@ fn fraction_of(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let Some((b'.', digits)) = rest.split_first() else {
         return Some((&[], rest));
     };
-    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let count = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     (count > 0).then(|| digits.split_at(count))
 }
 
@@ -158,7 +161,11 @@ mod tests {
             ("1970-01-01T00:00:00.4Z", 400, 400),
             ("1970-01-01T00:00:00.45678912345678901234567890Z", 456, 457),
             ("1970-01-01T00:00:00.456000000000000000000000001Z", 456, 457),
-            ("1970-01-01T00:00:00.456000000000000000000000000+00:00", 456, 456),
+            (
+                "1970-01-01T00:00:00.456000000000000000000000000+00:00",
+                456,
+                456,
+            ),
             ("1970-01-01T01:00:00.999999999999999999+01:00", 999, 1_000),
         ] {
             assert_eq!(parse_stamp(text, Rounding::Down), Some(down), "{text}");

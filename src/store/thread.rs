@@ -120,9 +120,8 @@ impl Writer {
                         is_full |= commit == Err(StoreError::DiskFull);
                         let mut own = Batch::default();
                         own.add(writes);
-                        let result = self.commit_by(own, |engine, writes| {
-                            engine.commit_in_reserve(writes)
-                        });
+                        let result =
+                            self.commit_by(own, |engine, writes| engine.commit_in_reserve(writes));
                         self.answer(vec![asked.to], result);
                     }
                     Request::Drop { table, before } => {

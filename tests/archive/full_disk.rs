@@ -90,7 +90,10 @@ fn an_archive_is_emptied_though_the_power_goes_meanwhile() {
         world.store.lock().sync().expect("no fault is set");
         let mut world = world.crash(7);
         let left = archived(&world, "romeo").len();
-        assert!((1..1_000).contains(&left), "it has begun, and not ended: {left}");
+        assert!(
+            (1..1_000).contains(&left),
+            "it has begun, and not ended: {left}"
+        );
         let romeo = log_in(&mut world, "romeo", "<presence/>");
         says(&mut world, romeo, &notes(1_000, 1_003, 0));
         world.advance(120_000);
@@ -216,9 +219,17 @@ fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_findin
 
 /// One of them asks to see the other, who allows it.
 fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, &str)) {
-    says(world, asker, &format!("<presence type='subscribe' to='{to}@localhost'/>"));
+    says(
+        world,
+        asker,
+        &format!("<presence type='subscribe' to='{to}@localhost'/>"),
+    );
     world.end_turns();
-    says(world, asked, &format!("<presence type='subscribed' to='{from}@localhost'/>"));
+    says(
+        world,
+        asked,
+        &format!("<presence type='subscribed' to='{from}@localhost'/>"),
+    );
     world.end_turns();
 }
 
@@ -287,7 +298,8 @@ fn what_says_that_something_was_read_goes_on_while_the_disk_is_full() {
         "<received xmlns='urn:xmpp:receipts' id='x'/>",
         "<displayed xmlns='urn:xmpp:chat-markers:0' id='x'/>",
     ] {
-        let message = format!("<message type='chat' to='juliet@localhost' id='m7'>{notice}</message>");
+        let message =
+            format!("<message type='chat' to='juliet@localhost' id='m7'>{notice}</message>");
         assert_eq!(says(&mut world, romeo, &message), "");
         world.end_turns();
         let heard = hears(&mut world, juliet);

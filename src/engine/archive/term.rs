@@ -101,7 +101,10 @@ impl Sought {
         let words: BTreeSet<&[char]> = words.into_iter().take(max + 1).collect();
         // Every pair says most; every second one still names each character, and then some say enough.
         let pairs = |step: usize| -> BTreeSet<&[char]> {
-            unspaced.iter().flat_map(|run| pairs_of(run, step)).collect()
+            unspaced
+                .iter()
+                .flat_map(|run| pairs_of(run, step))
+                .collect()
         };
         let mut parts = pairs(1);
         if words.len() + parts.len() > max {

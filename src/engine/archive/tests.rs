@@ -812,7 +812,9 @@ fn a_long_part_of_a_sentence_is_found_and_nothing_that_has_its_characters_otherw
         assert_eq!(found(&mut library, "<max>2</max><before/>"), last, "{at}");
         let all = (said.clone(), true);
         assert_eq!(found(&mut library, "<max>5</max><before/>"), all, "{at}");
-        let (_, count) = library.play(&by_words_in(phrase, "<max>0</max>"), 3).expect("found");
+        let (_, count) = library
+            .play(&by_words_in(phrase, "<max>0</max>"), 3)
+            .expect("found");
         assert_eq!(count.count, Some(5), "{at}");
     }
 }
@@ -842,7 +844,11 @@ fn a_step_indexes_no_more_words_than_everybody_can_wait_for() {
     for n in 0..100 {
         let words: String = (0..200).map(|word| format!("w{n}x{word} ")).collect();
         let number = Sequence::first_at(1_795_392_000_000 + n);
-        library.put(ArchiveId { number, tag: 5 }, &message(&romeo, &words), &romeo);
+        library.put(
+            ArchiveId { number, tag: 5 },
+            &message(&romeo, &words),
+            &romeo,
+        );
     }
     let query = by_words("w99x0");
     let mut reach = begin(&query, 0).expect("nothing is named");
@@ -887,9 +893,17 @@ fn a_message_that_was_retracted_while_it_was_indexed_is_not_found_by_its_words()
 
 #[test]
 fn a_message_that_its_archive_lets_go_waits_on_as_whose_it_was() {
-    let (romeo, n) = (jid("romeo@example.org/orchard"), Sequence::first_at(1_795_392_000_000));
+    let (romeo, n) = (
+        jid("romeo@example.org/orchard"),
+        Sequence::first_at(1_795_392_000_000),
+    );
     let mut store = MemoryStore::new(&[&ARCHIVE, &PENDING]);
-    let made = put(ME, ArchiveId { number: n, tag: 5 }, &message(&romeo, "sun"), &romeo);
+    let made = put(
+        ME,
+        ArchiveId { number: n, tag: 5 },
+        &message(&romeo, "sun"),
+        &romeo,
+    );
     // A stranger's, by the bits beside the time, and 77 bytes.
     let stamp = [0x92, 0x34, 1, 2, 3, 4, 5, 6];
     let mark = [&[MARK][..], &stamp, &[0, 0, 0, 77]].concat();

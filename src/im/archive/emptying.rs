@@ -94,7 +94,12 @@ mod tests {
             value: value.to_vec(),
         };
         assert_eq!(Emptying::read(&row), Some(emptying));
-        for damaged in [&b""[..], b"\x01", b"\x01\0\0\0\0\0\0\0\0", b"\x02\0\0\0\0\0\0\0\0a@b"] {
+        for damaged in [
+            &b""[..],
+            b"\x01",
+            b"\x01\0\0\0\0\0\0\0\0",
+            b"\x02\0\0\0\0\0\0\0\0a@b",
+        ] {
             let key = row.key.clone();
             let value = damaged.to_vec();
             assert_eq!(Emptying::read(&Row { key, value }), None);

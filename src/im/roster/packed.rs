@@ -367,7 +367,13 @@ mod tests {
         // As the store has them: by address, which is not the order of names within the own domain.
         let domain = |n: u32| ["example.com", "example.net", "a.example"][n as usize % 3];
         let mut names: Vec<String> = (0..10_000)
-            .map(|n| format!("{}{n}@{}", ["", "user-", "u.", "ü"][n as usize % 4], domain(n)))
+            .map(|n| {
+                format!(
+                    "{}{n}@{}",
+                    ["", "user-", "u.", "ü"][n as usize % 4],
+                    domain(n)
+                )
+            })
             .chain(["example.net".into(), "u@example.com".into()])
             .collect();
         names.sort();
@@ -387,11 +393,20 @@ mod tests {
         for name in &names {
             let jid = Jid::parse(name).expect("valid");
             let found = roster.look(&jid, "example.com", &mut looks);
-            assert_eq!(found.and_then(|c| c.jid("example.com")).as_ref(), Some(&jid));
+            assert_eq!(
+                found.and_then(|c| c.jid("example.com")).as_ref(),
+                Some(&jid)
+            );
         }
         assert!(looks < 40 * names.len(), "{looks}");
         looks = 0;
-        for name in ["romeo@example.com", "0@example.org", gone.jid.as_str(), "zz@zz", "0"] {
+        for name in [
+            "romeo@example.com",
+            "0@example.org",
+            gone.jid.as_str(),
+            "zz@zz",
+            "0",
+        ] {
             let jid = Jid::parse(name).expect("valid");
             assert_eq!(roster.look(&jid, "example.com", &mut looks), None);
         }
