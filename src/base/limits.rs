@@ -367,6 +367,10 @@ pub const REGISTRATION_ATTEMPTS_PER_ACCOUNT: u32 = 10;
 pub const REGISTRATIONS_PER_HOST_MAX: u32 = 100;
 /// Time in which accounts are counted.
 pub const REGISTRATION_WINDOW_MS: u64 = 3_600_000;
+/// Newcomers of one host that wait for an operator (`host.registration.approval`): more than one reads in an evening.
+pub const REGISTRATIONS_WAITING_MAX: usize = 1_000;
+/// After what time one of them gives way to another: nobody has looked for a month.
+pub const REGISTRATION_WAITING_MS: u64 = 30 * 24 * 3_600_000;
 /// Address prefixes whose registrations are counted, 64 bytes each; the least recent are forgotten.
 pub const REGISTRATION_PREFIXES_MAX: usize = 16_384;
 /// Registrations that one stream may try: names that are taken, then somebody gives up.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{StoreError, Table};
-use crate::auth::{AccountRows, ENTRY, ITERATIONS, LOOKS, TOKEN};
+use crate::auth::{AccountRows, ENTRY, ITERATIONS, LOOKS, TOKEN, WAITING};
 use crate::base::AccountId;
 use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
 use crate::features::private_storage::PRIVATE;
@@ -53,6 +53,7 @@ pub const TABLES: &[&Table] = &[
     &TOKEN,
     &TOMBSTONE,
     &VCARD_TABLE,
+    &WAITING,
 ];
 
 /// The number above which the rows of this process begin. Waits for the disk.
