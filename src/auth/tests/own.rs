@@ -183,10 +183,11 @@ fn so_many_wait_for_an_operator_and_who_waited_long_gives_way() {
         .accounts
         .enable(HOST, "newcomer-0500")
         .expect("it waits");
-    house
+    let removed = house
         .accounts
         .remove(HOST, "newcomer-0501", Now::default())
         .expect("it waits");
+    house.accounts.purge(removed).expect("memory");
     assert_eq!(asks("mercutio", 2), Ok(()));
     assert_eq!(asks("benvolio", 2), Ok(()));
     assert_eq!(asks("tybalt", 3), full);

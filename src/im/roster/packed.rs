@@ -404,8 +404,8 @@ mod tests {
             "romeo@example.com",
             "0@example.org",
             gone.jid.as_str(),
-            "zz@zz",
-            "0",
+            "zz@zz.example",
+            "zz.example",
         ] {
             let jid = Jid::parse(name).expect("valid");
             assert_eq!(roster.look(&jid, "example.com", &mut looks), None);
