@@ -44,6 +44,19 @@ impl Entry {
         Ok(Entry { dn, attributes })
     }
 
+    /// One that says this.
+    #[cfg(test)]
+    pub fn of(dn: &str, attributes: &[(&str, &[&[u8]])]) -> Entry {
+        let owned = attributes.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| value.to_vec());
+            ((*name).to_owned(), values.collect())
+        });
+        Entry {
+            dn: dn.to_owned(),
+            attributes: owned.collect(),
+        }
+    }
+
     /// The values of an attribute, whose name is compared without case and without options (RFC 4512 section 2.5).
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let plain = |name: &'a str| name.split(';').next().unwrap_or_default();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use stonechat::actor::audit::AuditEvent;
+use stonechat::actor::directory::DirectoryAnswer;
 use stonechat::actor::rows::{Fence, Row, RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings};
@@ -907,6 +908,11 @@ impl World {
             Ask::Save(writes) => {
                 let answer = self.store.lock().apply(Request::Save(writes));
                 return self.workers[worker].unsynced.push_back((ticket, answer));
+            }
+            // No host of the simulator has one.
+            Ask::Directory(_) => {
+                let answer = Answer::Directory(DirectoryAnswer::Unavailable);
+                return self.workers[worker].answers.push((ticket, answer));
             }
             Ask::Auth(ask) => {
                 let (answer, at_ms) = self.accounts.answer(ask, self.now);
