@@ -6,6 +6,7 @@ mod ber;
 mod cache;
 mod cards;
 mod desk;
+pub mod dn;
 mod error;
 mod escape;
 mod host;
