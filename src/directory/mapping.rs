@@ -245,7 +245,7 @@ fn value_bytes_max(cards: &Cards, field: &CardField) -> usize {
 }
 
 /// A text without what no XML may hold (XML section 2.2), and without space around it; none if nothing is left.
-fn readable(text: &str) -> Option<String> {
+pub fn readable(text: &str) -> Option<String> {
     let allowed = |c: &char| !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
     let text: String = text.trim().chars().filter(allowed).collect();
     (!text.is_empty()).then_some(text)
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn photos_are_bounded_and_pictures() {
-        let cards = cards("photo_size = 3\nmail = \"-\"\nfields = [\"title=TITLE\"]\n");
+        let cards = cards("photo_size = \"3 B\"\nmail = \"-\"\nfields = [\"title=TITLE\"]\n");
         let card = card(&cards, &juliet()).expect("has something to say");
         assert!(!card.contains("PHOTO") && !card.contains("EMAIL"), "{card}");
     }
