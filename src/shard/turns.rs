@@ -7,6 +7,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
+use crate::actor::directory::DirectoryAsk;
 use crate::actor::rows::{Fence, RowKey, StoreError};
 use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
@@ -39,6 +40,7 @@ pub(super) struct Seats {
     seats: SlotMap<SeatKey, Seat>,
     store: usize,
     auth: usize,
+    directory: usize,
 }
 
 /// Who asked.
@@ -52,6 +54,8 @@ pub(super) enum Seat {
     Sweep,
     /// The moment up to which the clock is believed.
     Clock,
+    /// Archives that are being emptied.
+    Emptying,
     /// What waits for clients, before months leave the archives.
     Waiting(Months),
     /// What a host that keeps archives shorter than another has to remove.
@@ -63,6 +67,8 @@ pub(super) enum Seat {
     /// A removed account's rows.
     Purge(AccountId),
     Save(SaveRecord),
+    /// What left a mailbox until a directory has answered.
+    Outside(ActorKey, Box<(Mail, DirectoryAsk)>),
     Auth(StreamKey),
     /// A guess at a password, or the leave to say that one was wrong.
     Guess(StreamKey),
@@ -92,12 +98,14 @@ impl Seats {
                 return Ok(super::shard::ticket(self.seats.insert(seat)));
             }
             Seat::Save(_) => (&mut self.store, usize::MAX),
+            Seat::Outside(..) => (&mut self.directory, limits::DIRECTORY_OUTSTANDING_MAX),
             Seat::Need(..)
             | Seat::Aside(..)
             | Seat::Flood(..)
             | Seat::Trim(_)
             | Seat::Sweep
             | Seat::Clock
+            | Seat::Emptying
             | Seat::Waiting(_)
             | Seat::Expire(_)
             | Seat::Rescue(..)
@@ -124,6 +132,7 @@ impl Seats {
         match &seat {
             Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => self.auth -= 1,
             Seat::Guess(_) | Seat::Purge(_) => {}
+            Seat::Outside(..) => self.directory -= 1,
             _ => self.store -= 1,
         }
         Some(seat)
@@ -275,6 +284,7 @@ impl Shard {
         };
         cell.is_ready = false;
         cell.used_at_ms = now.mono_ms;
+        self.take_up(actor);
         while let Some(cell) = self.cells.get(actor) {
             if cell.waits() || cell.mailbox.front().is_none() {
                 break;
@@ -291,12 +301,16 @@ impl Shard {
                     let mail = self.finish_mail(actor);
                     self.apply(now, actor, mail);
                 }
+                Err(Stop::Need(Need::Directory(ask))) => {
+                    self.keep_what_was_read(now, actor);
+                    self.ask_directory(now, actor, *ask);
+                }
                 Err(Stop::Need(need)) => {
                     self.effects.clear();
                     self.park(now, actor, need);
                 }
                 Err(Stop::Reject(error)) => {
-                    self.keep_what_was_read(actor);
+                    self.keep_what_was_read(now, actor);
                     let mail = self.finish_mail(actor);
                     self.reject(now, actor, mail, &error);
                 }
@@ -306,6 +320,7 @@ impl Shard {
                     self.detach(now, actor, mail);
                 }
             }
+            self.take_up(actor);
         }
         self.count_cell(actor);
         self.resume_own(actor);
@@ -313,12 +328,18 @@ impl Shard {
     }
 
     /// A turn is refused: of what it caused only what it learnt of the store stays.
-    fn keep_what_was_read(&mut self, actor: ActorKey) {
+    fn keep_what_was_read(&mut self, now: Now, actor: ActorKey) {
+        let mut has_archive = false;
         if let Some(cell) = self.cells.get_mut(actor) {
-            let read = self.effects.change.drain(..).filter(Change::is_read);
-            read.for_each(|change| cell.account.apply(change));
+            for change in self.effects.change.drain(..).filter(Change::is_read) {
+                has_archive |= matches!(change, Change::ArchiveRead(_));
+                cell.account.apply(change);
+            }
         }
         self.effects.clear();
+        if has_archive {
+            self.trim_archive(now, actor);
+        }
     }
 
     /// One run of the head of the mailbox, or of a step of a request that left it.
@@ -375,6 +396,7 @@ impl Shard {
             out: &mut self.effects,
             loaded,
             asker: mail.and_then(Mail::sender),
+            disk: self.disk,
             aside,
         };
         let Some(mail) = mail else {
@@ -421,6 +443,13 @@ impl Shard {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive => self.trim_archive(now, actor),
+                Change::ArchiveRead(archive) => {
+                    if let Some(cell) = self.cells.get_mut(actor) {
+                        cell.account.apply(Change::ArchiveRead(archive));
+                    }
+                    // It may have left memory before it lost its oldest messages.
+                    self.trim_archive(now, actor);
+                }
                 Change::EndSessions(ids) => self.expel_by_user(now, actor, ids),
                 Change::GiveUp(ids) => self.give_up(now, actor, ids),
                 Change::Claimed {
@@ -549,11 +578,13 @@ impl Shard {
             Some(Seat::Trim(actor)) => self.trimmed(now, actor, ticket, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Emptying) => self.found_emptying(now, answer),
             Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge(account)) => self.purged(now, account, answer),
+            Some(Seat::Outside(actor, waiting)) => self.directory_answered(actor, *waiting, answer),
             Some(Seat::Save(record)) => {
                 self.fresh.answered();
                 self.watch_disk(now, &record, &answer);
@@ -758,6 +789,7 @@ pub(super) fn asked(need: &Need, fence: Fence, prefix: Option<AddressPrefix>) ->
             fence,
         },
         Need::Account(ask) => Ask::Auth(AuthAsk::Own(AccountAsk::clone(ask), prefix)),
+        Need::Directory(ask) => Ask::Directory(ask.clone()),
     }
 }
 
@@ -780,6 +812,7 @@ pub(super) fn loaded(need: Need, answer: Answer) -> Result<Loaded, StoreError> {
         (Need::Account(ask), Answer::Auth(AuthAnswer::Own(answer))) => {
             Ok(Loaded::Account { ask, answer })
         }
+        (Need::Directory(ask), Answer::Directory(answer)) => Ok(Loaded::Directory { ask, answer }),
         (Need::Account(_), Answer::Auth(AuthAnswer::Unavailable)) => Err(StoreError::Overloaded),
         (_, Answer::Failed(error)) => Err(error),
         _ => Err(StoreError::Broken),
@@ -843,10 +876,7 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
 pub(super) fn store_error(error: StoreError) -> StanzaError {
     match error {
         StoreError::Broken => internal_error(),
-        StoreError::DiskFull => StanzaError::new(
-            Condition::ResourceConstraint,
-            "The server cannot store this now",
-        ),
+        StoreError::DiskFull => message::no_room(),
         StoreError::Overloaded => {
             StanzaError::new(Condition::ResourceConstraint, "The server is overloaded")
         }

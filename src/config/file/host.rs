@@ -5,6 +5,7 @@ use documented::{Documented, DocumentedFields};
 use serde::{Deserialize, Serialize};
 
 use super::directory::HostDirectory;
+use super::directory_cards::HostDirectoryCards;
 use crate::base::limits;
 use crate::config::units::{Duration, Size};
 
@@ -34,6 +35,8 @@ pub struct Host {
     pub registration: HostRegistration,
     /// See [`HostDirectory`].
     pub directory: HostDirectory,
+    /// See [`HostDirectoryCards`].
+    pub directory_cards: HostDirectoryCards,
 }
 
 impl Default for Host {
@@ -48,6 +51,7 @@ impl Default for Host {
             contact: HostContact::default(),
             registration: HostRegistration::default(),
             directory: HostDirectory::default(),
+            directory_cards: HostDirectoryCards::default(),
         }
     }
 }
@@ -214,7 +218,8 @@ pub struct HostRegistration {
     /// reload: live
     pub reserved: Vec<String>,
     /// Whether newcomers may take names that mix scripts, or that are of another script and look like Latin letters
-    /// (UTS #39), or that look like the name of another account. What looks like a reserved name nobody may take.
+    /// (UTS #39), or that look like the name of another account. What looks like a reserved name nobody may take, with
+    /// or without punctuation in it.
     /// reload: live
     pub lookalikes: bool,
     /// What else a newcomer has to say, kept for the operator (`stonechat user waiting`): of "name", "first", "last",
