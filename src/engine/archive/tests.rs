@@ -903,8 +903,8 @@ fn a_message_that_its_archive_lets_go_waits_on_as_whose_it_was() {
     let made = put(
         ME,
         ArchiveId { number: n, tag: 5 },
-        &message(&romeo, "sun"),
-        &romeo,
+        (&message(&romeo, "sun"), &romeo),
+        &mut Vec::new(),
     );
     // A stranger's, by the bits beside the time, and 77 bytes.
     let stamp = [0x92, 0x34, 1, 2, 3, 4, 5, 6];
