@@ -51,6 +51,10 @@ impl Shard {
             self.refused.remove(key);
         }
         self.remove_waiting(again);
+        // Nobody else does when there is room again.
+        if !self.refused.is_empty() {
+            self.timers.arm_disk(now.mono_ms + limits::DISK_PROBE_MS);
+        }
     }
 
     pub(super) fn is_disk_full(&self) -> bool {
@@ -133,4 +137,36 @@ fn may_know(account: &Account, from: Option<&Jid>) -> bool {
         roster.is_some_and(|roster| roster.standing(&from.to_bare(), domain).from)
     };
     presence::is_own(account, from) || from.is_some_and(is_seer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Input;
+    use super::super::output::{Ask, Output};
+    use super::super::testing::{NOW, commits, stage};
+    use super::*;
+
+    #[test]
+    fn all_removals_that_were_refused_are_asked_for_again_some_at_a_time() {
+        let (mut shard, _) = stage();
+        let count = limits::REMOVALS_AT_ONCE + 1;
+        let keys = (0..count as u64).map(|n| RowKey::new(&n.to_be_bytes()));
+        shard.keep_removals(NOW, keys.collect());
+        let mut asked = Vec::new();
+        for second in 1..=3 {
+            let now = Now {
+                mono_ms: NOW.mono_ms + second * limits::DISK_PROBE_MS,
+                ..NOW
+            };
+            shard.handle(now, Input::Tick);
+            while let Some(output) = shard.poll_output() {
+                if let Output::Ask(ticket, Ask::Save(writes)) = output {
+                    asked.push(writes.len());
+                    commits(&mut shard, ticket, Ok(()));
+                }
+            }
+        }
+        assert_eq!(asked, [limits::REMOVALS_AT_ONCE, 1]);
+        assert!(shard.refused.is_empty());
+    }
 }
