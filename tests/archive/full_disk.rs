@@ -217,6 +217,26 @@ fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_findin
     world.assert_rest();
 }
 
+#[test]
+fn a_conversation_is_read_while_the_disk_is_full() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    // The last of them are not indexed yet.
+    says(&mut world, romeo, &notes(0, 100, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    fill(&mut world);
+    for _ in 0..2 {
+        let heard = says(&mut world, romeo, &query_with("romeo", 100, "<before/>"));
+        world.end_turns();
+        let heard = heard + &hears(&mut world, romeo);
+        let all: Vec<String> = (0..100).map(|n| format!("m{n}")).collect();
+        assert_eq!(ids(&heard), all, "{heard}");
+    }
+    make_room(&mut world);
+    world.assert_rest();
+}
+
 /// One of them asks to see the other, who allows it.
 fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, &str)) {
     says(

@@ -74,12 +74,6 @@ impl Archive {
     pub fn unindexed(&self, quota: &Quota) -> impl Iterator<Item = Entry> + '_ {
         self.tail.from(self.tally.floor().max(quota.since))
     }
-
-    /// Everything is indexed.
-    pub fn indexed(&mut self) {
-        self.tally.all_indexed();
-        self.tail.clear();
-    }
 }
 
 /// Runs `read` on the account's archive, which is read from the store first if it is not in memory.
