@@ -20,7 +20,7 @@ pub use id::ArchiveId;
 pub use preferences::{Policy, Preferences};
 pub use search::{Flip, Page, Query, Reach, Search, Stage, Term, With};
 pub use tail::{ENTRY_AT, ENTRY_BYTES, Entry, Tail};
-pub use tally::{ArchiveTally, Holding, Quota};
+pub use tally::{ArchiveTally, Holding, Quota, counted};
 
 /// Archived messages: account number, then a number by time, both big-endian. What is in a row: `engine/archive/row.rs`.
 pub static ARCHIVE: Table = Table {

@@ -260,6 +260,13 @@ fn read_row(row: &Row) -> Option<(MonthTally, u64, u64)> {
     Some((month, u64::from_be_bytes(*last), indexed))
 }
 
+/// The write that keeps how much a month holds whose last message has this number, all of it indexed: for who counts anew.
+pub fn counted(account: AccountId, held: Holding, last: u64) -> Write {
+    let month = Month::of(last);
+    let (first, end) = (month.first_number(), month.next().first_number());
+    put(account, MonthTally { first, end, held }, (last, last))
+}
+
 fn put(account: AccountId, month: MonthTally, (last, indexed): (u64, u64)) -> Write {
     let mut value = [0; 28];
     let count = u32::try_from(month.held.count).unwrap_or(u32::MAX);
