@@ -793,13 +793,15 @@ fn a_long_part_of_a_sentence_is_found_and_nothing_that_has_its_characters_otherw
         let mut library = library(&mut rng, 0);
         let mut said = Vec::new();
         for n in 0..40 {
-            // Most have all of it but one place where it is broken.
-            let middle = phrase.char_indices().nth(phrase.chars().count() / 2 - 1);
-            let (before, behind) = phrase.split_at(middle.expect("long").0);
+            // Most have every pair of it, and in one place not its order.
+            let at = phrase.chars().count() / 2 - 1;
+            let middle = phrase.char_indices().nth(at).expect("long").0;
+            let (before, behind) = phrase.split_at(middle);
+            let pair: String = phrase.chars().skip(at - 1).take(2).collect();
             let is_it = n % 8 == 3;
             let body = match is_it {
                 true => format!("前{phrase}後"),
-                false => format!("{behind}{before}{behind}"),
+                false => format!("{behind}{before}，{pair}"),
             };
             let number = Sequence::first_at(1_795_392_000_000 + n);
             let id = ArchiveId { number, tag: 5 };
