@@ -302,7 +302,7 @@ impl Shard {
                     self.apply(now, actor, mail);
                 }
                 Err(Stop::Need(Need::Directory(ask))) => {
-                    self.keep_what_was_read(actor);
+                    self.keep_what_was_read(now, actor);
                     self.ask_directory(now, actor, *ask);
                 }
                 Err(Stop::Need(need)) => {
