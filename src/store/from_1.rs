@@ -15,6 +15,7 @@ use super::engine::Engine;
 /// # Errors
 /// The engine's; what was done so far stays done.
 pub(super) fn run(engine: &dyn Engine) -> Result<(), StoreError> {
+    engine.create(&[&ARCHIVE, &INDEX, &INDEXED, &TALLY])?;
     // The old index says with whom messages were exchanged: it is there until the last row of the archive has been renewed.
     let mut renewed = 0;
     each_page(engine, &ARCHIVE, |rows| {
