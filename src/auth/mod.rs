@@ -17,6 +17,7 @@ pub mod service;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod turns;
 mod waiting;
 mod windows;
 
