@@ -83,8 +83,14 @@ impl Shard {
         }
     }
 
-    /// The head of the mailbox asked to leave it.
-    pub(super) fn detach(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>) {
+    /// The head of the mailbox asked to leave it. `progress` is where it begins.
+    pub(super) fn detach(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        mail: Option<Mail>,
+        progress: Progress,
+    ) {
         let Some(Mail::Outbound {
             session,
             stanza,
@@ -116,7 +122,7 @@ impl Shard {
                 stanza,
                 origin: None,
             },
-            progress: Progress::default(),
+            progress,
             loaded: Vec::new(),
             runs: 0,
             parked: None,

@@ -315,9 +315,10 @@ impl Shard {
                     self.reject(now, actor, mail, &error);
                 }
                 Err(Stop::Aside) => {
+                    let progress = self.effects.more.take().unwrap_or_default();
                     self.effects.clear();
                     let mail = self.finish_mail(actor);
-                    self.detach(now, actor, mail);
+                    self.detach(now, actor, mail, progress);
                 }
             }
             self.take_up(actor);

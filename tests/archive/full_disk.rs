@@ -76,6 +76,29 @@ fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
 }
 
 #[test]
+fn an_archive_is_emptied_though_its_owner_goes_before_it_is_his_turn() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 100, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    let confirm = confirmation(&mut world, romeo);
+    world.services_are_mute = true;
+    let all = query(50) + &query(50) + &confirm;
+    world.write(romeo, all.as_bytes());
+    world.settle();
+    world.lose(romeo);
+    world.settle();
+    world.services_are_mute = false;
+    world.end_turns();
+    world.settle();
+    assert_eq!(archived(&world, "romeo").len(), 0);
+    world.advance(120_000);
+    assert_eq!(world.resident_accounts(), 0);
+    world.assert_rest();
+}
+
+#[test]
 fn an_archive_is_emptied_though_the_power_goes_meanwhile() {
     for workers in [1, 4] {
         let mut world = world_of(workers, "");
