@@ -143,8 +143,13 @@ fn may_know(account: &Account, from: Option<&Jid>) -> bool {
 mod tests {
     use super::super::Input;
     use super::super::output::{Ask, Output};
-    use super::super::testing::{NOW, commits, stage};
+    use super::super::testing::{CAREFUL, NOW, commits, saved, stage};
     use super::*;
+    use crate::actor::Need;
+    use crate::actor::rows::Fence;
+    use crate::base::AccountId;
+    use crate::engine::archive::{self, ARCHIVE};
+    use crate::im::pending;
 
     #[test]
     fn all_removals_that_were_refused_are_asked_for_again_some_at_a_time() {
@@ -168,5 +173,54 @@ mod tests {
         }
         assert_eq!(asked, [limits::REMOVALS_AT_ONCE, 1]);
         assert!(shard.refused.is_empty());
+    }
+
+    #[test]
+    fn a_save_that_was_refused_says_nothing_of_archives_if_none_was_in_it() {
+        for is_archive in [false, true] {
+            let (mut shard, actor) = stage();
+            shard.disk = Disk::Full;
+            shard.cells[actor].account.archive = Some(Box::default());
+            let (table, key) = match is_archive {
+                true => (&ARCHIVE, archive::key(AccountId(7), 9)),
+                false => (&CAREFUL, RowKey::new(b"key")),
+            };
+            let value = [1][..].into();
+            shard.unsave(Write::Put { table, key, value });
+            let (ticket, _) = saved(&mut shard).expect("a save");
+            commits(&mut shard, ticket, Err(StoreError::DiskFull));
+            let account = &shard.cells[actor].account;
+            assert_eq!(account.archive.is_none(), is_archive);
+        }
+    }
+
+    #[test]
+    fn what_is_saved_beside_removals_is_under_way_until_its_own_save_is_answered() {
+        let (mut shard, _) = stage();
+        shard.disk = Disk::Full;
+        let account = AccountId(7);
+        shard.unsave(Write::Put {
+            table: &ARCHIVE,
+            key: archive::key(account, 9),
+            value: [1][..].into(),
+        });
+        shard.unsave(pending::delete(account, 8));
+        shard.flush_saves(NOW);
+        let mut asked = Vec::new();
+        while let Some(output) = shard.poll_output() {
+            if let Output::Ask(ticket, Ask::Save(writes)) = output {
+                let is_it = |write: &Write| write.table().name == ARCHIVE.name;
+                asked.push((ticket, writes.iter().any(is_it)));
+            }
+        }
+        assert_eq!(asked.len(), 2);
+        let need = Need::Range(&ARCHIVE, archive::range(account, 0, 10));
+        for (ticket, is_it) in asked {
+            if is_it {
+                assert_eq!(shard.fresh.fence(&need), Fence::AfterSaves);
+            }
+            commits(&mut shard, ticket, Ok(()));
+        }
+        assert_eq!(shard.fresh.fence(&need), Fence::None);
     }
 }

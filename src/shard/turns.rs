@@ -581,7 +581,7 @@ impl Shard {
             Some(Seat::Clock) => self.clock_known(now, answer),
             Some(Seat::Emptying) => self.found_emptying(now, answer),
             Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
-            Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
+            Some(Seat::Waiting(months)) => self.found_waiting(now, months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge(account)) => self.purged(now, account, answer),
