@@ -439,10 +439,14 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
+        let mut is_over = false;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
-                Change::Ended(session) => self.forget_session(actor, session),
+                Change::Ended(session) => {
+                    self.forget_session(actor, session);
+                    is_over = true;
+                }
                 Change::TrimArchive => self.trim_archive(now, actor),
                 Change::ArchiveRead(archive) => {
                     if let Some(cell) = self.cells.get_mut(actor) {
@@ -541,6 +545,10 @@ impl Shard {
         self.outputs
             .extend(effects.audit.drain(..).map(Output::Audit));
         self.effects = effects;
+        if is_over {
+            // What waited behind its requests.
+            self.run_asides(now, actor);
+        }
         // Now that what it is owed is among the saves.
         for session in owed {
             self.deliver_missed(now, actor, session);

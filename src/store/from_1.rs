@@ -1,4 +1,5 @@
-//! From version 1 of the data to 2: a row of the archive says itself what its message is found by, and the index has lists.
+//! From version 1 of the data to 2: a row of the archive says itself what its message is found by, the index has lists, and
+//! names of accounts are found by what they look like.
 //! Rows of the archive get their present form where they have not; the index and the counts, which say nothing that is not
 //! in them, are made anew. Runs again from the start if it was cut short, and loses no message: each is in one row, before
 //! and after.
@@ -7,6 +8,8 @@ use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use crate::base::{AccountId, Month, limits};
 use crate::engine::archive::{self, ARCHIVE, FirstForm, INDEX, INDEXED};
 use crate::im::archive::{Entry, Holding, TALLY, counted};
+use crate::im::credentials::ACCOUNT;
+use crate::im::looks::{self, LOOKS};
 
 use super::engine::Engine;
 
@@ -15,7 +18,12 @@ use super::engine::Engine;
 /// # Errors
 /// The engine's; what was done so far stays done.
 pub(super) fn run(engine: &dyn Engine) -> Result<(), StoreError> {
-    engine.create(&[&ARCHIVE, &INDEX, &INDEXED, &TALLY])?;
+    engine.create(&[&ARCHIVE, &INDEX, &INDEXED, &TALLY, &ACCOUNT, &LOOKS])?;
+    each_page(engine, &ACCOUNT, |rows| {
+        let names = rows.iter().filter_map(|row| name_in(&row.key));
+        let writes: Vec<Write> = names.map(|(host, name)| looks::put(host, name)).collect();
+        commit(engine, &writes)
+    })?;
     // The old index says with whom messages were exchanged: it is there until the last row of the archive has been renewed.
     let mut renewed = 0;
     each_page(engine, &ARCHIVE, |rows| {
@@ -37,6 +45,14 @@ pub(super) fn run(engine: &dyn Engine) -> Result<(), StoreError> {
         commit(engine, &writes)
     })?;
     commit(engine, &count.end())
+}
+
+/// The host and the localpart in the key of an account.
+fn name_in(key: &RowKey) -> Option<(&str, &str)> {
+    let bytes = key.as_bytes();
+    let (host, localpart) = bytes.split_at_checked(bytes.iter().position(|byte| *byte == 0)?)?;
+    let localpart = std::str::from_utf8(localpart.get(1..)?).ok()?;
+    Some((std::str::from_utf8(host).ok()?, localpart))
 }
 
 /// The write that renews a row; none if that is not to be done.

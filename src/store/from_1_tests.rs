@@ -14,7 +14,9 @@ use crate::jid::Jid;
 
 const ROMEO: AccountId = AccountId(7);
 const JULIET: AccountId = AccountId(8);
-const TABLES: &[&Table] = &[&ARCHIVE, &INDEX, &INDEXED, &TALLY, &PENDING];
+const TABLES: &[&Table] = &[
+    &ARCHIVE, &INDEX, &INDEXED, &TALLY, &PENDING, &ACCOUNT, &LOOKS,
+];
 
 /// One message as it was said: in both archives, and on its way to juliet.
 struct Said {
@@ -86,6 +88,7 @@ fn data_of_1() -> Vec<Write> {
             &[&[2], &stamp, &100_u32.to_be_bytes()],
         ));
     }
+    writes.push(put(&ACCOUNT, &[b"localhost\0juliet"], &[b"whatever"]));
     for owner in [ROMEO, JULIET] {
         let owner = owner.0.to_be_bytes();
         let (first, last) = (said[0].number, said[199].number);
@@ -163,6 +166,8 @@ fn assert_present(engine: &dyn Engine) {
         assert_eq!((held.count, held.bytes), (200, bytes as u64));
         assert_eq!(tally.indexed_to(), numbers[199]);
     }
+    let looks = looks::key("localhost", "juliet");
+    assert_eq!(engine.has(&LOOKS, &looks), Ok(true));
     let asked = Request::Joined {
         table: &PENDING,
         range: everything(),

@@ -32,7 +32,7 @@ pub struct Migration {
 /// The way from version 1 to the present one, in order.
 pub const MIGRATIONS: &[Migration] = &[Migration {
     from: 1,
-    about: "archived messages say what they are found by, and are indexed in lists",
+    about: "archived messages say what they are found by, and accounts what their names look like",
     run: super::from_1::run,
 }];
 
