@@ -145,8 +145,10 @@ mod tests {
 
     #[test]
     fn what_people_read_as_a_reserved_name_is_reserved() {
-        let mut registration = HostRegistration::default();
-        registration.reserved = vec!["admin".to_owned(), "info".to_owned(), "no-reply".to_owned()];
+        let registration = HostRegistration {
+            reserved: ["admin", "info", "no-reply"].map(str::to_owned).to_vec(),
+            ..HostRegistration::default()
+        };
         let allows = |name| registration.allows(name).is_ok();
         for name in [
             "admin",
