@@ -176,6 +176,14 @@ mod tests {
     }
 
     #[test]
+    fn so_many_removals_are_remembered_and_no_more() {
+        let (mut shard, _) = stage();
+        let keys = (0..=limits::REMOVALS_REFUSED_MAX as u64).map(|n| RowKey::new(&n.to_be_bytes()));
+        shard.keep_removals(NOW, keys.collect());
+        assert_eq!(shard.refused.len(), limits::REMOVALS_REFUSED_MAX);
+    }
+
+    #[test]
     fn a_save_that_was_refused_says_nothing_of_archives_if_none_was_in_it() {
         for is_archive in [false, true] {
             let (mut shard, actor) = stage();
