@@ -333,7 +333,7 @@ const ROWS: &[(&str, u8, usize)] = &[
     ("src/auth/tokens.rs ROW_VERSION", 1, 1),
     ("src/engine/archive/row.rs ROW_VERSION", 2, 2),
     ("src/features/private_storage.rs ROW_VERSION", 1, 1),
-    ("src/features/vcard.rs ROW_VERSION", 1, 1),
+    ("src/features/vcard/mod.rs ROW_VERSION", 1, 1),
     ("src/im/archive/emptying.rs ROW_VERSION", 1, 1),
     ("src/im/archive/preferences.rs ROW_VERSION", 1, 1),
     ("src/im/blocking/list.rs ROW_VERSION", 1, 1),
