@@ -1,7 +1,6 @@
 //! The load driver: one program that starts a server on one core, drives it from another, and says
 //! what each operation cost. `bench/README.md` has the method; it knows nothing of the server's code.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,8 +16,9 @@ use stonechat_bench::measure::memory::Slope;
 use stonechat_bench::measure::presence::Audience;
 use stonechat_bench::measure::{self, Bench, Pace};
 use stonechat_bench::million;
-use stonechat_bench::relay::{self, Pattern};
-use stonechat_bench::target::{Archive, Keep, Kind, Programs, SlowDisk};
+use stonechat_bench::process::pin;
+use stonechat_bench::relay::RelayServer;
+use stonechat_bench::target::{Accounts, Archive, Keep, Kind, Programs, SlowDisk};
 
 #[derive(Parser)]
 #[command(
@@ -185,14 +185,7 @@ enum Command {
     All,
     /// The null relay's own process (started by this program)
     #[command(hide = true)]
-    RelayServer {
-        address: SocketAddr,
-        length: usize,
-        /// Connections on a ring, 0 for pairs
-        connections: usize,
-        /// Neighbours on either side
-        reach: usize,
-    },
+    RelayServer(RelayServer),
 }
 
 #[derive(Args)]
@@ -242,18 +235,8 @@ const MOST_SESSIONS: usize = 15_000;
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    if let Command::RelayServer {
-        address,
-        length,
-        connections,
-        reach,
-    } = cli.command
-    {
-        let pattern = match connections {
-            0 => Pattern::Pairs,
-            _ => Pattern::Ring { connections, reach },
-        };
-        return relay::serve(address, length, pattern);
+    if let Command::RelayServer(server) = cli.command {
+        return server.run();
     }
     let Common {
         server,
@@ -296,6 +279,7 @@ fn main() -> Result<()> {
         programs: Programs {
             server: binary,
             core: core_program,
+            accounts: Accounts::Derived,
             slow_disk: slow_disk.map(|milliseconds| SlowDisk {
                 library: slow_disk_library,
                 milliseconds,
@@ -315,15 +299,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn pin(core: usize) -> Result<()> {
-    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: core });
-    ensure!(pinned, "this process may not run on core {core}");
-    Ok(())
-}
-
 fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
     match command {
-        Command::RelayServer { .. } | Command::Million { .. } => {}
+        Command::RelayServer(_) | Command::Million { .. } => {}
         Command::NullRelay(load) => {
             report.figures.extend(measure::chat::measure(
                 bench,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How a server lets us know that it accepts connections.
@@ -165,6 +165,13 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Keeps this process on one core.
+pub fn pin(core: usize) -> Result<()> {
+    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    ensure!(pinned, "this process may not run on core {core}");
+    Ok(())
 }
 
 /// Processor time of this process, the load driver.

@@ -33,7 +33,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(reads_per_turn: usize) -> Result<World> {
+    /// `more` is configuration beyond what all measures share.
+    pub fn new(reads_per_turn: usize, more: &str) -> Result<World> {
         let store = Arc::new(Mutex::new(MemoryStore::new(TABLES)));
         let mut settings = AuthSettings::default();
         settings.iterations.insert("localhost".into(), 1);
@@ -53,7 +54,7 @@ impl World {
             log_filter: |_| Ok(()),
             cores: 1,
         };
-        let config = load("core", CONFIGURATION, &outside);
+        let config = load("core", &format!("{CONFIGURATION}{more}"), &outside);
         let config = config.map_err(|errors| anyhow!("{errors:?}"))?;
         let place = Place {
             worker: WorkerId(0),

@@ -5,6 +5,7 @@ pub mod coordinator;
 pub mod counts;
 pub mod latency;
 pub mod ledger;
+pub mod markdown;
 pub mod part;
 mod play;
 mod progress;

@@ -111,6 +111,11 @@ pub struct Connection {
     pub mechanism: Mechanism,
     /// Whether sessions have stream management with resumption (XEP-0198).
     pub stream_management: bool,
+    /// Whether they authenticate and bind in one (XEP-0388, XEP-0386). The mechanism `fast` does so anyway.
+    pub sasl2: bool,
+    /// Whether a session that is ready keeps the keys of its TLS and nothing else: a few hundred bytes instead of 10 KB. A
+    /// server that changes its keys (RFC 8446 section 4.6.3), which few do within gigabytes, is then not understood.
+    pub keys_only: bool,
 }
 
 impl Default for Connection {
@@ -119,6 +124,8 @@ impl Default for Connection {
             transport: Transport::StartTls,
             mechanism: Mechanism::ScramSha1,
             stream_management: false,
+            sasl2: false,
+            keys_only: false,
         }
     }
 }
