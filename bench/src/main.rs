@@ -11,6 +11,7 @@ use stonechat_bench::client::sasl::Mechanism;
 use stonechat_bench::client::session::Transport;
 use stonechat_bench::figures::Report;
 use stonechat_bench::measure::chat::Variant;
+use stonechat_bench::measure::connections::Turnover;
 use stonechat_bench::measure::login::Storm;
 use stonechat_bench::measure::memory::Slope;
 use stonechat_bench::measure::presence::Audience;
@@ -181,7 +182,29 @@ enum Command {
         #[arg(long, default_value = "/tmp")]
         directory: PathBuf,
     },
-    /// Everything above, with the settings that figures are quoted for
+    /// System calls of the server per message delivered
+    Calls {
+        #[arg(long, default_value_t = 100)]
+        pairs: usize,
+        /// Messages under way per pair
+        #[arg(long, default_value_t = 8)]
+        in_flight: usize,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
+        transport: Vec<Transport>,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Connections that come and go: what stays behind in memory, and of descriptors
+    Connections {
+        #[arg(long, default_value_t = 100_000)]
+        count: usize,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "starttls")]
+        transport: Vec<Transport>,
+        /// Seconds of rest before each reading
+        #[arg(long, default_value_t = 12)]
+        rest: u64,
+    },
+    /// Everything above but the last three, with the settings that figures are quoted for
     All,
     /// The null relay's own process (started by this program)
     #[command(hide = true)]
@@ -362,6 +385,33 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                 report
                     .figures
                     .push(measure::memory::measure(bench, slope, transport)?);
+            }
+        }
+        Command::Calls {
+            pairs,
+            in_flight,
+            transport,
+            time,
+        } => {
+            ensure!(pairs > 0 && in_flight > 0, "nothing to do");
+            for transport in transport {
+                let pace = time.pace(in_flight);
+                let figure = measure::calls::measure(bench, pairs, pace, transport)?;
+                report.figures.push(figure);
+            }
+        }
+        Command::Connections {
+            count,
+            transport,
+            rest,
+        } => {
+            let turnover = Turnover {
+                count,
+                rest: Duration::from_secs(rest),
+            };
+            for transport in transport {
+                let figures = measure::connections::measure(bench, turnover, transport)?;
+                report.figures.extend(figures);
             }
         }
         Command::Login {

@@ -14,6 +14,7 @@ pub mod result;
 pub mod scenario;
 pub mod span;
 pub mod stage;
+pub mod surge;
 pub mod unit;
 pub mod watch;
 mod words;
