@@ -107,10 +107,11 @@ fn sources() -> Vec<Source> {
         .collect()
 }
 
+/// All but what is others' (`src/vendor`).
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("sources are readable") {
         let path = entry.expect("sources are readable").path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("src/vendor") {
             collect(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);

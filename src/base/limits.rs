@@ -403,8 +403,10 @@ pub const TOKEN_COUNTS_MAX: usize = 65_536;
 pub const TOKEN_BATCH_COUNT: usize = 256;
 /// Questions about tokens that wait for a commit.
 pub const TOKENS_WAITING_MAX: usize = 8_192;
-/// Accounts that wait to be purged; more are left to the next start.
+/// Accounts that wait to be purged; more are asked for again after [`PURGE_AGAIN_MS`].
 pub const PURGES_WAITING_MAX: usize = 65_536;
+/// After what time rows of a removed account are to be removed again, if too much waited for that.
+pub const PURGE_AGAIN_MS: u64 = 10_000;
 /// Changes of its password that an account may make from one address within [`PASSWORD_CHANGES_WINDOW_MS`]: a slip, and
 /// another. Of an account one is under way at a time, and all of them on one thread.
 pub const PASSWORD_CHANGES_MAX: u32 = 3;
@@ -472,9 +474,6 @@ pub const DIRECTORY_SWEEP_PAGE: usize = 1_000;
 /// Accounts that may be missing at once, if there are not twice as many: more than that is a wrong base, or an empty copy
 /// of the directory, and ends nobody's sessions.
 pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
-/// Stack of a thread that reads what a directory sends: the library's parser calls itself for each element in an element,
-/// and a directory that means no good may send a megabyte of those. Memory that nothing touches costs nothing.
-pub const DIRECTORY_STACK_BYTES: usize = 512 * 1024 * 1024;
 /// Values of one attribute that are read.
 pub const DIRECTORY_VALUES_MAX: usize = 100;
 /// Bytes of an entry that are read.

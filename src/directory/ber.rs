@@ -3,8 +3,13 @@
 
 use lber::structure::StructureTag;
 
+use super::dn::Dn;
 use super::error::DirectoryError;
 use crate::base::limits;
+
+// A build without the bounds of `src/vendor/lber` fails here: what a directory sends could end the whole process.
+const _: () = assert!(limits::DIRECTORY_ENTRY_BYTES_MAX < lber::parse::LENGTH_MAX);
+const _: () = assert!(lber::parse::DEPTH_MAX <= 16);
 
 /// An entry: its name and the attributes that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +47,11 @@ impl Entry {
             attributes.push((name, values));
         }
         Ok(Entry { dn, attributes })
+    }
+
+    /// Whether it is this entry or one below it.
+    pub fn is_within(&self, base: &Dn) -> bool {
+        Dn::parse(&self.dn).is_some_and(|dn| dn.is_within(base))
     }
 
     /// The values of an attribute, whose name is compared without case and without options (RFC 4512 section 2.5).
@@ -93,10 +103,6 @@ impl PolicyWords {
     /// graceAuthNsRemaining [1] INTEGER } OPTIONAL, error [1] ENUMERATED OPTIONAL }`. What is none says nothing.
     pub fn read(value: &[u8]) -> PolicyWords {
         let mut words = PolicyWords::default();
-        // The parser goes as deep as it is led.
-        if value.len() > POLICY_BYTES_MAX {
-            return words;
-        }
         let Ok((_, tag)) = lber::parse::parse_tag(value) else {
             return words;
         };
@@ -119,9 +125,6 @@ impl PolicyWords {
         words
     }
 }
-
-/// More than any policy has to say.
-const POLICY_BYTES_MAX: usize = 64;
 
 fn children(tag: StructureTag) -> Result<Vec<StructureTag>, DirectoryError> {
     tag.expect_constructed().ok_or(DirectoryError::Garbled)
@@ -223,7 +226,56 @@ mod tests {
         assert_eq!(PolicyWords::read(&[0x30, 0]), PolicyWords::default());
     }
 
+    /// Elements in one another, each with a length of four bytes.
+    fn nested(depth: u32) -> Vec<u8> {
+        let heads = (0..depth).flat_map(|level| {
+            let [a, b, c, d] = ((depth - 1 - level) * 6).to_be_bytes();
+            [0x30, 0x84, a, b, c, d]
+        });
+        heads.collect()
+    }
+
+    fn is_refused(bytes: &[u8]) -> bool {
+        matches!(lber::parse::parse_tag(bytes), Err(lber::Err::Failure(_)))
+    }
+
+    #[test]
+    fn what_is_too_deep_too_long_or_too_much_is_refused_by_its_head() {
+        assert!(lber::parse::parse_tag(&nested(16)).is_ok());
+        assert!(is_refused(&nested(17)));
+        assert!(is_refused(&nested(1_000_000)));
+        // Two gigabytes, of which nothing has come yet; a length of five bytes, and one that is indefinite.
+        assert!(is_refused(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xf0]));
+        assert!(is_refused(&[0x30, 0x85, 0, 0, 0, 0, 1]));
+        assert!(is_refused(&[0x30, 0x80]));
+        // What ends behind the end of what it is in will not be complete, whatever comes.
+        assert!(is_refused(&[0x30, 3, 4, 2, 0]));
+        assert!(is_refused(&[0x30, 1, 4]));
+        assert!(is_refused(&[0x30, 2, 4, 0x84]));
+        // Two bytes each, sixty in memory.
+        let mut many = vec![0x30, 0x83, 8, 0, 0];
+        many.resize(5 + 0x8_0000, 0);
+        assert!(is_refused(&many));
+        // What is not there yet is waited for.
+        for part in [&[][..], &[0x30], &[0x30, 0x82, 1], &[0x30, 4, 4, 2, 0]] {
+            let parsed = lber::parse::parse_tag(part);
+            assert!(matches!(parsed, Err(lber::Err::Incomplete(_))), "{part:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_bytes_are_an_entry_or_an_error(
+            bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0x30), Just(4), 0..8_u8], 0..200),
+        ) {
+            if let Ok((rest, tag)) = lber::parse::parse_tag(&bytes) {
+                prop_assert!(rest.len() < bytes.len());
+                // Any answer will do.
+                let _ = Entry::read(tag.clone());
+                let _ = references(tag);
+            }
+        }
+
         #[test]
         fn any_bytes_of_a_policy_are_words_or_silence(
             bytes in proptest::collection::vec(any::<u8>(), 0..40),

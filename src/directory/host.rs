@@ -18,10 +18,10 @@ use super::pool::{Link, Purpose};
 use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
-use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, ScramHash};
+use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, Secret, WorkerId, limits};
+use crate::base::{AddressPrefix, Secret, WorkerId};
 use crate::config::{DirectoryConfig, DirectoryPasswordChange};
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
@@ -109,7 +109,6 @@ impl HostDirectory {
             let (link, attempts) = (link(Purpose::Searching), attempts.clone());
             thread::Builder::new()
                 .name("ldap-search".to_owned())
-                .stack_size(limits::DIRECTORY_STACK_BYTES)
                 .spawn(move || shared.search_all(link, &asked, &attempts))?;
         }
         for _ in 0..options.bind_connections {
@@ -117,7 +116,6 @@ impl HostDirectory {
             let link = link(Purpose::Binding);
             thread::Builder::new()
                 .name("ldap-bind".to_owned())
-                .stack_size(limits::DIRECTORY_STACK_BYTES)
                 .spawn(move || shared.bind_all(link, &attempted))?;
         }
         let (polls, stop) = bounded(0);
@@ -125,7 +123,6 @@ impl HostDirectory {
         let (looking, link) = (Arc::clone(&shared), link(Purpose::Searching));
         thread::Builder::new()
             .name("ldap-poll".to_owned())
-            .stack_size(limits::DIRECTORY_STACK_BYTES)
             .spawn(move || poll::run(&looking, link, every, &stop))?;
         Ok(HostDirectory {
             shared,
@@ -376,22 +373,33 @@ impl Shared {
         let answer = match (tried, person) {
             (Err(error), _) => return self.failed(question, &error),
             (Ok(Verdict::Right), Some(person)) => self.admission(&question.localpart, Some(person)),
-            (Ok(Verdict::Barred(bar)), Some(_)) => AuthAnswer::Barred(bar),
+            (Ok(Verdict::Barred(bar)), Some(_)) => {
+                self.note_barred(question, bar);
+                AuthAnswer::Barred(bar)
+            }
+            (Ok(Verdict::Shut(bar)), Some(_)) => {
+                self.note_barred(question, bar);
+                match self.config.options.tell_locked {
+                    true => AuthAnswer::Barred(bar),
+                    false => AuthAnswer::Refused,
+                }
+            }
             (Ok(_), _) => AuthAnswer::Refused,
         };
-        if let AuthAnswer::Barred(bar) = answer {
-            log::info!(
-                "directory_barred account={}@{} reason={bar:?}",
-                question.localpart,
-                self.host
-            );
-        }
         match answer {
             AuthAnswer::Refused | AuthAnswer::Barred(_) => {
                 self.answers.refuse(question.asked, worker, ticket, answer);
             }
             answer => self.answers.auth(worker, ticket, answer),
         }
+    }
+
+    fn note_barred(&self, question: &Question, bar: Bar) {
+        log::info!(
+            "directory_barred account={}@{} reason={bar:?}",
+            question.localpart,
+            self.host
+        );
     }
 
     fn set_password(

@@ -5,6 +5,7 @@ pub mod access;
 mod ber;
 mod cache;
 mod desk;
+pub mod dn;
 mod error;
 mod escape;
 mod host;

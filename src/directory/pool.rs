@@ -12,6 +12,7 @@ use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Scope, SearchOpti
 
 use super::access::{Access, Identity};
 use super::ber::{self, Entry, PolicyWords};
+use super::dn::Dn;
 use super::error::DirectoryError;
 use super::escape::referral;
 use super::servers::Servers;
@@ -377,6 +378,7 @@ fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Fo
         .with_search_options(SearchOptions::new().sizelimit(size))
         .streaming_search(&query.base, scope, &query.filter, &query.attributes)
         .map_err(failure)?;
+    let base = Dn::parse(&query.base);
     let mut found = Found {
         entries: Vec::new(),
         references: Vec::new(),
@@ -390,7 +392,15 @@ fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Fo
             found.references.extend(urls);
         } else if !item.is_intermediate() {
             let entry = Entry::read(item.0).map_err(Failure::Answer)?;
-            found.entries.push(entry);
+            // Nobody asked for what is elsewhere: whoever is there is nobody here.
+            match base.as_ref().is_some_and(|base| entry.is_within(base)) {
+                true => found.entries.push(entry),
+                false => log::warn!(
+                    "directory_elsewhere entry={:?} base={:?}",
+                    entry.dn,
+                    query.base
+                ),
+            }
         }
         if found.entries.len() > query.count_max || found.references.len() > REFERENCES_MAX {
             return Err(Failure::Answer(DirectoryError::TooMuch));

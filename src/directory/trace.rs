@@ -190,6 +190,9 @@ fn bind(
         Ok(Verdict::Right) => fine(format!("bind: the password is right ({said})")),
         Ok(Verdict::Wrong) => wrong(format!("bind: the password is wrong ({said})")),
         Ok(Verdict::Barred(bar)) => wrong(format!("bind: nobody comes in by it, {bar:?} ({said})")),
+        Ok(Verdict::Shut(bar)) => wrong(format!(
+            "bind: nobody comes in by any password, {bar:?} ({said})"
+        )),
         Err(error) => wrong(format!("bind: {error}")),
     }
 }

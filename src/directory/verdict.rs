@@ -8,9 +8,11 @@ use crate::config::DirectoryPreset;
 /// What a bind says about a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Right or not, nobody comes in by it.
+    /// It is right, and nobody comes in by it.
     Barred(Bar),
     Right,
+    /// Nobody comes in by any: the directory does not say whether it is right.
+    Shut(Bar),
     Wrong,
 }
 
@@ -19,8 +21,8 @@ pub enum Verdict {
 /// # Errors
 /// `Refused`: the directory did not judge the password.
 pub fn of_bind(preset: DirectoryPreset, outcome: BindOutcome) -> Result<Verdict, DirectoryError> {
-    if let Some(bar) = bar_of(preset, &outcome) {
-        return Ok(Verdict::Barred(bar));
+    if let Some(verdict) = bar_of(preset, &outcome) {
+        return Ok(verdict);
     }
     match outcome.code {
         SUCCESS => Ok(Verdict::Right),
@@ -35,34 +37,37 @@ pub fn of_bind(preset: DirectoryPreset, outcome: BindOutcome) -> Result<Verdict,
     }
 }
 
-fn bar_of(preset: DirectoryPreset, outcome: &BindOutcome) -> Option<Bar> {
+fn bar_of(preset: DirectoryPreset, outcome: &BindOutcome) -> Option<Verdict> {
+    use Verdict::{Barred, Shut};
     // draft-behera-ldap-password-policy-10 section 6.2: passwordExpired (0), accountLocked (1), changeAfterReset (2).
-    match outcome.policy.error {
-        Some(0) => return Some(Bar::Expired),
-        Some(1) => return Some(Bar::Locked),
-        Some(2) => return Some(Bar::MustChange),
+    // Section 8.1: whether an account is locked is seen to before the password is.
+    match (outcome.policy.error, outcome.code) {
+        (Some(0), _) => return Some(Barred(Bar::Expired)),
+        (Some(1), SUCCESS) => return Some(Barred(Bar::Locked)),
+        (Some(1), _) => return Some(Shut(Bar::Locked)),
+        (Some(2), _) => return Some(Barred(Bar::MustChange)),
         _ => {}
     }
     match (preset, outcome.code) {
         // "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 775, v3839": the number behind
-        // "data" is a Windows error in hexadecimal.
+        // "data" is a Windows error in hexadecimal. All but the last come with the right password only.
         (DirectoryPreset::ActiveDirectory, INVALID_CREDENTIALS) => {
             let (_, data) = outcome.text.split_once("data ")?;
             match data.split([',', ' ']).next()? {
                 // ERROR_PASSWORD_EXPIRED.
-                "532" => Some(Bar::Expired),
+                "532" => Some(Barred(Bar::Expired)),
                 // ERROR_ACCOUNT_DISABLED, ERROR_ACCOUNT_EXPIRED.
-                "533" | "701" => Some(Bar::Disabled),
+                "533" | "701" => Some(Barred(Bar::Disabled)),
                 // ERROR_PASSWORD_MUST_CHANGE.
-                "773" => Some(Bar::MustChange),
+                "773" => Some(Barred(Bar::MustChange)),
                 // ERROR_ACCOUNT_LOCKED_OUT.
-                "775" => Some(Bar::Locked),
+                "775" => Some(Shut(Bar::Locked)),
                 _ => None,
             }
         }
         // "Exceed password retry limit" and "Account inactivated".
-        (DirectoryPreset::Ds389, CONSTRAINT_VIOLATION) => Some(Bar::Locked),
-        (DirectoryPreset::Ds389, UNWILLING) => Some(Bar::Disabled),
+        (DirectoryPreset::Ds389, CONSTRAINT_VIOLATION) => Some(Shut(Bar::Locked)),
+        (DirectoryPreset::Ds389, UNWILLING) => Some(Shut(Bar::Disabled)),
         _ => None,
     }
 }
@@ -111,9 +116,10 @@ mod tests {
         use DirectoryPreset::{ActiveDirectory, Ds389, OpenLdap};
         let of = |preset, code, text: &str, error| of_bind(preset, outcome(code, text, error));
         let barred = |bar| Ok(Verdict::Barred(bar));
+        let shut = |bar| Ok(Verdict::Shut(bar));
         assert_eq!(of(OpenLdap, 0, "", None), Ok(Verdict::Right));
         assert_eq!(of(OpenLdap, 49, "", None), Ok(Verdict::Wrong));
-        assert_eq!(of(OpenLdap, 49, "", Some(1)), barred(Bar::Locked));
+        assert_eq!(of(OpenLdap, 49, "", Some(1)), shut(Bar::Locked));
         assert_eq!(of(OpenLdap, 49, "", Some(0)), barred(Bar::Expired));
         assert_eq!(of(OpenLdap, 0, "", Some(2)), barred(Bar::MustChange));
         let ad = |data| {
@@ -126,9 +132,9 @@ mod tests {
         assert_eq!(ad("532"), barred(Bar::Expired));
         assert_eq!(ad("533"), barred(Bar::Disabled));
         assert_eq!(ad("773"), barred(Bar::MustChange));
-        assert_eq!(ad("775"), barred(Bar::Locked));
-        assert_eq!(of(Ds389, 19, "", None), barred(Bar::Locked));
-        assert_eq!(of(Ds389, 53, "", None), barred(Bar::Disabled));
+        assert_eq!(ad("775"), shut(Bar::Locked));
+        assert_eq!(of(Ds389, 19, "", None), shut(Bar::Locked));
+        assert_eq!(of(Ds389, 53, "", None), shut(Bar::Disabled));
         // Not a word about the password: nobody is told that it is wrong.
         assert!(of(OpenLdap, 13, "confidentiality required", None).is_err());
         assert!(of(OpenLdap, 53, "", None).is_err());

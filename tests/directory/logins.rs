@@ -85,7 +85,7 @@ fn names_that_mean_something_to_a_directory_are_names() {
 #[test]
 fn what_the_password_policy_says_people_are_told() {
     let directory = Slapd::start("policy");
-    let house = house("policy", &directory, "");
+    let house = house("policy", &directory, "tell_locked = true\n");
     let server = house.serve();
     let mut tybalt = Client::session(&server, "tybalt", "sword");
     for _ in 0..10 {
@@ -112,6 +112,24 @@ fn what_the_password_policy_says_people_are_told() {
     assert!(tybalt.element().contains("type='result'"));
     let records = format!("{:?}", house.records());
     assert!(records.contains("credentials-expired") && records.contains("account-disabled"));
+}
+
+#[test]
+fn a_stranger_does_not_learn_from_a_lock_that_a_name_exists() {
+    let directory = Slapd::start("locked");
+    let house = house("locked", &directory, "");
+    let mut server = house.serve();
+    for _ in 0..10 {
+        assert!(!directory.lets_in(ROMEO, "guess"));
+    }
+    let unknown = try_password(&server, "paris", "guess");
+    assert!(is_failure(&unknown, "not-authorized"), "{unknown}");
+    // slapd says of any password that he is locked out, of the right one, too.
+    for password in ["guess", PASSWORD] {
+        assert_eq!(try_password(&server, "romeo", password), unknown);
+    }
+    // The operator reads why.
+    server.until_logged("directory_barred account=romeo@localhost reason=Locked");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod faults;
 mod framer;
 mod house;
 mod logins;
+mod misbehaviour;
 mod proofs;
 mod schema;
 #[path = "../play/scram.rs"]

@@ -48,7 +48,7 @@ pub enum Mode {
     WithoutAttributes,
     /// Each entry is found twice, the second time elsewhere.
     Twins,
-    /// What it finds is not below the base that was named.
+    /// What it finds is not below the base that was named, and somebody with everybody's password.
     OtherBase,
     /// StartTLS is not to be had.
     RefusesStartTls,
@@ -379,7 +379,7 @@ impl Asked<'_> {
             let dn = &entry.dn;
             match mode {
                 Mode::WithoutAttributes => self.entry(dn, &[])?,
-                Mode::OtherBase => self.entry("uid=x,dc=mantua,dc=example", &entry.attributes)?,
+                Mode::OtherBase => self.entry(ELSEWHERE, &entry.attributes)?,
                 Mode::Twins => {
                     self.entry(dn, &entry.attributes)?;
                     let second = dn.replace("ou=people", "cn=second,ou=people");
@@ -454,6 +454,7 @@ impl Shared {
         match dn.as_ref() {
             "" => password.is_empty(),
             SERVICE => password == SERVICE_PASSWORD.as_bytes(),
+            ELSEWHERE => password == PASSWORD.as_bytes(),
             _ => {
                 let mut all = self.entries.iter();
                 password == PASSWORD.as_bytes() && all.any(|entry| entry.dn == dn)
@@ -523,7 +524,7 @@ impl Filter {
 
 /// A message that is deeper than any stack, and complete.
 fn nested() -> Vec<u8> {
-    const DEPTH: u32 = 200_000;
+    const DEPTH: u32 = 3_000_000;
     // Each level is a head of six bytes and all that is in it.
     let heads = (0..DEPTH).map(|level| {
         let [a, b, c, d] = ((DEPTH - 1 - level) * 6).to_be_bytes();
@@ -531,6 +532,9 @@ fn nested() -> Vec<u8> {
     });
     heads.flatten().collect()
 }
+
+/// Where [`Mode::OtherBase`] finds everybody.
+const ELSEWHERE: &str = "uid=x,dc=mantua,dc=example";
 
 // Tags of operations (RFC 4511 section 4.2 and on), and of what is in them.
 const BIND: u8 = 0x60;

@@ -71,6 +71,11 @@ pub struct HostDirectory {
     /// the right to it.
     /// reload: live
     pub password_change: DirectoryPasswordChange,
+    /// Whether people are told that they are locked out (`account-disabled`) where the directory says so whatever the
+    /// password is: then a stranger who guesses learns which names exist. Otherwise they hear that the password is
+    /// wrong, and only the log says why.
+    /// reload: live
+    pub tell_locked: bool,
     /// What is done with referrals: "refuse", or "follow", by which `bind_dn` and passwords go to servers that the directory
     /// names.
     /// reload: live
@@ -130,6 +135,7 @@ impl Default for HostDirectory {
             scram: String::new(),
             scram_hashes: vec![DirectoryHash::Sha256],
             password_change: DirectoryPasswordChange::default(),
+            tell_locked: false,
             referrals: DirectoryReferrals::default(),
             connect_timeout: Duration::from_ms(limits::DIRECTORY_CONNECT_MS),
             operation_timeout: Duration::from_ms(limits::DIRECTORY_OPERATION_MS),
