@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
 /// How a server lets us know that it accepts connections.
 pub enum Ready {
@@ -165,6 +165,15 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// As many as this process may have at all.
+pub fn raise_descriptors() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // When it is refused, what was allowed before is what counts.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
 }
 
 /// Keeps this process on one core.

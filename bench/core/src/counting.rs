@@ -83,24 +83,35 @@ fn note(size: usize) {
     }
 }
 
-/// The innermost lines of the server's code in a backtrace: `src/im/message.rs:12 < src/shard/turn.rs:34`.
+/// The innermost places of the server's code in a backtrace, with lines where the build knows them:
+/// `jid::Jid::parse (jid/mod.rs:12) < stanza::read::address`.
 fn own_lines(backtrace: &str) -> String {
-    let own = backtrace.lines().filter_map(|line| {
-        let at = line.trim().strip_prefix("at ")?;
-        let (_, inner) = at.split_once("../../src/").or_else(|| at.rsplit_once(OWN))?;
-        let (line, _column) = inner.rsplit_once(':')?;
-        Some(format!("src/{line}"))
-    });
-    let own: Vec<String> = own.take(LINES_SHOWN).collect();
+    let mut own: Vec<String> = Vec::new();
+    let mut is_own = false;
+    for line in backtrace.lines().map(str::trim) {
+        if let Some(at) = line.strip_prefix("at ") {
+            let place = at.rsplit_once("src/").and_then(|(_, p)| p.rsplit_once(':'));
+            if let (true, Some((place, _column)), Some(last)) = (is_own, place, own.last_mut()) {
+                last.push_str(&format!(" ({place})"));
+            }
+            continue;
+        }
+        let name = line.split_once(": ").map_or("", |(_, name)| name);
+        is_own = name.starts_with("stonechat::") || name.starts_with("<stonechat::");
+        if is_own {
+            if own.len() == LINES_SHOWN {
+                break;
+            }
+            own.push(name.replace("stonechat::", ""));
+        }
+    }
     match own.is_empty() {
         true => "elsewhere".to_owned(),
         false => own.join(" < "),
     }
 }
 
-const LINES_SHOWN: usize = 4;
-/// Where the server's code lies, seen from this package.
-const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/");
+const LINES_SHOWN: usize = 5;
 
 // SAFETY: every call is the system allocator's with the same arguments; counting neither touches blocks nor unwinds.
 unsafe impl GlobalAlloc for Counting {
@@ -129,15 +140,24 @@ mod tests {
     #[test]
     fn an_allocation_is_counted_with_its_bytes() {
         let (block, allocated) = count(Detail::Counts, || vec![1_u8; 1_000]);
-        assert!(allocated.calls >= 1 && allocated.bytes >= 1_000, "{allocated:?} {}", block.len());
+        assert!(
+            allocated.calls >= 1 && allocated.bytes >= 1_000,
+            "{allocated:?} {}",
+            block.len()
+        );
     }
 
     #[test]
     fn the_servers_lines_are_found_in_a_backtrace() {
         let text = "   3: alloc::vec\n             at /rustc/1/library/alloc/src/vec.rs:9:1\n\
-                    \x20  4: stonechat::im::x\n             at /w/bench/core/../../src/im/x.rs:12:5\n\
-                    \x20  5: stonechat::shard::y\n             at /w/bench/core/../../src/shard/y.rs:7:9\n";
-        assert_eq!(own_lines(text), "src/im/x.rs:12 < src/shard/y.rs:7");
+                    \x20  4: stonechat::im::x\n             at ./src/im/x.rs:12:5\n\
+                    \x20  5: <stonechat::shard::Y as Z>::y\n             at /w/src/shard/y.rs:7:9\n\
+                    \x20  6: stonechat::mam::z\n\
+                    \x20  7: stonechat_core_bench::main\n             at /w/bench/core/src/main.rs:1:1\n";
+        assert_eq!(
+            own_lines(text),
+            "im::x (im/x.rs:12) < <shard::Y as Z>::y (shard/y.rs:7) < mam::z"
+        );
         assert_eq!(own_lines(""), "elsewhere");
     }
 }

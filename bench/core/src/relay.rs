@@ -53,7 +53,10 @@ pub fn measure(load: Load, detail: Detail) -> Result<()> {
             anyhow::Ok(())
         });
         outcome?;
-        ensure!(delivered == expected, "{delivered} messages of {expected} arrived");
+        ensure!(
+            delivered == expected,
+            "{delivered} messages of {expected} arrived"
+        );
         println!(
             "round {round}: {:.3} allocations / message, {:.1} bytes",
             allocated.calls as f64 / expected as f64,

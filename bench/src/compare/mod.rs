@@ -5,7 +5,7 @@
 mod document;
 mod saved;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -44,7 +44,7 @@ pub fn compare(
     bench: &Bench,
     extent: &Extent,
     report: &mut Report,
-    progress: &PathBuf,
+    progress: &Path,
 ) -> Result<String> {
     let began = Instant::now();
     let mut saved = Saved::open(progress, extent, &report.commit)?;

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::scenario::Scenario;
@@ -18,7 +17,7 @@ use crate::client::sasl::KeyCache;
 use crate::client::sasl2::Tokens;
 use crate::client::session::LoginPlan;
 use crate::client::tls::{giving_keys, of_direct, trusting_config};
-use crate::process::pin;
+use crate::process::{pin, raise_descriptors};
 
 /// The coordinator's first line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -224,15 +223,6 @@ fn plan_of(assignment: &Assignment) -> Result<LoginPlan> {
         resumptions: 0,
         offers_client_state: false,
     })
-}
-
-/// As many as this process may have at all.
-fn raise_descriptors() -> u64 {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // When it is refused, what was allowed before is what counts.
-    let _ = setrlimit(Resource::Nofile, limit);
-    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
 }
 
 const JOINING_PATIENCE: Duration = Duration::from_secs(60);
