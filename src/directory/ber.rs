@@ -49,6 +49,19 @@ impl Entry {
         Ok(Entry { dn, attributes })
     }
 
+    /// One that says this.
+    #[cfg(test)]
+    pub fn of(dn: &str, attributes: &[(&str, &[&[u8]])]) -> Entry {
+        let owned = attributes.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| value.to_vec());
+            ((*name).to_owned(), values.collect())
+        });
+        Entry {
+            dn: dn.to_owned(),
+            attributes: owned.collect(),
+        }
+    }
+
     /// Whether it is this entry or one below it.
     pub fn is_within(&self, base: &Dn) -> bool {
         Dn::parse(&self.dn).is_some_and(|dn| dn.is_within(base))

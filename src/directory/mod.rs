@@ -4,15 +4,18 @@
 pub mod access;
 mod ber;
 mod cache;
+mod cards;
 mod desk;
 pub mod dn;
 mod error;
 mod escape;
 mod host;
 mod keys;
+mod mapping;
 mod person;
 mod poll;
 mod pool;
+mod profile;
 mod refusals;
 mod servers;
 pub mod service;
