@@ -4,9 +4,18 @@
 use std::process::{Command, Output};
 
 fn bench(arguments: &[&str]) -> Output {
-    let program = std::env::var_os("STONECHAT").unwrap_or_else(|| "../target/debug/stonechat".into());
+    let program =
+        std::env::var_os("STONECHAT").unwrap_or_else(|| "../target/debug/stonechat".into());
     Command::new(env!("CARGO_BIN_EXE_stonechat-bench"))
-        .args(["--server-core", "0", "--driver-core", "0", "--rounds", "1", "--binary"])
+        .args([
+            "--server-core",
+            "0",
+            "--driver-core",
+            "0",
+            "--rounds",
+            "1",
+            "--binary",
+        ])
         .arg(program)
         .args(arguments)
         .output()
@@ -18,7 +27,9 @@ fn median(output: &Output, measure: &str) -> f64 {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complained}");
-    let row = said.lines().find(|line| line.starts_with(&format!("| {measure}")));
+    let row = said
+        .lines()
+        .find(|line| line.starts_with(&format!("| {measure}")));
     let row = row.unwrap_or_else(|| panic!("no {measure} in {said}"));
     let median = row.split('|').nth(4).expect("a median").trim();
     median.parse().expect("a number")
@@ -35,8 +46,10 @@ fn connections_that_come_and_go_leave_no_descriptor_and_no_memory() {
 fn system_calls_are_counted_per_message() {
     let counters = ["perf", "strace"];
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
-    if !counters.iter().any(|name| is_there(&name)) {
-        eprintln!("NEITHER perf NOR strace: no system calls were counted (apt-get install linux-perf)");
+    if !counters.iter().any(is_there) {
+        eprintln!(
+            "NEITHER perf NOR strace: no system calls were counted (apt-get install linux-perf)"
+        );
         return;
     }
     let output = bench(&["calls", "--pairs", "4", "--seconds", "1", "--warm-up", "0"]);

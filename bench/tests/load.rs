@@ -321,22 +321,46 @@ fn a_surge_takes_no_session_and_no_message() {
     let json = server.directory.join("surge.json");
     let json_text = json.display().to_string();
     let more = [
-        "--set", "day.surge=30", "--set", "day.surge-after=1 s", "--set", "day.surge-for=2 s", "--set",
-        "time.measure=6 s", "--json", &json_text,
+        "--set",
+        "day.surge=30",
+        "--set",
+        "day.surge-after=1 s",
+        "--set",
+        "day.surge-for=2 s",
+        "--set",
+        "time.measure=6 s",
+        "--json",
+        &json_text,
     ];
     let output = server.load("run", server.starttls, &with_users("overload", &more));
     let result = RunResult::read(&json).expect("a result");
     assert!(result.faults.is_shedding(), "{}", told(&output));
     let surge = result.surge.as_ref().expect("there was one");
-    assert!(surge.worst_p99_ms > 0.0 && surge.to - surge.from > 1.9, "{surge:?}");
+    assert!(
+        surge.worst_p99_ms > 0.0 && surge.to - surge.from > 1.9,
+        "{surge:?}"
+    );
     let most = |from: f64, to: f64| {
         let within = result.timeline.iter().filter(|m| m.at > from && m.at < to);
         within.map(|moment| moment.sent).fold(0.0, f64::max)
     };
-    assert!(most(surge.from, surge.to) > 3.0 * most(0.0, surge.from), "{:?}", result.timeline);
+    assert!(
+        most(surge.from, surge.to) > 3.0 * most(0.0, surge.from),
+        "{:?}",
+        result.timeline
+    );
     // How soon all is as before is this machine's business as well; but it is told.
-    assert_eq!(output.status.success(), surge.recovered_after.is_some(), "{}", told(&output));
-    assert!(told(&output).contains("surge of 30.0 times"), "{}", told(&output));
+    assert_eq!(
+        output.status.success(),
+        surge.recovered_after.is_some(),
+        "{}",
+        told(&output)
+    );
+    assert!(
+        told(&output).contains("surge of 30.0 times"),
+        "{}",
+        told(&output)
+    );
 }
 
 #[test]

@@ -30,7 +30,12 @@ fn browser() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("BROWSER") {
         return Some(named.into());
     }
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let names = [
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    ];
     let path = std::env::var_os("PATH")?;
     let places: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let mut all = names
@@ -43,7 +48,12 @@ fn browser() -> Option<PathBuf> {
 fn look(browser: &Path, page: &Path, width: u32, more: &[&str]) -> (serde_json::Value, String) {
     let profile = page.with_extension("profile");
     let output = Command::new(browser)
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+        ])
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg(format!("--window-size={width},900"))
         .args(more)
@@ -58,7 +68,10 @@ fn look(browser: &Path, page: &Path, width: u32, more: &[&str]) -> (serde_json::
         .and_then(|(_, rest)| rest.split_once("</title>"));
     let title = title.unwrap_or_else(|| panic!("no page: {said}")).0;
     let found = serde_json::from_str(title);
-    (found.unwrap_or_else(|_| panic!("the page did not look at itself: {title}\n{said}")), said)
+    (
+        found.unwrap_or_else(|_| panic!("the page did not look at itself: {title}\n{said}")),
+        said,
+    )
 }
 
 #[test]
@@ -81,14 +94,23 @@ fn the_page_shows_its_plots_on_every_screen_and_says_nothing_to_the_console() {
 
     let (wide, said) = look(&browser, &page, 1_400, &[]);
     assert_eq!(wide["plots"], 7, "{wide}");
-    assert_eq!((&wide["empty"], &wide["tips"], &wide["fetched"]), (&0.into(), &7.into(), &0.into()), "{wide}");
+    assert_eq!(
+        (&wide["empty"], &wide["tips"], &wide["fetched"]),
+        (&0.into(), &7.into(), &0.into()),
+        "{wide}"
+    );
     assert!(!said.contains("CONSOLE"), "{said}");
     // Chromium's window is never narrower than 500.
     let (small, said) = look(&browser, &page, 500, &[]);
     assert_eq!(small["wide"], false, "{small}");
     assert!(small["smallest"].as_u64() >= Some(9), "{small}");
     assert!(!said.contains("CONSOLE"), "{said}");
-    let (dark, _) = look(&browser, &page, 1_400, &["--blink-settings=preferredColorScheme=0"]);
+    let (dark, _) = look(
+        &browser,
+        &page,
+        1_400,
+        &["--blink-settings=preferredColorScheme=0"],
+    );
     assert_ne!(dark["back"], wide["back"], "dark and light look different");
     fs::remove_dir_all(&directory).expect("it was there");
 }
