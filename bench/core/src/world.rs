@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use parking_lot::Mutex;
 
+use stonechat::actor::directory::DirectoryAnswer;
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings};
@@ -216,6 +217,8 @@ impl World {
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => Request::Save(writes),
+            // The host here has none.
+            Ask::Directory(_) => return Answer::Directory(DirectoryAnswer::Unavailable),
             Ask::Auth(ask) => return Answer::Auth(self.accounts.answer(ask, self.now).0),
         };
         self.store.lock().apply(request)
