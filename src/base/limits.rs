@@ -476,6 +476,21 @@ pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
 pub const DIRECTORY_VALUES_MAX: usize = 100;
 /// Bytes of an entry that are read.
 pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's
+/// word.
+pub const DIRECTORY_PAGE_ENTRIES: i32 = 500;
+/// How long nothing may happen in a part of a directory that tells of changes before it is asked anew: so soon it is
+/// noticed that it is gone, and what it costs is one question.
+pub const DIRECTORY_LISTEN_MS: u64 = 30_000;
+const _: () = assert!(DIRECTORY_LISTEN_MS < DIRECTORY_IDLE_MS);
+/// Bytes of a state (RFC 4533 section 2.1.2) that are kept for the next time: OpenLDAP's have some fifty for each server.
+pub const DIRECTORY_COOKIE_BYTES_MAX: usize = 16 * 1024;
+/// Entries whose changes are followed, some 500 bytes each.
+pub const DIRECTORY_WATCHED_MAX: u32 = 1_000_000;
+/// The most that an operator may allow.
+pub const DIRECTORY_WATCHED_LIMIT: u32 = 20_000_000;
+/// For how long a change of a password that we made ourselves is not taken for somebody else's.
+pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
 /// A refused login is answered at a multiple of this after it was asked, so that nobody learns from the time whether the
 /// name or the password was wrong: above what a look-up and a bind take.
 pub const DIRECTORY_REFUSAL_MS: u64 = 250;

@@ -224,6 +224,7 @@ fn check_amounts(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mu
         ),
         ("queue", option.queue, limits::DIRECTORY_QUEUE_LIMIT),
         ("cache", option.cache, limits::DIRECTORY_CACHE_LIMIT),
+        ("watched", option.watched, limits::DIRECTORY_WATCHED_LIMIT),
     ] {
         if !(1..=max).contains(&count) {
             sink.push(&at(name), format!("must be between 1 and {max}"));

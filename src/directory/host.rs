@@ -1,35 +1,39 @@
 //! The directory of one host: its connections, each on a thread of its own, and what becomes of each question. Refuses to
 //! let anybody wait for it: what cannot be answered in time is answered with that.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
 use super::access::Access;
 use super::cache::{Known, Standing};
 use super::desk::{Admission, Desk};
 use super::error::DirectoryError;
+use super::people::People;
 use super::person::{self, Found, Person};
-use super::poll;
 use super::pool::{Link, Purpose};
 use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
+use super::watch::{self, Watch};
 use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, Secret, WorkerId};
+use crate::base::{AddressPrefix, Secret, WorkerId, limits};
 use crate::config::{DirectoryConfig, DirectoryPasswordChange};
+use crate::im::credentials::{AccountRow, name_key};
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
 pub struct HostDirectory {
     pub shared: Arc<Shared>,
     questions: Sender<Question>,
-    /// Dropped, it ends who looks now and then.
-    _polls: Sender<()>,
+    /// Dropped, it ends those who follow what becomes of the directory.
+    _follows: Sender<()>,
 }
 
 /// What all threads of a directory know.
@@ -39,7 +43,11 @@ pub struct Shared {
     pub known: Known,
     desk: Arc<Desk>,
     answers: Arc<Answers>,
+    own_changes: OwnChanges,
 }
+
+/// Whose passwords we have changed ourselves, and when.
+type OwnChanges = Mutex<BTreeMap<Arc<str>, Instant>>;
 
 /// Something that is asked, and who hears the answer.
 pub struct Question {
@@ -100,6 +108,7 @@ impl HostDirectory {
             ),
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
+            own_changes: OwnChanges::default(),
         });
         let (questions, asked) = bounded(options.queue as usize);
         let (attempts, attempted) = bounded(options.queue as usize);
@@ -118,16 +127,23 @@ impl HostDirectory {
                 .name("ldap-bind".to_owned())
                 .spawn(move || shared.bind_all(link, &attempted))?;
         }
-        let (polls, stop) = bounded(0);
-        let every = Duration::from_millis(options.poll.as_ms());
-        let (looking, link) = (Arc::clone(&shared), link(Purpose::Searching));
+        let (follows, stop) = bounded(0);
+        let people = Watch {
+            name: format!("people of {host}"),
+            query: person::query_for_all(config),
+            every: Duration::from_millis(options.poll.as_ms()),
+            listens: options.listen,
+            entries_max: options.watched as usize,
+        };
+        let mut follower = People::new(&shared);
+        let mut people_link = link(Purpose::Searching);
         thread::Builder::new()
-            .name("ldap-poll".to_owned())
-            .spawn(move || poll::run(&looking, link, every, &stop))?;
+            .name("ldap-people".to_owned())
+            .spawn(move || watch::run(&people, &mut people_link, &mut follower, &stop))?;
         Ok(HostDirectory {
             shared,
             questions,
-            _polls: polls,
+            _follows: follows,
         })
     }
 
@@ -204,6 +220,42 @@ impl Shared {
     /// Ends the sessions of somebody who is not in the directory any more.
     pub fn end_sessions(&self, name: &str) {
         (self.desk.end)(&self.host, name);
+    }
+
+    /// Somebody's password is another one: sessions and tokens that were made by the old one end, unless the change was
+    /// made here, which saw to that.
+    pub fn password_was_changed(&self, name: &Arc<str>) {
+        if self.own_changes.lock().remove(name).is_some() {
+            return;
+        }
+        let row = (self.desk.row)(&name_key(&self.host, name));
+        let renewed = row.and_then(|row| {
+            let row = row.and_then(|row| AccountRow::decode(&row).ok());
+            row.map_or(Ok(None), |row| {
+                (self.desk.renew)(&self.host, name, row.account.id)
+            })
+        });
+        match renewed {
+            Ok(Some(_)) => {
+                log::info!("directory_password_changed account={name}@{}", self.host);
+                self.end_sessions(name);
+            }
+            // Nobody who was ever here, or may be.
+            Ok(None) => {}
+            Err(error) => log::error!(
+                "directory_tokens_stay account={name}@{} error=\"{error}\" mend=\"user disable, user enable\"",
+                self.host
+            ),
+        }
+    }
+
+    /// A change that we make ourselves will be heard of.
+    fn note_own_change(&self, name: &Arc<str>) {
+        let now = Instant::now();
+        let own = Duration::from_millis(limits::DIRECTORY_OWN_CHANGE_MS);
+        let mut changes = self.own_changes.lock();
+        changes.retain(|_, made| now.duration_since(*made) < own);
+        changes.insert(Arc::clone(name), now);
     }
 
     fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {
@@ -327,7 +379,7 @@ impl Shared {
             return Answer::Row(row);
         }
         let admitted = (self.desk.admit)(&self.host, localpart, person.unique.as_deref());
-        let key = crate::im::credentials::name_key(&self.host, localpart);
+        let key = name_key(&self.host, localpart);
         match admitted.and_then(|_| (self.desk.row)(&key)) {
             Ok(row) => Answer::Row(row),
             Err(error) => Answer::Failed(error),
@@ -433,8 +485,15 @@ impl Shared {
         if !(self.desk.may_change)(account.id, prefix) {
             return Ok(AccountAnswer::TooMany);
         }
-        let outcome = link.change_password(&person.dn, &password, self.until(question))?;
+        self.note_own_change(&question.localpart);
+        let outcome = link.change_password(
+            &person.dn,
+            &password,
+            self.config.options.preset,
+            self.until(question),
+        )?;
         if !outcome.is_success() {
+            self.own_changes.lock().remove(&question.localpart);
             return verdict::of_change(outcome);
         }
         let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id);

@@ -4,20 +4,25 @@
 pub mod access;
 mod ber;
 mod cache;
+mod content;
 mod desk;
 pub mod dn;
 mod error;
 mod escape;
 mod host;
 mod keys;
+mod leavers;
+mod people;
 mod person;
 mod poll;
 mod pool;
 mod refusals;
 mod servers;
 pub mod service;
+mod sync;
 pub mod trace;
 mod verdict;
+mod watch;
 
 pub use desk::{Admission, Desk};
 pub use error::DirectoryError;

@@ -2,6 +2,7 @@
 //! refuses to know what Stonechat keeps itself. Needs slapd and ldap-utils, which `scripts/test packages` installs.
 
 mod ber;
+mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
@@ -12,6 +13,7 @@ mod framer;
 mod house;
 mod logins;
 mod misbehaviour;
+mod passwords;
 mod proofs;
 mod schema;
 #[path = "../play/scram.rs"]

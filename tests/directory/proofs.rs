@@ -9,7 +9,7 @@ use rustls::pki_types::PrivateKeyDer;
 use crate::client::{Client, SASL, TlsWishes, plain};
 use crate::scram::hmac_sha256;
 use crate::served::{house, is_failure, options};
-use crate::server::{House, free_port};
+use crate::server::{House, Server, free_port};
 use crate::slapd::{JULIET, PASSWORD, ROMEO, Slapd};
 
 const CLOSED: &str =
@@ -64,37 +64,45 @@ fn a_certificate_stands_for_somebody_who_is_in_the_directory() {
     assert!(is_failure(&romeo, "account-disabled"), "{romeo}");
 }
 
-#[test]
-fn a_token_is_worth_nothing_to_who_is_closed_in_the_directory() {
-    const AGENT: &str = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>";
-    let directory = Slapd::start("token");
-    let house = house("token", &directory, "fresh = \"0 s\"\n");
-    let server = house.serve();
-    let mut client = Client::secure(&server);
+const AGENT: &str = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>";
+
+/// A token of Juliet's (XEP-0484), which she gets for this password.
+pub fn token(server: &Server, password: &str) -> String {
+    let mut client = Client::secure(server);
     let features = client.open();
     assert!(features.contains("HT-SHA-256-NONE"), "{features}");
-    let response = BASE64_STANDARD.encode(plain("juliet", PASSWORD));
+    let response = BASE64_STANDARD.encode(plain("juliet", password));
     client.send(&format!(
         "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>{response}</initial-response>\
          {AGENT}<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/></authenticate>"
     ));
     let success = client.element();
     let (_, token) = success.split_once(" token='").expect("a token");
-    let token = token.split('\'').next().unwrap();
-    let show = || {
-        let mut client = Client::secure(&server);
-        client.open();
-        let proof = hmac_sha256(token.as_bytes(), b"Initiator");
-        let response = BASE64_STANDARD.encode([b"juliet\0", &proof[..]].concat());
-        client.send(&format!(
-            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'>\
-             <initial-response>{response}</initial-response>{AGENT}<fast xmlns='urn:xmpp:fast:0'/></authenticate>"
-        ));
-        client.element()
-    };
-    let welcome = show();
+    token.split('\'').next().unwrap().to_owned()
+}
+
+/// What she hears who shows it.
+pub fn show_token(server: &Server, token: &str) -> String {
+    let mut client = Client::secure(server);
+    client.open();
+    let proof = hmac_sha256(token.as_bytes(), b"Initiator");
+    let response = BASE64_STANDARD.encode([b"juliet\0", &proof[..]].concat());
+    client.send(&format!(
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'>\
+         <initial-response>{response}</initial-response>{AGENT}<fast xmlns='urn:xmpp:fast:0'/></authenticate>"
+    ));
+    client.element()
+}
+
+#[test]
+fn a_token_is_worth_nothing_to_who_is_closed_in_the_directory() {
+    let directory = Slapd::start("token");
+    let house = house("token", &directory, "fresh = \"0 s\"\n");
+    let server = house.serve();
+    let token = token(&server, PASSWORD);
+    let welcome = show_token(&server, &token);
     assert!(welcome.starts_with("<success"), "{welcome}");
     directory.change(&format!("dn: {JULIET}\n{CLOSED}"));
-    let refused = show();
+    let refused = show_token(&server, &token);
     assert!(refused.contains("not-authorized"), "{refused}");
 }

@@ -108,8 +108,15 @@ pub struct HostDirectory {
     /// Names about which that is remembered, 200 bytes each.
     /// reload: live
     pub cache: u32,
-    /// How often it is looked whether those who have accounts are still in the directory: who is not, or is closed there,
-    /// loses sessions and tokens. One question for fifty accounts.
+    /// Whether the directory is to tell of changes if it can (RFC 4533; OpenLDAP's overlay syncprov): who is closed or gone
+    /// loses sessions at once, and whose password is another one loses sessions and tokens.
+    /// reload: live
+    pub listen: bool,
+    /// Entries whose changes are told at most, some 500 bytes each; of more it is looked every `poll`.
+    /// reload: live
+    pub watched: u32,
+    /// How often it is looked for those who have accounts where the directory does not tell. One question for fifty
+    /// accounts.
     /// reload: live
     pub poll: Duration,
 }
@@ -146,6 +153,8 @@ impl Default for HostDirectory {
             fresh: Duration::from_ms(limits::DIRECTORY_FRESH_MS),
             fresh_unknown: Duration::from_ms(limits::DIRECTORY_FRESH_UNKNOWN_MS),
             cache: limits::DIRECTORY_CACHE_MAX,
+            listen: true,
+            watched: limits::DIRECTORY_WATCHED_MAX,
             poll: Duration::from_ms(limits::DIRECTORY_POLL_MS),
         }
     }
