@@ -472,10 +472,10 @@ pub const DIRECTORY_SWEEP_PAGE: usize = 1_000;
 /// Accounts that may be missing at once, if there are not twice as many: more than that is a wrong base, or an empty copy
 /// of the directory, and ends nobody's sessions.
 pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
-/// Values of one attribute that are read.
-pub const DIRECTORY_VALUES_MAX: usize = 100;
-/// Bytes of an entry that are read.
-pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// Values of one attribute that are read: a group has as many as members.
+pub const DIRECTORY_VALUES_MAX: usize = 100_000;
+/// Bytes of an entry that are read: a group of 80,000 whose names have fifty.
+pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's
 /// word.
 pub const DIRECTORY_PAGE_ENTRIES: i32 = 500;
@@ -491,6 +491,10 @@ pub const DIRECTORY_WATCHED_MAX: u32 = 1_000_000;
 pub const DIRECTORY_WATCHED_LIMIT: u32 = 20_000_000;
 /// For how long a change of a password that we made ourselves is not taken for somebody else's.
 pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
+/// How long a look at a part of a directory may take altogether, page by page.
+pub const DIRECTORY_LOOK_MS: u64 = 300_000;
+/// How much later a copy of a directory may hear of a change than it was made.
+pub const DIRECTORY_LOOK_OVERLAP_MS: i64 = 600_000;
 /// A refused login is answered at a multiple of this after it was asked, so that nobody learns from the time whether the
 /// name or the password was wrong: above what a look-up and a bind take.
 pub const DIRECTORY_REFUSAL_MS: u64 = 250;

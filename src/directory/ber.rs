@@ -81,6 +81,12 @@ impl Entry {
             .filter_map(|value| std::str::from_utf8(value).ok())
     }
 
+    /// Forgets an attribute.
+    pub fn remove(&mut self, name: &str) {
+        self.attributes
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
     /// Name and number of values of each attribute: what an operator is shown.
     pub fn names(&self) -> impl Iterator<Item = (&str, usize)> {
         self.attributes

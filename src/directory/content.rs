@@ -88,14 +88,28 @@ impl Content {
         self.stage = Stage::Further;
     }
 
-    /// A refresh begins.
+    /// A refresh begins, from the state of the cookie on.
     pub fn begin(&mut self, tell: &mut dyn FnMut(Change<'_>)) {
+        match self.cookie {
+            Some(_) => self.begin_further(tell),
+            None => self.begin_anew(tell),
+        }
+    }
+
+    /// One begins that tells of everything.
+    pub fn begin_anew(&mut self, tell: &mut dyn FnMut(Change<'_>)) {
+        self.begin_in(Stage::Anew, tell);
+    }
+
+    /// One begins that tells of what is new.
+    pub fn begin_further(&mut self, tell: &mut dyn FnMut(Change<'_>)) {
+        self.begin_in(Stage::Further, tell);
+    }
+
+    fn begin_in(&mut self, stage: Stage, tell: &mut dyn FnMut(Change<'_>)) {
         self.round = self.round.wrapping_add(1);
         self.next_cookie = None;
-        self.stage = match self.cookie {
-            Some(_) => Stage::Further,
-            None => Stage::Anew,
-        };
+        self.stage = stage;
         tell(Change::Begins);
     }
 

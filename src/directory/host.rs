@@ -17,6 +17,7 @@ use super::error::DirectoryError;
 use super::people::People;
 use super::person::{self, Found, Person};
 use super::pool::{Link, Purpose};
+use super::room_book::{self, RoomBook, RoomKeeper};
 use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
@@ -44,6 +45,8 @@ pub struct Shared {
     desk: Arc<Desk>,
     answers: Arc<Answers>,
     own_changes: OwnChanges,
+    /// The permanent rooms.
+    pub rooms: Arc<RoomBook>,
 }
 
 /// Whose passwords we have changed ourselves, and when.
@@ -109,6 +112,7 @@ impl HostDirectory {
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
             own_changes: OwnChanges::default(),
+            rooms: Arc::default(),
         });
         let (questions, asked) = bounded(options.queue as usize);
         let (attempts, attempted) = bounded(options.queue as usize);
@@ -128,18 +132,27 @@ impl HostDirectory {
                 .spawn(move || shared.bind_all(link, &attempted))?;
         }
         let (follows, stop) = bounded(0);
-        let people = Watch {
-            name: format!("people of {host}"),
-            query: person::query_for_all(config),
+        let watch = |what: &str, query| Watch {
+            name: format!("{what} of {host}"),
+            query,
             every: Duration::from_millis(options.poll.as_ms()),
             listens: options.listen,
             entries_max: options.watched as usize,
         };
-        let mut follower = People::new(&shared);
-        let mut people_link = link(Purpose::Searching);
-        thread::Builder::new()
-            .name("ldap-people".to_owned())
-            .spawn(move || watch::run(&people, &mut people_link, &mut follower, &stop))?;
+        let people = watch("people", person::query_for_all(config));
+        let follower = People::new(&shared);
+        watch::start(
+            "ldap-people",
+            people,
+            link(Purpose::Searching),
+            follower,
+            &stop,
+        )?;
+        if !options.rooms_base.is_empty() {
+            let rooms = watch("rooms", room_book::query(config));
+            let keeper = RoomKeeper::new(host, config, &shared.rooms);
+            watch::start("ldap-rooms", rooms, link(Purpose::Searching), keeper, &stop)?;
+        }
         Ok(HostDirectory {
             shared,
             questions,

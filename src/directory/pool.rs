@@ -2,6 +2,7 @@
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
 mod sync;
+mod write;
 
 use std::collections::{BTreeSet, HashSet};
 use std::panic::{self, AssertUnwindSafe};

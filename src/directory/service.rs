@@ -16,6 +16,7 @@ use super::cache::Standing;
 use super::desk::Desk;
 use super::host::{HostDirectory, Question, Wish};
 use super::refusals::{self, Waiting};
+use super::room_book::Rooms;
 use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::rows::{RowKey, StoreError};
 use crate::actor::{Answer, Ticket};
@@ -146,6 +147,13 @@ impl DirectoryService {
         }
         *self.hosts.write() = Arc::new(hosts);
         Ok(())
+    }
+
+    /// The permanent rooms that the directory of a host has; none if it has no directory, or was not heard of yet.
+    pub fn rooms(&self, host: &str) -> Arc<Rooms> {
+        let hosts = Arc::clone(&self.hosts.read());
+        let directory = hosts.get(host);
+        directory.map_or_else(Arc::default, |directory| directory.shared.rooms.all())
     }
 
     /// Asks for a worker; never blocks. The answer comes through its port exactly once.

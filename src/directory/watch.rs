@@ -1,6 +1,8 @@
 //! A thread's life that keeps up to date with a part of the directory: it listens where the server tells of changes, and
 //! looks now and then where it does not. Refuses to know what the changes mean.
 
+use std::io;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
@@ -42,8 +44,26 @@ enum Turn {
     Stopped,
 }
 
+/// Starts a thread that follows until nobody holds the other end of `stop`.
+///
+/// # Errors
+/// The system has no thread left.
+pub fn start(
+    thread: &str,
+    watch: Watch,
+    mut link: Link,
+    mut follower: impl Follower + Send + 'static,
+    stop: &Receiver<()>,
+) -> io::Result<()> {
+    let stop = stop.clone();
+    thread::Builder::new()
+        .name(thread.to_owned())
+        .spawn(move || run(&watch, &mut link, &mut follower, &stop))?;
+    Ok(())
+}
+
 /// Follows until nobody holds the other end of `stop`.
-pub fn run(watch: &Watch, link: &mut Link, follower: &mut dyn Follower, stop: &Receiver<()>) {
+fn run(watch: &Watch, link: &mut Link, follower: &mut dyn Follower, stop: &Receiver<()>) {
     let mut content = Content::new(watch.entries_max);
     let mut back_off = limits::DIRECTORY_BACK_OFF_FIRST_MS;
     loop {

@@ -15,7 +15,7 @@ use crate::stand_in::{COOKIE, Entry, Mode, StandIn};
 const TYBALT: &str = "uid=tybalt,ou=people,dc=verona,dc=example";
 
 /// Until this was logged, which may be long ago.
-fn until_said(server: &mut Server, text: &str) {
+pub fn until_said(server: &mut Server, text: &str) {
     if !server.printed().contains(text) {
         server.until_logged(text);
     }

@@ -15,6 +15,7 @@ mod logins;
 mod misbehaviour;
 mod passwords;
 mod proofs;
+mod rooms;
 mod schema;
 #[path = "../play/scram.rs"]
 #[allow(dead_code)] // As above.

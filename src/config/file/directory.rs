@@ -108,6 +108,12 @@ pub struct HostDirectory {
     /// Names about which that is remembered, 200 bytes each.
     /// reload: live
     pub cache: u32,
+    /// The entry below which permanent rooms are; if empty, there are none.
+    /// reload: live
+    pub rooms_base: String,
+    /// What is a room, as a filter; its attributes are those of conf/ldap/stonechat.schema.
+    /// reload: live
+    pub rooms_filter: String,
     /// Whether the directory is to tell of changes if it can (RFC 4533; OpenLDAP's overlay syncprov): who is closed or gone
     /// loses sessions at once, and whose password is another one loses sessions and tokens.
     /// reload: live
@@ -153,6 +159,8 @@ impl Default for HostDirectory {
             fresh: Duration::from_ms(limits::DIRECTORY_FRESH_MS),
             fresh_unknown: Duration::from_ms(limits::DIRECTORY_FRESH_UNKNOWN_MS),
             cache: limits::DIRECTORY_CACHE_MAX,
+            rooms_base: String::new(),
+            rooms_filter: "(objectClass=stonechatRoom)".to_owned(),
             listen: true,
             watched: limits::DIRECTORY_WATCHED_MAX,
             poll: Duration::from_ms(limits::DIRECTORY_POLL_MS),
