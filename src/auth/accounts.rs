@@ -210,7 +210,7 @@ impl Accounts {
             AuthAsk::Token(proof) => self.conclude(self.prove_token(&proof, now)),
             AuthAsk::IssueToken(wish) => self.conclude(self.issue_token(&wish, now)),
             AuthAsk::Own(ask @ AccountAsk::Revoke { .. }, _) => {
-                self.conclude(self.revoke_clients(&ask))
+                self.conclude(self.revoke_clients(&ask, now))
             }
             AuthAsk::Own(ask, prefix) => self.change_own(&ask, prefix, now),
             AuthAsk::Register(wish) => AuthAnswer::Registered(self.register(&wish, now)),

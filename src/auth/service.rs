@@ -202,7 +202,7 @@ impl AuthService {
                     seat.deliver(ticket, AuthAnswer::Unavailable);
                 }
             }
-            // What does not fit waits for the next start, which purges again.
+            // What does not fit is asked again; the next start purges what never did.
             AuthAsk::Purge(_) => {
                 if self.purges.try_send(Message::Question(question)).is_err() {
                     seat.deliver(ticket, AuthAnswer::Unavailable);
@@ -393,7 +393,7 @@ fn commit_tokens(
             let judged = match &question.ask {
                 AuthAsk::Token(proof) => accounts.prove_token(proof, clock()),
                 AuthAsk::IssueToken(wish) => accounts.issue_token(wish, clock()),
-                AuthAsk::Own(ask, _) => accounts.revoke_clients(ask),
+                AuthAsk::Own(ask, _) => accounts.revoke_clients(ask, clock()),
                 // Only tokens are sent here.
                 _ => continue,
             };

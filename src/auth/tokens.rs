@@ -50,6 +50,8 @@ impl Judged {
 struct Slots {
     fresh: Option<Slot>,
     current: Option<Slot>,
+    /// The last that are good no more, the latest first: whoever shows one is told so, and is no guesser (section 4.2).
+    past: [Option<Slot>; PAST_COUNT],
 }
 
 /// One token.
@@ -126,6 +128,7 @@ impl Accounts {
             (bool::from(same) && is_real).then_some(text)
         };
         let (fresh, current) = (fits(of, slots.fresh), fits(of, slots.current));
+        let past = slots.past.map(|slot| fits(of, slot).is_some());
         // Of the password before, or from before an operator's word, of which disabling and enabling are two.
         let outlived = [1, 2].map(|ago| {
             let generation = Generation(of.generation.0.wrapping_sub(ago));
@@ -133,12 +136,13 @@ impl Accounts {
             let both = [fits(before, slots.fresh), fits(before, slots.current)];
             both.iter().any(Option::is_some)
         });
+        let was_good = outlived.contains(&true) || past.contains(&true);
         let (slot, text, is_fresh) = match (fresh, current) {
             (Some(text), _) => (slots.fresh, text, true),
             (None, Some(text)) => (slots.current, text, false),
             // Section 4.2: "If the server no longer trusts a token, it MUST instead fail the authentication (returning
             // the SASL 'credentials-expired' error condition)".
-            (None, None) if account.is_some() && outlived.contains(&true) => {
+            (None, None) if account.is_some() && was_good => {
                 return Ok((Judged::plain(AuthAnswer::Expired), None));
             }
             (None, None) => return Ok((Judged::plain(AuthAnswer::Refused), None)),
@@ -150,35 +154,35 @@ impl Accounts {
             return Ok((Judged::plain(AuthAnswer::Expired), None));
         }
         // "move the token from the 'new' slot to the 'current' slot (overwrite any existing token in that slot)".
-        let mut after = match is_fresh {
-            true => Slots {
-                current: Some(slot),
-                fresh: None,
-            },
+        let mut after = slots;
+        if is_fresh {
+            after.retire(slots.current);
+            (after.current, after.fresh) = (Some(slot), None);
+        } else {
             // Section 3.5: "Upon successful use of any token, the server MUST invalidate all tokens issued to the same client
             // with an earlier expiry than the current token": an operator may have shortened them meanwhile.
-            false => Slots {
-                fresh: slots
-                    .fresh
-                    .filter(|fresh| fresh.expires_wall_ms >= slot.expires_wall_ms),
-                ..slots
-            },
-        };
+            let ends_first = |fresh: &Slot| fresh.expires_wall_ms < slot.expires_wall_ms;
+            if slots.fresh.as_ref().is_some_and(ends_first) {
+                after.retire(slots.fresh);
+                after.fresh = None;
+            }
+        }
         if proof.invalidates {
             // Whoever logs out has no use for what was not used yet either.
-            after = Slots::default();
+            after.retire_all();
         }
         let wished = proof.request.or_else(|| {
             let is_due = now.wall_ms >= slot.due_wall_ms();
             (is_due && !proof.invalidates).then_some(proof.mechanism)
         });
         let token = wished.map(|mechanism| self.fresh_slot(mechanism, now));
-        if let Some(fresh) = token {
-            after.fresh = Some(fresh);
+        if token.is_some() {
+            after.retire(after.fresh);
+            after.fresh = token;
         }
         let writes = match after == slots {
             true => Vec::new(),
-            false => vec![after.write(account.id, proof.client)],
+            false => vec![after.write(account.id, proof.client, now)],
         };
         let answer = AuthAnswer::Proved {
             account,
@@ -211,17 +215,18 @@ impl Accounts {
         let before = rows.iter().find(|row| row.key == own);
         let before = before.and_then(|row| Slots::decode(&row.value));
         let slot = self.fresh_slot(wish.mechanism, now);
-        let after = Slots {
-            fresh: Some(slot),
-            ..before.unwrap_or_default()
-        };
-        let mut writes = vec![after.write(account.id, wish.client)];
-        let mut others: Vec<(u64, RowKey)> = rows
+        let mut after = before.unwrap_or_default();
+        after.retire(after.fresh);
+        after.fresh = Some(slot);
+        let mut writes = vec![after.write(account.id, wish.client, now)];
+        // Those that have none any more give way first.
+        let mut others: Vec<((bool, u64), RowKey)> = rows
             .into_iter()
             .filter(|row| row.key != own)
             .map(|row| {
                 let slots = Slots::decode(&row.value).unwrap_or_default();
-                (slots.last_wall_ms(), row.key)
+                let ends_wall_ms = slots.last_wall_ms().max(slots.past_wall_ms());
+                ((slots.last_wall_ms() > 0, ends_wall_ms), row.key)
             })
             .collect();
         others.sort();
@@ -230,7 +235,7 @@ impl Accounts {
         let gone = others
             .into_iter()
             .enumerate()
-            .filter(|(at, (ends, _))| *at < too_many || *ends <= now.wall_ms);
+            .filter(|(at, ((_, ends), _))| *at < too_many || *ends <= now.wall_ms);
         writes.extend(gone.map(|(_, (_, key))| Write::Delete { table: &TOKEN, key }));
         let token = self.told(account, wish.client, &slot);
         Ok(Judged {
@@ -266,7 +271,7 @@ impl Accounts {
 
     /// The tokens of some clients end. To be called like [`Accounts::prove_token`]: whoever uses one at the same time does
     /// so before or behind.
-    pub(super) fn revoke_clients(&self, ask: &AccountAsk) -> Judged {
+    pub(super) fn revoke_clients(&self, ask: &AccountAsk, now: Now) -> Judged {
         let AccountAsk::Revoke {
             host,
             localpart,
@@ -287,13 +292,22 @@ impl Accounts {
         let Some(row) = row else {
             return Judged::plain(AuthAnswer::Own(AccountAnswer::Gone));
         };
-        let meant = rows.into_iter().map(|row| row.key);
-        let meant = meant.filter(|key| client_of(key).is_none_or(|client| clients.include(client)));
+        let writes = rows.into_iter().filter_map(|row| {
+            let key = row.key;
+            let client = client_of(&key);
+            let is_meant = client.is_none_or(|client| clients.include(client));
+            let slots = client.zip(Slots::decode(&row.value));
+            is_meant.then(|| match slots {
+                Some((client, mut slots)) => {
+                    slots.retire_all();
+                    slots.write(account.id, client, now)
+                }
+                None => Write::Delete { table: &TOKEN, key },
+            })
+        });
         Judged {
             answer: AuthAnswer::Own(AccountAnswer::Done(row.account)),
-            writes: meant
-                .map(|key| Write::Delete { table: &TOKEN, key })
-                .collect(),
+            writes: writes.collect(),
         }
     }
 
@@ -386,28 +400,56 @@ impl Slot {
 }
 
 impl Slots {
-    /// When the last of them ends.
+    /// When the last of those ends that are good; 0 if there is none.
     fn last_wall_ms(&self) -> u64 {
         let both = self.fresh.iter().chain(&self.current);
         both.map(|slot| slot.expires_wall_ms).max().unwrap_or(0)
     }
 
-    fn write(&self, account: AccountId, client: Uuid) -> Write {
+    /// The same of those that are good no more.
+    fn past_wall_ms(&self) -> u64 {
+        let past = self.past.iter().flatten();
+        past.map(|slot| slot.expires_wall_ms).max().unwrap_or(0)
+    }
+
+    /// This one, if it is one, is good no more. The caller takes it out of where it was.
+    fn retire(&mut self, slot: Option<Slot>) {
+        if slot.is_some() {
+            self.past = [slot, self.past[0]];
+        }
+    }
+
+    /// None is good any more.
+    fn retire_all(&mut self) {
+        let Slots { fresh, current, .. } = *self;
+        self.retire(current);
+        self.retire(fresh);
+        (self.fresh, self.current) = (None, None);
+    }
+
+    /// What is kept of them: of those whose time is over nothing, for they would not be good anyway.
+    fn write(&self, account: AccountId, client: Uuid, now: Now) -> Write {
         let key = key(account, client);
-        if *self == Slots::default() {
+        let mut kept = *self;
+        for past in &mut kept.past {
+            *past = past.filter(|slot| now.wall_ms < slot.expires_wall_ms);
+        }
+        if kept == Slots::default() {
             return Write::Delete { table: &TOKEN, key };
         }
         Write::Put {
             table: &TOKEN,
             key,
-            value: self.encode().into(),
+            value: kept.encode().into(),
         }
     }
 
     /// A version, then each slot behind the letter of its kind.
     fn encode(&self) -> Vec<u8> {
         let mut value = vec![ROW_VERSION];
-        for (letter, slot) in [(FRESH, self.fresh), (CURRENT, self.current)] {
+        let [last, before] = self.past;
+        let slots = [(FRESH, self.fresh), (CURRENT, self.current)];
+        for (letter, slot) in slots.into_iter().chain([(PAST, last), (PAST, before)]) {
             if let Some(slot) = slot {
                 value.push(letter);
                 slot.put(&mut value);
@@ -424,6 +466,8 @@ impl Slots {
             let place = match letter {
                 FRESH => &mut slots.fresh,
                 CURRENT => &mut slots.current,
+                PAST if slots.past[0].is_none() => &mut slots.past[0],
+                PAST => &mut slots.past[1],
                 _ => return None,
             };
             if place.replace(Slot::take(slot)?).is_some() {
@@ -464,6 +508,9 @@ const SERIAL_BYTES: usize = 16;
 const SLOT_BYTES: usize = 1 + SERIAL_BYTES + 8 + 8;
 const FRESH: u8 = b'n';
 const CURRENT: u8 = b'c';
+const PAST: u8 = b'p';
+/// So many tokens of a client that are good no more are known: one that was replaced, or both of one that was logged out.
+const PAST_COUNT: usize = 2;
 const ROW_VERSION: u8 = 1;
 
 /// What an operator chooses.
@@ -506,11 +553,16 @@ mod tests {
             Slots::default(),
             Slots {
                 fresh: Some(slot(1)),
-                current: None,
+                ..Slots::default()
             },
             Slots {
                 fresh: Some(slot(1)),
                 current: Some(slot(2)),
+                past: [Some(slot(3)), None],
+            },
+            Slots {
+                past: [Some(slot(3)), Some(slot(4))],
+                ..Slots::default()
             },
         ] {
             let value = slots.encode();
@@ -520,7 +572,7 @@ mod tests {
         }
         let once = Slots {
             fresh: Some(slot(1)),
-            current: None,
+            ..Slots::default()
         };
         let twice = [&once.encode()[..], &once.encode()[1..]].concat();
         assert_eq!(Slots::decode(&twice), None);

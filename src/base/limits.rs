@@ -403,8 +403,10 @@ pub const TOKEN_COUNTS_MAX: usize = 65_536;
 pub const TOKEN_BATCH_COUNT: usize = 256;
 /// Questions about tokens that wait for a commit.
 pub const TOKENS_WAITING_MAX: usize = 8_192;
-/// Accounts that wait to be purged; more are left to the next start.
+/// Accounts that wait to be purged; more are asked for again after [`PURGE_AGAIN_MS`].
 pub const PURGES_WAITING_MAX: usize = 65_536;
+/// After what time rows of a removed account are to be removed again, if too much waited for that.
+pub const PURGE_AGAIN_MS: u64 = 10_000;
 /// Changes of its password that an account may make from one address within [`PASSWORD_CHANGES_WINDOW_MS`]: a slip, and
 /// another. Of an account one is under way at a time, and all of them on one thread.
 pub const PASSWORD_CHANGES_MAX: u32 = 3;

@@ -70,10 +70,21 @@ impl FromStr for Network {
                 .ok_or(NetworkError::Bits)?,
             None => width,
         };
-        match number(address) & !mask(address, bits) == 0 {
-            true => Ok(Network { address, bits }),
-            false => Err(NetworkError::Beyond),
+        if number(address) & !mask(address, bits) != 0 {
+            return Err(NetworkError::Beyond);
         }
+        // Who writes a network of IPv4 as IPv6 carries it (RFC 4291 section 2.5.5.2) means that of IPv4.
+        let carried = match address {
+            IpAddr::V6(address) => address.to_ipv4_mapped().zip(bits.checked_sub(96)),
+            IpAddr::V4(_) => None,
+        };
+        Ok(match carried {
+            Some((address, bits)) => Network {
+                address: IpAddr::V4(address),
+                bits,
+            },
+            None => Network { address, bits },
+        })
     }
 }
 
@@ -148,6 +159,17 @@ mod tests {
                 ["192.0.2.1", "::ffff:192.0.2.1"],
                 ["192.0.2.2", "::192.0.2.1"],
             ),
+            // As IPv6 carries it (RFC 4291 section 2.5.5.2), and as addresses of it are known.
+            (
+                "::ffff:10.20.0.0/112",
+                ["10.20.0.0", "::ffff:10.20.255.255"],
+                ["10.21.0.0", "fd00::1"],
+            ),
+            (
+                "::ffff:192.0.2.1",
+                ["192.0.2.1", "::ffff:192.0.2.1"],
+                ["192.0.2.2", "::1"],
+            ),
             (
                 "0.0.0.0/0",
                 ["0.0.0.0", "255.255.255.255"],
@@ -191,6 +213,7 @@ mod tests {
             assert_eq!(text.parse::<Network>(), Err(error), "{text}");
         }
         assert_eq!(network("10.20.0.0/16").to_string(), "10.20.0.0/16");
+        assert_eq!(network("::ffff:10.0.0.0/104").to_string(), "10.0.0.0/8");
         assert_eq!(network("fd00::7").to_string(), "fd00::7/128");
     }
 }

@@ -120,12 +120,10 @@ impl Shard {
         if let (None, Some(wish)) = (resumed, &bind) {
             match self.bind_inline(now, key, wish) {
                 Ok(bound) => inline.push_str(&bound),
-                Err(error) => {
-                    let text = "The resource cannot be bound";
-                    log::info!("bind2_refused error={error}");
-                    let error = StreamError::new(StreamCondition::ResourceConstraint, text);
-                    return self.fail_stream(now, key, error);
-                }
+                // The login stands, and with it what was made for it, as a token that is durable. XEP-0386 has no words for
+                // a binding that failed: there is no <bound/>, and whoever asks by itself hears why (RFC 6120 section
+                // 7.6.2.1).
+                Err(error) => log::info!("bind2_refused error={error}"),
             }
         }
         let is_managed = self.is_managed(key);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::actor::audit::{AuditEvent, By};
 use crate::actor::auth::{AccountAnswer, AccountAsk, AccountRef, AuthAnswer, AuthAsk, Clients};
 use crate::actor::{Answer, Loaded};
-use crate::base::{AccountId, ActorKey, Now, SessionId, Uuid};
+use crate::base::{AccountId, ActorKey, Now, SessionId, Uuid, limits};
 use crate::im::{Account, Change};
 use crate::stanza::{StreamCondition, StreamError};
 
@@ -133,20 +133,32 @@ impl Shard {
     pub(super) fn purge_parted(&mut self) {
         for account in std::mem::take(&mut self.removed) {
             // It always has a seat.
-            if let Ok(ticket) = self.seats.take(Seat::Purge) {
+            if let Ok(ticket) = self.seats.take(Seat::Purge(account)) {
                 let ask = Ask::Auth(AuthAsk::Purge(account));
                 self.outputs.push_back(Output::Ask(ticket, ask));
             }
         }
     }
 
-    /// The rows of a removed account are gone: its contacts are told.
-    pub(super) fn purged(&mut self, answer: Answer) {
+    /// The rows of a removed account are gone: its contacts are told. If they are not, because too much waits for that, or
+    /// for want of the store, they go later; at the next start at the latest.
+    pub(super) fn purged(&mut self, now: Now, account: AccountId, answer: Answer) {
         match answer {
             Answer::Auth(AuthAnswer::Purged(account)) => self.replay_of(account),
-            // The next start purges again.
-            other => log::error!("account_not_purged answer={other:?}"),
+            other => {
+                log::warn!(
+                    "account_not_purged_yet account={} answer={other:?}",
+                    account.0
+                );
+                self.left.push(account);
+                self.timers.arm_purge(now.mono_ms + limits::PURGE_AGAIN_MS);
+            }
         }
+    }
+
+    /// What could not be purged is purged with the next.
+    pub(super) fn purge_due(&mut self) {
+        self.removed.append(&mut self.left);
     }
 
     /// Whether rows of removed accounts are to be purged at the end of the turn.

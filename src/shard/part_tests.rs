@@ -325,3 +325,29 @@ fn who_has_logged_in_and_bound_nothing_ends_with_the_sessions() {
     // So do those whose verdict is on its way.
     assert!(shard.outdated.contains_key("romeo@localhost"));
 }
+
+#[test]
+fn rows_of_who_was_removed_go_later_when_they_cannot_now() {
+    let (mut shard, actor) = stage();
+    let ticket = asks(&mut shard, actor, "<remove/>");
+    let outputs = finish(&mut shard, ticket, AccountAnswer::Done(CHANGED));
+    let purge = |outputs: &[Output]| {
+        outputs.iter().find_map(|output| match output {
+            Output::Ask(ticket, Ask::Auth(AuthAsk::Purge(AccountId(7)))) => Some(*ticket),
+            _ => None,
+        })
+    };
+    let ticket = purge(&outputs).expect("its rows go");
+    let full = Answer::Auth(AuthAnswer::Unavailable);
+    shard.handle(NOW, Input::Answer(ticket, full));
+    let mut later = |ms| {
+        let now = NOW.plus_ms(ms);
+        shard.handle(now, Input::Tick);
+        shard.end_turn(now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
+        purge(&outputs)
+    };
+    assert_eq!(later(0), None, "not at once");
+    assert!(later(limits::PURGE_AGAIN_MS).is_some());
+    assert_eq!(later(2 * limits::PURGE_AGAIN_MS), None, "it is on its way");
+}

@@ -90,6 +90,8 @@ pub struct Shard {
     pub(super) refused: BTreeSet<RowKey>,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
+    /// The same, which could not be asked for when it was tried.
+    pub(super) left: Vec<AccountId>,
     pub(super) next_session: u64,
     /// Number of the last request that left a mailbox.
     pub(super) next_aside: u64,
@@ -172,6 +174,7 @@ impl Shard {
             disk: Disk::default(),
             refused: BTreeSet::new(),
             removed: Vec::new(),
+            left: Vec::new(),
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),

@@ -43,16 +43,18 @@ impl Shard {
 
     /// One account's part of what it says to many.
     fn spread_turn(&mut self, now: Now) {
-        let (account, part) = self.spreads.next_turn(limits::SPREAD_COUNT);
+        let turn = self.spreads.next_turn(limits::SPREAD_COUNT);
         self.count_spreads();
+        let Some((account, part)) = turn else {
+            return;
+        };
         for envelope in part {
             match envelope {
                 Envelope::Group { stanza, to } => self.spread_now(now, stanza, &to),
                 envelope => self.carry(now, envelope),
             }
         }
-        let actor = account.and_then(|account| self.homes.get(&*account).copied());
-        if let Some(actor) = actor {
+        if let Some(&actor) = self.homes.get(&*account) {
             self.resume_own(actor);
         }
     }
@@ -367,6 +369,50 @@ mod tests {
         }
         assert!(left(&shard, "mercutio@localhost").is_empty());
         assert_eq!(left(&shard, ROMEO), [17 * limits::SPREAD_COUNT]);
+    }
+
+    #[test]
+    fn who_has_nothing_more_to_say_takes_no_turn_from_others() {
+        let (mut shard, _) = stage_of(1);
+        let speaker = |number: u32| format!("speaker-{number}@localhost/1");
+        let count = limits::SPREAD_COUNT + 1;
+        for number in 0..100 {
+            to_many(
+                &mut shard,
+                presence(Type::Available, &speaker(number)),
+                count,
+            );
+        }
+        for ms in 1..=100 {
+            shard.handle(at(ms), Input::Tick);
+        }
+        let last = "speaker-99@localhost";
+        to_many(&mut shard, presence(Type::Unavailable, &speaker(99)), count);
+        assert_eq!(left(&shard, last), [count]);
+        shard.handle(at(101), Input::Tick);
+        assert_eq!(left(&shard, last), [1]);
+        shard.handle(at(102), Input::Tick);
+        shard.handle(at(103), Input::Tick);
+        assert!(shard.spreads.is_empty());
+    }
+
+    #[test]
+    fn a_message_stands_between_what_its_session_was_before_and_after_it() {
+        let (mut shard, _) = stage_of(1);
+        let count = 3 * limits::SPREAD_COUNT;
+        let waits = count - limits::SPREAD_COUNT;
+        let mut message = presence(Type::Chat, ORCHARD);
+        message.header.kind = Kind::Message;
+        to_many(&mut shard, presence(Type::Available, ORCHARD), count);
+        to_one(&mut shard, message.clone(), count - 1);
+        // RFC 6120 section 10.1: "MUST ensure in-order processing".
+        to_many(&mut shard, presence(Type::Available, ORCHARD), count);
+        assert_eq!(left(&shard, ROMEO), [waits, 0, count]);
+        // What stands behind it is void as ever, and so is what stands behind what another session says.
+        message.header.from = Jid::parse("romeo@localhost/balcony").ok();
+        to_one(&mut shard, message, count - 1);
+        to_many(&mut shard, presence(Type::Available, ORCHARD), count);
+        assert_eq!(left(&shard, ROMEO), [waits, 0, 0, count]);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! each account, served in turns. Refuses to know how a stanza gets to whom it is for.
 //!
 //! What waits is worth only as much as the newest of each session: a later presence takes the place of an earlier one
-//! for everybody who gets both, and those who have waited come first. So an account holds at most a few lists of its
-//! contacts for each session, however fast it speaks; what else it says is bounded because its clients are not read
-//! beyond [`limits::SPREAD_BYTES_MAX`].
+//! for everybody who gets both, and those who have waited come first; unless the session has said something else between
+//! the two, which keeps its place. So an account holds at most a few lists of its contacts for each session, however fast
+//! it speaks; what else it says, and what stands before that, is bounded because its clients are not read beyond
+//! [`limits::SPREAD_BYTES_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -77,15 +78,25 @@ impl Spreads {
         None
     }
 
-    /// The next account has its turn: its part of what waits, at most so many receivers. The account is none when
-    /// it has nothing to say any more.
-    pub fn next_turn(&mut self, mut count: usize) -> (Option<Box<str>>, Vec<Envelope>) {
+    /// The next account that has something to say has its turn: its part of what waits, at most so many receivers. None
+    /// when there is none any more.
+    pub fn next_turn(&mut self, count: usize) -> Option<(Box<str>, Vec<Envelope>)> {
+        while let Some(account) = self.turns.pop_front() {
+            let part = self.part_of(&account, count);
+            if part.is_empty() {
+                self.queues.remove(&account);
+                continue;
+            }
+            self.turns.push_back(account.clone());
+            return Some((account, part));
+        }
+        None
+    }
+
+    fn part_of(&mut self, account: &str, mut count: usize) -> Vec<Envelope> {
         let mut part = Vec::new();
-        let Some(account) = self.turns.pop_front() else {
-            return (None, part);
-        };
-        let Some(queue) = self.queues.get_mut(&account) else {
-            return (None, part);
+        let Some(queue) = self.queues.get_mut(account) else {
+            return part;
         };
         self.bytes -= queue.bytes;
         while count > 0
@@ -98,12 +109,7 @@ impl Spreads {
             part.push(envelope);
         }
         self.bytes += queue.bytes;
-        if part.is_empty() {
-            self.queues.remove(&account);
-            return (None, part);
-        }
-        self.turns.push_back(account.clone());
-        (Some(account), part)
+        part
     }
 
     /// So much waits of this account that its own clients are not to be read.
@@ -141,16 +147,24 @@ impl Queue {
         Some(envelope)
     }
 
-    /// Takes out what `stanza` makes void for those who get it now; of them come first who have waited.
+    /// Takes out what `stanza` makes void for those who get it now; of them come first who have waited. What stands before
+    /// something else that the same session said stays, for it came before that (RFC 6120 section 10.1): it would come
+    /// behind it.
     fn replace(&mut self, stanza: &Stanza, to: &mut JidList) {
+        let from = stanza.header.from.as_ref();
+        let is_between = |earlier: &Envelope| {
+            !matches!(earlier, Envelope::Group { .. }) && sender(earlier) == from
+        };
+        let behind = self.waiting.iter().rposition(is_between);
+        let behind = behind.map_or(0, |at| at + 1);
         let is_void = |earlier: &Envelope| matches!(earlier, Envelope::Group { stanza: old, .. } if replaces(stanza, old));
-        if !self.waiting.iter().any(is_void) {
+        if !self.waiting.range(behind..).any(is_void) {
             return;
         }
         let newly: BTreeSet<&str> = to.iter().collect();
         let mut overdue = JidList::default();
         let mut seen: BTreeSet<&str> = BTreeSet::new();
-        for earlier in &mut self.waiting {
+        for earlier in self.waiting.range_mut(behind..) {
             if !is_void(earlier) {
                 continue;
             }
@@ -194,13 +208,18 @@ fn replaces(new: &Stanza, old: &Stanza) -> bool {
 
 /// The account that says it.
 fn speaker(envelope: &Envelope) -> Option<&str> {
+    sender(envelope).map(Jid::bare_str)
+}
+
+/// Who says it.
+fn sender(envelope: &Envelope) -> Option<&Jid> {
     let (Envelope::Stanza { stanza, .. }
     | Envelope::Group { stanza, .. }
     | Envelope::Tell { stanza, .. }) = envelope
     else {
         return None;
     };
-    stanza.header.from.as_ref().map(Jid::bare_str)
+    stanza.header.from.as_ref()
 }
 
 /// What is said to those who asked, or sent what cannot be delivered, belongs to no client's stream, with whose presence it

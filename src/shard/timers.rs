@@ -20,6 +20,7 @@ pub(super) struct Timers {
     replay_is_due: bool,
     spread_is_due: bool,
     disk_is_due: bool,
+    purge_is_due: bool,
 }
 
 /// Who is woken.
@@ -39,6 +40,8 @@ enum Owner {
     Logins,
     /// A disk that was full.
     Disk,
+    /// Rows of removed accounts that could not go.
+    Purge,
 }
 
 impl Timers {
@@ -88,6 +91,13 @@ impl Timers {
         }
     }
 
+    /// Rows of removed accounts go then, or earlier if that is arranged already.
+    pub fn arm_purge(&mut self, at_ms: u64) {
+        if !std::mem::replace(&mut self.purge_is_due, true) {
+            self.due.insert((at_ms, Owner::Purge));
+        }
+    }
+
     fn pop(&mut self, now: Now) -> Option<Owner> {
         let (at_ms, owner) = *self.due.first()?;
         if at_ms > now.mono_ms {
@@ -97,6 +107,7 @@ impl Timers {
         self.replay_is_due &= owner != Owner::Replay;
         self.spread_is_due &= owner != Owner::Spread;
         self.disk_is_due &= owner != Owner::Disk;
+        self.purge_is_due &= owner != Owner::Purge;
         Some(owner)
     }
 }
@@ -114,6 +125,7 @@ impl Shard {
                 Owner::Drain => self.advance_drain(now),
                 Owner::Logins => self.logins_due(now),
                 Owner::Disk => self.probe_disk(now),
+                Owner::Purge => self.purge_due(),
             }
         }
     }

@@ -61,7 +61,7 @@ pub(super) enum Seat {
     /// Tells of this account, or of all.
     Replay(Option<AccountId>),
     /// A removed account's rows.
-    Purge,
+    Purge(AccountId),
     Save(SaveRecord),
     Auth(StreamKey),
     /// A guess at a password, or the leave to say that one was wrong.
@@ -88,7 +88,7 @@ impl Seats {
             // Both wait long, one of them by design: if they took from what others need, guessing would keep
             // out who knows the password. There is at most one for each stream in negotiation.
             // A purge has no one who would hear that there was no seat.
-            Seat::Guess(_) | Seat::Purge => {
+            Seat::Guess(_) | Seat::Purge(_) => {
                 return Ok(super::shard::ticket(self.seats.insert(seat)));
             }
             Seat::Save(_) => (&mut self.store, usize::MAX),
@@ -123,7 +123,7 @@ impl Seats {
             .remove(slotmap::KeyData::from_ffi(ticket.0).into())?;
         match &seat {
             Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => self.auth -= 1,
-            Seat::Guess(_) | Seat::Purge => {}
+            Seat::Guess(_) | Seat::Purge(_) => {}
             _ => self.store -= 1,
         }
         Some(seat)
@@ -553,7 +553,7 @@ impl Shard {
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
-            Some(Seat::Purge) => self.purged(answer),
+            Some(Seat::Purge(account)) => self.purged(now, account, answer),
             Some(Seat::Save(record)) => {
                 self.fresh.answered();
                 self.watch_disk(now, &record, &answer);

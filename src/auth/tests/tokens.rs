@@ -190,6 +190,93 @@ fn a_token_that_the_disk_did_not_take_is_not_told() {
     assert!(matches!(refused, AuthAnswer::Unavailable));
 }
 
+#[test]
+fn who_shows_a_token_that_was_taken_back_is_no_guesser() {
+    let house = house();
+    let is_over = |fresh: &FreshToken, of: char| {
+        let verdict = prove(&house, proof("juliet", client(of), &fresh.token));
+        matches!(verdict, AuthAnswer::Expired)
+    };
+    // Replaced by a newer one: XEP-0484 section 3.5.
+    let first = issue(&house, client('0'));
+    prove(&house, proof("juliet", client('0'), &first.token));
+    let second = issue(&house, client('0'));
+    prove(&house, proof("juliet", client('0'), &second.token));
+    assert!(is_over(&first, '0'));
+    // Ended by the user: section 4.2.
+    let other = issue(&house, client('1'));
+    let ask = AccountAsk::Revoke {
+        host: HOST.into(),
+        localpart: "juliet".into(),
+        account: house.row("juliet").account,
+        clients: Clients::AllBut(Some(client('0'))),
+    };
+    answer(&house, AuthAsk::Own(ask, None));
+    assert!(is_over(&other, '1'));
+    // Given back by the client: section 3.6.
+    let back = TokenProof {
+        invalidates: true,
+        ..proof("juliet", client('0'), &second.token)
+    };
+    assert!(matches!(prove(&house, back), AuthAnswer::Proved { .. }));
+    assert!(is_over(&first, '0') && is_over(&second, '0'));
+    let guess = Secret::new(vec![b'x'; 43]);
+    let refused = prove(&house, proof("juliet", client('0'), &guess));
+    assert!(matches!(refused, AuthAnswer::Refused));
+    let third = issue(&house, client('0'));
+    let right = prove(&house, proof("juliet", client('0'), &third.token));
+    assert!(matches!(right, AuthAnswer::Proved { .. }));
+}
+
+#[test]
+fn what_was_taken_back_takes_nobodys_place_and_is_forgotten_when_its_time_is_over() {
+    let house = house();
+    let mut settings = settings(2);
+    settings.tokens.clients_max = 2;
+    house.accounts.configure(settings);
+    let revoke = |of: char| {
+        let ask = AccountAsk::Revoke {
+            host: HOST.into(),
+            localpart: "juliet".into(),
+            account: house.row("juliet").account,
+            clients: Clients::These(vec![client(of)]),
+        };
+        answer(&house, AuthAsk::Own(ask, None));
+    };
+    let first = issue(&house, client('0'));
+    issue(&house, client('1'));
+    revoke('1');
+    issue(&house, client('2'));
+    // Not the first, though its time is over as soon.
+    let right = prove(&house, proof("juliet", client('0'), &first.token));
+    assert!(matches!(right, AuthAnswer::Proved { .. }));
+    let kept = || {
+        let rows = house.disk.rows.lock();
+        rows.keys()
+            .filter(|(table, _)| *table == TOKEN.name)
+            .count()
+    };
+    assert_eq!(kept(), 2);
+    revoke('0');
+    revoke('2');
+    assert_eq!(kept(), 2);
+    let later = Now::default().plus_ms(limits::TOKEN_EXPIRY_MS);
+    let AuthAnswer::Admitted(account) = answer(&house, password_ask("juliet", "pencil")) else {
+        panic!("juliet lives here");
+    };
+    let wish = TokenWish {
+        host: HOST.into(),
+        localpart: "juliet".into(),
+        account,
+        client: client('3'),
+        mechanism: TokenMechanism::Unbound,
+    };
+    house
+        .accounts
+        .answer(AuthAsk::IssueToken(Box::new(wish)), later);
+    assert_eq!(kept(), 1);
+}
+
 /// Section 3.5: "Upon successful use of any token, the server MUST invalidate all tokens issued to the same client with an
 /// earlier expiry than the current token".
 #[test]
