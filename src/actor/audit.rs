@@ -107,6 +107,18 @@ pub enum AuditEvent {
     },
     /// The password of an account was changed.
     PasswordChanged { account: Arc<str>, by: By },
+    /// Several entries of a host's directory have the name of one account, which is nobody's therefore.
+    DirectoryCollision {
+        account: Arc<str>,
+        /// Their names.
+        entries: Vec<String>,
+    },
+    /// A user changed these attributes of the own entry in the host's directory by changing the vCard.
+    DirectoryEntryChanged {
+        account: Arc<str>,
+        attributes: Vec<String>,
+        by: By,
+    },
     /// Records were left out because the disk did not keep up.
     RecordsDropped { count: u64 },
     /// Somebody was refused an account.

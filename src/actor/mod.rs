@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod auth;
 pub mod command;
+pub mod directory;
 mod effects;
 mod envelope;
 mod feature;

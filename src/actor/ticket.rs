@@ -1,6 +1,7 @@
 //! Questions to the service threads and their answers: a seat kept, by number.
 
 use super::auth::AuthAnswer;
+use super::directory::DirectoryAnswer;
 use super::rows::{Row, StoreError};
 
 /// A seat kept for an answer. The number means something only to the shard that gave it, which drops
@@ -21,4 +22,6 @@ pub enum Answer {
     Failed(StoreError),
     /// The auth thread's verdict.
     Auth(AuthAnswer),
+    /// To a `Directory` request.
+    Directory(DirectoryAnswer),
 }

@@ -2,6 +2,7 @@
 //! not in memory is an error value that `?` carries out, and the engine fetches it and runs again.
 
 use super::auth::{AccountAnswer, AccountAsk};
+use super::directory::{DirectoryAnswer, DirectoryAsk};
 use super::effects::Effects;
 use super::feature::Catalog;
 use super::rows::{Pick, Row, RowKey, RowRange, Table};
@@ -77,6 +78,18 @@ impl<'a, A: Actor> Turn<'a, A> {
             _ => None,
         });
         found.ok_or_else(|| Stop::Need(Need::Account(Box::new(ask.clone()))))
+    }
+
+    /// What the directory of the host says. What waits for that leaves the mailbox meanwhile, and its turn begins anew.
+    ///
+    /// # Errors
+    /// [`Stop::Need`] until it has answered.
+    pub fn ask_directory(&self, ask: &DirectoryAsk) -> Result<&'a DirectoryAnswer, Stop> {
+        let found = self.loaded.iter().find_map(|loaded| match loaded {
+            Loaded::Directory { ask: asked, answer } if **asked == *ask => Some(answer),
+            _ => None,
+        });
+        found.ok_or_else(|| Stop::Need(Need::Directory(Box::new(ask.clone()))))
     }
 
     /// How far this request came, and how much this step may deliver. A step ends with
@@ -164,6 +177,8 @@ pub enum Need {
     Pick(&'static Table, Pick),
     /// No row: something that only the keeper of the credentials can do.
     Account(Box<AccountAsk>),
+    /// No row, nor the account's own: what a directory says.
+    Directory(Box<DirectoryAsk>),
 }
 
 impl PartialEq for Need {
@@ -175,6 +190,7 @@ impl PartialEq for Need {
             }
             (Need::Pick(table, pick), Need::Pick(of, at)) => table.name == of.name && pick == at,
             (Need::Account(ask), Need::Account(other)) => ask == other,
+            (Need::Directory(ask), Need::Directory(other)) => ask == other,
             _ => false,
         }
     }
@@ -205,5 +221,9 @@ pub enum Loaded {
     Account {
         ask: Box<AccountAsk>,
         answer: AccountAnswer,
+    },
+    Directory {
+        ask: Box<DirectoryAsk>,
+        answer: DirectoryAnswer,
     },
 }

@@ -497,6 +497,15 @@ pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
 pub const DIRECTORY_LOOK_MS: u64 = 300_000;
 /// How much later a copy of a directory may hear of a change than it was made.
 pub const DIRECTORY_LOOK_OVERLAP_MS: i64 = 600_000;
+/// Bytes of a photo in an entry: ten times as large as XEP-0153 section 4.6 wants it.
+pub const DIRECTORY_PHOTO_BYTES_MAX: u64 = 80 * 1024;
+/// How long what an entry says of somebody is believed.
+pub const DIRECTORY_CARD_FRESH_MS: u64 = 300_000;
+/// Bytes of vCards that are remembered for that long: some hundred with photos, or some ten thousand without.
+pub const DIRECTORY_CARD_CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// Requests of one account that wait for a directory: clients ask for many vCards at once, and some of everybody's
+/// ([`DIRECTORY_OUTSTANDING_MAX`]) is left to others.
+pub const DIRECTORY_WAITING_MAX: usize = 16;
 /// A refused login is answered at a multiple of this after it was asked, so that nobody learns from the time whether the
 /// name or the password was wrong: above what a look-up and a bind take.
 pub const DIRECTORY_REFUSAL_MS: u64 = 250;

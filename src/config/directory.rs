@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::cards::{Cards, check_cards};
 use super::check::Sink;
 use super::file::{
     DirectoryHash, DirectoryPasswordChange, DirectoryPreset, Host, HostDirectory, RegistrationMode,
@@ -50,6 +51,7 @@ pub struct DirectoryConfig {
     pub options: HostDirectory,
     /// For which digests it has keys, best first; empty if it has none.
     pub hashes: Vec<ScramHash>,
+    pub cards: Cards,
 }
 
 /// The directory of a host, if it has one. `at` is the path of its section.
@@ -103,10 +105,20 @@ pub(super) fn check_directory(
         let mut known = option.scram_hashes.iter().map(named);
         option.authentication.has_keys() && known.any(|known| known == **hash)
     };
+    let card = |name: &str| at("").replace("directory.", &format!("directory_cards.{name}"));
+    let cards = check_cards(&host.directory_cards, option.preset, &card, sink);
+    sink.require(
+        host.directory_cards.writable.is_empty()
+            || !option.bind_dn.is_empty()
+            || !option.certificate.is_empty(),
+        &card("writable"),
+        "needs `bind_dn`, as which entries are changed",
+    );
     let hashes = ScramHash::ALL.iter().filter(has).copied().collect();
     Some(Arc::new(DirectoryConfig {
         options: directory,
         hashes,
+        cards,
     }))
 }
 
@@ -285,7 +297,7 @@ fn is_dn(text: &str) -> bool {
 }
 
 /// RFC 4512 section 2.5: a name or an object identifier, and options behind semicolons.
-fn is_attribute(text: &str) -> bool {
+pub(super) fn is_attribute(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ';' | '_');
     !text.is_empty() && text.chars().all(allowed)
 }

@@ -7,6 +7,7 @@
 mod account;
 mod client;
 mod directory;
+mod directory_cards;
 mod host;
 mod listener;
 mod process;
@@ -22,6 +23,7 @@ pub use directory::{
     DirectoryAuthentication, DirectoryHash, DirectoryPasswordChange, DirectoryPreset,
     DirectoryReferrals, DirectoryScope, HostDirectory,
 };
+pub use directory_cards::{DirectoryCards, DirectoryWriter, HostDirectoryCards};
 pub use host::{
     ArchiveDefault, Host, HostArchive, HostAuth, HostContact, HostRegistration, HostVcard,
     RegistrationMode,

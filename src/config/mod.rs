@@ -3,6 +3,7 @@
 
 pub mod units;
 
+mod cards;
 mod check;
 mod difference;
 mod directory;
@@ -13,15 +14,16 @@ mod network;
 mod place;
 mod reference;
 
+pub use cards::{CardField, Cards};
 pub use check::{Outside, load};
 pub use difference::{Change, difference, live_part};
 pub use directory::DirectoryConfig;
 pub use file::{
     ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
-    Dictionary, DirectoryAuthentication, DirectoryPasswordChange, DirectoryPreset,
-    DirectoryReferrals, DirectoryScope, File, Host, HostArchive, HostAuth, HostDirectory,
-    HostRegistration, Keep, Listener, ListenerKind, Log, RegistrationMode, ResourceConflict,
-    Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
+    Dictionary, DirectoryAuthentication, DirectoryCards, DirectoryPasswordChange, DirectoryPreset,
+    DirectoryReferrals, DirectoryScope, DirectoryWriter, File, Host, HostArchive, HostAuth,
+    HostDirectory, HostRegistration, Keep, Listener, ListenerKind, Log, RegistrationMode,
+    ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
 };
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use network::Network;

@@ -29,7 +29,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 21] {
+pub fn sections() -> [Section; 22] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -39,6 +39,7 @@ pub fn sections() -> [Section; 21] {
         Section::of::<file::HostContact>("host.contact"),
         Section::of::<file::HostRegistration>("host.registration"),
         Section::of::<file::HostDirectory>("host.directory"),
+        Section::of::<file::HostDirectoryCards>("host.directory_cards"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
@@ -129,6 +130,10 @@ pub fn reference(features: &[&str]) -> String {
             }
             "host.directory" => {
                 section.print("[host.directory]", &defaults.host[0].directory, &mut out);
+            }
+            "host.directory_cards" => {
+                let values = &defaults.host[0].directory_cards;
+                section.print("[host.directory_cards]", values, &mut out);
             }
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {

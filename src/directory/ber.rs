@@ -19,19 +19,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// One that was never sent.
-    #[cfg(test)]
-    pub fn of(dn: &str, attributes: &[(&str, &[&[u8]])]) -> Entry {
-        let owned = |values: &[&[u8]]| values.iter().map(|value| value.to_vec()).collect();
-        let attributes = attributes.iter();
-        Entry {
-            dn: dn.to_owned(),
-            attributes: attributes
-                .map(|(name, values)| ((*name).to_owned(), owned(values)))
-                .collect(),
-        }
-    }
-
     /// RFC 4511 section 4.5.2: `SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName LDAPDN, attributes
     /// PartialAttributeList }`.
     ///
@@ -60,6 +47,19 @@ impl Entry {
             attributes.push((name, values));
         }
         Ok(Entry { dn, attributes })
+    }
+
+    /// One that says this.
+    #[cfg(test)]
+    pub fn of(dn: &str, attributes: &[(&str, &[&[u8]])]) -> Entry {
+        let owned = attributes.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| value.to_vec());
+            ((*name).to_owned(), values.collect())
+        });
+        Entry {
+            dn: dn.to_owned(),
+            attributes: owned.collect(),
+        }
     }
 
     /// Whether it is this entry or one below it.

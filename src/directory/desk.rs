@@ -2,6 +2,7 @@
 //! Refuses to know how.
 
 use crate::actor::Ticket;
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AccountRef, AuthAsk, ScramHash, ScramKeys};
 use crate::actor::rows::{RowKey, StoreError};
 use crate::base::{AccountId, AddressPrefix, Secret, WorkerId};
@@ -25,6 +26,8 @@ pub struct Desk {
     pub end: EndSessions,
     /// A password as SASL means it; none if no password can be this.
     pub prepare: fn(&Secret) -> Option<Secret>,
+    /// Writes down for the auditor.
+    pub audit: Box<dyn Fn(AuditEvent) + Send + Sync>,
     /// Everything else that is asked, and is not the directory's.
     pub pass_on: Box<dyn Fn(WorkerId, Ticket, AuthAsk) + Send + Sync>,
 }

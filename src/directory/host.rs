@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::access::Access;
 use super::cache::{Known, Standing};
+use super::cards::CardCache;
 use super::desk::{Admission, Desk};
 use super::error::DirectoryError;
 use super::people::People;
@@ -22,7 +23,9 @@ use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
 use super::watch::{self, Watch};
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
+use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
 use crate::base::{AddressPrefix, Secret, WorkerId, limits};
@@ -42,8 +45,9 @@ pub struct Shared {
     pub host: Arc<str>,
     pub config: Arc<DirectoryConfig>,
     pub known: Known,
-    desk: Arc<Desk>,
-    answers: Arc<Answers>,
+    pub cards: CardCache,
+    pub desk: Arc<Desk>,
+    pub answers: Arc<Answers>,
     own_changes: OwnChanges,
     /// The permanent rooms.
     pub rooms: Arc<RoomBook>,
@@ -65,6 +69,10 @@ pub struct Question {
 pub enum Wish {
     /// Whether somebody may come in who has proved the name otherwise.
     Admission,
+    /// What the entry says.
+    Card,
+    /// The entry shall say what this vCard says.
+    Change(Arc<str>),
     /// Whether there is somebody, and the row of the account as it is stored.
     Exists(Option<Vec<u8>>),
     Keys(ScramHash),
@@ -108,6 +116,10 @@ impl HostDirectory {
                 options.cache as usize,
                 Duration::from_millis(options.fresh.as_ms()),
                 Duration::from_millis(options.fresh_unknown.as_ms()),
+            ),
+            cards: CardCache::new(
+                config.cards.cache_bytes,
+                Duration::from_millis(config.cards.fresh_ms),
             ),
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
@@ -182,13 +194,34 @@ impl Shared {
                 self.failed(&question, &DirectoryError::Late);
                 continue;
             }
-            match self.find(&mut link, &question) {
-                Ok(found) => self.found(&mut link, question, found, attempts),
-                Err(error) => self.failed(&question, &error),
+            if matches!(question.wish, Wish::Card | Wish::Change(_)) {
+                self.answer_profile(&mut link, &question);
+            } else {
+                self.answer_login(&mut link, question, attempts);
             }
             if questions.is_empty() {
                 link.go_back();
             }
+        }
+    }
+
+    fn answer_profile(&self, link: &mut Link, question: &Question) {
+        let answer = match &question.wish {
+            Wish::Change(card) => self.write_card(link, question, card),
+            _ => self.read_card(link, question),
+        };
+        match answer {
+            Ok(answer) => self
+                .answers
+                .profile(question.worker, question.ticket, answer),
+            Err(error) => self.failed(question, &error),
+        }
+    }
+
+    fn answer_login(&self, link: &mut Link, question: Question, attempts: &Sender<Attempt>) {
+        match self.find(link, &question) {
+            Ok(found) => self.found(link, question, found, attempts),
+            Err(error) => self.failed(&question, &error),
         }
     }
 
@@ -209,7 +242,7 @@ impl Shared {
     }
 
     /// When a question must be answered.
-    fn until(&self, question: &Question) -> Instant {
+    pub fn until(&self, question: &Question) -> Instant {
         question.asked + self.patience()
     }
 
@@ -275,13 +308,7 @@ impl Shared {
         let query = person::query(&self.config, &question.localpart);
         let entries = link.search(&query, self.until(question))?;
         let found = person::judge(&self.config, &question.localpart, &entries);
-        if let Found::Many(names) = &found {
-            log::error!(
-                "directory_collision account={}@{} entries={names:?}",
-                question.localpart,
-                self.host
-            );
-        }
+        self.report(&question.localpart, &found);
         let standing = match &found {
             Found::One(person) if person.bar.is_some() => Standing::Barred,
             Found::One(_) => Standing::Member,
@@ -290,6 +317,25 @@ impl Shared {
         self.known
             .learn(&question.localpart, standing, Instant::now());
         Ok(found)
+    }
+
+    /// Of this host.
+    pub fn jid(&self, localpart: &str) -> Arc<str> {
+        Arc::from(format!("{localpart}@{}", self.host))
+    }
+
+    /// An operator wants to know of names that several have.
+    pub fn report(&self, localpart: &str, found: &Found) {
+        if let Found::Many(names) = found {
+            log::error!(
+                "directory_collision account={localpart}@{} entries={names:?}",
+                self.host
+            );
+            (self.desk.audit)(AuditEvent::DirectoryCollision {
+                account: self.jid(localpart),
+                entries: names.clone(),
+            });
+        }
     }
 
     fn found(&self, link: &mut Link, question: Question, found: Found, attempts: &Sender<Attempt>) {
@@ -312,6 +358,7 @@ impl Shared {
             wish,
         };
         match wish {
+            Wish::Card | Wish::Change(_) => {}
             Wish::Admission => {
                 let answer = self.admission(&localpart, person.as_deref());
                 self.answers.auth(worker, ticket, answer);
@@ -546,6 +593,10 @@ impl Shared {
             Wish::Exists(None) => {
                 self.answers
                     .row(worker, ticket, Answer::Failed(StoreError::Overloaded));
+            }
+            Wish::Card | Wish::Change(_) => {
+                let answer = DirectoryAnswer::Unavailable;
+                self.answers.profile(worker, ticket, answer);
             }
             _ => self.answers.auth(worker, ticket, AuthAnswer::Unavailable),
         }

@@ -62,6 +62,10 @@ impl People {
             stamp: person::stamp(&self.shared.config, entry),
         };
         let was = self.book.put(id, now.clone());
+        // Whatever was changed may be in a vCard.
+        for name in &now.names {
+            self.shared.cards.forget(name);
+        }
         if let Some(was) = &was {
             if was.stamp != now.stamp {
                 for name in was.names.iter().filter(|name| now.names.contains(name)) {

@@ -75,12 +75,14 @@ pub fn query_for_many(config: &DirectoryConfig, names: &[String]) -> Query {
     }
 }
 
-/// The same about everybody.
+/// The same about everybody, and when their entries were changed: of what is remembered of them otherwise.
 pub fn query_for_all(config: &DirectoryConfig) -> Query {
+    let mut query = query(config, "");
+    query.attributes.push("modifyTimestamp".to_owned());
     Query {
         filter: config.options.filter.replace("{user}", "*"),
         count_max: config.options.watched as usize,
-        ..query(config, "")
+        ..query
     }
 }
 

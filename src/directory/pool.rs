@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ldap3::controls::{Control, PagedResults, RawControl};
+use ldap3::controls::{Control, PagedResults, ProxyAuth, RawControl};
 use ldap3::exop::PasswordModify;
 use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchOptions};
 
@@ -20,7 +20,7 @@ use super::error::DirectoryError;
 use super::escape::referral;
 use super::servers::Servers;
 use crate::base::{Secret, limits};
-use crate::config::{DirectoryPreset, DirectoryReferrals, DirectoryScope};
+use crate::config::{DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter};
 
 pub use sync::Listened;
 
@@ -200,6 +200,31 @@ impl Link {
                 new_pass: Some(text),
             });
             outcome(result.map_err(failure)?.1)
+        })
+    }
+
+    /// Gives attributes of an entry other values; those without any go.
+    ///
+    /// # Errors
+    /// As [`Link::search`]; what the directory refuses is none.
+    pub fn modify(
+        &mut self,
+        dn: &str,
+        changes: &[(String, Vec<Vec<u8>>)],
+        writer: DirectoryWriter,
+        until: Instant,
+    ) -> Result<BindOutcome, DirectoryError> {
+        self.call(until, |connection, until| {
+            connection.with_timeout(remaining(until)?);
+            if let Some(authzid) = writer.identity(dn) {
+                connection.with_controls(RawControl::from(ProxyAuth { authzid }));
+            }
+            let changes = changes.iter().map(|(name, values)| {
+                let values = values.iter().cloned().collect();
+                Mod::Replace(name.clone().into_bytes(), values)
+            });
+            let result = connection.modify(dn, changes.collect());
+            outcome(result.map_err(failure)?)
         })
     }
 

@@ -18,6 +18,7 @@ use super::host::{HostDirectory, Question, Wish};
 use super::refusals::{self, Waiting};
 use super::room_book::Rooms;
 use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
+use crate::actor::directory::{DirectoryAnswer, DirectoryAsk};
 use crate::actor::rows::{RowKey, StoreError};
 use crate::actor::{Answer, Ticket};
 use crate::base::{WorkerId, limits};
@@ -223,6 +224,19 @@ impl DirectoryService {
         directory.ask(question);
     }
 
+    /// The same about what a directory says of somebody.
+    pub fn ask_about(&self, worker: WorkerId, ticket: Ticket, ask: DirectoryAsk) {
+        let hosts = Arc::clone(&self.hosts.read());
+        match hosts.get(&ask.host) {
+            Some(directory) => directory.ask_about(worker, ticket, ask),
+            // A reload took the directory away.
+            None => {
+                let answer = DirectoryAnswer::Unavailable;
+                self.answers.profile(worker, ticket, answer);
+            }
+        }
+    }
+
     /// Whether this is the row of an account that a directory knows better; then the question is taken over. Never
     /// blocks.
     pub fn takes_row(&self, worker: WorkerId, ticket: Ticket, key: &RowKey) -> bool {
@@ -284,6 +298,11 @@ impl Answers {
     /// An answer about a login.
     pub fn auth(&self, worker: WorkerId, ticket: Ticket, answer: AuthAnswer) {
         (self.seats[worker.index()].port)(ticket, Answer::Auth(answer));
+    }
+
+    /// An answer about what an entry says.
+    pub fn profile(&self, worker: WorkerId, ticket: Ticket, answer: DirectoryAnswer) {
+        (self.seats[worker.index()].port)(ticket, Answer::Directory(answer));
     }
 
     /// An answer to a question about a row.

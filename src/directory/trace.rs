@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::access::{Access, Identity};
 use super::ber::Entry;
+use super::mapping;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
 use super::room_book;
@@ -15,7 +16,7 @@ use super::servers::Servers;
 use super::verdict::{self, Verdict};
 use crate::actor::auth::ScramHash;
 use crate::base::{Secret, limits};
-use crate::config::DirectoryConfig;
+use crate::config::{DirectoryCards, DirectoryConfig};
 
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,15 @@ pub fn person(
     let Some(server) = working.map(|at| access.servers[at].clone()) else {
         return steps;
     };
-    let query = person::query(config, localpart);
+    let plain = person::query(config, localpart);
+    let more = match config.cards.source {
+        DirectoryCards::Off => Vec::new(),
+        _ => mapping::attributes(&config.cards),
+    };
+    let query = Query {
+        attributes: plain.attributes.into_iter().chain(more).collect(),
+        ..plain
+    };
     steps.push(fine(format!(
         "look-up: {} below {}",
         query.filter, query.base
@@ -99,6 +108,8 @@ pub fn person(
     match person::judge(config, localpart, &entries) {
         Found::One(person) => {
             steps.extend(account(config, &person));
+            let entry = entries.iter().find(|entry| entry.dn == person.dn);
+            steps.extend(entry.into_iter().flat_map(|entry| vcard(config, entry)));
             if let Some(password) = password {
                 steps.push(bind(config, access, &server, &person, password));
             }
@@ -226,6 +237,37 @@ fn account(config: &DirectoryConfig, person: &Person) -> Vec<Step> {
     }
     if let Some(bar) = person.bar {
         steps.push(wrong(format!("account: closed in the directory ({bar:?})")));
+    }
+    steps
+}
+
+/// What of the entry is in the vCard, by its names.
+fn vcard(config: &DirectoryConfig, entry: &Entry) -> Vec<Step> {
+    let cards = &config.cards;
+    if cards.source == DirectoryCards::Off {
+        return Vec::new();
+    }
+    let mut fields = cards.fields.iter();
+    let photo = fields.find(|field| field.is_photo());
+    let found = cards.fields.iter().filter_map(|field| {
+        let count = mapping::count(cards, field, entry);
+        let writable = if field.is_writable { ", writable" } else { "" };
+        (count > 0).then(|| format!("{} ({} {count}{writable})", field.place(), field.attribute))
+    });
+    let found: Vec<String> = found.collect();
+    let mut steps = vec![match found.is_empty() {
+        true => wrong("vCard: the entry says nothing of what it is made of".to_owned()),
+        false => fine(format!("vCard: {}", found.join(", "))),
+    }];
+    // There is one, and it is not shown.
+    if let Some(photo) = photo
+        && entry.values(&photo.attribute).next().is_some()
+        && mapping::count(cards, photo, entry) == 0
+    {
+        steps.push(wrong(format!(
+            "vCard: {} is no JPEG, PNG or GIF of at most {} bytes, and is left out",
+            photo.attribute, cards.photo_bytes_max
+        )));
     }
     steps
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::settings::beside_config;
 use crate::actor::rows::StoreError;
+use crate::audit::Audit;
 use crate::auth::{Accounts, AuthService, Known, prepared};
 use crate::base::limits;
 use crate::config::{Config, ConfigError};
@@ -42,6 +43,7 @@ pub fn start_directories(
     accounts: &Arc<Accounts>,
     auth: &Arc<AuthService>,
     clock: &Clock,
+    audit: &Audit,
 ) -> Result<Arc<DirectoryService>, String> {
     let mut ports: Vec<AnswerPort> = Vec::with_capacity(addresses.len());
     for address in addresses {
@@ -50,7 +52,7 @@ pub fn start_directories(
             address.answer(ticket, answer)
         }));
     }
-    let desk = desk(accounts, auth, clock, addresses);
+    let desk = desk(accounts, auth, clock, addresses, audit);
     let service = DirectoryService::start(prepared, ports, desk);
     service.map_err(|error| format!("directory threads: {error}"))
 }
@@ -60,11 +62,13 @@ fn desk(
     auth: &Arc<AuthService>,
     clock: &Clock,
     addresses: &[Address],
+    audit: &Audit,
 ) -> Desk {
     let (lists, addresses) = (Arc::clone(accounts), addresses.to_vec());
     let known = || Arc::clone(accounts);
     let (admits, decoys, rows, changes, renews) = (known(), known(), known(), known(), known());
     let (auth, clock) = (Arc::clone(auth), clock.clone());
+    let (audit, audits_at) = (audit.clone(), clock.clone());
     Desk {
         admit: Box::new(move |host, localpart, unique| {
             let admitted = admits.admit_known(host, localpart, unique)?;
@@ -94,6 +98,7 @@ fn desk(
             }
         }),
         prepare: prepared,
+        audit: Box::new(move |event| audit.record(audits_at.now().wall_ms, event)),
         pass_on: Box::new(move |worker, ticket, ask| auth.ask(worker, ticket, ask)),
     }
 }

@@ -39,6 +39,7 @@ fn ask_all(
         match ask {
             Ask::Save(writes) => saves.push((ticket, writes)),
             Ask::Auth(ask) => directory.ask(worker, ticket, ask),
+            Ask::Directory(ask) => directory.ask_about(worker, ticket, *ask),
             // Whether there is an account, a directory knows better where there is one. No worker writes this table.
             Ask::Row { table, key, .. }
                 if table.name == ACCOUNT.name && directory.takes_row(worker, ticket, &key) => {}

@@ -135,7 +135,7 @@ fn build(start: &Start, config: Config) -> Result<House, String> {
     let (flushed, told) = (store.clone(), audit.clone());
     let on_panic: OnPanic = Arc::new(move || end_by_panic(&flushed, &told));
     let auth = start_auth(&accounts, &addresses, &clock, &on_panic)?;
-    let directory = start_directories(directories, &addresses, &accounts, &auth, &clock)?;
+    let directory = start_directories(directories, &addresses, &accounts, &auth, &clock, &audit)?;
 
     let descriptors =
         descriptors::raise_limit().map_err(|error| format!("descriptors: {error}"))?;

@@ -12,6 +12,7 @@ use crate::stanza::{Kind, Newcomer, Stanza};
 
 use super::aside::Aside;
 use super::held::Held;
+use super::outside::Outside;
 
 /// A resident account.
 pub(super) struct Cell {
@@ -19,6 +20,8 @@ pub(super) struct Cell {
     pub mailbox: Mailbox,
     /// Requests that left the mailbox, in the order in which they did.
     pub asides: Vec<Aside>,
+    /// What left the mailbox until a directory has answered; none if nothing did.
+    pub outside: Option<Box<Outside>>,
     /// The head of the mailbox waits for this.
     pub parked: Option<Ticket>,
     /// The head of the mailbox was run and waits to be durable.
@@ -86,6 +89,7 @@ impl Cell {
             account,
             mailbox: Mailbox::default(),
             asides: Vec::new(),
+            outside: None,
             parked: None,
             held: None,
             trim: None,
@@ -107,7 +111,8 @@ impl Cell {
             .map(|session| session.queued_bytes())
             .sum::<usize>();
         let beside = self.asides.iter().map(|aside| aside.mail.charge());
-        self.mailbox.bytes + beside.sum::<usize>() + held
+        let outside = self.outside.as_ref().map_or(0, |outside| outside.charge());
+        self.mailbox.bytes + beside.sum::<usize>() + outside + held
     }
 
     /// Nothing keeps it resident but the hope that it is needed again.
@@ -115,6 +120,7 @@ impl Cell {
         self.account.sessions.is_empty()
             && self.mailbox.is_empty()
             && self.asides.is_empty()
+            && self.outside.is_none()
             && !self.waits()
     }
 
@@ -126,8 +132,19 @@ impl Cell {
 
 impl Mailbox {
     pub fn push(&mut self, mail: Mail) {
+        self.count(&mail);
+        self.queue.push_back(mail);
+    }
+
+    /// Before everything else: what was there already, and left for a while.
+    pub fn push_front(&mut self, mail: Mail) {
+        self.count(&mail);
+        self.queue.push_front(mail);
+    }
+
+    fn count(&mut self, mail: &Mail) {
         self.bytes += mail.charge();
-        match &mail {
+        match mail {
             Mail::Outbound { .. } => self.own += 1,
             Mail::Inbound { stanza, .. } => {
                 self.foreign += 1;
@@ -137,7 +154,6 @@ impl Mailbox {
             Mail::Leftover(_) => self.leftovers += 1,
             Mail::Ended(_) | Mail::Retell { .. } | Mail::Emptying => {}
         }
-        self.queue.push_back(mail);
     }
 
     pub fn front(&self) -> Option<&Mail> {

@@ -91,7 +91,7 @@ fn owned_in(need: &Need) -> Option<Owned> {
             of(table, &[&range.from, &range.to])
         }
         Need::Pick(table, Pick::Rows(keys)) => of(table, &keys.iter().collect::<Vec<&RowKey>>()),
-        Need::Account(_) => None,
+        Need::Account(_) | Need::Directory(_) => None,
     }
 }
 

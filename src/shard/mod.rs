@@ -23,6 +23,7 @@ mod login;
 mod mesh;
 mod numbers;
 mod output;
+mod outside;
 mod overfull;
 mod part;
 mod pipelines;

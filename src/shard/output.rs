@@ -3,6 +3,7 @@
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::AuthAsk;
+use crate::actor::directory::DirectoryAsk;
 use crate::actor::rows::{Fence, Join, Pick, RowKey, RowRange, Table, Write};
 use crate::base::WorkerId;
 use crate::config::Dictionary;
@@ -78,4 +79,6 @@ pub enum Ask {
     Save(Vec<Write>),
     /// A credential to be verified.
     Auth(AuthAsk),
+    /// What a directory says, or shall say.
+    Directory(Box<DirectoryAsk>),
 }

@@ -7,6 +7,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
+use crate::actor::directory::DirectoryAsk;
 use crate::actor::rows::{Fence, RowKey, StoreError};
 use crate::actor::{
     Answer, Aside, Draft, Envelope, Loaded, Need, Origin, Outcome, Stop, Tell, Ticket, Turn,
@@ -39,6 +40,7 @@ pub(super) struct Seats {
     seats: SlotMap<SeatKey, Seat>,
     store: usize,
     auth: usize,
+    directory: usize,
 }
 
 /// Who asked.
@@ -63,6 +65,8 @@ pub(super) enum Seat {
     /// A removed account's rows.
     Purge(AccountId),
     Save(SaveRecord),
+    /// What left a mailbox until a directory has answered.
+    Outside(ActorKey, Box<(Mail, DirectoryAsk)>),
     Auth(StreamKey),
     /// A guess at a password, or the leave to say that one was wrong.
     Guess(StreamKey),
@@ -92,6 +96,7 @@ impl Seats {
                 return Ok(super::shard::ticket(self.seats.insert(seat)));
             }
             Seat::Save(_) => (&mut self.store, usize::MAX),
+            Seat::Outside(..) => (&mut self.directory, limits::DIRECTORY_OUTSTANDING_MAX),
             Seat::Need(..)
             | Seat::Aside(..)
             | Seat::Flood(..)
@@ -124,6 +129,7 @@ impl Seats {
         match &seat {
             Seat::Auth(_) | Seat::Need(_, Need::Account(_)) => self.auth -= 1,
             Seat::Guess(_) | Seat::Purge(_) => {}
+            Seat::Outside(..) => self.directory -= 1,
             _ => self.store -= 1,
         }
         Some(seat)
@@ -275,6 +281,7 @@ impl Shard {
         };
         cell.is_ready = false;
         cell.used_at_ms = now.mono_ms;
+        self.take_up(actor);
         while let Some(cell) = self.cells.get(actor) {
             if cell.waits() || cell.mailbox.front().is_none() {
                 break;
@@ -291,6 +298,10 @@ impl Shard {
                     let mail = self.finish_mail(actor);
                     self.apply(now, actor, mail);
                 }
+                Err(Stop::Need(Need::Directory(ask))) => {
+                    self.keep_what_was_read(actor);
+                    self.ask_directory(now, actor, *ask);
+                }
                 Err(Stop::Need(need)) => {
                     self.effects.clear();
                     self.park(now, actor, need);
@@ -306,6 +317,7 @@ impl Shard {
                     self.detach(now, actor, mail);
                 }
             }
+            self.take_up(actor);
         }
         self.count_cell(actor);
         self.resume_own(actor);
@@ -554,6 +566,7 @@ impl Shard {
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge(account)) => self.purged(now, account, answer),
+            Some(Seat::Outside(actor, waiting)) => self.directory_answered(actor, *waiting, answer),
             Some(Seat::Save(record)) => {
                 self.fresh.answered();
                 self.watch_disk(now, &record, &answer);
@@ -758,6 +771,7 @@ pub(super) fn asked(need: &Need, fence: Fence, prefix: Option<AddressPrefix>) ->
             fence,
         },
         Need::Account(ask) => Ask::Auth(AuthAsk::Own(AccountAsk::clone(ask), prefix)),
+        Need::Directory(ask) => Ask::Directory(ask.clone()),
     }
 }
 
@@ -780,6 +794,7 @@ pub(super) fn loaded(need: Need, answer: Answer) -> Result<Loaded, StoreError> {
         (Need::Account(ask), Answer::Auth(AuthAnswer::Own(answer))) => {
             Ok(Loaded::Account { ask, answer })
         }
+        (Need::Directory(ask), Answer::Directory(answer)) => Ok(Loaded::Directory { ask, answer }),
         (Need::Account(_), Answer::Auth(AuthAnswer::Unavailable)) => Err(StoreError::Overloaded),
         (_, Answer::Failed(error)) => Err(error),
         _ => Err(StoreError::Broken),

@@ -289,3 +289,26 @@ fn two_who_are_not_told_of_are_gone() {
         "directory_let_go account=romeo@localhost standing=Unknown",
     );
 }
+
+#[test]
+fn what_a_vcard_says_is_another_as_soon_as_the_directory_tells() {
+    let directory = Slapd::start("tells-cards");
+    let house = house("tells-cards", &directory, "poll = \"1 h\"\n");
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let mut card = || {
+        romeo.send("<iq type='get' id='v' to='juliet@localhost'><vCard xmlns='vcard-temp'/></iq>");
+        romeo.element()
+    };
+    let before = card();
+    assert!(before.contains("Daughter"), "{before}");
+    directory.change(&format!(
+        "dn: {JULIET}\nchangetype: modify\nreplace: title\ntitle: Wife\n"
+    ));
+    let begun = Instant::now();
+    // It would be believed for five minutes.
+    while !card().contains("Wife") {
+        assert!(begun.elapsed() < PATIENCE, "nobody told of it");
+    }
+}

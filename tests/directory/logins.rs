@@ -145,6 +145,8 @@ fn two_entries_of_one_name_are_nobody_and_the_operator_reads_of_it() {
     let heard = try_password(&server, "juliet", PASSWORD);
     assert!(is_failure(&heard, "not-authorized"), "{heard}");
     server.until_logged("directory_collision account=juliet@localhost");
+    let records = format!("{:?}", house.records());
+    assert!(records.contains("directory-collision"), "{records}");
     // An entry without the attribute, and one with something else in it, are nobody's.
     Client::session(&server, "romeo", "orchard");
 }

@@ -2,6 +2,7 @@
 //! refuses to know what Stonechat keeps itself. Needs slapd and ldap-utils, which `scripts/test packages` installs.
 
 mod ber;
+mod cards;
 mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.

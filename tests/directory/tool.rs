@@ -23,6 +23,7 @@ fn every_step_from_a_name_to_an_account_is_shown_and_no_secret() {
         &format!("ok      entry: {JULIET}; uid is [\"juliet\"]; readable: "),
         "ok      mapping: entryUUID tells this entry from any other",
         "ok      keys: SCRAM-SHA-256 with 4096 iterations",
+        "ok      vCard: FN (displayName 1), EMAIL+INTERNET/USERID (mail 1), N/FAMILY (sn 1), N/GIVEN",
         "ok      bind: the password is right (result 0)",
     ] {
         assert!(said.contains(step), "{step:?} is not in\n{said}");

@@ -1,5 +1,6 @@
 //! Carries out what shards ask of their shell: the store, the accounts, closing, handing over.
 
+use stonechat::actor::directory::DirectoryAnswer;
 use stonechat::actor::rows::Fence;
 use stonechat::actor::{Answer, Ticket};
 use stonechat::base::WorkerId;
@@ -108,6 +109,11 @@ impl World {
             Ask::Save(writes) => {
                 let answer = self.store.lock().apply(Request::Save(writes));
                 return self.workers[worker].unsynced.push_back((ticket, answer));
+            }
+            // No host of the simulator has one.
+            Ask::Directory(_) => {
+                let answer = Answer::Directory(DirectoryAnswer::Unavailable);
+                return self.workers[worker].answers.push((ticket, answer));
             }
             Ask::Auth(ask) => {
                 let (answer, at_ms) = self.accounts.answer(ask, self.now);

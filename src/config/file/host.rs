@@ -5,6 +5,7 @@ use documented::{Documented, DocumentedFields};
 use serde::{Deserialize, Serialize};
 
 use super::directory::HostDirectory;
+use super::directory_cards::HostDirectoryCards;
 use crate::base::limits;
 use crate::config::units::{Duration, Size};
 
@@ -34,6 +35,8 @@ pub struct Host {
     pub registration: HostRegistration,
     /// See [`HostDirectory`].
     pub directory: HostDirectory,
+    /// See [`HostDirectoryCards`].
+    pub directory_cards: HostDirectoryCards,
 }
 
 impl Default for Host {
@@ -48,6 +51,7 @@ impl Default for Host {
             contact: HostContact::default(),
             registration: HostRegistration::default(),
             directory: HostDirectory::default(),
+            directory_cards: HostDirectoryCards::default(),
         }
     }
 }

@@ -250,7 +250,7 @@ impl Library {
                 table,
                 pick: pick.clone(),
             },
-            Need::Account(ask) => panic!("no archive asks {ask:?}"),
+            Need::Account(_) | Need::Directory(_) => panic!("no archive asks {need:?}"),
         };
         match (need, self.store.apply(request)) {
             (Need::Row(table, key), Answer::Row(value)) => Loaded::Row { table, key, value },

@@ -1,5 +1,5 @@
 //! XEP-0054: vcard-temp, version 1.3.0; XEP-0153: vCard-Based Avatars, version 1.1.1, which lives on it. Refuses to know
-//! what is in a vCard. Scenarios: `tests/scenarios/vcard.xmpp`
+//! what is in a vCard. Scenarios: `tests/scenarios/vcard.xmpp`; with a directory `tests/directory/cards.rs`
 //!
 //! | section | item |
 //! |---|---|
@@ -7,12 +7,18 @@
 //! | 0054 3.2 updating | [`set`]; an empty vCard leaves nothing behind; another's is `forbidden` |
 //! | 0054 3.3 another's vCard | [`get`], `service-unavailable` if there is none, or nobody |
 //! | 0054 3.3 a server's own | [`of_host`], from `host.vcard` |
-//! | 0153 3.1, 4.1 the hash in presence | the clients': presence goes through as they write it. The server's part, XEP-0398, comes with the other kind of avatars |
+//! | 0054 users of a directory | `entry.rs`: what their entries say, instead of their own words or before them |
+//! | 0153 3.1, 4.1 the hash in presence | the clients': presence goes through as they write it, of the photo that [`get`] shows them. The server's part, XEP-0398, comes with the other kind of avatars |
+
+mod entry;
+
+use std::borrow::Cow;
 
 use super::NONE;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table, Write};
 use crate::actor::{Askers, Feature, IqRoute, Outcome, Spec, Stop, Turn};
 use crate::base::AccountId;
+use crate::config::DirectoryCards;
 use crate::im::account::{owner, unavailable};
 use crate::im::{Account, iq, presence};
 use crate::stanza::{Condition, Iq, Payload, StanzaError, ns};
@@ -49,20 +55,36 @@ pub const VCARD: Feature<Account> = Feature {
 fn get(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     // "If no vCard exists or the user does not exist, ... <service-unavailable/> MUST be used in both cases."
     let account = owner(turn)?;
-    let stored = turn.load(&VCARD_TABLE, &key(account))?;
-    let Some(xml) = stored.and_then(decode) else {
+    let Some(xml) = vcard(turn, account)? else {
         let own = presence::is_own(turn.actor, iq.header().from.as_ref());
         return Err(Stop::Reject(match own {
             true => StanzaError::new(Condition::ItemNotFound, "You have no vCard"),
             false => unavailable(),
         }));
     };
-    iq::answer(turn, iq, Payload::from_normal(xml));
+    iq::answer(turn, iq, Payload::from_normal(&xml));
     Ok(())
+}
+
+/// The vCard that everybody sees, if there is one.
+fn vcard<'a>(
+    turn: &mut Turn<'a, Account>,
+    account: AccountId,
+) -> Result<Option<Cow<'a, str>>, Stop> {
+    let own = |turn: &Turn<'a, Account>| {
+        let stored = turn.load(&VCARD_TABLE, &key(account))?;
+        Ok::<_, Stop>(stored.and_then(decode))
+    };
+    match entry::source(turn) {
+        DirectoryCards::Off => Ok(own(turn)?.map(Cow::Borrowed)),
+        DirectoryCards::Directory => Ok(entry::merged(entry::read(turn)?, None)),
+        DirectoryCards::Merge => Ok(entry::merged(entry::read(turn)?, own(turn)?)),
+    }
 }
 
 fn portable(turn: &mut Turn<'_, Account>) -> Result<String, Stop> {
     let account = owner(turn)?;
+    // What an entry says stays in its directory.
     let stored = turn.load(&VCARD_TABLE, &key(account))?;
     Ok(stored.and_then(decode).unwrap_or_default().to_owned())
 }
@@ -75,6 +97,14 @@ fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             Condition::NotAcceptable,
             "The vCard is too large",
         )));
+    }
+    let source = entry::source(turn);
+    if source != DirectoryCards::Off {
+        entry::change(turn, &vcard)?;
+    }
+    if source == DirectoryCards::Directory {
+        iq::answer(turn, iq, Payload::EMPTY);
+        return Ok(());
     }
     let key = key(account);
     turn.out.write.push(match vcard.children().next() {
