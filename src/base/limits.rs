@@ -499,6 +499,8 @@ pub const DIRECTORY_LOOK_MS: u64 = 300_000;
 pub const DIRECTORY_LOOK_OVERLAP_MS: i64 = 600_000;
 /// Bytes of a photo in an entry: ten times as large as XEP-0153 section 4.6 wants it.
 pub const DIRECTORY_PHOTO_BYTES_MAX: u64 = 80 * 1024;
+/// The most that an operator may allow.
+pub const DIRECTORY_PHOTO_BYTES_LIMIT: u64 = 512 * 1024;
 /// How long what an entry says of somebody is believed.
 pub const DIRECTORY_CARD_FRESH_MS: u64 = 300_000;
 /// Bytes of vCards that are remembered for that long: some hundred with photos, or some ten thousand without.
