@@ -215,6 +215,7 @@ impl AuthService {
             }
             AuthAsk::ScramKeys { .. }
             | AuthAsk::Admission { .. }
+            | AuthAsk::Certified { .. }
             | AuthAsk::Upgrades { .. }
             | AuthAsk::Token(_)
             | AuthAsk::Invitation { .. } => {

@@ -14,10 +14,11 @@ use super::access::Access;
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
 use super::desk::{Admission, Desk};
+use super::dn;
 use super::error::DirectoryError;
 use super::people::People;
 use super::person::{self, Found, Person};
-use super::pool::{Link, Purpose};
+use super::pool::{Depth, Link, Purpose, Query};
 use super::room_book::{self, RoomBook, RoomKeeper};
 use super::servers::Servers;
 use super::service::Answers;
@@ -69,6 +70,8 @@ pub struct Question {
 pub enum Wish {
     /// Whether somebody may come in who has proved the name otherwise.
     Admission,
+    /// Who it is whose entry has this name; of the localpart that is asked about, if it is not empty.
+    Certified(Arc<str>),
     /// What the entry says.
     Card,
     /// The entry shall say what this vCard says.
@@ -194,10 +197,10 @@ impl Shared {
                 self.failed(&question, &DirectoryError::Late);
                 continue;
             }
-            if matches!(question.wish, Wish::Card | Wish::Change(_)) {
-                self.answer_profile(&mut link, &question);
-            } else {
-                self.answer_login(&mut link, question, attempts);
+            match &question.wish {
+                Wish::Card | Wish::Change(_) => self.answer_profile(&mut link, &question),
+                Wish::Certified(subject) => self.answer_certified(&mut link, &question, subject),
+                _ => self.answer_login(&mut link, question, attempts),
             }
             if questions.is_empty() {
                 link.go_back();
@@ -358,6 +361,8 @@ impl Shared {
             wish,
         };
         match wish {
+            // Answered before (`answer_certified`).
+            Wish::Certified(_) => {}
             Wish::Card | Wish::Change(_) => {}
             Wish::Admission => {
                 let answer = self.admission(&localpart, person.as_deref());
@@ -398,6 +403,75 @@ impl Shared {
                 Some(_) => (self.desk.pass_on)(worker, ticket, *ask),
                 None => self.answers.auth(worker, ticket, AuthAnswer::Refused),
             },
+        }
+    }
+
+    fn answer_certified(&self, link: &mut Link, question: &Question, subject: &str) {
+        match self.certified(link, question, subject) {
+            Ok(answer) => self.answers.auth(question.worker, question.ticket, answer),
+            Err(error) => self.failed(question, &error),
+        }
+    }
+
+    /// Whom a certificate of this subject stands for.
+    fn certified(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        subject: &str,
+    ) -> Result<AuthAnswer, DirectoryError> {
+        let names = self.names_of(link, question, subject)?;
+        let wanted =
+            |name: &&Arc<str>| question.localpart.is_empty() || **name == question.localpart;
+        let mut wanted = names.iter().filter(wanted);
+        let (Some(localpart), None) = (wanted.next(), wanted.next()) else {
+            return Ok(AuthAnswer::Refused);
+        };
+        // By its name, as everybody: others may have it, too.
+        let named = Question {
+            localpart: Arc::clone(localpart),
+            wish: Wish::Admission,
+            ..*question
+        };
+        let answer = match self.find(link, &named)? {
+            Found::One(person) if dn::is_same(&person.dn, subject) => {
+                self.admission(localpart, Some(&person))
+            }
+            _ => AuthAnswer::Refused,
+        };
+        Ok(match answer {
+            AuthAnswer::Admitted(account) => AuthAnswer::Certified {
+                localpart: Arc::clone(localpart),
+                account,
+            },
+            answer => answer,
+        })
+    }
+
+    /// The names of the entry that is called so, if it is one of the people.
+    fn names_of(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        subject: &str,
+    ) -> Result<Vec<Arc<str>>, DirectoryError> {
+        if !dn::is_within(subject, &self.config.options.base) {
+            return Ok(Vec::new());
+        }
+        let query = Query {
+            base: subject.to_owned(),
+            depth: Depth::Base,
+            count_max: 1,
+            ..person::query_for_all(&self.config)
+        };
+        match link.search(&query, self.until(question)) {
+            Ok(entries) => Ok(entries
+                .iter()
+                .flat_map(|entry| person::names(&self.config, entry))
+                .collect()),
+            // RFC 4511 appendix A: invalidDNSyntax. Authorities call people by what no directory knows.
+            Err(DirectoryError::Refused { code: 34, .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
     }
 

@@ -173,6 +173,9 @@ impl DirectoryService {
         };
         let question = match ask {
             AuthAsk::Admission { localpart, .. } => question(localpart, Wish::Admission),
+            AuthAsk::Certified {
+                subject, localpart, ..
+            } => question(localpart.unwrap_or_default(), Wish::Certified(subject)),
             AuthAsk::ScramKeys {
                 localpart, hash, ..
             } => question(localpart, Wish::Keys(hash)),
@@ -354,6 +357,7 @@ fn ports_bound(workers: usize) -> usize {
 fn host_of(ask: &AuthAsk) -> Option<&Arc<str>> {
     match ask {
         AuthAsk::Admission { host, .. }
+        | AuthAsk::Certified { host, .. }
         | AuthAsk::Own(AccountAsk::Remove { host, .. }, _)
         | AuthAsk::Own(AccountAsk::SetPassword { host, .. }, _)
         | AuthAsk::Password { host, .. }

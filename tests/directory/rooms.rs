@@ -1,6 +1,7 @@
 //! Permanent rooms that the directory keeps: shown to the operator, kept current, written.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use stonechat::base::Secret;
 use stonechat::directory::room_writer::RoomWriter;
@@ -8,9 +9,11 @@ use stonechat::directory::rooms::{Affiliation, Other, Room};
 use stonechat::server::directory::prepare_directories;
 use stonechat::server::settings::read_config;
 
-use crate::changes::until_said;
+use crate::changes::{beside, until_said};
+use crate::house::Files;
 use crate::served::house;
-use crate::slapd::{ADMIN, ADMIN_PASSWORD, BASE, Schema, Slapd, Wishes};
+use crate::slapd::{ADMIN, ADMIN_PASSWORD, BASE, PATIENCE, Schema, Slapd, Wishes};
+use crate::stand_in::{Entry, Filter, StandIn};
 
 const ROOMS: &str = "rooms_base = \"ou=rooms,dc=verona,dc=example\"\n";
 
@@ -116,6 +119,53 @@ fn a_directory_that_gives_few_entries_at_once_is_asked_page_by_page() {
     until_said(&mut server, "directory_tells_nothing of=rooms of localhost");
     until_said(&mut server, "directory_room host=localhost room=room1199");
     assert!(directory.operations("filter=\"(objectClass=stonechatRoom)\"") > 3);
+}
+
+#[test]
+fn active_directory_is_asked_for_what_it_has_counted_since_by_the_same_server() {
+    let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let room = |name: &str, count: &str| Entry {
+        dn: format!("cn={name},ou=people,{BASE}"),
+        attributes: vec![
+            attribute("objectClass", "stonechatRoom"),
+            attribute("cn", name),
+            attribute("uSNChanged", count),
+        ],
+    };
+    let directory = StandIn::start(vec![room("piazza", "5"), room("crypt", "9")]);
+    directory.count("CN=one", 7);
+    let files = Files::new("counted");
+    let options = format!(
+        "preset = \"active-directory\"\nunique = \"-\"\npoll = \"1 s\"\nrooms_base = \"ou=people,{BASE}\"\n"
+    );
+    let house = beside("counted", &directory, &files, &options);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_room host=localhost room=piazza");
+    let since = |count: &str| {
+        let newer = Filter::AtLeast("uSNChanged".to_owned(), count.to_owned());
+        let is_about = |filter: &Filter| matches!(filter, Filter::And(all) if all.contains(&newer));
+        directory
+            .searches()
+            .iter()
+            .any(|search| is_about(&search.filter))
+    };
+    let until = |what: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", directory.searches());
+            std::thread::yield_now();
+        }
+    };
+    until(&|| since("8"));
+    directory.count("CN=one", 11);
+    until(&|| since("12"));
+    // Another counts otherwise: everything is asked for, and from its count on.
+    directory.count("CN=other", 3);
+    until(&|| since("4"));
+    // Nobody is gone for not having been changed.
+    let log = server.stop();
+    assert!(!log.contains("directory_room_gone"));
+    assert_eq!(log.matches("directory_room host=").count(), 2);
 }
 
 #[test]

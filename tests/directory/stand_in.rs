@@ -115,6 +115,8 @@ struct Shared {
     mode: Mutex<Mode>,
     /// Whether it says that it can tell of changes.
     tells: Mutex<bool>,
+    /// What it is called, and how many changes it has counted, as Active Directory says it.
+    counted: Mutex<Option<(String, u64)>>,
     entries: Vec<Entry>,
     port: u16,
     ends: AtomicBool,
@@ -143,6 +145,8 @@ pub enum Filter {
     Or(Vec<Filter>),
     Not(Box<Filter>),
     Equal(String, String),
+    /// As numbers, where both are.
+    AtLeast(String, String),
     Present(String),
     /// One that it does not understand, by its tag: nothing is like it.
     Other(u8),
@@ -155,6 +159,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             mode: Mutex::new(Mode::Well),
             tells: Mutex::new(false),
+            counted: Mutex::default(),
             entries,
             port,
             ends: AtomicBool::new(false),
@@ -186,6 +191,11 @@ impl StandIn {
     /// It says that it can tell of changes.
     pub fn offer_to_tell(&self) {
         *self.shared.tells.lock().unwrap() = true;
+    }
+
+    /// It says that it is this server of an Active Directory, and has counted so many changes.
+    pub fn count(&self, server: &str, changes: u64) {
+        *self.shared.counted.lock().unwrap() = Some((server.to_owned(), changes));
     }
 
     /// The states that it was shown by who wants to be told of changes; empty is none.
@@ -429,6 +439,11 @@ impl Asked<'_> {
             if *self.shared.tells.lock().unwrap() {
                 attributes.push(("supportedControl".to_owned(), SYNC_REQUEST.to_owned()));
             }
+            let counted = self.shared.counted.lock().unwrap();
+            if let Some((server, count)) = counted.as_ref() {
+                attributes.push(("dsServiceName".to_owned(), server.clone()));
+                attributes.push(("highestCommittedUSN".to_owned(), count.to_string()));
+            }
             self.entry("", &attributes)?;
             return self.say(&self.result(DONE, 0, &[]));
         }
@@ -595,6 +610,10 @@ impl Filter {
                 let parts = ber::parts(&element.content);
                 Filter::Equal(text(&parts[0].content), text(&parts[1].content))
             }
+            0xa5 => {
+                let parts = ber::parts(&element.content);
+                Filter::AtLeast(text(&parts[0].content), text(&parts[1].content))
+            }
             0x87 => Filter::Present(text(&element.content)),
             other => Filter::Other(other),
         }
@@ -607,6 +626,10 @@ impl Filter {
             Filter::Not(filter) => !filter.finds(entry),
             Filter::Equal(name, value) => entry.attributes.iter().any(|(own, has)| {
                 own.eq_ignore_ascii_case(name) && has.eq_ignore_ascii_case(value)
+            }),
+            Filter::AtLeast(name, value) => entry.attributes.iter().any(|(own, has)| {
+                let number = |text: &str| text.parse::<u64>().unwrap_or_default();
+                own.eq_ignore_ascii_case(name) && number(has) >= number(value)
             }),
             Filter::Present(name) => {
                 let mut names = entry.attributes.iter().map(|(own, _)| own);
@@ -621,7 +644,7 @@ impl Filter {
         match self {
             Filter::And(all) | Filter::Or(all) => all.iter().flat_map(Filter::values).collect(),
             Filter::Not(filter) => filter.values(),
-            Filter::Equal(_, value) => vec![value],
+            Filter::Equal(_, value) | Filter::AtLeast(_, value) => vec![value],
             Filter::Present(_) | Filter::Other(_) => Vec::new(),
         }
     }

@@ -61,6 +61,10 @@ pub struct HostDirectory {
     /// (RFC 5803; SASL SCRAM only), "both" offers both.
     /// reload: live
     pub authentication: DirectoryAuthentication,
+    /// Whom a client's certificate stands for (`host.auth.external`): "address" whose id-on-xmppAddr it has, "subject" also
+    /// whose entry its subject is the name of, where it has no such address of this host.
+    /// reload: live
+    pub certificates: DirectoryCertificates,
     /// The attribute with the keys of SCRAM.
     /// reload: live
     pub scram: String,
@@ -145,6 +149,7 @@ impl Default for HostDirectory {
             localpart: String::new(),
             unique: String::new(),
             authentication: DirectoryAuthentication::default(),
+            certificates: DirectoryCertificates::default(),
             scram: String::new(),
             scram_hashes: vec![DirectoryHash::Sha256],
             password_change: DirectoryPasswordChange::default(),
@@ -214,6 +219,17 @@ impl DirectoryAuthentication {
     pub fn has_keys(self) -> bool {
         self != DirectoryAuthentication::Bind
     }
+}
+
+/// Whom a certificate stands for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectoryCertificates {
+    /// Whose address is in it.
+    #[default]
+    Address,
+    /// Also whose entry's name its subject is.
+    Subject,
 }
 
 /// A digest as RFC 5803 names it.
