@@ -187,7 +187,7 @@ pub(super) fn check_cards(
     sink.require(
         photo_bytes <= limits::DIRECTORY_PHOTO_BYTES_LIMIT,
         &at("photo_size"),
-        "must be at most \"512 KiB\": an entry is read up to 1 MiB",
+        "must be at most \"512 KiB\"",
     );
     Cards {
         source: option.source,
