@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slotmap::SlotMap;
 
 use crate::actor::rows::RowKey;
-use crate::actor::{Catalog, Effects, Ticket};
+use crate::actor::{Catalog, Disk, Effects, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
     Spares, StreamKey, TraceId, WorkerId,
@@ -19,7 +19,6 @@ use crate::xml::Scratch;
 
 use super::capabilities::Known;
 use super::cell::{Cell, Mail};
-use super::disk::Disk;
 use super::drain::Drain;
 use super::ended::Ended;
 use super::fresh::Fresh;
