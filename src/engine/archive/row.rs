@@ -101,14 +101,19 @@ pub fn put(
 
 /// A row's value: a version byte, the tag, what the message is found by, the message as XML.
 fn encode(tag: u64, entry: &Entry, stanza: &Stanza, value: &mut Vec<u8>) {
-    value.push(ROW_VERSION);
-    value.extend_from_slice(&tag.to_be_bytes());
-    value.extend_from_slice(&entry.to_bytes());
+    begin(tag, entry, value);
     stanza.write_standalone(value);
 }
 
+/// What stands before the message.
+pub(super) fn begin(tag: u64, entry: &Entry, value: &mut Vec<u8>) {
+    value.push(ROW_VERSION);
+    value.extend_from_slice(&tag.to_be_bytes());
+    value.extend_from_slice(&entry.to_bytes());
+}
+
 /// By which a retraction finds a message: what its sender calls it. What has no name cannot be retracted.
-fn name_of(stanza: &Stanza) -> Option<Term> {
+pub(super) fn name_of(stanza: &Stanza) -> Option<Term> {
     let id = stanza.header.id.as_deref()?;
     Some(name(stanza, id))
 }
