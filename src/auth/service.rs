@@ -216,6 +216,7 @@ impl AuthService {
             }
             AuthAsk::ScramKeys { .. }
             | AuthAsk::Admission { .. }
+            | AuthAsk::Certified { .. }
             | AuthAsk::Upgrades { .. }
             | AuthAsk::Token(_)
             | AuthAsk::Invitation { .. } => {

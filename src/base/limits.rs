@@ -482,12 +482,33 @@ pub const DIRECTORY_SWEEP_PAGE: usize = 1_000;
 /// Accounts that may be missing at once, if there are not twice as many: more than that is a wrong base, or an empty copy
 /// of the directory, and ends nobody's sessions.
 pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
-/// Values of one attribute that are read.
-pub const DIRECTORY_VALUES_MAX: usize = 100;
-/// Bytes of an entry that are read.
-pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// Values of one attribute that are read: a group has as many as members.
+pub const DIRECTORY_VALUES_MAX: usize = 100_000;
+/// Bytes of an entry that are read: a group of 80,000 whose names have fifty.
+pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's
+/// word.
+pub const DIRECTORY_PAGE_ENTRIES: i32 = 500;
+/// How long nothing may happen in a part of a directory that tells of changes before it is asked anew: so soon it is
+/// noticed that it is gone, and what it costs is one question.
+pub const DIRECTORY_LISTEN_MS: u64 = 30_000;
+const _: () = assert!(DIRECTORY_LISTEN_MS < DIRECTORY_IDLE_MS);
+/// Bytes of a state (RFC 4533 section 2.1.2) that are kept for the next time: OpenLDAP's have some fifty for each server.
+pub const DIRECTORY_COOKIE_BYTES_MAX: usize = 16 * 1024;
+/// Entries whose changes are followed, some 500 bytes each.
+pub const DIRECTORY_WATCHED_MAX: u32 = 1_000_000;
+/// The most that an operator may allow.
+pub const DIRECTORY_WATCHED_LIMIT: u32 = 20_000_000;
+/// For how long a change of a password that we made ourselves is not taken for somebody else's.
+pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
+/// How long a look at a part of a directory may take altogether, page by page.
+pub const DIRECTORY_LOOK_MS: u64 = 300_000;
+/// How much later a copy of a directory may hear of a change than it was made.
+pub const DIRECTORY_LOOK_OVERLAP_MS: i64 = 600_000;
 /// Bytes of a photo in an entry: ten times as large as XEP-0153 section 4.6 wants it.
 pub const DIRECTORY_PHOTO_BYTES_MAX: u64 = 80 * 1024;
+/// The most that an operator may allow.
+pub const DIRECTORY_PHOTO_BYTES_LIMIT: u64 = 512 * 1024;
 /// How long what an entry says of somebody is believed.
 pub const DIRECTORY_CARD_FRESH_MS: u64 = 300_000;
 /// Bytes of vCards that are remembered for that long: some hundred with photos, or some ten thousand without.

@@ -3,6 +3,7 @@
 
 mod ber;
 mod cards;
+mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
@@ -13,7 +14,9 @@ mod framer;
 mod house;
 mod logins;
 mod misbehaviour;
+mod passwords;
 mod proofs;
+mod rooms;
 mod schema;
 #[path = "../play/scram.rs"]
 #[allow(dead_code)] // As above.
