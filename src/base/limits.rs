@@ -474,12 +474,36 @@ pub const DIRECTORY_SWEEP_PAGE: usize = 1_000;
 /// Accounts that may be missing at once, if there are not twice as many: more than that is a wrong base, or an empty copy
 /// of the directory, and ends nobody's sessions.
 pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
-/// Values of one attribute that are read.
-pub const DIRECTORY_VALUES_MAX: usize = 100;
-/// Bytes of an entry that are read.
-pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// Values of one attribute that are read: a group has as many as members.
+pub const DIRECTORY_VALUES_MAX: usize = 100_000;
+/// Bytes of an entry that are read: a group of 80,000 whose names have fifty.
+pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Groups of one host that are read, 3 KiB each with fifty members.
+pub const DIRECTORY_GROUPS_MAX: usize = 100_000;
+/// People in the groups of one host: 60 bytes each for all workers, and 300 where they are read.
+pub const DIRECTORY_PEOPLE_MAX: usize = 2_000_000;
+/// How deep groups are in groups: organisations have fewer levels.
+pub const DIRECTORY_GROUP_DEPTH_MAX: u32 = 10;
+/// The most that an operator may allow.
+pub const DIRECTORY_GROUP_DEPTH_LIMIT: u32 = 100;
+/// Members of a contact list: a roster of so many is a megabyte on the wire, and their presence as many stanzas.
+pub const DIRECTORY_LIST_MEMBERS_MAX: u32 = 10_000;
+/// The most that an operator may allow.
+pub const DIRECTORY_LIST_MEMBERS_LIMIT: u32 = 100_000;
+/// Members of a contact list who are told of its changes one by one: a thousand members online, and who joins is told by
+/// a thousand stanzas.
+pub const DIRECTORY_LIST_PUSHES_MAX: u32 = 1_000;
+/// Bytes of the name of somebody in rosters, or of a list.
+pub const DIRECTORY_NAME_BYTES_MAX: usize = 256;
+const _: () = assert!(DIRECTORY_NAME_BYTES_MAX <= ROSTER_NAME_BYTES_MAX);
+/// One in so many of those who are known is looked for again each time: so many looks a change of name may wait.
+pub const DIRECTORY_PEOPLE_ROUNDS: u64 = 10;
+/// Until groups that could not be read are read again.
+pub const DIRECTORY_GROUPS_AGAIN_MS: u64 = 5_000;
 /// Bytes of a photo in an entry: ten times as large as XEP-0153 section 4.6 wants it.
 pub const DIRECTORY_PHOTO_BYTES_MAX: u64 = 80 * 1024;
+/// The most that an operator may allow.
+pub const DIRECTORY_PHOTO_BYTES_LIMIT: u64 = 512 * 1024;
 /// How long what an entry says of somebody is believed.
 pub const DIRECTORY_CARD_FRESH_MS: u64 = 300_000;
 /// Bytes of vCards that are remembered for that long: some hundred with photos, or some ten thousand without.

@@ -13,6 +13,7 @@ use super::cache::{Known, Standing};
 use super::cards::CardCache;
 use super::desk::{Admission, Desk};
 use super::error::DirectoryError;
+use super::lists::{self, Lists};
 use super::person::{self, Found, Person};
 use super::poll;
 use super::pool::{Link, Purpose};
@@ -33,6 +34,8 @@ pub struct HostDirectory {
     questions: Sender<Question>,
     /// Dropped, it ends who looks now and then.
     _polls: Sender<()>,
+    /// The same for groups, where they mean something; and whoever knows of a change says so here.
+    groups: Option<Sender<()>>,
 }
 
 /// What all threads of a directory know.
@@ -41,6 +44,7 @@ pub struct Shared {
     pub config: Arc<DirectoryConfig>,
     pub known: Known,
     pub cards: CardCache,
+    pub lists: Lists,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
 }
@@ -110,6 +114,7 @@ impl HostDirectory {
                 config.cards.cache_bytes,
                 Duration::from_millis(config.cards.fresh_ms),
             ),
+            lists: Lists::default(),
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
         });
@@ -132,15 +137,34 @@ impl HostDirectory {
         }
         let (polls, stop) = bounded(0);
         let every = Duration::from_millis(options.poll.as_ms());
-        let (looking, link) = (Arc::clone(&shared), link(Purpose::Searching));
+        let (looking, own) = (Arc::clone(&shared), link(Purpose::Searching));
         thread::Builder::new()
             .name("ldap-poll".to_owned())
-            .spawn(move || poll::run(&looking, link, every, &stop))?;
+            .spawn(move || poll::run(&looking, own, every, &stop))?;
+        let mut groups = None;
+        if let Some(meant) = &config.groups {
+            let (woken, wake) = bounded(1);
+            let (watching, link) = (Arc::clone(&shared), link(Purpose::Searching));
+            let meant = meant.clone();
+            thread::Builder::new()
+                .name("ldap-groups".to_owned())
+                .spawn(move || lists::run(&watching, &meant, link, every, &wake))?;
+            groups = Some(woken);
+        }
         Ok(HostDirectory {
             shared,
             questions,
             _polls: polls,
+            groups,
         })
+    }
+
+    /// Something in the directory may have changed: groups are read now, and not only with the next poll.
+    pub fn changed(&self) {
+        if let Some(groups) = &self.groups {
+            // One that waits is enough.
+            let _ = groups.try_send(());
+        }
     }
 
     /// Asks; never blocks. What does not fit is answered at once.

@@ -123,7 +123,7 @@ fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
 }
 
 /// Whether the directory's administrator has closed an account, in the words of any directory that we know.
-fn is_closed(entry: &Entry) -> bool {
+pub fn is_closed(entry: &Entry) -> bool {
     let says = |name: &'static str, value: &str| {
         entry
             .texts(name)
@@ -141,7 +141,7 @@ fn is_closed(entry: &Entry) -> bool {
 }
 
 /// Where directories say that an account is closed.
-const STANDING: [&str; 4] = [
+pub const STANDING: [&str; 4] = [
     "nsAccountLock",
     "pwdAccountLockedTime",
     "stonechatDisabled",

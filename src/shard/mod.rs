@@ -15,6 +15,7 @@ mod ended;
 mod expiry;
 mod flood;
 mod fresh;
+mod groups;
 mod held;
 mod holders;
 mod input;
