@@ -265,8 +265,11 @@
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses
 //!   messages that would have to be stored before anybody sees them, in the same words whoever they are for, and asks once
-//!   a second whether there is room again (`shard/disk.rs`). What only removes rows may use the reserve, and what clients
-//!   have and even so could not be removed is not given to them again.
+//!   a second whether there is room again (`shard/disk.rs`). What neither side archives goes on to who is there. What only
+//!   removes rows may use the reserve, and so may an operator's word about an account; what clients have and even so could
+//!   not be removed is not given to them again.
+//! - What an owner or an operator wants removed is removed though the power goes meanwhile: a row says so until it is done
+//!   ([`im::archive::Emptying`], [`im::credentials::PURGE`]).
 //! - Nothing that is owed is left out silently while a session is there or can be resumed: when there is no room for it beside
 //!   the archive, the session ends, and its client logs in anew and reads the archive. What a stranger sends beyond
 //!   his share of that room is bounced and not archived either.

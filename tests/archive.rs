@@ -364,6 +364,30 @@ fn who_is_not_in_memory_between_messages_has_no_larger_archive() {
 }
 
 #[test]
+fn an_archive_that_was_forgotten_before_it_lost_its_oldest_loses_them_when_it_is_read_again() {
+    let mut world = world("host.archive.messages = 10\ndelivery.offline_count = 5000\n");
+    world.register("juliet", "secret");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 0, 60));
+    world.end_turns();
+    // The page with the oldest is on its way, and comes when nobody knows the account any more.
+    world.services_are_mute = true;
+    says(&mut world, romeo, &chat("juliet", 60, 10));
+    world.end_turns();
+    world.advance(130_000);
+    world.services_are_mute = false;
+    world.end_turns();
+    assert_eq!(archived(&world, "juliet").len(), 70);
+    assert_eq!(world.resident_accounts(), 1, "romeo alone");
+    for part in 0..5 {
+        says(&mut world, romeo, &chat("juliet", 70 + part * 10, 10));
+        world.end_turns();
+    }
+    assert_newest(&world, "juliet", 120, 10..=10 + 64);
+    world.assert_rest();
+}
+
+#[test]
 fn a_disk_that_is_behind_makes_no_archive_larger_and_none_smaller_than_it_may_be() {
     for habits in [Habits::KIND, Habits::ROUGH] {
         let rates = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n\

@@ -4,11 +4,19 @@
 
 mod sim;
 
-use sim::{Habits, World};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use sim::{ConnId, Habits, World};
 use stonechat::actor::Answer;
 use stonechat::actor::rows::{RowKey, RowRange, Write};
+use stonechat::base::limits;
 use stonechat::im::origin::ORIGIN;
+use stonechat::im::pending::PENDING;
 use stonechat::store::Request;
+
+const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams'>";
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// More than two pages of a sweep.
@@ -41,6 +49,68 @@ fn origin_ids_older_than_yesterday_leave_the_store_within_an_hour() {
     }
 }
 
+#[test]
+fn an_account_remembers_so_many_origin_ids_of_a_day_and_no_more() {
+    let config = sim::config("").expect("the defaults are valid");
+    let mut world = World::new(1, 1, Habits::KIND, config);
+    let today = u32::try_from(world.now.wall_ms / DAY_MS).expect("a day of this century");
+    // The first account is the first number's.
+    world.register("juliet", "secret");
+    let of_juliet = RowKey::new(&today.to_be_bytes()).then(&1u64.to_be_bytes());
+    let put = |n: usize| Write::Put {
+        table: &ORIGIN,
+        key: of_juliet.clone().then(&[9; 4]).then(&n.to_be_bytes()),
+        value: [0; 8][..].into(),
+    };
+    let writes = (0..limits::ORIGINS_COUNT_MAX).map(put).collect();
+    {
+        let mut store = world.store.lock();
+        assert!(matches!(store.apply(Request::Save(writes)), Answer::Saved));
+        store.sync().expect("no fault is set");
+    }
+    let romeo = managed(&mut world, "romeo");
+    let mut messages = String::new();
+    for n in 0..20 {
+        messages += &format!(
+            "<message type='chat' to='juliet@localhost'><body>{n}</body>\
+             <origin-id xmlns='urn:xmpp:sid:0' id='x{n}'/></message>"
+        );
+    }
+    says(&mut world, romeo, &messages);
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 20);
+    let is_hers = |key: &RowKey| key.as_bytes().starts_with(of_juliet.as_bytes());
+    let hers = keys(&world).iter().filter(|key| is_hers(key)).count();
+    assert_eq!(hers, limits::ORIGINS_COUNT_MAX);
+    // What he has sent himself is another account's.
+    assert_eq!(keys(&world).len(), hers + 20);
+}
+
+/// A new account with a session that counts what is acknowledged.
+fn managed(world: &mut World, name: &str) -> ConnId {
+    world.register(name, "secret");
+    let conn = world.connect_secure(1);
+    let plain = STANDARD.encode(format!("\0{name}\0secret"));
+    says(world, conn, LOGIN);
+    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
+    let auth = format!("<auth xmlns='{sasl}' mechanism='PLAIN'>{plain}</auth>");
+    assert!(says(world, conn, &auth).contains("<success"));
+    says(world, conn, LOGIN);
+    let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+    says(
+        world,
+        conn,
+        &format!("{bind}<enable xmlns='urn:xmpp:sm:3'/>"),
+    );
+    conn
+}
+
+fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
+    world.write(conn, xml.as_bytes());
+    world.settle();
+    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
+}
+
 fn remember(world: &World, day: u64) {
     let key = |account: u64| {
         let day = u32::try_from(day).expect("a day of this century");
@@ -61,6 +131,11 @@ fn remember(world: &World, day: u64) {
 
 /// The day of each row that is there.
 fn days(world: &World) -> Vec<u64> {
+    let day = |key: &RowKey| u32::from_be_bytes(key.as_bytes()[..4].try_into().expect("a key"));
+    keys(world).iter().map(|key| u64::from(day(key))).collect()
+}
+
+fn keys(world: &World) -> Vec<RowKey> {
     let range = RowRange {
         from: RowKey::new(&[]),
         to: RowKey::new(&[0xff]),
@@ -72,6 +147,5 @@ fn days(world: &World) -> Vec<u64> {
     else {
         panic!("no fault is set");
     };
-    let day = |key: &RowKey| u32::from_be_bytes(key.as_bytes()[..4].try_into().expect("a key"));
-    rows.iter().map(|row| u64::from(day(&row.key))).collect()
+    rows.into_iter().map(|row| row.key).collect()
 }

@@ -1,7 +1,7 @@
 //! What travels between homes, on one worker or over the mesh.
 
 use crate::base::{AccountId, ActorKey, SessionId, WorkerId};
-use crate::jid::JidList;
+use crate::jid::{Jid, JidList};
 use crate::stanza::Stanza;
 
 /// One thing for one home.
@@ -23,6 +23,13 @@ pub enum Envelope {
     Tell { stanza: Stanza, tell: Tell },
     /// A tell that was not confirmed, for the home of its `from` address, which knows whether it still stands.
     Retell { stanza: Stanza, tell: Tell },
+    /// An owner has begun to empty the archive of this account, and it is not done: for the owner's home. What is numbered
+    /// before `until` goes.
+    Empty {
+        owner: Jid,
+        account: AccountId,
+        until: u64,
+    },
     /// What the tell changes is durable there, or it changes nothing: the row may go.
     Told { home: WorkerId, tell: Tell },
 }

@@ -20,4 +20,4 @@ pub use envelope::{Envelope, Origin, Tell};
 pub use feature::{Askers, Catalog, Feature, IqRoute, Spec, Verb};
 pub use stage::{Draft, Stage};
 pub use ticket::{Answer, Ticket};
-pub use turn::{Actor, Aside, Handler, Loaded, Need, Outcome, Stop, Turn};
+pub use turn::{Actor, Aside, Disk, Handler, Loaded, Need, Outcome, Stop, Turn};

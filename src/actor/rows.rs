@@ -1,6 +1,7 @@
 //! Rows: what the core knows of a store. A table is a name and a durability; a key is bytes that sort.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -146,11 +147,12 @@ pub enum Write {
     /// Removes; removing what is not there is no error.
     Delete { table: &'static Table, key: RowKey },
     /// Replaces a row that is there; where there is none, or none any more, it does nothing. For who writes what another
-    /// may remove meanwhile.
+    /// may remove meanwhile. Bytes of the row that stay as they are: `keeps`, if both rows are so long.
     Replace {
         table: &'static Table,
         key: RowKey,
         value: Arc<[u8]>,
+        keeps: Range<usize>,
     },
 }
 

@@ -38,8 +38,18 @@ pub struct Turn<'a, A: Actor> {
     pub loaded: &'a [Loaded],
     /// The session of the actor that sent the stanza in hand; none when it came from elsewhere.
     pub asker: Option<SessionId>,
+    /// Whether something can be stored, as far as is known.
+    pub disk: Disk,
     /// Set when the request in hand has left the mailbox.
     pub aside: Option<Aside<'a, A>>,
+}
+
+/// Whether the disk has room, as far as the last save knew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disk {
+    #[default]
+    Roomy,
+    Full,
 }
 
 /// A request that left the mailbox because it only reads (DESIGN section 6), and is answered in steps.

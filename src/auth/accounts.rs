@@ -34,6 +34,8 @@ pub struct AccountRows {
     pub keys: KeyReader,
     /// Writes all of them or none; they are durable when it returns.
     pub save: RowWriter,
+    /// The same for what an operator decides, and what makes room: it is done on a disk that takes nothing else any more.
+    pub save_in_reserve: RowWriter,
     /// Every table of the store: a removed account's rows are looked for in all.
     pub tables: &'static [&'static Table],
     /// A number that no account ever had.
@@ -453,11 +455,7 @@ impl Accounts {
         localpart: &str,
         row: &AccountRow,
     ) -> Result<(), StoreError> {
-        (self.rows.save)(vec![Write::Put {
-            table: &ACCOUNT,
-            key: name_key(host, localpart),
-            value: row.encode().into(),
-        }])
+        (self.rows.save)(vec![write_of(host, localpart, row)])
     }
 
     fn is_behind(&self, host: &str, row: &AccountRow) -> bool {
@@ -506,6 +504,15 @@ pub(super) struct Upgrade {
 
 // A fake salt is a piece of the shortest digest.
 const _: () = assert!(limits::SALT_BYTES <= 20);
+
+/// The write that keeps this row.
+pub(super) fn write_of(host: &str, localpart: &str, row: &AccountRow) -> Write {
+    Write::Put {
+        table: &ACCOUNT,
+        key: name_key(host, localpart),
+        value: row.encode().into(),
+    }
+}
 
 /// Whether an account has no keys of a digest, or has them with fewer iterations.
 fn lacks(row: &AccountRow, hash: ScramHash, iterations: u32) -> bool {

@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, write_of};
 use super::keys;
 use super::looks::{self, Looks};
 use super::purge::mark;
+use super::waiting;
 use crate::actor::auth::AccountRef;
 use crate::actor::rows::{RowKey, RowRange, StoreError, Write};
 use crate::base::{AccountId, Generation, Now, Secret, limits};
@@ -161,6 +162,9 @@ impl Accounts {
                 value: registration_value(newcomer.fields).into(),
             });
         }
+        if row.state == AccountState::Waiting {
+            writes.push(waiting::put(host, localpart, now));
+        }
         (self.rows.save)(writes)?;
         Ok(row.account)
     }
@@ -242,7 +246,7 @@ impl Accounts {
             id,
         };
         let key = name_key(host, localpart);
-        (self.rows.save)(vec![
+        (self.rows.save_in_reserve)(vec![
             Write::Delete {
                 table: &ACCOUNT,
                 key: key.clone(),
@@ -253,6 +257,7 @@ impl Accounts {
                 value: tombstone.encode().into(),
             },
             looks::delete(host, localpart),
+            waiting::delete(host, localpart),
             // Whatever comes of the purge, the next start knows of it.
             mark(
                 id,
@@ -361,9 +366,14 @@ impl Accounts {
     ) -> Result<AccountRef, AccountError> {
         let _writing = self.writing.lock();
         let mut row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
+        let waited = row.state == AccountState::Waiting;
         edit(&mut row);
         row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
-        self.store(host, localpart, &row)?;
+        let mut writes = vec![write_of(host, localpart, &row)];
+        if waited && row.state != AccountState::Waiting {
+            writes.push(waiting::delete(host, localpart));
+        }
+        (self.rows.save_in_reserve)(writes)?;
         Ok(row.account)
     }
 }

@@ -17,6 +17,7 @@ pub mod service;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod waiting;
 mod windows;
 
 pub use accounts::{AccountRows, Accounts, AuthSettings};
@@ -29,3 +30,4 @@ pub use open_invitations::KnownInvitation;
 pub use purge::Purged;
 pub use service::AuthService;
 pub use tokens::{TOKEN, TokenSettings};
+pub use waiting::WAITING;

@@ -265,6 +265,14 @@ impl Accounts {
         let name = (&*wish.host, &*wish.localpart);
         let free = self.check_name(wish, key.as_ref(), looks, now);
         let made = free.and_then(|()| {
+            let has_to_wait = newcomer.state == AccountState::Waiting;
+            let may_wait = !has_to_wait
+                || self
+                    .may_wait(&wish.host, now)
+                    .map_err(|error| refused(error.into()))?;
+            if !may_wait {
+                return Err(RegistrationError::TooMany);
+            }
             let made = self.make(name, &wish.password, newcomer, now);
             made.map_err(refused)
         });

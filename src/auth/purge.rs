@@ -33,7 +33,7 @@ impl Accounts {
         let marker = (self.rows.row)(&PURGE, &purge_key(account))?;
         let leaver = marker.as_deref().and_then(purged_account);
         // Behind everything that is on its way to the store.
-        (self.rows.save)(vec![mark(account, leaver.as_ref())])?;
+        (self.rows.save_in_reserve)(vec![mark(account, leaver.as_ref())])?;
         if let Some(leaver) = &leaver {
             self.part_with_contacts(account, leaver)?;
         }
@@ -48,7 +48,7 @@ impl Accounts {
                 let (keys, more) = (self.rows.keys)(table, &rows_of(account), behind.as_ref())?;
                 behind = keys.last().cloned();
                 let deletes = keys.into_iter().map(|key| Write::Delete { table, key });
-                (self.rows.save)(deletes.collect())?;
+                (self.rows.save_in_reserve)(deletes.collect())?;
                 if !more {
                     break;
                 }
@@ -88,7 +88,7 @@ impl Accounts {
     pub fn purge_again(&self, account: AccountId) -> Result<Purged, StoreError> {
         let purged = self.purge(account)?;
         if purged == Purged::All {
-            (self.rows.save)(vec![Write::Delete {
+            (self.rows.save_in_reserve)(vec![Write::Delete {
                 table: &PURGE,
                 key: purge_key(account),
             }])?;
@@ -134,7 +134,7 @@ impl Accounts {
                     key: row.key,
                 });
             }
-            (self.rows.save)(writes)?;
+            (self.rows.save_in_reserve)(writes)?;
             if !more {
                 return Ok(());
             }

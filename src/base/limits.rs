@@ -194,8 +194,8 @@ pub const REPORT_TEXT_BYTES_MAX: usize = 2_048;
 pub const REPORT_NAME_BYTES_MAX: usize = 256;
 /// Messages named in a report.
 pub const REPORT_MESSAGES_MAX: usize = 20;
-/// Marks of messages received lately that one account keeps in memory for each of two days, about 20 bytes
-/// each; of what comes beyond it, a repetition is looked for in the store. People receive hundreds a day.
+/// Marks of messages received or sent lately that one account keeps for each of two days, about 20 bytes each in memory and
+/// a row in the store; of what comes beyond it, a repetition is not recognised. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
 /// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
 pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
@@ -276,9 +276,10 @@ pub const ARCHIVE_IDS_MAX: usize = 250;
 pub const ARCHIVE_QUERY_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of what a client calls its query, which every result repeats.
 pub const ARCHIVE_QUERY_ID_BYTES_MAX: usize = 1024;
-/// Words of one message in the index: a page of a book has twice as many, a message has ten. In scripts without spaces
-/// each character makes two.
+/// Words of one message in the index: a page of a book has twice as many, a message has ten.
 pub const ARCHIVE_WORDS_MAX: usize = 128;
+/// The same of scripts without spaces, in which each character makes two: as many characters as a long paragraph has.
+pub const ARCHIVE_PARTS_MAX: usize = 512;
 /// Bytes of a message's texts whose words are indexed: what stands behind them is not found.
 pub const ARCHIVE_TEXT_BYTES_MAX: usize = 16 * 1024;
 /// Words of one search.
@@ -366,6 +367,10 @@ pub const REGISTRATION_ATTEMPTS_PER_ACCOUNT: u32 = 10;
 pub const REGISTRATIONS_PER_HOST_MAX: u32 = 100;
 /// Time in which accounts are counted.
 pub const REGISTRATION_WINDOW_MS: u64 = 3_600_000;
+/// Newcomers of one host that wait for an operator (`host.registration.approval`): more than one reads in an evening.
+pub const REGISTRATIONS_WAITING_MAX: usize = 1_000;
+/// After what time one of them gives way to another: nobody has looked for a month.
+pub const REGISTRATION_WAITING_MS: u64 = 30 * 24 * 3_600_000;
 /// Address prefixes whose registrations are counted, 64 bytes each; the least recent are forgotten.
 pub const REGISTRATION_PREFIXES_MAX: usize = 16_384;
 /// Registrations that one stream may try: names that are taken, then somebody gives up.

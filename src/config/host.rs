@@ -75,9 +75,9 @@ impl HostRegistration {
         if count < self.name_min as usize || count > self.name_max as usize {
             return Err("The name is too short or too long");
         }
-        let looks = skeleton(localpart);
+        let looks = bare_looks(localpart);
         let mut reserved = self.reserved.iter();
-        if reserved.any(|reserved| skeleton(reserved) == looks) {
+        if reserved.any(|reserved| bare_looks(reserved) == looks) {
             return Err("This name is reserved, or looks like one that is");
         }
         if !self.lookalikes && is_deceptive(localpart) {
@@ -85,6 +85,14 @@ impl HostRegistration {
         }
         Ok(())
     }
+}
+
+/// What people read who do not look closely: UTS #39 tells "admin" from "adm1n" and from "admin.", which they do not.
+fn bare_looks(name: &str) -> String {
+    let looks = skeleton(name);
+    let letters = looks.chars().filter(|c| !c.is_ascii_punctuation());
+    // "1" looks like "l" there, and here "l" like "i".
+    letters.map(|c| if c == 'l' { 'i' } else { c }).collect()
 }
 
 /// Which digest a SCRAM mechanism stands on.
@@ -128,5 +136,34 @@ impl Config {
     /// All options with the values in force, as TOML.
     pub fn effective(&self) -> String {
         toml::to_string(&self.file).expect("what was read from TOML is representable in TOML")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_read_as_a_reserved_name_is_reserved() {
+        let registration = HostRegistration {
+            reserved: ["admin", "info", "no-reply"].map(str::to_owned).to_vec(),
+            ..HostRegistration::default()
+        };
+        let allows = |name| registration.allows(name).is_ok();
+        for name in [
+            "admin",
+            "adm1n",
+            "a.d-m_i.n",
+            "-info",
+            "info.",
+            "1nfo",
+            "noreply",
+            "аdmin",
+        ] {
+            assert!(!allows(name), "{name}");
+        }
+        for name in ["admiral", "information", "romeo", "in", "..."] {
+            assert!(allows(name), "{name}");
+        }
     }
 }

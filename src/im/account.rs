@@ -160,19 +160,67 @@ pub enum Change {
     Ended(SessionId),
 }
 
+/// What a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// What the store holds of the account, as it was found there.
+    Found,
+    /// What the store holds from now on.
+    Rows,
+    /// What its sessions are and what they do.
+    Sessions,
+}
+
 impl Change {
     /// Whether it only says what the store holds, so that it stands whatever becomes of the turn that asked. Else
     /// whoever is refused has the same rows read with each thing that he tries.
     pub fn is_read(&self) -> bool {
-        matches!(
-            self,
+        self.about() == About::Found
+    }
+
+    /// Whether it is what the store holds of the account, and not what its sessions are.
+    pub fn is_of_rows(&self) -> bool {
+        self.about() != About::Sessions
+    }
+
+    /// Every change by name: one that is forgotten here would bring back an account that was removed.
+    fn about(&self) -> About {
+        match self {
             Change::Identified(_)
-                | Change::RosterRead(_)
-                | Change::BlocklistRead(_)
-                | Change::Counted(_)
-                | Change::OriginsRead(_)
-                | Change::ArchiveRead(_)
-        )
+            | Change::Counted(_)
+            | Change::OriginsRead(_)
+            | Change::ArchiveRead(_)
+            | Change::RosterRead(_)
+            | Change::BlocklistRead(_) => About::Found,
+            Change::Kept { .. }
+            | Change::Uncounted
+            | Change::OriginKept { .. }
+            | Change::ArchiveTally(_)
+            | Change::Archived { .. }
+            | Change::ArchiveIndexed
+            | Change::TrimArchive
+            | Change::Preferences(_)
+            | Change::Roster(_)
+            | Change::Blocklist(_) => About::Rows,
+            Change::Presence { .. }
+            | Change::Claimed { .. }
+            | Change::Capable { .. }
+            | Change::Directed { .. }
+            | Change::Carbons { .. }
+            | Change::Interested { .. }
+            | Change::DeliverPending { .. }
+            | Change::Missed { .. }
+            | Change::Acted { .. }
+            | Change::AskedAgain { .. }
+            | Change::CommandGoesOn(_)
+            | Change::CommandEnded(_)
+            | Change::EndSessions(_)
+            | Change::GiveUp(_)
+            | Change::Reported { .. }
+            | Change::WatchesBlocklist { .. }
+            | Change::Answered { .. }
+            | Change::Ended(_) => About::Sessions,
+        }
     }
 }
 
@@ -184,31 +232,14 @@ pub enum Progress {
     Begun,
     /// A search in the archive (XEP-0313).
     Archive(Box<Search>),
-    /// Messages below number `until` are being removed from the archive; so many are, and none is left below `from`.
-    Erasing { from: u64, until: u64, count: u64 },
-}
-
-impl Change {
-    /// Whether it is what the store holds of the account, and not what its sessions are.
-    pub fn is_of_rows(&self) -> bool {
-        matches!(
-            self,
-            Change::Identified(_)
-                | Change::Counted(_)
-                | Change::OriginsRead(_)
-                | Change::OriginKept { .. }
-                | Change::ArchiveRead(_)
-                | Change::ArchiveTally(_)
-                | Change::Archived { .. }
-                | Change::ArchiveIndexed
-                | Change::TrimArchive
-                | Change::Preferences(_)
-                | Change::Roster(_)
-                | Change::RosterRead(_)
-                | Change::Blocklist(_)
-                | Change::BlocklistRead(_)
-        )
-    }
+    /// Messages below number `until` are being removed from the archive of this account; so many are, and none is left below
+    /// `from`.
+    Erasing {
+        of: AccountId,
+        from: u64,
+        until: u64,
+        count: u64,
+    },
 }
 
 impl Actor for Account {

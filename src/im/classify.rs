@@ -218,6 +218,23 @@ pub fn classify(stanza: &Stanza) -> Fate {
     }
 }
 
+/// Whether a message says nothing but that another was received or read (XEP-0184, XEP-0333): who does not find it in an
+/// archive misses nothing.
+pub fn is_notice(stanza: &Stanza) -> bool {
+    let payload = &stanza.payload;
+    let mut is_notice = false;
+    for (ns, name) in payload.names() {
+        match (ns, name) {
+            (ns::RECEIPTS, "received") => is_notice = true,
+            (ns::CHAT_MARKERS, name) if name != "markable" => is_notice = true,
+            (ns::MUC_USER, _) => return false,
+            _ if row_of(ns, name).archived == Says::Yes => return false,
+            _ => {}
+        }
+    }
+    is_notice && !payload.has(ns::HINTS, "store")
+}
+
 /// Whether a message may wait for a client at which nobody looks. One payload that may not decides.
 pub fn patience(stanza: &Stanza) -> Patience {
     let header = &stanza.header;

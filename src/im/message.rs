@@ -1,6 +1,6 @@
 //! Messages (RFC 6121 sections 5 and 8.5): who gets one, and what its sender hears when nobody does.
 
-use crate::actor::{Delivery, Draft, Kept, Outcome, Stop, Turn};
+use crate::actor::{Delivery, Disk, Draft, Kept, Outcome, Stop, Turn};
 use crate::base::SessionId;
 use crate::config::Keep;
 use crate::jid::Jid;
@@ -33,16 +33,23 @@ pub fn route(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 
 /// Outbound, first: XEP-0359 section 3: "Stanza ID generating entities, which encounter a <stanza-id/> element where the
 /// 'by' attribute matches the 'by' attribute they would otherwise set, MUST delete that element even if they are not
-/// adding their own stanza ID".
+/// adding their own stanza ID". A delay without a time is not archived for its sender either, nor copied to his devices.
 pub fn strip_own_ids(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     let account = turn.actor.jid.as_str();
-    if draft.stanza.payload.has(ns::STANZA_ID, "stanza-id") {
-        draft.stanza.payload = draft
-            .stanza
-            .payload
-            .without(|child| is_id_by(child, account));
+    let payload = &draft.stanza.payload;
+    if payload.has(ns::STANZA_ID, "stanza-id") || payload.has(ns::DELAY, "delay") {
+        let is_forged = |child: &Element<'_>| is_id_by(child, account) || is_timeless(child);
+        draft.stanza.payload = payload.without(is_forged);
     }
     Ok(())
+}
+
+/// XEP-0203 section 4: "The format MUST adhere to the dateTime format specified in XEP-0082". One that does not has crashed
+/// clients, for years where it is archived.
+fn is_timeless(child: &Element<'_>) -> bool {
+    let stamp = || child.attribute("stamp");
+    let time = || stamp().and_then(|stamp| parse_stamp(&stamp, Rounding::Down));
+    child.is(ns::DELAY, "delay") && time().is_none()
 }
 
 fn is_id_by(child: &Element<'_>, account: &str) -> bool {
@@ -61,15 +68,12 @@ pub fn strip_forged(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome 
         // CVE-2017-5589 and its class: only an account's own server makes carbons for it.
         (ns::CARBONS, "sent" | "received") => true,
         // XEP-0203 section 4: "the recipient's server SHOULD discard a delayed delivery notation whose 'from'
-        // attribute matches the server's JabberID". One without a time ("The format MUST adhere to the dateTime format
-        // specified in XEP-0082") has crashed clients, for years where it is archived.
+        // attribute matches the server's JabberID".
         (ns::DELAY, "delay") => {
-            let stamp = child.attribute("stamp");
-            let time = stamp.and_then(|stamp| parse_stamp(&stamp, Rounding::Down));
             let is_ours = |from: &str| {
                 Jid::parse(from).is_ok_and(|it| it.as_str() == host || it.as_str() == account)
             };
-            time.is_none() || child.attribute("from").is_some_and(|from| is_ours(&from))
+            is_timeless(child) || child.attribute("from").is_some_and(|from| is_ours(&from))
         }
         // XEP-0359 section 3: "where the 'by' attribute matches the 'by' attribute they would otherwise set,
         // MUST delete that element even if they are not adding their own stanza ID".
@@ -160,7 +164,9 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if !draft.targets.is_empty() {
         if is_storable {
             let kept = pending::owe(turn, draft.archived);
-            let is_stored = turn.config.delivery.keep == Keep::Always && !anonymous;
+            // A disk without room keeps nothing: then it is owed as long as somebody holds it.
+            let is_stored =
+                turn.config.delivery.keep == Keep::Always && !anonymous && turn.disk == Disk::Roomy;
             draft.kept = Some(match is_stored {
                 true => {
                     let sender = Sender::default();
@@ -309,6 +315,14 @@ pub fn deliver(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
 /// Whether a message may be kept for somebody who cannot take it now (XEP-0160 section 3).
 pub fn is_storable(stanza: &Stanza) -> bool {
     classify(stanza).held
+}
+
+/// The answer while nothing can be stored.
+pub fn no_room() -> StanzaError {
+    StanzaError::new(
+        Condition::ResourceConstraint,
+        "The server cannot store this now",
+    )
 }
 
 fn nobody() -> Stop {

@@ -112,6 +112,9 @@ pub fn remember_sent(
     };
     let account = account::identify(turn)?;
     let day = day_of(turn.now);
+    if is_full(turn, account, day)? {
+        return Ok(());
+    }
     turn.out.change.push(Change::OriginKept { day, mark });
     // In the same save as the archive's row.
     turn.out.write.push(put_sent(turn.now, account, mark, id));
@@ -131,6 +134,9 @@ pub fn remember(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     };
     let account = account::identify(turn)?;
     let day = day_of(turn.now);
+    if is_full(turn, account, day)? {
+        return Ok(());
+    }
     turn.out.change.push(Change::OriginKept { day, mark });
     // In the same save as the message: after a crash both are there or neither.
     turn.out.write.push(put(turn.now, account, mark));
@@ -160,6 +166,11 @@ impl Origins {
         (!is_cut).then_some(false)
     }
 
+    fn is_full(&self, today: u32) -> bool {
+        let newest = &self.days[1];
+        newest.number >= today && newest.marks.len() >= limits::ORIGINS_COUNT_MAX
+    }
+
     /// Adds a mark; what is older than the day before is forgotten.
     pub fn add(&mut self, today: u32, mark: Mark) {
         // A clock that was set back fills the newer day a little longer.
@@ -181,6 +192,16 @@ impl Day {
         } else {
             self.is_cut |= !self.marks.contains(&mark);
         }
+    }
+}
+
+/// Whether an account has so many marks of this day that it gets no more: what is beyond is not recognised when it is sent
+/// again, and whoever sends a thousand messages a second finds no other bound.
+fn is_full(turn: &mut Turn<'_, Account>, account: AccountId, today: u32) -> Result<bool, Stop> {
+    match &turn.actor.origins {
+        Some(origins) => Ok(origins.is_full(today)),
+        // Whoever was asked whether he knows the mark has read them in this turn.
+        None => Ok(read(turn, account, today)?.is_full(today)),
     }
 }
 
@@ -377,11 +398,12 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bound_only_the_store_can_say_that_a_mark_is_new() {
+    fn beyond_the_bound_nothing_is_added_and_only_the_store_can_say_that_a_mark_is_new() {
         let mut origins = origins();
         for id in 0..=limits::ORIGINS_COUNT_MAX {
             origins.add(TODAY, mark(&id.to_string()));
         }
+        assert!(origins.is_full(TODAY) && !origins.is_full(TODAY + 1));
         let bound = limits::ORIGINS_COUNT_MAX.to_string();
         assert_eq!(origins.knows(TODAY, mark("0")), Some(true));
         assert_eq!(origins.knows(TODAY, mark(&bound)), None);

@@ -4,6 +4,7 @@
 //! A message that its account archives is stored once: its pending row is a mark of a few bytes that stands for the row
 //! of the same number in the archive ([`MARK`]). Any other pending row holds the message itself.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -184,7 +185,7 @@ fn read_stamp(stamp: [u8; 8]) -> (u64, Sender) {
 
 /// Whose message a row holds.
 pub fn sender(value: &[u8]) -> Sender {
-    let stamp = value.get(1..9).and_then(|stamp| stamp.try_into().ok());
+    let stamp = value.get(STAMP).and_then(|stamp| stamp.try_into().ok());
     stamp.map_or_else(Sender::default, |stamp| read_stamp(stamp).1)
 }
 
@@ -239,6 +240,8 @@ fn key(account: AccountId, number: u64) -> RowKey {
     RowKey::new(&account.0.to_be_bytes()).then(&number.to_be_bytes())
 }
 
+/// Where the stamp is in a row of either kind.
+pub const STAMP: Range<usize> = 1..9;
 /// The first byte of a row that stands for a message in the archive.
 pub const MARK: u8 = 2;
 const ROW_VERSION: u8 = 1;

@@ -3,8 +3,8 @@
 //! made.
 
 use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
-use crate::base::Rng;
-use crate::im::roster;
+use crate::base::{AccountId, Rng};
+use crate::im::roster::{self, ROSTER};
 use crate::store::Store;
 
 /// One row, which only a copy has, until a server was started with it.
@@ -36,15 +36,20 @@ pub fn begin_anew(store: &Store, rng: &mut Rng) -> Result<(), StoreError> {
         return Ok(());
     }
     let by = 1 + rng.below(u32::MAX);
-    let mut renewed = Vec::new();
-    store.visit_now(|table, key, value| {
-        renewed.extend(roster::renewed(table, key, value, by));
-        Ok(())
-    })?;
-    log::info!("copy_comes_to_life rosters={}", renewed.len());
-    for writes in renewed.chunks(ROWS_AT_ONCE) {
-        store.save_now(writes.to_vec())?;
+    let (mut renewed, mut count) = (Vec::new(), 0);
+    let mut next = Some(AccountId(0));
+    while let Some(from) = next {
+        // Nobody comes before this is done: of each roster one row is read, and of archives none.
+        let page = store.range_now(&ROSTER, &roster::first_from(from))?;
+        let first = page.rows.first();
+        next = first.and_then(|row| roster::next_account(&row.key));
+        renewed.extend(first.and_then(|row| roster::renewed(row, by)));
+        if next.is_none() || renewed.len() >= ROWS_AT_ONCE {
+            count += renewed.len();
+            store.save_now(std::mem::take(&mut renewed))?;
+        }
     }
+    log::info!("copy_comes_to_life rosters={count}");
     store.save_now(vec![Write::Delete {
         table: &COPIED,
         key: key(),
@@ -60,10 +65,101 @@ const ROWS_AT_ONCE: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::base::AccountId;
-    use crate::im::roster::{Head, ROSTER, head_key};
+    use crate::actor::rows::{Row, RowRange};
+    use crate::im::roster::{Head, RosterItem, head_key};
+    use crate::jid::Jid;
     use crate::server::rows::TABLES;
+    use crate::store::memory::Memory;
+    use crate::store::{Engine, Keys, Page};
+
+    /// An engine that shows nothing but rosters, and that this is a copy.
+    struct Narrow(Memory);
+
+    impl Narrow {
+        fn judge(table: &Table) -> Result<(), StoreError> {
+            let is_shown = [ROSTER.name, COPIED.name].contains(&table.name);
+            is_shown.then_some(()).ok_or(StoreError::Broken)
+        }
+    }
+
+    impl Engine for Narrow {
+        fn create(&self, tables: &[&'static Table]) -> Result<(), StoreError> {
+            self.0.create(tables)
+        }
+        fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
+            Narrow::judge(table)?;
+            self.0.row(table, key)
+        }
+        fn has(&self, table: &'static Table, key: &RowKey) -> Result<bool, StoreError> {
+            self.0.has(table, key)
+        }
+        fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+            Narrow::judge(table)?;
+            self.0.range(table, range)
+        }
+        fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+            Narrow::judge(table)?;
+            self.0.range_back(table, range)
+        }
+        fn walk(
+            &self,
+            table: &'static Table,
+            range: &RowRange,
+            behind: Option<&RowKey>,
+        ) -> Result<Keys, StoreError> {
+            Narrow::judge(table)?;
+            self.0.walk(table, range, behind)
+        }
+        fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
+            self.0.drop_before(table, before)
+        }
+        fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+            self.0.commit(writes)
+        }
+        fn visit(&self, _: &mut crate::store::Visitor<'_>) -> Result<(), StoreError> {
+            Err(StoreError::Broken)
+        }
+        fn set_reserve(&self, _: u64) {}
+    }
+
+    #[test]
+    fn a_copy_comes_to_life_without_a_look_at_anything_but_rosters() {
+        let store = Store::on(Arc::new(Narrow(Memory::new(TABLES))), TABLES, Vec::new());
+        let head = Head {
+            epoch: 77,
+            floor: 5,
+        };
+        let mut writes = mark();
+        for account in 0..250 {
+            let item = RosterItem::unknown(Jid::parse("romeo@localhost").expect("valid"));
+            let Row { key, value } = item.row(AccountId(account));
+            writes.push(Write::Put {
+                table: &ROSTER,
+                key,
+                value: value.into(),
+            });
+            // Whose roster was never seen has none.
+            if account % 3 > 0 {
+                writes.push(Write::Put {
+                    table: &ROSTER,
+                    key: head_key(AccountId(account)),
+                    value: head.encode(),
+                });
+            }
+        }
+        store.save_now(writes).expect("memory");
+        begin_anew(&store, &mut Rng::from_seed([0; 32])).expect("nothing else is read");
+        for account in 0..250 {
+            let row = store.row_now(&ROSTER, &head_key(AccountId(account)));
+            let epoch = row.expect("memory").and_then(|row| Head::decode(&row));
+            let epoch = epoch.map(|head| head.epoch);
+            assert_eq!(epoch.is_some(), account % 3 > 0);
+            assert_ne!(epoch, Some(77));
+        }
+    }
 
     fn epoch(store: &Store) -> u32 {
         let value = store.row_now(&ROSTER, &head_key(AccountId(7)));

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::actor::rows::{StoreError, Table};
-use crate::auth::{AccountRows, ENTRY, ITERATIONS, LOOKS, TOKEN};
+use crate::auth::{AccountRows, ENTRY, ITERATIONS, LOOKS, TOKEN, WAITING};
 use crate::base::AccountId;
 use crate::engine::archive::{ARCHIVE, INDEX, INDEXED};
 use crate::features::private_storage::PRIVATE;
 use crate::features::vcard::VCARD_TABLE;
-use crate::im::archive::{PREFERENCES, TALLY};
+use crate::im::archive::{EMPTYING, PREFERENCES, TALLY};
 use crate::im::blocking::BLOCKLIST;
 use crate::im::credentials::{ACCOUNT, PURGE, REGISTRATION, TOMBSTONE};
 use crate::im::invitation::{INVITATION, RESERVATION};
@@ -29,6 +29,7 @@ pub const TABLES: &[&Table] = &[
     &ARCHIVE,
     &BLOCKLIST,
     &COPIED,
+    &EMPTYING,
     &ENTRY,
     &INDEX,
     &INDEXED,
@@ -52,6 +53,7 @@ pub const TABLES: &[&Table] = &[
     &TOKEN,
     &TOMBSTONE,
     &VCARD_TABLE,
+    &WAITING,
 ];
 
 /// The number above which the rows of this process begin. Waits for the disk.
@@ -71,7 +73,7 @@ pub fn store_directory(data: &Path) -> PathBuf {
 /// The store as [`Accounts`](crate::auth::Accounts) want it.
 pub fn account_rows(store: &Store) -> AccountRows {
     let (row, range, save, next) = (store.clone(), store.clone(), store.clone(), store.clone());
-    let keys = store.clone();
+    let (keys, spare) = (store.clone(), store.clone());
     AccountRows {
         row: Box::new(move |table, key| row.row_now(table, key)),
         range: Box::new(move |table, asked| {
@@ -84,6 +86,7 @@ pub fn account_rows(store: &Store) -> AccountRows {
             Ok((page.keys, page.more))
         }),
         save: Box::new(move |writes| save.save_now(writes)),
+        save_in_reserve: Box::new(move |writes| spare.save_in_reserve_now(writes)),
         tables: TABLES,
         next_id: Box::new(move || next.next_number("account").map(AccountId)),
     }
@@ -93,8 +96,11 @@ pub fn account_rows(store: &Store) -> AccountRows {
 mod tests {
     use super::*;
     use crate::actor::rows::{RowKey, Slices, Write};
-    use crate::auth::{Accounts, AuthSettings};
-    use crate::base::{HashSeed, Rng, Secret, Sequence};
+    use crate::auth::{AccountError, Accounts, AuthSettings, Purged};
+    use crate::base::{HashSeed, Now, Rng, Secret, Sequence};
+    use crate::im::roster::RosterItem;
+    use crate::jid::Jid;
+    use crate::store::StoreOptions;
 
     /// A row of this account, wherever its table has a number by time.
     fn row(table: &'static Table, account: u64) -> Write {
@@ -112,20 +118,69 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nothing_of_an_archive_outlives_its_account() {
-        let store = Store::in_memory(TABLES, Vec::new());
+    fn accounts(store: &Store) -> Accounts {
         let settings = AuthSettings {
             iterations: [("localhost".into(), 1)].into_iter().collect(),
             ..AuthSettings::default()
         };
-        let accounts = Accounts::new(
-            account_rows(&store),
+        Accounts::new(
+            account_rows(store),
             settings,
             Secret::new(vec![3; 32]),
             HashSeed(1, 2),
             Rng::from_seed([0; 32]),
+        )
+    }
+
+    #[test]
+    fn an_operator_keeps_people_out_and_removes_them_while_the_disk_is_full() {
+        let dir = std::env::temp_dir().join(format!("stonechat-rows-{}", std::process::id()));
+        let store = Store::open(StoreOptions::at(&dir), TABLES, Vec::new()).expect("a disk");
+        let accounts = accounts(&store);
+        let password = Secret::new(b"pencil".to_vec());
+        let add = |name| accounts.add("localhost", name, &password, Now::default());
+        let romeo = add("romeo").expect("the name is free");
+        let contacts = (0..3).map(|n| {
+            let jid = Jid::parse(&format!("a-friend-whose-name-is-long-{n}@localhost"));
+            let mut item = RosterItem::unknown(jid.expect("valid"));
+            (item.standing.to, item.standing.from) = (true, true);
+            let row = item.row(romeo.id);
+            Write::Put {
+                table: &ROSTER,
+                key: row.key,
+                value: row.value.into(),
+            }
+        });
+        store.save_now(contacts.collect()).expect("there is room");
+        store.set_reserve(u64::MAX);
+        // Nobody comes, and who is here can be made to go.
+        assert_eq!(
+            add("juliet"),
+            Err(AccountError::Store(StoreError::DiskFull))
         );
+        accounts
+            .disable("localhost", "romeo")
+            .expect("the reserve is for this");
+        let removed = accounts.remove("localhost", "romeo", Now::default());
+        assert_eq!(removed, Ok(romeo.id));
+        assert_eq!(accounts.purge(romeo.id), Ok(Purged::All));
+        assert_eq!(accounts.purge_again(romeo.id), Ok(Purged::All));
+        let mut left = Vec::new();
+        let visited = store.visit_now(|table, _, _| {
+            left.push(table.name);
+            Ok(())
+        });
+        visited.expect("a disk");
+        left.retain(|name| [ROSTER.name, ACCOUNT.name, PURGE.name].contains(name));
+        assert_eq!(left, [""; 0]);
+        drop((store, accounts));
+        std::fs::remove_dir_all(&dir).expect("it is ours");
+    }
+
+    #[test]
+    fn nothing_of_an_archive_outlives_its_account() {
+        let store = Store::in_memory(TABLES, Vec::new());
+        let accounts = accounts(&store);
         // Messages, what they are found by, how far that goes, wishes, counts, and what waits for clients.
         let tables = [&ARCHIVE, &INDEX, &INDEXED, &PREFERENCES, &TALLY, &PENDING];
         let rows = tables

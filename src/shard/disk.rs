@@ -1,29 +1,23 @@
 //! A disk without room: what would have to be stored is refused before anybody sees it, and in the same words whoever it is
-//! for, so that nobody is told of a row that does not exist, and nobody learns who has an account. Whether there is room
-//! again, the shard asks once a second.
+//! for, so that nobody is told of a row that does not exist, and nobody learns who has an account. What neither side wants
+//! archived goes on to who is there, as does what only says that something was read. Whether there is room again, the shard
+//! asks once a second.
 //!
 //! That there is none it learns from the first save that is refused. What went out before that went out. What clients have
 //! got is removed all the same where the store lets it, and else kept in mind until it does: nobody gets it twice.
 
-use crate::actor::Answer;
 use crate::actor::rows::{RowKey, StoreError, Write};
+use crate::actor::{Answer, Disk};
 use crate::base::{ActorKey, Now, limits};
 use crate::im::classify::classify;
-use crate::im::message;
 use crate::im::pending::PENDING;
+use crate::im::{Account, Session, message, presence};
+use crate::jid::Jid;
 use crate::stanza::Kind;
 
 use super::Shard;
 use super::cell::{Cell, Mail};
 use super::save::{Attempt, SaveRecord};
-
-/// Whether the disk has room, as far as the last save knew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Disk {
-    #[default]
-    Roomy,
-    Full,
-}
 
 impl Shard {
     /// The store answered a save. That removals are let through says nothing of room: only a probe does.
@@ -103,7 +97,9 @@ impl Shard {
         }
     }
 
-    /// Whether the head of a mailbox is a message that would have to be stored, and the disk is full.
+    /// Whether the head of a mailbox is a message that may have to be stored, the disk is full, and nobody is there of whom
+    /// its sender may know: then it is the same whether there is such an account, and what it wants archived. Of who is there
+    /// the stages of the pipeline know.
     pub(super) fn has_no_room_for(&self, actor: ActorKey) -> bool {
         if self.disk == Disk::Roomy {
             return false;
@@ -113,17 +109,28 @@ impl Shard {
     }
 
     fn must_store(&self, cell: &Cell) -> bool {
-        let (stanza, is_taken) = match cell.mailbox.front() {
-            Some(Mail::Outbound { stanza, .. }) => (stanza, true),
-            Some(Mail::Inbound { stanza, .. }) => {
-                (stanza, cell.account.sessions.iter().any(|s| s.is_willing()))
-            }
-            _ => return false,
+        let Some(Mail::Inbound { stanza, .. }) = cell.mailbox.front() else {
+            return false;
         };
-        if stanza.header.kind != Kind::Message || cell.account.anonymous {
+        let account = &cell.account;
+        if stanza.header.kind != Kind::Message || account.anonymous {
             return false;
         }
         let is_archived = self.catalog.has("mam") && classify(stanza).archived;
-        is_archived || (!is_taken && message::is_storable(stanza))
+        let is_taken = || {
+            let mut sessions = account.sessions.iter();
+            sessions.any(Session::is_willing) && may_know(account, stanza.header.from.as_ref())
+        };
+        (is_archived || message::is_storable(stanza)) && !is_taken()
     }
+}
+
+/// Whether an address may know that somebody is there (RFC 6121 section 11), by what is in memory.
+fn may_know(account: &Account, from: Option<&Jid>) -> bool {
+    let domain = account.jid.domainpart();
+    let is_seer = |from: &Jid| {
+        let roster = account.roster();
+        roster.is_some_and(|roster| roster.standing(&from.to_bare(), domain).from)
+    };
+    presence::is_own(account, from) || from.is_some_and(is_seer)
 }

@@ -141,6 +141,8 @@ pub(super) fn charge(envelope: &Envelope) -> usize {
         | Envelope::Tell { stanza, .. }
         | Envelope::Retell { stanza, .. } => stanza.charge(),
         Envelope::Group { stanza, to } => stanza.charge() + to.bytes(),
-        Envelope::Settled(_) | Envelope::Told { .. } => size_of::<Envelope>(),
+        Envelope::Settled(_) | Envelope::Told { .. } | Envelope::Empty { .. } => {
+            size_of::<Envelope>()
+        }
     }
 }

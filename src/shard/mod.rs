@@ -11,6 +11,7 @@ mod control;
 mod deliver;
 mod disk;
 mod drain;
+mod emptying;
 mod ended;
 mod expiry;
 mod flood;

@@ -8,9 +8,10 @@
 //! What no client has yet is owed however old it is: before a month goes, messages in it that somebody waits for get rows
 //! of their own ([`archive::rescue`]).
 
-use crate::actor::Answer;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::actor::Answer;
 use crate::actor::rows::{
     Durability, Export, Fence, Pick, Row, RowKey, RowRange, Slices, Table, Write,
 };
@@ -50,8 +51,10 @@ pub(super) struct Retention {
     rescued: u64,
     /// Messages of a host's accounts are being removed.
     pub(super) is_walking: bool,
-    /// A save was refused since that began.
+    /// What such a walk asked to be removed was refused since it began.
     pub(super) is_refused: bool,
+    /// Hosts that are next, and before which number their messages go.
+    pub(super) due: VecDeque<(Arc<str>, u64)>,
 }
 
 impl Shard {
@@ -113,7 +116,8 @@ impl Shard {
         }
     }
 
-    /// The first host that keeps less than what leaves the disk with its month, and of which that was not removed yet.
+    /// Hosts that keep less than what leaves the disk with its month, and of which that was not removed yet, one behind the
+    /// other: whatever becomes of one, the others have their turn.
     fn expire_shorter(&mut self, rows: &[Row], all: Option<u64>, over: impl Fn(u64) -> u64) {
         let hosts = self.config.hosts.iter();
         let shorter = hosts.filter_map(|host| {
@@ -122,9 +126,9 @@ impl Shard {
             let done = number_under(rows, &expiry::key_of(&host.name)).max(all);
             (done.unwrap_or(0) < before).then(|| (Arc::clone(&host.name), before))
         });
-        let due = shorter.into_iter().next();
-        if let Some((host, before)) = due {
-            self.expire(&host, before);
+        self.retention.due = shorter.collect();
+        if !self.retention.is_walking {
+            self.expire_next();
         }
     }
 

@@ -75,6 +75,11 @@ impl Shard {
             }
             Envelope::Group { stanza, to } => self.spread(now, stanza, to),
             Envelope::Retell { stanza, tell } => self.retell(now, stanza, tell),
+            Envelope::Empty {
+                owner,
+                account,
+                until,
+            } => self.empty(now, owner, account, until),
             Envelope::Tell { stanza, tell } => {
                 if let Err(stanza) = self.bring(now, stanza, Due::Told(tell)) {
                     let from = stanza.header.from.clone();

@@ -70,6 +70,8 @@ pub(super) enum Attempt {
     Probe,
     /// It was refused for want of room.
     Again,
+    /// It removes old messages: who asked for that looks what became of it (`expiry.rs`).
+    Expiry,
 }
 
 impl SaveRecord {
@@ -78,6 +80,14 @@ impl SaveRecord {
         SaveRecord {
             mark: Some(mark),
             attempt: Attempt::Probe,
+            ..SaveRecord::default()
+        }
+    }
+
+    /// Removals of what is too old.
+    pub fn expiry() -> SaveRecord {
+        SaveRecord {
+            attempt: Attempt::Expiry,
             ..SaveRecord::default()
         }
     }
@@ -224,7 +234,7 @@ impl Shard {
                 // What was counted and indexed is not.
                 self.forget_archives();
             }
-            self.retention.is_refused = true;
+            self.retention.is_refused |= record.attempt == Attempt::Expiry;
             self.keep_removals(now, record.gone);
         }
         if let (None, Some(mark)) = (error, record.mark) {

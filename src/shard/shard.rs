@@ -7,7 +7,7 @@ use slotmap::SlotMap;
 
 use crate::actor::groups::{Groups, Membership};
 use crate::actor::rows::RowKey;
-use crate::actor::{Catalog, Effects, Ticket};
+use crate::actor::{Catalog, Disk, Effects, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
     Spares, StreamKey, TraceId, WorkerId,
@@ -20,7 +20,6 @@ use crate::xml::Scratch;
 
 use super::capabilities::Known;
 use super::cell::{Cell, Mail};
-use super::disk::Disk;
 use super::drain::Drain;
 use super::ended::Ended;
 use super::fresh::Fresh;

@@ -20,6 +20,7 @@ impl Shard {
         let range = origin::outdated(now);
         self.ask_sweep(range);
         self.replay_due();
+        self.ask_emptying(None);
         self.ask_clock();
     }
 

@@ -54,6 +54,8 @@ pub(super) enum Seat {
     Sweep,
     /// The moment up to which the clock is believed.
     Clock,
+    /// Archives that are being emptied.
+    Emptying,
     /// What waits for clients, before months leave the archives.
     Waiting(Months),
     /// What a host that keeps archives shorter than another has to remove.
@@ -103,6 +105,7 @@ impl Seats {
             | Seat::Trim(_)
             | Seat::Sweep
             | Seat::Clock
+            | Seat::Emptying
             | Seat::Waiting(_)
             | Seat::Expire(_)
             | Seat::Rescue(..)
@@ -302,7 +305,7 @@ impl Shard {
                     self.apply(now, actor, mail);
                 }
                 Err(Stop::Need(Need::Directory(ask))) => {
-                    self.keep_what_was_read(actor);
+                    self.keep_what_was_read(now, actor);
                     self.ask_directory(now, actor, *ask);
                 }
                 Err(Stop::Need(need)) => {
@@ -310,7 +313,7 @@ impl Shard {
                     self.park(now, actor, need);
                 }
                 Err(Stop::Reject(error)) => {
-                    self.keep_what_was_read(actor);
+                    self.keep_what_was_read(now, actor);
                     let mail = self.finish_mail(actor);
                     self.reject(now, actor, mail, &error);
                 }
@@ -328,12 +331,18 @@ impl Shard {
     }
 
     /// A turn is refused: of what it caused only what it learnt of the store stays.
-    fn keep_what_was_read(&mut self, actor: ActorKey) {
+    fn keep_what_was_read(&mut self, now: Now, actor: ActorKey) {
+        let mut has_archive = false;
         if let Some(cell) = self.cells.get_mut(actor) {
-            let read = self.effects.change.drain(..).filter(Change::is_read);
-            read.for_each(|change| cell.account.apply(change));
+            for change in self.effects.change.drain(..).filter(Change::is_read) {
+                has_archive |= matches!(change, Change::ArchiveRead(_));
+                cell.account.apply(change);
+            }
         }
         self.effects.clear();
+        if has_archive {
+            self.trim_archive(now, actor);
+        }
     }
 
     /// One run of the head of the mailbox, or of a step of a request that left it.
@@ -390,6 +399,7 @@ impl Shard {
             out: &mut self.effects,
             loaded,
             asker: mail.and_then(Mail::sender),
+            disk: self.disk,
             aside,
         };
         let Some(mail) = mail else {
@@ -436,6 +446,13 @@ impl Shard {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
                 Change::Ended(session) => self.forget_session(actor, session),
                 Change::TrimArchive => self.trim_archive(now, actor),
+                Change::ArchiveRead(archive) => {
+                    if let Some(cell) = self.cells.get_mut(actor) {
+                        cell.account.apply(Change::ArchiveRead(archive));
+                    }
+                    // It may have left memory before it lost its oldest messages.
+                    self.trim_archive(now, actor);
+                }
                 Change::EndSessions(ids) => self.expel_by_user(now, actor, ids),
                 Change::GiveUp(ids) => self.give_up(now, actor, ids),
                 Change::Claimed {
@@ -564,6 +581,7 @@ impl Shard {
             Some(Seat::Trim(actor)) => self.trimmed(now, actor, ticket, answer),
             Some(Seat::Sweep) => self.swept(now, answer),
             Some(Seat::Clock) => self.clock_known(now, answer),
+            Some(Seat::Emptying) => self.found_emptying(now, answer),
             Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
             Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
@@ -867,10 +885,7 @@ pub(super) fn internal_server_error() -> crate::stanza::StreamError {
 pub(super) fn store_error(error: StoreError) -> StanzaError {
     match error {
         StoreError::Broken => internal_error(),
-        StoreError::DiskFull => StanzaError::new(
-            Condition::ResourceConstraint,
-            "The server cannot store this now",
-        ),
+        StoreError::DiskFull => message::no_room(),
         StoreError::Overloaded => {
             StanzaError::new(Condition::ResourceConstraint, "The server is overloaded")
         }

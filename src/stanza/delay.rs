@@ -29,22 +29,37 @@ pub fn parse_stamp(text: &str, rounding: Rounding) -> Option<u64> {
         other => byte == other,
     };
     let is_head = head.iter().zip(shape).all(fits);
-    let zone = rest
-        .iter()
-        .position(|byte| !matches!(byte, b'.' | b'0'..=b'9'))?;
     if !is_head {
         return None;
     }
-    let (local, zone) = text.split_at_checked(shape.len() + zone)?;
+    let (fraction, zone) = fraction_of(rest)?;
     // Not as a moment, of which fewer can be expressed: every date of the four digits is a valid one.
-    let local: jiff::civil::DateTime = local.parse().ok()?;
+    let local: jiff::civil::DateTime = text.get(..shape.len())?.parse().ok()?;
     let since = local.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
-    let ns = since.as_nanos() - i128::from(offset_s(zone.as_bytes())?) * 1_000_000_000;
-    let ms = match rounding {
-        Rounding::Down => ns.div_euclid(1_000_000),
-        Rounding::Up => (ns + 999_999).div_euclid(1_000_000),
-    };
+    let seconds = since.as_secs() - i64::from(offset_s(zone)?);
+    let ms = seconds * 1_000 + fraction_ms(fraction, rounding);
     Some(u64::try_from(ms).unwrap_or(0))
+}
+
+/// The digits behind the point, none if there is no point, and what follows them.
+fn fraction_of(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let Some((b'.', digits)) = rest.split_first() else {
+        return Some((&[], rest));
+    };
+    let count = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    (count > 0).then(|| digits.split_at(count))
+}
+
+/// Of these there are any number (section 2.1).
+fn fraction_ms(digits: &[u8], rounding: Rounding) -> i64 {
+    let (ms, rest) = digits.split_at(digits.len().min(3));
+    let digits = ms.iter().chain(b"000").take(3);
+    let ms = digits.fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
+    let is_more = rest.iter().any(|digit| *digit != b'0');
+    ms + i64::from(rounding == Rounding::Up && is_more)
 }
 
 /// Seconds by which a zone is ahead of UTC: "Z" or "(+|-)hh:mm".
@@ -124,6 +139,10 @@ mod tests {
             "2026-11-23T01:42:03+24:00",
             "2026-11-23T01:42:03+00:60",
             "2026-11-23T01:42:03.Z",
+            "2026-11-23T01:42:03.1.2Z",
+            "2026-11-23T01:42:031Z",
+            // "two-digit hour portion of Time (00 through 23)".
+            "2026-11-23T24:00:00Z",
             "2026-02-29T01:42:03Z",
             "٢٠٢٦-11-23T01:42:03Z",
         ] {
@@ -138,6 +157,16 @@ mod tests {
             ("1970-01-01T00:00:00.456Z", 456, 456),
             ("1970-01-01T00:00:00.456000000Z", 456, 456),
             ("1969-12-31T23:59:59.9999Z", 0, 0),
+            // "MAY contain any number of digits".
+            ("1970-01-01T00:00:00.4Z", 400, 400),
+            ("1970-01-01T00:00:00.45678912345678901234567890Z", 456, 457),
+            ("1970-01-01T00:00:00.456000000000000000000000001Z", 456, 457),
+            (
+                "1970-01-01T00:00:00.456000000000000000000000000+00:00",
+                456,
+                456,
+            ),
+            ("1970-01-01T01:00:00.999999999999999999+01:00", 999, 1_000),
         ] {
             assert_eq!(parse_stamp(text, Rounding::Down), Some(down), "{text}");
             assert_eq!(parse_stamp(text, Rounding::Up), Some(up), "{text}");

@@ -101,6 +101,8 @@ pub enum Request {
     Drop { table: &'static Table, before: u64 },
     /// Writes, all or none.
     Save(Vec<Write>),
+    /// The same of somebody who may use the reserve.
+    SaveInReserve(Vec<Write>),
 }
 
 /// A store. Clones share it; when the last is dropped, what was saved is committed, all is answered, and the
@@ -291,11 +293,22 @@ impl Store {
     /// # Errors
     /// The store's.
     pub fn save_now(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.wait_for(Request::Save(writes))
+    }
+
+    /// The same for what must go on while the disk has less room than it should: what is little, and an operator's word or
+    /// makes room.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn save_in_reserve_now(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.wait_for(Request::SaveInReserve(writes))
+    }
+
+    fn wait_for(&self, request: Request) -> Result<(), StoreError> {
         let (caller, answer) = bounded(1);
-        self.0.threads.save(std::iter::once(Asked {
-            to: To::Caller(caller),
-            request: Request::Save(writes),
-        }));
+        let to = To::Caller(caller);
+        self.0.threads.save(std::iter::once(Asked { to, request }));
         match answer.recv() {
             Ok(Answer::Saved) => Ok(()),
             Ok(Answer::Failed(error)) => Err(error),

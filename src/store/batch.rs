@@ -1,6 +1,9 @@
 //! What a collection of saves amounts to: the last write of each key, nothing for a row that came and went within it, and
 //! nothing for the replacement of a row that is not there. Refuses to know when a collection ends.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crate::actor::rows::{RowKey, Write};
 
 use super::engine::Engine;
@@ -63,9 +66,24 @@ fn resolved(write: Write, began_with_put: bool, engine: &dyn Engine) -> Option<W
             let was_there = engine.has(table, &key).unwrap_or(true);
             was_there.then_some(Write::Delete { table, key })
         }
-        Write::Replace { table, key, value } => {
+        Write::Replace {
+            table,
+            key,
+            value,
+            keeps,
+        } if keeps.is_empty() => {
             let is_there = engine.has(table, &key).unwrap_or(false);
             is_there.then_some(Write::Put { table, key, value })
+        }
+        Write::Replace {
+            table,
+            key,
+            value,
+            keeps,
+        } => {
+            let before = engine.row(table, &key).ok()??;
+            let value = keeping(&before, value, keeps);
+            Some(Write::Put { table, key, value })
         }
         write => Some(write),
     }
@@ -84,12 +102,50 @@ fn is_of_one_row(a: &Write, b: &Write) -> bool {
 /// What two writes of one key amount to.
 fn behind(earlier: Write, later: Write) -> Write {
     match (earlier, later) {
-        (Write::Put { .. }, Write::Replace { table, key, value }) => {
+        (
+            Write::Put { value: before, .. },
+            Write::Replace {
+                table,
+                key,
+                value,
+                keeps,
+            },
+        ) => {
+            let value = keeping(&before, value, keeps);
             Write::Put { table, key, value }
         }
+        (
+            Write::Replace {
+                value: before,
+                keeps: first,
+                ..
+            },
+            Write::Replace {
+                table,
+                key,
+                value,
+                keeps,
+            },
+        ) => Write::Replace {
+            table,
+            key,
+            value: keeping(&before, value, keeps.clone()),
+            // What the earlier one does not keep, the later cannot.
+            keeps: keeps.start.max(first.start)..keeps.end.min(first.end),
+        },
         (earlier @ Write::Delete { .. }, Write::Replace { .. }) => earlier,
         (_, later) => later,
     }
+}
+
+/// A row with these bytes of the one before it, if both have them.
+fn keeping(before: &[u8], value: Arc<[u8]>, keeps: Range<usize>) -> Arc<[u8]> {
+    let (Some(kept), Some(_)) = (before.get(keeps.clone()), value.get(keeps.clone())) else {
+        return value;
+    };
+    let mut value = value.to_vec();
+    value[keeps].copy_from_slice(kept);
+    value.into()
 }
 
 #[cfg(test)]
@@ -166,6 +222,7 @@ mod tests {
             table: &LETTERS,
             key: RowKey::new(name),
             value: (*b"9").into(),
+            keeps: 0..0,
         };
         let saves = vec![
             vec![put(&LETTERS, b"c", b"1"), delete(&LETTERS, b"d")],
@@ -180,6 +237,29 @@ mod tests {
         assert_eq!(left_of(&engine, saves), ["-61"]);
         let saves = vec![vec![replace(b"a")], vec![delete(&LETTERS, b"a")]];
         assert_eq!(left_of(&engine, saves), ["-61"]);
+    }
+
+    #[test]
+    fn a_replacement_leaves_what_it_is_to_keep() {
+        let engine = engine();
+        engine.commit(&[put(&LETTERS, b"a", b"01234")]).unwrap();
+        let replace = |name: &[u8], value: &[u8]| Write::Replace {
+            table: &LETTERS,
+            key: RowKey::new(name),
+            value: value.into(),
+            keeps: 1..3,
+        };
+        let saves = vec![
+            vec![replace(b"a", b"abcdef"), replace(b"a", b"ABCDE")],
+            vec![put(&LETTERS, b"b", b"6789"), replace(b"b", b"abc")],
+            // Too short to have any.
+            vec![put(&LETTERS, b"c", b"6"), replace(b"c", b"abc")],
+        ];
+        let texts = |text: &[u8]| format!("{text:?}");
+        let left = left_of(&engine, saves);
+        let expected = [("61", &b"A12DE"[..]), ("62", b"a78"), ("63", b"abc")];
+        let expected = expected.map(|(key, value)| format!("{key}={}", texts(value)));
+        assert_eq!(left, expected);
     }
 
     #[test]

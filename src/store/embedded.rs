@@ -22,6 +22,7 @@ use crate::base::Month;
 use super::api::{OpenError, StoreOptions};
 use super::engine::{Engine, Keys, Page, Visitor, number_in};
 use super::files;
+use super::room::Level;
 use super::space::free_bytes;
 
 /// Rows in `dir/rows`, for one process at a time.
@@ -33,6 +34,8 @@ pub(super) struct Embedded {
     health: Mutex<Health>,
     options: StoreOptions,
     reserve_bytes: AtomicU64,
+    /// What the last commit found.
+    level: Mutex<Level>,
     /// Locked while we live: fjall's own lock is let go for a moment when it is opened anew.
     lock: File,
 }
@@ -64,6 +67,15 @@ enum Health {
     Lost,
 }
 
+/// What a commit may use of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// What is beyond the reserve.
+    Room,
+    /// Nearly all.
+    Reserve,
+}
+
 impl Embedded {
     /// Opens the database below `options.dir`, or creates it; without tables as yet.
     pub(super) fn open(options: &StoreOptions) -> Result<Embedded, OpenError> {
@@ -73,6 +85,7 @@ impl Embedded {
             tables: Mutex::new(Vec::new()),
             health: Mutex::new(Health::Well),
             reserve_bytes: AtomicU64::new(options.reserve_bytes),
+            level: Mutex::new(Level::default()),
             options: options.clone(),
             lock,
         })
@@ -156,6 +169,20 @@ impl Embedded {
         bytes == 0 || free_bytes(&self.lock).map_or(true, |free| free >= bytes)
     }
 
+    /// How full it is; if the system does not say, as it was.
+    fn look_at_the_disk(&self) -> Level {
+        let mut level = self.level.lock();
+        if let Ok(free) = free_bytes(&self.lock) {
+            let reserve = self.reserve();
+            let next = level.next(free, reserve);
+            if next != *level {
+                next.say(free, reserve);
+            }
+            *level = next;
+        }
+        *level
+    }
+
     fn reserve(&self) -> u64 {
         self.reserve_bytes.load(Ordering::Relaxed)
     }
@@ -207,15 +234,29 @@ impl Embedded {
         }
     }
 
-    fn ready_to_write(&self, writes: &[Write]) -> Result<(), StoreError> {
-        let health = *self.health.lock();
-        let needed = match health {
-            // The reserve is there for this: who removes nothing never has room again.
-            Health::Well if makes_room(writes) => self.reserve().min(FULL_BYTES),
-            Health::Well => self.reserve(),
-            Health::Poisoned(_) | Health::Lost => self.reserve().max(FULL_BYTES),
+    fn write(&self, writes: &[Write], claim: Claim) -> Result<(), StoreError> {
+        self.ready_to_write(claim)?;
+        self.make_slices(writes)?;
+        let done = {
+            let opened = self.opened.read();
+            let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+            opened.commit(writes)?
         };
-        if !self.has_room(needed) {
+        done.map_err(|error| self.fell_ill(&error))
+    }
+
+    fn ready_to_write(&self, claim: Claim) -> Result<(), StoreError> {
+        let health = *self.health.lock();
+        let level = self.look_at_the_disk();
+        let has_room = match health {
+            // The reserve is there for this: who removes nothing never has room again.
+            Health::Well if claim == Claim::Reserve => {
+                self.has_room(self.reserve().min(FULL_BYTES))
+            }
+            Health::Well => level != Level::Full,
+            Health::Poisoned(_) | Health::Lost => self.has_room(self.reserve().max(FULL_BYTES)),
+        };
+        if !has_room {
             return Err(StoreError::DiskFull);
         }
         match health {
@@ -513,14 +554,11 @@ impl Engine for Embedded {
     }
 
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        self.ready_to_write(writes)?;
-        self.make_slices(writes)?;
-        let done = {
-            let opened = self.opened.read();
-            let opened = opened.as_ref().ok_or(StoreError::Broken)?;
-            opened.commit(writes)?
-        };
-        done.map_err(|error| self.fell_ill(&error))
+        self.write(writes, claim_of(writes))
+    }
+
+    fn commit_in_reserve(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.write(writes, Claim::Reserve)
     }
 
     fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
@@ -542,8 +580,8 @@ impl Engine for Embedded {
     }
 }
 
-/// Whether a commit removes rows, and adds no more than the counts and marks that go with it.
-fn makes_room(writes: &[Write]) -> bool {
+/// What removes rows, and adds no more than the counts and marks that go with it, may use the reserve.
+fn claim_of(writes: &[Write]) -> Claim {
     let (mut removed, mut added) = (0, 0);
     for write in writes {
         match write {
@@ -553,7 +591,10 @@ fn makes_room(writes: &[Write]) -> bool {
             }
         }
     }
-    removed > 0 && added <= removed * ADDED_BYTES_MAX
+    match removed > 0 && added <= removed * ADDED_BYTES_MAX {
+        true => Claim::Reserve,
+        false => Claim::Room,
+    }
 }
 
 fn read(guard: fjall::Guard) -> Result<Row, StoreError> {

@@ -65,6 +65,14 @@ pub trait Engine: Send + Sync {
     /// not known, but it finds all or none.
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError>;
 
+    /// The same for what may use the room that is left alone for such: see [`super::Store::save_in_reserve_now`].
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    fn commit_in_reserve(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.commit(writes)
+    }
+
     /// Shows every row as of one moment, table by table in key order, while commits go on.
     ///
     /// # Errors
@@ -145,7 +153,9 @@ pub(super) fn read(engine: &dyn Engine, request: &Request) -> Answer {
         }),
         Request::Joined { table, range, join } => joined(engine, table, range, *join),
         Request::Pick { table, pick } => picked(engine, table, pick),
-        Request::Drop { .. } | Request::Save(_) => Err(StoreError::Broken),
+        Request::Drop { .. } | Request::Save(_) | Request::SaveInReserve(_) => {
+            Err(StoreError::Broken)
+        }
     };
     answer.unwrap_or_else(Answer::Failed)
 }

@@ -115,6 +115,15 @@ impl Writer {
                             is_full = !(commit.is_ok() && adds);
                         }
                     }
+                    Request::SaveInReserve(writes) => {
+                        let commit = self.commit(take(&mut batch), take(&mut saved));
+                        is_full |= commit == Err(StoreError::DiskFull);
+                        let mut own = Batch::default();
+                        own.add(writes);
+                        let result =
+                            self.commit_by(own, |engine, writes| engine.commit_in_reserve(writes));
+                        self.answer(vec![asked.to], result);
+                    }
                     Request::Drop { table, before } => {
                         let commit = self.commit(take(&mut batch), take(&mut saved));
                         is_full |= commit == Err(StoreError::DiskFull);
@@ -138,16 +147,24 @@ impl Writer {
     }
 
     fn commit(&self, batch: Batch, saved: Vec<To>) -> Result<(), StoreError> {
-        let engine = &*self.engine;
-        let result = caught(|| {
-            let writes = batch.into_writes(engine);
-            if writes.is_empty() {
-                return Ok(());
-            }
-            engine.commit(&writes)
-        });
+        let result = self.commit_by(batch, |engine, writes| engine.commit(writes));
         self.answer(saved, result);
         result
+    }
+
+    fn commit_by(
+        &self,
+        batch: Batch,
+        commit: impl FnOnce(&dyn Engine, &[Write]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let engine = &*self.engine;
+        caught(|| {
+            let writes = batch.into_writes(engine);
+            match writes.is_empty() {
+                true => Ok(()),
+                false => commit(engine, &writes),
+            }
+        })
     }
 
     fn answer(&self, saved: Vec<To>, result: Result<(), StoreError>) {

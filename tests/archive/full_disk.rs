@@ -76,6 +76,39 @@ fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
 }
 
 #[test]
+fn an_archive_is_emptied_though_the_power_goes_meanwhile() {
+    for workers in [1, 4] {
+        let mut world = world_of(workers, "");
+        let romeo = user(&mut world, "romeo", "<presence/>");
+        says(&mut world, romeo, &notes(0, 1_000, 0));
+        world.end_turns();
+        hears(&mut world, romeo);
+        let confirm = confirmation(&mut world, romeo);
+        world.disk_is_asleep = true;
+        world.write(romeo, confirm.as_bytes());
+        world.settle();
+        world.store.lock().sync().expect("no fault is set");
+        let mut world = world.crash(7);
+        let left = archived(&world, "romeo").len();
+        assert!(
+            (1..1_000).contains(&left),
+            "it has begun, and not ended: {left}"
+        );
+        let romeo = log_in(&mut world, "romeo", "<presence/>");
+        says(&mut world, romeo, &notes(1_000, 1_003, 0));
+        world.advance(120_000);
+        world.end_turns();
+        // What came since stays, and nothing is left to do.
+        assert_eq!(archived(&world, "romeo"), [1_000, 1_001, 1_002]);
+        let mut world = world.crash(8);
+        world.advance(4_000_000);
+        assert_eq!(archived(&world, "romeo"), [1_000, 1_001, 1_002]);
+        assert_eq!(world.resident_accounts(), 0);
+        world.assert_rest();
+    }
+}
+
+#[test]
 fn old_messages_of_a_host_go_when_the_disk_has_room_again() {
     let options = "host.archive.retention = \"30 d\"\n";
     let mut config = sim::config(&format!(
@@ -181,5 +214,103 @@ fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_findin
     fill(&mut world);
     let heard = says(&mut world, romeo, &search("note"));
     assert_eq!(heard.matches("<result ").count(), 20);
+    world.assert_rest();
+}
+
+/// One of them asks to see the other, who allows it.
+fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, &str)) {
+    says(
+        world,
+        asker,
+        &format!("<presence type='subscribe' to='{to}@localhost'/>"),
+    );
+    world.end_turns();
+    says(
+        world,
+        asked,
+        &format!("<presence type='subscribed' to='{from}@localhost'/>"),
+    );
+    world.end_turns();
+}
+
+/// Romeo and juliet, who see each other, both with this wish about archives; tybalt, whom nobody knows.
+fn cast(world: &mut World, archives: &str) -> [ConnId; 3] {
+    let prefs =
+        format!("<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='{archives}'/></iq>");
+    let roster = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>";
+    let all = ["romeo", "juliet", "tybalt"].map(|name| {
+        let conn = user(world, name, "<presence/>");
+        says(world, conn, &format!("{prefs}{roster}"));
+        conn
+    });
+    let [romeo, juliet, _] = all;
+    sees(world, (romeo, juliet), ("romeo", "juliet"));
+    sees(world, (juliet, romeo), ("juliet", "romeo"));
+    // The worker learns of a full disk from whoever is refused first.
+    let nurse = user(world, "nurse", "<presence/>");
+    fill(world);
+    let item = "<query xmlns='jabber:iq:roster'><item jid='peter@localhost'/></query>";
+    says(world, nurse, &format!("<iq type='set' id='i'>{item}</iq>"));
+    world.end_turns();
+    for conn in all {
+        hears(world, conn);
+    }
+    all
+}
+
+#[test]
+fn who_wants_nothing_archived_talks_on_while_the_disk_is_full() {
+    let mut world = world("");
+    let [romeo, juliet, tybalt] = cast(&mut world, "never");
+    let heard = says(&mut world, romeo, &chat("juliet", 0, 3));
+    world.end_turns();
+    assert!(!heard.contains("error"), "{heard}");
+    assert_eq!(numbers(&hears(&mut world, juliet)), [0, 1, 2]);
+    // Whoever may not know that she is there hears what he does of nobody.
+    let told = ["juliet", "ghost"].map(|name| {
+        let heard = says(&mut world, tybalt, &chat(name, 3, 1));
+        world.end_turns();
+        (heard + &hears(&mut world, tybalt)).replace(name, "NAME")
+    });
+    assert!(told[0].contains("<resource-constraint "), "{told:?}");
+    assert_eq!(told[0], told[1]);
+    assert_eq!(hears(&mut world, juliet), "");
+    // What would have to wait for her cannot.
+    says(&mut world, juliet, "</stream:stream>");
+    hears(&mut world, romeo);
+    let heard = says(&mut world, romeo, &chat("juliet", 4, 1));
+    assert!(heard.contains("<resource-constraint "), "{heard}");
+    make_room(&mut world);
+    assert_eq!(world.row_count(&PENDING), 0);
+    says(&mut world, romeo, &chat("juliet", 5, 1));
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 1);
+    world.assert_rest();
+}
+
+#[test]
+fn what_says_that_something_was_read_goes_on_while_the_disk_is_full() {
+    let mut world = world("");
+    let [romeo, juliet, _] = cast(&mut world, "always");
+    let heard = says(&mut world, romeo, &chat("juliet", 0, 1));
+    assert!(heard.contains("<resource-constraint "), "{heard}");
+    for notice in [
+        "<received xmlns='urn:xmpp:receipts' id='x'/>",
+        "<displayed xmlns='urn:xmpp:chat-markers:0' id='x'/>",
+    ] {
+        let message =
+            format!("<message type='chat' to='juliet@localhost' id='m7'>{notice}</message>");
+        assert_eq!(says(&mut world, romeo, &message), "");
+        world.end_turns();
+        let heard = hears(&mut world, juliet);
+        assert!(heard.contains(notice), "{heard}");
+        assert!(!heard.contains("<stanza-id "), "{heard}");
+        // With words beside it, it is one that they want to find again.
+        let message = message.replace("</message>", "<body>Read</body></message>");
+        let heard = says(&mut world, romeo, &message);
+        assert!(heard.contains("<resource-constraint "), "{heard}");
+    }
+    assert_eq!(archived(&world, "romeo"), [0; 0]);
+    make_room(&mut world);
     world.assert_rest();
 }

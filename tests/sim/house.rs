@@ -19,7 +19,7 @@ use super::{TABLES, World};
 
 pub(super) fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
     let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
-    let keys = Arc::clone(store);
+    let (keys, spare) = (Arc::clone(store), Arc::clone(store));
     let ids = Mutex::new(0);
     let rows = AccountRows {
         row: Box::new(move |table: &'static Table, key: &RowKey| {
@@ -46,12 +46,8 @@ pub(super) fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accoun
                 Ok((page.keys, page.more))
             },
         ),
-        save: Box::new(move |writes: Vec<Write>| {
-            match writer.lock().apply(Request::Save(writes)) {
-                Answer::Saved => Ok(()),
-                _ => Err(StoreError::Broken),
-            }
-        }),
+        save: Box::new(move |writes| saved(&writer, writes)),
+        save_in_reserve: Box::new(move |writes| saved(&spare, writes)),
         tables: TABLES,
         next_id: Box::new(move || {
             *ids.lock() += 1;
@@ -71,6 +67,13 @@ pub(super) fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accoun
         HashSeed(1, 2),
         Rng::from_seed(seed),
     )
+}
+
+fn saved(store: &Mutex<MemoryStore>, writes: Vec<Write>) -> Result<(), StoreError> {
+    match store.lock().apply(Request::Save(writes)) {
+        Answer::Saved => Ok(()),
+        _ => Err(StoreError::Broken),
+    }
 }
 
 /// No test is about the price of a password.

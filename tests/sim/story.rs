@@ -128,9 +128,8 @@ impl Story {
             keeps_always: options.keep == "always",
             quota: match options.archived as usize {
                 0 => None,
-                // "And a few more" (the operator's manual): it is looked at with every 64th message. An account that left
-                // memory behind a trim counts to 64 anew, whatever came while that was under way.
-                most => Some((most, 2 * 64)),
+                // "And a few more" (the operator's manual): it is looked at with every 64th message.
+                most => Some((most, 64)),
             },
             is_loud,
             ..Judge::default()

@@ -223,7 +223,7 @@ impl World {
 
 fn account_rows(store: &Arc<Mutex<MemoryStore>>) -> AccountRows {
     let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
-    let keys = Arc::clone(store);
+    let (keys, spare) = (Arc::clone(store), Arc::clone(store));
     let ids = Mutex::new(0);
     AccountRows {
         row: Box::new(move |table: &'static Table, key: &RowKey| {
@@ -246,17 +246,20 @@ fn account_rows(store: &Arc<Mutex<MemoryStore>>) -> AccountRows {
                 Ok((page.keys, page.more))
             },
         ),
-        save: Box::new(move |writes: Vec<Write>| {
-            match writer.lock().apply(Request::Save(writes)) {
-                Answer::Saved => Ok(()),
-                _ => Err(StoreError::Broken),
-            }
-        }),
+        save: Box::new(move |writes| saved(&writer, writes)),
+        save_in_reserve: Box::new(move |writes| saved(&spare, writes)),
         tables: TABLES,
         next_id: Box::new(move || {
             *ids.lock() += 1;
             Ok(AccountId(*ids.lock()))
         }),
+    }
+}
+
+fn saved(store: &Mutex<MemoryStore>, writes: Vec<Write>) -> Result<(), StoreError> {
+    match store.lock().apply(Request::Save(writes)) {
+        Answer::Saved => Ok(()),
+        _ => Err(StoreError::Broken),
     }
 }
 

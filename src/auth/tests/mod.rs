@@ -53,6 +53,24 @@ impl Disk {
     fn check(&self) -> Result<(), StoreError> {
         self.fault.lock().map_or(Ok(()), Err)
     }
+
+    fn save(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.check()?;
+        self.saves.fetch_add(1, Ordering::Relaxed);
+        let mut rows = self.rows.lock();
+        for write in writes {
+            match write {
+                Write::Put { table, key, value } => {
+                    rows.insert((table.name, key), value.to_vec());
+                }
+                Write::Delete { table, key } => {
+                    rows.remove(&(table.name, key));
+                }
+                Write::Replace { .. } => panic!("accounts know what is there"),
+            }
+        }
+        Ok(())
+    }
 }
 
 struct House {
@@ -69,7 +87,7 @@ fn settings(iterations: u32) -> AuthSettings {
 
 fn house_on(disk: Arc<Disk>, seed: u8) -> House {
     let (row, range, save, id) = (disk.clone(), disk.clone(), disk.clone(), disk.clone());
-    let keys_of = disk.clone();
+    let (keys_of, spare) = (disk.clone(), disk.clone());
     let rows = AccountRows {
         row: Box::new(move |table, key| {
             row.check()?;
@@ -104,23 +122,8 @@ fn house_on(disk: Arc<Disk>, seed: u8) -> House {
             Ok((page, keys.next().is_some()))
         }),
         tables: TABLES,
-        save: Box::new(move |writes| {
-            save.check()?;
-            save.saves.fetch_add(1, Ordering::Relaxed);
-            let mut rows = save.rows.lock();
-            for write in writes {
-                match write {
-                    Write::Put { table, key, value } => {
-                        rows.insert((table.name, key), value.to_vec());
-                    }
-                    Write::Delete { table, key } => {
-                        rows.remove(&(table.name, key));
-                    }
-                    Write::Replace { .. } => panic!("accounts know what is there"),
-                }
-            }
-            Ok(())
-        }),
+        save: Box::new(move |writes| save.save(writes)),
+        save_in_reserve: Box::new(move |writes| spare.save(writes)),
         next_id: Box::new(move || Ok(AccountId(id.next_id.fetch_add(1, Ordering::Relaxed) + 1))),
     };
     let accounts = Accounts::new(

@@ -5,7 +5,7 @@ use crate::actor::auth::{AccountAnswer, AccountAsk, Clients, Registration, Regis
 use crate::actor::rows::RowRange;
 use crate::auth::Purged;
 use crate::config::{HostRegistration, RegistrationMode};
-use crate::im::credentials::{AccountState, TOMBSTONE};
+use crate::im::credentials::{AccountState, REGISTRATION, TOMBSTONE};
 use crate::im::roster::{RosterItem, Standing};
 use crate::im::{invitation, outgoing};
 use crate::jid::Jid;
@@ -146,6 +146,68 @@ fn where_an_operator_lets_newcomers_in_nobody_gets_in_before() {
     );
     house.accounts.enable(HOST, "rosaline").expect("it waits");
     assert!(matches!(asked(), AuthAnswer::Admitted(_)));
+}
+
+#[test]
+fn so_many_wait_for_an_operator_and_who_waited_long_gives_way() {
+    let house = house();
+    house.accounts.configure(AuthSettings {
+        registration: BTreeMap::from([(
+            Arc::from(HOST),
+            HostRegistration {
+                mode: RegistrationMode::Open,
+                approval: true,
+                per_address: 100_000,
+                per_host: 100_000,
+                lookalikes: true,
+                ..HostRegistration::default()
+            },
+        )]),
+        ..settings(1)
+    });
+    let asks = |name: &str, days: u64| {
+        let now = Now::default().plus_ms(days * 24 * 3_600_000);
+        let ask = AuthAsk::Register(Box::new(wish(name, "pencil")));
+        match house.accounts.answer(ask, now).0 {
+            AuthAnswer::Registered(outcome) => outcome.map(|_| ()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let count = |table: &str| {
+        let rows = rows(&house);
+        rows.iter().filter(|(name, _)| *name == table).count()
+    };
+    let inhabitants = count(ACCOUNT.name);
+    let full = Err(RegistrationError::TooMany);
+    for n in 0..1_000 {
+        assert_eq!(asks(&format!("newcomer-{n:04}"), 0), Ok(()));
+    }
+    assert_eq!(asks("mercutio", 1), full);
+    // Who is let in, or turned away, waits no more.
+    house
+        .accounts
+        .enable(HOST, "newcomer-0500")
+        .expect("it waits");
+    let removed = house
+        .accounts
+        .remove(HOST, "newcomer-0501", Now::default())
+        .expect("it waits");
+    house.accounts.purge(removed).expect("memory");
+    assert_eq!(asks("mercutio", 2), Ok(()));
+    assert_eq!(asks("benvolio", 2), Ok(()));
+    assert_eq!(asks("tybalt", 3), full);
+    let is_there = |name: &str| house.accounts.load(HOST, name).expect("memory").is_some();
+    assert!(is_there("newcomer-0000"));
+    assert_eq!(asks("tybalt", 31), Ok(()));
+    assert_eq!(asks("paris", 31), Ok(()));
+    let gone = (0..1_000)
+        .filter(|n| !is_there(&format!("newcomer-{n:04}")))
+        .count();
+    assert_eq!(gone, 3, "two gave way");
+    assert!(is_there("newcomer-0500") && is_there("mercutio"));
+    // Their names are free, and nothing of them is left.
+    assert_eq!(count(ACCOUNT.name) - inhabitants, 1_001);
+    assert_eq!(count(REGISTRATION.name), 1_001);
 }
 
 /// Rosaline with a contact in each state that matters, a head row, and rows of her neighbours.

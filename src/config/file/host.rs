@@ -222,7 +222,8 @@ pub struct HostRegistration {
     /// reload: live
     pub reserved: Vec<String>,
     /// Whether newcomers may take names that mix scripts, or that are of another script and look like Latin letters
-    /// (UTS #39), or that look like the name of another account. What looks like a reserved name nobody may take.
+    /// (UTS #39), or that look like the name of another account. What looks like a reserved name nobody may take, with
+    /// or without punctuation in it.
     /// reload: live
     pub lookalikes: bool,
     /// What else a newcomer has to say, kept for the operator (`stonechat user waiting`): of "name", "first", "last",

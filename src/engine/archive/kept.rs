@@ -56,6 +56,8 @@ pub fn rescue(row: &Row, seal: &Seal) -> Option<Write> {
         table: &PENDING,
         key: row.key.clone(),
         value,
+        // Whose it is counted as (`im/quota.rs`).
+        keeps: pending::STAMP,
     })
 }
 

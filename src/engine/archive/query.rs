@@ -9,6 +9,8 @@ use crate::stanza::{
 };
 use crate::xml::Element;
 
+use super::term::Sought;
+
 /// Which fields a form may have beyond those of XEP-0313.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fields {
@@ -125,14 +127,15 @@ impl Query {
         if text.len() > limits::ARCHIVE_SEARCH_BYTES_MAX {
             return Err(bad("The text to search for is too long"));
         }
-        let words = Term::searched(text);
-        if words.is_empty() {
+        let sought = Sought::read(text);
+        if sought.words.is_empty() {
             return Err(bad("There is no word to search for"));
         }
-        if words.len() > limits::ARCHIVE_SEARCH_WORDS_MAX {
+        if sought.words.len() > limits::ARCHIVE_SEARCH_WORDS_MAX {
             return Err(too_much("Too many words are searched for at once"));
         }
-        self.words = words.into_iter().collect();
+        self.words = sought.words.into_iter().collect();
+        self.phrases = sought.phrases;
         Ok(())
     }
 

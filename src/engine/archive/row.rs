@@ -8,6 +8,7 @@ use crate::stanza::{Payload, Stanza, ns, read_stored, stamp};
 use crate::xml::{Writer, escape_attribute};
 
 use super::list::{INDEX, index_key, single};
+use super::term::Sought;
 
 pub use crate::im::archive::ARCHIVE;
 
@@ -47,6 +48,12 @@ impl<'a> Archived<'a> {
     pub fn is_tombstone(&self) -> bool {
         let stanza = self.stanza();
         stanza.is_some_and(|stanza| stanza.payload.has(ns::RETRACT, "retracted"))
+    }
+
+    /// Whether each of these phrases of a search is in its text.
+    pub fn says(&self, phrases: &[Box<str>]) -> bool {
+        let says = |stanza: Stanza| Sought::is_in(phrases, &text_of(&stanza));
+        phrases.is_empty() || self.stanza().is_some_and(says)
     }
 
     /// When it came, in milliseconds of the wall clock.
@@ -165,6 +172,7 @@ pub fn tombstone(
         table: &ARCHIVE,
         key: key(account, of.id.number),
         value: value.into(),
+        keeps: 0..0,
     });
     Some((writes, bytes))
 }
@@ -192,6 +200,11 @@ pub fn erase(account: AccountId, row: &Row) -> Vec<Write> {
 
 /// The words of a message that anybody could read.
 fn terms_of(stanza: &Stanza) -> impl Iterator<Item = Term> + use<> {
+    Term::words(&text_of(stanza)).into_iter()
+}
+
+/// What anybody could read in a message.
+fn text_of(stanza: &Stanza) -> String {
     let payload = &stanza.payload;
     // What stands in the body of an encrypted message is an excuse.
     let is_encrypted = payload.names().any(|(ns, _)| {
@@ -214,7 +227,7 @@ fn terms_of(stanza: &Stanza) -> impl Iterator<Item = Term> + use<> {
             text.push('\n');
         }
     }
-    Term::words(&text).into_iter()
+    text
 }
 
 /// The key of a message.

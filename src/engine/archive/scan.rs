@@ -171,7 +171,7 @@ fn measure<'t, A: Actor>(
     };
     // One more than the page holds tells whether it is the last one.
     let wanted = (max - reach.count) as usize + 1;
-    let (found, rest) = matches(turn, account, query, reach.rest, way, wanted)?;
+    let (found, rest) = proven(turn, account, query, reach.rest, way, wanted)?;
     let mut next = reach.clone();
     let is_full = found.len() == wanted;
     let of_page = if is_full {
@@ -264,12 +264,11 @@ fn send<'t, A: Actor>(
     let wanted = left.map_or(room, |left| room.min(left + 1));
     let (rows, rest) = rows(turn, account, query, reach.rest, way, wanted)?;
     let mut page: Vec<Archived<'t>> = rows.iter().filter_map(Archived::read).collect();
-    let is_over = left.is_some_and(|left| rows.len() > left);
-    page.truncate(left.unwrap_or(usize::MAX));
     if !query.words.is_empty() {
-        // Retracted while its words were being indexed.
-        page.retain(|found| !found.is_tombstone());
+        page.retain(|found| is_meant(query, found));
     }
+    let is_over = left.is_some_and(|left| page.len() > left);
+    page.truncate(left.unwrap_or(usize::MAX));
     let mut next = reach.clone();
     next.sent = sent_with(reach.sent, &page);
     next.count += page.len() as u32;
@@ -355,6 +354,30 @@ fn matches<A: Actor>(
     let (rows, rest) = all(turn, account, bounds, way, wanted)?;
     let numbers = rows.iter().filter_map(|row| number_of(&row.key));
     Ok((numbers.collect(), rest))
+}
+
+/// The same of which it is sure that they say what is searched for.
+fn proven<A: Actor>(
+    turn: &Turn<'_, A>,
+    account: AccountId,
+    query: &Query,
+    bounds: Bounds,
+    way: Way,
+    wanted: usize,
+) -> Result<(Vec<u64>, Option<Bounds>), Stop> {
+    if query.phrases.is_empty() {
+        return matches(turn, account, query, bounds, way, wanted);
+    }
+    let (rows, rest) = rows(turn, account, query, bounds, way, wanted)?;
+    let found = rows.iter().filter_map(Archived::read);
+    let meant = found.filter(|found| is_meant(query, found));
+    Ok((meant.map(|found| found.id.number).collect(), rest))
+}
+
+/// Whether a message that is under all words says what is searched for, and was not retracted while its words were being
+/// indexed.
+fn is_meant(query: &Query, found: &Archived<'_>) -> bool {
+    !found.is_tombstone() && found.says(&query.phrases)
 }
 
 /// Those of the messages that were asked for by id that are under every term.

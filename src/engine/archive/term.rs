@@ -49,33 +49,88 @@ impl Term {
         Term(bytes)
     }
 
-    /// The words by which a text is found: as many as [`limits::ARCHIVE_WORDS_MAX`], among its first
-    /// [`limits::ARCHIVE_TEXT_BYTES_MAX`] bytes.
+    /// The words by which a text is found: as many as [`limits::ARCHIVE_WORDS_MAX`], and beside them as many parts of
+    /// sentences without spaces as [`limits::ARCHIVE_PARTS_MAX`], among its first [`limits::ARCHIVE_TEXT_BYTES_MAX`] bytes.
     pub fn words(text: &str) -> BTreeSet<Term> {
         let text = &text[..text.floor_char_boundary(limits::ARCHIVE_TEXT_BYTES_MAX)];
-        terms(words_of(text, Purpose::Index, limits::ARCHIVE_WORDS_MAX))
+        let text = folded(text);
+        let (mut words, mut parts) = (BTreeSet::new(), BTreeSet::new());
+        for (script, run) in runs(&text) {
+            match script {
+                Script::Spaced if words.len() < limits::ARCHIVE_WORDS_MAX => {
+                    words.insert(word_of(run));
+                }
+                Script::Spaced => {}
+                Script::Unspaced => {
+                    for part in parts_of(run) {
+                        if parts.len() >= limits::ARCHIVE_PARTS_MAX {
+                            break;
+                        }
+                        parts.insert(part);
+                    }
+                }
+            }
+        }
+        terms(words.iter().chain(&parts).copied())
+    }
+}
+
+/// What a text must have to be found by another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// All of these, which an index knows: as many as [`limits::ARCHIVE_SEARCH_WORDS_MAX`], or one more if there are too
+    /// many words.
+    pub words: BTreeSet<Term>,
+    /// And in it these: parts of sentences without spaces, for which the index alone cannot speak. Folded as
+    /// [`Sought::is_in`] folds the text.
+    pub phrases: Vec<Box<str>>,
+}
+
+impl Sought {
+    /// What is searched for with this text, whose length is bounded.
+    pub fn read(text: &str) -> Sought {
+        let text = folded(text);
+        let (mut words, mut unspaced) = (BTreeSet::new(), BTreeSet::new());
+        for (script, run) in runs(&text) {
+            match script {
+                Script::Spaced => words.insert(word_of(run)),
+                Script::Unspaced => unspaced.insert(run),
+            };
+        }
+        let max = limits::ARCHIVE_SEARCH_WORDS_MAX;
+        let words: BTreeSet<&[char]> = words.into_iter().take(max + 1).collect();
+        // Every pair says most; every second one still names each character, and then some say enough.
+        let pairs = |step: usize| -> BTreeSet<&[char]> {
+            unspaced
+                .iter()
+                .flat_map(|run| pairs_of(run, step))
+                .collect()
+        };
+        let mut parts = pairs(1);
+        if words.len() + parts.len() > max {
+            parts = pairs(2);
+        }
+        let room = max.saturating_sub(words.len());
+        let parts: BTreeSet<&[char]> = parts.into_iter().take(room).collect();
+        let is_said = |run: &&&[char]| run.len() > 2 || !parts.contains(**run);
+        let phrases = unspaced.iter().filter(is_said);
+        Sought {
+            phrases: phrases.map(|run| run.iter().collect()).collect(),
+            words: terms(words.iter().chain(&parts).copied()),
+        }
     }
 
-    /// The words that a text must have to be found by this one, whose length is bounded: one more than
-    /// [`limits::ARCHIVE_SEARCH_WORDS_MAX`] if there are too many.
-    pub fn searched(text: &str) -> BTreeSet<Term> {
-        let max = limits::ARCHIVE_SEARCH_WORDS_MAX + 1;
-        terms(words_of(text, Purpose::Search, max))
+    /// Whether these phrases are in a text.
+    pub fn is_in(phrases: &[Box<str>], text: &str) -> bool {
+        let text: String = folded(text).into_iter().collect();
+        phrases.iter().all(|phrase| text.contains(&**phrase))
     }
 }
 
 /// Hashed when each is there once: a text that says one word a thousand times is hashed once.
-fn terms(words: BTreeSet<String>) -> BTreeSet<Term> {
-    words.iter().map(|word| Term::new(b'w', word)).collect()
-}
-
-/// What words are wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// To be found by: a part of a sentence without spaces, however short.
-    Index,
-    /// To find: a part of a sentence without spaces is the pairs of characters in it, which say which characters.
-    Search,
+fn terms<'a>(words: impl Iterator<Item = &'a [char]>) -> BTreeSet<Term> {
+    let words = words.map(|word| word.iter().collect::<String>());
+    words.map(|word| Term::new(b'w', &word)).collect()
 }
 
 /// How a script is written.
@@ -86,44 +141,37 @@ enum Script {
     Unspaced,
 }
 
-/// Distinct words, as many as `max`.
-fn words_of(text: &str, purpose: Purpose, max: usize) -> BTreeSet<String> {
-    let text = folded(text);
-    let mut words = BTreeSet::new();
-    let mut add = |word: &[char]| {
-        words.insert(word.iter().collect::<String>());
-        words.len() < max
-    };
-    let mut at = 0;
-    while let Some(&c) = text.get(at) {
-        let Some(script) = script_of(c) else {
-            at += 1;
-            continue;
-        };
+/// What stands between spaces, punctuation and letters of the other kind.
+fn runs(text: &[char]) -> impl Iterator<Item = (Script, &[char])> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let begin = rest.iter().position(|c| script_of(*c).is_some())?;
+        rest = &rest[begin..];
+        let script = script_of(*rest.first()?)?;
         // What stands above or below a letter belongs to it.
         let belongs = |c: &&char| script_of(**c) == Some(script) || is_combining_mark(**c);
-        let run = &text[at..];
-        let run = &run[..run.iter().take_while(belongs).count()];
-        at += run.len();
-        let goes_on = match script {
-            Script::Spaced => add(&run[..run.len().min(WORD_CHARS_MAX)]),
-            Script::Unspaced => parts_of(run, purpose).all(&mut add),
-        };
-        if !goes_on {
-            break;
-        }
-    }
-    words
+        let (run, behind) = rest.split_at(rest.iter().take_while(belongs).count());
+        rest = behind;
+        Some((script, run))
+    })
 }
 
-/// The words of a run without spaces.
-fn parts_of(run: &[char], purpose: Purpose) -> impl Iterator<Item = &[char]> {
-    let has_singles = purpose == Purpose::Index || run.len() == 1;
-    let pairs = (0..run.len()).flat_map(move |at| {
-        let single = has_singles.then(|| &run[at..=at]);
-        [single, run.get(at..at + 2)]
-    });
-    pairs.flatten()
+/// A word as it is indexed.
+fn word_of(run: &[char]) -> &[char] {
+    &run[..run.len().min(WORD_CHARS_MAX)]
+}
+
+/// By what a run without spaces is found: a part of it, however short.
+fn parts_of(run: &[char]) -> impl Iterator<Item = &[char]> {
+    let parts = (0..run.len()).flat_map(|at| [run.get(at..=at), run.get(at..at + 2)]);
+    parts.flatten()
+}
+
+/// By what it finds: every pair of characters in it, or every second one and the last, or the one character that it is.
+fn pairs_of(run: &[char], step: usize) -> impl Iterator<Item = &[char]> {
+    let last = run.len().saturating_sub(2);
+    let starts = (0..last).step_by(step).chain([last]);
+    starts.map(|at| &run[at..run.len().min(at + 2)])
 }
 
 /// The characters of a text without what people do not tell apart: NFKC of Unicode Standard Annex 15, and case, by
@@ -180,9 +228,9 @@ mod tests {
     }
 
     fn finds(search: &str, text: &str) -> bool {
-        let searched = Term::searched(search);
-        assert!(!searched.is_empty(), "{search}");
-        searched.is_subset(&Term::words(text))
+        let sought = Sought::read(search);
+        assert!(!sought.words.is_empty(), "{search}");
+        sought.words.is_subset(&Term::words(text)) && Sought::is_in(&sought.phrases, text)
     }
 
     #[test]
@@ -236,7 +284,7 @@ mod tests {
         let text: String = (0..10_000).map(|n| format!("w{n} ")).collect();
         assert_eq!(Term::words(&text).len(), limits::ARCHIVE_WORDS_MAX);
         assert_eq!(
-            Term::searched(&text).len(),
+            Sought::read(&text).words.len(),
             limits::ARCHIVE_SEARCH_WORDS_MAX + 1
         );
         assert_eq!(

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::actor::rows::Write;
-use crate::actor::{Answer, Aside, Catalog, Effects, Loaded, Need, Stop, Turn};
+use crate::actor::{Answer, Aside, Catalog, Disk, Effects, Loaded, Need, Stop, Turn};
 use crate::base::{AccountId, Now, Rng, Seal, Sequence, limits};
 use crate::config::{Config, Outside, load};
 use crate::im::archive::{ArchiveId, Entry as Unindexed, Reach};
+use crate::im::pending::{self, Found as Waits, MARK, PENDING};
 use crate::im::{Account, Progress};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, Type, ns};
@@ -211,6 +212,7 @@ impl Library {
                 out: &mut out,
                 loaded: &loaded,
                 asker: None,
+                disk: Disk::Roomy,
                 aside: Some(Aside {
                     progress: &progress,
                     room,
@@ -722,10 +724,15 @@ fn what_is_erased_or_retracted_is_found_by_nothing() {
 }
 
 fn by_words(words: &str) -> Query {
+    by_words_in(words, "")
+}
+
+/// The same with a page.
+fn by_words_in(words: &str, page: &str) -> Query {
     read(&format!(
         "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
          <value>urn:xmpp:mam:2</value></field><field var='{{urn:xmpp:fulltext:0}}fulltext'>\
-         <value>{words}</value></field></x></query>"
+         <value>{words}</value></field></x><set xmlns='http://jabber.org/protocol/rsm'>{page}</set></query>"
     ))
 }
 
@@ -758,6 +765,110 @@ fn words_are_indexed_when_somebody_searches_and_once() {
     assert_eq!(sent, [id]);
 }
 
+/// So many characters that are written without spaces, from this one on.
+fn han(from: u32, count: u32) -> String {
+    let all = (from..from + count).map(|n| char::from_u32(0x4e00 + n).expect("a character"));
+    all.collect()
+}
+
+#[test]
+fn a_long_part_of_a_sentence_is_found_and_nothing_that_has_its_characters_otherwise() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let romeo = jid("romeo@example.org/orchard");
+    let phrases = [
+        han(0, 10),
+        "北京天安门广场看升旗仪式".to_owned(),
+        "กรุงเทพมหานคร".to_owned(),
+        "コンピューターサイエンス".to_owned(),
+        han(0, 40),
+        format!("{} sun", han(0, 13)),
+    ];
+    for (at, phrase) in phrases.iter().enumerate() {
+        let mut library = library(&mut rng, 0);
+        let mut said = Vec::new();
+        for n in 0..40 {
+            // Most have every pair of it, and in one place not its order.
+            let at = phrase.chars().count() / 2 - 1;
+            let middle = phrase.char_indices().nth(at).expect("long").0;
+            let (before, behind) = phrase.split_at(middle);
+            let pair: String = phrase.chars().skip(at - 1).take(2).collect();
+            let is_it = n % 8 == 3;
+            let body = match is_it {
+                true => format!("前{phrase}後"),
+                false => format!("{behind}{before}，{pair}"),
+            };
+            let number = Sequence::first_at(1_795_392_000_000 + n);
+            let id = ArchiveId { number, tag: 5 };
+            library.put(id, &message(&romeo, &body), &romeo);
+            said.extend(is_it.then_some(id));
+        }
+        let found = |library: &mut Library, page: &str| {
+            let query = by_words_in(phrase, page);
+            let (sent, page) = library.play(&query, 3).expect("found");
+            (sent, page.complete)
+        };
+        assert_eq!(found(&mut library, ""), (said.clone(), true), "{at}");
+        let two = (said[..2].to_vec(), false);
+        assert_eq!(found(&mut library, "<max>2</max>"), two, "{at}");
+        let last = (said[3..].to_vec(), false);
+        assert_eq!(found(&mut library, "<max>2</max><before/>"), last, "{at}");
+        let all = (said.clone(), true);
+        assert_eq!(found(&mut library, "<max>5</max><before/>"), all, "{at}");
+        let (_, count) = library
+            .play(&by_words_in(phrase, "<max>0</max>"), 3)
+            .expect("found");
+        assert_eq!(count.count, Some(5), "{at}");
+    }
+}
+
+#[test]
+fn a_sentence_without_spaces_is_found_by_what_stands_far_behind() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    let number = Sequence::first_at(1_795_392_000_000);
+    let id = ArchiveId { number, tag: 5 };
+    let body = format!("{} {}", han(0, 250), "word ".repeat(20));
+    library.put(id, &message(&romeo, &body), &romeo);
+    for part in [han(100, 2), han(245, 4), han(120, 100), "word".to_owned()] {
+        let (sent, _) = library.play(&by_words(&part), 100).expect("found");
+        assert_eq!(sent, [id], "{part}");
+    }
+    let (sent, _) = library.play(&by_words(&han(300, 4)), 100).expect("found");
+    assert_eq!(sent, []);
+}
+
+#[test]
+fn a_step_indexes_no_more_words_than_everybody_can_wait_for() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let mut library = library(&mut rng, 0);
+    let romeo = jid("romeo@example.org/orchard");
+    for n in 0..100 {
+        let words: String = (0..200).map(|word| format!("w{n}x{word} ")).collect();
+        let number = Sequence::first_at(1_795_392_000_000 + n);
+        library.put(
+            ArchiveId { number, tag: 5 },
+            &message(&romeo, &words),
+            &romeo,
+        );
+    }
+    let query = by_words("w99x0");
+    let mut reach = begin(&query, 0).expect("nothing is named");
+    let mut steps = 0;
+    loop {
+        let before = library.indexed;
+        let (sent, next) = library.step(&query, &reach, 100).expect("found");
+        let bound = limits::ARCHIVE_INDEX_WORDS + limits::ARCHIVE_WORDS_MAX + 1;
+        assert!(library.indexed - before <= bound);
+        steps += 1;
+        match next {
+            Ok(next) => reach = next,
+            Err(_) => break assert_eq!(sent.len(), 1),
+        }
+    }
+    assert!(steps > 20, "{steps}");
+}
+
 #[test]
 fn a_message_that_was_retracted_while_it_was_indexed_is_not_found_by_its_words() {
     let mut rng = Rng::from_seed([6; 32]);
@@ -780,6 +891,45 @@ fn a_message_that_was_retracted_while_it_was_indexed_is_not_found_by_its_words()
     let late = super::row::put_words(ME, &archived).collect();
     library.store.apply(Request::Save(late));
     assert_eq!(library.play(&by_words("sun"), 100).unwrap().0, []);
+}
+
+#[test]
+fn a_message_that_its_archive_lets_go_waits_on_as_whose_it_was() {
+    let (romeo, n) = (
+        jid("romeo@example.org/orchard"),
+        Sequence::first_at(1_795_392_000_000),
+    );
+    let mut store = MemoryStore::new(&[&ARCHIVE, &PENDING]);
+    let made = put(
+        ME,
+        ArchiveId { number: n, tag: 5 },
+        &message(&romeo, "sun"),
+        &romeo,
+    );
+    // A stranger's, by the bits beside the time, and 77 bytes.
+    let stamp = [0x92, 0x34, 1, 2, 3, 4, 5, 6];
+    let mark = [&[MARK][..], &stamp, &[0, 0, 0, 77]].concat();
+    let pending = Write::Put {
+        table: &PENDING,
+        key: key(ME, n),
+        value: mark.into(),
+    };
+    store.apply(Request::Save(vec![made.write, pending]));
+    let table = &ARCHIVE;
+    let range = range(ME, 0, u64::MAX);
+    let Answer::Range { rows, .. } = store.apply(Request::Range { table, range }) else {
+        panic!("no rows");
+    };
+    let rescued = super::rescue(&rows[0], &seal()).expect("a message");
+    // In one save with whatever removes it.
+    store.apply(Request::Save(vec![rescued]));
+    let (table, key) = (&PENDING, key(ME, n));
+    let Answer::Row(Some(row)) = store.apply(Request::Row { table, key }) else {
+        panic!("it is lost");
+    };
+    assert_eq!(row[1..9], stamp);
+    let found = pending::decode(&row, &jid("example.org"));
+    assert!(matches!(found, Some(Waits::Whole(_))));
 }
 
 #[test]

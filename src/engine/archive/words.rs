@@ -84,4 +84,4 @@ fn number_in(mark: &[u8]) -> Option<u64> {
 }
 
 /// Counts the changes of what a word is (`term.rs`). The first form had no version in its marks.
-const WORDS_VERSION: u8 = 2;
+const WORDS_VERSION: u8 = 3;

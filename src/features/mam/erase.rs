@@ -1,11 +1,11 @@
 //! A command with which users empty their archive, beside the mailbox: a step removes as much as a search reads, and the
-//! next begins when that is durable. It goes on when its user is gone.
+//! next begins when that is durable. It goes on when its user is gone, and in the next process (`shard/emptying.rs`).
 
 use crate::actor::{Answers, Command, Field, Outcome, Page, Report, Stop, Turn};
 use crate::base::{AccountId, limits};
 use crate::engine::archive::{self, ARCHIVE};
 use crate::im::account::{is_user, owner};
-use crate::im::archive::with_archive;
+use crate::im::archive::{Emptying, with_archive};
 use crate::im::{Account, Change, Progress};
 use crate::stanza::FieldType;
 
@@ -28,35 +28,72 @@ fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
     }
     let account = owner(turn)?;
     let aside = turn.aside()?;
-    let reached = match aside.progress {
-        Progress::Erasing { from, until, count } => (*from, *until, *count),
-        // What comes from now on stays.
-        _ => (0, turn.sequence.last().saturating_add(1), 0),
+    let begun = match *aside.progress {
+        Progress::Erasing {
+            from, until, count, ..
+        } => Some((from, until, count)),
+        _ => None,
     };
-    let Some((from, until, count)) = remove(turn, account, reached)? else {
+    // What comes from now on stays.
+    let until = turn.sequence.last().saturating_add(1);
+    let reached = begun.unwrap_or((0, until, 0));
+    let left = remove(turn, account, reached)?;
+    if begun.is_none() && left.is_some() {
+        let owner = turn.actor.jid.clone();
+        let emptying = Emptying {
+            account,
+            owner,
+            until,
+        };
+        turn.out.write.push(emptying.put());
+    }
+    let Some(left) = left else {
+        if begun.is_some() {
+            turn.out.write.push(Emptying::done(account));
+        }
         return Ok(match reached.2 {
             1 => Report::done("One message was removed"),
             count => Report::done(format!("{count} messages were removed")),
         });
     };
-    turn.out.go_on(Progress::Erasing { from, until, count });
+    go_on_from(turn, account, left);
     Err(Stop::Done)
 }
 
-/// A step whose user is gone.
+/// A step whose user is gone, or of which a server began that is gone.
 ///
 /// # Errors
 /// Parks until the messages were read.
 pub fn go_on(turn: &mut Turn<'_, Account>) -> Outcome {
-    let account = owner(turn)?;
-    let aside = turn.aside()?;
-    let Progress::Erasing { from, until, count } = *aside.progress else {
+    let Progress::Erasing {
+        of,
+        from,
+        until,
+        count,
+    } = *turn.aside()?.progress
+    else {
         return Ok(());
     };
-    if let Some((from, until, count)) = remove(turn, account, (from, until, count))? {
-        turn.out.go_on(Progress::Erasing { from, until, count });
+    // Whoever has the name now is not whose archive this is: that goes with its account.
+    match owner(turn) {
+        Ok(account) if account == of => {}
+        Ok(_) | Err(Stop::Reject(_)) => return Ok(()),
+        Err(stop) => return Err(stop),
+    }
+    match remove(turn, of, (from, until, count))? {
+        Some(left) => go_on_from(turn, of, left),
+        None => turn.out.write.push(Emptying::done(of)),
     }
     Ok(())
+}
+
+fn go_on_from(turn: &mut Turn<'_, Account>, of: AccountId, (from, until, count): (u64, u64, u64)) {
+    turn.out.go_on(Progress::Erasing {
+        of,
+        from,
+        until,
+        count,
+    });
 }
 
 /// Removes the first messages between two numbers, of which so many are gone; what is left then, none if nothing was

@@ -7,15 +7,15 @@
 //! | 5 business rules | [`retract`]: "only be processed when both ... are received from the same bare-JID", or from the same occupant of a room ([`archive::named`]); rooms have ids of their own; what waits for a client is not distributed further; a retraction is stored where the message is, whatever its recipient wants archived |
 
 use crate::actor::rows::Pick;
-use crate::actor::{Draft, Outcome, Stop, Turn};
+use crate::actor::{Disk, Draft, Outcome, Stop, Turn};
 use crate::base::AccountId;
 use crate::engine::archive::{self, ARCHIVE, Archived, Archiving};
 use crate::im::account::identify;
 use crate::im::archive::{
     ArchiveId, ArchiveTally, Entry, Policy, Preferences, Quota, with_archive,
 };
-use crate::im::classify::classify;
-use crate::im::{Account, Change, origin, pending, roster};
+use crate::im::classify::{classify, is_notice};
+use crate::im::{Account, Change, message, origin, pending, roster};
 use crate::jid::Jid;
 use crate::stanza::{Stanza, Type, ns};
 
@@ -89,6 +89,12 @@ fn archive(
     let is_due = changed.is_some() || worth == Worth::Keeping && is_wanted(turn, account, contact)?;
     if !is_due {
         return Ok(None);
+    }
+    if turn.disk == Disk::Full {
+        return match changed.is_none() && is_notice(&draft.stanza) {
+            true => Ok(None),
+            false => Err(Stop::Reject(message::no_room())),
+        };
     }
     let id = ArchiveId {
         number: turn.sequence.next(turn.now),

@@ -1,6 +1,7 @@
 //! What an account remembers of its archive (XEP-0313): what its owner wants archived, how much is in it, what came last,
 //! and how far a query came. Refuses to know how messages are stored and searched (`engine/archive`).
 
+mod emptying;
 mod id;
 mod preferences;
 mod search;
@@ -14,6 +15,7 @@ use crate::base::{AccountId, limits};
 use super::account::{Account, Change};
 use crate::jid::Jid;
 
+pub use emptying::{EMPTYING, Emptying};
 pub use id::ArchiveId;
 pub use preferences::{Policy, Preferences};
 pub use search::{Flip, Page, Query, Reach, Search, Stage, Term, With};

@@ -38,6 +38,8 @@ pub struct Query {
     pub with: Option<With>,
     /// Only messages with each of these words, whose index is made on demand.
     pub words: Vec<Term>,
+    /// Only messages with each of these in their text, which the words of scripts without spaces do not prove.
+    pub phrases: Vec<Box<str>>,
     pub page: Page,
     /// The results of the page come in reverse order.
     pub flip: Flip,

@@ -290,7 +290,12 @@ fn put(account: AccountId, month: MonthTally, (last, indexed): (u64, u64)) -> Wr
 /// The same for a month that may have left the store.
 fn replace(account: AccountId, month: MonthTally, upto: (u64, u64)) -> Write {
     match put(account, month, upto) {
-        Write::Put { table, key, value } => Write::Replace { table, key, value },
+        Write::Put { table, key, value } => Write::Replace {
+            table,
+            key,
+            value,
+            keeps: 0..0,
+        },
         other => other,
     }
 }

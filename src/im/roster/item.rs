@@ -277,13 +277,13 @@ impl Head {
     }
 }
 
-/// A roster's head with another epoch, which differs from the one that it has by the bits of `by`; none for any other
-/// row.
-pub fn renewed(table: &Table, key: &[u8], value: &[u8], by: u32) -> Option<Write> {
-    if table.name != ROSTER.name || key.get(8..) != Some(&[HEAD]) {
+/// A roster's head with another epoch, which differs from the one that it has by the bits of `by`; none for any other row
+/// of [`ROSTER`].
+pub fn renewed(row: &Row, by: u32) -> Option<Write> {
+    if row.key.as_bytes().get(8..) != Some(&[HEAD]) {
         return None;
     }
-    let head = Head::decode(value)?;
+    let head = Head::decode(&row.value)?;
     let epoch = match head.epoch ^ by {
         // It says that there is none yet.
         0 => by,
@@ -291,7 +291,7 @@ pub fn renewed(table: &Table, key: &[u8], value: &[u8], by: u32) -> Option<Write
     };
     Some(Write::Put {
         table: &ROSTER,
-        key: RowKey::new(key),
+        key: row.key.clone(),
         value: Head { epoch, ..head }.encode(),
     })
 }
@@ -341,6 +341,22 @@ pub fn key(account: AccountId, jid: &Jid) -> RowKey {
 /// The key of the head's row.
 pub fn head_key(account: AccountId) -> RowKey {
     RowKey::new(&account.0.to_be_bytes()).then(&[HEAD])
+}
+
+/// The first row of the rosters from this account's on: its head, where it has one.
+pub fn first_from(account: AccountId) -> RowRange {
+    RowRange {
+        from: head_key(account),
+        to: RowKey::new(&[u8::MAX; 9]),
+        count_max: 1,
+        bytes_max: limits::RANGE_BYTES_MAX,
+    }
+}
+
+/// The account behind the one whose row has this key.
+pub fn next_account(key: &RowKey) -> Option<AccountId> {
+    let account = key.as_bytes().first_chunk()?;
+    u64::from_be_bytes(*account).checked_add(1).map(AccountId)
 }
 
 /// All rows of a roster.

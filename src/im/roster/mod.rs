@@ -27,7 +27,9 @@ use crate::stanza::{Header, Kind, Payload, Stanza, Type, ns};
 use super::account::{self, Account, Change};
 use super::session::Session;
 
-pub use item::{Head, Numbers, ROSTER, Record, RosterItem, head_key, renewed};
+pub use item::{
+    Head, Numbers, ROSTER, Record, RosterItem, first_from, head_key, next_account, renewed,
+};
 pub use packed::{Contact, Counts, Roster};
 pub use request::{check_quota, portable, query, set};
 pub use standing::Standing;

@@ -1,5 +1,6 @@
 //! The contacts of a resident account in one block of bytes: who they are and what stands between, 14 bytes for a
-//! typical one. Names and groups stay in the store until somebody asks for them.
+//! typical one, those of the own domain first, and sorted, so that a few looks find one among ten thousand. Names and groups
+//! stay in the store until somebody asks for them.
 
 use crate::actor::rows::Row;
 use crate::jid::{Jid, JidList};
@@ -11,6 +12,8 @@ use super::standing::{COUNT, Standing};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     packed: Box<[u8]>,
+    /// Where every [`EVERY`]th contact begins in there; none of a roster that is read through as fast.
+    places: Box<[u32]>,
     pub head: Head,
     /// The latest; never below `head.floor`.
     pub version: u64,
@@ -45,7 +48,7 @@ impl Roster {
     /// The roster that these rows are, of an account of `domain`. Damaged rows are logged and left out.
     pub fn read(rows: &[Row], domain: &str) -> Roster {
         let mut roster = Roster::default();
-        let mut packed = Vec::new();
+        let mut contacts = Vec::with_capacity(rows.len());
         for row in rows {
             if let Some(item) = Stored::of(row) {
                 roster.version = roster.version.max(item.version);
@@ -56,15 +59,12 @@ impl Roster {
                     Some((localpart, at)) if at == domain => (localpart, true),
                     _ => (item.jid, false),
                 };
-                pack_contact(
-                    &mut packed,
-                    &Contact {
-                        standing: item.standing,
-                        version: item.version,
-                        text,
-                        is_neighbour,
-                    },
-                );
+                contacts.push(Contact {
+                    standing: item.standing,
+                    version: item.version,
+                    text,
+                    is_neighbour,
+                });
             } else if let Some(Record::Head(head)) = Record::decode(row) {
                 roster.head = head;
                 roster.version = roster.version.max(head.floor);
@@ -72,13 +72,18 @@ impl Roster {
                 log::error!("roster_row_damaged key={:?}", row.key);
             }
         }
-        roster.packed = packed.into();
+        contacts.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+        (roster.packed, roster.places) = pack(contacts.into_iter());
         roster
     }
 
     /// Everybody, in no order that means anything.
     pub fn contacts(&self) -> impl Iterator<Item = Contact<'_>> {
-        let mut rest = &self.packed[..];
+        self.contacts_from(0)
+    }
+
+    fn contacts_from(&self, at: usize) -> impl Iterator<Item = Contact<'_>> {
+        let mut rest = self.packed.get(at..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (contact, behind) = unpack(rest)?;
             rest = behind;
@@ -88,9 +93,26 @@ impl Roster {
 
     /// What is known of this address, if anything is.
     pub fn find(&self, jid: &Jid, domain: &str) -> Option<Contact<'_>> {
+        self.look(jid, domain, &mut 0)
+    }
+
+    /// The same, and at how many it looked.
+    fn look(&self, jid: &Jid, domain: &str, looks: &mut usize) -> Option<Contact<'_>> {
         let (text, is_neighbour) = short(jid, domain);
-        self.contacts()
-            .find(|contact| contact.is_neighbour == is_neighbour && contact.text == text)
+        let wanted = place_of(text, is_neighbour);
+        let mut order = |contact: &Contact<'_>| {
+            *looks += 1;
+            contact.place().cmp(&wanted)
+        };
+        // The last of these places that is not behind it.
+        let behind = self.places.partition_point(|at| {
+            let contact = self.contacts_from(*at as usize).next();
+            contact.is_some_and(|contact| order(&contact).is_le())
+        });
+        let at = behind.checked_sub(1).and_then(|at| self.places.get(at));
+        let mut from = self.contacts_from(at.map_or(0, |at| *at as usize));
+        let found = from.find(|contact| order(contact).is_ge())?;
+        (found.place() == wanted).then_some(found)
     }
 
     /// The standing of this address.
@@ -106,23 +128,22 @@ impl Roster {
             counts.remove(old);
         }
         let (text, is_neighbour) = short(&new.jid, domain);
-        let mut packed = Vec::with_capacity(self.packed.len() + text.len() + 8);
-        let mut is_kept = new.is_kept();
-        for contact in self.contacts() {
-            if contact.text != text || contact.is_neighbour != is_neighbour {
-                pack_contact(&mut packed, &contact);
-            } else if std::mem::take(&mut is_kept) {
-                pack(&mut packed, domain, &new.jid, new.standing, new.version);
-            }
-        }
-        if is_kept {
-            pack(&mut packed, domain, &new.jid, new.standing, new.version);
-        }
+        let wanted = place_of(text, is_neighbour);
+        let before = self.contacts().take_while(|it| it.place() < wanted);
+        let behind = self.contacts().skip_while(|it| it.place() <= wanted);
+        let own = new.is_kept().then_some(Contact {
+            standing: new.standing,
+            version: new.version,
+            text,
+            is_neighbour,
+        });
         if new.is_kept() {
             counts.add(new.standing, new.version, new.charge());
         }
+        let (packed, places) = pack(before.chain(own).chain(behind));
         Roster {
-            packed: packed.into(),
+            packed,
+            places,
             head: self.head,
             version: self.version.max(new.version),
             counts,
@@ -154,7 +175,7 @@ impl Roster {
 
     /// Bytes of memory beside the struct itself.
     pub fn packed_bytes(&self) -> usize {
-        self.packed.len()
+        self.packed.len() + self.places.len() * size_of::<u32>()
     }
 }
 
@@ -193,6 +214,10 @@ impl Counts {
 }
 
 impl Contact<'_> {
+    fn place(&self) -> (bool, &str) {
+        place_of(self.text, self.is_neighbour)
+    }
+
     /// The bare address.
     pub fn jid(&self, domain: &str) -> Option<Jid> {
         // Prepared when it was stored.
@@ -218,17 +243,25 @@ fn short<'a>(jid: &'a Jid, domain: &str) -> (&'a str, bool) {
     }
 }
 
-fn pack(packed: &mut Vec<u8>, domain: &str, jid: &Jid, standing: Standing, version: u64) {
-    let (text, is_neighbour) = short(jid, domain);
-    pack_contact(
-        packed,
-        &Contact {
-            standing,
-            version,
-            text,
-            is_neighbour,
-        },
-    );
+/// Where a contact stands: neighbours first, then by what is written of the address.
+fn place_of(text: &str, is_neighbour: bool) -> (bool, &str) {
+    (!is_neighbour, text)
+}
+
+/// Contacts in their order, and where every [`EVERY`]th of many begins.
+fn pack<'a>(contacts: impl Iterator<Item = Contact<'a>>) -> (Box<[u8]>, Box<[u32]>) {
+    let (mut packed, mut places) = (Vec::new(), Vec::new());
+    for (number, contact) in contacts.enumerate() {
+        if number % EVERY == 0 {
+            // A roster is bounded far below 4 GiB.
+            places.push(packed.len() as u32);
+        }
+        pack_contact(&mut packed, &contact);
+    }
+    if places.len() * EVERY <= FEW {
+        places = Vec::new();
+    }
+    (packed.into(), places.into())
 }
 
 /// One byte of flags, the version and the text's length as LEB128, the text.
@@ -261,6 +294,11 @@ fn unpack(rest: &[u8]) -> Option<(Contact<'_>, &[u8])> {
     Some((contact, rest))
 }
 
+/// So many contacts are read one behind the other.
+const EVERY: usize = 16;
+/// So many are not worth an index: most rosters.
+const FEW: usize = 128;
+
 fn unpack_number(mut rest: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
@@ -277,6 +315,7 @@ fn unpack_number(mut rest: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::AccountId;
 
     fn item(jid: &str, version: u64) -> RosterItem {
         let mut item = RosterItem::unknown(Jid::parse(jid).expect("valid"));
@@ -321,6 +360,57 @@ mod tests {
         assert_eq!(roster.find(&nurse.jid, "example.com"), None);
         assert_eq!(roster.counts.removed, 0);
         assert_eq!(roster.counts.bytes, lover.charge());
+    }
+
+    #[test]
+    fn a_contact_among_ten_thousand_is_found_with_a_few_looks() {
+        // As the store has them: by address, which is not the order of names within the own domain.
+        let domain = |n: u32| ["example.com", "example.net", "a.example"][n as usize % 3];
+        let mut names: Vec<String> = (0..10_000)
+            .map(|n| {
+                format!(
+                    "{}{n}@{}",
+                    ["", "user-", "u.", "ü"][n as usize % 4],
+                    domain(n)
+                )
+            })
+            .chain(["example.net".into(), "u@example.com".into()])
+            .collect();
+        names.sort();
+        let rows: Vec<Row> = names
+            .iter()
+            .map(|name| item(name, 1).row(AccountId(7)))
+            .collect();
+        let mut roster = Roster::read(&rows, "example.com");
+        let mut changed = item("zoe@example.com", 2);
+        roster = roster.with("example.com", None, &changed);
+        names.push("zoe@example.com".into());
+        changed.version = 3;
+        let gone = RosterItem::unknown(Jid::parse(&names[77]).expect("valid"));
+        roster = roster.with("example.com", Some(&item(&names[77], 1)), &gone);
+        names.remove(77);
+        let mut looks = 0;
+        for name in &names {
+            let jid = Jid::parse(name).expect("valid");
+            let found = roster.look(&jid, "example.com", &mut looks);
+            assert_eq!(
+                found.and_then(|c| c.jid("example.com")).as_ref(),
+                Some(&jid)
+            );
+        }
+        assert!(looks < 40 * names.len(), "{looks}");
+        looks = 0;
+        for name in [
+            "romeo@example.com",
+            "0@example.org",
+            gone.jid.as_str(),
+            "zz@zz.example",
+            "zz.example",
+        ] {
+            let jid = Jid::parse(name).expect("valid");
+            assert_eq!(roster.look(&jid, "example.com", &mut looks), None);
+        }
+        assert!(looks < 200, "{looks}");
     }
 
     #[test]

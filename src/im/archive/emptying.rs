@@ -1,0 +1,108 @@
+//! What an owner wants removed from his archive and has not been removed yet: it goes though the server stops, or the power,
+//! in the middle of it. Refuses to know how messages are removed.
+
+use crate::actor::rows::{Durability, Export, Row, RowKey, RowRange, Slices, Table, Write};
+use crate::base::{AccountId, limits};
+use crate::jid::Jid;
+
+use super::key;
+
+/// Archives that are being emptied.
+pub static EMPTYING: Table = Table {
+    name: "archive-emptying",
+    durability: Durability::Soon,
+    export: Export::Derived,
+    slices: Slices::Whole,
+    about: "Archives that their owners empty: messages go that are numbered before this, and the bare address; key: account id",
+};
+
+/// An archive that is being emptied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emptying {
+    pub account: AccountId,
+    /// The bare JID of its owner.
+    pub owner: Jid,
+    /// Messages with lower numbers go.
+    pub until: u64,
+}
+
+impl Emptying {
+    /// The write that keeps it, for the save with which it begins.
+    pub fn put(&self) -> Write {
+        let mut value = vec![ROW_VERSION];
+        value.extend_from_slice(&self.until.to_be_bytes());
+        value.extend_from_slice(self.owner.as_str().as_bytes());
+        Write::Put {
+            table: &EMPTYING,
+            key: key(self.account),
+            value: value.into(),
+        }
+    }
+
+    /// The write that says that it is done.
+    pub fn done(account: AccountId) -> Write {
+        Write::Delete {
+            table: &EMPTYING,
+            key: key(account),
+        }
+    }
+
+    /// What a row says; none if it is damaged.
+    pub fn read(row: &Row) -> Option<Emptying> {
+        let account = AccountId(u64::from_be_bytes(row.key.as_bytes().try_into().ok()?));
+        let (&version, rest) = row.value.split_first()?;
+        let (until, owner) = rest.split_first_chunk::<8>()?;
+        let owner = Jid::parse(std::str::from_utf8(owner).ok()?).ok()?;
+        (version == ROW_VERSION).then_some(Emptying {
+            account,
+            owner,
+            until: u64::from_be_bytes(*until),
+        })
+    }
+
+    /// All rows behind this key, from the first if there is none.
+    pub fn rows_after(after: Option<RowKey>) -> RowRange {
+        RowRange {
+            from: after.map_or(RowKey::new(&[]), |key| key.then(&[0])),
+            to: RowKey::new(&[u8::MAX; 9]),
+            count_max: PAGE_COUNT,
+            bytes_max: limits::RANGE_BYTES_MAX,
+        }
+    }
+}
+
+const ROW_VERSION: u8 = 1;
+/// Rows read at a time: there are few.
+const PAGE_COUNT: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_comes_back_as_it_went_and_a_damaged_one_does_not() {
+        let emptying = Emptying {
+            account: AccountId(7),
+            owner: Jid::parse("juliet@example.com").expect("valid"),
+            until: 99,
+        };
+        let Write::Put { key, value, .. } = emptying.put() else {
+            panic!("no put");
+        };
+        let row = Row {
+            key,
+            value: value.to_vec(),
+        };
+        assert_eq!(Emptying::read(&row), Some(emptying));
+        for damaged in [
+            &b""[..],
+            b"\x01",
+            b"\x01\0\0\0\0\0\0\0\0",
+            b"\x02\0\0\0\0\0\0\0\0a@b",
+        ] {
+            let key = row.key.clone();
+            let value = damaged.to_vec();
+            assert_eq!(Emptying::read(&Row { key, value }), None);
+        }
+    }
+}
