@@ -54,6 +54,15 @@ pub fn attributes(config: &GroupsConfig) -> Vec<String> {
     all
 }
 
+/// The part of an attribute that is behind the one of this name: Active Directory gives 1,500 values of `member` at once, as
+/// `member;range=0-1499`, and the last of them as `member;range=1500-*` (MS-ADTS section 3.1.1.3.1.3.3). None for any other.
+pub fn part_behind(name: &str) -> Option<String> {
+    let (plain, range) = name.split_once(";range=")?;
+    let (_, last) = range.split_once('-')?;
+    let next = last.parse::<u32>().ok()?.checked_add(1)?;
+    Some(format!("{plain};range={next}-*"))
+}
+
 impl Tree {
     /// Of these entries; `lists` are those that are marked as contact lists, by the one spelling of their names.
     pub fn new(config: &GroupsConfig, entries: &[Entry], lists: &BTreeSet<String>) -> Tree {
@@ -240,6 +249,20 @@ mod tests {
         );
         let shallow = tree.members(tree.find("all")[0], 1);
         assert_eq!((shallow.people.len(), shallow.too_deep), (2, 1));
+    }
+
+    #[test]
+    fn a_part_of_the_members_has_another_behind_it() {
+        let next = part_behind("member;range=0-1499");
+        assert_eq!(next.as_deref(), Some("member;range=1500-*"));
+        for whole in [
+            "member",
+            "member;range=1500-*",
+            "member;lang-en",
+            "member;range=x",
+        ] {
+            assert_eq!(part_behind(whole), None, "{whole}");
+        }
     }
 
     #[test]

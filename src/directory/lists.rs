@@ -378,7 +378,28 @@ pub fn read_tree(
         let names = entries.iter().filter_map(|entry| Dn::parse(&entry.dn));
         marked.extend(names.map(|dn| dn.key()));
     }
-    let entries = link.search(&query, Instant::now() + patience)?;
+    let mut entries = link.search(&query, Instant::now() + patience)?;
+    for entry in &mut entries {
+        let names = entry
+            .names()
+            .filter_map(|(name, _)| groups::part_behind(name));
+        let mut behind: Vec<String> = names.collect();
+        while !behind.is_empty() {
+            let query = Query {
+                base: entry.dn.clone(),
+                depth: Depth::Base,
+                filter: "(objectClass=*)".to_owned(),
+                attributes: std::mem::take(&mut behind),
+                count_max: 1,
+            };
+            for part in link.search(&query, Instant::now() + patience)? {
+                // An empty part has none behind it.
+                let names = part.names().filter(|(_, count)| *count > 0);
+                behind.extend(names.filter_map(|(name, _)| groups::part_behind(name)));
+                entry.absorb(part);
+            }
+        }
+    }
     Ok(Tree::new(config, &entries, &marked))
 }
 

@@ -27,9 +27,9 @@ fn commands(client: &mut Client) -> String {
 
 /// What a manager is told of somebody, or the error.
 fn look_up(client: &mut Client, user: &str) -> String {
-    client.send(&format!(
-        "<iq type='set' id='l' to='localhost'><command xmlns='http://jabber.org/protocol/commands' node='groups'/></iq>"
-    ));
+    client.send(
+        "<iq type='set' id='l' to='localhost'><command xmlns='http://jabber.org/protocol/commands' node='groups'/></iq>",
+    );
     let page = client.element();
     let Some((_, rest)) = page.split_once("sessionid='") else {
         return page;

@@ -280,7 +280,7 @@ fn lists_are_shown_to_groups_that_are_not_on_them() {
     };
     let directory = Slapd::with("shown", wishes);
     let house = listed("shown", &directory, "");
-    let mut server = serve(&house);
+    let server = serve(&house);
     let mut escalus = Client::session(&server, "escalus", "palace");
     let seen = roster(&mut escalus, "");
     assert!(
