@@ -1,20 +1,21 @@
 //! What was measured: values of several rounds, their median and spread, and the table and JSON made
 //! of them. It knows nothing of how they came about.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One measured quantity over all rounds of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figure {
     pub measure: String,
     pub program: String,
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// One value a round, in the order of the rounds.
     pub values: Vec<f64>,
     /// Each value divided by that of the null relay or fan-out in the same round.
@@ -24,9 +25,9 @@ pub struct Figure {
 }
 
 /// A secondary quantity.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Beside {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub values: Vec<f64>,
 }
 
@@ -36,7 +37,7 @@ impl Figure {
         Self {
             measure,
             program: program.to_owned(),
-            unit,
+            unit: Cow::Borrowed(unit),
             values,
             ratios,
             beside,
@@ -44,7 +45,8 @@ impl Figure {
     }
 
     /// Adds a secondary value of the round under way.
-    pub fn push_beside(&mut self, name: &'static str, value: f64) {
+    pub fn push_beside(&mut self, name: impl Into<Cow<'static, str>>, value: f64) {
+        let name = name.into();
         match self.beside.iter_mut().find(|b| b.name == name) {
             Some(beside) => beside.values.push(value),
             None => self.beside.push(Beside {
@@ -155,7 +157,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-fn spread(values: &[f64]) -> String {
+pub fn spread(values: &[f64]) -> String {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     format!("{}-{}", number(least), number(greatest))

@@ -10,4 +10,5 @@ pub mod measure;
 pub mod million;
 pub mod process;
 pub mod relay;
+pub mod section;
 pub mod target;

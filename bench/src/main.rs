@@ -1,7 +1,6 @@
 //! The load driver: one program that starts a server on one core, drives it from another, and says
 //! what each operation cost. `bench/README.md` has the method; it knows nothing of the server's code.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,13 +11,15 @@ use stonechat_bench::client::sasl::Mechanism;
 use stonechat_bench::client::session::Transport;
 use stonechat_bench::figures::Report;
 use stonechat_bench::measure::chat::Variant;
+use stonechat_bench::measure::connections::Turnover;
 use stonechat_bench::measure::login::Storm;
 use stonechat_bench::measure::memory::Slope;
 use stonechat_bench::measure::presence::Audience;
 use stonechat_bench::measure::{self, Bench, Pace};
 use stonechat_bench::million;
-use stonechat_bench::relay::{self, Pattern};
-use stonechat_bench::target::{Archive, Keep, Kind, Programs, SlowDisk};
+use stonechat_bench::process::pin;
+use stonechat_bench::relay::RelayServer;
+use stonechat_bench::target::{Accounts, Archive, Keep, Kind, Programs, SlowDisk};
 
 #[derive(Parser)]
 #[command(
@@ -181,18 +182,33 @@ enum Command {
         #[arg(long, default_value = "/tmp")]
         directory: PathBuf,
     },
-    /// Everything above, with the settings that figures are quoted for
+    /// System calls of the server per message delivered
+    Calls {
+        #[arg(long, default_value_t = 100)]
+        pairs: usize,
+        /// Messages under way per pair
+        #[arg(long, default_value_t = 8)]
+        in_flight: usize,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
+        transport: Vec<Transport>,
+        #[command(flatten)]
+        time: Time,
+    },
+    /// Connections that come and go: what stays behind in memory, and of descriptors
+    Connections {
+        #[arg(long, default_value_t = 100_000)]
+        count: usize,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "starttls")]
+        transport: Vec<Transport>,
+        /// Seconds of rest before each reading
+        #[arg(long, default_value_t = 12)]
+        rest: u64,
+    },
+    /// Everything above but the last three, with the settings that figures are quoted for
     All,
     /// The null relay's own process (started by this program)
     #[command(hide = true)]
-    RelayServer {
-        address: SocketAddr,
-        length: usize,
-        /// Connections on a ring, 0 for pairs
-        connections: usize,
-        /// Neighbours on either side
-        reach: usize,
-    },
+    RelayServer(RelayServer),
 }
 
 #[derive(Args)]
@@ -242,18 +258,8 @@ const MOST_SESSIONS: usize = 15_000;
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    if let Command::RelayServer {
-        address,
-        length,
-        connections,
-        reach,
-    } = cli.command
-    {
-        let pattern = match connections {
-            0 => Pattern::Pairs,
-            _ => Pattern::Ring { connections, reach },
-        };
-        return relay::serve(address, length, pattern);
+    if let Command::RelayServer(server) = cli.command {
+        return server.run();
     }
     let Common {
         server,
@@ -296,6 +302,7 @@ fn main() -> Result<()> {
         programs: Programs {
             server: binary,
             core: core_program,
+            accounts: Accounts::Derived,
             slow_disk: slow_disk.map(|milliseconds| SlowDisk {
                 library: slow_disk_library,
                 milliseconds,
@@ -315,15 +322,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn pin(core: usize) -> Result<()> {
-    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: core });
-    ensure!(pinned, "this process may not run on core {core}");
-    Ok(())
-}
-
 fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
     match command {
-        Command::RelayServer { .. } | Command::Million { .. } => {}
+        Command::RelayServer(_) | Command::Million { .. } => {}
         Command::NullRelay(load) => {
             report.figures.extend(measure::chat::measure(
                 bench,
@@ -384,6 +385,33 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                 report
                     .figures
                     .push(measure::memory::measure(bench, slope, transport)?);
+            }
+        }
+        Command::Calls {
+            pairs,
+            in_flight,
+            transport,
+            time,
+        } => {
+            ensure!(pairs > 0 && in_flight > 0, "nothing to do");
+            for transport in transport {
+                let pace = time.pace(in_flight);
+                let figure = measure::calls::measure(bench, pairs, pace, transport)?;
+                report.figures.push(figure);
+            }
+        }
+        Command::Connections {
+            count,
+            transport,
+            rest,
+        } => {
+            let turnover = Turnover {
+                count,
+                rest: Duration::from_secs(rest),
+            };
+            for transport in transport {
+                let figures = measure::connections::measure(bench, turnover, transport)?;
+                report.figures.extend(figures);
             }
         }
         Command::Login {

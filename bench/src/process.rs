@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
 /// How a server lets us know that it accepts connections.
 pub enum Ready {
@@ -165,6 +165,22 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// As many as this process may have at all.
+pub fn raise_descriptors() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // When it is refused, what was allowed before is what counts.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
+}
+
+/// Keeps this process on one core.
+pub fn pin(core: usize) -> Result<()> {
+    let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    ensure!(pinned, "this process may not run on core {core}");
+    Ok(())
 }
 
 /// Processor time of this process, the load driver.

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use clap::Args;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
@@ -30,8 +31,45 @@ impl Pattern {
     }
 }
 
-/// Serves `address` until it is killed.
-pub fn serve(address: SocketAddr, length: usize, pattern: Pattern) -> Result<()> {
+/// What the null relay's own process is told, by whichever of the two programs started it.
+#[derive(Debug, Clone, Args)]
+pub struct RelayServer {
+    address: SocketAddr,
+    /// Bytes of a block
+    length: usize,
+    /// Connections on a ring, 0 for pairs
+    connections: usize,
+    /// Neighbours on either side
+    reach: usize,
+}
+
+impl RelayServer {
+    /// The name of the command that takes these.
+    pub const COMMAND: &str = "relay-server";
+
+    /// The arguments that say this.
+    pub fn arguments(address: SocketAddr, length: usize, pattern: Pattern) -> [String; 5] {
+        let (connections, reach) = match pattern {
+            Pattern::Pairs => (0, 0),
+            Pattern::Ring { connections, reach } => (connections, reach),
+        };
+        let [length, connections, reach] = [length, connections, reach].map(|n| n.to_string());
+        let command = Self::COMMAND.to_owned();
+        [command, address.to_string(), length, connections, reach]
+    }
+
+    /// Serves until it is killed.
+    pub fn run(&self) -> Result<()> {
+        let (connections, reach) = (self.connections, self.reach);
+        let pattern = match connections {
+            0 => Pattern::Pairs,
+            _ => Pattern::Ring { connections, reach },
+        };
+        serve(self.address, self.length, pattern)
+    }
+}
+
+fn serve(address: SocketAddr, length: usize, pattern: Pattern) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(address)?;
     poll.registry()

@@ -20,6 +20,7 @@ struct Server {
     directory: PathBuf,
     starttls: SocketAddr,
     plain: SocketAddr,
+    direct: SocketAddr,
 }
 
 impl Server {
@@ -29,12 +30,14 @@ impl Server {
         fs::create_dir_all(&directory).expect("a directory");
         let starttls = unused_address().expect("a port");
         let plain = unused_address().expect("a port");
+        let direct = unused_address().expect("a port");
         let configuration = format!(
             "[server]\nworkers = 1\n[[host]]\nname = 'localhost'\n\
              [host.registration]\nmode = 'open'\nper_address = 1_000_000\nper_host = 1_000_000\n\
              [auth]\nscram_iterations = 4096\n\
              [[listener]]\naddress = '{starttls}'\nkind = 'c2s'\ntls = 'starttls'\n\
              [[listener]]\naddress = '{plain}'\nkind = 'c2s'\ntls = 'none'\n\
+             [[listener]]\naddress = '{direct}'\nkind = 'c2s'\ntls = 'direct'\n\
              [c2s]\nrate_stanzas_per_s = 100_000\nrate_stanzas_burst = 100_000\n"
         );
         let file = directory.join("stonechat.toml");
@@ -61,6 +64,7 @@ impl Server {
             directory,
             starttls,
             plain,
+            direct,
         };
         let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(plain).is_err() {
@@ -74,19 +78,15 @@ impl Server {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
-    /// Runs the tool on it, with short times.
     fn load(&self, command: &str, address: SocketAddr, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_stonechat-load"))
-            .arg(command)
-            .args(["--set", "time.settle=0 s", "--set", "time.warm-up=100 ms"])
-            .args(["--set", "time.measure=1 s"])
-            .args(arguments)
-            .args(["--server", &address.to_string()])
-            .output()
-            .expect("the tool was just built")
+        load(command, address, arguments)
     }
 
     fn run(&self, arguments: &[&str]) -> RunResult {
+        self.run_on(self.starttls, arguments)
+    }
+
+    fn run_on(&self, address: SocketAddr, arguments: &[&str]) -> RunResult {
         let json = self.directory.join("result.json");
         let page = self.directory.join("report.html");
         let pid = self.child.id().to_string();
@@ -95,12 +95,24 @@ impl Server {
         all.extend([
             "--watch", &pid, "--parts", "2", "--json", &json_text, "--report", &page_text,
         ]);
-        let output = self.load("run", self.starttls, &all);
+        let output = self.load("run", address, &all);
         assert!(output.status.success(), "{arguments:?}: {}", told(&output));
         let html = fs::read_to_string(page).expect("a report page");
         assert!(html.starts_with("<!doctype html>") && html.contains("<svg"));
         RunResult::read(&json).expect("a result")
     }
+}
+
+/// Runs the tool, with short times.
+fn load(command: &str, address: SocketAddr, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stonechat-load"))
+        .arg(command)
+        .args(["--set", "time.settle=0 s", "--set", "time.warm-up=100 ms"])
+        .args(["--set", "time.measure=1 s"])
+        .args(arguments)
+        .args(["--server", &address.to_string()])
+        .output()
+        .expect("the tool was just built")
 }
 
 impl Drop for Server {
@@ -213,6 +225,274 @@ fn every_scenario_runs_on_a_real_server_with_two_parts() {
         "{counts:?}"
     );
     assert!(counts.cuts > 0 && counts.leaves > 0, "{counts:?}");
+}
+
+#[test]
+fn every_way_in_is_an_option() {
+    let server = Server::start("ways");
+    let users = ["chat", "--set", "users.count=10"];
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    let (direct, starttls) = (server.direct, server.starttls);
+    let direct_tls = ["--transport", "direct-tls"];
+    let keys_only = ["--set", "connection.keys-only=true"];
+    for (address, options) in [
+        (
+            direct,
+            [&direct_tls[..], &["--mechanism", "scram-sha-256"]].concat(),
+        ),
+        (
+            direct,
+            [&direct_tls[..], &["--mechanism", "plain"]].concat(),
+        ),
+        (
+            direct,
+            [&direct_tls[..], &["--mechanism", "fast"], &keys_only].concat(),
+        ),
+        (starttls, vec!["--mechanism", "plain", "--sasl2"]),
+        (
+            starttls,
+            [
+                &["--mechanism", "scram-sha-1", "--stream-management"][..],
+                &keys_only,
+            ]
+            .concat(),
+        ),
+        (
+            starttls,
+            vec![
+                "--mechanism",
+                "scram-sha-256",
+                "--sasl2",
+                "--stream-management",
+            ],
+        ),
+        (server.plain, vec!["--transport", "plain"]),
+    ] {
+        let result = server.run_on(address, &[&users[..], &options].concat());
+        assert!(
+            result.counts.messages_received > 10,
+            "{options:?}: {result:?}"
+        );
+    }
+    // What TLS is not expected on, or is expected on, is an error and no hanging.
+    let output = server.load(
+        "run",
+        server.direct,
+        &[&users[..], &["--transport", "starttls"]].concat(),
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+}
+
+#[test]
+fn streams_that_break_are_resumed_whichever_way_one_came_in() {
+    let server = Server::start("resumed");
+    let users = with_users("day", &[]);
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    for mechanism in ["scram-sha-1", "fast"] {
+        let more = [
+            "--mechanism",
+            mechanism,
+            "--set",
+            "day.messages=3600",
+            "--set",
+            "day.cuts=3000",
+            "--set",
+            "day.leaves=0",
+            "--set",
+            "connection.keys-only=true",
+            "--set",
+            "time.measure=3 s",
+        ];
+        let counts = server.run(&with_users("day", &more)).counts;
+        assert!(
+            counts.cuts > 10 && counts.resumed > counts.cuts / 2,
+            "{mechanism}: {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn a_surge_takes_no_session_and_no_message() {
+    let server = Server::start("surge");
+    let output = server.load("register", server.starttls, &with_users("overload", &[]));
+    assert!(output.status.success(), "{}", told(&output));
+    let json = server.directory.join("surge.json");
+    let json_text = json.display().to_string();
+    let more = [
+        "--set",
+        "day.surge=30",
+        "--set",
+        "day.surge-after=1 s",
+        "--set",
+        "day.surge-for=2 s",
+        "--set",
+        "time.measure=6 s",
+        "--json",
+        &json_text,
+    ];
+    let output = server.load("run", server.starttls, &with_users("overload", &more));
+    let result = RunResult::read(&json).expect("a result");
+    assert!(result.faults.is_shedding(), "{}", told(&output));
+    let surge = result.surge.as_ref().expect("there was one");
+    assert!(
+        surge.worst_p99_ms > 0.0 && surge.to - surge.from > 1.9,
+        "{surge:?}"
+    );
+    let most = |from: f64, to: f64| {
+        let within = result.timeline.iter().filter(|m| m.at > from && m.at < to);
+        within.map(|moment| moment.sent).fold(0.0, f64::max)
+    };
+    assert!(
+        most(surge.from, surge.to) > 3.0 * most(0.0, surge.from),
+        "{:?}",
+        result.timeline
+    );
+    // How soon all is as before is this machine's business as well; but it is told.
+    assert_eq!(
+        output.status.success(),
+        surge.recovered_after.is_some(),
+        "{}",
+        told(&output)
+    );
+    assert!(
+        told(&output).contains("surge of 30.0 times"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
+fn parts_join_from_elsewhere() {
+    let server = Server::start("joined");
+    let users = ["chat", "--set", "users.count=12"];
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    let meeting = unused_address().expect("a port").to_string();
+    // They are there before the coordinator is.
+    let part = || {
+        Command::new(env!("CARGO_BIN_EXE_stonechat-load"))
+            .args(["part", "--join", &meeting])
+            .spawn()
+            .expect("the tool was just built")
+    };
+    let parts = [part(), part()];
+    let options = [
+        "--parts", "3", "--listen", &meeting, "--joined", "2", "--json",
+    ];
+    let json = server.directory.join("joined.json");
+    let json_text = json.display().to_string();
+    let arguments = [&users[..], &options, &[&json_text]].concat();
+    let output = server.load("run", server.starttls, &arguments);
+    assert!(output.status.success(), "{}", told(&output));
+    let result = RunResult::read(&json).expect("a result");
+    assert_eq!((result.parts, result.sessions), (3, 12));
+    assert!(
+        told(&output).matches("has joined").count() == 2,
+        "{}",
+        told(&output)
+    );
+    for mut part in parts {
+        assert!(part.wait().expect("it ends").success());
+    }
+}
+
+/// Debian's, with rooms. It ends with its test.
+struct Prosody {
+    child: Child,
+    directory: PathBuf,
+    address: SocketAddr,
+}
+
+impl Prosody {
+    fn start() -> Self {
+        let directory = std::env::temp_dir().join(format!("stonechat-muc-{}", std::process::id()));
+        fs::create_dir_all(directory.join("data")).expect("a directory");
+        let address = unused_address().expect("a port");
+        let (certificate, key) = stonechat_bench::target::certificate().expect("a certificate");
+        fs::write(directory.join("crt"), certificate).expect("a file");
+        fs::write(directory.join("key"), key).expect("a file");
+        let configuration = format!(
+            "run_as_root = true\ndaemonize = false\npidfile = '{at}/pid'\ndata_path = '{at}/data'\n\
+             log = {{ warn = '{at}/log' }}\nstorage = 'internal'\nauthentication = 'internal_hashed'\n\
+             modules_enabled = {{ 'roster'; 'saslauth'; 'tls'; 'disco'; 'register' }}\n\
+             modules_disabled = {{ 's2s' }}\nallow_registration = true\n\
+             interfaces = {{ '127.0.0.1' }}\nc2s_ports = {{ {port} }}\nc2s_direct_tls_ports = {{ }}\ns2s_ports = {{ }}\n\
+             VirtualHost 'localhost'\n ssl = {{ certificate = '{at}/crt'; key = '{at}/key' }}\n\
+             Component 'conference.localhost' 'muc'\n",
+            at = directory.display(),
+            port = address.port(),
+        );
+        let file = directory.join("prosody.cfg.lua");
+        fs::write(&file, configuration).expect("a file");
+        let child = Command::new("prosody")
+            .args(["-F", "--config"])
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prosody is there (apt-get install prosody)");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            let log = fs::read_to_string(directory.join("log"));
+            assert!(Instant::now() < deadline, "{log:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self {
+            child,
+            directory,
+            address,
+        }
+    }
+}
+
+impl Drop for Prosody {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn rooms_of_another_server_are_found_made_and_loaded() {
+    let prosody = Prosody::start();
+    let users = [
+        "muc",
+        "--set",
+        "users.count=20",
+        "--set",
+        "users.community=5",
+    ];
+    let output = load("register", prosody.address, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    let json = prosody.directory.join("muc.json");
+    let json_text = json.display().to_string();
+    let pid = prosody.child.id().to_string();
+    let more = [
+        "--parts",
+        "2",
+        "--set",
+        "muc.rate=40",
+        "--watch",
+        &pid,
+        "--json",
+        &json_text,
+    ];
+    // The second time the rooms may be there already.
+    for _ in 0..2 {
+        let output = load(
+            "run",
+            prosody.address,
+            &[&users[..], &more, &["--set", "time.measure=3 s"]].concat(),
+        );
+        assert!(output.status.success(), "{}", told(&output));
+        let result = RunResult::read(&json).expect("a result");
+        let (sent, received) = (result.counts.messages_sent, result.counts.messages_received);
+        assert!(sent > 60 && received > 4 * sent, "{:?}", result.counts);
+        assert!(result.latency.messages.count > 0 && result.cpu_per_operation() > Some(0.0));
+    }
 }
 
 #[test]

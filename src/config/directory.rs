@@ -197,6 +197,16 @@ fn check_search(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mut
         &at("filter"),
         "must be a filter in matching parentheses (RFC 4515), as in \"(uid={user})\"",
     );
+    sink.require(
+        option.rooms_base.is_empty() || is_dn(&option.rooms_base),
+        &at("rooms_base"),
+        "must be the name of an entry (RFC 4514), as in \"ou=rooms,dc=example,dc=org\"",
+    );
+    sink.require(
+        is_balanced(&option.rooms_filter),
+        &at("rooms_filter"),
+        "must be a filter in matching parentheses (RFC 4515), as in \"(objectClass=stonechatRoom)\"",
+    );
     for (name, value) in [
         ("localpart", &option.localpart),
         ("scram", &option.scram),
@@ -242,6 +252,7 @@ fn check_amounts(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mu
         ),
         ("queue", option.queue, limits::DIRECTORY_QUEUE_LIMIT),
         ("cache", option.cache, limits::DIRECTORY_CACHE_LIMIT),
+        ("watched", option.watched, limits::DIRECTORY_WATCHED_LIMIT),
     ] {
         if !(1..=max).contains(&count) {
             sink.push(&at(name), format!("must be between 1 and {max}"));
@@ -414,6 +425,14 @@ mod tests {
             (
                 "servers = [\"ldap://a\"]\nbase = \"dc=a\"\noperation_timeout = \"1 h\"\n",
                 "logins wait for it",
+            ),
+            (
+                "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nrooms_base = \"rooms\"\n",
+                "rooms_base: must be the name",
+            ),
+            (
+                "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nrooms_filter = \"a=b\"\n",
+                "rooms_filter: must be a filter",
             ),
             (
                 "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nqueue = 0\n",

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use account::{Auth, Blocking, Delivery, Keep, Profile, Roster};
 pub use client::{C2s, Csi, Dictionary, ResourceConflict, Sm};
 pub use directory::{
-    DirectoryAuthentication, DirectoryHash, DirectoryPasswordChange, DirectoryPreset,
-    DirectoryReferrals, DirectoryScope, HostDirectory,
+    DirectoryAuthentication, DirectoryCertificates, DirectoryHash, DirectoryPasswordChange,
+    DirectoryPreset, DirectoryReferrals, DirectoryScope, HostDirectory,
 };
 pub use directory_cards::{DirectoryCards, DirectoryWriter, HostDirectoryCards};
 pub use directory_groups::HostDirectoryGroups;

@@ -6,10 +6,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
 use parking_lot::Mutex;
 
 use super::ber::Entry;
+use super::content::{Change, Content};
 use super::dn::Dn;
 use super::error::DirectoryError;
 use super::escape::filter_value;
@@ -18,6 +19,7 @@ use super::host::Shared;
 use super::mapping;
 use super::person::{self, Found};
 use super::pool::{Depth, Link, Query};
+use super::watch::Follower;
 use crate::actor::Ticket;
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::groups::{Draft, DraftList, Groups, Right};
@@ -61,6 +63,45 @@ fn answer(groups: Option<Arc<Groups>>) -> DirectoryAnswer {
     groups.map_or(DirectoryAnswer::Unavailable, DirectoryAnswer::Groups)
 }
 
+/// Wakes whoever reads groups when the directory tells of a change.
+pub struct Woken {
+    wake: Sender<()>,
+    /// It tells of what may have been so before.
+    is_refreshing: bool,
+    has_changed: bool,
+}
+
+impl Woken {
+    /// By this.
+    pub fn new(wake: Sender<()>) -> Woken {
+        Woken {
+            wake,
+            is_refreshing: false,
+            has_changed: false,
+        }
+    }
+}
+
+impl Follower for Woken {
+    fn hear(&mut self, change: Change<'_>) {
+        match change {
+            Change::Begins => self.is_refreshing = true,
+            Change::Is { .. } | Change::Gone { .. } => self.has_changed = true,
+            Change::Whole => self.is_refreshing = false,
+        }
+        if self.has_changed && !self.is_refreshing {
+            self.has_changed = false;
+            // One that waits is enough.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    /// Groups are read as often anyway.
+    fn look(&mut self, _: &mut Link, _: &mut Content) -> Result<(), DirectoryError> {
+        Ok(())
+    }
+}
+
 /// What one look has found, and those before.
 struct Watch {
     people: HashMap<Named, Option<Known>>,
@@ -87,7 +128,7 @@ pub fn run(
     config: &GroupsConfig,
     mut link: Link,
     every: Duration,
-    wake: &Receiver<()>,
+    (wake, stop): (&Receiver<()>, &Receiver<()>),
 ) {
     let mut watch = Watch {
         people: HashMap::new(),
@@ -100,8 +141,7 @@ pub fn run(
         let begun = Instant::now();
         let looked = watch.look(shared, config, &mut link);
         // Whoever watches by other options now may have said more by then.
-        let woken = wake.try_recv();
-        if woken == Err(TryRecvError::Disconnected) {
+        if stop.try_recv() == Err(TryRecvError::Disconnected) {
             return;
         }
         let next = match looked {
@@ -122,12 +162,12 @@ pub fn run(
             shared.answers.profile(worker, ticket, answer);
         }
         link.go_back();
-        // What changed meanwhile may have come too late for this look.
-        if woken.is_ok() {
-            continue;
-        }
-        if wake.recv_timeout(next) == Err(RecvTimeoutError::Disconnected) {
-            return;
+        select! {
+            recv(wake) -> woken => if woken.is_err() {
+                return;
+            },
+            recv(stop) -> _ => return,
+            default(next) => {}
         }
     }
 }
@@ -352,6 +392,18 @@ impl Meant {
     }
 }
 
+/// What is asked of the directory about groups.
+pub fn query(config: &GroupsConfig) -> Query {
+    let options = &config.options;
+    Query {
+        base: options.base.clone(),
+        depth: Depth::Subtree,
+        filter: options.filter.clone(),
+        attributes: groups::attributes(config),
+        count_max: limits::DIRECTORY_GROUPS_MAX,
+    }
+}
+
 /// All groups, with what they say.
 pub fn read_tree(
     config: &GroupsConfig,
@@ -359,13 +411,7 @@ pub fn read_tree(
     patience: Duration,
 ) -> Result<Tree, DirectoryError> {
     let options = &config.options;
-    let query = Query {
-        base: options.base.clone(),
-        depth: Depth::Subtree,
-        filter: options.filter.clone(),
-        attributes: groups::attributes(config),
-        count_max: limits::DIRECTORY_GROUPS_MAX,
-    };
+    let query = query(config);
     let mut marked = BTreeSet::new();
     if !options.lists_filter.is_empty() {
         let query = Query {

@@ -1,6 +1,7 @@
 //! Every step from a name to an account, as an operator reads it: `stonechat directory test` and `stonechat check`.
 //! Refuses to show a password, a key, or the value of an attribute that it was not asked about.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,12 @@ use super::lists;
 use super::mapping;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
+use super::room_book;
+use super::rooms::{self as room_entries, Room};
 use super::servers::Servers;
 use super::verdict::{self, Verdict};
 use crate::actor::auth::ScramHash;
-use crate::base::Secret;
+use crate::base::{Secret, limits};
 use crate::config::{DirectoryCards, DirectoryConfig, GroupsConfig};
 
 /// One thing that was tried.
@@ -137,6 +140,69 @@ pub fn person(
         ))),
     }
     steps
+}
+
+/// Every room, and what of its entry is no sense.
+pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
+    let mut steps = servers(config, access);
+    let working = steps.iter().position(|step| step.fine);
+    let Some(server) = working.map(|at| access.servers[at].clone()) else {
+        return steps;
+    };
+    let query = room_book::query(config);
+    steps.push(fine(format!(
+        "rooms: {} below {}",
+        query.filter, query.base
+    )));
+    let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
+    let entries = match link(access, &server, Purpose::Searching).search(&query, until) {
+        Ok(entries) => entries,
+        Err(error) => {
+            steps.push(wrong(format!("rooms: {error}")));
+            return steps;
+        }
+    };
+    let mut names = BTreeSet::new();
+    for read in entries.iter().map(room_entries::read) {
+        let problems = read.problems.iter();
+        steps.extend(problems.map(|problem| wrong(format!("room {}: {problem}", read.dn))));
+        let Some(room) = &read.room else {
+            continue;
+        };
+        if !names.insert(room.localpart.clone()) {
+            let name = &room.localpart;
+            steps.push(wrong(format!(
+                "room {}: another entry is {name}, too",
+                read.dn
+            )));
+        }
+        steps.push(fine(described(room)));
+    }
+    steps
+}
+
+/// A room in one line, without its password.
+fn described(room: &Room) -> String {
+    let mut text = format!("room {}", room.localpart);
+    if let Some(name) = &room.name {
+        text.push_str(&format!(" {name:?}"));
+    }
+    if room.is_closed {
+        text.push_str(", closed");
+    }
+    if room.password.is_some() {
+        text.push_str(", with a password");
+    }
+    for (field, values) in &room.options {
+        text.push_str(&format!(", {field} {}", values.join(" and ")));
+    }
+    for (affiliation, names) in &room.entries {
+        text.push_str(&format!(", {} {}", affiliation.name(), names.join(" and ")));
+    }
+    for other in &room.others {
+        text.push_str(&format!(", {} {}", other.affiliation.name(), other.jid));
+    }
+    text
 }
 
 /// An entry: its name, what it is called, and which attributes came of those that were asked for.

@@ -119,8 +119,6 @@ pub enum Change {
     ArchiveRead(Box<Archive>),
     /// A message was archived, in a row of so many bytes.
     Archived { entry: Entry, bytes: u64 },
-    /// The index is as far as the archive.
-    ArchiveIndexed,
     /// The archive holds more than it may.
     TrimArchive,
     /// The owner of the archive has other wishes.
@@ -197,7 +195,6 @@ impl Change {
             | Change::OriginKept { .. }
             | Change::ArchiveTally(_)
             | Change::Archived { .. }
-            | Change::ArchiveIndexed
             | Change::TrimArchive
             | Change::Preferences(_)
             | Change::Roster(_)
@@ -456,11 +453,6 @@ impl Account {
             Change::Archived { entry, bytes } => {
                 if let Some(archive) = &mut self.archive {
                     archive.add(entry, bytes);
-                }
-            }
-            Change::ArchiveIndexed => {
-                if let Some(archive) = &mut self.archive {
-                    archive.indexed();
                 }
             }
             Change::Preferences(preferences) => {

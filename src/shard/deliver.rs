@@ -52,6 +52,7 @@ impl Shard {
             false => overfull::judge_waiting(session, &self.config, &delivery.stanza, roster),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
+            session.lacks |= verdict == Verdict::Lack;
             return self.refuse(now, &delivery.stanza, verdict);
         }
         let (id, stream) = (session.id, session.stream);
@@ -108,6 +109,7 @@ impl Shard {
             false => overfull::judge(session, state, &self.config, &delivery.stanza, roster),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
+            session.lacks |= verdict == Verdict::Lack;
             return self.refuse(now, &delivery.stanza, verdict);
         }
         log::trace!(

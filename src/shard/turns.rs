@@ -318,9 +318,10 @@ impl Shard {
                     self.reject(now, actor, mail, &error);
                 }
                 Err(Stop::Aside) => {
+                    let progress = self.effects.more.take().unwrap_or_default();
                     self.effects.clear();
                     let mail = self.finish_mail(actor);
-                    self.detach(now, actor, mail);
+                    self.detach(now, actor, mail, progress);
                 }
             }
             self.take_up(actor);
@@ -441,10 +442,14 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
+        let mut is_over = false;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
-                Change::Ended(session) => self.forget_session(actor, session),
+                Change::Ended(session) => {
+                    self.forget_session(actor, session);
+                    is_over = true;
+                }
                 Change::TrimArchive => self.trim_archive(now, actor),
                 Change::ArchiveRead(archive) => {
                     if let Some(cell) = self.cells.get_mut(actor) {
@@ -543,6 +548,10 @@ impl Shard {
         self.outputs
             .extend(effects.audit.drain(..).map(Output::Audit));
         self.effects = effects;
+        if is_over {
+            // What waited behind its requests.
+            self.run_asides(now, actor);
+        }
         // Now that what it is owed is among the saves.
         for session in owed {
             self.deliver_missed(now, actor, session);
@@ -583,7 +592,7 @@ impl Shard {
             Some(Seat::Clock) => self.clock_known(now, answer),
             Some(Seat::Emptying) => self.found_emptying(now, answer),
             Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
-            Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
+            Some(Seat::Waiting(months)) => self.found_waiting(now, months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge(account)) => self.purged(now, account, answer),

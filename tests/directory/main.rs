@@ -3,6 +3,7 @@
 
 mod ber;
 mod cards;
+mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
@@ -14,7 +15,9 @@ mod groups;
 mod house;
 mod logins;
 mod misbehaviour;
+mod passwords;
 mod proofs;
+mod rooms;
 mod rosters;
 mod schema;
 #[path = "../play/scram.rs"]

@@ -1,7 +1,9 @@
 //! What the load driver cannot do from outside: the core under load without sockets, and rosters put into the store of a
 //! server that does not run. Unlike the driver, it is linked with the server's own code.
 
+mod counting;
 mod presence;
+mod relay;
 mod rosters;
 mod world;
 
@@ -50,6 +52,26 @@ enum Cli {
         users: u32,
         #[arg(long)]
         contacts: u32,
+        /// Users of one ring, within which contacts are; all without it
+        #[arg(long)]
+        community: Option<u32>,
+        /// The host of the accounts
+        #[arg(long, default_value = "localhost")]
+        host: String,
+    },
+    /// What a message between two sessions allocates on its way
+    Relay {
+        #[arg(long, default_value_t = 100)]
+        pairs: u32,
+        /// Messages of each session in a round
+        #[arg(long, default_value_t = 20)]
+        messages: u32,
+        /// How many streams are read in a turn of the loop
+        #[arg(long, default_value_t = 256)]
+        reads_per_turn: usize,
+        /// Name where they come from
+        #[arg(long)]
+        places: bool,
     },
 }
 
@@ -80,6 +102,32 @@ fn main() -> Result<()> {
             data,
             users,
             contacts,
-        } => rosters::copy(&data, users, contacts),
+            community,
+            host,
+        } => rosters::copy(
+            &data,
+            &rosters::Copies {
+                host: &host,
+                users,
+                contacts,
+                community: community.unwrap_or(users),
+            },
+        ),
+        Cli::Relay {
+            pairs,
+            messages,
+            reads_per_turn,
+            places,
+        } => relay::measure(
+            relay::Load {
+                pairs,
+                messages,
+                reads_per_turn,
+            },
+            match places {
+                true => relay::Detail::Places,
+                false => relay::Detail::Counts,
+            },
+        ),
     }
 }

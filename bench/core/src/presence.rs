@@ -69,11 +69,11 @@ pub fn measure(load: Load, rounds: usize) -> Result<()> {
 }
 
 fn crowd(load: Load) -> Result<(World, Vec<StreamKey>)> {
-    let mut world = World::new(load.reads_per_turn)?;
+    let mut world = World::new(load.reads_per_turn, "")?;
     for user in 0..load.users {
         world.register(&user_name(user))?;
         let contacts = contacts(Who::Neighbours, user, load.users, load.contacts);
-        let rows = rows(AccountId(u64::from(user) + 1), &contacts)?;
+        let rows = rows(AccountId(u64::from(user) + 1), "localhost", &contacts)?;
         let saved = world.store.lock().apply(Request::Save(rows));
         ensure!(matches!(saved, Answer::Saved), "the rosters are not saved");
     }

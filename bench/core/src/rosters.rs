@@ -42,9 +42,9 @@ pub fn contacts(who: Who, user: u32, users: u32, count: u32) -> Vec<String> {
 }
 
 /// The rows of a roster, without a head: that comes with the first change.
-pub fn rows(account: AccountId, contacts: &[String]) -> Result<Vec<Write>> {
+pub fn rows(account: AccountId, host: &str, contacts: &[String]) -> Result<Vec<Write>> {
     let row = |(number, name): (u64, &String)| {
-        let jid = Jid::parse(&format!("{name}@localhost"));
+        let jid = Jid::parse(&format!("{name}@{host}"));
         let mut item = RosterItem::unknown(jid.ok().context("a name that is no address")?);
         item.name = format!("Contact of number {number}");
         item.groups = vec!["Friends".to_owned()];
@@ -65,16 +65,36 @@ pub fn rows(account: AccountId, contacts: &[String]) -> Result<Vec<Write>> {
     (1..).zip(contacts).map(row).collect()
 }
 
+/// Whose accounts are made, and whom they know.
+pub struct Copies<'a> {
+    pub host: &'a str,
+    pub users: u32,
+    /// Contacts of each.
+    pub contacts: u32,
+    /// Users of one ring; contacts are within it.
+    pub community: u32,
+}
+
 /// Makes the accounts `u00001` and up as copies of `u00000`, and the rosters of all: a million passwords would take an
 /// hour to derive keys from.
-pub fn copy(data: &Path, users: u32, count: u32) -> Result<()> {
+pub fn copy(data: &Path, wanted: &Copies<'_>) -> Result<()> {
+    let Copies {
+        host,
+        users,
+        contacts: count,
+        community,
+    } = *wanted;
     ensure!(
-        count < users && count.is_multiple_of(2),
-        "an even number of contacts, fewer than there are users"
+        count < community && count.is_multiple_of(2),
+        "an even number of contacts, fewer than there are users on a ring"
+    );
+    ensure!(
+        community <= users && users.is_multiple_of(community),
+        "whole communities"
     );
     let store = Store::open(StoreOptions::at(store_directory(data)), TABLES, Vec::new())?;
     let failed = |error| anyhow::anyhow!("the store refuses: {error:?}");
-    let row = store.row_now(&ACCOUNT, &name_key("localhost", &user_name(0)));
+    let row = store.row_now(&ACCOUNT, &name_key(host, &user_name(0)));
     let row = row.map_err(failed)?.context("there is no account u00000")?;
     let mut account = AccountRow::decode(&row).map_err(|_| anyhow::anyhow!("a damaged row"))?;
     let mut writes = Vec::new();
@@ -83,12 +103,16 @@ pub fn copy(data: &Path, users: u32, count: u32) -> Result<()> {
             account.account.id = AccountId(store.next_number("account").map_err(failed)?);
             writes.push(Write::Put {
                 table: &ACCOUNT,
-                key: name_key("localhost", &user_name(user)),
+                key: name_key(host, &user_name(user)),
                 value: Arc::from(account.encode()),
             });
         }
-        let contacts = contacts(Who::Neighbours, user, users, count);
-        writes.extend(rows(account.account.id, &contacts)?);
+        let first = user - user % community;
+        let near = (1..=count / 2).flat_map(|step| [step, community - step]);
+        let contacts: Vec<String> = near
+            .map(|step| user_name(first + (user - first + step) % community))
+            .collect();
+        writes.extend(rows(account.account.id, host, &contacts)?);
         if writes.len() >= WRITES_AT_ONCE || user + 1 == users {
             let batch = std::mem::take(&mut writes);
             store.save_now(batch).map_err(failed)?;
@@ -117,7 +141,7 @@ pub fn fill(data: &Path, users: u32, count: u32, who: Who) -> Result<()> {
         let row = AccountRow::decode(&row).map_err(|_| anyhow::anyhow!("a damaged row"))?;
         let contacts = contacts(who, user, users, count);
         store
-            .save_now(rows(row.account.id, &contacts)?)
+            .save_now(rows(row.account.id, "localhost", &contacts)?)
             .map_err(failed)?;
     }
     Ok(())

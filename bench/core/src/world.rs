@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use parking_lot::Mutex;
 
+use stonechat::actor::directory::DirectoryAnswer;
 use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::auth::{AccountRows, Accounts, AuthSettings};
@@ -33,7 +34,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(reads_per_turn: usize) -> Result<World> {
+    /// `more` is configuration beyond what all measures share.
+    pub fn new(reads_per_turn: usize, more: &str) -> Result<World> {
         let store = Arc::new(Mutex::new(MemoryStore::new(TABLES)));
         let mut settings = AuthSettings::default();
         settings.iterations.insert("localhost".into(), 1);
@@ -53,7 +55,7 @@ impl World {
             log_filter: |_| Ok(()),
             cores: 1,
         };
-        let config = load("core", CONFIGURATION, &outside);
+        let config = load("core", &format!("{CONFIGURATION}{more}"), &outside);
         let config = config.map_err(|errors| anyhow!("{errors:?}"))?;
         let place = Place {
             worker: WorkerId(0),
@@ -100,6 +102,7 @@ impl World {
                 server_name: Some("localhost".into()),
                 alpn: None,
                 certificate_addresses: Vec::new(),
+                certificate_subject: None,
             })),
         };
         let key = self.shard.open(self.now, opened);
@@ -215,6 +218,8 @@ impl World {
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
             Ask::Save(writes) => Request::Save(writes),
+            // The host here has none.
+            Ask::Directory(_) => return Answer::Directory(DirectoryAnswer::Unavailable),
             Ask::Auth(ask) => return Answer::Auth(self.accounts.answer(ask, self.now).0),
         };
         self.store.lock().apply(request)

@@ -19,8 +19,10 @@ use stonechat_bench::load::report;
 use stonechat_bench::load::result::RunResult;
 use stonechat_bench::load::scenario::{BUILT_IN, Scenario};
 use stonechat_bench::measure::Bench;
-use stonechat_bench::relay::{self, Pattern};
-use stonechat_bench::target::{Kind, Programs};
+use stonechat_bench::process::pin;
+use stonechat_bench::relay::RelayServer;
+use stonechat_bench::section;
+use stonechat_bench::target::{Accounts, Kind, Programs};
 
 #[derive(Parser)]
 #[command(
@@ -71,11 +73,18 @@ enum Command {
     Compare(Compare),
     /// The null relay's own process (started by this program)
     #[command(hide = true)]
-    RelayServer {
-        address: SocketAddr,
-        length: usize,
-        connections: usize,
-        reach: usize,
+    RelayServer(RelayServer),
+    /// Write a result into a section of a document, as bench/scale does
+    Section {
+        json: PathBuf,
+        /// Of the section
+        #[arg(long)]
+        name: String,
+        #[arg(long, value_name = "FILE", default_value = "RESULTS.md")]
+        out: PathBuf,
+        /// A line below the result, in Markdown; may be repeated
+        #[arg(long)]
+        note: Vec<String>,
     },
     /// Make the report page of a result again
     Report {
@@ -128,16 +137,20 @@ struct Compare {
     /// Pairs that chat, one message in flight in each; 0 to leave chat out
     #[arg(long, default_value_t = 1_000)]
     pairs: usize,
+    /// The same with more pairs, in one round; 0 to leave it out
+    #[arg(long, default_value_t = 5_000)]
+    many_pairs: usize,
     /// Seconds of chat
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// Logins; 0 to leave them out
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 1_000)]
     logins: usize,
-    /// Idle sessions between which memory is compared; 0 to leave it out
+    /// Idle sessions between which memory is compared, in one round
     #[arg(long, default_value_t = 2_000)]
     from: usize,
-    #[arg(long, default_value_t = 15_000)]
+    /// 0 to leave it out
+    #[arg(long, default_value_t = 10_000)]
     to: usize,
     /// Seconds of rest before memory is read
     #[arg(long, default_value_t = 12)]
@@ -147,8 +160,15 @@ struct Compare {
     server_core: usize,
     #[arg(long, default_value_t = 1)]
     driver_core: usize,
+    /// The program of the package in core/, built from the same code, which makes Stonechat's accounts quickly
+    #[arg(long)]
+    core_program: Option<PathBuf>,
+    /// Whose section `compare` is written
     #[arg(long, value_name = "FILE", default_value = "RESULTS.md")]
     out: PathBuf,
+    /// Where is written down what has been measured: a run that breaks off goes on from there
+    #[arg(long, value_name = "FILE", default_value = "results/compare.json")]
+    progress: PathBuf,
 }
 
 #[derive(Args)]
@@ -174,6 +194,12 @@ struct Server {
     /// Instead of the scenario's
     #[arg(long, value_enum)]
     mechanism: Option<Mechanism>,
+    /// Authenticate and bind in one (XEP-0388, XEP-0386), whatever the scenario says
+    #[arg(long)]
+    sasl2: bool,
+    /// With stream management (XEP-0198), whatever the scenario says
+    #[arg(long)]
+    stream_management: bool,
     /// A process of the server on this machine, whose processor time and memory are reported; may be repeated
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     watch: Vec<u32>,
@@ -255,17 +281,16 @@ fn run(command: Command) -> Result<bool> {
             }
         }
         Command::Compare(what) => compare(&what)?,
-        Command::RelayServer {
-            address,
-            length,
-            connections,
-            reach,
+        Command::RelayServer(server) => server.run()?,
+        Command::Section {
+            json,
+            name,
+            out,
+            note,
         } => {
-            let pattern = match connections {
-                0 => Pattern::Pairs,
-                _ => Pattern::Ring { connections, reach },
-            };
-            relay::serve(address, length, pattern)?;
+            let text = RunResult::read(&json)?.markdown(&note);
+            section::put(&out, &name, &text)?;
+            print!("{text}");
         }
         Command::Report { json, out } => write_report(&RunResult::read(&json)?, &out)?,
         Command::Scenarios => {
@@ -289,20 +314,17 @@ fn run(command: Command) -> Result<bool> {
 }
 
 fn compare(what: &Compare) -> Result<()> {
-    let pinned = core_affinity::set_for_current(core_affinity::CoreId {
-        id: what.driver_core,
-    });
-    ensure!(
-        pinned,
-        "this process may not run on core {}",
-        what.driver_core
-    );
+    pin(what.driver_core)?;
     ensure!(what.rounds > 0, "at least one round");
     let bench = Bench {
         kind: Kind::Stonechat,
         programs: Programs {
             server: what.binary.clone(),
-            core: PathBuf::new(),
+            core: what.core_program.clone().unwrap_or_default(),
+            accounts: match what.core_program {
+                Some(_) => Accounts::Copied,
+                None => Accounts::Derived,
+            },
             slow_disk: None,
         },
         server_core: what.server_core,
@@ -313,14 +335,15 @@ fn compare(what: &Compare) -> Result<()> {
         kinds: what.servers.clone(),
         rounds: what.rounds,
         pairs: what.pairs,
+        many_pairs: what.many_pairs,
         seconds: what.seconds,
         logins: what.logins,
         sessions: (what.from, what.to),
         rest: Duration::from_secs(what.rest),
     };
     let mut figures = Figures::begin(what.server_core, what.driver_core);
-    let text = compare::compare(&bench, &extent, &mut figures)?;
-    std::fs::write(&what.out, &text).with_context(|| format!("writing {}", what.out.display()))?;
+    let text = compare::compare(&bench, &extent, &mut figures, &what.progress)?;
+    section::put(&what.out, "compare", &text)?;
     print!("{text}");
     Ok(())
 }
@@ -344,6 +367,8 @@ fn lead(what: &What, server: &Server, purpose: Purpose) -> Result<RunResult> {
     if let Some(mechanism) = server.mechanism {
         scenario.connection.mechanism = mechanism;
     }
+    scenario.connection.sasl2 |= server.sasl2;
+    scenario.connection.stream_management |= server.stream_management;
     coordinator::run(&Run {
         name: what.scenario.clone(),
         scenario,

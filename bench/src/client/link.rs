@@ -2,6 +2,7 @@
 //! It knows nothing of what the bytes mean.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -12,11 +13,21 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Socket, Type};
 
+use super::record::{self, Keys};
+
 pub struct Link {
     socket: TcpStream,
-    tls: Option<Box<ClientConnection>>,
+    cipher: Cipher,
+    /// The beginning of a record whose rest is still to come.
+    partial: Vec<u8>,
     /// What the socket did not take yet. Empty nearly always: nothing here sends much at once.
     unsent: Vec<u8>,
+}
+
+enum Cipher {
+    None,
+    Library(Box<ClientConnection>),
+    Keys(Box<Keys>),
 }
 
 impl Link {
@@ -48,7 +59,8 @@ impl Link {
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
             socket,
-            tls: None,
+            cipher: Cipher::None,
+            partial: Vec::new(),
             unsent: Vec::new(),
         })
     }
@@ -69,31 +81,49 @@ impl Link {
     /// Begins a TLS handshake; what is sent from here on follows it, encrypted.
     pub fn start_tls(&mut self, config: &Arc<ClientConfig>, domain: &str) -> Result<()> {
         let name = ServerName::try_from(domain.to_owned())?;
-        self.tls = Some(Box::new(ClientConnection::new(config.clone(), name)?));
+        self.cipher = Cipher::Library(Box::new(ClientConnection::new(config.clone(), name)?));
         self.flush()
     }
 
     pub fn is_encrypted(&self) -> bool {
-        self.tls.is_some()
+        !matches!(self.cipher, Cipher::None)
+    }
+
+    /// Forgets of a TLS session everything but its keys, which needs a configuration that gives them away. What waits for
+    /// the socket just now is a reason to leave things as they are.
+    pub fn keep_keys_only(&mut self) -> Result<()> {
+        match mem::replace(&mut self.cipher, Cipher::None) {
+            Cipher::Library(tls) if !tls.wants_write() && !tls.is_handshaking() => {
+                let keys = Keys::of(tls.dangerous_extract_secrets()?)?;
+                self.cipher = Cipher::Keys(Box::new(keys));
+            }
+            other => self.cipher = other,
+        }
+        Ok(())
     }
 
     /// Sends `bytes`, or keeps what the socket does not take for the next writable event.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(tls) = &mut self.tls {
-            tls.writer().write_all(bytes)?;
-        } else if self.unsent.is_empty() {
-            let sent = write_some(&mut self.socket, bytes)?;
-            self.unsent.extend_from_slice(&bytes[sent..]);
-            return Ok(());
-        } else {
-            self.unsent.extend_from_slice(bytes);
+        match &mut self.cipher {
+            Cipher::Library(tls) => tls.writer().write_all(bytes)?,
+            Cipher::Keys(keys) => {
+                for piece in bytes.chunks(record::PLAINTEXT_MAX) {
+                    keys.seal(piece, &mut self.unsent)?;
+                }
+            }
+            Cipher::None if self.unsent.is_empty() => {
+                let sent = write_some(&mut self.socket, bytes)?;
+                self.unsent.extend_from_slice(&bytes[sent..]);
+                return Ok(());
+            }
+            Cipher::None => self.unsent.extend_from_slice(bytes),
         }
         self.flush()
     }
 
     /// Sends what is waiting, as far as the socket takes it.
     pub fn flush(&mut self) -> Result<()> {
-        if let Some(tls) = &mut self.tls {
+        if let Cipher::Library(tls) = &mut self.cipher {
             while tls.wants_write() {
                 match tls.write_tls(&mut self.socket) {
                     Ok(_) => {}
@@ -103,7 +133,10 @@ impl Link {
             }
         } else if !self.unsent.is_empty() {
             let sent = write_some(&mut self.socket, &self.unsent)?;
-            self.unsent.drain(..sent);
+            match sent == self.unsent.len() {
+                true => self.unsent = Vec::new(),
+                false => drop(self.unsent.drain(..sent)),
+            }
         }
         Ok(())
     }
@@ -119,9 +152,9 @@ impl Link {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e.into()),
             };
-            match &mut self.tls {
-                None => input.extend_from_slice(&scratch[..count]),
-                Some(tls) => decrypt(tls, &scratch[..count], input)?,
+            match self.cipher {
+                Cipher::None => input.extend_from_slice(&scratch[..count]),
+                _ => self.decrypt(&mut scratch[..count], input)?,
             }
             // epoll(7): on a stream, a short read says that all of it has been read, which saves
             // one call per message.
@@ -130,10 +163,30 @@ impl Link {
             }
         }
         // The handshake has answers of its own.
-        if self.tls.as_ref().is_some_and(|tls| tls.wants_write()) {
+        if matches!(&self.cipher, Cipher::Library(tls) if tls.wants_write()) {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Whole records only, so that between two calls a library holds nothing of one.
+    fn decrypt(&mut self, bytes: &mut [u8], input: &mut Vec<u8>) -> Result<()> {
+        let mut joined = mem::take(&mut self.partial);
+        let records = match joined.is_empty() {
+            true => bytes,
+            false => {
+                joined.extend_from_slice(bytes);
+                &mut joined[..]
+            }
+        };
+        let whole = record::whole(records);
+        let (records, partial) = records.split_at_mut(whole);
+        self.partial.extend_from_slice(partial);
+        match &mut self.cipher {
+            Cipher::Library(tls) => decrypt(tls, records, input),
+            Cipher::Keys(keys) => keys.open(records, input),
+            Cipher::None => bail!("nothing to decrypt with"),
+        }
     }
 }
 

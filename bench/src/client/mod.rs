@@ -5,6 +5,7 @@ pub mod link;
 pub mod management;
 pub mod message;
 pub mod people;
+pub mod record;
 pub mod sasl;
 pub mod sasl2;
 pub mod session;

@@ -12,24 +12,22 @@ pub type Tokens = HashMap<u32, String>;
 
 pub const NAMESPACE: &str = "urn:xmpp:sasl:2";
 
-/// Authentication by password, with the wish for a token.
-pub fn for_token(user: u32, mechanism: Mechanism, initial: &[u8]) -> String {
-    let wish = format!(
-        "<request-token xmlns='urn:xmpp:fast:0' mechanism='{}'/>",
-        Mechanism::Fast.name()
-    );
-    authenticate(user, mechanism, initial, &wish)
+/// The wish for a token, inside of an authentication by password.
+pub fn token_request() -> String {
+    let name = Mechanism::Fast.name();
+    format!("<request-token xmlns='urn:xmpp:fast:0' mechanism='{name}'/>")
 }
 
-/// Authentication by token, and what a server answers that knows it.
-pub fn with_token(number: u32, user: &str, token: &str) -> (String, Vec<u8>) {
+/// Authentication by token, and what a server answers that knows it. `more` stands beside it.
+pub fn with_token(number: u32, user: &str, token: &str, more: &str) -> (String, Vec<u8>) {
     let (initial, expected) = token_messages(user, token);
-    let fast = "<fast xmlns='urn:xmpp:fast:0'/>";
-    let element = authenticate(number, Mechanism::Fast, &initial, fast);
+    let more = format!("<fast xmlns='urn:xmpp:fast:0'/>{more}");
+    let element = authenticate(number, Mechanism::Fast, &initial, &more);
     (element, expected)
 }
 
-fn authenticate(user: u32, mechanism: Mechanism, initial: &[u8], more: &str) -> String {
+/// Authentication with a resource at once: `more` stands beside them.
+pub fn authenticate(user: u32, mechanism: Mechanism, initial: &[u8], more: &str) -> String {
     let (name, initial) = (mechanism.name(), base64(initial));
     // A version 4 UUID for each user: a token is good for one client.
     format!(
@@ -46,6 +44,8 @@ pub struct Success {
     pub data: Vec<u8>,
     pub is_bound: bool,
     pub token: Option<String>,
+    /// `<resumed/>` or `<failed/>` of XEP-0198, when a stream was to be resumed.
+    pub resumption: Option<String>,
 }
 
 impl Success {
@@ -56,10 +56,15 @@ impl Success {
         let token = element
             .split_once("<token ")
             .and_then(|(_, token)| between(token, " token='", "'"));
+        let resumption = ["<resumed", "<failed"].iter().find_map(|tag| {
+            let (_, rest) = element.split_once(tag)?;
+            Some(format!("{tag}{}>", rest.split_once('>')?.0))
+        });
         Ok(Self {
             data: from_base64(data.unwrap_or_default())?,
             is_bound: element.contains("<bound"),
             token: token.map(str::to_owned),
+            resumption,
         })
     }
 }
@@ -82,5 +87,15 @@ mod tests {
         assert_eq!(success.data, b"v=1");
         assert!(success.is_bound);
         assert_eq!(success.token.as_deref(), Some("secret"));
+        assert_eq!(success.resumption, None);
+    }
+
+    #[test]
+    fn a_success_says_whether_a_stream_goes_on() {
+        let resumed = "<success xmlns='urn:xmpp:sasl:2'><resumed xmlns='urn:xmpp:sm:3' h='3' previd='1'/></success>";
+        let success = Success::read(resumed).expect("whole");
+        assert!(!success.is_bound);
+        let said = success.resumption.expect("said");
+        assert_eq!(said, "<resumed xmlns='urn:xmpp:sm:3' h='3' previd='1'/>");
     }
 }

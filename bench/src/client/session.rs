@@ -58,10 +58,20 @@ pub struct LoginPlan {
     pub registers: bool,
     /// Whether sessions ask for stream management with resumption (XEP-0198).
     pub manages: bool,
+    /// Whether they authenticate and bind at once (XEP-0388, XEP-0386). Tokens imply it.
+    pub sasl2: bool,
+    /// Whether a session that is ready keeps nothing of TLS but its keys: see `Link::keep_keys_only`.
+    pub keys_only: bool,
     /// Sessions that were resumed so far.
     pub resumptions: u64,
     /// Of optional features, what the server was seen to offer.
     pub offers_client_state: bool,
+}
+
+impl LoginPlan {
+    fn is_sasl2(&self) -> bool {
+        self.sasl2 || self.mechanism == Mechanism::Fast
+    }
 }
 
 /// What a session waits for.
@@ -216,20 +226,9 @@ impl Session {
             Phase::BindFeatures if name == b"stream:features" => {
                 self.bind_or_resume(&element, plan)
             }
-            Phase::Resumed if name == b"resumed" => {
-                self.phase = Phase::Ready;
-                self.login = None;
-                plan.resumptions += 1;
-                let management = self.management.as_mut().context("nothing to resume")?;
-                management.acknowledged(&element);
-                let again = management.unacknowledged();
-                self.link.send(&again)
-            }
+            Phase::Resumed if name == b"resumed" => self.resumed(&element, plan),
             Phase::Resumed if name == b"failed" => {
-                if let Some(management) = &mut self.management {
-                    management.acknowledged(&element);
-                    management.resumption_failed();
-                }
+                self.not_resumed(&element);
                 self.bind(plan)
             }
             Phase::Bound if is_answer("bench-bind") => {
@@ -256,8 +255,7 @@ impl Session {
                         "fewer than {} contacts in the roster",
                         plan.contacts
                     );
-                    self.phase = Phase::Ready;
-                    self.login = None;
+                    return self.ready(plan);
                 }
                 Ok(())
             }
@@ -288,9 +286,9 @@ impl Session {
         let exchange = login.exchange.as_mut().context("no exchange under way")?;
         let response = exchange.respond(&challenge, &plan.people.password, &mut plan.keys)?;
         let response = base64(response.as_bytes());
-        let (namespace, next) = match plan.mechanism {
-            Mechanism::Fast => (sasl2::NAMESPACE, Phase::Success2),
-            _ => (SASL, Phase::Success),
+        let (namespace, next) = match plan.is_sasl2() {
+            true => (sasl2::NAMESPACE, Phase::Success2),
+            false => (SASL, Phase::Success),
         };
         self.phase = next;
         self.send(&format!(
@@ -300,7 +298,6 @@ impl Session {
 
     fn enter_by_sasl2(&mut self, element: &str, plan: &mut LoginPlan) -> Result<()> {
         let success = sasl2::Success::read(element)?;
-        ensure!(success.is_bound, "not bound: {element}");
         match self.login().exchange.take() {
             Some(exchange) => exchange.verify(&String::from_utf8(success.data)?)?,
             None => ensure!(
@@ -311,7 +308,42 @@ impl Session {
         if let Some(token) = success.token {
             plan.tokens.insert(self.user, token);
         }
+        if let Some(said) = &success.resumption {
+            let said = Stanza {
+                bytes: said.as_bytes(),
+            };
+            if said.name() == b"resumed" {
+                return self.resumed(&said, plan);
+            }
+            self.not_resumed(&said);
+        }
+        ensure!(success.is_bound, "not bound: {element}");
         self.bound(plan)
+    }
+
+    fn resumed(&mut self, element: &Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
+        plan.resumptions += 1;
+        let management = self.management.as_mut().context("nothing to resume")?;
+        management.acknowledged(element);
+        let again = management.unacknowledged();
+        self.link.send(&again)?;
+        self.ready(plan)
+    }
+
+    fn not_resumed(&mut self, element: &Stanza<'_>) {
+        if let Some(management) = &mut self.management {
+            management.acknowledged(element);
+            management.resumption_failed();
+        }
+    }
+
+    fn ready(&mut self, plan: &LoginPlan) -> Result<()> {
+        self.phase = Phase::Ready;
+        self.login = None;
+        match plan.keys_only {
+            true => self.link.keep_keys_only(),
+            false => Ok(()),
+        }
     }
 
     fn bind_or_resume(&mut self, features: &Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
@@ -374,18 +406,8 @@ impl Session {
         // Unpredictable nonces would protect nothing here; different ones exercise the server.
         let nonce = format!("bench{:08}{:p}", self.user, self);
         let (user, password) = (plan.people.name(self.user), &plan.people.password);
-        if mechanism == Mechanism::Fast {
-            if let Some(token) = plan.tokens.get(&self.user) {
-                let element;
-                (element, self.login().expected) = sasl2::with_token(self.user, &user, token);
-                self.phase = Phase::Success2;
-                return self.send(&element);
-            }
-            let scram = Mechanism::ScramSha256;
-            let (exchange, initial) = Exchange::begin(scram, &user, password, &nonce);
-            self.login().exchange = Some(exchange);
-            self.phase = Phase::Challenge;
-            return self.send(&sasl2::for_token(self.user, scram, &initial));
+        if plan.is_sasl2() {
+            return self.authenticate_by_sasl2(plan, &user, &nonce);
         }
         let (exchange, initial) = Exchange::begin(mechanism, &user, password, &nonce);
         self.login().exchange = Some(exchange);
@@ -397,6 +419,34 @@ impl Session {
         self.send(&format!(
             "<auth xmlns='{SASL}' mechanism='{name}'>{initial}</auth>"
         ))
+    }
+
+    /// XEP-0198 section 9.2: a stream is resumed within the authentication; the binding beside it is for when that fails.
+    fn authenticate_by_sasl2(&mut self, plan: &LoginPlan, user: &str, nonce: &str) -> Result<()> {
+        let resume = self.management.as_ref().and_then(|m| m.resume_element());
+        let mut more = resume.unwrap_or_default();
+        if plan.mechanism == Mechanism::Fast
+            && let Some(token) = plan.tokens.get(&self.user)
+        {
+            let element;
+            (element, self.login().expected) = sasl2::with_token(self.user, user, token, &more);
+            self.phase = Phase::Success2;
+            return self.send(&element);
+        }
+        let mechanism = match plan.mechanism {
+            Mechanism::Fast => {
+                more.insert_str(0, &sasl2::token_request());
+                Mechanism::ScramSha256
+            }
+            other => other,
+        };
+        let (exchange, initial) = Exchange::begin(mechanism, user, &plan.people.password, nonce);
+        self.login().exchange = Some(exchange);
+        self.phase = match mechanism {
+            Mechanism::Plain => Phase::Success2,
+            _ => Phase::Challenge,
+        };
+        self.send(&sasl2::authenticate(self.user, mechanism, &initial, &more))
     }
 
     fn login(&mut self) -> &mut Login {

@@ -43,6 +43,8 @@ impl Swarm {
                 tokens: Tokens::default(),
                 registers: false,
                 manages: false,
+                sasl2: false,
+                keys_only: false,
                 resumptions: 0,
                 offers_client_state: false,
             },

@@ -32,6 +32,13 @@ pub fn of_direct(config: &ClientConfig) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
+/// The same for connections of which only the keys are to be left: see `Link::keep_keys_only`.
+pub fn giving_keys(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.enable_secret_extraction = true;
+    Arc::new(config)
+}
+
 /// Believes everything, the handshake's signature too: checking it would only cost the driver time.
 #[derive(Debug)]
 struct Trusting {

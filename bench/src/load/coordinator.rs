@@ -17,6 +17,7 @@ use super::part::{Assignment, Line};
 use super::progress::Progress;
 use super::result::{Moment, RunResult, ServerUse};
 use super::scenario::{Kind, Scenario};
+use super::surge::Surge;
 use super::unit::{News, Order, Tick};
 use super::watch::{Usage, Watched};
 
@@ -246,9 +247,11 @@ impl Lead {
         self.pass("settle", settle)?;
         let settled = self.usage();
         let sessions = self.sessions();
+        let mut play_began = 0.0;
         let is_worth_it = !run.prepares && (sessions > 0 || run.scenario.scenario == Kind::Login);
         if is_worth_it {
             self.order(Order::Play, "warm-up", 1)?;
+            play_began = self.began.elapsed().as_secs_f64();
             self.pass("warm-up", time.warm_up.0)?;
         }
         self.order(Order::Measure, "measure", 1)?;
@@ -277,6 +280,16 @@ impl Lead {
             });
         let server = server.collect();
         let timeline = std::mem::take(&mut self.timeline);
+        let day = run
+            .scenario
+            .day
+            .as_ref()
+            .filter(|day| !run.prepares && day.has_surge());
+        let surge = day.map(|day| {
+            let from = play_began + day.surge_after.0.as_secs_f64();
+            let to = from + day.surge_for.0.as_secs_f64();
+            Surge::read(day.surge, from, to, &timeline)
+        });
         self.sum_up(
             run,
             RunResult {
@@ -310,6 +323,7 @@ impl Lead {
                 driver_cpu: 0.0,
                 driver_busy: 0.0,
                 timeline,
+                surge,
             },
         )
     }
@@ -344,7 +358,12 @@ impl Lead {
             result.complaints.add("nothing was done at all");
         }
         let is_whole = self.failures.is_empty() && !nothing_done;
-        result.passed = result.faults.is_clean() && is_whole;
+        result.passed = match &result.surge {
+            None => result.faults.is_clean() && is_whole,
+            Some(surge) => {
+                result.faults.is_shedding() && is_whole && surge.recovered_after.is_some()
+            }
+        };
         result.latency.messages = self.latencies.messages.summary();
         result.latency.presence = self.latencies.presence.summary();
         result.latency.logins = self.latencies.logins.summary();

@@ -55,6 +55,16 @@ impl Faults {
     pub fn is_clean(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether nothing went wrong but what a server does that has too much to do: it lets nobody in, or answers no requests.
+    pub fn is_shedding(&self) -> bool {
+        let others = Self {
+            logins_failed: 0,
+            refused: 0,
+            ..*self
+        };
+        others.is_clean()
+    }
 }
 
 /// The messages of one sender to one receiver.

@@ -5,10 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::scenario::Scenario;
@@ -17,7 +16,8 @@ use super::unit::{News, Order, Task, Unit};
 use crate::client::sasl::KeyCache;
 use crate::client::sasl2::Tokens;
 use crate::client::session::LoginPlan;
-use crate::client::tls::{of_direct, trusting_config};
+use crate::client::tls::{giving_keys, of_direct, trusting_config};
+use crate::process::{pin, raise_descriptors};
 
 /// The coordinator's first line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,10 +59,26 @@ pub fn over_standard_streams() -> Result<()> {
 
 /// On another machine, or under other circumstances.
 pub fn join(address: &str) -> Result<()> {
-    let stream = TcpStream::connect(address).with_context(|| format!("joining {address}"))?;
+    let stream = connect(address).with_context(|| format!("joining {address}"))?;
     stream.set_nodelay(true)?;
     let reader = BufReader::new(stream.try_clone()?);
     serve(reader, stream)
+}
+
+/// Parts may be started before their coordinator: who is refused tries again for a while.
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let deadline = Instant::now() + JOINING_PATIENCE;
+    loop {
+        match TcpStream::connect(address) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::ConnectionRefused
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(JOINING_PAUSE);
+            }
+            other => return other,
+        }
+    }
 }
 
 fn serve(mut orders: impl BufRead, mut out: impl Write + Send + 'static) -> Result<()> {
@@ -150,10 +166,8 @@ fn run_thread(
 ) {
     if !assignment.cores.is_empty() {
         let id = assignment.cores[thread % assignment.cores.len()];
-        if !core_affinity::set_for_current(core_affinity::CoreId { id }) {
-            let _ = news.send(News::Failed(format!(
-                "this process may not run on core {id}"
-            )));
+        if let Err(error) = pin(id) {
+            let _ = news.send(News::Failed(format!("{error:#}")));
             return;
         }
     }
@@ -185,8 +199,11 @@ fn run_thread(
 }
 
 fn plan_of(assignment: &Assignment) -> Result<LoginPlan> {
-    let tls = trusting_config()?;
     let connection = &assignment.scenario.connection;
+    let tls = match connection.keys_only {
+        true => giving_keys(&*trusting_config()?),
+        false => trusting_config()?,
+    };
     Ok(LoginPlan {
         people: assignment.scenario.people(&assignment.domain),
         transport: connection.transport,
@@ -201,16 +218,12 @@ fn plan_of(assignment: &Assignment) -> Result<LoginPlan> {
         tokens: Tokens::default(),
         registers: assignment.prepares,
         manages: connection.stream_management,
+        sasl2: connection.sasl2,
+        keys_only: connection.keys_only,
         resumptions: 0,
         offers_client_state: false,
     })
 }
 
-/// As many as this process may have at all.
-fn raise_descriptors() -> u64 {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // When it is refused, what was allowed before is what counts.
-    let _ = setrlimit(Resource::Nofile, limit);
-    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
-}
+const JOINING_PATIENCE: Duration = Duration::from_secs(60);
+const JOINING_PAUSE: Duration = Duration::from_millis(200);

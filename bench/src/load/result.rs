@@ -10,6 +10,7 @@ use super::counts::{Complaints, Counts, RecordedLatencies};
 use super::latency::Summary;
 use super::ledger::Faults;
 use super::scenario::Scenario;
+use super::surge::Surge;
 
 /// Everything that a run showed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct RunResult {
     /// Of the busiest part and its threads, in percent: near 100 it was the bottleneck.
     pub driver_busy: f64,
     pub timeline: Vec<Moment>,
+    /// When there was an overload on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surge: Option<Surge>,
 }
 
 /// In a few numbers.
@@ -184,6 +188,7 @@ impl RunResult {
                 "note: the driver was the bottleneck: give it more --parts or --threads".to_owned(),
             );
         }
+        lines.extend(self.surge.as_ref().map(Surge::text));
         let faults = self
             .faults
             .named()
@@ -195,6 +200,9 @@ impl RunResult {
         match faults.is_empty() {
             true if !self.passed => lines.push("FAILED:".to_owned()),
             true => lines.push("passed: nothing lost, doubled, out of order or refused".to_owned()),
+            false if self.passed => {
+                lines.push(format!("passed; turned away: {}", faults.join(", ")))
+            }
             false => lines.push(format!("FAILED: {}", faults.join(", "))),
         }
         for (complaint, times) in &self.complaints.0 {

@@ -13,7 +13,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 
 /// The scenarios that come with the program, by their names.
-pub const BUILT_IN: [(&str, &str); 9] = [
+pub const BUILT_IN: [(&str, &str); 10] = [
     ("idle", include_str!("../../scenarios/idle.toml")),
     ("login", include_str!("../../scenarios/login.toml")),
     ("chat", include_str!("../../scenarios/chat.toml")),
@@ -22,6 +22,7 @@ pub const BUILT_IN: [(&str, &str); 9] = [
     ("muc", include_str!("../../scenarios/muc.toml")),
     ("day", include_str!("../../scenarios/day.toml")),
     ("soak", include_str!("../../scenarios/soak.toml")),
+    ("overload", include_str!("../../scenarios/overload.toml")),
     ("scale", include_str!("../../scenarios/scale.toml")),
 ];
 
@@ -111,6 +112,11 @@ pub struct Connection {
     pub mechanism: Mechanism,
     /// Whether sessions have stream management with resumption (XEP-0198).
     pub stream_management: bool,
+    /// Whether they authenticate and bind in one (XEP-0388, XEP-0386). The mechanism `fast` does so anyway.
+    pub sasl2: bool,
+    /// Whether a session that is ready keeps the keys of its TLS and nothing else: a few hundred bytes instead of 10 KB. A
+    /// server that changes its keys (RFC 8446 section 4.6.3), which few do within gigabytes, is then not understood.
+    pub keys_only: bool,
 }
 
 impl Default for Connection {
@@ -119,6 +125,8 @@ impl Default for Connection {
             transport: Transport::StartTls,
             mechanism: Mechanism::ScramSha1,
             stream_management: false,
+            sasl2: false,
+            keys_only: false,
         }
     }
 }
@@ -253,6 +261,11 @@ pub struct Day {
     pub idle: f64,
     /// Of all connections, how many break without a word each minute, in percent. They come back at once.
     pub cuts: f64,
+    /// By what all rates are multiplied for a while: an overload.
+    pub surge: f64,
+    /// From the beginning of the load, its warming up included.
+    pub surge_after: Span,
+    pub surge_for: Span,
 }
 
 impl Default for Day {
@@ -266,7 +279,16 @@ impl Default for Day {
             online: 90.0,
             idle: 60.0,
             cuts: 0.0,
+            surge: 1.0,
+            surge_after: Span::seconds(20),
+            surge_for: Span::default(),
         }
+    }
+}
+
+impl Day {
+    pub fn has_surge(&self) -> bool {
+        self.surge > 1.0 && !self.surge_for.0.is_zero()
     }
 }
 
@@ -396,6 +418,10 @@ impl Scenario {
                 day.leaves,
                 day.cuts,
             ];
+            ensure!(
+                day.surge > 0.0,
+                "day.surge multiplies rates: it must be above 0"
+            );
             let breaks = day.cuts > 0.0 && !self.connection.stream_management;
             ensure!(
                 !breaks,

@@ -220,7 +220,12 @@ impl Stage {
         self.seats[seat].since = self.now();
         self.here -= 1;
         self.leaving += 1;
-        self.write(seat, b"<presence type='unavailable'/></stream:stream>");
+        // XEP-0198 section 4: what has come is acknowledged before the stream ends, else it may come again.
+        let session = self.seats[seat].session.as_ref();
+        let management = session.and_then(|session| session.management.as_ref());
+        let mut last_words = management.map_or_else(String::new, |m| m.acknowledgement());
+        last_words.push_str("<presence type='unavailable'/></stream:stream>");
+        self.write(seat, last_words.as_bytes());
     }
 
     /// Breaks a connection without a word.

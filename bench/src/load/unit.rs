@@ -214,12 +214,21 @@ impl Unit {
     fn enter(&mut self) -> Result<()> {
         let login = self.task.scenario.login.clone();
         let most = (f64::from(login.in_flight) * self.task.share).ceil() as usize;
+        // An account costs a server a hundred times a login's time: it derives keys.
+        let most = match self.stage.plan.registers {
+            true => most.min(REGISTRATIONS_AT_A_TIME),
+            false => most,
+        };
         let seats = 0..self.stage.seats.len();
         let mut early: Vec<usize> = seats
             .filter(|seat| self.stage.plan.registers || self.play.is_early(&self.stage, *seat))
             .rev()
             .collect();
-        let mut pulse = Pulse::new(login.rate * self.task.share, self.stage.now());
+        let rate = match self.stage.plan.registers {
+            true => 0.0,
+            false => login.rate * self.task.share,
+        };
+        let mut pulse = Pulse::new(rate, self.stage.now());
         while !early.is_empty() || self.stage.entering > 0 {
             let now = self.stage.now();
             while !early.is_empty() {
@@ -307,6 +316,7 @@ impl Unit {
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_millis(100);
 const FAREWELLS_AT_A_TIME: usize = 256;
+const REGISTRATIONS_AT_A_TIME: usize = 8;
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(60);
 /// Without any subscription being done.
 const BEFRIENDING_PATIENCE: Duration = Duration::from_secs(30);

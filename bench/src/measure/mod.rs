@@ -1,6 +1,8 @@
 //! The measures: each starts the servers it needs, drives them, and gives figures.
 
+pub mod calls;
 pub mod chat;
+pub mod connections;
 mod crowd;
 pub mod login;
 pub mod memory;

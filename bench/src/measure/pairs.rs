@@ -94,6 +94,11 @@ impl<'a> Game<'a> {
         Ok(())
     }
 
+    /// Messages that have arrived so far, in all slices and between them.
+    pub fn delivered(&self) -> u64 {
+        self.tally.delivered
+    }
+
     /// What all slices together showed.
     pub fn outcome(&self) -> Result<Outcome> {
         let outcome = self.tally.outcome()?;

@@ -8,10 +8,10 @@ use memchr::memmem;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-use super::record::Keys;
 use super::trunk::Trunk;
 use crate::client::message::{RESOURCE, user_name};
 use crate::client::people::PASSWORD;
+use crate::client::record::Keys;
 use crate::client::sasl::{Exchange, KeyCache, Mechanism, base64, from_base64};
 
 /// What all clients share.

@@ -3,7 +3,6 @@
 
 mod client;
 mod crowd;
-mod record;
 mod trunk;
 
 use std::fs;
@@ -17,7 +16,7 @@ use serde::Serialize;
 use crate::client::message::user_name;
 use crate::client::people::PASSWORD;
 use crate::client::sasl::KeyCache;
-use crate::client::tls::{of_direct, trusting_config};
+use crate::client::tls::{giving_keys, of_direct, trusting_config};
 use crate::process::{Ready, Server, unused_address};
 
 use client::Plan;
@@ -66,7 +65,7 @@ pub fn measure(wishes: &Million) -> Result<String> {
     let tls = match wishes.is_encrypted {
         true => {
             let config = trusting_config()?;
-            Some(extractable(&config))
+            Some(giving_keys(&of_direct(&config)))
         }
         false => None,
     };
@@ -157,12 +156,6 @@ fn settle(server: &Server, crowd: &mut Crowd) -> Result<()> {
         }
         before = now;
     }
-}
-
-fn extractable(config: &rustls::ClientConfig) -> std::sync::Arc<rustls::ClientConfig> {
-    let mut config = rustls::ClientConfig::clone(&of_direct(config));
-    config.enable_secret_extraction = true;
-    config.into()
 }
 
 /// The server's directory; removed when dropped.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Contacts, Site};
+use super::{Contacts, Site, certificate};
 use crate::client::people::PASSWORD;
 use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
@@ -18,21 +18,18 @@ pub fn create_accounts(site: &Site) -> Result<()> {
         site.wishes.contacts == Contacts::None,
         "ejabberd's rosters are not written yet"
     );
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
-        .context("making a certificate")?;
-    let pem = format!(
-        "{}{}",
-        certified.cert.pem(),
-        certified.signing_key.serialize_pem()
-    );
-    site.write("localhost.pem", &pem)?;
+    let (certificate, key) = certificate()?;
+    site.write("localhost.pem", &format!("{certificate}{key}"))?;
     // No port is opened by this run; the address only completes the configuration.
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut command = command(site, nowhere)?;
     let last = site.wishes.users.saturating_sub(1);
+    // One is registered, the others are rows like its own (ejabberd_auth_mnesia: `{passwd, {User, Server}, Password}`).
     let register = format!(
-        "lists:foreach(fun(N) -> ejabberd_auth:try_register(iolist_to_binary(io_lib:format(\"u~5..0B\", [N])), \
-         <<\"localhost\">>, <<\"{PASSWORD}\">>) end, lists:seq(0, {last})), init:stop()."
+        "ok = ejabberd_auth:try_register(<<\"u00000\">>, <<\"localhost\">>, <<\"{PASSWORD}\">>), \
+         [One] = mnesia:dirty_read(passwd, {{<<\"u00000\">>, <<\"localhost\">>}}), \
+         lists:foreach(fun(N) -> Name = iolist_to_binary(io_lib:format(\"u~5..0B\", [N])), \
+         mnesia:dirty_write(setelement(2, One, {{Name, <<\"localhost\">>}})) end, lists:seq(0, {last})), init:stop()."
     );
     command.extend(["-eval".to_owned(), register]);
     let output = Command::new(&command[0])
@@ -111,7 +108,7 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
 }
 
 /// Where Debian's package has its code.
-fn beams() -> Result<PathBuf> {
+pub fn beams() -> Result<PathBuf> {
     let libraries = std::fs::read_dir("/usr/lib").context("reading /usr/lib")?;
     let architectures = libraries.flatten().map(|entry| entry.path());
     let candidates = architectures.chain([PathBuf::from("/usr/lib")]);

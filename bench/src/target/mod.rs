@@ -8,19 +8,23 @@ mod stonechat;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use serde::{Deserialize, Serialize};
 
 use crate::client::message;
 use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::process::{Ready, Server, unused_address};
-use crate::relay::Pattern;
+use crate::relay::{Pattern, RelayServer};
 
 /// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Kind {
     Stonechat,
     Prosody,
@@ -35,6 +39,25 @@ impl Kind {
             Self::Prosody => "prosody",
             Self::Ejabberd => "ejabberd",
         }
+    }
+
+    /// The version that would be measured; None when it is not there.
+    pub fn version(self, programs: &Programs) -> Option<String> {
+        let mut command = match self {
+            Self::Stonechat => Command::new(&programs.server),
+            _ => Command::new("dpkg-query"),
+        };
+        match self {
+            Self::Stonechat => command.arg("--version"),
+            Self::Prosody => command.args(["-W", "-f", "Prosody ${Version} (Debian)", "prosody"]),
+            Self::Ejabberd => {
+                ejabberd::beams().ok()?;
+                command.args(["-W", "-f", "ejabberd ${Version} (Debian)", "ejabberd"])
+            }
+        };
+        let output = command.output().ok().filter(|o| o.status.success())?;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (!said.is_empty()).then_some(said)
     }
 }
 
@@ -117,7 +140,19 @@ pub struct Programs {
     pub server: PathBuf,
     /// Of the package in `core/`, which writes rosters into Stonechat's store.
     pub core: PathBuf,
+    /// How Stonechat's accounts are made.
+    pub accounts: Accounts,
     pub slow_disk: Option<SlowDisk>,
+}
+
+/// How Stonechat gets its accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accounts {
+    /// Keys are derived for each, as a server does.
+    Derived,
+    /// One is added, the others are its copies, by the program in `core/`: fifteen thousand derivations take minutes. It must be
+    /// built from the same code as the server.
+    Copied,
 }
 
 /// A disk that takes its time, for the server.
@@ -236,14 +271,8 @@ fn start_floor(core: usize, length: usize, pattern: Pattern) -> Result<(Server, 
         directory: scratch_directory()?,
     };
     let address: SocketAddr = unused_address()?;
-    let program = std::env::current_exe()?.display().to_string();
-    let (connections, reach) = match pattern {
-        Pattern::Pairs => (0, 0),
-        Pattern::Ring { connections, reach } => (connections, reach),
-    };
-    let numbers = [length, connections, reach].map(|number| number.to_string());
-    let mut command = vec![program, "relay-server".to_owned(), address.to_string()];
-    command.extend(numbers);
+    let mut command = vec![std::env::current_exe()?.display().to_string()];
+    command.extend(RelayServer::arguments(address, length, pattern));
     let log = files.directory.join("output");
     let server = Server::start(&command, core, address, &log, Ready::SaysListening)?;
     Ok((server, files))
@@ -259,6 +288,21 @@ impl Drop for RelayFiles {
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
+
+/// A certificate for `localhost` and its key, as PEM, good until the end of next year: ejabberd's keeper of certificates sets a
+/// timer for when one ends, and falls over when that is two thousand years away, as rcgen has it unless told.
+pub fn certificate() -> Result<(String, String)> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let year = i32::try_from(1970 + since / SECONDS_OF_A_YEAR)?;
+    let mut wishes = CertificateParams::new(vec!["localhost".to_owned()])?;
+    wishes.not_before = date_time_ymd(year - 1, 1, 1);
+    wishes.not_after = date_time_ymd(year + 2, 1, 1);
+    let key = KeyPair::generate().context("making a key")?;
+    let certificate = wishes.self_signed(&key).context("making a certificate")?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+const SECONDS_OF_A_YEAR: u64 = 31_556_952;
 
 fn scratch_directory() -> Result<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::{Collector, Contacts, Site};
+use super::{Collector, Contacts, Site, certificate};
 use crate::client::message::user_name;
 use crate::client::people::PASSWORD;
 use crate::client::sasl::{Keys, Mechanism};
@@ -36,10 +36,9 @@ pub fn create_accounts(site: &Site) -> Result<()> {
             &account,
         )?;
     }
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
-        .context("making a certificate")?;
-    site.write("localhost.crt", &certified.cert.pem())?;
-    site.write("localhost.key", &certified.signing_key.serialize_pem())
+    let (certificate, key) = certificate()?;
+    site.write("localhost.crt", &certificate)?;
+    site.write("localhost.key", &key)
 }
 
 /// Writes the configuration for this port and gives the command.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Archive, Contacts, Site};
+use super::{Accounts, Archive, Contacts, Site};
 use crate::client::message::user_name;
 use crate::client::people::PASSWORD;
 use crate::client::session::Transport;
@@ -18,7 +18,11 @@ const ITERATIONS: u32 = 4_096;
 /// Adds all accounts at once, through the store, while no server runs.
 pub fn create_accounts(site: &Site) -> Result<()> {
     let mut lines = String::new();
-    for user in 0..site.wishes.users {
+    let added = match site.programs.accounts {
+        Accounts::Derived => site.wishes.users,
+        Accounts::Copied => 1,
+    };
+    for user in 0..added {
         writeln!(lines, "{}@localhost {PASSWORD}", user_name(user))?;
     }
     site.write("users", &lines)?;
@@ -43,7 +47,10 @@ pub fn create_accounts(site: &Site) -> Result<()> {
         "adding users failed ({}): {said}",
         output.status
     );
-    Ok(())
+    match added < site.wishes.users {
+        true => core_program(site, "copies", 0, &[]),
+        false => Ok(()),
+    }
 }
 
 /// Writes the rosters into the store: over the wire, a hundred thousand subscriptions take minutes.
@@ -53,16 +60,21 @@ pub fn fill_rosters(site: &Site) -> Result<()> {
         Contacts::Offline(_) => "offline",
         Contacts::Neighbours(_) => "neighbours",
     };
+    let contacts = site.wishes.contacts.count();
+    core_program(site, "rosters", contacts, &["--who", who])
+}
+
+fn core_program(site: &Site, command: &str, contacts: u32, more: &[&str]) -> Result<()> {
     let program = &site.programs.core;
-    let (users, contacts) = (site.wishes.users, site.wishes.contacts.count());
     let output = Command::new(program)
-        .args(["rosters", "--data", &site.path("data"), "--who", who])
-        .args(["--users", &users.to_string()])
+        .args([command, "--data", &site.path("data")])
+        .args(["--users", &site.wishes.users.to_string()])
         .args(["--contacts", &contacts.to_string()])
+        .args(more)
         .output()
         .with_context(|| format!("starting {} (built in core/?)", program.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "filling rosters failed: {said}");
+    ensure!(output.status.success(), "{command} failed: {said}");
     Ok(())
 }
 

@@ -166,23 +166,6 @@ fn count(
     Ok(())
 }
 
-/// Indexes everything that is archived, for whoever asks the index next.
-pub(super) fn catch_up(turn: &mut Turn<'_, Account>, account: AccountId) -> Outcome {
-    let quota = Quota::of(&turn.host.archive, turn.now);
-    let writes = with_archive(turn, account, |archive| {
-        let mut writes = archive::index(account, archive.unindexed(&quota));
-        if !archive.tail.is_empty() {
-            writes.extend(archive.tally.rows_indexed(account));
-        }
-        writes
-    })?;
-    if !writes.is_empty() {
-        turn.out.write.extend(writes);
-        turn.out.change.push(Change::ArchiveIndexed);
-    }
-    Ok(())
-}
-
 /// What the message retracts, by the name that its sender gave it: in a conversation of two.
 fn retracted(stanza: &Stanza) -> Option<String> {
     if !matches!(stanza.header.type_, Type::Normal | Type::Chat) {

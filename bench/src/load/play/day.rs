@@ -2,6 +2,7 @@
 //! archive, log out and in; phones lie idle (XEP-0352), and connections break (XEP-0198 brings them back).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::super::latency::Pulse;
 use super::super::ledger::Ledger;
@@ -17,6 +18,11 @@ pub struct Day {
     ledger: Ledger,
     pulses: [Option<Pulse>; ACTS.len()],
     is_playing: bool,
+    /// How many are online, as rates are of each of them.
+    crowd: f64,
+    /// When there is much more to do than otherwise.
+    surge: Range<u64>,
+    is_surging: bool,
     people: Vec<Person>,
     /// Who is about to leave, once nothing is under way to them.
     fading: Vec<usize>,
@@ -56,6 +62,9 @@ impl Day {
             ledger: Ledger::default(),
             pulses: [const { None }; ACTS.len()],
             is_playing: false,
+            crowd: 0.0,
+            surge: 0..0,
+            is_surging: false,
             people: Vec::new(),
             fading: Vec::new(),
             returning: VecDeque::new(),
@@ -71,6 +80,22 @@ impl Day {
             Act::Read => self.mix.archive_reads / 3_600.0,
             Act::Leave => self.mix.leaves / 3_600.0,
             Act::Cut => self.mix.cuts / 100.0 / 60.0,
+        }
+    }
+
+    /// A surge begins or ends.
+    fn keep_pace(&mut self, now: u64) {
+        let is_surging = self.surge.contains(&now);
+        if is_surging == self.is_surging {
+            return;
+        }
+        self.is_surging = is_surging;
+        let factor = if is_surging { self.mix.surge } else { 1.0 };
+        for (place, act) in ACTS.into_iter().enumerate() {
+            let rate = self.rate(act) * self.crowd * factor;
+            if let Some(pulse) = &mut self.pulses[place] {
+                pulse.set_rate(rate);
+            }
         }
     }
 
@@ -195,8 +220,11 @@ impl Play for Day {
     fn begin(&mut self, stage: &mut Stage) {
         self.people.resize(stage.seats.len(), Person::default());
         self.is_playing = true;
-        let (now, here) = (stage.now(), stage.here as f64);
-        self.pulses = ACTS.map(|act| Pulse::new(self.rate(act) * here, now));
+        let now = stage.now();
+        self.crowd = stage.here as f64;
+        self.pulses = ACTS.map(|act| Pulse::new(self.rate(act) * self.crowd, now));
+        let from = now + self.mix.surge_after.0.as_micros() as u64;
+        self.surge = from..from + self.mix.surge_for.0.as_micros() as u64;
     }
 
     fn entered(&mut self, stage: &mut Stage, seat: usize) {
@@ -246,7 +274,9 @@ impl Play for Day {
             return;
         }
         stage.counts.presence_received += 1;
-        if stage.counts_at(id.at) {
+        // XEP-0352 section 4: to who is not looking, presence may come whenever the server likes.
+        let is_waiting = stage.plan.offers_client_state && self.is_phone(seat);
+        if stage.counts_at(id.at) && !is_waiting {
             let took = stage.now().saturating_sub(id.at);
             stage.latencies.presence.record(took);
         }
@@ -286,6 +316,7 @@ impl Play for Day {
         }
         self.say_farewells(stage);
         if self.is_playing {
+            self.keep_pace(now);
             for (place, act) in ACTS.into_iter().enumerate() {
                 while let Some(at) = self.pulses[place].as_mut().and_then(|pulse| pulse.due(now)) {
                     self.act(stage, act, at);

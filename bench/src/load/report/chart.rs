@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 /// How an axis runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// From zero.
+    /// From zero to a round number.
     Linear,
+    /// From zero to the last value: time.
+    Exact,
     Logarithmic,
     /// A share from 0.5 on, as far from 1 as it is: 90 %, 99 %, 99.9 % have the same distance.
     Nines,
@@ -191,6 +193,7 @@ impl Axis {
         }
         let (from, to) = match scale {
             Scale::Linear => (0.0, nice_above(most)),
+            Scale::Exact => (0.0, most),
             Scale::Logarithmic => (
                 10_f64.powf(least.max(0.001).log10().floor()),
                 10_f64.powf(most.max(0.01).log10().ceil()),
@@ -208,7 +211,7 @@ impl Axis {
     fn place(&self, value: f64) -> f64 {
         let value = value.clamp(self.from, self.to);
         let measure = |value: f64| match self.scale {
-            Scale::Linear => value,
+            Scale::Linear | Scale::Exact => value,
             Scale::Logarithmic => value.log10(),
             Scale::Nines => -(1.0 - value).log10(),
         };
@@ -221,6 +224,11 @@ impl Axis {
             Scale::Linear => {
                 let step = self.to / 5.0;
                 (0..=5).map(|number| step * f64::from(number)).collect()
+            }
+            Scale::Exact => {
+                let step = nice_above(self.to / 8.0);
+                let count = (self.to / step + 1e-9).floor() as u32;
+                (0..=count).map(|number| step * f64::from(number)).collect()
             }
             Scale::Logarithmic => {
                 let (from, to) = (
@@ -323,6 +331,10 @@ mod tests {
         ] {
             assert_eq!(label(value, scale), wanted);
         }
+        let time = Axis::over(Scale::Exact, [0.0, 33.0].into_iter());
+        let ticks: Vec<String> = time.ticks().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(ticks, ["0", "5", "10", "15", "20", "25", "30"]);
+        assert_eq!(time.place(33.0), 1.0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub fn page(result: &RunResult) -> String {
         latency_over_time(result),
         processor(result),
         memory(result),
+        memory_by_sessions(result),
         sessions(result),
     ];
     let charts: String = charts
@@ -100,6 +101,13 @@ fn tiles(result: &RunResult) -> String {
         let total: u64 = result.server.iter().map(|server| server.memory[1]).sum();
         let beside = format!("{} in all", bytes(total as f64));
         tiles.push(("memory per session".to_owned(), bytes(each), beside));
+    }
+    if let Some(surge) = &result.surge {
+        let value = surge
+            .recovered_after
+            .map_or_else(|| "never".to_owned(), |after| format!("{after:.1} s"));
+        let beside = format!("from {:.1} times the load", surge.factor);
+        tiles.push(("recovered after".to_owned(), value, beside));
     }
     let faults: u64 = result.faults.named().iter().map(|(_, count)| count).sum();
     tiles.push((
@@ -210,7 +218,7 @@ fn throughput(result: &RunResult) -> Chart {
     Chart {
         title: "Throughput over time",
         explanation: "What reached the clients each second. Shaded: what was measured.",
-        x: Scale::Linear,
+        x: Scale::Exact,
         x_unit: "seconds",
         y: Scale::Linear,
         y_unit: "a second",
@@ -223,7 +231,7 @@ fn latency_over_time(result: &RunResult) -> Chart {
     Chart {
         title: "Latency over time",
         explanation: "Of what arrived since the point before.",
-        x: Scale::Linear,
+        x: Scale::Exact,
         x_unit: "seconds",
         y: Scale::Logarithmic,
         y_unit: "milliseconds",
@@ -258,7 +266,7 @@ fn processor(result: &RunResult) -> Chart {
     Chart {
         title: "Processor of the server",
         explanation: "Of one core; a server with several threads may use more than 100 %.",
-        x: Scale::Linear,
+        x: Scale::Exact,
         x_unit: "seconds",
         y: Scale::Linear,
         y_unit: "percent of a core",
@@ -276,7 +284,7 @@ fn memory(result: &RunResult) -> Chart {
     Chart {
         title: "Memory of the server",
         explanation: "Resident pages that are its own.",
-        x: Scale::Linear,
+        x: Scale::Exact,
         x_unit: "seconds",
         y: Scale::Linear,
         y_unit: "MiB",
@@ -285,11 +293,46 @@ fn memory(result: &RunResult) -> Chart {
     }
 }
 
+/// While they come in: its slope is what one needs.
+fn memory_by_sessions(result: &RunResult) -> Chart {
+    let all = |moment: &super::result::Moment| moment.memory.iter().sum::<u64>();
+    let coming = result
+        .timeline
+        .iter()
+        .filter(|moment| moment.phase == "login" && !moment.memory.is_empty());
+    let mut points: Vec<(f64, f64)> = coming
+        .map(|moment| {
+            (
+                moment.sessions as f64,
+                all(moment) as f64 / f64::from(1 << 20),
+            )
+        })
+        .collect();
+    points.dedup_by_key(|(sessions, _)| *sessions as u64);
+    // Two points make no slope that says anything.
+    if points.len() < FEWEST_POINTS {
+        points.clear();
+    }
+    Chart {
+        title: "Memory by sessions",
+        explanation: "Of the server, while they log in: the slope is what each of them needs.",
+        x: Scale::Exact,
+        x_unit: "sessions",
+        y: Scale::Linear,
+        y_unit: "MiB",
+        series: vec![Series {
+            name: "all processes".to_owned(),
+            points,
+        }],
+        window: None,
+    }
+}
+
 fn sessions(result: &RunResult) -> Chart {
     Chart {
         title: "Sessions",
         explanation: "Bound, with the roster fetched, and available.",
-        x: Scale::Linear,
+        x: Scale::Exact,
         x_unit: "seconds",
         y: Scale::Linear,
         y_unit: "sessions",
@@ -371,7 +414,7 @@ fn tables(result: &RunResult) -> String {
     push(format_args!("</table></div>"));
     if !result.server.is_empty() {
         push(format_args!(
-            "<div><h3>Processes of the server</h3><table><tr><th></th><th>CPU s</th><th>memory before</th>\
+            "<div class='wide'><h3>Processes of the server</h3><table><tr><th></th><th>CPU s</th><th>memory before</th>\
              <th>all at rest</th><th>under load</th></tr>"
         ));
         for server in &result.server {
@@ -448,6 +491,7 @@ fn date(seconds: u64) -> String {
 }
 
 const MOST_LINES: usize = 6;
+const FEWEST_POINTS: usize = 4;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
@@ -482,10 +526,11 @@ mod tests {
             .expect("plain"),
         );
         let mut result: RunResult = serde_json::from_str(&json).expect("a result");
-        for second in 0..5 {
+        for second in 0..9_u32 {
             result.timeline.push(Moment {
                 at: f64::from(second),
-                phase: if second < 2 { "warm-up" } else { "measure" }.to_owned(),
+                phase: if second < 5 { "login" } else { "measure" }.to_owned(),
+                sessions: second as u64 * 10,
                 received: 100.0,
                 p99_ms: Some(2.0),
                 cpu: vec![50.0],
@@ -510,6 +555,7 @@ mod tests {
             "Throughput over time",
             "Processor of the server",
             "Memory of the server",
+            "Memory by sessions",
             "beam.smp 7",
             "2026-11-26",
             "the driver was the bottleneck",

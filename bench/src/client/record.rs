@@ -112,12 +112,42 @@ impl Half {
     }
 }
 
+/// How many of these bytes are whole records: what is behind them has to wait for more.
+pub fn whole(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(header) = bytes.get(end..end + HEADER) {
+        let length = usize::from(header[3]) << 8 | usize::from(header[4]);
+        if bytes.len() < end + HEADER + length {
+            break;
+        }
+        end += HEADER + length;
+    }
+    end
+}
+
+const HEADER: usize = 5;
 const APPLICATION_DATA: u8 = 23;
 const HANDSHAKE: u8 = 22;
 const ALERT: u8 = 21;
 const NEW_SESSION_TICKET: u8 = 4;
 const TAG: usize = 16;
-const PLAINTEXT_MAX: usize = 1 << 14;
+/// RFC 8446 section 5.1.
+pub const PLAINTEXT_MAX: usize = 1 << 14;
 
 // What a million clients may cost, by issue 4.
 const _: () = assert!(size_of::<Keys>() <= 300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_whole_or_wait() {
+        let two = [23, 3, 3, 0, 2, 1, 2, 23, 3, 3, 0, 1, 9];
+        assert_eq!(whole(&two), 13);
+        assert_eq!(whole(&two[..12]), 7);
+        assert_eq!(whole(&two[..9]), 7);
+        assert_eq!(whole(&two[..4]), 0);
+        assert_eq!(whole(&[]), 0);
+    }
+}
