@@ -197,9 +197,11 @@ impl Shard {
         let Some(SessionRef { actor, session }) = stream.session else {
             return;
         };
-        for kept in stream.outbound.take_rendered().into_iter().flatten() {
+        let mut rendered = stream.outbound.take_rendered();
+        for kept in rendered.drain(..).flatten() {
             self.arrived(actor, kept);
         }
+        self.spare_rendered.take_back(&mut rendered);
         self.advance_flood(now, actor, session);
     }
 

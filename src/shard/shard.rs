@@ -7,7 +7,7 @@ use slotmap::SlotMap;
 
 use crate::actor::groups::{Groups, Membership};
 use crate::actor::rows::RowKey;
-use crate::actor::{Catalog, Disk, Effects, Ticket};
+use crate::actor::{Catalog, Disk, Effects, Kept, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
     Spares, StreamKey, TraceId, WorkerId,
@@ -69,6 +69,7 @@ pub struct Shard {
     pub(super) effects: Effects<Account>,
     pub(super) spare_mail: Spares<Mail>,
     pub(super) spare_items: Spares<Item>,
+    pub(super) spare_rendered: Spares<Option<Kept>>,
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
@@ -162,6 +163,7 @@ impl Shard {
             effects: Effects::new(),
             spare_mail: Spares::default(),
             spare_items: Spares::default(),
+            spare_rendered: Spares::default(),
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::above(floor),
@@ -271,6 +273,9 @@ impl Shard {
             return Rendered::Done;
         };
         stream.is_dirty = false;
+        if stream.session.is_some() {
+            stream.outbound.borrow_rendered(&mut self.spare_rendered);
+        }
         let more = match stream.compression {
             Some(Dictionary::Sender) => {
                 let own = stream.jid.as_ref();
