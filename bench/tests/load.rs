@@ -282,6 +282,8 @@ fn every_way_in_is_an_option() {
         &[&users[..], &["--transport", "starttls"]].concat(),
     );
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let said = told(&output);
+    assert!(said.contains("the server closed the connection"), "{said}");
 }
 
 #[test]

@@ -486,6 +486,28 @@ pub const DIRECTORY_GONE_AT_ONCE: usize = 20;
 pub const DIRECTORY_VALUES_MAX: usize = 100_000;
 /// Bytes of an entry that are read: a group of 80,000 whose names have fifty.
 pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Groups of one host that are read, 3 KiB each with fifty members.
+pub const DIRECTORY_GROUPS_MAX: usize = 100_000;
+/// People in the groups of one host: 60 bytes each for all workers, and 300 where they are read.
+pub const DIRECTORY_PEOPLE_MAX: usize = 2_000_000;
+/// How deep groups are in groups: organisations have fewer levels.
+pub const DIRECTORY_GROUP_DEPTH_MAX: u32 = 10;
+/// The most that an operator may allow.
+pub const DIRECTORY_GROUP_DEPTH_LIMIT: u32 = 100;
+/// Members of a contact list: a roster of so many is a megabyte on the wire, and their presence as many stanzas.
+pub const DIRECTORY_LIST_MEMBERS_MAX: u32 = 10_000;
+/// The most that an operator may allow.
+pub const DIRECTORY_LIST_MEMBERS_LIMIT: u32 = 100_000;
+/// Members of a contact list who are told of its changes one by one: a thousand members online, and who joins is told by
+/// a thousand stanzas.
+pub const DIRECTORY_LIST_PUSHES_MAX: u32 = 1_000;
+/// Bytes of the name of somebody in rosters, or of a list.
+pub const DIRECTORY_NAME_BYTES_MAX: usize = 256;
+const _: () = assert!(DIRECTORY_NAME_BYTES_MAX <= ROSTER_NAME_BYTES_MAX);
+/// One in so many of those who are known is looked for again each time: so many looks a change of name may wait.
+pub const DIRECTORY_PEOPLE_ROUNDS: u64 = 10;
+/// Until groups that could not be read are read again.
+pub const DIRECTORY_GROUPS_AGAIN_MS: u64 = 5_000;
 /// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's
 /// word.
 pub const DIRECTORY_PAGE_ENTRIES: i32 = 500;

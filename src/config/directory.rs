@@ -8,6 +8,7 @@ use super::check::Sink;
 use super::file::{
     DirectoryHash, DirectoryPasswordChange, DirectoryPreset, Host, HostDirectory, RegistrationMode,
 };
+use super::groups::{GroupsConfig, check_groups};
 use super::host::ScramHash;
 use crate::base::limits;
 
@@ -52,6 +53,8 @@ pub struct DirectoryConfig {
     /// For which digests it has keys, best first; empty if it has none.
     pub hashes: Vec<ScramHash>,
     pub cards: Cards,
+    /// None where groups mean nothing.
+    pub groups: Option<GroupsConfig>,
 }
 
 /// The directory of a host, if it has one. `at` is the path of its section.
@@ -107,6 +110,8 @@ pub(super) fn check_directory(
     };
     let card = |name: &str| at("").replace("directory.", &format!("directory_cards.{name}"));
     let cards = check_cards(&host.directory_cards, option.preset, &card, sink);
+    let group = |name: &str| at("").replace("directory.", &format!("directory_groups.{name}"));
+    let groups = check_groups(&host.directory_groups, option.preset, &group, sink);
     sink.require(
         host.directory_cards.writable.is_empty()
             || !option.bind_dn.is_empty()
@@ -119,6 +124,7 @@ pub(super) fn check_directory(
         options: directory,
         hashes,
         cards,
+        groups,
     }))
 }
 
@@ -278,7 +284,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 }
 
 /// Whether this may be a name of RFC 4514: each part has a type. The directory judges the rest.
-fn is_dn(text: &str) -> bool {
+pub(super) fn is_dn(text: &str) -> bool {
     let mut escaped = false;
     let mut part = String::new();
     let mut parts = Vec::new();
@@ -302,7 +308,7 @@ pub(super) fn is_attribute(text: &str) -> bool {
     !text.is_empty() && text.chars().all(allowed)
 }
 
-fn is_balanced(filter: &str) -> bool {
+pub(super) fn is_balanced(filter: &str) -> bool {
     let mut depth = 0_i32;
     for (at, c) in filter.char_indices() {
         depth += match c {

@@ -8,6 +8,7 @@ mod account;
 mod client;
 mod directory;
 mod directory_cards;
+mod directory_groups;
 mod host;
 mod listener;
 mod process;
@@ -24,6 +25,7 @@ pub use directory::{
     DirectoryPreset, DirectoryReferrals, DirectoryScope, HostDirectory,
 };
 pub use directory_cards::{DirectoryCards, DirectoryWriter, HostDirectoryCards};
+pub use directory_groups::HostDirectoryGroups;
 pub use host::{
     ArchiveDefault, Host, HostArchive, HostAuth, HostContact, HostRegistration, HostVcard,
     RegistrationMode,

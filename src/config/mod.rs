@@ -8,6 +8,7 @@ mod check;
 mod difference;
 mod directory;
 mod file;
+mod groups;
 mod host;
 mod judge;
 mod network;
@@ -26,6 +27,7 @@ pub use file::{
     ListenerKind, Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode,
     TlsVersion, WhenFull,
 };
+pub use groups::GroupsConfig;
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use network::Network;
 pub use place::{ConfigError, Places};

@@ -81,6 +81,11 @@ impl Entry {
             .filter_map(|value| std::str::from_utf8(value).ok())
     }
 
+    /// Takes over what was read besides of the same entry.
+    pub fn absorb(&mut self, other: Entry) {
+        self.attributes.extend(other.attributes);
+    }
+
     /// Forgets an attribute.
     pub fn remove(&mut self, name: &str) {
         self.attributes

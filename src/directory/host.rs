@@ -16,6 +16,7 @@ use super::cards::CardCache;
 use super::desk::{Admission, Desk};
 use super::dn;
 use super::error::DirectoryError;
+use super::lists::{self, Lists, Woken};
 use super::people::People;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
@@ -47,6 +48,7 @@ pub struct Shared {
     pub config: Arc<DirectoryConfig>,
     pub known: Known,
     pub cards: CardCache,
+    pub lists: Lists,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
     own_changes: OwnChanges,
@@ -124,6 +126,7 @@ impl HostDirectory {
                 config.cards.cache_bytes,
                 Duration::from_millis(config.cards.fresh_ms),
             ),
+            lists: Lists::default(),
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
             own_changes: OwnChanges::default(),
@@ -167,6 +170,24 @@ impl HostDirectory {
             let rooms = watch("rooms", room_book::query(config));
             let keeper = RoomKeeper::new(host, config, &shared.rooms);
             watch::start("ldap-rooms", rooms, link(Purpose::Searching), keeper, &stop)?;
+        }
+        if let Some(meant) = &config.groups {
+            let (woken, wake) = bounded(1);
+            let told = watch("groups", lists::query(meant));
+            let follower = Woken::new(woken);
+            watch::start(
+                "ldap-grouped",
+                told,
+                link(Purpose::Searching),
+                follower,
+                &stop,
+            )?;
+            let (watching, link) = (Arc::clone(&shared), link(Purpose::Searching));
+            let (meant, stop) = (meant.clone(), stop.clone());
+            let every = Duration::from_millis(options.poll.as_ms());
+            thread::Builder::new()
+                .name("ldap-groups".to_owned())
+                .spawn(move || lists::run(&watching, &meant, link, every, (&wake, &stop)))?;
         }
         Ok(HostDirectory {
             shared,

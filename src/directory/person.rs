@@ -180,7 +180,7 @@ pub fn is_closed(entry: &Entry) -> bool {
 }
 
 /// Where directories say that an account is closed.
-const STANDING: [&str; 4] = [
+pub const STANDING: [&str; 4] = [
     "nsAccountLock",
     "pwdAccountLockedTime",
     "stonechatDisabled",

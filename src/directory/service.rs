@@ -146,7 +146,17 @@ impl DirectoryService {
             let started = HostDirectory::start(&host, &config, access, &self.desk, &self.answers)?;
             hosts.insert(host, started);
         }
-        *self.hosts.write() = Arc::new(hosts);
+        let before = std::mem::replace(&mut *self.hosts.write(), Arc::new(hosts));
+        let now = Arc::clone(&self.hosts.read());
+        for host in before.keys() {
+            let means_groups = |hosts: &Hosts| {
+                let directory = hosts.get(host);
+                directory.is_some_and(|it| it.shared.config.groups.is_some())
+            };
+            if means_groups(&before) && !means_groups(&now) {
+                (self.desk.publish)(host, None);
+            }
+        }
         Ok(())
     }
 

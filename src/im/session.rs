@@ -58,8 +58,6 @@ pub struct Session {
     pub ended: bool,
     /// Its owner, or the operator, has thrown it out: of what it sent and nobody has read yet nothing is done.
     pub revoked: bool,
-    /// Something is not in its stream for want of room that is in the archive: it goes on, and is not resumed.
-    pub lacks: bool,
 }
 
 impl Session {
@@ -87,7 +85,6 @@ impl Session {
             ends_at_ms: None,
             ended: false,
             revoked: false,
-            lacks: false,
         }
     }
 

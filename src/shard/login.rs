@@ -455,7 +455,7 @@ impl Shard {
             return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
         // Section 5: "the client and server use the 'h' attribute to retransmit any stanzas lost by the disconnection".
-        if session.lacks {
+        if acks.lacks {
             self.give_up(now, actor, vec![id]);
             return Err(Refusal::Unknown);
         }

@@ -218,10 +218,11 @@ impl Shard {
             true => gone,
             false => std::mem::replace(&mut record.gone, gone),
         };
-        match writes.is_empty() {
-            true => self.saved(now, record, Answer::Saved),
-            false => self.ask_save(record, writes),
+        if writes.is_empty() {
+            self.remove_waiting(apart);
+            return self.saved(now, record, Answer::Saved);
         }
+        self.ask_save(record, writes);
         // Behind the save whose rows were numbered before (`fresh.rs`).
         self.remove_waiting(apart);
     }

@@ -269,7 +269,7 @@ impl Shard {
             // What was not written is in the ack queue, which moved on.
             stream.outbound.clear();
             stream.session = None;
-            uncounted = stream.outbound.take_rendered();
+            uncounted = stream.outbound.take_rendered().into();
         }
         let error = StreamError::new(
             StreamCondition::Conflict,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 
+use crate::actor::groups::{Groups, Membership};
 use crate::actor::rows::RowKey;
-use crate::actor::{Catalog, Disk, Effects, Ticket};
+use crate::actor::{Catalog, Disk, Effects, Kept, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
     Spares, StreamKey, TraceId, WorkerId,
@@ -68,6 +69,7 @@ pub struct Shard {
     pub(super) effects: Effects<Account>,
     pub(super) spare_mail: Spares<Mail>,
     pub(super) spare_items: Spares<Item>,
+    pub(super) spare_rendered: Spares<Option<Kept>>,
     pub(super) scratch: Scratch,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
@@ -96,6 +98,10 @@ pub struct Shard {
     pub(super) next_aside: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
+    /// What the directories of hosts say of their people.
+    pub(super) groups: BTreeMap<Arc<str>, Arc<Groups>>,
+    /// Accounts for which that is another than before, and where they were, until all workers know it.
+    pub(super) regrouped: Vec<(ActorKey, Membership)>,
     next_trace: u64,
 }
 
@@ -157,6 +163,7 @@ impl Shard {
             effects: Effects::new(),
             spare_mail: Spares::default(),
             spare_items: Spares::default(),
+            spare_rendered: Spares::default(),
             scratch: Scratch::new(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::above(floor),
@@ -177,6 +184,8 @@ impl Shard {
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            regrouped: Vec::new(),
             next_trace: 0,
         }
     }
@@ -264,6 +273,9 @@ impl Shard {
             return Rendered::Done;
         };
         stream.is_dirty = false;
+        if stream.session.is_some() {
+            stream.outbound.borrow_rendered(&mut self.spare_rendered);
+        }
         let more = match stream.compression {
             Some(Dictionary::Sender) => {
                 let own = stream.jid.as_ref();

@@ -16,7 +16,7 @@ use crate::base::{AccountId, ActorKey, AddressPrefix, Now, SessionId, StreamKey,
 use crate::config::Config;
 use crate::features::mam;
 use crate::im::account::Change;
-use crate::im::{iq, message, presence, subscription};
+use crate::im::{iq, message, presence, roster, subscription};
 use crate::jid::Jid;
 use crate::stanza::{
     Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, Type, reply_error,
@@ -145,7 +145,8 @@ impl Shard {
         if let Some(&actor) = self.homes.get(jid.bare_str()) {
             return actor;
         }
-        let account = crate::im::Account::new(jid.to_bare());
+        let mut account = crate::im::Account::new(jid.to_bare());
+        account.membership = self.membership_of(jid);
         let actor = self.cells.insert(Box::new(Cell::new(now, account)));
         self.homes.insert(jid.bare_str().into(), actor);
         actor
@@ -229,7 +230,9 @@ impl Shard {
             let from = header.from.as_ref();
             let domain = account.jid.domainpart();
             let is_contact = |from: &Jid| match account.last_roster() {
-                Some(roster) => roster.standing(&from.to_bare(), domain).to,
+                Some(roster) => {
+                    roster.standing(&from.to_bare(), domain).to || account.relation(from).to
+                }
                 // Who its contacts are was not read yet, or there are none.
                 None => account.roster().is_none(),
             };
@@ -665,7 +668,7 @@ impl Shard {
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
             // Its row stays, and so do the messages.
-            Some(Mail::Retell { .. } | Mail::Emptying) | None => {}
+            Some(Mail::Retell { .. } | Mail::Regrouped(_) | Mail::Emptying) | None => {}
         }
     }
 
@@ -742,6 +745,7 @@ impl Mail {
             | Mail::Retell { .. }
             | Mail::Ended(_)
             | Mail::Leftover(_)
+            | Mail::Regrouped(_)
             | Mail::Emptying => None,
         }
     }
@@ -751,7 +755,11 @@ impl Mail {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,
-            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) | Mail::Emptying => None,
+            Mail::Retell { .. }
+            | Mail::Ended(_)
+            | Mail::Leftover(_)
+            | Mail::Regrouped(_)
+            | Mail::Emptying => None,
         }
     }
 
@@ -855,6 +863,7 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipeline
             Ok(())
         }
         Mail::Leftover(held) => message::leftover(turn, held),
+        Mail::Regrouped(before) => roster::shared::regrouped(turn, before),
         Mail::Emptying => mam::go_on_emptying(turn),
     }
 }

@@ -279,6 +279,30 @@ fn a_way_that_was_cut_short_anywhere_is_gone_to_the_end() {
     assert!(commits >= 6, "{commits}");
 }
 
+#[test]
+fn damaged_rows_stay_and_stop_nobody() {
+    let memory = Memory::new(TABLES);
+    memory.commit(&data_of_1()).expect("memory");
+    let owner = 9_u64.to_be_bytes();
+    let all: [&[u8]; 5] = [
+        b"",
+        b"\x01",
+        b"\x01a tag",
+        b"\x01of a tag<message",
+        b"\x09what is it",
+    ];
+    for (number, value) in (1_u64..).zip(all) {
+        let row = put(&ARCHIVE, &[&owner, &number.to_be_bytes()], &[value]);
+        memory.commit(&[row]).expect("memory");
+    }
+    run(&memory).expect("memory");
+    assert_present(&memory);
+    let rows = rows_in(&memory, &ARCHIVE, AccountId(9));
+    let values: Vec<&[u8]> = rows.iter().map(|row| &*row.value).collect();
+    let renewed = [&b"\x02of a tag"[..], &[0; 24], b"<message"].concat();
+    assert_eq!(values, [all[0], all[1], all[2], &renewed, all[4]]);
+}
+
 /// What is asserted here of rows without a version byte, nothing else asserts: who changes one adds a step to `MIGRATIONS`,
 /// and a test like these with the bytes of before.
 #[test]

@@ -26,7 +26,7 @@ pub struct Outbound {
     /// Bytes of very large stanzas beyond the largest that anybody may send: one roster is not a slow reader.
     excess: usize,
     /// What was rendered, but is not in the socket yet.
-    rendered: Vec<Option<Kept>>,
+    rendered: VecDeque<Option<Kept>>,
     /// When the soft bound was last exceeded without interruption.
     above_soft_since_ms: Option<u64>,
     /// What was queued again when a session was resumed: it was held already, and does not count against the bound.
@@ -64,6 +64,11 @@ impl Outbound {
     /// Before [`Outbound::push`]: with memory that another has left, if there is any.
     pub fn borrow_queue(&mut self, spares: &mut Spares<Item>) {
         spares.lend(&mut self.queue);
+    }
+
+    /// Before rendering: the same for what is written but not in the socket yet.
+    pub fn borrow_rendered(&mut self, spares: &mut Spares<Option<Kept>>) {
+        spares.lend(&mut self.rendered);
     }
 
     /// Renders from the front until `out` holds about 16 KiB ([`RENDER_CHUNK_BYTES`]); whether more waits.
@@ -121,7 +126,7 @@ impl Outbound {
     }
 
     /// Everything rendered is in the socket, or never will be: what that decides.
-    pub fn take_rendered(&mut self) -> Vec<Option<Kept>> {
+    pub fn take_rendered(&mut self) -> VecDeque<Option<Kept>> {
         std::mem::take(&mut self.rendered)
     }
 

@@ -11,12 +11,14 @@ mod faults;
 #[path = "../play/framer.rs"]
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
 mod framer;
+mod groups;
 mod house;
 mod logins;
 mod misbehaviour;
 mod passwords;
 mod proofs;
 mod rooms;
+mod rosters;
 mod schema;
 #[path = "../play/scram.rs"]
 #[allow(dead_code)] // As above.

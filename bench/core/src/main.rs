@@ -128,6 +128,7 @@ fn main() -> Result<()> {
                 true => relay::Detail::Places,
                 false => relay::Detail::Counts,
             },
-        ),
+        )
+        .map(drop),
     }
 }

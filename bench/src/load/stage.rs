@@ -275,7 +275,11 @@ impl Stage {
             return Err(error.into());
         }
         let mut ready = mem::take(&mut self.ready);
-        ready.extend(self.events.iter().map(|event| event.token().0));
+        for event in &self.events {
+            // Of bytes and the end behind them the kernel tells once, and a short read is the last: so the end is read apart.
+            let times = if event.is_read_closed() { 2 } else { 1 };
+            ready.extend(std::iter::repeat_n(event.token().0, times));
+        }
         for &seat in &ready {
             self.serve(play, seat);
         }

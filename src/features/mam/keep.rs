@@ -128,8 +128,7 @@ fn is_wanted(
         // XEP-0441 section 2.1.1: "only if the contact's bare JID is in the user's roster".
         Policy::Roster => {
             let roster = roster::load(turn)?;
-            let domain = turn.actor.jid.domainpart();
-            Ok(roster.standing(contact, domain).listed)
+            Ok(turn.actor.standing(&roster, contact).listed)
         }
     }
 }
