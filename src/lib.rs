@@ -168,6 +168,15 @@
 //! with a connection of its own, some that search and some on which passwords are tried. Whether an account exists is such a
 //! question, too, though it looks like a row (`server/ports.rs`): who is in the directory and was never here gets an account's
 //! row when somebody asks for it, so nothing above knows of directories. What does not come in time is answered with that.
+//! What only a directory can say of somebody (their vCard) may take seconds: the request leaves the mailbox
+//! ([`actor::Turn::ask_directory`], `shard/outside.rs`), and comes back to its head with the answer. What groups say is asked by
+//! nobody: one thread of each directory reads them now and then, and tells all workers what is in force from now on, one shared
+//! value ([`actor::groups::Groups`]); an account knows its place in it ([`im::Account::membership`]), and `im/roster/shared.rs`
+//! merges contacts of lists into what clients see, and no further.
+//! A thread for each part of a directory (its people, its rooms) keeps a copy of it, as far as it takes to know what has
+//! changed (`directory/content.rs`): the server tells (RFC 4533, `directory/pool/sync.rs`), or it is looked (`directory/polled.rs`,
+//! `directory/poll.rs`); `directory/watch.rs` is the thread's life, and its `Follower` says what follows from a change.
+//! What a directory sends goes through a parser with bounds (`src/vendor/lber`), for it may mean no good.
 //!
 //! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*

@@ -364,6 +364,22 @@ fn who_is_not_in_memory_between_messages_has_no_larger_archive() {
 }
 
 #[test]
+fn who_looks_into_a_conversation_now_and_then_has_no_larger_archive() {
+    let mut world = world("host.archive.messages = 100\n");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    for part in 0..10 {
+        says(&mut world, romeo, &notes(part * 50, part * 50 + 50, 0));
+        world.end_turns();
+        let heard = says(&mut world, romeo, &query_with("romeo", 1, "<before/>"));
+        world.end_turns();
+        let heard = heard + &hears(&mut world, romeo);
+        assert!(heard.contains("<fin "), "{heard}");
+    }
+    assert_newest(&world, "romeo", 500, 100..=100 + 64);
+    world.assert_rest();
+}
+
+#[test]
 fn an_archive_that_was_forgotten_before_it_lost_its_oldest_loses_them_when_it_is_read_again() {
     let mut world = world("host.archive.messages = 10\ndelivery.offline_count = 5000\n");
     world.register("juliet", "secret");

@@ -29,6 +29,13 @@ pub enum AuthAsk {
     },
     /// Whether the account may log in, its identity being proved otherwise (SASL EXTERNAL).
     Admission { host: Arc<str>, localpart: Arc<str> },
+    /// Whose entry a certificate's subject is the name of (SASL EXTERNAL), of a host whose users live in a directory;
+    /// with the account that the peer wishes for, if it named one.
+    Certified {
+        host: Arc<str>,
+        subject: Arc<str>,
+        localpart: Option<Arc<str>>,
+    },
     /// An attempt failed: answers [`AuthAnswer::Released`] when the peer may be told, which is later the
     /// more often this prefix and this account have failed. `localpart` is none if none was named.
     Failed {
@@ -386,7 +393,12 @@ pub enum AuthAnswer {
     },
     /// To `Password` and `Admission`.
     Admitted(AccountRef),
-    /// To `Password`, `Admission`, `Token` and `IssueToken`: wrong, unknown or disabled, without saying which.
+    /// To `Certified`.
+    Certified {
+        localpart: Arc<str>,
+        account: AccountRef,
+    },
+    /// To `Password`, `Admission`, `Certified`, `Token` and `IssueToken`: wrong, unknown or disabled, without saying which.
     Refused,
     /// To `Token`: it is the right one, and another if it is time for that.
     Proved {

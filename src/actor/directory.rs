@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use super::groups::Groups;
+
 /// A question about somebody. It is asked beside the mailbox, which goes on: whoever asks hears later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryAsk {
@@ -17,6 +19,8 @@ pub struct DirectoryAsk {
 pub enum DirectoryWish {
     /// The vCard that the entry is.
     Card,
+    /// What the groups of the host say, once that is known.
+    Groups,
     /// That the entry becomes what this vCard says, an element in normal form.
     Change(Arc<str>),
 }
@@ -26,6 +30,8 @@ pub enum DirectoryWish {
 pub enum DirectoryAnswer {
     /// To `Card`: what is inside the vCard, in normal form; none if there is nobody, or nothing to say.
     Card(Option<Arc<str>>),
+    /// To `Groups`.
+    Groups(Arc<Groups>),
     /// To `Change`: the entry says so now, or said so before.
     Changed,
     /// To `Change`: it would change what users may not change.

@@ -8,6 +8,7 @@ pub mod directory;
 mod effects;
 mod envelope;
 mod feature;
+pub mod groups;
 pub mod rows;
 mod stage;
 mod ticket;

@@ -186,6 +186,8 @@ impl Accounts {
                 answer
             }
             AuthAsk::Admission { host, localpart } => self.admission(&host, &localpart),
+            // Where no directory is, no entry has a name.
+            AuthAsk::Certified { .. } => AuthAnswer::Refused,
             AuthAsk::Failed {
                 host,
                 localpart,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::accounts::{Accounts, write_of};
 use super::keys;
-use super::looks::{self, Looks};
+use super::looks::Looks;
 use super::purge::mark;
 use super::waiting;
 use crate::actor::auth::AccountRef;
@@ -16,6 +16,7 @@ use crate::im::credentials::{
     name_key, names_after, registration_key, registration_value,
 };
 use crate::im::invitation::{RESERVATION, is_reserved};
+use crate::im::looks;
 use crate::jid::Jid;
 
 /// Why a change to an account was not made.

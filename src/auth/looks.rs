@@ -3,19 +3,9 @@
 
 use super::accounts::Accounts;
 use super::admin::AccountError;
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
+use crate::actor::rows::RowRange;
 use crate::base::limits;
-use crate::jid::skeleton;
-
-/// One row for each account, so that two names which look alike lie side by side. It goes with the account's own row: who
-/// has its name later has its looks.
-pub static LOOKS: Table = Table {
-    name: "looks",
-    durability: Durability::BeforeReply,
-    export: Export::Never,
-    slices: Slices::Whole,
-    about: "What the name of an account looks like. Key: host, 0, skeleton of the localpart (UTS #39), 0, localpart.",
-};
+use crate::im::looks::{LOOKS, key, of_skeleton};
 
 /// Whether a name may look like one that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,23 +14,6 @@ pub(super) enum Looks {
     Any,
     /// It may not: its owner has chosen it.
     Own,
-}
-
-/// The write by which an account is found by its looks.
-pub(super) fn put(host: &str, localpart: &str) -> Write {
-    Write::Put {
-        table: &LOOKS,
-        key: key(host, localpart),
-        value: [].into(),
-    }
-}
-
-/// The write that takes it back.
-pub(super) fn delete(host: &str, localpart: &str) -> Write {
-    Write::Delete {
-        table: &LOOKS,
-        key: key(host, localpart),
-    }
 }
 
 impl Accounts {
@@ -63,16 +36,4 @@ impl Accounts {
             false => Err(AccountError::Exists),
         }
     }
-}
-
-/// Prepared names hold no zero byte, and neither do their skeletons.
-fn key(host: &str, localpart: &str) -> RowKey {
-    of_skeleton(host, localpart, 0).then(localpart.as_bytes())
-}
-
-fn of_skeleton(host: &str, localpart: &str, end: u8) -> RowKey {
-    RowKey::new(host.as_bytes())
-        .then(&[0])
-        .then(skeleton(localpart).as_bytes())
-        .then(&[end])
 }

@@ -17,15 +17,16 @@ pub mod service;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod turns;
 mod waiting;
 mod windows;
 
+pub use crate::im::looks::LOOKS;
 pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};
 pub use counts::ITERATIONS;
 pub use elsewhere::{ENTRY, Known, prepared};
 pub use invitations::{InviteWish, Invited};
-pub use looks::LOOKS;
 pub use open_invitations::KnownInvitation;
 pub use purge::Purged;
 pub use service::AuthService;

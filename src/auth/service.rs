@@ -14,9 +14,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::accounts::Accounts;
 use super::purge::Purged;
+use super::turns::Turns;
 use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::{Answer, Ticket};
-use crate::base::{AccountId, Now, WorkerId, limits};
+use crate::base::{AccountId, AddressPrefix, Now, WorkerId, limits};
 
 /// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
 pub type AnswerPort = Arc<dyn Fn(Ticket, Answer) + Send + Sync>;
@@ -130,7 +131,7 @@ impl AuthService {
         // login waits.
         let (known, seats) = (Arc::clone(accounts), Arc::clone(&service.seats));
         let own_clock = Arc::clone(&clock);
-        let own_loop = move || derive_and_answer(&known, &seats, &own_questions, &own_clock);
+        let own_loop = move || answer_in_turns(&known, &seats, &own_questions, &own_clock);
         let own_loop = guarded(own_loop, Arc::clone(&on_panic));
         service.threads.push(thread("auth-own").spawn(own_loop)?);
         // Tokens that are made, and moved, wait for the disk: many of them for one commit.
@@ -215,6 +216,7 @@ impl AuthService {
             }
             AuthAsk::ScramKeys { .. }
             | AuthAsk::Admission { .. }
+            | AuthAsk::Certified { .. }
             | AuthAsk::Upgrades { .. }
             | AuthAsk::Token(_)
             | AuthAsk::Invitation { .. } => {
@@ -480,6 +482,51 @@ fn carry_out(accounts: &Accounts, order: &PurgeOrder) {
         count += 1;
     }
     log::info!("accounts_purged count={count}");
+}
+
+/// Answers what takes long one address after the other, so that none keeps the others waiting.
+fn answer_in_turns(
+    accounts: &Accounts,
+    seats: &[Seat],
+    questions: &Receiver<Message>,
+    clock: &Clock,
+) {
+    let mut waiting = Turns::new(limits::OWN_WAITING_OF_ADDRESS_MAX);
+    let mut is_over = false;
+    loop {
+        let first = match waiting.is_empty() && !is_over {
+            true => questions.recv().ok(),
+            false => None,
+        };
+        is_over |= first.is_none() && waiting.is_empty();
+        for message in first.into_iter().chain(questions.try_iter()) {
+            let Message::Question(question) = message else {
+                // Nobody sends orders of purges here.
+                is_over = true;
+                continue;
+            };
+            if let Err(refused) = waiting.push(prefix_of(&question.ask), question) {
+                seats[refused.worker.index()].deliver(refused.ticket, AuthAnswer::Unavailable);
+            }
+        }
+        match waiting.pop() {
+            Some(next) => {
+                let (answer, _) = accounts.answer(next.ask, clock());
+                seats[next.worker.index()].deliver(next.ticket, answer);
+            }
+            None if is_over => return,
+            None => {}
+        }
+    }
+}
+
+/// From where it is asked, if that is known.
+fn prefix_of(ask: &AuthAsk) -> Option<AddressPrefix> {
+    match ask {
+        AuthAsk::Own(_, prefix) => *prefix,
+        AuthAsk::Register(registration) => Some(registration.prefix),
+        _ => None,
+    }
 }
 
 fn derive_and_answer(

@@ -185,9 +185,9 @@ pub(super) fn check_cards(
     }
     let photo_bytes = option.photo_size.as_bytes();
     sink.require(
-        photo_bytes <= limits::DIRECTORY_ENTRY_BYTES_MAX as u64 / 2,
+        photo_bytes <= limits::DIRECTORY_PHOTO_BYTES_LIMIT,
         &at("photo_size"),
-        "must be at most \"512 KiB\": an entry is read up to 1 MiB",
+        "must be at most \"512 KiB\"",
     );
     Cards {
         source: option.source,

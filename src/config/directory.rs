@@ -8,6 +8,7 @@ use super::check::Sink;
 use super::file::{
     DirectoryHash, DirectoryPasswordChange, DirectoryPreset, Host, HostDirectory, RegistrationMode,
 };
+use super::groups::{GroupsConfig, check_groups};
 use super::host::ScramHash;
 use crate::base::limits;
 
@@ -52,6 +53,8 @@ pub struct DirectoryConfig {
     /// For which digests it has keys, best first; empty if it has none.
     pub hashes: Vec<ScramHash>,
     pub cards: Cards,
+    /// None where groups mean nothing.
+    pub groups: Option<GroupsConfig>,
 }
 
 /// The directory of a host, if it has one. `at` is the path of its section.
@@ -107,6 +110,8 @@ pub(super) fn check_directory(
     };
     let card = |name: &str| at("").replace("directory.", &format!("directory_cards.{name}"));
     let cards = check_cards(&host.directory_cards, option.preset, &card, sink);
+    let group = |name: &str| at("").replace("directory.", &format!("directory_groups.{name}"));
+    let groups = check_groups(&host.directory_groups, option.preset, &group, sink);
     sink.require(
         host.directory_cards.writable.is_empty()
             || !option.bind_dn.is_empty()
@@ -119,6 +124,7 @@ pub(super) fn check_directory(
         options: directory,
         hashes,
         cards,
+        groups,
     }))
 }
 
@@ -191,6 +197,16 @@ fn check_search(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mut
         &at("filter"),
         "must be a filter in matching parentheses (RFC 4515), as in \"(uid={user})\"",
     );
+    sink.require(
+        option.rooms_base.is_empty() || is_dn(&option.rooms_base),
+        &at("rooms_base"),
+        "must be the name of an entry (RFC 4514), as in \"ou=rooms,dc=example,dc=org\"",
+    );
+    sink.require(
+        is_balanced(&option.rooms_filter),
+        &at("rooms_filter"),
+        "must be a filter in matching parentheses (RFC 4515), as in \"(objectClass=stonechatRoom)\"",
+    );
     for (name, value) in [
         ("localpart", &option.localpart),
         ("scram", &option.scram),
@@ -236,6 +252,7 @@ fn check_amounts(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mu
         ),
         ("queue", option.queue, limits::DIRECTORY_QUEUE_LIMIT),
         ("cache", option.cache, limits::DIRECTORY_CACHE_LIMIT),
+        ("watched", option.watched, limits::DIRECTORY_WATCHED_LIMIT),
     ] {
         if !(1..=max).contains(&count) {
             sink.push(&at(name), format!("must be between 1 and {max}"));
@@ -267,7 +284,7 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 }
 
 /// Whether this may be a name of RFC 4514: each part has a type. The directory judges the rest.
-fn is_dn(text: &str) -> bool {
+pub(super) fn is_dn(text: &str) -> bool {
     let mut escaped = false;
     let mut part = String::new();
     let mut parts = Vec::new();
@@ -291,7 +308,7 @@ pub(super) fn is_attribute(text: &str) -> bool {
     !text.is_empty() && text.chars().all(allowed)
 }
 
-fn is_balanced(filter: &str) -> bool {
+pub(super) fn is_balanced(filter: &str) -> bool {
     let mut depth = 0_i32;
     for (at, c) in filter.char_indices() {
         depth += match c {
@@ -408,6 +425,14 @@ mod tests {
             (
                 "servers = [\"ldap://a\"]\nbase = \"dc=a\"\noperation_timeout = \"1 h\"\n",
                 "logins wait for it",
+            ),
+            (
+                "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nrooms_base = \"rooms\"\n",
+                "rooms_base: must be the name",
+            ),
+            (
+                "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nrooms_filter = \"a=b\"\n",
+                "rooms_filter: must be a filter",
             ),
             (
                 "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nqueue = 0\n",

@@ -8,6 +8,7 @@ mod account;
 mod client;
 mod directory;
 mod directory_cards;
+mod directory_groups;
 mod host;
 mod listener;
 mod process;
@@ -20,10 +21,11 @@ use serde::{Deserialize, Serialize};
 pub use account::{Auth, Blocking, Delivery, Keep, Profile, Roster};
 pub use client::{C2s, Csi, Dictionary, ResourceConflict, Sm};
 pub use directory::{
-    DirectoryAuthentication, DirectoryHash, DirectoryPasswordChange, DirectoryPreset,
-    DirectoryReferrals, DirectoryScope, HostDirectory,
+    DirectoryAuthentication, DirectoryCertificates, DirectoryHash, DirectoryPasswordChange,
+    DirectoryPreset, DirectoryReferrals, DirectoryScope, HostDirectory,
 };
 pub use directory_cards::{DirectoryCards, DirectoryWriter, HostDirectoryCards};
+pub use directory_groups::HostDirectoryGroups;
 pub use host::{
     ArchiveDefault, Host, HostArchive, HostAuth, HostContact, HostRegistration, HostVcard,
     RegistrationMode,

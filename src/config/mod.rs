@@ -8,6 +8,7 @@ mod check;
 mod difference;
 mod directory;
 mod file;
+mod groups;
 mod host;
 mod judge;
 mod network;
@@ -20,11 +21,13 @@ pub use difference::{Change, difference, live_part};
 pub use directory::DirectoryConfig;
 pub use file::{
     ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
-    Dictionary, DirectoryAuthentication, DirectoryCards, DirectoryPasswordChange, DirectoryPreset,
-    DirectoryReferrals, DirectoryScope, DirectoryWriter, File, Host, HostArchive, HostAuth,
-    HostDirectory, HostRegistration, Keep, Listener, ListenerKind, Log, RegistrationMode,
-    ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode, TlsVersion, WhenFull,
+    Dictionary, DirectoryAuthentication, DirectoryCards, DirectoryCertificates,
+    DirectoryPasswordChange, DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter,
+    File, Host, HostArchive, HostAuth, HostDirectory, HostRegistration, Keep, Listener,
+    ListenerKind, Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode,
+    TlsVersion, WhenFull,
 };
+pub use groups::GroupsConfig;
 pub use host::{Certificate, Config, HostConfig, ScramHash};
 pub use network::Network;
 pub use place::{ConfigError, Places};

@@ -29,7 +29,7 @@ pub enum Reload {
 }
 
 /// All sections with options of their own, in the order of the reference.
-pub fn sections() -> [Section; 22] {
+pub fn sections() -> [Section; 23] {
     [
         Section::of::<file::Server>("server"),
         Section::of::<file::Host>("host"),
@@ -40,6 +40,7 @@ pub fn sections() -> [Section; 22] {
         Section::of::<file::HostRegistration>("host.registration"),
         Section::of::<file::HostDirectory>("host.directory"),
         Section::of::<file::HostDirectoryCards>("host.directory_cards"),
+        Section::of::<file::HostDirectoryGroups>("host.directory_groups"),
         Section::of::<file::Listener>("listener"),
         Section::of::<file::C2s>("c2s"),
         Section::of::<file::Sm>("sm"),
@@ -134,6 +135,10 @@ pub fn reference(features: &[&str]) -> String {
             "host.directory_cards" => {
                 let values = &defaults.host[0].directory_cards;
                 section.print("[host.directory_cards]", values, &mut out);
+            }
+            "host.directory_groups" => {
+                let values = &defaults.host[0].directory_groups;
+                section.print("[host.directory_groups]", values, &mut out);
             }
             "listener" => print_listeners(&section, &defaults.listener, &mut out),
             path => {

@@ -12,7 +12,7 @@ const _: () = assert!(limits::DIRECTORY_ENTRY_BYTES_MAX < lber::parse::LENGTH_MA
 const _: () = assert!(lber::parse::DEPTH_MAX <= 16);
 
 /// An entry: its name and the attributes that were asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Entry {
     pub dn: String,
     attributes: Vec<(String, Vec<Vec<u8>>)>,
@@ -81,6 +81,17 @@ impl Entry {
             .filter_map(|value| std::str::from_utf8(value).ok())
     }
 
+    /// Takes over what was read besides of the same entry.
+    pub fn absorb(&mut self, other: Entry) {
+        self.attributes.extend(other.attributes);
+    }
+
+    /// Forgets an attribute.
+    pub fn remove(&mut self, name: &str) {
+        self.attributes
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
     /// Name and number of values of each attribute: what an operator is shown.
     pub fn names(&self) -> impl Iterator<Item = (&str, usize)> {
         self.attributes
@@ -98,6 +109,26 @@ pub fn references(tag: StructureTag) -> Result<Vec<String>, DirectoryError> {
         .into_iter()
         .map(|tag| text(Some(tag)))
         .collect()
+}
+
+/// What a page of results ends with, to ask for the next (RFC 2696 section 2): `realSearchControlValue ::= SEQUENCE { size
+/// INTEGER, cookie OCTET STRING }`; empty for the last.
+///
+/// # Errors
+/// `Garbled`, `TooMuch`.
+pub fn page_cookie(value: &[u8]) -> Result<Vec<u8>, DirectoryError> {
+    let Ok(([], tag)) = lber::parse::parse_tag(value) else {
+        return Err(DirectoryError::Garbled);
+    };
+    let cookie = children(tag)?.into_iter().nth(1);
+    let cookie = cookie.and_then(StructureTag::expect_primitive);
+    match cookie {
+        Some(cookie) if cookie.len() > limits::DIRECTORY_COOKIE_BYTES_MAX => {
+            Err(DirectoryError::TooMuch)
+        }
+        Some(cookie) => Ok(cookie),
+        None => Err(DirectoryError::Garbled),
+    }
 }
 
 /// What a password policy says beside the answer to a bind (draft-behera-ldap-password-policy-10 section 6.2).
@@ -139,11 +170,11 @@ impl PolicyWords {
     }
 }
 
-fn children(tag: StructureTag) -> Result<Vec<StructureTag>, DirectoryError> {
+pub(super) fn children(tag: StructureTag) -> Result<Vec<StructureTag>, DirectoryError> {
     tag.expect_constructed().ok_or(DirectoryError::Garbled)
 }
 
-fn text(tag: Option<StructureTag>) -> Result<String, DirectoryError> {
+pub(super) fn text(tag: Option<StructureTag>) -> Result<String, DirectoryError> {
     let bytes = tag.and_then(StructureTag::expect_primitive);
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     text.ok_or(DirectoryError::Garbled)
@@ -273,6 +304,15 @@ mod tests {
         for part in [&[][..], &[0x30], &[0x30, 0x82, 1], &[0x30, 4, 4, 2, 0]] {
             let parsed = lber::parse::parse_tag(part);
             assert!(matches!(parsed, Err(lber::Err::Incomplete(_))), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_what_the_next_is_asked_for_with() {
+        assert_eq!(page_cookie(&[0x30, 6, 2, 1, 0, 4, 1, 7]), Ok(vec![7]));
+        assert_eq!(page_cookie(&[0x30, 5, 2, 1, 0, 4, 0]), Ok(Vec::new()));
+        for wrong in [&[][..], &[0x30, 3, 2, 1, 0], &[0x30, 0, 0], &[4, 0]] {
+            assert_eq!(page_cookie(wrong), Err(DirectoryError::Garbled));
         }
     }
 

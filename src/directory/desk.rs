@@ -1,9 +1,12 @@
 //! What the directory asks of whoever keeps the accounts: their numbers and their rows stay in the server's store.
 //! Refuses to know how.
 
+use std::sync::Arc;
+
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AccountRef, AuthAsk, ScramHash, ScramKeys};
+use crate::actor::groups::Groups;
 use crate::actor::rows::{RowKey, StoreError};
 use crate::base::{AccountId, AddressPrefix, Secret, WorkerId};
 
@@ -28,6 +31,8 @@ pub struct Desk {
     pub prepare: fn(&Secret) -> Option<Secret>,
     /// Writes down for the auditor.
     pub audit: Box<dyn Fn(AuditEvent) + Send + Sync>,
+    /// What the groups of a host mean from now on; none if nothing any more.
+    pub publish: PublishGroups,
     /// Everything else that is asked, and is not the directory's.
     pub pass_on: Box<dyn Fn(WorkerId, Ticket, AuthAsk) + Send + Sync>,
 }
@@ -43,6 +48,8 @@ pub type EndSessions = Box<dyn Fn(&str, &str) + Send + Sync>;
 /// See [`Desk::names`].
 pub type ListNames =
     Box<dyn Fn(&str, Option<&str>) -> Result<Vec<String>, StoreError> + Send + Sync>;
+/// See [`Desk::publish`].
+pub type PublishGroups = Box<dyn Fn(&Arc<str>, Option<Arc<Groups>>) + Send + Sync>;
 /// See [`Desk::row`].
 pub type ReadRow = Box<dyn Fn(&RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
 /// See [`Desk::renew`].

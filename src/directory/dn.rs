@@ -57,6 +57,12 @@ pub fn is_within(name: &str, base: &str) -> bool {
     }
 }
 
+/// Whether both are names of one entry.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let one = Dn::parse(one);
+    one.is_some() && one == Dn::parse(other)
+}
+
 /// A value as it stands in a name. RFC 4514 section 2.4.
 pub fn escaped(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 4);
@@ -96,11 +102,11 @@ fn pair(text: &str) -> Option<(String, String)> {
     if kind.is_empty() || !kind.chars().all(allowed) {
         return None;
     }
-    Some((long_name(kind), folded(&unescaped(value)?)))
+    Some((short_name(kind), folded(&unescaped(value)?)))
 }
 
 /// The name that a type is known by here (RFC 4514 section 3, RFC 4519).
-fn long_name(kind: &str) -> String {
+pub fn short_name(kind: &str) -> String {
     let kind = kind.to_ascii_lowercase();
     let known = match kind.as_str() {
         "2.5.4.3" | "commonname" => "cn",

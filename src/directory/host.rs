@@ -1,38 +1,45 @@
 //! The directory of one host: its connections, each on a thread of its own, and what becomes of each question. Refuses to
 //! let anybody wait for it: what cannot be answered in time is answered with that.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
 use super::access::Access;
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
 use super::desk::{Admission, Desk};
+use super::dn;
 use super::error::DirectoryError;
+use super::lists::{self, Lists, Woken};
+use super::people::People;
 use super::person::{self, Found, Person};
-use super::poll;
-use super::pool::{Link, Purpose};
+use super::pool::{Depth, Link, Purpose, Query};
+use super::room_book::{self, RoomBook, RoomKeeper};
 use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
+use super::watch::{self, Watch};
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, Secret, WorkerId};
+use crate::base::{AddressPrefix, Secret, WorkerId, limits};
 use crate::config::{DirectoryConfig, DirectoryPasswordChange};
+use crate::im::credentials::{AccountRow, name_key};
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
 pub struct HostDirectory {
     pub shared: Arc<Shared>,
     questions: Sender<Question>,
-    /// Dropped, it ends who looks now and then.
-    _polls: Sender<()>,
+    /// Dropped, it ends those who follow what becomes of the directory.
+    _follows: Sender<()>,
 }
 
 /// What all threads of a directory know.
@@ -41,9 +48,16 @@ pub struct Shared {
     pub config: Arc<DirectoryConfig>,
     pub known: Known,
     pub cards: CardCache,
+    pub lists: Lists,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
+    own_changes: OwnChanges,
+    /// The permanent rooms.
+    pub rooms: Arc<RoomBook>,
 }
+
+/// Whose passwords we have changed ourselves, and when.
+type OwnChanges = Mutex<BTreeMap<Arc<str>, Instant>>;
 
 /// Something that is asked, and who hears the answer.
 pub struct Question {
@@ -58,6 +72,8 @@ pub struct Question {
 pub enum Wish {
     /// Whether somebody may come in who has proved the name otherwise.
     Admission,
+    /// Who it is whose entry has this name; of the localpart that is asked about, if it is not empty.
+    Certified(Arc<str>),
     /// What the entry says.
     Card,
     /// The entry shall say what this vCard says.
@@ -110,8 +126,11 @@ impl HostDirectory {
                 config.cards.cache_bytes,
                 Duration::from_millis(config.cards.fresh_ms),
             ),
+            lists: Lists::default(),
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
+            own_changes: OwnChanges::default(),
+            rooms: Arc::default(),
         });
         let (questions, asked) = bounded(options.queue as usize);
         let (attempts, attempted) = bounded(options.queue as usize);
@@ -130,16 +149,50 @@ impl HostDirectory {
                 .name("ldap-bind".to_owned())
                 .spawn(move || shared.bind_all(link, &attempted))?;
         }
-        let (polls, stop) = bounded(0);
-        let every = Duration::from_millis(options.poll.as_ms());
-        let (looking, link) = (Arc::clone(&shared), link(Purpose::Searching));
-        thread::Builder::new()
-            .name("ldap-poll".to_owned())
-            .spawn(move || poll::run(&looking, link, every, &stop))?;
+        let (follows, stop) = bounded(0);
+        let watch = |what: &str, query| Watch {
+            name: format!("{what} of {host}"),
+            query,
+            every: Duration::from_millis(options.poll.as_ms()),
+            listens: options.listen,
+            entries_max: options.watched as usize,
+        };
+        let people = watch("people", person::query_for_all(config));
+        let follower = People::new(&shared);
+        watch::start(
+            "ldap-people",
+            people,
+            link(Purpose::Searching),
+            follower,
+            &stop,
+        )?;
+        if !options.rooms_base.is_empty() {
+            let rooms = watch("rooms", room_book::query(config));
+            let keeper = RoomKeeper::new(host, config, &shared.rooms);
+            watch::start("ldap-rooms", rooms, link(Purpose::Searching), keeper, &stop)?;
+        }
+        if let Some(meant) = &config.groups {
+            let (woken, wake) = bounded(1);
+            let told = watch("groups", lists::query(meant));
+            let follower = Woken::new(woken);
+            watch::start(
+                "ldap-grouped",
+                told,
+                link(Purpose::Searching),
+                follower,
+                &stop,
+            )?;
+            let (watching, link) = (Arc::clone(&shared), link(Purpose::Searching));
+            let (meant, stop) = (meant.clone(), stop.clone());
+            let every = Duration::from_millis(options.poll.as_ms());
+            thread::Builder::new()
+                .name("ldap-groups".to_owned())
+                .spawn(move || lists::run(&watching, &meant, link, every, (&wake, &stop)))?;
+        }
         Ok(HostDirectory {
             shared,
             questions,
-            _polls: polls,
+            _follows: follows,
         })
     }
 
@@ -165,10 +218,10 @@ impl Shared {
                 self.failed(&question, &DirectoryError::Late);
                 continue;
             }
-            if matches!(question.wish, Wish::Card | Wish::Change(_)) {
-                self.answer_profile(&mut link, &question);
-            } else {
-                self.answer_login(&mut link, question, attempts);
+            match &question.wish {
+                Wish::Card | Wish::Change(_) => self.answer_profile(&mut link, &question),
+                Wish::Certified(subject) => self.answer_certified(&mut link, &question, subject),
+                _ => self.answer_login(&mut link, question, attempts),
             }
             if questions.is_empty() {
                 link.go_back();
@@ -239,6 +292,42 @@ impl Shared {
         (self.desk.end)(&self.host, name);
     }
 
+    /// Somebody's password is another one: sessions and tokens that were made by the old one end, unless the change was
+    /// made here, which saw to that.
+    pub fn password_was_changed(&self, name: &Arc<str>) {
+        if self.own_changes.lock().remove(name).is_some() {
+            return;
+        }
+        let row = (self.desk.row)(&name_key(&self.host, name));
+        let renewed = row.and_then(|row| {
+            let row = row.and_then(|row| AccountRow::decode(&row).ok());
+            row.map_or(Ok(None), |row| {
+                (self.desk.renew)(&self.host, name, row.account.id)
+            })
+        });
+        match renewed {
+            Ok(Some(_)) => {
+                log::info!("directory_password_changed account={name}@{}", self.host);
+                self.end_sessions(name);
+            }
+            // Nobody who was ever here, or may be.
+            Ok(None) => {}
+            Err(error) => log::error!(
+                "directory_tokens_stay account={name}@{} error=\"{error}\" mend=\"user disable, user enable\"",
+                self.host
+            ),
+        }
+    }
+
+    /// A change that we make ourselves will be heard of.
+    fn note_own_change(&self, name: &Arc<str>) {
+        let now = Instant::now();
+        let own = Duration::from_millis(limits::DIRECTORY_OWN_CHANGE_MS);
+        let mut changes = self.own_changes.lock();
+        changes.retain(|_, made| now.duration_since(*made) < own);
+        changes.insert(Arc::clone(name), now);
+    }
+
     fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {
         let query = person::query(&self.config, &question.localpart);
         let entries = link.search(&query, self.until(question))?;
@@ -293,6 +382,8 @@ impl Shared {
             wish,
         };
         match wish {
+            // Answered before (`answer_certified`).
+            Wish::Certified(_) => {}
             Wish::Card | Wish::Change(_) => {}
             Wish::Admission => {
                 let answer = self.admission(&localpart, person.as_deref());
@@ -336,6 +427,75 @@ impl Shared {
         }
     }
 
+    fn answer_certified(&self, link: &mut Link, question: &Question, subject: &str) {
+        match self.certified(link, question, subject) {
+            Ok(answer) => self.answers.auth(question.worker, question.ticket, answer),
+            Err(error) => self.failed(question, &error),
+        }
+    }
+
+    /// Whom a certificate of this subject stands for.
+    fn certified(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        subject: &str,
+    ) -> Result<AuthAnswer, DirectoryError> {
+        let names = self.names_of(link, question, subject)?;
+        let wanted =
+            |name: &&Arc<str>| question.localpart.is_empty() || **name == question.localpart;
+        let mut wanted = names.iter().filter(wanted);
+        let (Some(localpart), None) = (wanted.next(), wanted.next()) else {
+            return Ok(AuthAnswer::Refused);
+        };
+        // By its name, as everybody: others may have it, too.
+        let named = Question {
+            localpart: Arc::clone(localpart),
+            wish: Wish::Admission,
+            ..*question
+        };
+        let answer = match self.find(link, &named)? {
+            Found::One(person) if dn::is_same(&person.dn, subject) => {
+                self.admission(localpart, Some(&person))
+            }
+            _ => AuthAnswer::Refused,
+        };
+        Ok(match answer {
+            AuthAnswer::Admitted(account) => AuthAnswer::Certified {
+                localpart: Arc::clone(localpart),
+                account,
+            },
+            answer => answer,
+        })
+    }
+
+    /// The names of the entry that is called so, if it is one of the people.
+    fn names_of(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        subject: &str,
+    ) -> Result<Vec<Arc<str>>, DirectoryError> {
+        if !dn::is_within(subject, &self.config.options.base) {
+            return Ok(Vec::new());
+        }
+        let query = Query {
+            base: subject.to_owned(),
+            depth: Depth::Base,
+            count_max: 1,
+            ..person::query_for_all(&self.config)
+        };
+        match link.search(&query, self.until(question)) {
+            Ok(entries) => Ok(entries
+                .iter()
+                .flat_map(|entry| person::names(&self.config, entry))
+                .collect()),
+            // RFC 4511 appendix A: invalidDNSyntax. Authorities call people by what no directory knows.
+            Err(DirectoryError::Refused { code: 34, .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The account of somebody whom the directory knows and this server does not keep out.
     fn admission(&self, localpart: &Arc<str>, person: Option<&Person>) -> AuthAnswer {
         let Some(person) = person else {
@@ -374,7 +534,7 @@ impl Shared {
             return Answer::Row(row);
         }
         let admitted = (self.desk.admit)(&self.host, localpart, person.unique.as_deref());
-        let key = crate::im::credentials::name_key(&self.host, localpart);
+        let key = name_key(&self.host, localpart);
         match admitted.and_then(|_| (self.desk.row)(&key)) {
             Ok(row) => Answer::Row(row),
             Err(error) => Answer::Failed(error),
@@ -480,8 +640,15 @@ impl Shared {
         if !(self.desk.may_change)(account.id, prefix) {
             return Ok(AccountAnswer::TooMany);
         }
-        let outcome = link.change_password(&person.dn, &password, self.until(question))?;
+        self.note_own_change(&question.localpart);
+        let outcome = link.change_password(
+            &person.dn,
+            &password,
+            self.config.options.preset,
+            self.until(question),
+        )?;
         if !outcome.is_success() {
+            self.own_changes.lock().remove(&question.localpart);
             return verdict::of_change(outcome);
         }
         let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id);

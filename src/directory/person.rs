@@ -2,6 +2,8 @@
 //! is asked.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use super::ber::Entry;
 use super::escape::filter_for;
@@ -28,6 +30,8 @@ pub struct Person {
     pub unique: Option<Vec<u8>>,
     /// Closed by whoever administers the directory.
     pub bar: Option<Bar>,
+    /// See [`stamp`].
+    pub stamp: u64,
     keys: Vec<ScramKeys>,
 }
 
@@ -43,6 +47,7 @@ pub fn query(config: &DirectoryConfig, localpart: &str) -> Query {
     let options = &config.options;
     let mut attributes = vec![options.localpart.clone()];
     attributes.extend(STANDING.map(str::to_owned));
+    attributes.extend(STAMPS.map(str::to_owned));
     if !options.unique.is_empty() {
         attributes.push(options.unique.clone());
     }
@@ -68,6 +73,39 @@ pub fn query_for_many(config: &DirectoryConfig, names: &[String]) -> Query {
         count_max: names.len() * 2 + ENTRIES_MAX,
         ..query(config, "")
     }
+}
+
+/// The same about everybody, and when their entries were changed: of what is remembered of them otherwise.
+pub fn query_for_all(config: &DirectoryConfig) -> Query {
+    let mut query = query(config, "");
+    query.attributes.push("modifyTimestamp".to_owned());
+    Query {
+        filter: config.options.filter.replace("{user}", "*"),
+        count_max: config.options.watched as usize,
+        ..query
+    }
+}
+
+/// The names that an entry stands for.
+pub fn names(config: &DirectoryConfig, entry: &Entry) -> Vec<Arc<str>> {
+    let values = entry.texts(&config.options.localpart);
+    let prepared = values.filter_map(|value| prepare_localpart(value).ok());
+    let mut names: Vec<Arc<str>> = prepared.map(Arc::from).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Something that is another when the password is. Where the directory does not say when it was changed, and has no keys,
+/// it stays the same.
+pub fn stamp(config: &DirectoryConfig, entry: &Entry) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for name in STAMPS.into_iter().chain([config.options.scram.as_str()]) {
+        for value in entry.values(name) {
+            (name, value).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 /// What [`judge`] says of each name.
@@ -115,6 +153,7 @@ fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
             .filter(|_| !options.unique.is_empty())
             .map(<[u8]>::to_vec),
         bar: is_closed(entry).then_some(Bar::Disabled),
+        stamp: stamp(config, entry),
         keys: entry
             .texts(&options.scram)
             .filter_map(keys::parse)
@@ -123,7 +162,7 @@ fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
 }
 
 /// Whether the directory's administrator has closed an account, in the words of any directory that we know.
-fn is_closed(entry: &Entry) -> bool {
+pub fn is_closed(entry: &Entry) -> bool {
     let says = |name: &'static str, value: &str| {
         entry
             .texts(name)
@@ -141,11 +180,13 @@ fn is_closed(entry: &Entry) -> bool {
 }
 
 /// Where directories say that an account is closed.
-const STANDING: [&str; 4] = [
+pub const STANDING: [&str; 4] = [
     "nsAccountLock",
     "pwdAccountLockedTime",
     "stonechatDisabled",
     "userAccountControl",
 ];
+/// Where directories say when a password was changed: OpenLDAP's ppolicy, 389 DS, Active Directory.
+const STAMPS: [&str; 3] = ["pwdChangedTime", "pwdUpdateTime", "pwdLastSet"];
 /// Entries of one name: more than one is an error already, and an operator wants to see which.
 const ENTRIES_MAX: usize = 8;

@@ -1,49 +1,39 @@
-//! Looks now and then whether those who have accounts here are still in the directory, and lets go who is not. Refuses to
-//! believe that nearly everybody has left at once.
+//! Looks for those who have accounts here, where the directory does not tell what becomes of them: fifty with one question.
+//! Refuses to judge who is let go.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use super::cache::Standing;
 use super::error::DirectoryError;
 use super::host::Shared;
+use super::leavers::Leavers;
 use super::person::{self, Found};
 use super::pool::Link;
 use crate::base::limits;
 
 /// What the looks before have found.
-struct Sweep {
-    /// Who was let go, and did not come back.
-    gone: BTreeSet<String>,
-}
-
-/// Looks every `every`, until nobody holds the other end of `stop`.
-pub fn run(shared: &Shared, mut link: Link, every: Duration, stop: &Receiver<()>) {
-    let mut sweep = Sweep {
-        gone: BTreeSet::new(),
-    };
-    while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(every) {
-        let begun = Instant::now();
-        match sweep.look(shared, &mut link) {
-            Ok(count) => log::debug!(
-                "directory_looked host={} accounts={count} took_ms={}",
-                shared.host,
-                begun.elapsed().as_millis()
-            ),
-            // The next time says more.
-            Err(error) => log::warn!("directory_unseen host={} error=\"{error}\"", shared.host),
-        }
-        link.go_back();
-    }
+#[derive(Default)]
+pub struct Sweep {
+    /// What changes with a password, of each account.
+    stamps: BTreeMap<String, u64>,
 }
 
 impl Sweep {
-    /// Looks for everybody who has an account; how many that are.
-    fn look(&mut self, shared: &Shared, link: &mut Link) -> Result<usize, DirectoryError> {
+    /// Looks for everybody who has an account.
+    ///
+    /// # Errors
+    /// The directory's.
+    pub fn look(
+        &mut self,
+        shared: &Shared,
+        link: &mut Link,
+        leavers: &mut Leavers,
+    ) -> Result<(), DirectoryError> {
+        let begun = Instant::now();
         let (mut count, mut missing) = (0, Vec::new());
+        let mut stamps = BTreeMap::new();
         let mut after: Option<String> = None;
         loop {
             let names = shared.accounts_after(after.as_deref())?;
@@ -53,59 +43,44 @@ impl Sweep {
             after = Some(last.clone());
             count += names.len();
             for some in names.chunks(limits::DIRECTORY_SWEEP_NAMES) {
-                self.look_for(shared, link, some, &mut missing)?;
-            }
-        }
-        let is_believable =
-            missing.len() <= limits::DIRECTORY_GONE_AT_ONCE || missing.len() * 2 <= count;
-        if !is_believable {
-            log::error!(
-                "directory_nearly_empty host={} accounts={count} missing={} mend=\"look at base and filter\"",
-                shared.host,
-                missing.len()
-            );
-            return Ok(count);
-        }
-        for (name, standing) in missing {
-            shared
-                .known
-                .learn(&Arc::from(name.as_str()), standing, Instant::now());
-            if self.gone.insert(name.clone()) {
-                log::info!(
-                    "directory_let_go account={name}@{} standing={standing:?}",
-                    shared.host
-                );
-                shared.end_sessions(&name);
-            }
-        }
-        Ok(count)
-    }
-
-    /// One question for many names, which costs a directory little more than one for one.
-    fn look_for(
-        &mut self,
-        shared: &Shared,
-        link: &mut Link,
-        names: &[String],
-        missing: &mut Vec<(String, Standing)>,
-    ) -> Result<(), DirectoryError> {
-        let query = person::query_for_many(&shared.config, names);
-        let until = Instant::now() + shared.patience();
-        let entries = link.search(&query, until)?;
-        for (name, found) in names
-            .iter()
-            .zip(person::judge_all(&shared.config, names, &entries))
-        {
-            let standing = match found {
-                Found::One(person) if person.bar.is_none() => {
-                    self.gone.remove(name);
-                    continue;
+                for (name, found) in look_for(shared, link, some)? {
+                    let standing = match found {
+                        Found::One(person) if person.bar.is_none() => {
+                            leavers.is_here(&name);
+                            let before = self.stamps.get(&name);
+                            if before.is_some_and(|before| *before != person.stamp) {
+                                shared.password_was_changed(&Arc::from(name.as_str()));
+                            }
+                            stamps.insert(name, person.stamp);
+                            continue;
+                        }
+                        Found::One(_) => Standing::Barred,
+                        Found::Many(_) | Found::Nobody => Standing::Unknown,
+                    };
+                    missing.push((name, standing));
                 }
-                Found::One(_) => Standing::Barred,
-                Found::Many(_) | Found::Nobody => Standing::Unknown,
-            };
-            missing.push((name.clone(), standing));
+            }
         }
+        self.stamps = stamps;
+        leavers.settle(shared, count, missing);
+        log::debug!(
+            "directory_looked host={} accounts={count} took_ms={}",
+            shared.host,
+            begun.elapsed().as_millis()
+        );
         Ok(())
     }
+}
+
+/// One question for many names, which costs a directory little more than one for one.
+fn look_for(
+    shared: &Shared,
+    link: &mut Link,
+    names: &[String],
+) -> Result<Vec<(String, Found)>, DirectoryError> {
+    let query = person::query_for_many(&shared.config, names);
+    let until = Instant::now() + shared.patience();
+    let entries = link.search(&query, until)?;
+    let found = person::judge_all(&shared.config, names, &entries);
+    Ok(names.iter().cloned().zip(found).collect())
 }

@@ -1,12 +1,15 @@
-//! Connections to a directory's servers: made, kept, tried on the next server when one fails. The only file that names
-//! `ldap3`; refuses to know users, and to wait longer than it is told.
+//! Connections to a directory's servers: made, kept, tried on the next server when one fails. What names
+//! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
-use std::collections::BTreeSet;
+mod sync;
+mod write;
+
+use std::collections::{BTreeSet, HashSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ldap3::controls::{ProxyAuth, RawControl};
+use ldap3::controls::{Control, PagedResults, ProxyAuth, RawControl};
 use ldap3::exop::PasswordModify;
 use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchOptions};
 
@@ -17,7 +20,9 @@ use super::error::DirectoryError;
 use super::escape::referral;
 use super::servers::Servers;
 use crate::base::{Secret, limits};
-use crate::config::{DirectoryReferrals, DirectoryScope, DirectoryWriter};
+use crate::config::{DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter};
+
+pub use sync::Listened;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -36,6 +41,16 @@ pub enum Depth {
     Base,
     Children,
     Subtree,
+}
+
+impl Depth {
+    fn scope(self) -> Scope {
+        match self {
+            Depth::Base => Scope::Base,
+            Depth::Children => Scope::OneLevel,
+            Depth::Subtree => Scope::Subtree,
+        }
+    }
 }
 
 impl From<DirectoryScope> for Depth {
@@ -102,14 +117,18 @@ impl Link {
         }
     }
 
-    /// Entries that match.
+    /// Entries that match; if they may be many, page by page (RFC 2696), so that no size limit cuts them.
     ///
     /// # Errors
     /// Everything that [`DirectoryError`] has but `TooManyWaiting`.
     pub fn search(&mut self, query: &Query, until: Instant) -> Result<Vec<Entry>, DirectoryError> {
         let access = Arc::clone(&self.access);
-        self.call(until, |connection, until| {
-            let found = search(connection, query, until)?;
+        self.call(until, |connection, own_until| {
+            let found = match query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize {
+                true => search(connection, query, own_until)?,
+                // Each page is an answer of its own.
+                false => search_pages(connection, query, access.operation_timeout, until)?,
+            };
             match (found.references.is_empty(), access.referrals) {
                 (true, _) => Ok(found.entries),
                 // RFC 4511 section 4.5.3: references to parts that the server does not have.
@@ -150,7 +169,7 @@ impl Link {
         })
     }
 
-    /// Gives an entry another password (RFC 3062).
+    /// Gives an entry another password: by RFC 3062, or by the attribute that Active Directory has for it.
     ///
     /// # Errors
     /// As [`Link::search`]; what the directory does not want is none.
@@ -158,20 +177,28 @@ impl Link {
         &mut self,
         dn: &str,
         password: &Secret,
+        preset: DirectoryPreset,
         until: Instant,
     ) -> Result<BindOutcome, DirectoryError> {
         let Ok(text) = std::str::from_utf8(password.expose()) else {
             return Ok(BindOutcome::wrong());
         };
         self.call(until, |connection, until| {
-            let result = connection
+            let connection = connection
                 .with_timeout(remaining(until)?)
-                .with_controls(asking_for_policy())
-                .extended(PasswordModify {
-                    user_id: Some(dn),
-                    old_pass: None,
-                    new_pass: Some(text),
-                });
+                .with_controls(asking_for_policy());
+            if preset == DirectoryPreset::ActiveDirectory {
+                let change = Mod::Replace(
+                    b"unicodePwd".to_vec(),
+                    HashSet::from([unicode_password(text)]),
+                );
+                return outcome(connection.modify(dn, vec![change]).map_err(failure)?);
+            }
+            let result = connection.extended(PasswordModify {
+                user_id: Some(dn),
+                old_pass: None,
+                new_pass: Some(text),
+            });
             outcome(result.map_err(failure)?.1)
         })
     }
@@ -308,6 +335,12 @@ impl Link {
     }
 }
 
+/// A password as Active Directory takes it ([MS-ADTS] section 3.1.1.3.1.5): UTF-16, least byte first, in quotation marks.
+fn unicode_password(password: &str) -> Vec<u8> {
+    let quoted = format!("\"{password}\"");
+    quoted.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
 /// Asks for the words of a password policy beside the result (draft-behera-ldap-password-policy-10 section 6.1).
 fn asking_for_policy() -> RawControl {
     RawControl {
@@ -383,6 +416,7 @@ fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> R
 }
 
 /// What a search brought.
+#[derive(Default)]
 struct Found {
     entries: Vec<Entry>,
     references: Vec<String>,
@@ -391,24 +425,62 @@ struct Found {
 }
 
 fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Found, Failure> {
-    let scope = match query.depth {
-        Depth::Base => Scope::Base,
-        Depth::Children => Scope::OneLevel,
-        Depth::Subtree => Scope::Subtree,
-    };
     // One more than we want, so that more is noticed.
     let size = i32::try_from(query.count_max + 1).unwrap_or(i32::MAX);
+    let options = SearchOptions::new().sizelimit(size);
+    let connection = connection.with_search_options(options);
+    Ok(search_once(connection, query, until, Found::default())?.0)
+}
+
+/// Page after page, each in its own time; a server that knows nothing of pages sends everything as one.
+fn search_pages(
+    connection: &mut LdapConn,
+    query: &Query,
+    page_time: Duration,
+    until: Instant,
+) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    let mut cookie = Vec::new();
+    loop {
+        let page = PagedResults {
+            size: limits::DIRECTORY_PAGE_ENTRIES,
+            cookie,
+        };
+        let connection = connection.with_controls(RawControl::from(page));
+        let page_until = until.min(Instant::now() + page_time);
+        let (more, controls) = search_once(connection, query, page_until, found)?;
+        found = more;
+        cookie = match controls.iter().find(|control| control.1.ctype == PAGED) {
+            Some(control) => {
+                let value = control.1.val.as_deref().unwrap_or_default();
+                ber::page_cookie(value).map_err(Failure::Answer)?
+            }
+            None => Vec::new(),
+        };
+        // RFC 2696 section 3: "an empty octet string" is the end.
+        if cookie.is_empty() || found.is_elsewhere {
+            return Ok(found);
+        }
+    }
+}
+
+/// One request, whose results come behind those that were found before, and the controls of its end.
+fn search_once(
+    connection: &mut LdapConn,
+    query: &Query,
+    until: Instant,
+    mut found: Found,
+) -> Result<(Found, Vec<Control>), Failure> {
     let mut stream = connection
         .with_timeout(remaining(until)?)
-        .with_search_options(SearchOptions::new().sizelimit(size))
-        .streaming_search(&query.base, scope, &query.filter, &query.attributes)
+        .streaming_search(
+            &query.base,
+            query.depth.scope(),
+            &query.filter,
+            &query.attributes,
+        )
         .map_err(failure)?;
     let base = Dn::parse(&query.base);
-    let mut found = Found {
-        entries: Vec::new(),
-        references: Vec::new(),
-        is_elsewhere: false,
-    };
     while let Some(item) = stream.next().map_err(failure)? {
         // The library's own time begins anew with each entry.
         remaining(until)?;
@@ -433,16 +505,22 @@ fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Fo
     }
     let result = stream.result();
     match result.rc {
-        0 => Ok(found),
-        NO_SUCH_OBJECT => Ok(Found {
-            entries: Vec::new(),
-            ..found
-        }),
-        REFERRAL => Ok(Found {
-            references: result.refs,
-            is_elsewhere: true,
-            ..found
-        }),
+        0 => Ok((found, result.ctrls)),
+        NO_SUCH_OBJECT => Ok((
+            Found {
+                entries: Vec::new(),
+                ..found
+            },
+            Vec::new(),
+        )),
+        REFERRAL => Ok((
+            Found {
+                references: result.refs,
+                is_elsewhere: true,
+                ..found
+            },
+            Vec::new(),
+        )),
         SIZE_LIMIT => Err(Failure::Answer(DirectoryError::TooMuch)),
         _ => Err(refused(result)),
     }
@@ -558,6 +636,8 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 
 /// Asks for the words of a password policy (draft-behera-ldap-password-policy-10 section 6.1).
 const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
+/// RFC 2696.
+const PAGED: &str = "1.2.840.113556.1.4.319";
 const PASSWORD_EXPIRED: &str = "2.16.840.1.113730.3.4.4";
 const SILENCE: &str = "does not answer in time";
 const SIZE_LIMIT: u32 = 4;

@@ -31,6 +31,12 @@ impl HostDirectory {
                 None => Wish::Card,
             },
             DirectoryWish::Change(card) => Wish::Change(card),
+            DirectoryWish::Groups => {
+                let known = self.shared.lists.ask(worker, ticket);
+                return known.into_iter().for_each(|answer| {
+                    self.shared.answers.profile(worker, ticket, answer);
+                });
+            }
         };
         self.ask(Question {
             asked: now,

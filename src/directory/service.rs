@@ -16,6 +16,7 @@ use super::cache::Standing;
 use super::desk::Desk;
 use super::host::{HostDirectory, Question, Wish};
 use super::refusals::{self, Waiting};
+use super::room_book::Rooms;
 use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::directory::{DirectoryAnswer, DirectoryAsk};
 use crate::actor::rows::{RowKey, StoreError};
@@ -145,8 +146,25 @@ impl DirectoryService {
             let started = HostDirectory::start(&host, &config, access, &self.desk, &self.answers)?;
             hosts.insert(host, started);
         }
-        *self.hosts.write() = Arc::new(hosts);
+        let before = std::mem::replace(&mut *self.hosts.write(), Arc::new(hosts));
+        let now = Arc::clone(&self.hosts.read());
+        for host in before.keys() {
+            let means_groups = |hosts: &Hosts| {
+                let directory = hosts.get(host);
+                directory.is_some_and(|it| it.shared.config.groups.is_some())
+            };
+            if means_groups(&before) && !means_groups(&now) {
+                (self.desk.publish)(host, None);
+            }
+        }
         Ok(())
+    }
+
+    /// The permanent rooms that the directory of a host has; none if it has no directory, or was not heard of yet.
+    pub fn rooms(&self, host: &str) -> Arc<Rooms> {
+        let hosts = Arc::clone(&self.hosts.read());
+        let directory = hosts.get(host);
+        directory.map_or_else(Arc::default, |directory| directory.shared.rooms.all())
     }
 
     /// Asks for a worker; never blocks. The answer comes through its port exactly once.
@@ -165,6 +183,9 @@ impl DirectoryService {
         };
         let question = match ask {
             AuthAsk::Admission { localpart, .. } => question(localpart, Wish::Admission),
+            AuthAsk::Certified {
+                subject, localpart, ..
+            } => question(localpart.unwrap_or_default(), Wish::Certified(subject)),
             AuthAsk::ScramKeys {
                 localpart, hash, ..
             } => question(localpart, Wish::Keys(hash)),
@@ -346,6 +367,7 @@ fn ports_bound(workers: usize) -> usize {
 fn host_of(ask: &AuthAsk) -> Option<&Arc<str>> {
     match ask {
         AuthAsk::Admission { host, .. }
+        | AuthAsk::Certified { host, .. }
         | AuthAsk::Own(AccountAsk::Remove { host, .. }, _)
         | AuthAsk::Own(AccountAsk::SetPassword { host, .. }, _)
         | AuthAsk::Password { host, .. }

@@ -1,19 +1,23 @@
 //! Every step from a name to an account, as an operator reads it: `stonechat directory test` and `stonechat check`.
 //! Refuses to show a password, a key, or the value of an attribute that it was not asked about.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::access::{Access, Identity};
 use super::ber::Entry;
+use super::lists;
 use super::mapping;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
+use super::room_book;
+use super::rooms::{self as room_entries, Room};
 use super::servers::Servers;
 use super::verdict::{self, Verdict};
 use crate::actor::auth::ScramHash;
-use crate::base::Secret;
-use crate::config::{DirectoryCards, DirectoryConfig};
+use crate::base::{Secret, limits};
+use crate::config::{DirectoryCards, DirectoryConfig, GroupsConfig};
 
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +84,14 @@ pub fn person(
         DirectoryCards::Off => Vec::new(),
         _ => mapping::attributes(&config.cards),
     };
+    let user = config.groups.iter().map(|_| lists::USER_NAME.to_owned());
     let query = Query {
-        attributes: plain.attributes.into_iter().chain(more).collect(),
+        attributes: plain
+            .attributes
+            .into_iter()
+            .chain(more)
+            .chain(user)
+            .collect(),
         ..plain
     };
     steps.push(fine(format!(
@@ -107,6 +117,14 @@ pub fn person(
             steps.extend(account(config, &person));
             let entry = entries.iter().find(|entry| entry.dn == person.dn);
             steps.extend(entry.into_iter().flat_map(|entry| vcard(config, entry)));
+            if let Some(meant) = &config.groups {
+                let until = access.connect_timeout + access.operation_timeout;
+                let person = entry.and_then(|entry| lists::whole_name(config, entry));
+                steps.extend(match person {
+                    Some(person) => groups(meant, &mut link, until, &person),
+                    None => Vec::new(),
+                });
+            }
             if let Some(password) = password {
                 steps.push(bind(config, access, &server, &person, password));
             }
@@ -122,6 +140,69 @@ pub fn person(
         ))),
     }
     steps
+}
+
+/// Every room, and what of its entry is no sense.
+pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
+    let mut steps = servers(config, access);
+    let working = steps.iter().position(|step| step.fine);
+    let Some(server) = working.map(|at| access.servers[at].clone()) else {
+        return steps;
+    };
+    let query = room_book::query(config);
+    steps.push(fine(format!(
+        "rooms: {} below {}",
+        query.filter, query.base
+    )));
+    let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
+    let entries = match link(access, &server, Purpose::Searching).search(&query, until) {
+        Ok(entries) => entries,
+        Err(error) => {
+            steps.push(wrong(format!("rooms: {error}")));
+            return steps;
+        }
+    };
+    let mut names = BTreeSet::new();
+    for read in entries.iter().map(room_entries::read) {
+        let problems = read.problems.iter();
+        steps.extend(problems.map(|problem| wrong(format!("room {}: {problem}", read.dn))));
+        let Some(room) = &read.room else {
+            continue;
+        };
+        if !names.insert(room.localpart.clone()) {
+            let name = &room.localpart;
+            steps.push(wrong(format!(
+                "room {}: another entry is {name}, too",
+                read.dn
+            )));
+        }
+        steps.push(fine(described(room)));
+    }
+    steps
+}
+
+/// A room in one line, without its password.
+fn described(room: &Room) -> String {
+    let mut text = format!("room {}", room.localpart);
+    if let Some(name) = &room.name {
+        text.push_str(&format!(" {name:?}"));
+    }
+    if room.is_closed {
+        text.push_str(", closed");
+    }
+    if room.password.is_some() {
+        text.push_str(", with a password");
+    }
+    for (field, values) in &room.options {
+        text.push_str(&format!(", {field} {}", values.join(" and ")));
+    }
+    for (affiliation, names) in &room.entries {
+        text.push_str(&format!(", {} {}", affiliation.name(), names.join(" and ")));
+    }
+    for other in &room.others {
+        text.push_str(&format!(", {} {}", other.affiliation.name(), other.jid));
+    }
+    text
 }
 
 /// An entry: its name, what it is called, and which attributes came of those that were asked for.
@@ -202,6 +283,85 @@ fn vcard(config: &DirectoryConfig, entry: &Entry) -> Vec<Step> {
             "vCard: {} is no JPEG, PNG or GIF of at most {} bytes, and is left out",
             photo.attribute, cards.photo_bytes_max
         )));
+    }
+    steps
+}
+
+/// In which groups somebody is, themselves or through others, and what these mean here.
+fn groups(
+    meant: &GroupsConfig,
+    link: &mut Link,
+    patience: Duration,
+    person: &lists::WholeName,
+) -> Vec<Step> {
+    let tree = match lists::read_tree(meant, link, patience) {
+        Ok(tree) => tree,
+        Err(error) => return vec![wrong(format!("groups: {error}"))],
+    };
+    let options = &meant.options;
+    let mut steps = vec![fine(format!(
+        "groups: {} below {}: {} found",
+        options.filter,
+        options.base,
+        tree.groups().len()
+    ))];
+    let roles = [
+        ("managers", &options.managers),
+        ("create_rooms", &options.create_rooms),
+        ("federate", &options.federate),
+        ("register", &options.register),
+        ("lists", &options.lists),
+    ];
+    for (at, group) in tree.groups().iter().enumerate() {
+        let members = tree.members(at, options.depth);
+        let is_in = person
+            .names
+            .iter()
+            .any(|name| members.people.contains(name));
+        let is_seer = group.is_list
+            && tree.seers(at).into_iter().any(|seer| {
+                let seers = tree.members(seer, options.depth).people;
+                person.names.iter().any(|name| seers.contains(name))
+            });
+        if !is_in && !is_seer {
+            continue;
+        }
+        let mut means: Vec<&str> = Vec::new();
+        if group.is_list {
+            means.push(if is_in {
+                "a contact list"
+            } else {
+                "a contact list that is shown"
+            });
+        }
+        for (role, names) in roles {
+            if is_in && names.iter().any(|name| tree.find(name).contains(&at)) {
+                means.push(role);
+            }
+        }
+        let means = if means.is_empty() {
+            "nothing".to_owned()
+        } else {
+            means.join(", ")
+        };
+        let text = format!(
+            "group: {} ({} members): {means}",
+            group.cn,
+            members.people.len()
+        );
+        steps.push(match members.too_deep {
+            0 => fine(text),
+            count => wrong(format!(
+                "{text}; {count} groups in it are too deep and do not count"
+            )),
+        });
+    }
+    for (role, names) in roles {
+        for name in names.iter().filter(|name| tree.find(name).is_empty()) {
+            steps.push(wrong(format!(
+                "groups: {role} names {name:?}, and there is no such group"
+            )));
+        }
     }
     steps
 }

@@ -10,6 +10,7 @@ mod compression;
 pub mod disco;
 mod export;
 mod fast;
+mod groups;
 mod invitations;
 mod last_activity;
 mod legacy_session;
@@ -38,6 +39,7 @@ pub const ALL: &[&Feature<Account>] = &[
     &own_sessions::OWN_SESSIONS,
     &account_commands::ACCOUNT_COMMANDS,
     &export::EXPORT,
+    &groups::GROUPS,
     &roster::ROSTER,
     &register::REGISTER,
     &invitations::INVITATIONS,

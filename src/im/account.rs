@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::actor::auth::AccountRef;
+use crate::actor::groups::{Membership, Relation, Right};
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
@@ -15,7 +16,8 @@ use super::commands::{CommandSession, CommandSessions};
 use super::credentials::{self, AccountRow};
 use super::origin::{Mark, Origins};
 use super::quota::{Sender, Tally};
-use super::roster::Roster;
+use super::roster::shared::standing_of;
+use super::roster::{Roster, Standing};
 use super::session::Session;
 
 /// An account while it is resident: online, or in the middle of something.
@@ -36,6 +38,8 @@ pub struct Account {
     pub archive: Option<Box<Archive>>,
     /// Commands that were begun; none while nobody is in the middle of any.
     pub commands: Option<Box<CommandSessions>>,
+    /// Where it is in the groups of its host's directory.
+    pub membership: Membership,
     /// None also if it is empty: most robots and newcomers have nobody.
     roster: Option<Arc<Roster>>,
     freshness: Freshness,
@@ -115,8 +119,6 @@ pub enum Change {
     ArchiveRead(Box<Archive>),
     /// A message was archived, in a row of so many bytes.
     Archived { entry: Entry, bytes: u64 },
-    /// The index is as far as the archive.
-    ArchiveIndexed,
     /// The archive holds more than it may.
     TrimArchive,
     /// The owner of the archive has other wishes.
@@ -193,7 +195,6 @@ impl Change {
             | Change::OriginKept { .. }
             | Change::ArchiveTally(_)
             | Change::Archived { .. }
-            | Change::ArchiveIndexed
             | Change::TrimArchive
             | Change::Preferences(_)
             | Change::Roster(_)
@@ -255,6 +256,7 @@ impl Account {
             origins: None,
             archive: None,
             commands: None,
+            membership: Membership::default(),
             roster: None,
             freshness: Freshness::Unread,
             acts_until_ms: 0,
@@ -302,6 +304,30 @@ impl Account {
         self.archive = None;
         self.freshness = Freshness::Doubtful;
         self.blocklist_freshness = Freshness::Doubtful;
+    }
+
+    /// What the lists of the host's directory say between the account and an address.
+    pub fn relation(&self, jid: &Jid) -> Relation {
+        let is_near =
+            self.membership.member().is_some() && jid.domainpart() == self.jid.domainpart();
+        match jid.localpart().filter(|_| is_near) {
+            Some(localpart) => self.membership.relation(localpart),
+            None => Relation::default(),
+        }
+    }
+
+    /// All that stands between the account, whose roster this is, and an address.
+    pub fn standing(&self, roster: &Roster, jid: &Jid) -> Standing {
+        let own = roster.standing(&jid.to_bare(), self.jid.domainpart());
+        own.or(standing_of(self.relation(jid)))
+    }
+
+    /// The same as far as it is in memory.
+    pub fn last_standing(&self, jid: &Jid) -> Standing {
+        match &self.roster {
+            Some(roster) => self.standing(roster, jid),
+            None => standing_of(self.relation(jid)),
+        }
     }
 
     /// The roster, if it was read and is what the store holds.
@@ -429,11 +455,6 @@ impl Account {
                     archive.add(entry, bytes);
                 }
             }
-            Change::ArchiveIndexed => {
-                if let Some(archive) = &mut self.archive {
-                    archive.indexed();
-                }
-            }
             Change::Preferences(preferences) => {
                 if let Some(archive) = &mut self.archive {
                     archive.preferences = *preferences;
@@ -538,6 +559,34 @@ pub fn owner(turn: &mut Turn<'_, Account>) -> Result<AccountId, Stop> {
 /// Whether an account is served that stays: who is nobody has nothing to command.
 pub fn is_user(turn: &Turn<'_, Account>) -> bool {
     !turn.actor.anonymous
+}
+
+/// Whether whoever is served in this turn may do something. What is some groups' alone is nobody's until it is known who is
+/// in them.
+pub fn may(turn: &Turn<'_, Account>, right: Right) -> bool {
+    let membership = &turn.actor.membership;
+    let rules = turn.host.directory.as_ref();
+    let rules = rules.and_then(|directory| directory.groups.as_ref());
+    match membership.groups() {
+        Some(groups) => is_user(turn) && groups.may(membership.member().map(|(_, me)| me), right),
+        None => {
+            let is_open = match rules.map(|rules| &rules.options) {
+                None => right != Right::Manage,
+                Some(options) => match right {
+                    Right::CreateRooms => options.create_rooms.is_empty(),
+                    Right::Federate => options.federate.is_empty(),
+                    Right::Manage => false,
+                    Right::Register => options.register.is_empty(),
+                },
+            };
+            is_user(turn) && is_open
+        }
+    }
+}
+
+/// Whether whoever is served may run the commands of managers.
+pub fn is_manager(turn: &Turn<'_, Account>) -> bool {
+    may(turn, Right::Manage)
 }
 
 /// What everybody hears who may not know whether there is somebody.

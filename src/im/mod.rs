@@ -14,6 +14,7 @@ pub mod inactive;
 pub mod invitation;
 pub mod iq;
 pub mod last;
+pub mod looks;
 pub mod message;
 pub mod origin;
 pub mod outgoing;

@@ -20,6 +20,7 @@ use super::account::{self, Account, Change};
 use super::blocking::{self, Blocklist};
 use super::capabilities;
 use super::last;
+use super::roster::shared::standing_of;
 use super::roster::{self, Roster, Standing};
 use super::session::Session;
 use super::subscription::{self, Act};
@@ -147,6 +148,38 @@ pub fn leave(turn: &mut Turn<'_, Account>, contact: &Jid) -> Outcome {
     Ok(())
 }
 
+/// Lists have changed: `gone` do not see the account any more, `seers` do now, and of `seen` it is asked what there is to
+/// see.
+///
+/// # Errors
+/// Parks until the blocklist was read.
+pub fn regrouped(
+    turn: &mut Turn<'_, Account>,
+    gone_: &[Jid],
+    seers: &[Jid],
+    seen: &[Jid],
+) -> Outcome {
+    if gone_.is_empty() && seers.is_empty() && seen.is_empty() {
+        return Ok(());
+    }
+    let blocked = blocking::load(turn)?;
+    let free = |jids: &[Jid]| -> JidList {
+        let free = jids.iter().filter(|jid| !blocked.matches(jid));
+        free.collect()
+    };
+    for session in turn.actor.available() {
+        broadcast(turn, gone(session), free(gone_));
+        if let Some(presence) = &session.presence {
+            // It was addressed to the account itself.
+            let mut presence = presence.clone();
+            presence.header.to = None;
+            broadcast(turn, presence, free(seers));
+        }
+        broadcast(turn, probe_of(session), free(seen));
+    }
+    Ok(())
+}
+
 /// XEP-0191 section 3.3: "When the user blocks communications with a JID, the user's server MUST send unavailable
 /// presence information to the JID (but only if the JID is allowed to receive presence notifications from the user".
 /// That are contacts with a subscription and who has directed presence.
@@ -191,13 +224,12 @@ pub fn show(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new:
 /// Who has a subscription to the account's presence and is matched by one list and not by the other. A listed full
 /// JID stands for itself.
 fn seers(account: &Account, roster: &Roster, by: &Blocklist, not_by: &Blocklist) -> Vec<Jid> {
-    let domain = account.jid.domainpart();
     let mut seers = contacts(account, roster, &Blocklist::default(), |s| s.from);
     seers.retain(|jid| by.matches(jid) && !not_by.matches(jid));
     let full = by
         .jids()
         .filter(|jid| jid.is_full() && !not_by.matches(jid));
-    let full = full.filter(|jid| roster.standing(&jid.to_bare(), domain).from);
+    let full = full.filter(|jid| account.standing(roster, jid).from);
     seers.extend(full.filter(|jid| !by.matches(&jid.to_bare())).cloned());
     seers
 }
@@ -304,11 +336,7 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
             turn.out.deliver(other.id, own.clone());
         }
     }
-    let roster = turn.actor.last_roster().filter(|_| was_available);
-    let sees = |jid: &Jid| {
-        let domain = turn.actor.jid.domainpart();
-        roster.is_some_and(|roster| roster.standing(&jid.to_bare(), domain).from)
-    };
+    let sees = |jid: &Jid| was_available && turn.actor.last_standing(jid).from;
     // ... and to whoever got directed presence (section 4.6.3, rule 2).
     for to in &session.directed {
         if !sees(to) {
@@ -320,9 +348,10 @@ fn unavailable(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza)
             available: false,
         });
     }
-    if let Some(roster) = roster {
+    if was_available {
         // Who is available has read the list.
-        let nobody = Blocklist::default();
+        let (nobody, empty) = (Blocklist::default(), Roster::default());
+        let roster = turn.actor.last_roster().unwrap_or(&empty);
         let blocked = turn.actor.last_blocklist().unwrap_or(&nobody);
         let seers = audience(turn.actor, roster, blocked, |s| s.from);
         broadcast(turn, stanza.clone(), seers);
@@ -343,9 +372,7 @@ fn directed(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza, to
     let known = session.directed.contains(to);
     // Section 4.6.3, rule 1: to a contact that sees it anyway, in a presence session, it "SHOULD NOT otherwise modify
     // the contact's status". An available session has the roster in memory.
-    let roster = turn.actor.last_roster().filter(|_| session.is_available());
-    let domain = turn.actor.jid.domainpart();
-    let sees = roster.is_some_and(|roster| roster.standing(&to.to_bare(), domain).from);
+    let sees = session.is_available() && turn.actor.last_standing(to).from;
     let is_new = available && !known && !sees;
     if is_new && !has_room_for(session, to) {
         return Err(Stop::Reject(StanzaError::new(
@@ -454,10 +481,8 @@ pub fn is_known(account: &Account, asker: Option<&Jid>) -> bool {
     let Some(asker) = asker else {
         return false;
     };
-    let domain = account.jid.domainpart();
-    let roster = account.last_roster();
     is_own(account, Some(asker))
-        || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
+        || account.last_standing(asker).from
         || account.sessions.iter().any(|at| at.has_told(asker))
 }
 
@@ -491,8 +516,7 @@ pub fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop>
         Err(stop) => return Err(stop),
     }
     let roster = roster::load(turn)?;
-    let domain = turn.actor.jid.domainpart();
-    Ok(roster.standing(&prober.to_bare(), domain).from)
+    Ok(turn.actor.standing(&roster, prober).from)
 }
 
 /// The same presence to all of these.
@@ -512,6 +536,13 @@ fn contacts(
     let domain = account.jid.domainpart();
     let meant = roster.contacts().filter(|c| is_meant(c.standing));
     let mut meant: Vec<Jid> = meant.filter_map(|contact| contact.jid(domain)).collect();
+    if account.membership.member().is_some() {
+        meant.retain(|jid| !is_meant(standing_of(account.relation(jid))));
+        let mut list = JidList::default();
+        let is_meant = |relation| is_meant(standing_of(relation));
+        account.membership.list(domain, is_meant, &mut list);
+        meant.extend(list.iter().filter_map(Jid::from_prepared));
+    }
     if !blocked.is_empty() {
         meant.retain(|jid| !blocked.matches(jid));
     }
@@ -525,13 +556,27 @@ fn audience(
     blocked: &Blocklist,
     is_meant: fn(Standing) -> bool,
 ) -> JidList {
+    let domain = account.jid.domainpart();
+    let mut list = JidList::default();
+    if account.membership.member().is_some() {
+        // Who is on a list as well is meant once.
+        let own = roster.contacts().filter(|c| is_meant(c.standing));
+        for jid in own.filter_map(|contact| contact.jid(domain)) {
+            if !is_meant(standing_of(account.relation(&jid))) && !blocked.matches(&jid) {
+                list.push(&jid);
+            }
+        }
+        if blocked.is_empty() {
+            let is_meant = |relation| is_meant(standing_of(relation));
+            account.membership.list(domain, is_meant, &mut list);
+            return list;
+        }
+    }
     if !blocked.is_empty() {
         return contacts(account, roster, blocked, is_meant)
             .iter()
             .collect();
     }
-    let domain = account.jid.domainpart();
-    let mut list = JidList::default();
     for contact in roster.contacts().filter(|c| is_meant(c.standing)) {
         contact.list(domain, &mut list);
     }
@@ -600,11 +645,9 @@ pub fn shares_presence(account: &Account, session: SessionId, asker: Option<&Jid
     let (Some(asker), Some(session)) = (asker, account.session(session)) else {
         return false;
     };
-    let domain = account.jid.domainpart();
-    let roster = account.last_roster().filter(|_| session.is_available());
     is_own(account, Some(asker))
         || session.has_told(asker)
-        || roster.is_some_and(|roster| roster.standing(&asker.to_bare(), domain).from)
+        || (session.is_available() && account.last_standing(asker).from)
 }
 
 /// Whether `asker` is one of the account's own.

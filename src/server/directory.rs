@@ -68,6 +68,7 @@ fn desk(
     let known = || Arc::clone(accounts);
     let (admits, decoys, rows, changes, renews) = (known(), known(), known(), known(), known());
     let (auth, clock) = (Arc::clone(auth), clock.clone());
+    let tells = addresses.clone();
     let (audit, audits_at) = (audit.clone(), clock.clone());
     Desk {
         admit: Box::new(move |host, localpart, unique| {
@@ -98,6 +99,15 @@ fn desk(
             }
         }),
         prepare: prepared,
+        publish: Box::new(move |host, groups| {
+            for address in &tells {
+                let control = Control::Groups(Arc::clone(host), groups.clone());
+                address.order(Order::Control(control));
+            }
+            for address in &tells {
+                address.order(Order::Control(Control::GroupsTold));
+            }
+        }),
         audit: Box::new(move |event| audit.record(audits_at.now().wall_ms, event)),
         pass_on: Box::new(move |worker, ticket, ask| auth.ask(worker, ticket, ask)),
     }

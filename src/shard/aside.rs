@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::actor::rows::{StoreError, Write};
 use crate::actor::{Answer, Envelope, Loaded, Need, Stop, Ticket};
 use crate::base::{ActorKey, Now, SessionId, limits};
+use crate::im::archive::Emptying;
 use crate::im::{Account, Progress};
 use crate::stanza::{Condition, StanzaError};
 
@@ -58,8 +59,38 @@ impl Aside {
 }
 
 impl Shard {
-    /// The head of the mailbox asked to leave it.
-    pub(super) fn detach(&mut self, now: Now, actor: ActorKey, mail: Option<Mail>) {
+    /// What this session asked for is done no further, in the next process neither. What is gone is gone.
+    pub(super) fn call_off(&mut self, actor: ActorKey, session: SessionId) {
+        let Some(cell) = self.cells.get_mut(actor) else {
+            return;
+        };
+        let mut emptied = Vec::new();
+        cell.asides.retain(|aside| {
+            let is_its = aside.session == session;
+            if let Progress::Erasing { of, count, .. } = aside.progress
+                && is_its
+            {
+                log::warn!(
+                    "emptying_called_off account={} removed={count}",
+                    cell.account.jid
+                );
+                emptied.push(of);
+            }
+            !is_its
+        });
+        for account in emptied {
+            self.unsave(Emptying::done(account));
+        }
+    }
+
+    /// The head of the mailbox asked to leave it. `progress` is where it begins.
+    pub(super) fn detach(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        mail: Option<Mail>,
+        progress: Progress,
+    ) {
         let Some(Mail::Outbound {
             session,
             stanza,
@@ -91,7 +122,7 @@ impl Shard {
                 stanza,
                 origin: None,
             },
-            progress: Progress::default(),
+            progress,
             loaded: Vec::new(),
             runs: 0,
             parked: None,

@@ -4,17 +4,18 @@ use super::super::input::Opened;
 use super::super::output::Ask;
 use super::super::route::Routes;
 use super::super::shard::Seeds;
+use super::super::testing::saved;
 use super::super::{Input, Place};
 use super::*;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
-use crate::base::{AddressPrefix, HashSeed, StreamKey, WorkerId};
+use crate::base::{AccountId, AddressPrefix, HashSeed, StreamKey, WorkerId};
 use crate::config::{Outside, load};
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
-use crate::im::archive::{Reach, Search, Stage};
+use crate::im::archive::{EMPTYING, Reach, Search, Stage};
 use crate::jid::Jid;
-use crate::stanza::{Header, Iq, Kind, Payload, Stanza, Type};
+use crate::stanza::{Header, Iq, Kind, Payload, Stanza, StreamCondition, StreamError, Type};
 
 const NOW: Now = Now {
     mono_ms: 1_000,
@@ -406,4 +407,29 @@ fn a_session_that_ends_takes_its_requests_along() {
     answer(&mut shard, asked[0].0, Answer::Row(None));
     assert!(shard.cells[actor].account.sessions.is_empty());
     assert_eq!(shard.open_questions(), 0);
+}
+
+#[test]
+fn who_is_thrown_out_empties_nothing_any_more_and_who_hangs_up_does() {
+    let error = || StreamError::new(StreamCondition::NotAuthorized, "Ended by its user");
+    for is_revoked in [false, true] {
+        let (mut shard, actor) = stage(100);
+        ask(&mut shard, actor, "read", "a");
+        shard.cells[actor].asides[0].progress = Progress::Erasing {
+            of: AccountId(7),
+            from: 5,
+            until: 9,
+            count: 1,
+        };
+        match is_revoked {
+            true => shard.revoke(NOW, actor, SessionId(1), error()),
+            false => shard.expel(NOW, actor, SessionId(1), error()),
+        }
+        shard.drive(NOW);
+        assert_eq!(shard.cells[actor].asides.is_empty(), is_revoked);
+        // Nor in the next process.
+        let writes = saved(&mut shard).map_or(Vec::new(), |(_, writes)| writes);
+        let is_end = |write: &Write| matches!(write, Write::Delete { table, .. } if table.name == EMPTYING.name);
+        assert_eq!(writes.iter().any(is_end), is_revoked, "{writes:?}");
+    }
 }

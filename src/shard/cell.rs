@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use crate::actor::groups::Membership;
 use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
 use crate::base::{Now, SessionId, Spares, StreamKey, limits};
 use crate::im::Account;
@@ -79,6 +80,8 @@ pub(super) enum Mail {
     Ended(SessionId),
     /// A session that is over did not acknowledge it.
     Leftover(Unacked),
+    /// The account was there in the groups of its host, and is elsewhere now.
+    Regrouped(Box<Membership>),
     /// Beside the mailbox only: whoever asked for the archive to be emptied is gone, and it is emptied all the same.
     Emptying,
 }
@@ -152,7 +155,7 @@ impl Mailbox {
                 self.requests += usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers += 1,
-            Mail::Ended(_) | Mail::Retell { .. } | Mail::Emptying => {}
+            Mail::Ended(_) | Mail::Regrouped(_) | Mail::Retell { .. } | Mail::Emptying => {}
         }
     }
 
@@ -219,7 +222,7 @@ impl Mailbox {
                 self.requests -= usize::from(stanza.is_request());
             }
             Mail::Leftover(_) => self.leftovers -= 1,
-            Mail::Ended(_) | Mail::Retell { .. } | Mail::Emptying => {}
+            Mail::Ended(_) | Mail::Regrouped(_) | Mail::Retell { .. } | Mail::Emptying => {}
         }
     }
 
@@ -266,7 +269,7 @@ impl Mail {
             | Mail::Inbound { stanza, .. }
             | Mail::Retell { stanza, .. } => stanza.charge(),
             Mail::Leftover(held) => held.stanza.charge(),
-            Mail::Ended(_) | Mail::Emptying => 0,
+            Mail::Ended(_) | Mail::Regrouped(_) | Mail::Emptying => 0,
         }
     }
 }

@@ -51,6 +51,10 @@ impl Shard {
             self.refused.remove(key);
         }
         self.remove_waiting(again);
+        // Nobody else does when there is room again.
+        if !self.refused.is_empty() {
+            self.timers.arm_disk(now.mono_ms + limits::DISK_PROBE_MS);
+        }
     }
 
     pub(super) fn is_disk_full(&self) -> bool {
@@ -133,4 +137,98 @@ fn may_know(account: &Account, from: Option<&Jid>) -> bool {
         roster.is_some_and(|roster| roster.standing(&from.to_bare(), domain).from)
     };
     presence::is_own(account, from) || from.is_some_and(is_seer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Input;
+    use super::super::output::{Ask, Output};
+    use super::super::testing::{CAREFUL, NOW, commits, saved, stage};
+    use super::*;
+    use crate::actor::Need;
+    use crate::actor::rows::Fence;
+    use crate::base::AccountId;
+    use crate::engine::archive::{self, ARCHIVE};
+    use crate::im::pending;
+
+    #[test]
+    fn all_removals_that_were_refused_are_asked_for_again_some_at_a_time() {
+        let (mut shard, _) = stage();
+        let count = limits::REMOVALS_AT_ONCE + 1;
+        let keys = (0..count as u64).map(|n| RowKey::new(&n.to_be_bytes()));
+        shard.keep_removals(NOW, keys.collect());
+        let mut asked = Vec::new();
+        for second in 1..=3 {
+            let now = Now {
+                mono_ms: NOW.mono_ms + second * limits::DISK_PROBE_MS,
+                ..NOW
+            };
+            shard.handle(now, Input::Tick);
+            while let Some(output) = shard.poll_output() {
+                if let Output::Ask(ticket, Ask::Save(writes)) = output {
+                    asked.push(writes.len());
+                    commits(&mut shard, ticket, Ok(()));
+                }
+            }
+        }
+        assert_eq!(asked, [limits::REMOVALS_AT_ONCE, 1]);
+        assert!(shard.refused.is_empty());
+    }
+
+    #[test]
+    fn so_many_removals_are_remembered_and_no_more() {
+        let (mut shard, _) = stage();
+        let keys = (0..=limits::REMOVALS_REFUSED_MAX as u64).map(|n| RowKey::new(&n.to_be_bytes()));
+        shard.keep_removals(NOW, keys.collect());
+        assert_eq!(shard.refused.len(), limits::REMOVALS_REFUSED_MAX);
+    }
+
+    #[test]
+    fn a_save_that_was_refused_says_nothing_of_archives_if_none_was_in_it() {
+        for is_archive in [false, true] {
+            let (mut shard, actor) = stage();
+            shard.disk = Disk::Full;
+            shard.cells[actor].account.archive = Some(Box::default());
+            let (table, key) = match is_archive {
+                true => (&ARCHIVE, archive::key(AccountId(7), 9)),
+                false => (&CAREFUL, RowKey::new(b"key")),
+            };
+            let value = [1][..].into();
+            shard.unsave(Write::Put { table, key, value });
+            let (ticket, _) = saved(&mut shard).expect("a save");
+            commits(&mut shard, ticket, Err(StoreError::DiskFull));
+            let account = &shard.cells[actor].account;
+            assert_eq!(account.archive.is_none(), is_archive);
+        }
+    }
+
+    #[test]
+    fn what_is_saved_beside_removals_is_under_way_until_its_own_save_is_answered() {
+        let (mut shard, _) = stage();
+        shard.disk = Disk::Full;
+        let account = AccountId(7);
+        shard.unsave(Write::Put {
+            table: &ARCHIVE,
+            key: archive::key(account, 9),
+            value: [1][..].into(),
+        });
+        shard.unsave(pending::delete(account, 8));
+        shard.flush_saves(NOW);
+        let mut asked = Vec::new();
+        while let Some(output) = shard.poll_output() {
+            if let Output::Ask(ticket, Ask::Save(writes)) = output {
+                let is_it = |write: &Write| write.table().name == ARCHIVE.name;
+                asked.push((ticket, writes.iter().any(is_it)));
+            }
+        }
+        assert_eq!(asked.len(), 2);
+        let need = Need::Range(&ARCHIVE, archive::range(account, 0, 10));
+        for (ticket, is_it) in asked {
+            if is_it {
+                assert_eq!(shard.fresh.fence(&need), Fence::AfterSaves);
+            }
+            commits(&mut shard, ticket, Ok(()));
+        }
+        assert_eq!(shard.fresh.fence(&need), Fence::None);
+    }
 }

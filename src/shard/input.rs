@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use crate::actor::groups::Groups;
 use crate::actor::{Answer, Ticket};
 use crate::base::{AccountId, AddressPrefix, WorkerId};
 use crate::config::Config;
@@ -80,6 +81,10 @@ pub enum Control {
     /// The account was removed, disabled, or has a new password: end its sessions (`reset`,
     /// `not-authorized`).
     Disconnect(Jid),
+    /// The directory of a host says this of its people from now on; nothing any more if it is none.
+    Groups(Arc<str>, Option<Arc<Groups>>),
+    /// All workers have been told that: what follows may begin.
+    GroupsTold,
     /// An account was removed: its contacts are told what it left for them ([`crate::im::outgoing`]).
     TellOf(AccountId),
 }

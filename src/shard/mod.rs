@@ -16,6 +16,7 @@ mod ended;
 mod expiry;
 mod flood;
 mod fresh;
+mod groups;
 mod held;
 mod holders;
 mod input;

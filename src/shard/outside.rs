@@ -58,6 +58,9 @@ impl Shard {
         (mail, ask): (Mail, DirectoryAsk),
         answer: Answer,
     ) {
+        if let Answer::Directory(DirectoryAnswer::Groups(groups)) = &answer {
+            self.learn_groups(actor, groups);
+        }
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };

@@ -5,8 +5,9 @@
 //! are kept for later from the bound on (`im/message.rs`), presence coalesces, requests bounce, what nobody misses is
 //! dropped. What may be an answer, and what nobody repeats, gets half as much again; the rest up to twice the bound is
 //! for what the account itself and its server say: other resources, roster pushes, answers. Only that is never left
-//! out, and then the session is what gives way; so are copies of what contacts say, if the archive has it; and the presence of those to whom it is subscribed, which has more
-//! room, because it comes in one burst when the client does.
+//! out, and then the session is what gives way; and the presence of those to whom it is subscribed, which has more room,
+//! because it comes in one burst when the client does. It gives way, too, for copies of what contacts say, if they are in the
+//! archive; for those of what strangers say it does when its client wants to resume it.
 
 use crate::config::Config;
 use crate::im::Session;
@@ -28,6 +29,8 @@ pub(super) enum Verdict {
     Miss,
     /// Nobody hears of it.
     Drop,
+    /// The same, but its reader would miss it: the session goes on, and is not resumed (XEP-0198 section 5).
+    Lack,
     /// It goes in, and was the last: the connection is closed, or the session ends if there is none.
     Last,
 }
@@ -114,10 +117,7 @@ fn verdict(
     let is_lived_by = is_own && !is_request(stanza) && !is_told;
     match header.kind {
         _ if is_lived_by || (is_presence && sender == Sender::Contact) => Verdict::Last,
-        Kind::Message if is_carbon(stanza) => match is_kept_copy(session, stanza, roster) {
-            true => Verdict::Last,
-            false => Verdict::Drop,
-        },
+        Kind::Message if is_carbon(stanza) => unfit_copy(session, stanza, roster),
         Kind::Message if !is_told => Verdict::Drop,
         Kind::Message | Kind::Iq if is_told || is_request(stanza) => match is_known() {
             true => Verdict::Refuse,
@@ -214,27 +214,32 @@ fn is_own(own: &Jid, stanza: &Stanza) -> bool {
     from.is_none_or(|from| from.bare_str() == own.bare_str() || from.as_str() == own.domainpart())
 }
 
-/// Whether a copy is of what its reader will miss, and can find in the archive when he logs in anew: what he said himself on
-/// another device, or a contact said. He does not look there when he only resumes.
-fn is_kept_copy(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> bool {
+/// What becomes of a copy for which there is no room. Its reader finds it in the archive if it is there, but only when he logs
+/// in anew: not when he resumes. For what he said himself on another device, or a contact said, the session ends.
+fn unfit_copy(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> Verdict {
     let (own, domain) = (session.jid.bare_str(), session.jid.domainpart());
     let copies = ["sent", "received"].map(|name| stanza.payload.child(ns::CARBONS, name));
     let forwarded = copies.into_iter().flatten().next();
     let forwarded = forwarded.and_then(|copy| copy.child(ns::FORWARD, "forwarded"));
     let Some(message) = forwarded.and_then(|it| it.child(ns::CLIENT, "message")) else {
-        return false;
+        return Verdict::Drop;
     };
+    let is_archived = message.children().any(|child| {
+        child.is(ns::STANZA_ID, "stanza-id") && child.attribute("by").as_deref() == Some(own)
+    });
+    if !is_archived {
+        return Verdict::Drop;
+    }
     let is_known = |from: &Jid| {
         let is_contact = |roster: &Roster| roster.standing(from, domain) != Standing::default();
         from.as_str() == own || roster.is_some_and(is_contact)
     };
-    let from = message
-        .attribute("from")
-        .and_then(|from| Jid::parse(&from).ok());
-    let is_archived = message.children().any(|child| {
-        child.is(ns::STANZA_ID, "stanza-id") && child.attribute("by").as_deref() == Some(own)
-    });
-    is_archived && from.is_some_and(|from| is_known(&from.to_bare()))
+    let from = message.attribute("from");
+    let from = from.and_then(|from| Jid::parse(&from).ok());
+    match from.is_some_and(|from| is_known(&from.to_bare())) {
+        true => Verdict::Last,
+        false => Verdict::Lack,
+    }
 }
 
 /// Whether it is a copy (XEP-0280) that this server made: forged ones do not get so far.

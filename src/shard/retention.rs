@@ -112,7 +112,7 @@ impl Shard {
         if before > self.retention.rescued {
             self.ask_waiting(months, RowKey::new(&[]));
         } else {
-            self.drop_months(months);
+            self.drop_months(now, months);
         }
     }
 
@@ -158,7 +158,7 @@ impl Shard {
     }
 
     /// A page of what waits for clients, of all accounts.
-    pub(super) fn found_waiting(&mut self, months: Months, answer: Answer) {
+    pub(super) fn found_waiting(&mut self, now: Now, months: Months, answer: Answer) {
         let (rows, more) = match answer {
             Answer::Range { rows, more } => (rows, more),
             other => return log::error!("retention_failed answer={other:?}"),
@@ -171,7 +171,7 @@ impl Shard {
             .filter(|row| row.value.first() == Some(&MARK));
         let keys: Vec<RowKey> = marks.map(|row| row.key).filter(is_old).collect();
         if keys.is_empty() {
-            return self.go_on_with(months, next);
+            return self.go_on_with(now, months, next);
         }
         if let Ok(ticket) = self.seats.take(Seat::Rescue(months, next)) {
             let ask = Ask::Pick {
@@ -203,20 +203,22 @@ impl Shard {
         }
         self.flush_saves(now);
         let last = rows.into_iter().next_back().filter(|_| is_cut);
-        self.go_on_with(months, last.map(|row| first_behind(row.key)).or(next));
+        self.go_on_with(now, months, last.map(|row| first_behind(row.key)).or(next));
     }
 
-    fn go_on_with(&mut self, months: Months, next: Option<RowKey>) {
+    fn go_on_with(&mut self, now: Now, months: Months, next: Option<RowKey>) {
         match next {
             Some(from) => self.ask_waiting(months, from),
             None => {
                 self.retention.rescued = months.before;
-                self.drop_months(months);
+                self.drop_months(now, months);
             }
         }
     }
 
-    fn drop_months(&mut self, Months { before }: Months) {
+    fn drop_months(&mut self, now: Now, Months { before }: Months) {
+        // What was written before is in a save before (`fresh.rs`).
+        self.flush_saves(now);
         for table in [&ARCHIVE, &INDEX, &TALLY] {
             let seat = Seat::Save(SaveRecord::default());
             if let Ok(ticket) = self.seats.take(seat) {
@@ -251,6 +253,10 @@ const JUMP_MS: u64 = 24 * 3_600_000;
 mod tests {
     use super::*;
 
+    use super::super::testing::{NOW, stage};
+    use crate::base::AccountId;
+    use crate::engine::archive;
+
     const HOUR_MS: u64 = 3_600_000;
     const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
 
@@ -267,5 +273,27 @@ mod tests {
         // Set right again, or back by mistake: sweeping less is no loss.
         assert_eq!(believed_ms(now_ms, Some(jumped), HOUR_MS), now_ms);
         assert_eq!(believed_ms(0, Some(now_ms), HOUR_MS), 0);
+    }
+
+    #[test]
+    fn what_was_written_before_months_go_is_saved_before() {
+        let (mut shard, _) = stage();
+        shard.unsave(Write::Put {
+            table: &ARCHIVE,
+            key: archive::key(AccountId(7), 9),
+            value: [1][..].into(),
+        });
+        let nothing = Answer::Range {
+            rows: Vec::new(),
+            more: false,
+        };
+        shard.found_waiting(NOW, Months { before: 5 }, nothing);
+        shard.end_turn(NOW);
+        let asked = std::iter::from_fn(|| shard.poll_output()).filter_map(|output| match output {
+            Output::Ask(_, Ask::Save(_)) => Some("save"),
+            Output::Ask(_, Ask::Drop { .. }) => Some("drop"),
+            _ => None,
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), ["save", "drop", "drop", "drop"]);
     }
 }

@@ -4,6 +4,8 @@
 use crate::actor::rows::{RowKey, Slices, Write};
 use crate::actor::{Answer, Envelope, Origin};
 use crate::base::{ActorKey, KeyedMap, KeyedState, Now};
+use crate::engine::archive::{ARCHIVE, INDEX};
+use crate::im::archive::TALLY;
 use crate::im::pending::PENDING;
 use crate::stanza::Stanza;
 
@@ -56,6 +58,8 @@ pub(super) struct SaveRecord {
     promises: Vec<Promise>,
     /// The mark among its rows (`numbers.rs`).
     mark: Option<u64>,
+    /// There are rows of archives among it.
+    is_of_archives: bool,
     /// See [`Saves::gone`].
     gone: Vec<RowKey>,
     pub attempt: Attempt,
@@ -196,16 +200,20 @@ impl Shard {
         let mut record = SaveRecord {
             promises,
             mark,
+            is_of_archives: writes.iter().any(is_of_archive),
             ..SaveRecord::default()
         };
-        match self.is_disk_full() {
-            true => self.remove_waiting(gone),
-            false => record.gone = gone,
-        }
+        let apart = match self.is_disk_full() {
+            true => gone,
+            false => std::mem::replace(&mut record.gone, gone),
+        };
         if writes.is_empty() {
+            self.remove_waiting(apart);
             return self.saved(now, record, Answer::Saved);
         }
         self.ask_save(record, writes);
+        // Behind the save whose rows were numbered before (`fresh.rs`).
+        self.remove_waiting(apart);
     }
 
     pub(super) fn ask_save(&mut self, record: SaveRecord, writes: Vec<Write>) {
@@ -232,7 +240,9 @@ impl Shard {
                     record.promises.len()
                 );
                 // What was counted and indexed is not.
-                self.forget_archives();
+                if record.is_of_archives {
+                    self.forget_archives();
+                }
             }
             self.retention.is_refused |= record.attempt == Attempt::Expiry;
             self.keep_removals(now, record.gone);
@@ -307,4 +317,9 @@ impl Shard {
         }
         self.resume_own(origin.actor);
     }
+}
+
+fn is_of_archive(write: &Write) -> bool {
+    let table = write.table().name;
+    [&ARCHIVE, &INDEX, &TALLY].iter().any(|of| of.name == table)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 
+use crate::actor::groups::{Groups, Membership};
 use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Disk, Effects, Kept, Ticket};
 use crate::base::{
@@ -97,6 +98,10 @@ pub struct Shard {
     pub(super) next_aside: u64,
     /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
     pub(super) outdated: BTreeMap<Box<str>, u64>,
+    /// What the directories of hosts say of their people.
+    pub(super) groups: BTreeMap<Arc<str>, Arc<Groups>>,
+    /// Accounts for which that is another than before, and where they were, until all workers know it.
+    pub(super) regrouped: Vec<(ActorKey, Membership)>,
     next_trace: u64,
 }
 
@@ -179,6 +184,8 @@ impl Shard {
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            regrouped: Vec::new(),
             next_trace: 0,
         }
     }

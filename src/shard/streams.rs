@@ -344,6 +344,7 @@ fn seat_for(key: StreamKey, ask: &AuthAsk) -> Seat {
         // The others are no stream's.
         AuthAsk::ScramKeys { .. }
         | AuthAsk::Admission { .. }
+        | AuthAsk::Certified { .. }
         | AuthAsk::Invitation { .. }
         | AuthAsk::Upgrades { .. }
         | AuthAsk::Token(_)

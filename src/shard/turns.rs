@@ -16,7 +16,7 @@ use crate::base::{AccountId, ActorKey, AddressPrefix, Now, SessionId, StreamKey,
 use crate::config::Config;
 use crate::features::mam;
 use crate::im::account::Change;
-use crate::im::{iq, message, presence, subscription};
+use crate::im::{iq, message, presence, roster, subscription};
 use crate::jid::Jid;
 use crate::stanza::{
     Condition, ErrorType, Kind, Newcomer, Sender, Stanza, StanzaError, Type, reply_error,
@@ -145,7 +145,8 @@ impl Shard {
         if let Some(&actor) = self.homes.get(jid.bare_str()) {
             return actor;
         }
-        let account = crate::im::Account::new(jid.to_bare());
+        let mut account = crate::im::Account::new(jid.to_bare());
+        account.membership = self.membership_of(jid);
         let actor = self.cells.insert(Box::new(Cell::new(now, account)));
         self.homes.insert(jid.bare_str().into(), actor);
         actor
@@ -229,7 +230,9 @@ impl Shard {
             let from = header.from.as_ref();
             let domain = account.jid.domainpart();
             let is_contact = |from: &Jid| match account.last_roster() {
-                Some(roster) => roster.standing(&from.to_bare(), domain).to,
+                Some(roster) => {
+                    roster.standing(&from.to_bare(), domain).to || account.relation(from).to
+                }
                 // Who its contacts are was not read yet, or there are none.
                 None => account.roster().is_none(),
             };
@@ -315,9 +318,10 @@ impl Shard {
                     self.reject(now, actor, mail, &error);
                 }
                 Err(Stop::Aside) => {
+                    let progress = self.effects.more.take().unwrap_or_default();
                     self.effects.clear();
                     let mail = self.finish_mail(actor);
-                    self.detach(now, actor, mail);
+                    self.detach(now, actor, mail, progress);
                 }
             }
             self.take_up(actor);
@@ -438,10 +442,14 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
+        let mut is_over = false;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
-                Change::Ended(session) => self.forget_session(actor, session),
+                Change::Ended(session) => {
+                    self.forget_session(actor, session);
+                    is_over = true;
+                }
                 Change::TrimArchive => self.trim_archive(now, actor),
                 Change::ArchiveRead(archive) => {
                     if let Some(cell) = self.cells.get_mut(actor) {
@@ -540,6 +548,10 @@ impl Shard {
         self.outputs
             .extend(effects.audit.drain(..).map(Output::Audit));
         self.effects = effects;
+        if is_over {
+            // What waited behind its requests.
+            self.run_asides(now, actor);
+        }
         // Now that what it is owed is among the saves.
         for session in owed {
             self.deliver_missed(now, actor, session);
@@ -580,7 +592,7 @@ impl Shard {
             Some(Seat::Clock) => self.clock_known(now, answer),
             Some(Seat::Emptying) => self.found_emptying(now, answer),
             Some(Seat::Expire(walk)) => self.walked(now, *walk, answer),
-            Some(Seat::Waiting(months)) => self.found_waiting(months, answer),
+            Some(Seat::Waiting(months)) => self.found_waiting(now, months, answer),
             Some(Seat::Rescue(months, next)) => self.rescued(now, months, next, answer),
             Some(Seat::Replay(account)) => self.replayed(now, account, answer),
             Some(Seat::Purge(account)) => self.purged(now, account, answer),
@@ -656,7 +668,7 @@ impl Shard {
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
             // Its row stays, and so do the messages.
-            Some(Mail::Retell { .. } | Mail::Emptying) | None => {}
+            Some(Mail::Retell { .. } | Mail::Regrouped(_) | Mail::Emptying) | None => {}
         }
     }
 
@@ -733,6 +745,7 @@ impl Mail {
             | Mail::Retell { .. }
             | Mail::Ended(_)
             | Mail::Leftover(_)
+            | Mail::Regrouped(_)
             | Mail::Emptying => None,
         }
     }
@@ -742,7 +755,11 @@ impl Mail {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,
-            Mail::Retell { .. } | Mail::Ended(_) | Mail::Leftover(_) | Mail::Emptying => None,
+            Mail::Retell { .. }
+            | Mail::Ended(_)
+            | Mail::Leftover(_)
+            | Mail::Regrouped(_)
+            | Mail::Emptying => None,
         }
     }
 
@@ -846,6 +863,7 @@ fn read_mail(turn: &mut Turn<'_, crate::im::Account>, mail: &Mail, on: &Pipeline
             Ok(())
         }
         Mail::Leftover(held) => message::leftover(turn, held),
+        Mail::Regrouped(before) => roster::shared::regrouped(turn, before),
         Mail::Emptying => mam::go_on_emptying(turn),
     }
 }

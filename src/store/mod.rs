@@ -6,7 +6,7 @@
 //!   once and then answers all.
 //! - `batch`: what a collection of saves amounts to.
 //! - `engine`: what an engine does; `embedded` does it on disk (fjall, opened by `files`), `memory` in maps.
-//! - `schema`: versions of the data and the way from one to the next. `backup`: a copy while writes go on.
+//! - `schema`: versions of the data and the way from one to the next, whose steps alone know rows (`from_1`). `backup`: a copy while writes go on.
 //!
 //! **The promise.** A save that was answered [`Answer::Saved`](crate::actor::Answer::Saved) survives `kill -9`
 //! and power loss. One that was answered `Failed` was refused or its fate is unknown: it may be found after a
@@ -19,6 +19,7 @@ mod batch;
 mod embedded;
 mod engine;
 mod files;
+mod from_1;
 pub mod memory;
 mod queue;
 mod room;

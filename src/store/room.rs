@@ -1,4 +1,6 @@
-//! How much room the disk has for rows, as an operator hears of it. Refuses to know what a row is and where the room is.
+//! How much room the disk has for rows, as an operator hears of it. Refuses to know what a row means and where the room is.
+
+use crate::actor::rows::Write;
 
 /// What the free space of the disk amounts to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +39,23 @@ impl Level {
     }
 }
 
+/// Whether a commit removes rows and adds no more than the counts and marks that go with them: it may use the reserve.
+pub(super) fn makes_room(writes: &[Write]) -> bool {
+    let (mut removed, mut added) = (0, 0);
+    for write in writes {
+        match write {
+            Write::Delete { .. } => removed += 1,
+            Write::Put { key, value, .. } | Write::Replace { key, value, .. } => {
+                added += key.as_bytes().len() + value.len();
+            }
+        }
+    }
+    removed > 0 && added <= removed * ADDED_BYTES_MAX
+}
+
+/// What may be added with each row that is removed: the least that a message takes, and the row that says that an account
+/// is being removed.
+const ADDED_BYTES_MAX: usize = 256;
 /// So much more room than the reserve a disk that was full has before it counts as having some: a few thousand messages.
 const MARGIN_BYTES: u64 = 8 * 1024 * 1024;
 

@@ -30,7 +30,11 @@ pub struct Migration {
 }
 
 /// The way from version 1 to the present one, in order.
-pub const MIGRATIONS: &[Migration] = &[];
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    from: 1,
+    about: "archived messages say what they are found by, and accounts what their names look like",
+    run: super::from_1::run,
+}];
 
 /// The version that a list of migrations ends in.
 fn newest(migrations: &[Migration]) -> u32 {

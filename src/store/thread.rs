@@ -14,6 +14,7 @@ use super::api::{Port, Request};
 use super::batch::Batch;
 use super::engine::{Engine, read};
 use super::queue::{Asked, Queue, To};
+use super::room::makes_room;
 use crate::actor::rows::Fence;
 
 /// The running threads; dropping it ends them when all is done.
@@ -108,6 +109,8 @@ impl Writer {
                 match asked.request {
                     Request::Save(writes) => {
                         let adds = writes.iter().any(|w| matches!(w, Write::Put { .. }));
+                        // What makes room is let through while there is none, and says nothing.
+                        let adds = adds && !makes_room(&writes);
                         batch.add(writes);
                         saved.push(asked.to);
                         if is_full {
@@ -242,6 +245,8 @@ mod tests {
         /// Commits wait while this is locked.
         gate: Mutex<()>,
         panics: Mutex<bool>,
+        /// What adds rows is refused, and nothing else.
+        is_full: Mutex<bool>,
     }
 
     impl Engine for Watched {
@@ -275,6 +280,9 @@ mod tests {
             let _open = self.gate.lock();
             assert!(!*self.panics.lock(), "the engine was told to panic");
             self.commits.lock().push(writes.len());
+            if *self.is_full.lock() && !makes_room(writes) {
+                return Err(StoreError::DiskFull);
+            }
             self.memory.commit(writes)
         }
         fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
@@ -314,6 +322,14 @@ mod tests {
         fn next(&self) -> (u64, Answer) {
             let (ticket, answer) = self.answers.recv_timeout(Duration::from_secs(10)).unwrap();
             (ticket.0, answer)
+        }
+    }
+
+    impl Stage {
+        /// Whether the next save that is answered was done.
+        fn next_saved(&self) -> (u64, bool) {
+            let (ticket, answer) = self.next();
+            (ticket, matches!(answer, Answer::Saved))
         }
     }
 
@@ -407,6 +423,33 @@ mod tests {
         stage.engine.memory.set_fault(None);
         stage.save(4, put(&LETTERS, b"a", b"1"));
         assert!(matches!(stage.next(), (4, Answer::Saved)));
+    }
+
+    #[test]
+    fn what_makes_room_on_a_full_disk_is_not_refused_with_what_takes_it() {
+        let stage = stage();
+        stage.save(1, put(&LETTERS, b"a", b"1"));
+        stage.save(2, put(&LETTERS, b"b", b"1"));
+        let _ = (stage.next(), stage.next());
+        *stage.engine.is_full.lock() = true;
+        stage.save(3, put(&LETTERS, b"c", b"1"));
+        assert_eq!(stage.next_saved(), (3, false));
+        // That this goes says nothing of room.
+        let both = vec![delete(&LETTERS, b"a"), put(&LETTERS, b"n", b"1")];
+        stage.store.save(reply(4), both);
+        assert_eq!(stage.next_saved(), (4, true));
+        // These are of one collection.
+        let gate = stage.engine.gate.lock();
+        stage.save(5, delete(&LETTERS, b"x"));
+        while !stage.store_is_committing() {
+            std::thread::yield_now();
+        }
+        stage.save(6, put(&LETTERS, b"d", &[0; 500]));
+        stage.save(7, delete(&LETTERS, b"b"));
+        drop(gate);
+        assert_eq!(stage.next_saved(), (5, true));
+        assert_eq!(stage.next_saved(), (6, false));
+        assert_eq!(stage.next_saved(), (7, true));
     }
 
     #[test]

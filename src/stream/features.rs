@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actor::auth::TokenMechanism;
-use crate::config::{Config, HostConfig, TlsMode};
+use crate::config::{Config, DirectoryCertificates, HostConfig, TlsMode};
 use crate::stanza::ns;
 
 use super::register::INVITATIONS;
@@ -236,6 +236,9 @@ fn policy(host: &HostConfig) -> SaslPolicy {
         scram: host.scram.clone(),
         plain: host.plain,
         external: host.external,
+        subjects: host.directory.as_ref().is_some_and(|directory| {
+            directory.options.certificates == DirectoryCertificates::Subject
+        }),
         anonymous: host.anonymous,
     }
 }

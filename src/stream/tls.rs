@@ -1,5 +1,7 @@
 //! What a stream may know of the TLS below it: facts, no library.
 
+use std::sync::Arc;
+
 use super::sasl::ChannelFacts;
 use crate::base::Secret;
 
@@ -17,6 +19,8 @@ pub struct TlsFacts {
     pub alpn: Option<Vec<u8>>,
     /// id-on-xmppAddr (RFC 6120 section 13.7.1.4) of a verified client certificate.
     pub certificate_addresses: Vec<String>,
+    /// The subject of a verified client certificate, as a name of an entry (RFC 4514).
+    pub certificate_subject: Option<Arc<str>>,
 }
 
 /// A version of TLS that this server speaks.
@@ -33,5 +37,6 @@ pub(super) fn channel(facts: Option<&TlsFacts>) -> ChannelFacts {
         tls_exporter: facts.exporter.map(|bytes| Secret::new(bytes.to_vec())),
         tls_server_end_point: facts.end_point.clone(),
         certificate_addresses: facts.certificate_addresses.clone(),
+        certificate_subject: facts.certificate_subject.clone(),
     })
 }

@@ -269,6 +269,7 @@ mod tests {
                 server_name: None,
                 alpn: None,
                 certificate_addresses: Vec::new(),
+                certificate_subject: None,
             };
             let (now, peer) = (Now::default(), Arc::from("192.0.2.1:1"));
             let tls = Some(Box::new(tls));

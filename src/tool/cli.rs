@@ -58,6 +58,11 @@ pub enum Commands {
 /// What to ask a directory.
 #[derive(Debug, Subcommand)]
 pub enum Directory {
+    /// Show the permanent rooms that the directory has, and what in their entries is no sense.
+    Rooms {
+        /// The host; needed if several have directories.
+        host: Option<String>,
+    },
     /// Show every step from a name to an account: servers, look-up, mapping, and the bind if a password is given. It is
     /// asked as it is configured, whether a server runs or not.
     Test {

@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_parser::prelude::*;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 
+use crate::directory::dn;
+
 /// What one host shows.
 #[derive(Clone, Debug)]
 pub struct HostCertificate {
@@ -194,6 +196,22 @@ pub fn xmpp_addresses(certificate: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// The subject of a certificate as a name of an entry: RFC 4514 section 2.1, "starting with the last element of the
+/// sequence and moving backwards". None if there is none, or something in it is no text.
+pub fn subject(certificate: &[u8]) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let mut parts = Vec::new();
+    for part in parsed.subject().iter_rdn() {
+        let pairs = part.iter().map(|pair| {
+            let kind = dn::short_name(&pair.attr_type().to_id_string());
+            Some(format!("{kind}={}", dn::escaped(pair.as_str().ok()?)))
+        });
+        parts.push(pairs.collect::<Option<Vec<String>>>()?.join("+"));
+    }
+    parts.reverse();
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
 /// id-on-xmppAddr (RFC 6120 section 13.7.1.4).
 const ID_ON_XMPP_ADDR: &str = "1.3.6.1.5.5.7.8.5";
 /// Names read of one certificate: a person has a few addresses, an attacker's certificate has thousands.
@@ -215,6 +233,29 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, SanType};
 
     const XMPP_ADDRESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 8, 5];
+
+    #[test]
+    fn a_subject_is_a_name_of_an_entry_with_its_own_part_first() {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let key = KeyPair::generate().unwrap();
+        let none = params.self_signed(&key).unwrap();
+        assert_eq!(subject(none.der()), None);
+        for (kind, value) in [
+            (vec![0, 9, 2342, 19200300, 100, 1, 25], "example"),
+            (vec![2, 5, 4, 11], "people, and others"),
+            (vec![0, 9, 2342, 19200300, 100, 1, 1], "juliet"),
+        ] {
+            let kind = rcgen::DnType::CustomDnType(kind);
+            params.distinguished_name.push(kind, value);
+        }
+        let some = params.self_signed(&key).unwrap();
+        let expected = "uid=juliet,ou=people\\, and others,dc=example".to_owned();
+        assert_eq!(subject(some.der()), Some(expected));
+        for end in 0..some.der().len() {
+            assert_eq!(subject(&some.der()[..end]), None);
+        }
+    }
 
     fn addresses_of(common_name: &str, names: Vec<SanType>) -> Vec<String> {
         let mut params = CertificateParams::new(Vec::new()).unwrap();

@@ -12,7 +12,7 @@ use rustls::{
 
 use crate::stream::{TlsFacts, TlsVersion};
 
-use super::certificate::{Certificates, HostCertificate, xmpp_addresses};
+use super::certificate::{Certificates, HostCertificate, subject, xmpp_addresses};
 use super::client_certificate::{AnyCertificate, Authorities};
 
 /// What handshakes are made with; replaced as a whole when certificates are loaded again. Sessions that
@@ -392,10 +392,11 @@ impl Session {
                 .end_point
                 .clone()
         });
-        let certificate_addresses = context
+        let (certificate_addresses, certificate_subject) = context
             .as_ref()
             .and_then(|context| context.client_verifier.as_ref())
-            .map(|verifier| self.certificate_addresses(verifier))
+            .and_then(|verifier| self.verified(verifier))
+            .map(|leaf| (xmpp_addresses(leaf), subject(leaf).map(Arc::from)))
             .unwrap_or_default();
         TlsFacts {
             version: match self.rustls.protocol_version() {
@@ -407,19 +408,21 @@ impl Session {
             server_name,
             alpn: self.rustls.alpn_protocol().map(<[u8]>::to_vec),
             certificate_addresses,
+            certificate_subject,
         }
     }
 
-    fn certificate_addresses(&self, verifier: &Arc<dyn ClientCertVerifier>) -> Vec<String> {
-        let Some([leaf, chain @ ..]) = self.rustls.peer_certificates() else {
-            return Vec::new();
+    /// The client's certificate, if its chain is what we ask for.
+    fn verified(&self, verifier: &Arc<dyn ClientCertVerifier>) -> Option<&[u8]> {
+        let [leaf, chain @ ..] = self.rustls.peer_certificates()? else {
+            return None;
         };
         let now = rustls::pki_types::UnixTime::now();
         match verifier.verify_client_cert(leaf, chain, now) {
-            Ok(_) => xmpp_addresses(leaf),
+            Ok(_) => Some(leaf),
             Err(error) => {
                 log::debug!("client_certificate_unverified error={error}");
-                Vec::new()
+                None
             }
         }
     }

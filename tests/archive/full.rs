@@ -94,3 +94,42 @@ fn who_archives_nothing_and_has_a_full_mailbox_is_nobody_to_strangers_and_full_t
     assert_eq!(says(&mut world, romeo, &chat("juliet", 10, 1)), "");
     world.assert_rest();
 }
+
+#[test]
+fn who_logs_in_to_a_full_mailbox_stays_though_another_leaves_what_cannot_be_kept() {
+    let mut world = world(&format!(
+        "{OPTIONS}delivery.keep = \"offline-only\"\nsm.unacked_count = 16\n"
+    ));
+    let (romeo, _) = cast(&mut world, "always");
+    let sm = "<enable xmlns='urn:xmpp:sm:3'/>";
+    let balcony = log_in(&mut world, "juliet", sm);
+    let heard = says(
+        &mut world,
+        balcony,
+        "<presence><priority>-1</priority></presence>",
+    );
+    let full_jid = heard.split("from='").nth(1);
+    let full_jid = full_jid.and_then(|from| from.split('\'').next());
+    let full_jid = full_jid.expect("its presence comes back").to_owned();
+    says(&mut world, romeo, &chat("juliet", 0, 8));
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 8);
+    let direct = chat("juliet", 8, 3).replace("juliet@localhost", &full_jid);
+    says(&mut world, romeo, &direct);
+    world.end_turns();
+    assert_eq!(numbers(&hears(&mut world, balcony)), [8, 9, 10]);
+    // It takes no more from a cursor until it acknowledges, and is not full.
+    let chamber = log_in(&mut world, "juliet", sm);
+    let heard = says(&mut world, chamber, "<presence/>");
+    assert_eq!(numbers(&heard), (0..8).collect::<Vec<_>>());
+    says(&mut world, balcony, "</stream:stream>");
+    world.end_turns();
+    assert!(!world.is_closed(chamber));
+    assert_eq!(archived(&world, "juliet"), (0..11).collect::<Vec<_>>());
+    says(&mut world, chamber, "<a xmlns='urn:xmpp:sm:3' h='9'/>");
+    world.end_turns();
+    says(&mut world, romeo, &chat("juliet", 11, 1));
+    world.end_turns();
+    assert_eq!(numbers(&hears(&mut world, chamber)), [11]);
+    world.assert_rest();
+}

@@ -76,6 +76,29 @@ fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
 }
 
 #[test]
+fn an_archive_is_emptied_though_its_owner_goes_before_it_is_his_turn() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 100, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    let confirm = confirmation(&mut world, romeo);
+    world.services_are_mute = true;
+    let all = query(50) + &query(50) + &confirm;
+    world.write(romeo, all.as_bytes());
+    world.settle();
+    world.lose(romeo);
+    world.settle();
+    world.services_are_mute = false;
+    world.end_turns();
+    world.settle();
+    assert_eq!(archived(&world, "romeo").len(), 0);
+    world.advance(120_000);
+    assert_eq!(world.resident_accounts(), 0);
+    world.assert_rest();
+}
+
+#[test]
 fn an_archive_is_emptied_though_the_power_goes_meanwhile() {
     for workers in [1, 4] {
         let mut world = world_of(workers, "");
@@ -214,6 +237,26 @@ fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_findin
     fill(&mut world);
     let heard = says(&mut world, romeo, &search("note"));
     assert_eq!(heard.matches("<result ").count(), 20);
+    world.assert_rest();
+}
+
+#[test]
+fn a_conversation_is_read_while_the_disk_is_full() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    // The last of them are not indexed yet.
+    says(&mut world, romeo, &notes(0, 100, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    fill(&mut world);
+    for _ in 0..2 {
+        let heard = says(&mut world, romeo, &query_with("romeo", 100, "<before/>"));
+        world.end_turns();
+        let heard = heard + &hears(&mut world, romeo);
+        let all: Vec<String> = (0..100).map(|n| format!("m{n}")).collect();
+        assert_eq!(ids(&heard), all, "{heard}");
+    }
+    make_room(&mut world);
     world.assert_rest();
 }
 

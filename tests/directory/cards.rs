@@ -17,7 +17,8 @@ fn cards(test: &str, directory: &Slapd, options: &str) -> House {
     house(
         &format!("cards-{test}"),
         directory,
-        &format!("{QUICK}[host.directory_cards]\n{options}"),
+        // What the directory tells would be known at once.
+        &format!("{QUICK}listen = false\n[host.directory_cards]\n{options}"),
     )
 }
 

@@ -85,7 +85,7 @@ fn names_that_mean_something_to_a_directory_are_names() {
 #[test]
 fn what_the_password_policy_says_people_are_told() {
     let directory = Slapd::start("policy");
-    let house = house("policy", &directory, "tell_locked = true\n");
+    let house = house("policy", &directory, "tell_locked = true\nlisten = false\n");
     let server = house.serve();
     let mut tybalt = Client::session(&server, "tybalt", "sword");
     for _ in 0..10 {
@@ -335,7 +335,7 @@ fn two_hosts_have_two_directories_and_a_third_has_none() {
 #[test]
 fn who_is_closed_or_removed_in_the_directory_loses_sessions_at_the_next_look() {
     let directory = Slapd::start("poll");
-    let house = house("poll", &directory, "poll = \"1 s\"\n");
+    let house = house("poll", &directory, "listen = false\npoll = \"1 s\"\n");
     let mut server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");
     let mut tybalt = Client::session(&server, "tybalt", "sword");
@@ -370,7 +370,7 @@ fn nobody_is_let_go_because_the_directory_looks_empty() {
         ));
     }
     directory.change(&people);
-    let house = house("empty", &directory, "poll = \"1 s\"\n");
+    let house = house("empty", &directory, "listen = false\npoll = \"1 s\"\n");
     let mut server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");
     for index in 0..30 {

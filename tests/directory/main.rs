@@ -3,6 +3,7 @@
 
 mod ber;
 mod cards;
+mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
@@ -10,10 +11,14 @@ mod faults;
 #[path = "../play/framer.rs"]
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
 mod framer;
+mod groups;
 mod house;
 mod logins;
 mod misbehaviour;
+mod passwords;
 mod proofs;
+mod rooms;
+mod rosters;
 mod schema;
 #[path = "../play/scram.rs"]
 #[allow(dead_code)] // As above.

@@ -11,7 +11,9 @@ pub fn options(directory: &Slapd, more: &str) -> String {
     let password = directory.file("service-password", &format!("{SERVICE_PASSWORD}\n"));
     let mut text = String::from("[[host]]\nname = \"localhost\"\n[host.directory]\n");
     let said = |name: &str| {
-        more.lines()
+        // Those of sections behind it are others'.
+        let own = more.lines().take_while(|line| !line.starts_with('['));
+        own.into_iter()
             .any(|line| line.starts_with(&format!("{name} =")))
     };
     let mut option = |name: &str, value: String| {

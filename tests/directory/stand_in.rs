@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::ber::{self, ENUMERATED, Element, INTEGER, SEQUENCE, SET};
+use crate::ber::{self, ENUMERATED, Element, INTEGER, OCTETS, SEQUENCE, SET};
 use crate::slapd::{PASSWORD, SERVICE, SERVICE_PASSWORD};
 
 /// How it answers. It may be changed at any time, for what is asked from then on.
@@ -56,6 +56,18 @@ pub enum Mode {
     Disconnects,
     /// This result, whatever is asked: 51 busy, 52 unavailable, 53 unwilling, 1 operations error.
     Result(u8),
+    /// As it should, and it tells of changes (RFC 4533): of everybody first, with a state that is no text; then nothing.
+    Tells,
+    /// It knows no state that it is shown: e-syncRefreshRequired (RFC 4533 section 2.6).
+    TellsAnew,
+    /// It dies after the first of those of whom it would tell.
+    TellsHalf,
+    /// Of those of whom it tells there is no end.
+    TellsEndlessly,
+    /// What it tells is no message of RFC 4533's.
+    TellsGarbage,
+    /// It tells of nobody, and that this is everybody.
+    TellsOfNobody,
     /// Binds succeed, whatever the password: RFC 4513 section 5.1.2 lets a server do so for an empty one.
     LetsAnybodyIn,
 }
@@ -101,6 +113,10 @@ pub struct StandIn {
 
 struct Shared {
     mode: Mutex<Mode>,
+    /// Whether it says that it can tell of changes.
+    tells: Mutex<bool>,
+    /// What it is called, and how many changes it has counted, as Active Directory says it.
+    counted: Mutex<Option<(String, u64)>>,
     entries: Vec<Entry>,
     port: u16,
     ends: AtomicBool,
@@ -110,6 +126,7 @@ struct Shared {
     binds: Mutex<Vec<(String, String)>>,
     searches: Mutex<Vec<Search>>,
     extended: Mutex<Vec<String>>,
+    modified: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A search that it was asked for.
@@ -117,6 +134,8 @@ struct Shared {
 pub struct Search {
     pub base: String,
     pub filter: Filter,
+    /// The state that was shown with a request to be told of changes; empty if there was none.
+    pub cookie: Option<Vec<u8>>,
 }
 
 /// A filter as it came (RFC 4511 section 4.5.1.7).
@@ -126,6 +145,8 @@ pub enum Filter {
     Or(Vec<Filter>),
     Not(Box<Filter>),
     Equal(String, String),
+    /// As numbers, where both are.
+    AtLeast(String, String),
     Present(String),
     /// One that it does not understand, by its tag: nothing is like it.
     Other(u8),
@@ -137,6 +158,8 @@ impl StandIn {
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             mode: Mutex::new(Mode::Well),
+            tells: Mutex::new(false),
+            counted: Mutex::default(),
             entries,
             port,
             ends: AtomicBool::new(false),
@@ -146,6 +169,7 @@ impl StandIn {
             binds: Mutex::default(),
             searches: Mutex::default(),
             extended: Mutex::default(),
+            modified: Mutex::default(),
         });
         let own = Arc::clone(&shared);
         StandIn {
@@ -162,6 +186,25 @@ impl StandIn {
     /// What is asked from now on is answered like this.
     pub fn set(&self, mode: Mode) {
         *self.shared.mode.lock().unwrap() = mode;
+    }
+
+    /// It says that it can tell of changes.
+    pub fn offer_to_tell(&self) {
+        *self.shared.tells.lock().unwrap() = true;
+    }
+
+    /// It says that it is this server of an Active Directory, and has counted so many changes.
+    pub fn count(&self, server: &str, changes: u64) {
+        *self.shared.counted.lock().unwrap() = Some((server.to_owned(), changes));
+    }
+
+    /// The states that it was shown by who wants to be told of changes; empty is none.
+    pub fn cookies(&self) -> Vec<Vec<u8>> {
+        let searches = self.searches();
+        searches
+            .into_iter()
+            .filter_map(|search| search.cookie)
+            .collect()
     }
 
     /// Closes all its connections; new ones are accepted.
@@ -189,6 +232,11 @@ impl StandIn {
 
     pub fn searches(&self) -> Vec<Search> {
         self.shared.searches.lock().unwrap().clone()
+    }
+
+    /// What entries were to be changed into, as it came: the contents of a ModifyRequest (RFC 4511 section 4.6).
+    pub fn modified(&self) -> Vec<Vec<u8>> {
+        self.shared.modified.lock().unwrap().clone()
     }
 
     /// The object identifiers of extended operations.
@@ -232,6 +280,8 @@ struct Asked<'a> {
     socket: &'a TcpStream,
     shared: &'a Shared,
     id: u32,
+    /// Of a search that asks to be told of changes.
+    cookie: Option<Vec<u8>>,
 }
 
 fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
@@ -242,9 +292,10 @@ fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
             socket,
             shared,
             id: ber::as_number(&parts[0].content),
+            cookie: parts.get(2).and_then(cookie),
         };
         let operation = &parts[1];
-        shared.note(operation);
+        shared.note(operation, asked.cookie.clone());
         let mode = *shared.mode.lock().unwrap();
         match operation.tag {
             // Unbinding ends the connection; abandoning has no answer.
@@ -257,7 +308,7 @@ fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 impl Shared {
-    fn note(&self, operation: &Element) {
+    fn note(&self, operation: &Element, cookie: Option<Vec<u8>>) {
         let text = |element: &Element| String::from_utf8_lossy(&element.content).into_owned();
         match operation.tag {
             BIND => {
@@ -269,8 +320,15 @@ impl Shared {
                 self.binds.lock().unwrap().push((text(&parts[1]), proof));
             }
             SEARCH => {
-                let search = Search::read(operation);
+                let search = Search {
+                    cookie,
+                    ..Search::read(operation)
+                };
                 self.searches.lock().unwrap().push(search);
+            }
+            MODIFY => {
+                let mut modified = self.modified.lock().unwrap();
+                modified.push(operation.content.clone());
             }
             EXTENDED => {
                 let name = text(&ber::parts(&operation.content)[0]);
@@ -331,6 +389,16 @@ impl Asked<'_> {
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
             Mode::Result(code) => self.say(&self.result(answer_to(operation.tag), code, &[])),
+            Mode::Tells
+            | Mode::TellsAnew
+            | Mode::TellsHalf
+            | Mode::TellsEndlessly
+            | Mode::TellsGarbage
+            | Mode::TellsOfNobody
+                if operation.tag == SEARCH && self.cookie.is_some() =>
+            {
+                self.tell(mode, operation)
+            }
             Mode::LetsAnybodyIn if operation.tag == BIND => {
                 self.say(&self.result(BIND_ANSWER, 0, &[]))
             }
@@ -350,6 +418,8 @@ impl Asked<'_> {
                 self.say(&self.result(BIND_ANSWER, if fine { 0 } else { 49 }, &[]))
             }
             SEARCH => self.search(operation, Mode::Well),
+            // It says that it did.
+            MODIFY => self.say(&self.result(answer_to(MODIFY), 0, &[])),
             // It can do nothing of this, StartTLS included: protocolError (2).
             EXTENDED => self.say(&self.result(EXTENDED_ANSWER, 2, &[])),
             // It changes nothing: unwillingToPerform (53).
@@ -365,7 +435,16 @@ impl Asked<'_> {
                 "namingContexts".to_owned(),
                 "dc=verona,dc=example".to_owned(),
             );
-            self.entry("", &[base])?;
+            let mut attributes = vec![base];
+            if *self.shared.tells.lock().unwrap() {
+                attributes.push(("supportedControl".to_owned(), SYNC_REQUEST.to_owned()));
+            }
+            let counted = self.shared.counted.lock().unwrap();
+            if let Some((server, count)) = counted.as_ref() {
+                attributes.push(("dsServiceName".to_owned(), server.clone()));
+                attributes.push(("highestCommittedUSN".to_owned(), count.to_string()));
+            }
+            self.entry("", &attributes)?;
             return self.say(&self.result(DONE, 0, &[]));
         }
         let below = |entry: &&Entry| {
@@ -392,15 +471,50 @@ impl Asked<'_> {
     }
 
     fn entry(&self, dn: &str, attributes: &[(String, String)]) -> io::Result<()> {
-        let attribute = |(name, value): &(String, String)| {
-            let values = ber::of(SET, &[ber::text(value)]);
-            ber::of(SEQUENCE, &[ber::text(name), values])
-        };
-        let attributes: Vec<_> = attributes.iter().map(attribute).collect();
-        self.say(&ber::of(
-            ENTRY,
-            &[ber::text(dn), ber::of(SEQUENCE, &attributes)],
-        ))
+        self.say(&found(dn, attributes))
+    }
+
+    /// What becomes of what a search finds (RFC 4533).
+    fn tell(&self, mode: Mode, operation: &Element) -> io::Result<()> {
+        let search = Search::read(operation);
+        let all = self.shared.entries.iter();
+        let found = all.filter(|entry| search.filter.finds(entry));
+        match mode {
+            Mode::TellsAnew => return self.say(&self.result_of(DONE, SYNC_REFRESH_REQUIRED)),
+            Mode::TellsGarbage => return self.say(&sync_info(&[0x30, 3, 1, 1])),
+            Mode::TellsHalf => {
+                self.told(0, &self.shared.entries[0])?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            Mode::TellsEndlessly => {
+                for number in 0.. {
+                    self.told(number, &Entry::person(&format!("u{number}")))?;
+                }
+            }
+            Mode::TellsOfNobody => {}
+            _ => {
+                for (number, entry) in found.enumerate() {
+                    self.told(u32::try_from(number).unwrap(), entry)?;
+                }
+            }
+        }
+        // refreshPresent: who was not named is not there.
+        self.say(&sync_info(&ber::of(0xa2, &[ber::write(OCTETS, &COOKIE)])))
+    }
+
+    /// An entry that is there, by a number of its own.
+    fn told(&self, number: u32, entry: &Entry) -> io::Result<()> {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let state = [ber::write(ENUMERATED, &[1]), ber::write(OCTETS, &id)];
+        let control = [
+            ber::text(SYNC_STATE),
+            ber::write(OCTETS, &ber::of(SEQUENCE, &state)),
+        ];
+        let controls = ber::of(CONTROLS, &[ber::of(SEQUENCE, &control)]);
+        let id = ber::number(INTEGER, self.id);
+        let operation = found(&entry.dn, &entry.attributes);
+        self.send(&ber::of(SEQUENCE, &[id, operation, controls]))
     }
 
     fn endless(&self) -> io::Result<()> {
@@ -422,11 +536,16 @@ impl Asked<'_> {
 
     /// An LDAPResult (RFC 4511 section 4.1.9) and what comes behind it.
     fn result(&self, tag: u8, code: u8, rest: &[Vec<u8>]) -> Vec<u8> {
-        let head = [
-            ber::write(ENUMERATED, &[code]),
-            ber::text(""),
-            ber::text("said by the stand-in"),
-        ];
+        self.result_with(tag, ber::write(ENUMERATED, &[code]), rest)
+    }
+
+    /// One whose code is large.
+    fn result_of(&self, tag: u8, code: u32) -> Vec<u8> {
+        self.result_with(tag, ber::number(ENUMERATED, code), &[])
+    }
+
+    fn result_with(&self, tag: u8, code: Vec<u8>, rest: &[Vec<u8>]) -> Vec<u8> {
+        let head = [code, ber::text(""), ber::text("said by the stand-in")];
         ber::of(tag, &[&head[..], rest].concat())
     }
 
@@ -469,6 +588,7 @@ impl Search {
         Search {
             base: String::from_utf8_lossy(&parts[0].content).into_owned(),
             filter: Filter::read(&parts[6]),
+            cookie: None,
         }
     }
 }
@@ -490,6 +610,10 @@ impl Filter {
                 let parts = ber::parts(&element.content);
                 Filter::Equal(text(&parts[0].content), text(&parts[1].content))
             }
+            0xa5 => {
+                let parts = ber::parts(&element.content);
+                Filter::AtLeast(text(&parts[0].content), text(&parts[1].content))
+            }
             0x87 => Filter::Present(text(&element.content)),
             other => Filter::Other(other),
         }
@@ -502,6 +626,10 @@ impl Filter {
             Filter::Not(filter) => !filter.finds(entry),
             Filter::Equal(name, value) => entry.attributes.iter().any(|(own, has)| {
                 own.eq_ignore_ascii_case(name) && has.eq_ignore_ascii_case(value)
+            }),
+            Filter::AtLeast(name, value) => entry.attributes.iter().any(|(own, has)| {
+                let number = |text: &str| text.parse::<u64>().unwrap_or_default();
+                own.eq_ignore_ascii_case(name) && number(has) >= number(value)
             }),
             Filter::Present(name) => {
                 let mut names = entry.attributes.iter().map(|(own, _)| own);
@@ -516,10 +644,37 @@ impl Filter {
         match self {
             Filter::And(all) | Filter::Or(all) => all.iter().flat_map(Filter::values).collect(),
             Filter::Not(filter) => filter.values(),
-            Filter::Equal(_, value) => vec![value],
+            Filter::Equal(_, value) | Filter::AtLeast(_, value) => vec![value],
             Filter::Present(_) | Filter::Other(_) => Vec::new(),
         }
     }
+}
+
+/// An entry as a search finds it (RFC 4511 section 4.5.2).
+fn found(dn: &str, attributes: &[(String, String)]) -> Vec<u8> {
+    let attribute = |(name, value): &(String, String)| {
+        let values = ber::of(SET, &[ber::text(value)]);
+        ber::of(SEQUENCE, &[ber::text(name), values])
+    };
+    let attributes: Vec<_> = attributes.iter().map(attribute).collect();
+    ber::of(ENTRY, &[ber::text(dn), ber::of(SEQUENCE, &attributes)])
+}
+
+/// A Sync Info Message (RFC 4533 section 2.5) with this value.
+fn sync_info(value: &[u8]) -> Vec<u8> {
+    let name = ber::write(0x80, SYNC_INFO.as_bytes());
+    ber::of(INTERMEDIATE, &[name, ber::write(0x81, value)])
+}
+
+/// The state in a Sync Request Control (RFC 4533 section 2.2): empty if there is none.
+fn cookie(controls: &Element) -> Option<Vec<u8>> {
+    let controls = ber::parts(&controls.content);
+    let mut controls = controls.iter().map(|control| ber::parts(&control.content));
+    let control = controls.find(|parts| parts[0].content == SYNC_REQUEST.as_bytes())?;
+    let value = ber::parts(&control.last()?.content);
+    let parts = ber::parts(&value[0].content);
+    let cookie = parts.into_iter().find(|part| part.tag == OCTETS);
+    Some(cookie.map_or_else(Vec::new, |cookie| cookie.content))
 }
 
 /// A message that is deeper than any stack, and complete.
@@ -544,6 +699,7 @@ const SEARCH: u8 = 0x63;
 const ENTRY: u8 = 0x64;
 const DONE: u8 = 0x65;
 const REFERENCE: u8 = 0x73;
+const MODIFY: u8 = 0x66;
 const DELETE: u8 = 0x4a;
 const DELETE_ANSWER: u8 = 0x6b;
 const ABANDON: u8 = 0x50;
@@ -552,6 +708,16 @@ const EXTENDED_ANSWER: u8 = 0x78;
 const SASL: u8 = 0xa3;
 const REFERRAL: u8 = 0xa3;
 const RESPONSE_NAME: u8 = 0x8a;
+const INTERMEDIATE: u8 = 0x79;
+const CONTROLS: u8 = 0xa0;
+
+// RFC 4533 sections 2.2, 2.3, 2.5 and 2.6.
+const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
+const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
+const SYNC_INFO: &str = "1.3.6.1.4.1.4203.1.9.1.4";
+const SYNC_REFRESH_REQUIRED: u32 = 4096;
+/// A state that nobody could take for text.
+pub const COOKIE: [u8; 5] = [0, 0xff, 0xfe, 0x30, 0x80];
 
 /// The tag of the answer to an operation.
 fn answer_to(tag: u8) -> u8 {
@@ -638,7 +804,11 @@ mod tests {
         let bind = b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00";
         socket.write_all(bind).unwrap();
         socket
-            .set_read_timeout(Some(Duration::from_millis(500)))
+            .set_read_timeout(Some(Duration::from_millis(match count {
+                1 => 500,
+                // What comes takes its time on a busy machine.
+                _ => 30_000,
+            })))
             .unwrap();
         let mut bytes = vec![0; count];
         socket.read_exact(&mut bytes).ok().map(|()| bytes)

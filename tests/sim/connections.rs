@@ -17,6 +17,7 @@ pub(super) fn facts() -> Box<TlsFacts> {
         server_name: Some("localhost".into()),
         alpn: None,
         certificate_addresses: Vec::new(),
+        certificate_subject: None,
     })
 }
 

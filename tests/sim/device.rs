@@ -341,7 +341,17 @@ impl Device {
         let before = if is_last { "<before/>" } else { "" };
         let set =
             format!("<set xmlns='http://jabber.org/protocol/rsm'><max>{max}</max>{before}</set>");
-        let query = format!("<query xmlns='urn:xmpp:mam:2' queryid='{id}'>{set}</query>");
+        // Now and then only what it said to itself: by the index, and what that does not have yet.
+        let form = match self.asked % 3 {
+            0 => format!(
+                "<x xmlns='jabber:x:data' type='submit'>\
+                 <field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>\
+                 <field var='with'><value>u{}@localhost</value></field></x>",
+                self.account
+            ),
+            _ => String::new(),
+        };
+        let query = format!("<query xmlns='urn:xmpp:mam:2' queryid='{id}'>{form}{set}</query>");
         self.write(world, &format!("<iq type='set' id='{id}'>{query}</iq>"));
         self.question(judge, id, log, false);
     }

@@ -102,6 +102,7 @@ impl World {
                 server_name: Some("localhost".into()),
                 alpn: None,
                 certificate_addresses: Vec::new(),
+                certificate_subject: None,
             })),
         };
         let key = self.shard.open(self.now, opened);

@@ -61,6 +61,10 @@ pub struct HostDirectory {
     /// (RFC 5803; SASL SCRAM only), "both" offers both.
     /// reload: live
     pub authentication: DirectoryAuthentication,
+    /// Whom a client's certificate stands for (`host.auth.external`): "address" whose id-on-xmppAddr it has, "subject" also
+    /// whose entry its subject is the name of, where it has no such address of this host.
+    /// reload: live
+    pub certificates: DirectoryCertificates,
     /// The attribute with the keys of SCRAM.
     /// reload: live
     pub scram: String,
@@ -108,8 +112,21 @@ pub struct HostDirectory {
     /// Names about which that is remembered, 200 bytes each.
     /// reload: live
     pub cache: u32,
-    /// How often it is looked whether those who have accounts are still in the directory: who is not, or is closed there,
-    /// loses sessions and tokens. One question for fifty accounts.
+    /// The entry below which permanent rooms are; if empty, there are none.
+    /// reload: live
+    pub rooms_base: String,
+    /// What is a room, as a filter; its attributes are those of conf/ldap/stonechat.schema.
+    /// reload: live
+    pub rooms_filter: String,
+    /// Whether the directory is to tell of changes if it can (RFC 4533; OpenLDAP's overlay syncprov): who is closed or gone
+    /// loses sessions at once, and whose password is another one loses sessions and tokens.
+    /// reload: live
+    pub listen: bool,
+    /// Entries whose changes are told at most, some 500 bytes each; of more it is looked every `poll`.
+    /// reload: live
+    pub watched: u32,
+    /// How often it is looked for those who have accounts where the directory does not tell. One question for fifty
+    /// accounts.
     /// reload: live
     pub poll: Duration,
 }
@@ -132,6 +149,7 @@ impl Default for HostDirectory {
             localpart: String::new(),
             unique: String::new(),
             authentication: DirectoryAuthentication::default(),
+            certificates: DirectoryCertificates::default(),
             scram: String::new(),
             scram_hashes: vec![DirectoryHash::Sha256],
             password_change: DirectoryPasswordChange::default(),
@@ -146,6 +164,10 @@ impl Default for HostDirectory {
             fresh: Duration::from_ms(limits::DIRECTORY_FRESH_MS),
             fresh_unknown: Duration::from_ms(limits::DIRECTORY_FRESH_UNKNOWN_MS),
             cache: limits::DIRECTORY_CACHE_MAX,
+            rooms_base: String::new(),
+            rooms_filter: "(objectClass=stonechatRoom)".to_owned(),
+            listen: true,
+            watched: limits::DIRECTORY_WATCHED_MAX,
             poll: Duration::from_ms(limits::DIRECTORY_POLL_MS),
         }
     }
@@ -197,6 +219,17 @@ impl DirectoryAuthentication {
     pub fn has_keys(self) -> bool {
         self != DirectoryAuthentication::Bind
     }
+}
+
+/// Whom a certificate stands for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectoryCertificates {
+    /// Whose address is in it.
+    #[default]
+    Address,
+    /// Also whose entry's name its subject is.
+    Subject,
 }
 
 /// A digest as RFC 5803 names it.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::HostDirectory;
 use super::directory_cards::HostDirectoryCards;
+use super::directory_groups::HostDirectoryGroups;
 use crate::base::limits;
 use crate::config::units::{Duration, Size};
 
@@ -37,6 +38,8 @@ pub struct Host {
     pub directory: HostDirectory,
     /// See [`HostDirectoryCards`].
     pub directory_cards: HostDirectoryCards,
+    /// See [`HostDirectoryGroups`].
+    pub directory_groups: HostDirectoryGroups,
 }
 
 impl Default for Host {
@@ -52,6 +55,7 @@ impl Default for Host {
             registration: HostRegistration::default(),
             directory: HostDirectory::default(),
             directory_cards: HostDirectoryCards::default(),
+            directory_groups: HostDirectoryGroups::default(),
         }
     }
 }

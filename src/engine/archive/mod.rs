@@ -3,8 +3,10 @@
 //!
 //! - `row`: how one is stored. `term`: what it is found by. `list`: the index. `words`: the index of words, made on demand.
 //! - `kept`: what waits for a client and is stored here.
+//! - `first_form`: how one was stored before, for data that comes from there.
 //! - `query`: what a client asks for. `scan`: how its page is found, a step at a time.
 
+mod first_form;
 mod kept;
 mod list;
 mod query;
@@ -16,6 +18,7 @@ mod tests;
 mod words;
 
 pub use crate::im::archive::{Query, Term};
+pub use first_form::FirstForm;
 pub use kept::{WITH_MESSAGES, Waiting, rescue, waiting};
 pub use list::{INDEX, Posting, index, named, postings};
 pub use query::{Fields, form};

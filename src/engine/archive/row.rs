@@ -95,16 +95,22 @@ pub fn put(account: AccountId, id: ArchiveId, stanza: &Stanza, contact: &Jid) ->
 
 /// A row's value: a version byte, the tag, what the message is found by, the message as XML.
 fn encode(tag: u64, entry: &Entry, stanza: &Stanza) -> Vec<u8> {
-    let mut value = Vec::with_capacity(stanza.charge() + 96);
-    value.push(ROW_VERSION);
-    value.extend_from_slice(&tag.to_be_bytes());
-    value.extend_from_slice(&entry.to_bytes());
+    let mut value = assembled(tag, entry, stanza.charge() + 64);
     stanza.write_standalone(&mut value);
     value
 }
 
+/// What stands before the message, with room for as many bytes behind it.
+pub(super) fn assembled(tag: u64, entry: &Entry, room: usize) -> Vec<u8> {
+    let mut value = Vec::with_capacity(ENTRY_AT + ENTRY_BYTES + room);
+    value.push(ROW_VERSION);
+    value.extend_from_slice(&tag.to_be_bytes());
+    value.extend_from_slice(&entry.to_bytes());
+    value
+}
+
 /// By which a retraction finds a message: what its sender calls it. What has no name cannot be retracted.
-fn name_of(stanza: &Stanza) -> Option<Term> {
+pub(super) fn name_of(stanza: &Stanza) -> Option<Term> {
     let id = stanza.header.id.as_deref()?;
     Some(name(stanza, id))
 }

@@ -407,7 +407,7 @@ fn chosen<A: Actor>(
             looked_at = rows.last().and_then(|row| number_of(&row.key));
         }
         let found = rows.iter().filter_map(Archived::read);
-        let found = found.filter(|found| is_with(with, found));
+        let found = found.filter(|found| with.is_of(&found.entry));
         numbers = found.map(|found| found.id.number).collect();
     }
     for term in &query.words {
@@ -440,11 +440,6 @@ fn count<A: Actor>(
     let numbers: Vec<u64> = rows.iter().filter_map(|row| number_of(&row.key)).collect();
     let last = numbers.last().copied().filter(|_| more);
     Ok((numbers, last.map(|last| behind(bounds, Way::Up, last))))
-}
-
-fn is_with(with: With, found: &Archived<'_>) -> bool {
-    let is_resource = |full_jid| found.entry.full_jid == full_jid;
-    found.entry.contact == with.contact && with.full_jid.is_none_or(is_resource)
 }
 
 /// Whether every message within its bounds matches.
@@ -530,7 +525,9 @@ fn intersect<A: Actor>(
     // All of them are there before one is looked into: a run that stops for the next has done nothing.
     let mut pieces = Vec::with_capacity(query.words.len() + 1);
     if let Some(with) = query.with {
-        pieces.push(read_contact(turn, account, with, bounds, way)?);
+        let mut piece = read_contact(turn, account, with, bounds, way)?;
+        piece.add(&query.unindexed, bounds, way);
+        pieces.push(piece);
     }
     for term in &query.words {
         pieces.push(read_word(turn, account, *term, bounds, way)?);
@@ -588,6 +585,30 @@ struct Piece {
     numbers: Vec<u64>,
     /// How far it reaches; none if to the end.
     horizon: Option<u64>,
+}
+
+impl Piece {
+    /// More numbers that are under the term, as far as it reaches; it may have some of them.
+    fn add(&mut self, more: &[u64], bounds: Bounds, way: Way) {
+        let is_reached = |number: &u64| match (self.horizon, way) {
+            (None, _) => true,
+            (Some(horizon), Way::Up) => *number <= horizon,
+            (Some(horizon), Way::Down) => *number >= horizon,
+        };
+        let within = more
+            .iter()
+            .filter(|number| (bounds.0..bounds.1).contains(*number));
+        let more: Vec<u64> = within.copied().filter(is_reached).collect();
+        if more.is_empty() {
+            return;
+        }
+        self.numbers.extend(more);
+        self.numbers.sort_unstable();
+        self.numbers.dedup();
+        if way == Way::Down {
+            self.numbers.reverse();
+        }
+    }
 }
 
 fn read_word<A: Actor>(

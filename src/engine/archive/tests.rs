@@ -129,7 +129,7 @@ impl Library {
         self.tail.push(made.entry);
     }
 
-    /// As `features/mam/keep.rs` does now and then, and before a search of a contact.
+    /// As `features/mam/keep.rs` does now and then.
     fn catch_up(&mut self) {
         let writes = index(ME, self.tail.drain(..));
         self.store.apply(Request::Save(writes));
@@ -167,7 +167,13 @@ impl Library {
         mut happens: impl FnMut(&mut Library),
     ) -> Outcome {
         let mut reach = begin(query, 0).map_err(|error| error.condition)?;
-        self.catch_up();
+        // As `features/mam/search.rs` does.
+        let mut query = query.clone();
+        if let Some(with) = query.with {
+            let tail = self.tail.iter().filter(|entry| with.is_of(entry));
+            query.unindexed = tail.map(|entry| entry.number).collect();
+        }
+        let query = &query;
         let mut sent = Vec::new();
         for _ in 0..10_000 {
             happens(self);

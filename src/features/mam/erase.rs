@@ -27,37 +27,28 @@ fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
         return Ok(Report::failed("Nothing was removed"));
     }
     let account = owner(turn)?;
-    let aside = turn.aside()?;
-    let begun = match *aside.progress {
-        Progress::Erasing {
-            from, until, count, ..
-        } => Some((from, until, count)),
-        _ => None,
-    };
-    // What comes from now on stays.
+    // What comes from now on stays. It waits for its turn as what is to be done though its user goes.
     let until = turn.sequence.last().saturating_add(1);
-    let reached = begun.unwrap_or((0, until, 0));
-    let left = remove(turn, account, reached)?;
-    if begun.is_none() && left.is_some() {
-        let owner = turn.actor.jid.clone();
-        let emptying = Emptying {
-            account,
-            owner,
-            until,
-        };
-        turn.out.write.push(emptying.put());
-    }
-    let Some(left) = left else {
-        if begun.is_some() {
-            turn.out.write.push(Emptying::done(account));
-        }
-        return Ok(match reached.2 {
-            1 => Report::done("One message was removed"),
-            count => Report::done(format!("{count} messages were removed")),
-        });
+    go_on_from(turn, account, (0, until, 0));
+    let Progress::Erasing {
+        from, until, count, ..
+    } = *turn.aside()?.progress
+    else {
+        return Ok(Report::failed("Nothing was removed"));
     };
-    go_on_from(turn, account, left);
-    Err(Stop::Done)
+    match step(turn, account, (from, until, count))? {
+        Some(left) => {
+            go_on_from(turn, account, left);
+            Err(Stop::Done)
+        }
+        None => {
+            turn.out.more = None;
+            Ok(match count {
+                1 => Report::done("One message was removed"),
+                count => Report::done(format!("{count} messages were removed")),
+            })
+        }
+    }
 }
 
 /// A step whose user is gone, or of which a server began that is gone.
@@ -80,9 +71,8 @@ pub fn go_on(turn: &mut Turn<'_, Account>) -> Outcome {
         Ok(_) | Err(Stop::Reject(_)) => return Ok(()),
         Err(stop) => return Err(stop),
     }
-    match remove(turn, of, (from, until, count))? {
-        Some(left) => go_on_from(turn, of, left),
-        None => turn.out.write.push(Emptying::done(of)),
+    if let Some(left) = step(turn, of, (from, until, count))? {
+        go_on_from(turn, of, left);
     }
     Ok(())
 }
@@ -94,6 +84,30 @@ fn go_on_from(turn: &mut Turn<'_, Account>, of: AccountId, (from, until, count):
         until,
         count,
     });
+}
+
+/// Removes some, and keeps what says that there are more; what is left then.
+fn step(
+    turn: &mut Turn<'_, Account>,
+    account: AccountId,
+    reached: (u64, u64, u64),
+) -> Result<Option<(u64, u64, u64)>, Stop> {
+    let left = remove(turn, account, reached)?;
+    let (from, until, _) = reached;
+    match left {
+        Some(_) if from == 0 => {
+            let owner = turn.actor.jid.clone();
+            let emptying = Emptying {
+                account,
+                owner,
+                until,
+            };
+            turn.out.write.push(emptying.put());
+        }
+        Some(_) => {}
+        None => turn.out.write.push(Emptying::done(account)),
+    }
+    Ok(left)
 }
 
 /// Removes the first messages between two numbers, of which so many are gone; what is left then, none if nothing was

@@ -128,8 +128,7 @@ fn is_wanted(
         // XEP-0441 section 2.1.1: "only if the contact's bare JID is in the user's roster".
         Policy::Roster => {
             let roster = roster::load(turn)?;
-            let domain = turn.actor.jid.domainpart();
-            Ok(roster.standing(contact, domain).listed)
+            Ok(turn.actor.standing(&roster, contact).listed)
         }
     }
 }
@@ -163,23 +162,6 @@ fn count(
         if excess.is_some() {
             turn.out.change.push(Change::TrimArchive);
         }
-    }
-    Ok(())
-}
-
-/// Indexes everything that is archived, for whoever asks the index next.
-pub(super) fn catch_up(turn: &mut Turn<'_, Account>, account: AccountId) -> Outcome {
-    let quota = Quota::of(&turn.host.archive, turn.now);
-    let writes = with_archive(turn, account, |archive| {
-        let mut writes = archive::index(account, archive.unindexed(&quota));
-        if !archive.tail.is_empty() {
-            writes.extend(archive.tally.rows_indexed(account));
-        }
-        writes
-    })?;
-    if !writes.is_empty() {
-        turn.out.write.extend(writes);
-        turn.out.change.push(Change::ArchiveIndexed);
     }
     Ok(())
 }

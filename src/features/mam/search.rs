@@ -7,13 +7,11 @@ use crate::actor::{Outcome, Turn};
 use crate::base::Sequence;
 use crate::engine::archive::{self, ARCHIVE, Archived, Fields, Found, Page};
 use crate::im::account::owner;
-use crate::im::archive::{ArchiveId, Query, Reach, Search};
+use crate::im::archive::{ArchiveId, Query, Quota, Reach, Search, with_archive};
 use crate::im::{Account, Progress, iq};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, PageAnswer, Payload, Stanza, Type, ns, reply_result, stamp};
 use crate::xml::Writer;
-
-use super::keep;
 
 /// Section 4.1.6: the fields of a query.
 pub(super) fn fields(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
@@ -32,10 +30,15 @@ pub(super) fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let aside = turn.aside()?;
     let Progress::Archive(search) = aside.progress else {
         // Read once, however many steps and runs there will be. Nothing else makes progress of a query.
-        let query = Query::read(&iq.child(), known(turn), turn.seal)?;
+        let mut query = Query::read(&iq.child(), known(turn), turn.seal)?;
         let reach = archive::begin(&query, oldest(turn))?;
-        if query.with.is_some() && query.ids.is_none() {
-            keep::catch_up(turn, account)?;
+        if let Some(with) = query.with {
+            let quota = Quota::of(&turn.host.archive, turn.now);
+            query.unindexed = with_archive(turn, account, |archive| {
+                let entries = archive.unindexed(&quota);
+                let entries = entries.filter(|entry| with.is_of(entry));
+                entries.map(|entry| entry.number).collect()
+            })?;
         }
         go_on(turn, Arc::new(query), reach);
         return Ok(());

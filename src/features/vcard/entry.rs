@@ -51,7 +51,7 @@ pub fn change(turn: &Turn<'_, Account>, vcard: &Element<'_>) -> Result<(), Stop>
             Condition::NotAcceptable,
             "The organisation's directory does not take these values",
         ),
-        DirectoryAnswer::Card(_) | DirectoryAnswer::Unavailable => Err(silent()),
+        _ => Err(silent()),
     }
 }
 

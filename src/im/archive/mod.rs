@@ -20,7 +20,7 @@ pub use id::ArchiveId;
 pub use preferences::{Policy, Preferences};
 pub use search::{Flip, Page, Query, Reach, Search, Stage, Term, With};
 pub use tail::{ENTRY_AT, ENTRY_BYTES, Entry, Tail};
-pub use tally::{ArchiveTally, Holding, Quota};
+pub use tally::{ArchiveTally, Holding, Quota, counted};
 
 /// Archived messages: account number, then a number by time, both big-endian. What is in a row: `engine/archive/row.rs`.
 pub static ARCHIVE: Table = Table {
@@ -73,12 +73,6 @@ impl Archive {
     /// What is to be indexed: what is still there, and can be read at all.
     pub fn unindexed(&self, quota: &Quota) -> impl Iterator<Item = Entry> + '_ {
         self.tail.from(self.tally.floor().max(quota.since))
-    }
-
-    /// Everything is indexed.
-    pub fn indexed(&mut self) {
-        self.tally.all_indexed();
-        self.tail.clear();
     }
 }
 

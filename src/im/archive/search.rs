@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::ArchiveId;
+use super::{ArchiveId, Entry};
 
 /// A search under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub struct Query {
     pub ids: Option<Vec<ArchiveId>>,
     /// Only messages exchanged with this contact.
     pub with: Option<With>,
+    /// Of the messages exchanged with it those that the index did not have when the search began, in their order: fewer
+    /// than are indexed at a time. It may have them by now.
+    pub unindexed: Vec<u64>,
     /// Only messages with each of these words, whose index is made on demand.
     pub words: Vec<Term>,
     /// Only messages with each of these in their text, which the words of scripts without spaces do not prove.
@@ -52,6 +55,14 @@ pub struct With {
     pub contact: Term,
     /// Only this one of its full JIDs.
     pub full_jid: Option<Term>,
+}
+
+impl With {
+    /// Whether this message was exchanged with it.
+    pub fn is_of(self, entry: &Entry) -> bool {
+        let is_resource = |full_jid| entry.full_jid == full_jid;
+        entry.contact == self.contact && self.full_jid.is_none_or(is_resource)
+    }
 }
 
 /// Which matches make up the page.

@@ -2,6 +2,8 @@
 //! message it counts, and those behind it are counted when the account is read. It tells up to where the archive is indexed,
 //! too, because both become due at the same time.
 
+use std::ops::Range;
+
 use crate::actor::rows::{Row, Write};
 use crate::base::{AccountId, Month, Now, Sequence, limits};
 use crate::config::HostArchive;
@@ -122,14 +124,9 @@ impl ArchiveTally {
         self.last = self.last.max(number);
         self.unindexed.add(1, bytes);
         if is_due {
-            self.all_indexed();
+            self.indexed = self.last;
+            self.unindexed = Holding::default();
         }
-    }
-
-    /// Everything is indexed.
-    pub fn all_indexed(&mut self) {
-        self.indexed = self.last;
-        self.unindexed = Holding::default();
     }
 
     /// Messages with lower numbers were removed, as far as is remembered.
@@ -200,18 +197,10 @@ impl ArchiveTally {
         let is_new = self.months.last().is_none_or(|month| month.end <= number);
         let before = after.months.pop().filter(|_| is_new);
         let upto = (number, number);
-        let before = before.map(|month| replace(account, month, upto));
+        let before = before.map(|month| replace(account, month, upto, 0..0));
         before
             .into_iter()
             .chain(newest.map(|month| put(account, month, upto)))
-    }
-
-    /// The writes that say that everything is indexed, when that is not due.
-    pub fn rows_indexed(&self, account: AccountId) -> impl Iterator<Item = Write> + use<> {
-        let mut after = self.clone();
-        after.all_indexed();
-        let rows = after.rows_between(account, after.last, after.last);
-        rows.collect::<Vec<Write>>().into_iter()
     }
 
     /// The writes that keep the counts of months in which something was removed: those of two numbers, and all between
@@ -226,7 +215,9 @@ impl ArchiveTally {
             .months
             .iter()
             .filter(move |month| month.end > from && month.first <= to);
-        touched.map(move |month| replace(account, *month, (self.last, self.indexed)))
+        let upto = (self.last, self.indexed);
+        // Up to where the index goes, the store alone knows: of a save with lists that was refused nobody may have heard yet.
+        touched.map(move |month| replace(account, *month, upto, INDEXED))
     }
 
     fn known_month_of(&mut self, number: u64) -> Option<&mut MonthTally> {
@@ -273,13 +264,20 @@ fn read_row(row: &Row) -> Option<(MonthTally, u64, u64)> {
     Some((month, u64::from_be_bytes(*last), indexed))
 }
 
+/// The write that keeps how much a month holds whose last message has this number, all of it indexed: for who counts anew.
+pub fn counted(account: AccountId, held: Holding, last: u64) -> Write {
+    let month = Month::of(last);
+    let (first, end) = (month.first_number(), month.next().first_number());
+    put(account, MonthTally { first, end, held }, (last, last))
+}
+
 fn put(account: AccountId, month: MonthTally, (last, indexed): (u64, u64)) -> Write {
-    let mut value = [0; 28];
+    let mut value = [0; INDEXED.end];
     let count = u32::try_from(month.held.count).unwrap_or(u32::MAX);
     value[..4].copy_from_slice(&count.to_be_bytes());
     value[4..12].copy_from_slice(&month.held.bytes.to_be_bytes());
     value[12..20].copy_from_slice(&last.to_be_bytes());
-    value[20..].copy_from_slice(&indexed.to_be_bytes());
+    value[INDEXED].copy_from_slice(&indexed.to_be_bytes());
     Write::Put {
         table: &TALLY,
         key: key(account).then(&month.first.to_be_bytes()),
@@ -287,14 +285,17 @@ fn put(account: AccountId, month: MonthTally, (last, indexed): (u64, u64)) -> Wr
     }
 }
 
-/// The same for a month that may have left the store.
-fn replace(account: AccountId, month: MonthTally, upto: (u64, u64)) -> Write {
+/// Where a row tells up to which message the archive is indexed.
+const INDEXED: Range<usize> = 20..28;
+
+/// The same for a month that may have left the store, of whose row some bytes stay.
+fn replace(account: AccountId, month: MonthTally, upto: (u64, u64), keeps: Range<usize>) -> Write {
     match put(account, month, upto) {
         Write::Put { table, key, value } => Write::Replace {
             table,
             key,
             value,
-            keeps: 0..0,
+            keeps,
         },
         other => other,
     }
@@ -336,9 +337,13 @@ mod tests {
                     Write::Put { key, value, .. } => {
                         self.rows.insert(key.as_bytes().to_vec(), value.to_vec());
                     }
-                    Write::Replace { key, value, .. } => {
+                    Write::Replace {
+                        key, value, keeps, ..
+                    } => {
                         if let Some(row) = self.rows.get_mut(key.as_bytes()) {
+                            let kept = row[keeps.clone()].to_vec();
                             *row = value.to_vec();
+                            row[keeps].copy_from_slice(&kept);
                         }
                     }
                     Write::Delete { .. } => panic!("no count is removed by itself"),
@@ -407,10 +412,27 @@ mod tests {
         assert_eq!(again.held(&quota(0, 0)), tally.held(&quota(0, 0)));
         // The first message of a month is indexed at once.
         assert_eq!((found, again.indexed_to()), (9, number(0, 0)));
-        disk.write(tally.rows_indexed(ME));
+        disk.add(&mut tally, number(0, 10), limits::ARCHIVE_TALLY_BYTES);
         let (again, found) = disk.read();
-        assert_eq!((found, again.indexed_to()), (0, number(0, 9)));
+        assert_eq!((found, again.indexed_to()), (0, number(0, 10)));
         assert_eq!(again.held(&quota(0, 0)), tally.held(&quota(0, 0)));
+    }
+
+    #[test]
+    fn a_count_that_comes_behind_lists_that_were_refused_does_not_say_that_they_are_there() {
+        let (mut tally, mut disk) = (ArchiveTally::default(), Disk::default());
+        for n in 0..10 {
+            disk.add(&mut tally, number(0, n), 100);
+        }
+        // The disk refuses the save with these lists, which nobody has heard yet.
+        while !tally.is_due(number(0, 10), 100) {
+            tally.add(number(0, 10), 100);
+        }
+        tally.add(number(0, 11), 100);
+        tally.shrink(number(0, 3), 40);
+        disk.messages[3].1 = 60;
+        disk.write(tally.rows_between(ME, number(0, 3), number(0, 3)));
+        assert_eq!(disk.read().0.indexed_to(), number(0, 0));
     }
 
     #[test]

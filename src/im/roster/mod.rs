@@ -7,11 +7,13 @@
 //! | 2.1.3 get, 2.1.5 set, 2.3.3 errors | `request.rs` |
 //! | 2.1.6 push | [`push`] |
 //! | 2.5 removal, its subscription stanzas | [`super::subscription::remove`] |
+//! | contacts that a directory has | `shared.rs`: merged into what clients see, never stored |
 //! | 2.6 versions | [`change`], [`Roster::known`]; what changed since is told item by item |
 
 mod item;
 mod packed;
 mod request;
+pub mod shared;
 mod standing;
 
 use std::sync::Arc;
@@ -111,12 +113,13 @@ pub fn items(turn: &mut Turn<'_, Account>) -> Result<Vec<RosterItem>, Stop> {
 /// Parks until it was read; rejects when there is no such account.
 pub fn standing(turn: &mut Turn<'_, Account>, jid: &Jid) -> Result<Standing, Stop> {
     if let Some(roster) = turn.actor.roster() {
-        return Ok(roster.standing(&jid.to_bare(), turn.actor.jid.domainpart()));
+        return Ok(turn.actor.standing(&roster, jid));
     }
     let account = account::identify(turn)?;
     let value = turn.load(&ROSTER, &item::key(account, jid))?;
     let item = value.and_then(|value| item::decode_value(jid.to_bare(), value));
-    Ok(item.map(|item| item.standing).unwrap_or_default())
+    let own = item.map(|item| item.standing).unwrap_or_default();
+    Ok(own.or(shared::standing_of(turn.actor.relation(jid))))
 }
 
 /// Whether clients see a change.
@@ -168,6 +171,13 @@ pub fn change(
 
 /// Section 2.1.6: tells all interested resources of a changed item, and nobody else.
 pub fn push(turn: &mut Turn<'_, Account>, roster: &Roster, item: &RosterItem) {
+    let item = shared::merged(turn.actor, item);
+    let ver = shared::ver(turn.actor, roster, item.version);
+    push_as(turn, &ver, &item);
+}
+
+/// The same with this version, which is in force once the item is known.
+fn push_as(turn: &mut Turn<'_, Account>, ver: &str, item: &RosterItem) {
     let interested = turn.actor.sessions.iter();
     let interested: Vec<&Session> = interested
         .filter(|session| session.interested && !session.ended)
@@ -175,7 +185,7 @@ pub fn push(turn: &mut Turn<'_, Account>, roster: &Roster, item: &RosterItem) {
     if interested.is_empty() {
         return;
     }
-    let payload = pushed(roster, item);
+    let payload = pushed(ver, item);
     for session in interested {
         push_to(turn, session, payload.clone());
     }
@@ -193,9 +203,8 @@ fn push_to(turn: &mut Turn<'_, Account>, session: &Session, payload: Payload) {
 
 /// "The <query/> element in a roster push MUST contain one and only one <item/> element", and section 2.6.3: "the
 /// server MUST include the updated roster version with each roster push".
-fn pushed(roster: &Roster, item: &RosterItem) -> Payload {
-    let ver = roster.ver(item.version);
-    query_of(&ver, std::iter::once(item), |item, xml| item.write(xml))
+fn pushed(ver: &str, item: &RosterItem) -> Payload {
+    query_of(ver, std::iter::once(item), |item, xml| item.write(xml))
 }
 
 fn query_of<T>(

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::actor::rows::Row;
 use crate::actor::{Outcome, Stop, Turn};
 use crate::base::limits;
 use crate::im::account::{self, Account, Change};
@@ -12,7 +13,7 @@ use crate::stanza::{Condition, Iq, Payload, StanzaError, ns};
 use crate::xml::Element;
 
 use super::item::{Record, RosterItem, Stored};
-use super::{Roster, Sight, change, item, load, push, push_to, pushed, query_of, rows};
+use super::{Roster, Sight, change, item, load, push, push_to, pushed, query_of, rows, shared};
 
 /// Answers a roster get: with everything, or where the client has a version that is known, with nothing, and then
 /// what changed since.
@@ -21,6 +22,7 @@ pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         // Section 2.1.3: "the <query/> element MUST NOT contain any <item/> child elements".
         return Err(bad_request("A roster get contains no items"));
     }
+    shared::await_groups(turn)?;
     let roster = load(turn)?;
     // Section 2.2: "If a connected resource or available resource requests the roster, it is referred to as an
     // "interested resource"".
@@ -30,7 +32,7 @@ pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
         turn.out.change.push(Change::Interested { session });
     }
     let since = iq.child().attribute("ver");
-    let since = since.and_then(|ver| roster.known(&ver));
+    let since = since.and_then(|ver| shared::known(turn.actor, &roster, &ver));
     if let (Some(since), Some(session)) = (since, session) {
         let count = roster.contacts().filter(|c| c.version > since).count();
         // Section 2.6.3: "unless returning the complete roster would ... use less bandwidth". And each push is a stanza
@@ -44,7 +46,9 @@ pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
             // pushes": behind it, and "in order of modification".
             iq::answer(turn, iq, Payload::EMPTY);
             for item in &changed {
-                push_to(turn, session, pushed(&roster, item));
+                let ver = shared::ver(turn.actor, &roster, item.version);
+                let item = shared::merged(turn.actor, item);
+                push_to(turn, session, pushed(&ver, &item));
             }
             return Ok(());
         }
@@ -60,10 +64,50 @@ pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let listed = items.filter(|item| item.standing.listed);
     // Section 2.1.4: "If the roster exists but there are no contacts in the roster, then the server MUST return an
     // IQ-result containing a child <query/> element that in turn contains no <item/> children".
-    let ver = roster.ver(roster.version);
-    let payload = query_of(&ver, listed, |item, xml| item.write(xml));
+    let ver = shared::ver(turn.actor, &roster, roster.version);
+    let payload = match turn.actor.membership.member() {
+        None => query_of(&ver, listed, |item, xml| item.write(xml)),
+        Some(_) => {
+            let all = with_lists(turn.actor, rows);
+            query_of(&ver, all.iter(), |item, xml| item.write(xml))
+        }
+    };
     iq::answer(turn, iq, payload);
     Ok(())
+}
+
+/// What the user has and what lists show, each contact once.
+fn with_lists(account: &Account, rows: &[Row]) -> Vec<RosterItem> {
+    let domain = account.jid.domainpart();
+    let mut shown = shared::shown(account);
+    let records = rows.iter().filter_map(Record::decode);
+    let own = records.filter_map(|record| match record {
+        Record::Item(item) => Some(item),
+        Record::Head(_) => None,
+    });
+    let mut all: Vec<RosterItem> = Vec::new();
+    for mut item in own {
+        let local = item
+            .jid
+            .localpart()
+            .filter(|_| item.jid.domainpart() == domain);
+        match local.and_then(|localpart| shown.remove(localpart)) {
+            Some(colleague) => shared::merge(&mut item, &colleague),
+            // Also who sees the user through a list is not in it.
+            None => item = shared::merged(account, &item),
+        }
+        if item.standing.listed {
+            all.push(item);
+        }
+    }
+    for (localpart, colleague) in shown {
+        if let Ok(jid) = Jid::from_parts(Some(localpart), domain, None) {
+            let mut item = RosterItem::unknown(jid);
+            shared::merge(&mut item, &colleague);
+            all.push(item);
+        }
+    }
+    all
 }
 
 /// Carries out a roster set: a new item, a changed one, or the removal of one.
@@ -83,6 +127,21 @@ pub fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     }
     let roster = load(turn)?;
     let old = item(turn, &roster, &wish.jid)?;
+    let account = turn.actor;
+    let local = wish
+        .jid
+        .localpart()
+        .filter(|_| wish.jid.domainpart() == account.jid.domainpart());
+    let colleague = account.membership.member().zip(local);
+    let colleague = colleague
+        .and_then(|((groups, me), localpart)| groups.colleague(me, localpart))
+        .filter(|colleague| colleague.relation.to);
+    if wish.remove && colleague.is_some() {
+        return Err(Stop::Reject(StanzaError::new(
+            Condition::NotAllowed,
+            "This contact comes from a list of the organisation and cannot be removed",
+        )));
+    }
     if wish.remove {
         let Some(old) = old.filter(|item| item.standing.listed) else {
             // Section 2.5.3.
@@ -100,6 +159,16 @@ pub fn set(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     new.standing.listed = true;
     // Section 2.4.1: "the item MUST be updated exactly as provided in the roster set".
     (new.name, new.groups) = (wish.name, wish.groups);
+    if let Some(colleague) = &colleague {
+        shared::strip(&mut new, colleague);
+        if old.is_none() && !new.standing.listed {
+            // It says what the list says: there is nothing to keep, and the clients are told what they see.
+            iq::answer(turn, iq, Payload::EMPTY);
+            new.version = roster.version;
+            push(turn, &roster, &new);
+            return Ok(());
+        }
+    }
     check_quota(turn, &roster, old.as_ref(), &new)?;
     let (roster, new) = change(turn, &roster, old.as_ref(), new, Sight::Shown)?;
     iq::answer(turn, iq, Payload::EMPTY);

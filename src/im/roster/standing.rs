@@ -46,6 +46,18 @@ impl Standing {
         })
     }
 
+    /// What either says.
+    pub fn or(self, other: Standing) -> Standing {
+        Standing {
+            to: self.to || other.to,
+            from: self.from || other.from,
+            ask: self.ask || other.ask,
+            pending_in: self.pending_in || other.pending_in,
+            approved: self.approved || other.approved,
+            listed: self.listed || other.listed,
+        }
+    }
+
     /// The value of the 'subscription' attribute (section 2.1.2.5).
     pub fn subscription(self) -> &'static str {
         match (self.to, self.from) {

@@ -49,6 +49,15 @@ pub fn outbound(turn: &mut Turn<'_, Account>, stanza: &Stanza, act: Act) -> Outc
             "The request is too large",
         ));
     }
+    // While a list of the directory says that they see each other, nothing that they say changes it.
+    let relation = turn.actor.relation(&contact);
+    let is_said = match act {
+        Act::Subscribe | Act::Unsubscribe => relation.to,
+        Act::Subscribed | Act::Unsubscribed => relation.from,
+    };
+    if is_said {
+        return Ok(());
+    }
     if matches!(act, Act::Subscribe | Act::Unsubscribe) {
         count(turn)?;
     }

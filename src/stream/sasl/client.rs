@@ -122,5 +122,6 @@ pub(super) fn secured() -> super::ChannelFacts {
         tls_exporter: Some(Secret::new(b"exported key material".to_vec())),
         tls_server_end_point: Some(b"digest of the certificate".to_vec()),
         certificate_addresses: Vec::new(),
+        certificate_subject: None,
     }
 }

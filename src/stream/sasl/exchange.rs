@@ -55,8 +55,8 @@ enum State {
 enum Opening {
     Scram(Terms),
     Plain,
-    /// The localparts on this host for which the client's certificate stands.
-    External(Vec<Arc<str>>),
+    /// The localparts on this host for which the client's certificate stands, and its subject.
+    External(Vec<Arc<str>>, Option<Arc<str>>),
     /// The localpart that the stranger will get.
     Anonymous(Arc<str>),
     Token(Box<(TokenTerms, Secret)>),
@@ -96,7 +96,10 @@ impl Exchange {
             (_, Some(hash)) => {
                 Opening::Scram(Terms::new(hash, mechanism, facts, offered, rng.token()))
             }
-            (Mechanism::External, None) => Opening::External(facts.certified_localparts(host)),
+            (Mechanism::External, None) => Opening::External(
+                facts.certified_localparts(host),
+                facts.certificate_subject.clone(),
+            ),
             (Mechanism::Anonymous, None) => Opening::Anonymous(anonymous_localpart(rng)),
             (_, None) => Opening::Plain,
         };
@@ -156,6 +159,10 @@ impl Exchange {
                 self.state = State::ProofAwaited(Box::new(challenged));
                 Step::Challenge(challenge)
             }
+            (State::VerdictAsked, AuthAnswer::Certified { localpart, account }) => {
+                self.localpart = Some(localpart);
+                self.success(Some(account), None, None)
+            }
             (State::VerdictAsked, AuthAnswer::Admitted(account)) => {
                 self.success(Some(account), None, None)
             }
@@ -212,7 +219,12 @@ impl Exchange {
                     password: Secret::new(message.password.as_bytes().to_vec()),
                 }))
             }
-            Opening::External(certified) => {
+            Opening::External(certified, Some(subject)) if certified.is_empty() => {
+                let ask = self.certified(subject, data)?;
+                self.state = State::VerdictAsked;
+                Ok(Step::Ask(ask))
+            }
+            Opening::External(certified, _) => {
                 let localpart = self.choose_certified(certified, data)?;
                 self.localpart = Some(Arc::clone(&localpart));
                 self.state = State::VerdictAsked;
@@ -280,6 +292,20 @@ impl Exchange {
         };
         may_act_as(&self.host, &localpart, Some(authzid))?;
         Ok(localpart)
+    }
+
+    /// A certificate without addresses stands for whose entry its subject is the name of.
+    fn certified(&self, subject: Arc<str>, authzid: &[u8]) -> Result<AuthAsk, SaslFailure> {
+        let authzid = std::str::from_utf8(authzid).map_err(|_| SaslFailure::MalformedRequest)?;
+        let localpart = match authzid {
+            "" => None,
+            wanted => Some(localpart_on(&self.host, wanted).ok_or(SaslFailure::InvalidAuthzid)?),
+        };
+        Ok(AuthAsk::Certified {
+            host: Arc::clone(&self.host),
+            subject,
+            localpart,
+        })
     }
 
     fn success(

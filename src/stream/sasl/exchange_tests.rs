@@ -24,6 +24,7 @@ fn policy() -> SaslPolicy {
         scram: vec![ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512],
         plain: true,
         external: true,
+        subjects: true,
         anonymous: true,
     }
 }

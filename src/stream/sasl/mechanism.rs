@@ -83,6 +83,8 @@ pub struct SaslPolicy {
     pub plain: bool,
     /// Client certificates may stand for accounts.
     pub external: bool,
+    /// So may their subjects, which are names of entries in a directory.
+    pub subjects: bool,
     /// Strangers may have an address for the time of a stream.
     pub anonymous: bool,
 }
@@ -99,6 +101,8 @@ pub struct ChannelFacts {
     pub tls_server_end_point: Option<Vec<u8>>,
     /// Every id-on-xmppAddr (RFC 6120 section 13.7.1.4) of a client certificate whose chain was verified.
     pub certificate_addresses: Vec<String>,
+    /// The subject of such a certificate, as a name of an entry (RFC 4514).
+    pub certificate_subject: Option<Arc<str>>,
 }
 
 impl ChannelFacts {
@@ -141,7 +145,10 @@ pub fn offered(host: &str, policy: &SaslPolicy, facts: &ChannelFacts) -> Vec<Mec
             }
             None => match mechanism {
                 Mechanism::External => {
-                    policy.external && facts.secured && !facts.certified_localparts(host).is_empty()
+                    let is_named = policy.subjects && facts.certificate_subject.is_some();
+                    policy.external
+                        && facts.secured
+                        && (is_named || !facts.certified_localparts(host).is_empty())
                 }
                 Mechanism::Anonymous => policy.anonymous,
                 // RFC 6120 section 13.8.3: never offered on a channel that anybody can read.
@@ -171,6 +178,7 @@ mod tests {
             scram: vec![ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512],
             plain: true,
             external: true,
+            subjects: false,
             anonymous: true,
         }
     }
@@ -182,6 +190,7 @@ mod tests {
             tls_exporter: Some(Secret::new(vec![1; 32])),
             tls_server_end_point: Some(vec![2; 32]),
             certificate_addresses: vec!["juliet@example.com".into()],
+            certificate_subject: None,
         };
         let offered = offered("example.com", &everything(), &facts);
         assert_eq!(
@@ -203,6 +212,7 @@ mod tests {
             tls_exporter: Some(Secret::new(vec![1; 32])),
             tls_server_end_point: Some(vec![2; 32]),
             certificate_addresses: vec!["juliet@example.com".into()],
+            certificate_subject: None,
         };
         let offered = offered("example.com", &everything(), &facts);
         assert_eq!(offered, Mechanism::ALL);
@@ -236,6 +246,23 @@ mod tests {
             ..ChannelFacts::default()
         };
         assert!(!offered("example.com", &everything(), &facts).contains(&Mechanism::External));
+    }
+
+    #[test]
+    fn a_subject_is_a_reason_to_offer_external_where_a_directory_knows_it() {
+        let facts = ChannelFacts {
+            secured: true,
+            certificate_subject: Some("uid=juliet,dc=example".into()),
+            ..ChannelFacts::default()
+        };
+        let offers = |subjects| {
+            let policy = SaslPolicy {
+                subjects,
+                ..everything()
+            };
+            offered("example.com", &policy, &facts).contains(&Mechanism::External)
+        };
+        assert!(offers(true) && !offers(false));
     }
 
     #[test]

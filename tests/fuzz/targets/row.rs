@@ -70,6 +70,9 @@ fuzz_target!(|data: &[u8]| {
                 let _ = archive::tombstone(AccountId(1), &archived, "r", 0);
             }
             let _ = archive::erase(AccountId(1), &row);
+            if let Some(old) = archive::FirstForm::read(&row) {
+                let _ = (old.contacts().count(), old.renewed(None));
+            }
             let _ = Posting::read(&row).count();
             let _ = Entry::read(&row);
             let _ = ArchiveTally::read(&[row]);

@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
         tls_exporter: Some(Secret::new(vec![1; 32])),
         tls_server_end_point: Some(vec![2; 32]),
         certificate_addresses: vec![String::from_utf8_lossy(last).into_owned()],
+        certificate_subject: None,
     };
     let host: Arc<str> = Arc::from("example.com");
     let mut rng = Rng::from_seed([3; 32]);

@@ -1,0 +1,319 @@
+//! Groups as a directory has them: groups in groups, in circles if somebody made them so, of people by the names of their
+//! entries or by their user names. Refuses to know who these people are, and what a group is for.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::ber::Entry;
+use super::dn::Dn;
+use super::mapping::readable;
+use crate::base::limits;
+use crate::config::GroupsConfig;
+
+/// Somebody as a group names them: `dn:` and the one spelling of the name of an entry, or `uid:` and a user name.
+pub type Named = String;
+
+/// All groups of a host.
+pub struct Tree {
+    groups: Vec<Group>,
+    /// By the one spelling of the names of their entries.
+    by_dn: HashMap<String, usize>,
+}
+
+/// One group, with what it says itself.
+pub struct Group {
+    /// The one spelling of the name of its entry.
+    pub key: String,
+    pub cn: String,
+    /// What it is called as a contact list.
+    pub list_name: String,
+    /// Names of groups whose members see it as a list, in one spelling.
+    display_to: Vec<String>,
+    /// Groups among them are told apart later.
+    members: Vec<Named>,
+    pub is_list: bool,
+}
+
+/// Who belongs to a group, and what did not count.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    pub people: BTreeSet<Named>,
+    /// Groups that were too deep.
+    pub too_deep: usize,
+}
+
+/// What has to be read of a group.
+pub fn attributes(config: &GroupsConfig) -> Vec<String> {
+    let mut all: Vec<String> = MEMBERS.iter().map(|name| (*name).to_owned()).collect();
+    all.push("cn".to_owned());
+    all.push("objectClass".to_owned());
+    for own in [&config.options.list_name, &config.options.display_to] {
+        if !own.is_empty() {
+            all.push(own.clone());
+        }
+    }
+    all
+}
+
+/// The part of an attribute that is behind the one of this name: Active Directory gives 1,500 values of `member` at once, as
+/// `member;range=0-1499`, and the last of them as `member;range=1500-*` (MS-ADTS section 3.1.1.3.1.3.3). None for any other.
+pub fn part_behind(name: &str) -> Option<String> {
+    let (plain, range) = name.split_once(";range=")?;
+    let (_, last) = range.split_once('-')?;
+    let next = last.parse::<u32>().ok()?.checked_add(1)?;
+    Some(format!("{plain};range={next}-*"))
+}
+
+impl Tree {
+    /// Of these entries; `lists` are those that are marked as contact lists, by the one spelling of their names.
+    pub fn new(config: &GroupsConfig, entries: &[Entry], lists: &BTreeSet<String>) -> Tree {
+        let groups = entries.iter().filter_map(|entry| {
+            let key = Dn::parse(&entry.dn)?.key();
+            Some(Group::read(config, entry, key, lists))
+        });
+        let mut groups: Vec<Group> = groups.collect();
+        groups.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let places = groups.iter().enumerate();
+        let by_dn = places.map(|(at, group)| (format!("{DN}{}", group.key), at));
+        let by_dn = by_dn.collect();
+        let mut tree = Tree { groups, by_dn };
+        for name in &config.options.lists {
+            for at in tree.find(name) {
+                tree.groups[at].is_list = true;
+            }
+        }
+        for (list, group) in &config.displays {
+            let seers = tree.find(group).into_iter();
+            let seers: Vec<String> = seers.map(|at| tree.groups[at].key.clone()).collect();
+            for at in tree.find(list) {
+                tree.groups[at].display_to.extend(seers.iter().cloned());
+            }
+        }
+        tree
+    }
+
+    /// In an order that stays.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Groups of this `cn`, or the one whose entry has this name.
+    pub fn find(&self, name: &str) -> Vec<usize> {
+        let key = Dn::parse(name).filter(|_| name.contains('='));
+        if let Some(&at) = key.and_then(|dn| self.by_dn.get(&format!("{DN}{}", dn.key()))) {
+            return vec![at];
+        }
+        let places = self.groups.iter().enumerate();
+        let same = places.filter(|(_, group)| group.cn.eq_ignore_ascii_case(name));
+        same.map(|(at, _)| at).collect()
+    }
+
+    /// Everybody in a group, and in the groups in it, each of which counts once: circles end where they began.
+    pub fn members(&self, group: usize, depth_max: u32) -> Members {
+        let mut found = Members::default();
+        let mut seen = BTreeSet::from([group]);
+        let mut open = vec![(group, 0)];
+        while let Some((at, depth)) = open.pop() {
+            for member in &self.groups[at].members {
+                match self.by_dn.get(member) {
+                    None => {
+                        found.people.insert(member.clone());
+                    }
+                    Some(_) if depth >= depth_max => found.too_deep += 1,
+                    Some(&inner) => {
+                        if seen.insert(inner) {
+                            open.push((inner, depth + 1));
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Groups whose members see this one as a contact list.
+    pub fn seers(&self, group: usize) -> Vec<usize> {
+        let names = self.groups[group].display_to.iter();
+        let found = names.filter_map(|key| self.by_dn.get(&format!("{DN}{key}")));
+        found.copied().collect()
+    }
+}
+
+impl Group {
+    fn read(config: &GroupsConfig, entry: &Entry, key: String, lists: &BTreeSet<String>) -> Group {
+        let options = &config.options;
+        let cn = entry.texts("cn").find_map(readable).unwrap_or_default();
+        let own = match options.list_name.is_empty() {
+            true => None,
+            false => entry.texts(&options.list_name).find_map(readable),
+        };
+        let dn = |value: &str| Dn::parse(value).map(|dn| dn.key());
+        let display_to = match options.display_to.is_empty() {
+            true => Vec::new(),
+            false => entry.texts(&options.display_to).filter_map(dn).collect(),
+        };
+        let named = |name: &'static str| entry.texts(name).filter_map(dn);
+        let members = named("member").chain(named("uniqueMember").filter(|name| !name.is_empty()));
+        let members = members.map(|name| format!("{DN}{name}"));
+        let users = entry.texts("memberUid").filter_map(readable);
+        let users = users.map(|user| format!("{UID}{}", user.to_lowercase()));
+        Group {
+            is_list: lists.contains(&key),
+            key,
+            list_name: bounded(own.unwrap_or_else(|| cn.clone())),
+            cn,
+            display_to,
+            members: members.chain(users).collect(),
+        }
+    }
+}
+
+/// A name that a roster can show.
+pub fn bounded(mut name: String) -> String {
+    let mut end = name.len().min(limits::DIRECTORY_NAME_BYTES_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name
+}
+
+/// Before the name of an entry.
+pub const DN: &str = "dn:";
+/// Before a user name (RFC 2307's memberUid).
+pub const UID: &str = "uid:";
+/// Where groups of any kind say who is in them.
+const MEMBERS: [&str; 3] = ["member", "uniqueMember", "memberUid"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Outside, load};
+
+    fn config(options: &str) -> GroupsConfig {
+        let text = format!(
+            "[[host]]\nname = \"a\"\n[host.directory]\nservers = [\"ldap://a\"]\nbase = \"dc=a\"\n\
+             [host.directory_groups]\nbase = \"ou=groups,dc=a\"\n{options}"
+        );
+        let outside = Outside {
+            features: &[],
+            address: |_| Ok(()),
+            log_filter: |_| Ok(()),
+            cores: 1,
+        };
+        let config = load("s.toml", &text, &outside).expect("valid");
+        let directory = config.hosts[0].directory.as_ref().expect("is there");
+        directory.groups.clone().expect("is there")
+    }
+
+    fn group(name: &str, attribute: &str, members: &[&str]) -> Entry {
+        let members: Vec<&[u8]> = members.iter().map(|member| member.as_bytes()).collect();
+        let dn = format!("cn={name},ou=groups,dc=a");
+        Entry::of(&dn, &[("cn", &[name.as_bytes()]), (attribute, &members)])
+    }
+
+    fn tree(options: &str, entries: &[Entry]) -> Tree {
+        Tree::new(&config(options), entries, &BTreeSet::new())
+    }
+
+    fn members(tree: &Tree, name: &str, depth: u32) -> Vec<String> {
+        let found = tree.find(name);
+        assert_eq!(found.len(), 1, "{name}");
+        tree.members(found[0], depth).people.into_iter().collect()
+    }
+
+    #[test]
+    fn members_of_every_kind_count_and_so_do_members_of_members() {
+        let tree = tree(
+            "",
+            &[
+                group(
+                    "all",
+                    "member",
+                    &["CN=Inner, ou=groups,dc=a", "uid=juliet,dc=a"],
+                ),
+                group(
+                    "inner",
+                    "uniqueMember",
+                    &["UID = Romeo,dc=a", "cn=swords,ou=groups,dc=a"],
+                ),
+                group("swords", "memberUid", &["Tybalt"]),
+            ],
+        );
+        assert_eq!(
+            members(&tree, "all", 10),
+            ["dn:uid=juliet,dc=a", "dn:uid=romeo,dc=a", "uid:tybalt"]
+        );
+        assert_eq!(
+            members(&tree, "cn=INNER,ou=groups,dc=a", 0),
+            ["dn:uid=romeo,dc=a"]
+        );
+        let shallow = tree.members(tree.find("all")[0], 1);
+        assert_eq!((shallow.people.len(), shallow.too_deep), (2, 1));
+    }
+
+    #[test]
+    fn a_part_of_the_members_has_another_behind_it() {
+        let next = part_behind("member;range=0-1499");
+        assert_eq!(next.as_deref(), Some("member;range=1500-*"));
+        for whole in [
+            "member",
+            "member;range=1500-*",
+            "member;lang-en",
+            "member;range=x",
+        ] {
+            assert_eq!(part_behind(whole), None, "{whole}");
+        }
+    }
+
+    #[test]
+    fn circles_of_groups_end() {
+        let dn = |name: &str| format!("cn={name},ou=groups,dc=a");
+        let tree = tree(
+            "",
+            &[
+                group("one", "member", &[&dn("two"), "uid=a,dc=a"]),
+                group("two", "member", &[&dn("three"), "uid=b,dc=a"]),
+                group("three", "member", &[&dn("one"), &dn("three"), "uid=c,dc=a"]),
+            ],
+        );
+        for name in ["one", "two", "three"] {
+            assert_eq!(members(&tree, name, 10).len(), 3, "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_are_named_by_the_configuration_or_by_their_entries() {
+        let marked = Entry::of(
+            "cn=capulets,ou=groups,dc=a",
+            &[
+                ("cn", &[b"capulets"]),
+                ("stonechatDisplayName", &[b"The Capulets"]),
+                ("stonechatDisplayTo", &[b"cn=rulers,ou=groups,dc=a"]),
+            ],
+        );
+        let entries = [
+            marked,
+            group("rulers", "member", &[]),
+            group("montagues", "member", &[]),
+        ];
+        let lists = BTreeSet::from(["cn=capulets,ou=groups,dc=a".to_owned()]);
+        let options = config("lists = [\"Montagues\"]\ndisplays = [\"montagues = rulers\"]\n");
+        let tree = Tree::new(&options, &entries, &lists);
+        let said = |group: &Group| (group.cn.clone(), group.list_name.clone(), group.is_list);
+        let said: Vec<_> = tree.groups().iter().map(said).collect();
+        let expect = |cn: &str, name: &str, is_list| (cn.to_owned(), name.to_owned(), is_list);
+        assert_eq!(
+            said,
+            [
+                expect("capulets", "The Capulets", true),
+                expect("montagues", "montagues", true),
+                expect("rulers", "rulers", false),
+            ]
+        );
+        assert_eq!(
+            (tree.seers(0), tree.seers(1), tree.seers(2)),
+            (vec![2], vec![2], vec![])
+        );
+        assert_eq!(bounded("ä".repeat(200)).len(), 256);
+    }
+}

@@ -1,0 +1,224 @@
+//! What becomes of the people of a directory, and what follows: who is closed or gone loses sessions, whose password is
+//! another one loses sessions and tokens. Refuses to know how it is heard of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::ber::Entry;
+use super::cache::Standing;
+use super::content::{Change, Content};
+use super::error::DirectoryError;
+use super::host::Shared;
+use super::leavers::Leavers;
+use super::person;
+use super::poll::Sweep;
+use super::pool::Link;
+use super::watch::Follower;
+
+/// The people of one host.
+pub struct People {
+    shared: Arc<Shared>,
+    book: Book,
+    leavers: Leavers,
+    sweep: Sweep,
+    /// Whether the book holds everybody.
+    is_whole: bool,
+    /// Whether somebody may have left whom nobody named.
+    must_look: bool,
+}
+
+/// Who has which name.
+#[derive(Default)]
+struct Book {
+    entries: BTreeMap<Arc<[u8]>, Person>,
+    names: BTreeMap<Arc<str>, Vec<Arc<[u8]>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Person {
+    names: Vec<Arc<str>>,
+    is_closed: bool,
+    /// Changes with the password.
+    stamp: u64,
+}
+
+impl People {
+    pub fn new(shared: &Arc<Shared>) -> People {
+        People {
+            shared: Arc::clone(shared),
+            book: Book::default(),
+            leavers: Leavers::default(),
+            sweep: Sweep::default(),
+            is_whole: false,
+            must_look: true,
+        }
+    }
+
+    fn is(&mut self, id: &[u8], entry: &Entry) {
+        let now = Person {
+            names: person::names(&self.shared.config, entry),
+            is_closed: person::is_closed(entry),
+            stamp: person::stamp(&self.shared.config, entry),
+        };
+        let was = self.book.put(id, now.clone());
+        // Whatever was changed may be in a vCard.
+        for name in &now.names {
+            self.shared.cards.forget(name);
+        }
+        if let Some(was) = &was {
+            if was.stamp != now.stamp {
+                for name in was.names.iter().filter(|name| now.names.contains(name)) {
+                    self.shared.password_was_changed(name);
+                }
+            }
+            self.look_at(&was.names);
+        }
+        self.look_at(&now.names);
+    }
+
+    /// Somebody of these names came, changed or went.
+    fn look_at(&mut self, names: &[Arc<str>]) {
+        if !self.is_whole {
+            // Until everything was told nobody is missing.
+            self.must_look = true;
+            return;
+        }
+        for name in names {
+            match self.book.standing(name) {
+                Standing::Member => {
+                    self.leavers.is_here(name);
+                    let now = Instant::now();
+                    self.shared.known.learn(name, Standing::Member, now);
+                }
+                standing => self.leavers.let_go(&self.shared, name, standing),
+            }
+        }
+    }
+
+    /// Who has an account, and is not in the book?
+    fn look_over_accounts(&mut self) -> Result<(), DirectoryError> {
+        let (mut count, mut missing) = (0, Vec::new());
+        let mut after: Option<String> = None;
+        loop {
+            let names = self.shared.accounts_after(after.as_deref())?;
+            let Some(last) = names.last() else {
+                break;
+            };
+            after = Some(last.clone());
+            count += names.len();
+            for name in names {
+                match self.book.standing(&name) {
+                    Standing::Member => self.leavers.is_here(&name),
+                    standing => missing.push((name, standing)),
+                }
+            }
+        }
+        self.leavers.settle(&self.shared, count, missing);
+        Ok(())
+    }
+}
+
+impl Follower for People {
+    fn hear(&mut self, change: Change<'_>) {
+        match change {
+            Change::Begins => self.is_whole = false,
+            Change::Is { id, entry } => self.is(id, entry),
+            Change::Gone { id, dn } => {
+                log::debug!("directory_gone entry={dn:?}");
+                if let Some(was) = self.book.remove(id) {
+                    self.look_at(&was.names);
+                }
+            }
+            Change::Whole => {
+                self.is_whole = true;
+                if std::mem::take(&mut self.must_look) {
+                    let (host, count) = (&self.shared.host, self.book.entries.len());
+                    log::info!("directory_followed host={host} people={count}");
+                    if let Err(error) = self.look_over_accounts() {
+                        // The next time says more.
+                        log::warn!(
+                            "directory_unseen host={} error=\"{error}\"",
+                            self.shared.host
+                        );
+                        self.must_look = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, link: &mut Link, _: &mut Content) -> Result<(), DirectoryError> {
+        // What was told does not hold any more.
+        self.is_whole = false;
+        self.must_look = true;
+        self.sweep.look(&self.shared, link, &mut self.leavers)
+    }
+}
+
+impl Book {
+    /// What there was of this entry before.
+    fn put(&mut self, id: &[u8], person: Person) -> Option<Person> {
+        let was = self.remove(id);
+        let id: Arc<[u8]> = Arc::from(id);
+        for name in &person.names {
+            let having = self.names.entry(Arc::clone(name)).or_default();
+            having.push(Arc::clone(&id));
+        }
+        self.entries.insert(id, person);
+        was
+    }
+
+    fn remove(&mut self, id: &[u8]) -> Option<Person> {
+        let was = self.entries.remove(id)?;
+        for name in &was.names {
+            if let Some(having) = self.names.get_mut(name) {
+                having.retain(|other| **other != *id);
+                if having.is_empty() {
+                    self.names.remove(name);
+                }
+            }
+        }
+        Some(was)
+    }
+
+    fn standing(&self, name: &str) -> Standing {
+        match self.names.get(name).map(Vec::as_slice) {
+            Some([id]) => match self.entries.get(id).is_some_and(|person| person.is_closed) {
+                true => Standing::Barred,
+                false => Standing::Member,
+            },
+            // Two of one name are nobody (`person::judge`).
+            _ => Standing::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(names: &[&str], is_closed: bool) -> Person {
+        Person {
+            names: names.iter().map(|name| Arc::from(*name)).collect(),
+            is_closed,
+            stamp: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_stands_as_its_only_entry_does() {
+        let mut book = Book::default();
+        assert_eq!(book.standing("juliet"), Standing::Unknown);
+        assert_eq!(book.put(b"1", person(&["juliet", "jule"], false)), None);
+        assert_eq!(book.standing("jule"), Standing::Member);
+        book.put(b"2", person(&["juliet"], false));
+        assert_eq!(book.standing("juliet"), Standing::Unknown, "two are nobody");
+        assert!(book.put(b"2", person(&["romeo"], true)).is_some());
+        assert_eq!(book.standing("juliet"), Standing::Member);
+        assert_eq!(book.standing("romeo"), Standing::Barred);
+        book.remove(b"1");
+        book.remove(b"2");
+        assert!(book.names.is_empty() && book.entries.is_empty());
+    }
+}

@@ -1,0 +1,184 @@
+//! A search that goes on (RFC 4533): the server says what there is, and from then on what becomes of it. Refuses to know
+//! what is done with that.
+
+use std::time::{Duration, Instant};
+
+use ldap3::controls::{RawControl, RefreshMode, SyncRequest};
+use ldap3::{LdapConn, LdapError, ResultEntry};
+
+use super::{Depth, Failure, Link, Query, failure, guarded, refused};
+use crate::base::limits;
+use crate::directory::ber::Entry;
+use crate::directory::content::{Change, Content};
+use crate::directory::dn::Dn;
+use crate::directory::error::DirectoryError;
+use crate::directory::sync::{self, EntryState, SyncMessage, SyncWord};
+
+/// Why nothing more is heard for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listened {
+    /// The server has ended it.
+    Ended,
+    /// Nothing has happened for [`limits::DIRECTORY_LISTEN_MS`]. The server may as well be gone: ask again.
+    Quiet,
+    /// Nobody wants to know any more.
+    Stopped,
+}
+
+impl Link {
+    /// Whether the server can tell of changes: RFC 4533 section 2, "SHOULD publish 1.3.6.1.4.1.4203.1.9.1.1 as a value of
+    /// the 'supportedControl' attribute".
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn offers_sync(&mut self) -> Result<bool, DirectoryError> {
+        let root = Query {
+            base: String::new(),
+            depth: Depth::Base,
+            filter: "(objectClass=*)".to_owned(),
+            attributes: vec!["supportedControl".to_owned()],
+            count_max: 1,
+        };
+        let until = Instant::now() + self.access.connect_timeout + self.access.operation_timeout;
+        let found = self.search(&root, until)?;
+        let mut controls = found
+            .iter()
+            .flat_map(|entry| entry.texts("supportedControl"));
+        Ok(controls.any(|control| control == SYNC_REQUEST))
+    }
+
+    /// Listens to what becomes of a content, from the state on that we have of it. Blocks for as long as something
+    /// comes; `is_stopped` is asked each time.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn listen(
+        &mut self,
+        query: &Query,
+        content: &mut Content,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(Change<'_>),
+    ) -> Result<Listened, DirectoryError> {
+        let mut kept = self.take_connection(Instant::now() + self.access.connect_timeout)?;
+        let connection = &mut kept.connection;
+        let heard = guarded(|| listen(connection, query, content, is_stopped, tell));
+        match heard {
+            Ok(Listened::Quiet) => {
+                kept.used = Some(Instant::now());
+                self.kept = Some(kept);
+                Ok(Listened::Quiet)
+            }
+            // What still comes on the connection would be an answer to nothing.
+            Ok(listened) => Ok(listened),
+            Err(Failure::Answer(error)) => Err(error),
+            // That it does not tell is no reason not to ask it: logins go on.
+            Err(Failure::Connection(reason)) => Err(DirectoryError::NoServer(reason)),
+            Err(Failure::Silence) => Err(DirectoryError::Late),
+        }
+    }
+}
+
+fn listen(
+    connection: &mut LdapConn,
+    query: &Query,
+    content: &mut Content,
+    is_stopped: &dyn Fn() -> bool,
+    tell: &mut dyn FnMut(Change<'_>),
+) -> Result<Listened, Failure> {
+    let request = SyncRequest {
+        mode: RefreshMode::RefreshAndPersist,
+        cookie: content.cookie().map(<[u8]>::to_vec),
+        reload_hint: false,
+    };
+    // Without it a server that does not know the control answers as to any search.
+    let control = RawControl {
+        crit: true,
+        ..RawControl::from(request)
+    };
+    let base = Dn::parse(&query.base);
+    let mut stream = connection
+        .with_timeout(Duration::from_millis(limits::DIRECTORY_LISTEN_MS))
+        .with_controls(control)
+        .streaming_search(
+            &query.base,
+            query.depth.scope(),
+            &query.filter,
+            &query.attributes,
+        )
+        .map_err(failure)?;
+    content.begin(tell);
+    loop {
+        let item = match stream.next() {
+            Ok(Some(item)) => item,
+            Ok(None) => break,
+            Err(LdapError::Timeout { .. }) if content.is_up_to_date() => {
+                let id = stream.last_id();
+                drop(stream);
+                connection.abandon(id).map_err(failure)?;
+                return Ok(Listened::Quiet);
+            }
+            Err(error) => return Err(failure(error)),
+        };
+        if is_stopped() {
+            return Ok(Listened::Stopped);
+        }
+        if let Some(message) = message(item, base.as_ref()).map_err(Failure::Answer)? {
+            content.hear(message, tell).map_err(Failure::Answer)?;
+        }
+    }
+    let result = stream.result();
+    match result.rc {
+        0 => {
+            if let Some(value) = value_of(&result.ctrls, SYNC_DONE) {
+                let message = sync::done(value).map_err(Failure::Answer)?;
+                content.hear(message, tell).map_err(Failure::Answer)?;
+            }
+            Ok(Listened::Ended)
+        }
+        // Section 2.6: the server does not know any more what it told us up to that cookie.
+        SYNC_REFRESH_REQUIRED => {
+            content.forget_cookie();
+            Ok(Listened::Ended)
+        }
+        _ => {
+            // Whatever it does not like, the cookie may be it.
+            content.forget_cookie();
+            Err(refused(result))
+        }
+    }
+}
+
+/// What an item says; none if it is nothing to us.
+fn message(item: ResultEntry, base: Option<&Dn>) -> Result<Option<SyncMessage>, DirectoryError> {
+    // Parts of the tree that are elsewhere are not followed.
+    if item.is_ref() {
+        return Ok(None);
+    }
+    if item.is_intermediate() {
+        return sync::info(item.0);
+    }
+    // Section 2: "each with a Sync State Control".
+    let state = value_of(&item.1, SYNC_STATE).ok_or(DirectoryError::Garbled)?;
+    let message = sync::entry(Entry::read(item.0)?, state)?;
+    let is_elsewhere = match &message.word {
+        SyncWord::Entry {
+            state: EntryState::Is,
+            entry,
+            ..
+        } => !base.is_some_and(|base| entry.is_within(base)),
+        _ => false,
+    };
+    Ok((!is_elsewhere).then_some(message))
+}
+
+fn value_of<'a>(controls: &'a [ldap3::controls::Control], oid: &str) -> Option<&'a [u8]> {
+    let mut controls = controls.iter();
+    let found = controls.find(|control| control.1.ctype == oid)?;
+    found.1.val.as_deref()
+}
+
+const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
+const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
+const SYNC_DONE: &str = "1.3.6.1.4.1.4203.1.9.1.3";
+/// e-syncRefreshRequired.
+const SYNC_REFRESH_REQUIRED: u32 = 4096;

@@ -1,0 +1,80 @@
+//! Entries that we make, change and remove (RFC 4511 sections 4.6 to 4.8). Refuses to know of what.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use ldap3::{LdapResult, Mod};
+
+use super::{Failure, Link, failure, outcome, remaining};
+use crate::directory::error::DirectoryError;
+
+/// An attribute and its values.
+type Attribute = (String, Vec<Vec<u8>>);
+
+/// What breaks in the middle is tried again on another connection, as with every operation; then the answer may be that an entry
+/// is there already (result 68) or not any more (32), though it was we who did it.
+impl Link {
+    /// Makes an entry.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn add(
+        &mut self,
+        dn: &str,
+        attributes: Vec<Attribute>,
+        until: Instant,
+    ) -> Result<(), DirectoryError> {
+        let attributes: Vec<(Vec<u8>, HashSet<Vec<u8>>)> =
+            attributes.into_iter().map(as_set).collect();
+        self.call(until, |connection, until| {
+            let connection = connection.with_timeout(remaining(until)?);
+            done(connection.add(dn, attributes.clone()).map_err(failure)?)
+        })
+    }
+
+    /// Gives attributes these values instead of those that they have; with none they go.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn replace(
+        &mut self,
+        dn: &str,
+        attributes: Vec<Attribute>,
+        until: Instant,
+    ) -> Result<(), DirectoryError> {
+        let attributes: Vec<(Vec<u8>, HashSet<Vec<u8>>)> =
+            attributes.into_iter().map(as_set).collect();
+        self.call(until, |connection, until| {
+            let changes = attributes.iter().cloned();
+            let changes = changes.map(|(name, values)| Mod::Replace(name, values));
+            let connection = connection.with_timeout(remaining(until)?);
+            done(connection.modify(dn, changes.collect()).map_err(failure)?)
+        })
+    }
+
+    /// Removes an entry.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn delete(&mut self, dn: &str, until: Instant) -> Result<(), DirectoryError> {
+        self.call(until, |connection, until| {
+            let connection = connection.with_timeout(remaining(until)?);
+            done(connection.delete(dn).map_err(failure)?)
+        })
+    }
+}
+
+fn as_set((name, values): Attribute) -> (Vec<u8>, HashSet<Vec<u8>>) {
+    (name.into_bytes(), values.into_iter().collect())
+}
+
+fn done(result: LdapResult) -> Result<(), Failure> {
+    let outcome = outcome(result)?;
+    match outcome.is_success() {
+        true => Ok(()),
+        false => Err(Failure::Answer(DirectoryError::Refused {
+            code: outcome.code,
+            text: outcome.text,
+        })),
+    }
+}

@@ -1,0 +1,314 @@
+//! What is changed in the directory is heard of here, whether the directory tells (RFC 4533) or has to be looked at; a
+//! directory that tells wrongly ends nobody's session.
+
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::faults::{QUICK, until_let_in};
+use crate::house::Files;
+use crate::proofs::{show_token, token};
+use crate::served::{house, is_failure, try_password};
+use crate::server::{House, Server};
+use crate::slapd::{BASE, JULIET, PASSWORD, PATIENCE, ROMEO, SERVICE, SERVICE_PASSWORD, Slapd};
+use crate::stand_in::{COOKIE, Entry, Mode, StandIn};
+
+const TYBALT: &str = "uid=tybalt,ou=people,dc=verona,dc=example";
+
+/// Until this was logged, which may be long ago.
+pub fn until_said(server: &mut Server, text: &str) {
+    if !server.printed().contains(text) {
+        server.until_logged(text);
+    }
+}
+
+fn is_here(client: &mut Client) {
+    client.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let answer = client.element();
+    assert!(answer.contains("type='result'"), "{answer}");
+}
+
+#[test]
+fn who_is_closed_or_removed_loses_sessions_as_soon_as_the_directory_tells() {
+    let directory = Slapd::start("tells");
+    // Nobody looks.
+    let house = house("tells", &directory, "poll = \"1 h\"\n");
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let mut tybalt = Client::session(&server, "tybalt", "sword");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    directory.change(&format!("dn: {JULIET}\nchangetype: delete\n"));
+    juliet.fails_with("reset");
+    directory.change(&format!(
+        "dn: {TYBALT}\nchangetype: modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
+    ));
+    tybalt.fails_with("reset");
+    until_said(
+        &mut server,
+        "directory_let_go account=tybalt@localhost standing=Barred",
+    );
+    // What is nobody's standing is nobody's matter, and neither is a wrong password, which slapd notes at the entry.
+    assert!(!directory.lets_in(ROMEO, "guess"));
+    directory.change(&format!(
+        "dn: {ROMEO}\nchangetype: modify\nreplace: title\ntitle: Exile\n"
+    ));
+    is_here(&mut romeo);
+    // Another name is as good as gone; who comes back is here again.
+    directory.change(&format!(
+        "dn: {ROMEO}\nchangetype: modrdn\nnewrdn: uid=exile\ndeleteoldrdn: 1\n"
+    ));
+    romeo.fails_with("reset");
+    directory.change(&format!(
+        "dn: {TYBALT}\nchangetype: modify\ndelete: pwdAccountLockedTime\n"
+    ));
+    Client::session(&server, "tybalt", "sword");
+    until_said(
+        &mut server,
+        "directory_let_go account=romeo@localhost standing=Unknown",
+    );
+    assert_eq!(server.printed().matches("directory_let_go").count(), 3);
+}
+
+#[test]
+fn who_is_added_is_known_before_what_was_believed_is_old() {
+    let directory = Slapd::start("added");
+    let house = house("added", &directory, "fresh_unknown = \"1 h\"\n");
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let message = "<message to='paris@localhost' type='chat' id='m'><body>No</body></message>";
+    juliet.send(message);
+    let bounced = juliet.element();
+    assert!(bounced.contains("service-unavailable"), "{bounced}");
+    directory.change(&format!(
+        "dn: uid=paris,ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: paris\ncn: Paris\nsn: Paris\nuserPassword: {PASSWORD}\n"
+    ));
+    let begun = Instant::now();
+    // What is kept for him makes an account of his.
+    while !house
+        .tool(&["user", "list"], "")
+        .1
+        .contains("paris@localhost")
+    {
+        assert!(begun.elapsed() < PATIENCE, "nobody told of him");
+        juliet.send(message);
+    }
+}
+
+#[test]
+fn a_password_that_is_changed_in_the_directory_ends_sessions_and_tokens() {
+    for (way, more) in [
+        ("told", "poll = \"1 h\"\n"),
+        ("looked", "listen = false\npoll = \"1 s\"\n"),
+    ] {
+        let directory = Slapd::start(&format!("password-{way}"));
+        directory.set_password(JULIET, "a first one");
+        directory.change(&format!(
+            "dn: {JULIET}\nchangetype: modify\ndelete: pwdReset\n"
+        ));
+        let house = house(&format!("password-{way}"), &directory, more);
+        let mut server = house.serve();
+        let token = token(&server, "a first one");
+        assert!(show_token(&server, &token).starts_with("<success"));
+        let mut juliet = Client::secure(&server);
+        juliet.open();
+        juliet.log_in("juliet", "a first one");
+        juliet.bind("balcony");
+        match way {
+            "told" => until_said(&mut server, "directory_followed host=localhost people=9"),
+            _ => until_said(&mut server, "directory_looked host=localhost accounts=1"),
+        };
+        directory.set_password(JULIET, "another one");
+        juliet.fails_with("reset");
+        until_said(
+            &mut server,
+            "directory_password_changed account=juliet@localhost",
+        );
+        let refused = show_token(&server, &token);
+        assert!(refused.starts_with("<failure"), "{refused}");
+    }
+}
+
+#[test]
+fn a_directory_that_was_away_is_heard_of_again() {
+    let mut directory = Slapd::start("away");
+    let house = house("away", &directory, &format!("poll = \"1 h\"\n{QUICK}"));
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    directory.kill();
+    directory.start_again();
+    // Before or after it is connected again: what happened in between is told, too.
+    directory.change(&format!("dn: {JULIET}\nchangetype: delete\n"));
+    juliet.fails_with("reset");
+    is_here(&mut romeo);
+    directory.kill();
+    directory.start_again();
+    directory.change(&format!("dn: {ROMEO}\nchangetype: delete\n"));
+    romeo.fails_with("reset");
+}
+
+#[test]
+fn nobody_is_let_go_because_the_directory_tells_of_nearly_nobody() {
+    let directory = Slapd::start("tells-empty");
+    let name = |index: u32| format!("uid=page{index},ou=people,{BASE}");
+    let people = (0..30).map(|index| {
+        format!(
+            "dn: {}\nobjectClass: inetOrgPerson\nuid: page{index}\ncn: Page\nsn: Page\n\n",
+            name(index)
+        )
+    });
+    directory.change(&people.collect::<String>());
+    let house = house("tells-empty", &directory, "");
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    for index in 0..30 {
+        juliet.send(&format!(
+            "<message to='page{index}@localhost' type='chat'><body>Go</body></message>"
+        ));
+    }
+    is_here(&mut juliet);
+    server.stop();
+    let gone = (0..30).map(|index| format!("dn: {}\nchangetype: delete\n\n", name(index)));
+    directory.change(&gone.collect::<String>());
+    let mut server = house.serve();
+    until_said(
+        &mut server,
+        "directory_nearly_empty host=localhost accounts=31 missing=30",
+    );
+}
+
+pub fn beside(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
+    let password = files.write("password", SERVICE_PASSWORD);
+    let host = format!(
+        "[[host]]\nname = \"localhost\"\n[host.directory]\nservers = [{:?}]\nstart_tls = false\n\
+         base = \"ou=people,{BASE}\"\nbind_dn = {SERVICE:?}\npassword_file = {password:?}\n{QUICK}{more}",
+        directory.url()
+    );
+    House::new(
+        &format!("changes-{test}"),
+        "log.filter = \"debug\"\n",
+        &host,
+    )
+}
+
+/// A stand-in that tells in this way from the beginning, after both have logged in.
+fn telling(test: &str, mode: Mode, more: &str) -> (StandIn, Files, House, Server, Client) {
+    let directory = StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let files = Files::new("changes");
+    let house = beside(test, &directory, &files, more);
+    let server = house.serve();
+    until_let_in(&server);
+    drop(Client::session(&server, "romeo", "orchard"));
+    server.stop();
+    directory.offer_to_tell();
+    directory.set(mode);
+    let server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    is_here(&mut romeo);
+    (directory, files, house, server, romeo)
+}
+
+fn until_cookies(directory: &StandIn, count: usize) -> Vec<Vec<u8>> {
+    let begun = Instant::now();
+    loop {
+        let cookies = directory.cookies();
+        if cookies.len() >= count {
+            return cookies;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{cookies:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_state_is_shown_as_it_came_and_a_server_that_does_not_know_it_is_asked_anew() {
+    let (directory, _files, _house, mut server, mut romeo) = telling("state", Mode::Tells, "");
+    until_said(&mut server, "directory_followed host=localhost people=2");
+    directory.cut();
+    let cookies = until_cookies(&directory, 2);
+    assert_eq!(cookies, [&[][..], &COOKIE]);
+    directory.set(Mode::TellsAnew);
+    directory.cut();
+    // Once with the state, then without one, and not as fast as it can be refused.
+    let cookies = until_cookies(&directory, 5);
+    assert_eq!(&cookies[2..5], [&COOKIE[..], &[], &[]]);
+    let begun = Instant::now();
+    until_cookies(&directory, 7);
+    assert!(begun.elapsed() > Duration::from_millis(500));
+    is_here(&mut romeo);
+    assert!(!server.printed().contains("directory_let_go"));
+}
+
+#[test]
+fn what_is_told_halfway_wrongly_or_endlessly_ends_nobodys_session() {
+    for (mode, more, line) in [
+        (
+            Mode::TellsHalf,
+            "",
+            "directory_unheard of=people of localhost",
+        ),
+        (
+            Mode::TellsGarbage,
+            "",
+            "directory_tells_wrongly of=people of localhost",
+        ),
+        (
+            Mode::TellsEndlessly,
+            "watched = 1000\n",
+            "directory_tells_wrongly of=people of localhost",
+        ),
+    ] {
+        let (directory, _files, _house, mut server, mut romeo) =
+            telling(&format!("{mode:?}"), mode, more);
+        until_said(&mut server, line);
+        is_here(&mut romeo);
+        let printed = server.printed();
+        assert!(!printed.contains("directory_let_go"), "{mode:?}");
+        assert!(!printed.contains("directory_followed"), "{mode:?}");
+        let heard = try_password(&server, "juliet", "dagger");
+        assert!(is_failure(&heard, "not-authorized"), "{mode:?}: {heard}");
+        directory.set(Mode::Tells);
+        until_let_in(&server);
+    }
+}
+
+#[test]
+fn two_who_are_not_told_of_are_gone() {
+    let (directory, _files, _house, mut server, _romeo) = telling("nobody", Mode::Tells, "");
+    until_said(&mut server, "directory_followed host=localhost people=2");
+    directory.set(Mode::TellsOfNobody);
+    directory.cut();
+    until_said(
+        &mut server,
+        "directory_let_go account=juliet@localhost standing=Unknown",
+    );
+    until_said(
+        &mut server,
+        "directory_let_go account=romeo@localhost standing=Unknown",
+    );
+}
+
+#[test]
+fn what_a_vcard_says_is_another_as_soon_as_the_directory_tells() {
+    let directory = Slapd::start("tells-cards");
+    let house = house("tells-cards", &directory, "poll = \"1 h\"\n");
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let mut card = || {
+        romeo.send("<iq type='get' id='v' to='juliet@localhost'><vCard xmlns='vcard-temp'/></iq>");
+        romeo.element()
+    };
+    let before = card();
+    assert!(before.contains("Daughter"), "{before}");
+    directory.change(&format!(
+        "dn: {JULIET}\nchangetype: modify\nreplace: title\ntitle: Wife\n"
+    ));
+    let begun = Instant::now();
+    // It would be believed for five minutes.
+    while !card().contains("Wife") {
+        assert!(begun.elapsed() < PATIENCE, "nobody told of it");
+    }
+}

@@ -1,0 +1,153 @@
+//! Groups of the directory decide who manages and what the operator is shown; what they are is read anew now and then.
+
+use std::time::Instant;
+
+use crate::client::Client;
+use crate::served::house;
+use crate::server::House;
+use crate::slapd::{BASE, PATIENCE, Schema, Slapd, Wishes};
+
+/// Options of a host whose groups are those of the sample, read each second.
+pub fn options(more: &str) -> String {
+    format!("poll = \"1 s\"\n[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\n{more}")
+}
+
+fn grouped(test: &str, directory: &Slapd, more: &str) -> House {
+    house(&format!("groups-{test}"), directory, &options(more))
+}
+
+/// The commands that somebody is shown.
+fn commands(client: &mut Client) -> String {
+    client.send(
+        "<iq type='get' id='c' to='localhost'><query xmlns='http://jabber.org/protocol/disco#items' \
+         node='http://jabber.org/protocol/commands'/></iq>",
+    );
+    client.element()
+}
+
+/// What a manager is told of somebody, or the error.
+fn look_up(client: &mut Client, user: &str) -> String {
+    client.send(
+        "<iq type='set' id='l' to='localhost'><command xmlns='http://jabber.org/protocol/commands' node='groups'/></iq>",
+    );
+    let page = client.element();
+    let Some((_, rest)) = page.split_once("sessionid='") else {
+        return page;
+    };
+    let session = rest.split('\'').next().unwrap();
+    client.send(&format!(
+        "<iq type='set' id='l' to='localhost'><command xmlns='http://jabber.org/protocol/commands' node='groups' \
+         sessionid='{session}' action='complete'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='user'><value>{user}</value></field></x></command></iq>"
+    ));
+    client.element()
+}
+
+#[test]
+fn managers_are_members_of_a_group_or_of_one_in_it_for_as_long_as_they_are() {
+    let directory = Slapd::start("managers");
+    // A circle: heads belong to rulers, and rulers to heads. The heads are named by another attribute.
+    directory.change(&format!(
+        "dn: cn=rulers,ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: cn=heads,ou=groups,{BASE}\n\n\
+         dn: cn=heads,ou=groups,{BASE}\nchangetype: modify\nadd: uniqueMember\nuniqueMember: cn=rulers,ou=groups,{BASE}\n"
+    ));
+    let house = grouped(
+        "managers",
+        &directory,
+        "managers = [\"rulers\"]\ncreate_rooms = [\"swords\"]\nlists = [\"montagues\"]\n",
+    );
+    let mut server = house.serve();
+    server.until_logged("directory_groups host=localhost people=");
+    let mut capulet = Client::session(&server, "capulet", "hall");
+    let mut escalus = Client::session(&server, "escalus", "palace");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    for (client, manages) in [
+        (&mut capulet, true),
+        (&mut escalus, true),
+        (&mut romeo, false),
+    ] {
+        assert_eq!(commands(client).contains("node='groups'"), manages);
+    }
+    let refused = look_up(&mut romeo, "romeo");
+    assert!(refused.contains("<forbidden"), "{refused}");
+    let said = look_up(&mut escalus, "benvolio@localhost");
+    assert!(
+        said.contains("<value>montagues</value>") && said.contains("<value>2</value>"),
+        "{said}"
+    );
+    assert!(
+        said.contains("<value>create rooms</value>"),
+        "posixGroup: {said}"
+    );
+    let said = look_up(&mut escalus, "capulet");
+    assert!(
+        said.contains("<value>manage</value>") && !said.contains("create rooms"),
+        "{said}"
+    );
+    let said = look_up(&mut escalus, "paris");
+    assert!(!said.contains("<value>manage</value>"), "{said}");
+    // Who leaves the group manages no more.
+    directory.change(&format!(
+        "dn: cn=heads,ou=groups,{BASE}\nchangetype: modify\ndelete: uniqueMember\n\
+         uniqueMember: uid=capulet,ou=people,{BASE}\n"
+    ));
+    let begun = Instant::now();
+    while commands(&mut capulet).contains("node='groups'") {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    assert!(commands(&mut escalus).contains("node='groups'"));
+}
+
+#[test]
+fn groups_that_cannot_be_read_let_nobody_manage_and_are_read_when_they_can() {
+    let mut directory = Slapd::start("unread");
+    let house = grouped(
+        "unread",
+        &directory,
+        &format!("managers = [\"cn=rulers,ou=groups,{BASE}\"]\nlists = [\"nobody\"]\n"),
+    );
+    directory.hang();
+    let mut server = house.serve();
+    server.until_logged("directory_groups_unread host=localhost");
+    directory.go_on();
+    // What the options name and the directory does not have.
+    server.until_logged("directory_groups_trouble host=localhost unknown=\"nobody\"");
+    server.until_logged("directory_groups host=localhost people=1 lists=0");
+    let mut escalus = Client::session(&server, "escalus", "palace");
+    assert!(commands(&mut escalus).contains("node='groups'"));
+    // A directory that does not answer changes nothing.
+    directory.kill();
+    server.until_logged("directory_groups_unread host=localhost");
+    assert!(commands(&mut escalus).contains("node='groups'"));
+    directory.start_again();
+}
+
+#[test]
+fn the_operator_is_shown_groups_and_what_they_mean() {
+    let wishes = Wishes {
+        schema: Schema::Stonechat,
+        ..Wishes::default()
+    };
+    let directory = Slapd::with("groups-tool", wishes);
+    let house = grouped(
+        "tool",
+        &directory,
+        "managers = [\"rulers\", \"gods\"]\nlists = [\"everybody\"]\ndepth = 1\n",
+    );
+    let (_, said) = house.tool(&["directory", "test", "escalus"], "");
+    for step in [
+        ": 6 found",
+        "ok      group: capulets (4 members): a contact list that is shown",
+        "ok      group: everybody (9 members): a contact list",
+        "ok      group: rulers (1 members): managers",
+        "problem groups: managers names \"gods\", and there is no such group",
+    ] {
+        assert!(said.contains(step), "{step:?} is not in\n{said}");
+    }
+    let (_, said) = house.tool(&["directory", "test", "benvolio"], "");
+    assert!(
+        said.contains("ok      group: swords (3 members): nothing"),
+        "{said}"
+    );
+    assert!(!said.contains("group: rulers"), "{said}");
+}

@@ -1,0 +1,144 @@
+//! People change their passwords in the directory by every way that there is, and nobody registers where a directory says
+//! who there is.
+
+use crate::ber::{self, ENUMERATED, OCTETS, SEQUENCE, SET};
+use crate::changes::beside;
+use crate::client::Client;
+use crate::house::Files;
+use crate::served::house;
+use crate::slapd::{JULIET, Slapd};
+use crate::stand_in::{Entry, StandIn};
+
+const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// Who may set passwords: the service.
+const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
+    olcAccess: {0}to attrs=userPassword by dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" =w \
+    by self =xw by anonymous auth by * none\n";
+
+#[test]
+fn active_directory_gets_a_password_in_its_own_way() {
+    let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let juliet = Entry {
+        dn: JULIET.to_owned(),
+        attributes: vec![
+            attribute("objectCategory", "person"),
+            attribute("objectClass", "user"),
+            attribute("sAMAccountName", "juliet"),
+        ],
+    };
+    let directory = StandIn::start(vec![juliet]);
+    let files = Files::new("unicode");
+    let options = "preset = \"active-directory\"\nunique = \"-\"\npassword_change = \"modify\"\n";
+    let house = beside("unicode", &directory, &files, options);
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send(
+        "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+         <password>Nächtigall 1</password></query></iq>",
+    );
+    let answer = juliet.element();
+    assert!(answer.contains("type='result'"), "{answer}");
+    // [MS-ADTS] section 3.1.1.3.1.5: replaced, in quotation marks, UTF-16 with the least byte first.
+    let quoted: Vec<u8> = "\"Nächtigall 1\""
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(&quoted[..6], [0x22, 0, b'N', 0, 0xe4, 0]);
+    let values = ber::of(SET, &[ber::write(OCTETS, &quoted)]);
+    let change = ber::of(SEQUENCE, &[ber::text("unicodePwd"), values]);
+    let change = ber::of(SEQUENCE, &[ber::write(ENUMERATED, &[2]), change]);
+    let expected = [ber::text(JULIET), ber::of(SEQUENCE, &[change])].concat();
+    let modified = directory.modified();
+    assert_eq!(modified.len(), 1);
+    // Whatever form its lengths have.
+    let flat = |bytes: &[u8]| flattened(bytes);
+    assert_eq!(flat(&modified[0]), flat(&expected));
+    assert!(directory.extended().is_empty(), "RFC 3062 is not for it");
+}
+
+/// Tags and contents in order, without lengths.
+fn flattened(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut all = Vec::new();
+    for element in ber::parts(bytes) {
+        match element.tag {
+            SEQUENCE | SET => {
+                all.push((element.tag, Vec::new()));
+                all.extend(flattened(&element.content));
+            }
+            tag => all.push((tag, element.content)),
+        }
+    }
+    all
+}
+
+#[test]
+fn the_command_that_changes_a_password_changes_it_in_the_directory_or_says_why_not() {
+    for (change, expected) in [
+        ("modify", "The password was changed"),
+        ("off", "The account may not be changed any more"),
+    ] {
+        let directory = Slapd::start("command");
+        directory.configure(MAY_CHANGE);
+        let house = house(
+            "command",
+            &directory,
+            &format!("password_change = \"{change}\"\n"),
+        );
+        let server = house.serve();
+        let mut juliet = Client::session(&server, "juliet", "balcony");
+        juliet.send(&format!(
+            "<iq type='set' id='x' to='localhost'><command xmlns='{COMMANDS}' node='change-password'/></iq>"
+        ));
+        let form = juliet.element();
+        let (_, session) = form.split_once(" sessionid='").expect("a form");
+        let session = session.split('\'').next().unwrap();
+        let field = |name: &str| {
+            format!("<field var='{name}'><value>swear not by the moon</value></field>")
+        };
+        juliet.send(&format!(
+            "<iq type='set' id='y' to='localhost'><command xmlns='{COMMANDS}' node='change-password' \
+             sessionid='{session}'><x xmlns='jabber:x:data' type='submit'>{}{}</x></command></iq>",
+            field("password"),
+            field("again"),
+        ));
+        let answer = juliet.element();
+        assert!(answer.contains(expected), "{change}: {answer}");
+        let is_changed = directory.lets_in(JULIET, "swear not by the moon");
+        assert_eq!(is_changed, change == "modify");
+        // What we changed ourselves is told by the directory, too, and ends nothing.
+        juliet.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+        let answer = juliet.element();
+        assert!(answer.contains("type='result'"), "{answer}");
+    }
+}
+
+#[test]
+fn nobody_registers_where_a_directory_says_who_there_is() {
+    let directory = Slapd::start("register");
+    let house = house("register", &directory, "");
+    let server = house.serve();
+    let mut stranger = Client::secure(&server);
+    let features = stranger.open();
+    assert!(!features.contains("iq-register"), "{features}");
+    for request in [
+        "<iq type='get' id='a'><query xmlns='jabber:iq:register'/></iq>",
+        "<iq type='set' id='b'><query xmlns='jabber:iq:register'><username>paris</username><password>pencil</password></query></iq>",
+    ] {
+        stranger.send(request);
+        let answer = stranger.element();
+        // XEP-0077 section 3.1: "If the host does not support In-Band Registration, it MUST return a
+        // <service-unavailable/> error".
+        assert!(
+            answer.contains("type='error'") && answer.contains("<service-unavailable "),
+            "{answer}"
+        );
+    }
+    // Nor may an operator allow it.
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    house.write_config(&format!("{text}\n[host.registration]\nmode = \"open\"\n"));
+    let (fine, said) = house.tool(&["check"], "");
+    assert!(
+        !fine && said.contains("host[0].registration.mode: must be \"off\""),
+        "{said}"
+    );
+}

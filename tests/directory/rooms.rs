@@ -1,0 +1,262 @@
+//! Permanent rooms that the directory keeps: shown to the operator, kept current, written.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use stonechat::base::Secret;
+use stonechat::directory::room_writer::RoomWriter;
+use stonechat::directory::rooms::{Affiliation, Other, Room};
+use stonechat::server::directory::prepare_directories;
+use stonechat::server::settings::read_config;
+
+use crate::changes::{beside, until_said};
+use crate::house::Files;
+use crate::served::house;
+use crate::slapd::{ADMIN, ADMIN_PASSWORD, BASE, PATIENCE, Schema, Slapd, Wishes};
+use crate::stand_in::{Entry, Filter, StandIn};
+
+const ROOMS: &str = "rooms_base = \"ou=rooms,dc=verona,dc=example\"\n";
+
+fn directory(test: &str) -> Slapd {
+    let wishes = Wishes {
+        schema: Schema::Stonechat,
+        ..Wishes::default()
+    };
+    Slapd::with(test, wishes)
+}
+
+#[test]
+fn rooms_of_the_directory_are_shown_without_their_passwords() {
+    let directory = directory("rooms");
+    let house = house("rooms", &directory, ROOMS);
+    let (fine, said) = house.tool(&["directory", "rooms"], "");
+    assert!(fine, "{said}");
+    for line in [
+        "ok      rooms: (objectClass=stonechatRoom) below ou=rooms,dc=verona,dc=example",
+        "ok      room piazza \"Piazza Bra\", muc#roomconfig_moderatedroom 0, muc#roomconfig_publicroom 1, muc#roomconfig_whois \
+         moderators, owner cn=rulers,ou=groups,dc=verona,dc=example, outcast uid=tybalt,ou=people,dc=verona,dc=example\n",
+        "ok      room ballroom \"The Capulets' ballroom\", muc#roomconfig_membersonly 1, ",
+        ", member paris@mantua.example\n",
+        "ok      room crypt, closed, with a password, ",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
+    assert!(!said.contains("dagger"), "{said}");
+    directory.change(&format!(
+        "dn: cn=wrong,ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: wrong\nstonechatRoomAffiliation: friend romeo@a\n\n\
+         dn: cn=twin,ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: twin\nstonechatJid: piazza@rooms.localhost\n"
+    ));
+    let (fine, said) = house.tool(&["directory", "rooms", "localhost"], "");
+    assert!(!fine, "{said}");
+    for line in [
+        "problem room cn=wrong,ou=rooms,dc=verona,dc=example: \"friend romeo@a\" is no AFFILIATION JID",
+        "ok      room wrong, closed\n",
+        "problem room cn=twin,ou=rooms,dc=verona,dc=example: another entry is piazza, too",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
+}
+
+#[test]
+fn rooms_are_made_changed_and_removed_by_editing_the_directory() {
+    for (way, more) in [
+        ("told", "poll = \"1 h\"\n"),
+        ("looked", "listen = false\npoll = \"1 s\"\n"),
+    ] {
+        let directory = directory(&format!("rooms-{way}"));
+        let house = house(
+            &format!("rooms-{way}"),
+            &directory,
+            &format!("{ROOMS}{more}"),
+        );
+        let mut server = house.serve();
+        until_said(&mut server, "directory_room host=localhost room=crypt");
+        until_said(&mut server, "directory_room host=localhost room=piazza");
+        directory.change(&format!(
+            "dn: cn=cell,ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: cell\nstonechatRoomOwner: uid=escalus,ou=people,{BASE}\n"
+        ));
+        server.until_logged("directory_room host=localhost room=cell");
+        directory.change(&format!(
+            "dn: cn=cell,ou=rooms,{BASE}\nchangetype: modify\nreplace: description\ndescription: Friar Laurence's\n"
+        ));
+        server.until_logged("directory_room host=localhost room=cell");
+        directory.change(&format!(
+            "dn: cn=cell,ou=rooms,{BASE}\nchangetype: modrdn\nnewrdn: cn=church\ndeleteoldrdn: 1\n"
+        ));
+        server.until_logged("directory_room host=localhost room=church");
+        server.until_logged("directory_room_gone host=localhost room=cell");
+        directory.change(&format!(
+            "dn: cn=church,ou=rooms,{BASE}\nchangetype: delete\n"
+        ));
+        server.until_logged("directory_room_gone host=localhost room=church");
+        // What nobody changed was told once.
+        assert_eq!(server.printed().matches("room=piazza").count(), 1, "{way}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_directory_that_gives_few_entries_at_once_is_asked_page_by_page() {
+    let mut directory = directory("pages");
+    let rooms = (0..1_200).map(|number| {
+        format!(
+            "dn: cn=room{number},ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: room{number}\n\n"
+        )
+    });
+    directory.change(&rooms.collect::<String>());
+    directory.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcLimits\n\
+         olcLimits: dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" size.soft=500 size.hard=500 \
+         size.pr=500 size.prtotal=unlimited\n",
+    );
+    let house = house("pages", &directory, ROOMS);
+    let (fine, said) = house.tool(&["directory", "rooms"], "");
+    assert!(fine, "{said}");
+    // The sample has three.
+    assert_eq!(said.matches("ok      room ").count(), 1_203);
+    // Of people, whom it would tell of without pages, it tells nothing then, and it is looked.
+    let mut server = house.serve();
+    until_said(&mut server, "directory_tells_nothing of=rooms of localhost");
+    until_said(&mut server, "directory_room host=localhost room=room1199");
+    assert!(directory.operations("filter=\"(objectClass=stonechatRoom)\"") > 3);
+}
+
+#[test]
+fn active_directory_is_asked_for_what_it_has_counted_since_by_the_same_server() {
+    let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let room = |name: &str, count: &str| Entry {
+        dn: format!("cn={name},ou=people,{BASE}"),
+        attributes: vec![
+            attribute("objectClass", "stonechatRoom"),
+            attribute("cn", name),
+            attribute("uSNChanged", count),
+        ],
+    };
+    let directory = StandIn::start(vec![room("piazza", "5"), room("crypt", "9")]);
+    directory.count("CN=one", 7);
+    let files = Files::new("counted");
+    let options = format!(
+        "preset = \"active-directory\"\nunique = \"-\"\npoll = \"1 s\"\nrooms_base = \"ou=people,{BASE}\"\n"
+    );
+    let house = beside("counted", &directory, &files, &options);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_room host=localhost room=piazza");
+    let since = |count: &str| {
+        let newer = Filter::AtLeast("uSNChanged".to_owned(), count.to_owned());
+        let is_about = |filter: &Filter| matches!(filter, Filter::And(all) if all.contains(&newer));
+        directory
+            .searches()
+            .iter()
+            .any(|search| is_about(&search.filter))
+    };
+    let until = |what: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", directory.searches());
+            std::thread::yield_now();
+        }
+    };
+    until(&|| since("8"));
+    directory.count("CN=one", 11);
+    until(&|| since("12"));
+    // Another counts otherwise: everything is asked for, and from its count on.
+    directory.count("CN=other", 3);
+    until(&|| since("4"));
+    // Nobody is gone for not having been changed.
+    let log = server.stop();
+    assert!(!log.contains("directory_room_gone"));
+    assert_eq!(log.matches("directory_room host=").count(), 2);
+}
+
+#[test]
+fn what_is_written_of_a_room_is_what_is_read_of_it() {
+    let directory = directory("writes");
+    let house = house("writes", &directory, ROOMS);
+    let path = house.path("stonechat.toml");
+    let config = read_config(Some(&path)).expect("valid");
+    let prepared = prepare_directories(&config, Some(&path)).expect("valid");
+    let prepared = prepared.into_iter().next().expect("one host");
+    let mut writer = RoomWriter::new(&prepared.config, prepared.access);
+    let mut room = Room {
+        localpart: "friar's, cell".to_owned(),
+        name: Some("Cell".to_owned()),
+        options: BTreeMap::from([(
+            "muc#roomconfig_membersonly".to_owned(),
+            vec!["1".to_owned()],
+        )]),
+        entries: BTreeMap::from([(
+            Affiliation::Owner,
+            vec![format!("uid=escalus,ou=people,{BASE}")],
+        )]),
+        others: vec![Other {
+            affiliation: Affiliation::Member,
+            jid: "laurence@mantua.example".to_owned(),
+            nickname: Some("Friar Laurence".to_owned()),
+        }],
+        password: Some(Secret::new(b"pax".to_vec())),
+        ..Room::default()
+    };
+    // No address has such a name, and an entry may.
+    let dn = writer.create(&room).expect("made");
+    assert_eq!(dn, format!("cn=friar's\\, cell,ou=rooms,{BASE}"));
+    assert_eq!(directory.values(&dn, "cn"), ["friar's, cell"]);
+    let again = writer.create(&room).expect_err("is there").to_string();
+    assert!(again.contains("result 68"), "{again}");
+    writer.remove(&dn).expect("removed");
+    room.localpart = "cell".to_owned();
+    let dn = writer.create(&room).expect("made");
+    let values = |name: &str| directory.values(&dn, name);
+    assert_eq!(
+        values("stonechatRoomOption"),
+        ["muc#roomconfig_membersonly=1"]
+    );
+    let expected = "member laurence@mantua.example Friar Laurence";
+    assert_eq!(values("stonechatRoomAffiliation"), [expected]);
+    assert_eq!(
+        values("stonechatRoomOwner"),
+        [format!("uid=escalus,ou=people,{BASE}")]
+    );
+    assert_eq!(values("stonechatRoomPassword"), ["pax"]);
+    let (_, said) = house.tool(&["directory", "rooms"], "");
+    assert!(
+        said.contains("ok      room cell \"Cell\", with a password, muc#roomconfig_membersonly 1, owner uid=escalus"),
+        "{said}"
+    );
+    let changed = Room {
+        name: None,
+        description: Some("Closed".to_owned()),
+        is_closed: true,
+        options: BTreeMap::new(),
+        others: Vec::new(),
+        password: None,
+        ..room
+    };
+    writer.change(&dn, &changed).expect("changed");
+    let (_, said) = house.tool(&["directory", "rooms"], "");
+    assert!(
+        said.contains("ok      room cell, closed, owner uid=escalus"),
+        "{said}"
+    );
+    assert_eq!(values("description"), ["Closed"]);
+    // Somebody else's objection is told.
+    directory.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcReadOnly\nolcReadOnly: TRUE\n",
+    );
+    let refused = writer.remove(&dn).expect_err("read only").to_string();
+    assert!(refused.contains("result 53"), "{refused}");
+    directory.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcReadOnly\nolcReadOnly: FALSE\n",
+    );
+    writer.remove(&dn).expect("removed");
+    let gone = writer.remove(&dn).expect_err("gone").to_string();
+    assert!(gone.contains("result 32"), "{gone}");
+    assert!(
+        directory
+            .try_change(
+                ADMIN,
+                ADMIN_PASSWORD,
+                &format!("dn: {dn}\nchangetype: delete\n")
+            )
+            .is_err()
+    );
+}

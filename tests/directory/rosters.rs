@@ -1,0 +1,343 @@
+//! Colleagues whom lists of the directory put into rosters: at login, as the lists change, and beside what is the user's own.
+
+use crate::client::Client;
+use crate::groups::options;
+use crate::served::house;
+use crate::server::{House, Server};
+use crate::slapd::{BASE, Schema, Slapd, Wishes};
+
+const ROSTER: &str = "jabber:iq:roster";
+
+fn listed(test: &str, directory: &Slapd, more: &str) -> House {
+    house(&format!("rosters-{test}"), directory, &options(more))
+}
+
+/// Serves, and waits until the groups are read.
+fn serve(house: &House) -> Server {
+    let mut server = house.serve();
+    server.until_logged("directory_groups host=localhost people=");
+    server
+}
+
+fn person(name: &str) -> String {
+    format!("uid={name},ou=people,{BASE}")
+}
+
+/// Puts somebody into a group, or out of it.
+fn member(directory: &Slapd, what: &str, name: &str, group: &str) {
+    directory.change(&format!(
+        "dn: cn={group},ou=groups,{BASE}\nchangetype: modify\n{what}: member\nmember: {}\n",
+        person(name)
+    ));
+}
+
+/// The roster, or what comes instead where this version is known.
+fn roster(client: &mut Client, ver: &str) -> String {
+    client.send(&format!(
+        "<iq type='get' id='roster'><query xmlns='{ROSTER}'{ver}/></iq>"
+    ));
+    until(client, "id='roster'")
+}
+
+fn set(client: &mut Client, item: &str) -> String {
+    client.send(&format!(
+        "<iq type='set' id='set'><query xmlns='{ROSTER}'>{item}</query></iq>"
+    ));
+    until(client, "id='set'")
+}
+
+/// The next element that holds this; others are passed over.
+fn until(client: &mut Client, text: &str) -> String {
+    loop {
+        let heard = client.element();
+        if heard.contains(text) {
+            return heard;
+        }
+    }
+}
+
+/// Everything that came up to now, in one text.
+fn all(client: &mut Client) -> String {
+    client.send("<iq type='get' id='all'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let mut all = String::new();
+    loop {
+        let heard = client.element();
+        if heard.contains("id='all'") {
+            return all;
+        }
+        all.push_str(&heard);
+    }
+}
+
+fn item(name: &str, shown: &str, subscription: &str, groups: &[&str]) -> String {
+    let groups: String = groups
+        .iter()
+        .map(|group| format!("<group>{group}</group>"))
+        .collect();
+    format!(
+        "<item jid='{name}@localhost' name='{shown}' subscription='{subscription}'>{groups}</item>"
+    )
+}
+
+#[test]
+fn colleagues_are_in_the_roster_and_see_each_other_without_a_word() {
+    let directory = Slapd::start("colleagues");
+    let house = listed("login", &directory, "lists = [\"montagues\"]\n");
+    let server = house.serve();
+    // However early somebody asks, the answer is whole.
+    let mut romeo = Client::opened(&server);
+    romeo.log_in("romeo", crate::slapd::PASSWORD);
+    romeo.bind("orchard");
+    let seen = roster(&mut romeo, "");
+    assert!(
+        seen.contains(&item("benvolio", "Benvolio", "both", &["montagues"])),
+        "{seen}"
+    );
+    assert!(
+        seen.contains(&item("montague", "Lord Montague", "both", &["montagues"])),
+        "{seen}"
+    );
+    assert!(
+        !seen.contains("romeo@localhost' name") && !seen.contains("juliet"),
+        "{seen}"
+    );
+    romeo.send("<presence><show>away</show></presence>");
+    until(&mut romeo, "from='romeo@localhost/orchard'");
+    let mut benvolio = Client::session(&server, "benvolio", "street");
+    // She is on no list of his.
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let heard = until(&mut benvolio, "from='romeo@localhost/orchard'");
+    assert!(heard.contains("<show>away</show>"), "{heard}");
+    let heard = until(&mut romeo, "from='benvolio@localhost/street'");
+    assert!(heard.starts_with("<presence"), "{heard}");
+    // A change, a question, and the end.
+    romeo.send("<presence><show>dnd</show></presence>");
+    assert!(until(&mut benvolio, "romeo@localhost/orchard").contains("dnd"));
+    romeo.send("<presence type='probe' to='benvolio@localhost'/>");
+    assert!(until(&mut romeo, "benvolio@localhost/street").starts_with("<presence"));
+    benvolio.send("<presence type='unavailable'/>");
+    assert!(until(&mut romeo, "benvolio@localhost/street").contains("unavailable"));
+    drop(romeo);
+    assert!(!all(&mut juliet).contains("romeo"));
+}
+
+#[test]
+fn whoever_joins_a_list_is_pushed_and_seen_and_whoever_leaves_is_removed() {
+    let directory = Slapd::start("pushed");
+    let house = listed("pushed", &directory, "lists = [\"montagues\"]\n");
+    let server = serve(&house);
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let mut mercutio = Client::session(&server, "mercutio", "square");
+    roster(&mut romeo, "");
+    let empty = roster(&mut mercutio, "");
+    assert!(!empty.contains("<item"), "{empty}");
+    member(&directory, "add", "mercutio", "montagues");
+    let push = until(&mut romeo, "mercutio@localhost'");
+    assert!(
+        push.starts_with("<iq") && push.contains("type='set'"),
+        "{push}"
+    );
+    assert!(
+        push.contains(&item("mercutio", "Mercutio", "both", &["montagues"])),
+        "{push}"
+    );
+    let seen = until(&mut romeo, "mercutio@localhost/square");
+    assert!(seen.starts_with("<presence"), "{seen}");
+    // He is told of everybody, and sees who is there.
+    let mut heard = String::new();
+    while !heard.contains("<presence") {
+        heard.push_str(&until(&mut mercutio, "localhost"));
+    }
+    heard.push_str(&all(&mut mercutio));
+    for colleague in ["benvolio", "montague", "romeo"] {
+        assert!(
+            heard.contains(&format!("<item jid='{colleague}@localhost'")),
+            "{heard}"
+        );
+    }
+    assert!(heard.contains("from='romeo@localhost/orchard'"), "{heard}");
+    // A version that somebody had before is not known any more.
+    member(&directory, "delete", "mercutio", "montagues");
+    let push = until(&mut romeo, "<item jid='mercutio@localhost'");
+    assert!(
+        push.contains("<item jid='mercutio@localhost' subscription='remove'/>"),
+        "{push}"
+    );
+    until(
+        &mut mercutio,
+        "<item jid='romeo@localhost' subscription='remove'/>",
+    );
+    until(&mut romeo, "type='unavailable'");
+    all(&mut romeo);
+    mercutio.send("<presence><show>xa</show></presence>");
+    until(&mut mercutio, "<show>xa</show>");
+    assert!(!all(&mut romeo).contains("mercutio"));
+}
+
+#[test]
+fn what_is_the_users_own_stays_beside_the_lists() {
+    let directory = Slapd::start("own");
+    let house = listed("own", &directory, "lists = [\"montagues\"]\n");
+    let server = serve(&house);
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    roster(&mut romeo, "");
+    // As a client does that moves somebody into another group: what the list says is sent along.
+    let said = set(
+        &mut romeo,
+        "<item jid='benvolio@localhost' name='Ben'><group>montagues</group><group>Friends</group></item>",
+    );
+    assert!(said.contains("type='result'"), "{said}");
+    let both = item("benvolio", "Ben", "both", &["Friends", "montagues"]);
+    let push = until(&mut romeo, "benvolio");
+    assert!(push.contains(&both), "{push}");
+    assert!(roster(&mut romeo, "").contains(&both));
+    // It is not his to remove, and neither is the subscription.
+    let refused = set(
+        &mut romeo,
+        "<item jid='benvolio@localhost' subscription='remove'/>",
+    );
+    assert!(refused.contains("<not-allowed"), "{refused}");
+    romeo.send("<presence type='unsubscribe' to='benvolio@localhost'/>");
+    romeo.send("<presence type='unsubscribed' to='benvolio@localhost'/>");
+    let mut benvolio = Client::session(&server, "benvolio", "street");
+    until(&mut benvolio, "from='romeo@localhost/orchard'");
+    until(&mut romeo, "from='benvolio@localhost/street'");
+    assert!(roster(&mut romeo, "").contains(&both));
+    // What only repeats the list is nothing of his own.
+    set(
+        &mut romeo,
+        "<item jid='montague@localhost' name='Lord Montague'><group>montagues</group></item>",
+    );
+    // The list lets go of both, and what was his own is still there.
+    member(&directory, "delete", "benvolio", "montagues");
+    let push = until(&mut romeo, "<item jid='benvolio@localhost'");
+    assert!(
+        push.contains(&item("benvolio", "Ben", "none", &["Friends"])),
+        "{push}"
+    );
+    member(&directory, "delete", "montague", "montagues");
+    until(
+        &mut romeo,
+        "<item jid='montague@localhost' subscription='remove'/>",
+    );
+    let said = set(
+        &mut romeo,
+        "<item jid='benvolio@localhost' subscription='remove'/>",
+    );
+    assert!(said.contains("type='result'"), "{said}");
+    assert!(!roster(&mut romeo, "").contains("<item"));
+}
+
+#[test]
+fn a_version_tells_what_was_seen_of_the_lists_too() {
+    let directory = Slapd::start("versions");
+    let house = listed("versions", &directory, "lists = [\"montagues\"]\n");
+    let server = serve(&house);
+    let ver = |answer: &str| {
+        let (_, rest) = answer.split_once(" ver='").unwrap();
+        rest.split('\'').next().unwrap().to_owned()
+    };
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    // A roster of which nothing was ever the user's own has no name of its own yet.
+    set(&mut romeo, "<item jid='nurse@localhost' name='Nurse'/>");
+    let first = ver(&roster(&mut romeo, " ver=''"));
+    let nothing = roster(&mut romeo, &format!(" ver='{first}'"));
+    assert!(!nothing.contains("<query"), "{nothing}");
+    set(&mut romeo, "<item jid='juliet@localhost' name='Love'/>");
+    let pushed = ver(&until(&mut romeo, "type='set'"));
+    assert_ne!(pushed, first);
+    // What changed since is told item by item while only his own did.
+    let nothing = roster(&mut romeo, &format!(" ver='{first}'"));
+    assert!(!nothing.contains("<query"), "{nothing}");
+    let again = until(&mut romeo, "juliet@localhost");
+    assert_eq!(ver(&again), pushed);
+    // It lasts over a restart, and ends with a change of the list.
+    server.stop();
+    member(&directory, "add", "mercutio", "montagues");
+    member(&directory, "delete", "mercutio", "montagues");
+    let server = serve(&house);
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let nothing = roster(&mut romeo, &format!(" ver='{pushed}'"));
+    assert!(!nothing.contains("<query"), "{nothing}");
+    server.stop();
+    member(&directory, "add", "mercutio", "montagues");
+    let server = serve(&house);
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let whole = roster(&mut romeo, &format!(" ver='{pushed}'"));
+    for name in ["mercutio", "benvolio", "juliet"] {
+        assert!(
+            whole.contains(&format!("jid='{name}@localhost'")),
+            "{whole}"
+        );
+    }
+}
+
+#[test]
+fn lists_are_shown_to_groups_that_are_not_on_them() {
+    let wishes = Wishes {
+        schema: Schema::Stonechat,
+        ..Wishes::default()
+    };
+    let directory = Slapd::with("shown", wishes);
+    let house = listed("shown", &directory, "");
+    let server = serve(&house);
+    let mut escalus = Client::session(&server, "escalus", "palace");
+    let seen = roster(&mut escalus, "");
+    assert!(
+        seen.contains(&item("juliet", "Juliet", "to", &["The Capulets"])),
+        "{seen}"
+    );
+    assert!(
+        seen.contains(&item("romeo", "Romeo", "to", &["The Montagues"])),
+        "{seen}"
+    );
+    // He is closed.
+    assert!(!seen.contains("tybalt"), "{seen}");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let seen = roster(&mut juliet, "");
+    assert!(
+        seen.contains(&item("nurse", "The Nurse", "both", &["The Capulets"])),
+        "{seen}"
+    );
+    assert!(
+        !seen.contains("escalus") && !seen.contains("romeo"),
+        "{seen}"
+    );
+    // He sees her, and she does not see him.
+    let heard = until(&mut escalus, "from='juliet@localhost/balcony'");
+    assert!(heard.starts_with("<presence"), "{heard}");
+    escalus.send("<presence><show>dnd</show></presence>");
+    until(&mut escalus, "<show>dnd</show>");
+    assert!(!all(&mut juliet).contains("escalus"));
+    // A name in the directory is another one.
+    directory.change(&format!(
+        "dn: {}\nchangetype: modify\nreplace: displayName\ndisplayName: Juliet M.\n",
+        person("juliet")
+    ));
+    until(
+        &mut escalus,
+        &item("juliet", "Juliet M.", "to", &["The Capulets"]),
+    );
+}
+
+#[test]
+fn members_of_a_large_list_hear_of_its_changes_with_their_next_roster() {
+    let directory = Slapd::start("large");
+    let house = listed("large", &directory, "lists = [\"montagues\"]\npushes = 3\n");
+    let mut server = serve(&house);
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let mut mercutio = Client::session(&server, "mercutio", "square");
+    roster(&mut romeo, "");
+    member(&directory, "add", "mercutio", "montagues");
+    server.until_logged("directory_groups host=localhost people=4");
+    // They see each other at once all the same.
+    let seen = until(&mut romeo, "mercutio@localhost");
+    assert!(seen.starts_with("<presence"), "{seen}");
+    until(&mut mercutio, "from='romeo@localhost/orchard'");
+    assert!(!all(&mut romeo).contains("<iq"));
+    let seen = roster(&mut romeo, "");
+    assert!(
+        seen.contains(&item("mercutio", "Mercutio", "both", &["montagues"])),
+        "{seen}"
+    );
+}
