@@ -210,4 +210,4 @@ const MANY: usize = 128;
 /// The simulated connection's own 200 included.
 const SESSION_BYTES_MAX: usize = 1_980;
 /// With fifty contacts: names and groups stay in the store.
-const KNOWN_BYTES_MAX: usize = 2_650;
+const KNOWN_BYTES_MAX: usize = 2_680;
