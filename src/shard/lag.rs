@@ -69,7 +69,10 @@ const LEVELS: [(u64, Pressure); 3] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{NOW, rendered, stage};
+    use super::super::{Input, Opened, Shard};
     use super::*;
+    use crate::base::AddressPrefix;
 
     const AFTER_MS: u64 = 200;
 
@@ -132,6 +135,32 @@ mod tests {
         say(&mut lag, 1_000, 1, 1);
         assert_eq!(say(&mut lag, 0, 1, 1), Pressure::Archive);
         assert!(say(&mut lag, 0, 1, 1_000) < Pressure::Archive);
+    }
+
+    #[test]
+    fn who_waited_at_the_door_for_too_long_hears_at_once_that_there_is_no_time_unless_there_is() {
+        let (mut shard, _) = stage();
+        let late = |shard: &mut Shard, waited_ms: u64| {
+            let opened = Opened {
+                listener: 0,
+                prefix: AddressPrefix::Local,
+                address: None,
+                peer: "192.0.2.1:50123".into(),
+                secured: None,
+                waited_ms,
+            };
+            let key = shard.open(NOW, opened);
+            rendered(shard, key)
+        };
+        assert_eq!(late(&mut shard, limits::LOGIN_PATIENCE_MS), "");
+        shard.handle(NOW, Input::Waited(limits::OVERLOAD_AFTER_MS));
+        assert!(!shard.admits());
+        assert_eq!(late(&mut shard, limits::LOGIN_PATIENCE_MS - 1), "");
+        let said = late(&mut shard, limits::LOGIN_PATIENCE_MS);
+        // RFC 6120 section 4.9.1.2: "the receiving entity MUST still send the opening <stream> tag".
+        let (header, error) = (said.find("<stream:stream "), said.find("<resource-constraint "));
+        assert!(header.is_some() && header < error, "{said}");
+        assert!(said.ends_with("</stream:stream>"), "{said}");
     }
 
     #[test]
