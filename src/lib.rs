@@ -350,8 +350,7 @@
 //!   of its presence, or any stranger could fill a queue with it.
 //! - **A worker closes no intake of the whole server**: what it lacks stops its own newcomers, logins and sockets, because
 //!   another worker may have room.
-//! - **Time is a budget beside bytes**: what waits in sockets is nobody's queue, and a server at three times saturation held less
-//!   than a hundredth of its memory.
+//! - **Time is a budget beside bytes**: what waits in sockets is in no queue of ours, so too much to do need not fill any.
 //! - **A step of a request beside the mailbox may write**, and the next begins when that is durable; else the request is
 //!   refused. A session has one of the account's places, and they take turns (`shard/aside.rs`).
 //! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a

@@ -79,12 +79,10 @@ impl<C: Core> Worker<C> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         while self.turn() == Turn::Next {
             self.sleep(&mut events);
-            let mut count = 0;
+            self.round.heard(events.iter().count(), EVENTS_PER_TURN);
             for event in &events {
                 self.note(event);
-                count += 1;
             }
-            self.round.heard(count, EVENTS_PER_TURN);
         }
     }
 
