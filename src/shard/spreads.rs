@@ -178,20 +178,21 @@ impl Queue {
         let mut taken = Vec::new();
         let mut kept = VecDeque::with_capacity(self.waiting.len());
         for mut envelope in self.waiting.drain(..) {
-            match &mut envelope {
-                Envelope::Group { stanza, to: all } => {
-                    let its = all.take_of(to);
-                    if !its.is_empty() {
-                        let (stanza, to) = (stanza.clone(), its);
-                        taken.push(Envelope::Group { stanza, to });
-                    }
-                    if !all.is_empty() {
-                        kept.push_back(envelope);
-                    }
-                }
-                _ if receiver(&envelope) == Some(to) => taken.push(envelope),
-                _ => kept.push_back(envelope),
+            if receiver(&envelope) == Some(to) {
+                taken.push(envelope);
+                continue;
             }
+            if let Envelope::Group { stanza, to: all } = &mut envelope {
+                let its = all.take_of(to);
+                if !its.is_empty() {
+                    let (stanza, to) = (stanza.clone(), its);
+                    taken.push(Envelope::Group { stanza, to });
+                }
+                if all.is_empty() {
+                    continue;
+                }
+            }
+            kept.push_back(envelope);
         }
         self.bytes = kept.iter().map(charge).sum();
         self.waiting = kept;
