@@ -132,10 +132,7 @@ mod tests {
             list.push_prepared(text);
         }
         let taken = list.take_of("c@d");
-        assert_eq!(
-            taken.iter().collect::<Vec<_>>(),
-            ["c@d/1", "c@d", "c@d/2"]
-        );
+        assert_eq!(taken.iter().collect::<Vec<_>>(), ["c@d/1", "c@d", "c@d/2"]);
         assert_eq!(list.iter().collect::<Vec<_>>(), ["a@b", "c@d.e"]);
         assert!(list.take_of("c@d").is_empty());
         assert_eq!(list.len(), 2);

@@ -158,7 +158,10 @@ mod tests {
         assert_eq!(late(&mut shard, limits::LOGIN_PATIENCE_MS - 1), "");
         let said = late(&mut shard, limits::LOGIN_PATIENCE_MS);
         // RFC 6120 section 4.9.1.2: "the receiving entity MUST still send the opening <stream> tag".
-        let (header, error) = (said.find("<stream:stream "), said.find("<resource-constraint "));
+        let (header, error) = (
+            said.find("<stream:stream "),
+            said.find("<resource-constraint "),
+        );
         assert!(header.is_some() && header < error, "{said}");
         assert!(said.ends_with("</stream:stream>"), "{said}");
     }

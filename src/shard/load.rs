@@ -289,9 +289,10 @@ impl Shard {
         let worker = self.place.worker.0;
         if pressure > pressed.worst {
             let (lag_ms, queued) = (self.load.lag.ms(), self.load.used);
-            log::warn!("overloaded worker={worker} sheds={pressure:?} lag_ms={lag_ms} queued_bytes={queued}");
-        } else if pressure == Pressure::None
-            && now.mono_ms >= pressed.last_ms + limits::LAG_CALM_MS
+            log::warn!(
+                "overloaded worker={worker} sheds={pressure:?} lag_ms={lag_ms} queued_bytes={queued}"
+            );
+        } else if pressure == Pressure::None && now.mono_ms >= pressed.last_ms + limits::LAG_CALM_MS
         {
             let lasted_ms = pressed.last_ms - pressed.since_ms;
             let worst = pressed.worst;

@@ -21,7 +21,9 @@ impl Shard {
         if self.puts_presence_off() {
             self.spreads.begin(Envelope::Group { stanza, to });
             self.count_spreads();
-            return self.timers.arm_spread(now.mono_ms + limits::SPREAD_PRESSED_MS);
+            return self
+                .timers
+                .arm_spread(now.mono_ms + limits::SPREAD_PRESSED_MS);
         }
         if to.len() <= limits::SPREAD_COUNT {
             return self.spread_now(now, stanza, &to);

@@ -99,7 +99,10 @@ fn first_new_logins_wait_then_presence_then_archives_are_not_read_and_messages_a
     world.advance(limits::SPREAD_PRESSED_MS);
     let heard = hears(&mut world, juliet);
     assert!(heard.contains("<show>chat</show>"), "{heard}");
-    assert!(!heard.contains("<show>dnd</show>"), "only the last word: {heard}");
+    assert!(
+        !heard.contains("<show>dnd</show>"),
+        "only the last word: {heard}"
+    );
     let (heard, answer) = tries(&mut world, both, "away");
     assert!(heard.contains("<show>away</show>"), "{heard}");
     assert!(answer.contains("<fin "), "{answer}");
@@ -141,7 +144,10 @@ fn a_message_takes_along_what_its_sender_said_to_the_same_contact_before() {
         says(&mut world, romeo, &chat("juliet", "soft"));
         // RFC 6120 section 10.1: "MUST ensure in-order processing of the stanzas".
         let heard = hears(&mut world, juliet);
-        let (shown, said) = (heard.find("<show>dnd</show>"), heard.find("<body>soft</body>"));
+        let (shown, said) = (
+            heard.find("<show>dnd</show>"),
+            heard.find("<body>soft</body>"),
+        );
         assert!(shown.is_some() && shown < said, "{workers}: {heard}");
         assert!(!heard.contains("away"), "{workers}: {heard}");
         // That was all.
@@ -176,7 +182,10 @@ fn a_read_under_way_goes_on_when_there_is_time_again() {
     assert_eq!(hears(&mut world, romeo), "");
     keep_up(&mut world);
     let heard = hears(&mut world, romeo);
-    assert!(heard.contains("speak again") && heard.contains("<fin "), "{heard}");
+    assert!(
+        heard.contains("speak again") && heard.contains("<fin "),
+        "{heard}"
+    );
 }
 
 #[test]
