@@ -1,12 +1,14 @@
 //! Accounts whose users a directory knows: only number, generation and state are kept here. Refuses to know how a
 //! directory is asked.
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, write_of};
 use super::keys;
+use super::seen::seen_write;
 use crate::actor::auth::{AccountRef, ScramHash, ScramKeys};
 use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret};
 use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
+use crate::im::seen::{PasswordStamp, Seen};
 
 /// Which entry of a directory an account is of.
 pub static ENTRY: Table = Table {
@@ -31,7 +33,7 @@ pub enum Known {
 /// Each of these blocks on the store.
 impl Accounts {
     /// The account of this name, made if there is none. `unique` is what no other entry of the directory ever has: the
-    /// account of one entry is never given to another.
+    /// account of one entry is never given to another. `stamp` is what the entry says of its password.
     ///
     /// # Errors
     /// The store's.
@@ -40,6 +42,7 @@ impl Accounts {
         host: &str,
         localpart: &str,
         unique: Option<&[u8]>,
+        stamp: PasswordStamp,
     ) -> Result<Known, StoreError> {
         if let Some(row) = self.load(host, localpart)? {
             return self.judge_known(&row, unique);
@@ -63,6 +66,13 @@ impl Accounts {
             key: name_key(host, localpart),
             value: row.encode().into(),
         }];
+        writes.push(seen_write(
+            row.account.id,
+            &Seen {
+                is_gone: false,
+                stamp: Some(stamp),
+            },
+        ));
         writes.extend(unique.map(|unique| entry_write(row.account.id, unique)));
         (self.rows.save)(writes)?;
         Ok(Known::In(row.account))
@@ -117,8 +127,8 @@ impl Accounts {
         self.password_changes.lock().may(id, prefix, now)
     }
 
-    /// The account's password was changed elsewhere: what was made under the old one ends. None if there is no such
-    /// account any more, or it is closed.
+    /// The account's password was changed elsewhere, at the wish of its user: what was made under the old one ends. None if
+    /// there is no such account any more, or it is closed. `stamp` is what the entry says of the new password.
     ///
     /// # Errors
     /// The store's.
@@ -127,6 +137,7 @@ impl Accounts {
         host: &str,
         localpart: &str,
         id: AccountId,
+        stamp: Option<PasswordStamp>,
     ) -> Result<Option<AccountRef>, StoreError> {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?;
@@ -135,7 +146,18 @@ impl Accounts {
             return Ok(None);
         };
         row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
-        self.store(host, localpart, &row)?;
+        let mut writes = vec![write_of(host, localpart, &row)];
+        writes.extend(stamp.map(|stamp| {
+            let stamp = Some(stamp);
+            seen_write(
+                id,
+                &Seen {
+                    is_gone: false,
+                    stamp,
+                },
+            )
+        }));
+        (self.rows.save)(writes)?;
         Ok(Some(row.account))
     }
 }
@@ -145,7 +167,7 @@ pub fn prepared(password: &Secret) -> Option<Secret> {
     keys::prepare_password(password)
 }
 
-fn entry_key(account: AccountId) -> RowKey {
+pub(super) fn entry_key(account: AccountId) -> RowKey {
     RowKey::new(&account.0.to_be_bytes())
 }
 

@@ -13,6 +13,7 @@ mod own;
 pub mod penalty;
 mod purge;
 mod registrations;
+mod seen;
 pub mod service;
 #[cfg(test)]
 mod tests;

@@ -521,8 +521,6 @@ pub const DIRECTORY_COOKIE_BYTES_MAX: usize = 16 * 1024;
 pub const DIRECTORY_WATCHED_MAX: u32 = 1_000_000;
 /// The most that an operator may allow.
 pub const DIRECTORY_WATCHED_LIMIT: u32 = 20_000_000;
-/// For how long a change of a password that we made ourselves is not taken for somebody else's.
-pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
 /// How long a look at a part of a directory may take altogether, page by page.
 pub const DIRECTORY_LOOK_MS: u64 = 300_000;
 /// How much later a copy of a directory may hear of a change than it was made.

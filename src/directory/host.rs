@@ -1,14 +1,12 @@
 //! The directory of one host: its connections, each on a thread of its own, and what becomes of each question. Refuses to
 //! let anybody wait for it: what cannot be answered in time is answered with that.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
 
 use super::access::Access;
 use super::cache::{Known, Standing};
@@ -17,6 +15,7 @@ use super::desk::{Admission, Desk};
 use super::dn;
 use super::error::DirectoryError;
 use super::lists::{self, Lists, Woken};
+use super::password::OwnChanges;
 use super::people::People;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
@@ -26,13 +25,14 @@ use super::service::Answers;
 use super::verdict::{self, Verdict};
 use super::watch::{self, Watch};
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, Secret, WorkerId, limits};
-use crate::config::{DirectoryConfig, DirectoryPasswordChange};
-use crate::im::credentials::{AccountRow, name_key};
+use crate::base::{AddressPrefix, Secret, WorkerId};
+use crate::config::DirectoryConfig;
+use crate::im::credentials::name_key;
+use crate::im::seen::Met;
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
 pub struct HostDirectory {
@@ -51,13 +51,10 @@ pub struct Shared {
     pub lists: Lists,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
-    own_changes: OwnChanges,
+    pub own_changes: OwnChanges,
     /// The permanent rooms.
     pub rooms: Arc<RoomBook>,
 }
-
-/// Whose passwords we have changed ourselves, and when.
-type OwnChanges = Mutex<BTreeMap<Arc<str>, Instant>>;
 
 /// Something that is asked, and who hears the answer.
 pub struct Question {
@@ -292,50 +289,21 @@ impl Shared {
         (self.desk.end)(&self.host, name);
     }
 
-    /// Somebody's password is another one: sessions and tokens that were made by the old one end, unless the change was
-    /// made here, which saw to that.
-    pub fn password_was_changed(&self, name: &Arc<str>) {
-        if self.own_changes.lock().remove(name).is_some() {
-            return;
-        }
-        let row = (self.desk.row)(&name_key(&self.host, name));
-        let renewed = row.and_then(|row| {
-            let row = row.and_then(|row| AccountRow::decode(&row).ok());
-            row.map_or(Ok(None), |row| {
-                (self.desk.renew)(&self.host, name, row.account.id)
-            })
-        });
-        match renewed {
-            Ok(Some(_)) => {
-                log::info!("directory_password_changed account={name}@{}", self.host);
-                self.end_sessions(name);
-            }
-            // Nobody who was ever here, or may be.
-            Ok(None) => {}
-            Err(error) => log::error!(
-                "directory_tokens_stay account={name}@{} error=\"{error}\" mend=\"user disable, user enable\"",
-                self.host
-            ),
-        }
-    }
-
-    /// A change that we make ourselves will be heard of.
-    fn note_own_change(&self, name: &Arc<str>) {
-        let now = Instant::now();
-        let own = Duration::from_millis(limits::DIRECTORY_OWN_CHANGE_MS);
-        let mut changes = self.own_changes.lock();
-        changes.retain(|_, made| now.duration_since(*made) < own);
-        changes.insert(Arc::clone(name), now);
-    }
-
-    fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {
+    /// Who has the name that is asked about; what follows from it for the account is done.
+    ///
+    /// # Errors
+    /// The directory's; the store's, as one of them.
+    pub fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {
         let query = person::query(&self.config, &question.localpart);
         let entries = link.search(&query, self.until(question))?;
         let found = person::judge(&self.config, &question.localpart, &entries);
         self.report(&question.localpart, &found);
         let standing = match &found {
-            Found::One(person) if person.bar.is_some() => Standing::Barred,
-            Found::One(_) => Standing::Member,
+            Found::One(person) => match self.meet(&question.localpart, &person.sight())? {
+                Met::AnotherEntry => Standing::Unknown,
+                _ if person.bar.is_some() => Standing::Barred,
+                Met::Changed | Met::Nobody | Met::Same => Standing::Member,
+            },
             Found::Many(_) | Found::Nobody => Standing::Unknown,
         };
         self.known
@@ -420,9 +388,10 @@ impl Shared {
                     Err(error) => self.failed(&question, &error),
                 }
             }
-            Wish::Standing(ask) => match person.filter(|person| person.bar.is_none()) {
-                Some(_) => (self.desk.pass_on)(worker, ticket, *ask),
-                None => self.answers.auth(worker, ticket, AuthAnswer::Refused),
+            Wish::Standing(ask) => match self.is_theirs(&localpart, person.as_deref()) {
+                Ok(true) => (self.desk.pass_on)(worker, ticket, *ask),
+                Ok(false) => self.answers.auth(worker, ticket, AuthAnswer::Refused),
+                Err(_) => self.answers.auth(worker, ticket, AuthAnswer::Unavailable),
             },
         }
     }
@@ -505,19 +474,39 @@ impl Shared {
             return AuthAnswer::Barred(bar);
         }
         let unique = person.unique.as_deref();
-        match (self.desk.admit)(&self.host, localpart, unique) {
+        match (self.desk.admit)(&self.host, localpart, unique, person.stamp) {
             Ok(Admission::In(account)) => AuthAnswer::Admitted(account),
             Ok(Admission::Closed) => AuthAnswer::Refused,
             Ok(Admission::AnotherEntry) => {
-                log::error!(
-                    "directory_name_taken_over account={localpart}@{} entry={:?} mend=\"user remove\"",
-                    self.host,
-                    person.dn
-                );
+                self.report_taken_over(localpart, person);
                 AuthAnswer::Refused
             }
             Err(_) => AuthAnswer::Unavailable,
         }
+    }
+
+    /// Whether a name that was proved by what is kept here is still of the entry that it was kept for.
+    fn is_theirs(
+        &self,
+        localpart: &Arc<str>,
+        person: Option<&Person>,
+    ) -> Result<bool, DirectoryError> {
+        let Some(person) = person.filter(|person| person.bar.is_none()) else {
+            return Ok(false);
+        };
+        let met = self.meet(localpart, &person.sight())?;
+        if met == Met::AnotherEntry {
+            self.report_taken_over(localpart, person);
+        }
+        Ok(met != Met::AnotherEntry)
+    }
+
+    fn report_taken_over(&self, localpart: &str, person: &Person) {
+        log::error!(
+            "directory_name_taken_over account={localpart}@{} entry={:?} mend=\"user remove\"",
+            self.host,
+            person.dn
+        );
     }
 
     /// The row by which others find an account: of an entry that nobody logged in by, too.
@@ -531,9 +520,14 @@ impl Shared {
             return Answer::Row(None);
         };
         if row.is_some() {
-            return Answer::Row(row);
+            return match self.meet(localpart, &person.sight()) {
+                Ok(Met::AnotherEntry) => Answer::Row(None),
+                Ok(Met::Changed | Met::Nobody | Met::Same) => Answer::Row(row),
+                Err(_) => Answer::Failed(StoreError::Broken),
+            };
         }
-        let admitted = (self.desk.admit)(&self.host, localpart, person.unique.as_deref());
+        let unique = person.unique.as_deref();
+        let admitted = (self.desk.admit)(&self.host, localpart, unique, person.stamp);
         let key = name_key(&self.host, localpart);
         match admitted.and_then(|_| (self.desk.row)(&key)) {
             Ok(row) => Answer::Row(row),
@@ -607,60 +601,6 @@ impl Shared {
             question.localpart,
             self.host
         );
-    }
-
-    fn set_password(
-        &self,
-        link: &mut Link,
-        question: &Question,
-        (account, password, prefix): (AccountRef, &Secret, Option<AddressPrefix>),
-        person: Option<&Person>,
-    ) -> Result<AccountAnswer, DirectoryError> {
-        let Some(person) = person.filter(|person| person.bar.is_none()) else {
-            return Ok(AccountAnswer::Gone);
-        };
-        if self.config.options.password_change == DirectoryPasswordChange::Off {
-            return Ok(AccountAnswer::Gone);
-        }
-        let Some(password) = (self.desk.prepare)(password) else {
-            return Ok(AccountAnswer::PasswordUnfit);
-        };
-        // Whoever asks may have been thrown out by a word of the operator's, or by another change.
-        let admitted = (self.desk.admit)(&self.host, &question.localpart, person.unique.as_deref());
-        match admitted {
-            Ok(Admission::In(known)) if known == account => {}
-            Ok(_) => return Ok(AccountAnswer::Gone),
-            Err(error) => {
-                return Err(DirectoryError::Refused {
-                    code: 0,
-                    text: format!("the account's row cannot be read: {error}"),
-                });
-            }
-        }
-        if !(self.desk.may_change)(account.id, prefix) {
-            return Ok(AccountAnswer::TooMany);
-        }
-        self.note_own_change(&question.localpart);
-        let outcome = link.change_password(
-            &person.dn,
-            &password,
-            self.config.options.preset,
-            self.until(question),
-        )?;
-        if !outcome.is_success() {
-            self.own_changes.lock().remove(&question.localpart);
-            return verdict::of_change(outcome);
-        }
-        let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id);
-        // It is changed, whatever became of the tokens: the next change, or an operator, ends those.
-        match renewed {
-            Ok(Some(account)) => Ok(AccountAnswer::Done(account)),
-            Ok(None) => Ok(AccountAnswer::Gone),
-            Err(error) => Err(DirectoryError::Refused {
-                code: 0,
-                text: format!("the password is changed, but not the account's row: {error}"),
-            }),
-        }
     }
 
     /// What is told when the directory did not answer.

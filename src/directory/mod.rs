@@ -16,6 +16,7 @@ mod keys;
 mod leavers;
 mod lists;
 mod mapping;
+mod password;
 mod people;
 mod person;
 mod poll;

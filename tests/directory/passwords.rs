@@ -11,7 +11,8 @@ use crate::stand_in::{Entry, StandIn};
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// Who may set passwords: the service.
-const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
+/// Lets Stonechat change passwords.
+pub const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
     olcAccess: {0}to attrs=userPassword by dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" =w \
     by self =xw by anonymous auth by * none\n";
 
