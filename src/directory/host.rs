@@ -519,16 +519,19 @@ impl Shared {
         let Some(person) = person else {
             return Answer::Row(None);
         };
+        let key = name_key(&self.host, localpart);
         if row.is_some() {
+            // Read again: another password has made it another row.
             return match self.meet(localpart, &person.sight()) {
                 Ok(Met::AnotherEntry) => Answer::Row(None),
-                Ok(Met::Changed | Met::Nobody | Met::Same) => Answer::Row(row),
+                Ok(Met::Changed | Met::Nobody | Met::Same) => {
+                    (self.desk.row)(&key).map_or_else(Answer::Failed, Answer::Row)
+                }
                 Err(_) => Answer::Failed(StoreError::Broken),
             };
         }
         let unique = person.unique.as_deref();
         let admitted = (self.desk.admit)(&self.host, localpart, unique, person.stamp);
-        let key = name_key(&self.host, localpart);
         match admitted.and_then(|_| (self.desk.row)(&key)) {
             Ok(row) => Answer::Row(row),
             Err(error) => Answer::Failed(error),
