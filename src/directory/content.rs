@@ -172,7 +172,9 @@ impl Content {
         let digest = digest(entry);
         if let Some(held) = self.held.get_mut(id) {
             held.round = self.round;
-            if held.digest == digest {
+            // A refresh tells of what we have. What is told behind it has changed, also where none of what we ask for shows
+            // it: a date has whole seconds.
+            if held.digest == digest && self.stage != Stage::Following {
                 return Ok(());
             }
             held.digest = digest;
@@ -355,6 +357,17 @@ mod tests {
             (copy.names(), copy.content.cookie()),
             (vec![4], Some(&b"two"[..]))
         );
+    }
+
+    #[test]
+    fn what_is_told_behind_a_refresh_has_changed_though_nothing_of_it_shows() {
+        let mut copy = Believer::new();
+        copy.begin();
+        copy.hear(vec![(is(1, 0), None), (ends(false, true), Some("a"))])
+            .unwrap();
+        let told = copy.told;
+        copy.hear(vec![(is(1, 0), Some("b"))]).unwrap();
+        assert_eq!(copy.told, told + 1);
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub fn query_for_many(config: &DirectoryConfig, names: &[String]) -> Query {
 pub fn query_for_all(config: &DirectoryConfig) -> Query {
     let mut query = query(config, "");
     query.attributes.push("modifyTimestamp".to_owned());
+    // OpenLDAP's, in microseconds: two changes within a second are two.
+    query.attributes.push("entryCSN".to_owned());
     Query {
         filter: config.options.filter.replace("{user}", "*"),
         count_max: config.options.watched as usize,

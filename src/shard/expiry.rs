@@ -249,15 +249,21 @@ mod tests {
         assert!(!hosts.contains(&Some('c')), "it keeps all");
         assert!(hosts.len() <= 4, "each is tried once in an hour: {hosts:?}");
     }
-    #[test]
-    fn what_the_disk_refuses_to_others_stops_no_removal() {
-        let (mut shard, _) = stage();
+
+    /// A second host, without a retention, so that months are walked instead of dropped.
+    fn keep_all_of_another_host(shard: &mut Shard) {
         let mut config = Config::clone(&shard.config);
         let mut host = HostConfig::clone(&config.hosts[0]);
         host.archive.retention = Duration::from_ms(0);
         host.name = "c.example".into();
         config.hosts.push(host.into());
         shard.config = config.into();
+    }
+
+    #[test]
+    fn what_the_disk_refuses_to_others_stops_no_removal() {
+        let (mut shard, _) = stage();
+        keep_all_of_another_host(&mut shard);
         let later = NOW.plus_ms(400 * 24 * 3_600_000);
         let nothing = || Answer::Range {
             rows: Vec::new(),
@@ -285,15 +291,11 @@ mod tests {
         });
         assert!(done, "all of it is gone");
     }
+
     #[test]
     fn what_was_removed_is_not_stepped_over_again() {
         let (mut shard, _) = stage();
-        let mut config = Config::clone(&shard.config);
-        let mut host = HostConfig::clone(&config.hosts[0]);
-        host.archive.retention = Duration::from_ms(0);
-        host.name = "c.example".into();
-        config.hosts.push(host.into());
-        shard.config = config.into();
+        keep_all_of_another_host(&mut shard);
         let later = NOW.plus_ms(400 * 24 * 3_600_000);
         let account = AccountId(7);
         let owner = AccountRow {

@@ -831,7 +831,8 @@ mod tests {
                 .unwrap()
                 .starts_with(b"\x30\x84\x7f\xff")
         );
-        assert!(huge.sent() > 1_000_000);
+        // What is on its way is counted when all of a piece is.
+        assert!(huge.sent() > 900_000);
         let whole = nested();
         assert_eq!(raw(&start(Mode::Nested), whole.len()).unwrap(), whole);
         // A bind without a password, whose success proves nothing.

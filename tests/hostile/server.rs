@@ -1,6 +1,7 @@
 //! The real server as a process, with what a test of bad input wants to know of it: its memory, its log, its
 //! audit file. It refuses to know XMPP.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -36,7 +37,7 @@ impl Server {
             .join(format!("hostile-{}-{test}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
-        let (port, tls_port) = free_ports();
+        let (port, tls_port) = (free_port(), free_port());
         let is_of_all = |line: &&str| line.starts_with("listener.");
         let of_all: String = options
             .lines()
@@ -198,17 +199,16 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A port of the loopback that nobody listens on.
+/// A port of the loopback that nobody listens on, and that no test of this process has been given.
 pub fn free_port() -> u16 {
-    free_ports().0
-}
-
-/// Two that differ: they are bound at the same time.
-fn free_ports() -> (u16, u16) {
-    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-    let (one, other) = (bind(), bind());
-    (port(&one), port(&other))
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 /// Collects the log on a thread; the channel speaks when the server takes connections.
