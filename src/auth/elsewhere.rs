@@ -4,11 +4,12 @@
 use super::accounts::{Accounts, write_of};
 use super::keys;
 use super::seen::seen_write;
-use crate::actor::auth::{AccountRef, ScramHash, ScramKeys};
+use crate::actor::auth::{AccountRef, KeyShape, ScramHash, ScramKeys};
 use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret};
 use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
 use crate::im::seen::{PasswordStamp, Seen};
+use crate::stream::sasl::digest::hmac;
 
 /// Which entry of a directory an account is of.
 pub static ENTRY: Table = Table {
@@ -104,7 +105,7 @@ impl Accounts {
         (self.rows.row)(&ACCOUNT, key)
     }
 
-    /// Keys that no password matches, the same ones each time.
+    /// Keys that no password matches, the same ones each time, which look like those of the host's directory.
     ///
     /// # Errors
     /// The store's.
@@ -114,7 +115,37 @@ impl Accounts {
         localpart: &str,
         hash: ScramHash,
     ) -> Result<ScramKeys, StoreError> {
-        self.fake_keys(host, localpart, hash)
+        let mut keys = self.fake_keys(host, localpart, hash)?;
+        let name = (host, localpart);
+        let shape = self.shapes.pick(&self.rows, self.secret_key(), name, hash)?;
+        if let Some(shape) = shape {
+            keys.iterations = shape.iterations;
+            // The beginning stays as it was before anything was known of the directory's keys.
+            let mut block = 0_u8;
+            while keys.salt.len() < usize::from(shape.salt_bytes) {
+                let text = format!("{host}\0{localpart}\0{hash:?}\0salt\0{block}");
+                let more = hmac(hash, self.secret(), text.as_bytes());
+                keys.salt.extend_from_slice(more.expose());
+                block += 1;
+            }
+            keys.salt.truncate(usize::from(shape.salt_bytes));
+        }
+        Ok(keys)
+    }
+
+    /// Keys in the directory of a host look like this: from now on decoys do, too.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn note_shape(&self, host: &str, shape: KeyShape) -> Result<(), StoreError> {
+        self.shapes.note(&self.rows, host, shape)
+    }
+
+    /// New keys of a prepared password for a directory, which look like this.
+    pub fn keys_for_directory(&self, password: &Secret, shape: KeyShape) -> ScramKeys {
+        let mut salt = vec![0; usize::from(shape.salt_bytes)];
+        self.fill(&mut salt);
+        keys::derive(shape.hash, password, &salt, shape.iterations)
     }
 
     /// Counts a change of a password; whether it may be made.

@@ -15,6 +15,7 @@ mod purge;
 mod registrations;
 mod seen;
 pub mod service;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod tokens;

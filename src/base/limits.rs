@@ -436,8 +436,10 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 pub const DIRECTORY_CONNECT_MS: u64 = 2_000;
 /// How long one answer of it may take.
 pub const DIRECTORY_OPERATION_MS: u64 = 3_000;
-/// How long a question waits for a connection.
-pub const DIRECTORY_QUEUE_MS: u64 = 3_000;
+/// How long a question waits for a connection: longer than one answer may take, so that whoever waits behind a question to
+/// a server that has fallen silent is answered by the next one.
+pub const DIRECTORY_QUEUE_MS: u64 = 4_000;
+const _: () = assert!(DIRECTORY_QUEUE_MS > DIRECTORY_OPERATION_MS);
 /// The most that an operator may allow for each of these: a client has to authenticate in the meantime.
 pub const DIRECTORY_TIMEOUT_MS_MAX: u64 = 60_000;
 const _: () = assert!(

@@ -174,13 +174,6 @@ fn check_secrets(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mu
         &at("password_change"),
         "needs `bind_dn`, as which passwords are changed",
     );
-    // The operation of RFC 3062 changes what is tried and leaves the keys: the old password would go on to be right.
-    sink.require(
-        option.password_change == DirectoryPasswordChange::Off
-            || !option.authentication.has_keys(),
-        &at("password_change"),
-        "must be \"off\" where `authentication` uses keys: they would stay those of the old password",
-    );
 }
 
 fn check_search(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mut Sink<'_>) {
@@ -448,11 +441,6 @@ mod tests {
             (
                 "servers = [\"ldap://a\"]\nbase = \"dc=a\"\npreset = \"novell\"\n",
                 "unknown variant",
-            ),
-            (
-                "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nbind_dn = \"cn=b\"\npassword_file = \"p\"\n\
-                 authentication = \"both\"\npassword_change = \"modify\"\n",
-                "password_change: must be \"off\"",
             ),
         ] {
             let found = errors(text);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::{AccountRef, AuthAsk, ScramHash, ScramKeys};
+use crate::actor::auth::{AccountRef, AuthAsk, KeyShape, ScramHash, ScramKeys};
 use crate::actor::groups::Groups;
 use crate::actor::rows::{RowKey, StoreError};
 use crate::base::{AccountId, AddressPrefix, Secret, WorkerId};
@@ -18,6 +18,10 @@ pub struct Desk {
     pub admit: AdmitAccount,
     /// Keys that no password matches, always the same ones for a name.
     pub decoy: MakeDecoy,
+    /// Keys in the directory of a host look like this: decoys shall, too.
+    pub note_shape: NoteShape,
+    /// Keys of a prepared password, to be written into the directory.
+    pub new_keys: MakeKeys,
     /// The row of an account that exists.
     pub row: ReadRow,
     /// Counts a change of a password; whether it may be made now.
@@ -56,6 +60,10 @@ pub type MeetAccount = Box<dyn Fn(&str, &str, &Sight<'_>) -> Result<Met, StoreEr
 /// See [`Desk::decoy`].
 pub type MakeDecoy =
     Box<dyn Fn(&str, &str, ScramHash) -> Result<ScramKeys, StoreError> + Send + Sync>;
+/// See [`Desk::note_shape`].
+pub type NoteShape = Box<dyn Fn(&str, KeyShape) -> Result<(), StoreError> + Send + Sync>;
+/// See [`Desk::new_keys`].
+pub type MakeKeys = Box<dyn Fn(&Secret, KeyShape) -> ScramKeys + Send + Sync>;
 /// See [`Desk::end`].
 pub type EndSessions = Box<dyn Fn(&str, &str) + Send + Sync>;
 /// See [`Desk::names`].

@@ -25,7 +25,7 @@ use super::service::Answers;
 use super::verdict::{self, Verdict};
 use super::watch::{self, Watch};
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, KeyShape, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
@@ -94,6 +94,8 @@ struct Attempt {
     password: Secret,
     /// None if there is nobody, which must not be seen.
     person: Option<Box<Person>>,
+    /// Since when it waits for a connection: what a search took before is not its fault.
+    queued: Instant,
 }
 
 impl HostDirectory {
@@ -211,7 +213,7 @@ impl Shared {
         attempts: &Sender<Attempt>,
     ) {
         while let Ok(question) = questions.recv() {
-            if self.is_late(&question) {
+            if self.is_late(question.asked) {
                 self.failed(&question, &DirectoryError::Late);
                 continue;
             }
@@ -248,7 +250,7 @@ impl Shared {
 
     fn bind_all(&self, mut link: Link, attempts: &Receiver<Attempt>) {
         while let Ok(attempt) = attempts.recv() {
-            match self.is_late(&attempt.question) {
+            match self.is_late(attempt.queued) {
                 true => self.failed(&attempt.question, &DirectoryError::Late),
                 false => self.try_password(&mut link, &attempt),
             }
@@ -258,8 +260,9 @@ impl Shared {
         }
     }
 
-    fn is_late(&self, question: &Question) -> bool {
-        question.asked.elapsed() >= Duration::from_millis(self.config.options.queue_timeout.as_ms())
+    /// Whether something has waited too long for a connection.
+    fn is_late(&self, since: Instant) -> bool {
+        since.elapsed() >= Duration::from_millis(self.config.options.queue_timeout.as_ms())
     }
 
     /// When a question must be answered.
@@ -370,6 +373,7 @@ impl Shared {
                     question: rest(Wish::Admission),
                     password,
                     person,
+                    queued: Instant::now(),
                 };
                 if let Err(refused) = attempts.try_send(attempt) {
                     let attempt = refused.into_inner();
@@ -538,12 +542,23 @@ impl Shared {
         }
     }
 
+    /// Keys of the directory look like these.
+    pub fn note_shapes(&self, shapes: Vec<KeyShape>) {
+        for shape in shapes {
+            // Whoever asks for keys tries again.
+            if let Err(error) = (self.desk.note_shape)(&self.host, shape) {
+                log::warn!("shape_not_noted host={} error=\"{error}\"", self.host);
+            }
+        }
+    }
+
     /// The keys of an account, or some that look as if they were.
     fn keys(&self, localpart: &Arc<str>, hash: ScramHash, person: Option<&Person>) -> AuthAnswer {
         let Ok(mut keys) = (self.desk.decoy)(&self.host, localpart, hash) else {
             return AuthAnswer::Unavailable;
         };
         let mut account = None;
+        person.iter().for_each(|person| self.note_shapes(person.shapes()));
         if let Some(real) = person.and_then(|person| person.keys_for(hash)) {
             match self.admission(localpart, person) {
                 AuthAnswer::Admitted(admitted) => {
@@ -566,6 +581,7 @@ impl Shared {
             question,
             password,
             person,
+            ..
         } = attempt;
         // Whoever does not exist is tried, too, as somebody who does not.
         let decoy = format!("cn={NOBODY},{}", self.config.options.base);

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::error::DirectoryError;
 use super::host::{Question, Shared};
 use super::person::{self, Found, Person};
-use super::pool::Link;
-use super::{Admission, verdict};
-use crate::actor::auth::{AccountAnswer, AccountRef};
+use super::pool::{BindOutcome, Link, Secrets};
+use super::{Admission, keys, verdict};
+use crate::actor::auth::{AccountAnswer, AccountRef, KeyShape, ScramHash};
 use crate::actor::rows::StoreError;
-use crate::base::{AddressPrefix, Secret};
-use crate::config::DirectoryPasswordChange;
+use crate::base::{AddressPrefix, Secret, limits};
+use crate::config::{DirectoryPasswordChange, DirectoryPreset};
 use crate::im::seen::{Met, PasswordStamp, Sight};
 
 /// Whose passwords are just being changed by themselves.
@@ -147,8 +148,7 @@ impl Shared {
         account: AccountRef,
         (person, password): (&Person, &Secret),
     ) -> Result<AccountAnswer, DirectoryError> {
-        let preset = self.config.options.preset;
-        let outcome = link.change_password(&person.dn, password, preset, self.until(question))?;
+        let outcome = self.change_entry(link, question, person, password)?;
         if !outcome.is_success() {
             return verdict::of_change(outcome);
         }
@@ -163,6 +163,84 @@ impl Shared {
                 text: format!("the password is changed, but not the account's row: {error}"),
             }),
         }
+    }
+
+    /// Changes what the entry says of a password. Keys of SCRAM are another saying of it: if they stayed, the old password
+    /// would go on to be right. They are changed first, and back if the directory does not want the new password; so what
+    /// breaks in between leaves no more than the user has asked for.
+    fn change_entry(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        person: &Person,
+        password: &Secret,
+    ) -> Result<BindOutcome, DirectoryError> {
+        let (options, until) = (&self.config.options, self.until(question));
+        let keys = self.new_keys(&question.localpart, person, password)?;
+        let of_entry = |values| Secrets {
+            attribute: &options.scram,
+            values,
+        };
+        if options.preset == DirectoryPreset::ActiveDirectory {
+            return link.change_unicode_password(&person.dn, password, &of_entry(&keys), until);
+        }
+        if !keys.is_empty() {
+            let outcome = link.replace_secrets(&person.dn, &of_entry(&keys), until)?;
+            if !outcome.is_success() {
+                // Not because of the password, whatever the code says.
+                return Err(DirectoryError::Refused {
+                    code: outcome.code,
+                    text: format!("{} is not changed: {}", options.scram, outcome.text),
+                });
+            }
+        }
+        let outcome = link.change_password(&person.dn, password, until)?;
+        if !keys.is_empty() && !outcome.is_success() {
+            let soon = Instant::now() + Duration::from_millis(options.operation_timeout.as_ms());
+            let back = link.replace_secrets(&person.dn, &of_entry(&person.held_keys), soon);
+            if !back.as_ref().is_ok_and(BindOutcome::is_success) {
+                log::error!(
+                    "directory_keys_lost account={}@{} attribute={} answer={back:?} mend=\"set the password again\"",
+                    question.localpart,
+                    self.host,
+                    options.scram
+                );
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The keys of a new password: of every digest that clients are offered, and of those that the entry has besides; none
+    /// where it has none.
+    fn new_keys(
+        &self,
+        localpart: &str,
+        person: &Person,
+        password: &Secret,
+    ) -> Result<Vec<Secret>, DirectoryError> {
+        if person.held_keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known = person.shapes();
+        let offered = self.config.hashes.iter().copied();
+        let mut hashes: Vec<ScramHash> = offered.chain(known.iter().map(|it| it.hash)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let keys = hashes.into_iter().map(|hash| {
+            // As they were, so that a change of them tells nobody when it was; or as the directory's others are.
+            let shape = match known.iter().find(|shape| shape.hash == hash) {
+                Some(shape) => *shape,
+                None => (self.desk.decoy)(&self.host, localpart, hash)
+                    .map_err(of_store)?
+                    .shape(),
+            };
+            let shape = KeyShape {
+                iterations: shape.iterations.max(limits::SCRAM_ITERATIONS_MIN),
+                ..shape
+            };
+            Ok(keys::written(&(self.desk.new_keys)(password, shape)))
+        });
+        keys.collect()
     }
 
     /// What the entry says of a password that was just changed. None if that cannot be read: then the next look takes

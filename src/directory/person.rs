@@ -8,7 +8,8 @@ use super::ber::Entry;
 use super::escape::filter_for;
 use super::keys;
 use super::pool::Query;
-use crate::actor::auth::{Bar, ScramHash, ScramKeys};
+use crate::actor::auth::{Bar, KeyShape, ScramHash, ScramKeys};
+use crate::base::Secret;
 use crate::config::DirectoryConfig;
 use crate::im::seen::{PasswordStamp, Sight};
 use crate::jid::prepare_localpart;
@@ -34,6 +35,8 @@ pub struct Person {
     /// See [`stamp`].
     pub stamp: PasswordStamp,
     keys: Vec<ScramKeys>,
+    /// What the attribute with the keys holds, whatever it is; nothing where they are not asked for.
+    pub held_keys: Vec<Secret>,
 }
 
 impl Person {
@@ -49,6 +52,11 @@ impl Person {
     /// The keys for a digest.
     pub fn keys_for(&self, hash: ScramHash) -> Option<&ScramKeys> {
         self.keys.iter().find(|keys| keys.hash == hash)
+    }
+
+    /// What those look like that can be read.
+    pub fn shapes(&self) -> Vec<KeyShape> {
+        self.keys.iter().map(ScramKeys::shape).collect()
     }
 }
 
@@ -180,10 +188,20 @@ fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
         unique: unique(config, entry).map(<[u8]>::to_vec),
         bar: is_closed(entry).then_some(Bar::Disabled),
         stamp: stamp(config, entry),
-        keys: entry
-            .texts(&options.scram)
-            .filter_map(keys::parse)
-            .collect(),
+        keys: keys_of(config, entry),
+        held_keys: match options.authentication.has_keys() {
+            true => entry.values(&options.scram).map(<[u8]>::to_vec).map(Secret::new).collect(),
+            false => Vec::new(),
+        },
+    }
+}
+
+/// The keys that an entry has, as far as they can be read.
+pub fn keys_of(config: &DirectoryConfig, entry: &Entry) -> Vec<ScramKeys> {
+    let options = &config.options;
+    match options.authentication.has_keys() {
+        true => entry.texts(&options.scram).filter_map(keys::parse).collect(),
+        false => Vec::new(),
     }
 }
 

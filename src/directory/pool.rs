@@ -1,16 +1,16 @@
 //! Connections to a directory's servers: made, kept, tried on the next server when one fails. What names
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
+mod password;
 mod sync;
 mod write;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ldap3::controls::{Control, PagedResults, ProxyAuth, RawControl};
-use ldap3::exop::PasswordModify;
 use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchOptions};
 
 use super::access::{Access, Identity};
@@ -20,8 +20,9 @@ use super::error::DirectoryError;
 use super::escape::referral;
 use super::servers::Servers;
 use crate::base::{Secret, limits};
-use crate::config::{DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter};
+use crate::config::{DirectoryReferrals, DirectoryScope, DirectoryWriter};
 
+pub use password::Secrets;
 pub use sync::Listened;
 
 /// What is looked for.
@@ -169,40 +170,6 @@ impl Link {
         })
     }
 
-    /// Gives an entry another password: by RFC 3062, or by the attribute that Active Directory has for it.
-    ///
-    /// # Errors
-    /// As [`Link::search`]; what the directory does not want is none.
-    pub fn change_password(
-        &mut self,
-        dn: &str,
-        password: &Secret,
-        preset: DirectoryPreset,
-        until: Instant,
-    ) -> Result<BindOutcome, DirectoryError> {
-        let Ok(text) = std::str::from_utf8(password.expose()) else {
-            return Ok(BindOutcome::wrong());
-        };
-        self.call(until, |connection, until| {
-            let connection = connection
-                .with_timeout(remaining(until)?)
-                .with_controls(asking_for_policy());
-            if preset == DirectoryPreset::ActiveDirectory {
-                let change = Mod::Replace(
-                    b"unicodePwd".to_vec(),
-                    HashSet::from([unicode_password(text)]),
-                );
-                return outcome(connection.modify(dn, vec![change]).map_err(failure)?);
-            }
-            let result = connection.extended(PasswordModify {
-                user_id: Some(dn),
-                old_pass: None,
-                new_pass: Some(text),
-            });
-            outcome(result.map_err(failure)?.1)
-        })
-    }
-
     /// Gives attributes of an entry other values; those without any go.
     ///
     /// # Errors
@@ -288,7 +255,11 @@ impl Link {
 
     fn take_connection(&mut self, until: Instant) -> Result<Kept, DirectoryError> {
         let idle = Duration::from_millis(limits::DIRECTORY_IDLE_MS);
-        let is_good = |kept: &Kept| kept.used.is_none_or(|used| used.elapsed() < idle);
+        // Whoever finds that a server is silent finds it for all: none of the others has to wait for it, too.
+        let is_good = |kept: &Kept| {
+            kept.used.is_none_or(|used| used.elapsed() < idle)
+                && !self.servers.is_better_left(kept.server, Instant::now())
+        };
         if let Some(kept) = self.kept.take().filter(is_good) {
             return Ok(kept);
         }
@@ -333,12 +304,6 @@ impl Link {
             log::warn!("directory_fails server={url} reason={reason:?}");
         }
     }
-}
-
-/// A password as Active Directory takes it ([MS-ADTS] section 3.1.1.3.1.5): UTF-16, least byte first, in quotation marks.
-fn unicode_password(password: &str) -> Vec<u8> {
-    let quoted = format!("\"{password}\"");
-    quoted.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
 /// Asks for the words of a password policy beside the result (draft-behera-ldap-password-policy-10 section 6.1).

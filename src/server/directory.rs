@@ -68,6 +68,7 @@ fn desk(
     let known = || Arc::clone(accounts);
     let (admits, decoys, rows, changes, renews) = (known(), known(), known(), known(), known());
     let (meets, gone, leaves) = (known(), known(), known());
+    let (shapes, keys) = (known(), known());
     let (auth, clock) = (Arc::clone(auth), clock.clone());
     let tells = addresses.clone();
     let (audit, audits_at) = (audit.clone(), clock.clone());
@@ -81,6 +82,8 @@ fn desk(
             })
         }),
         decoy: Box::new(move |host, localpart, hash| decoys.decoy_keys(host, localpart, hash)),
+        note_shape: Box::new(move |host, shape| shapes.note_shape(host, shape)),
+        new_keys: Box::new(move |password, shape| keys.keys_for_directory(password, shape)),
         row: Box::new(move |key| rows.account_row(key)),
         may_change: Box::new(move |id, prefix| {
             changes.may_change_password(id, prefix, clock.now())

@@ -72,7 +72,8 @@ pub struct HostDirectory {
     /// reload: live
     pub scram_hashes: Vec<DirectoryHash>,
     /// How users change their passwords: "off" not here, "modify" by the operation of RFC 3062 as `bind_dn`, which needs
-    /// the right to it; not where `authentication` uses keys, which that leaves as they are.
+    /// the right to it. Where `authentication` uses keys, those that an entry has are written anew with it, which needs the
+    /// right to write `scram`, too.
     /// reload: live
     pub password_change: DirectoryPasswordChange,
     /// Whether people are told that they are locked out (`account-disabled`) where the directory says so whatever the
