@@ -508,6 +508,12 @@ pub const DIRECTORY_NAME_BYTES_MAX: usize = 256;
 const _: () = assert!(DIRECTORY_NAME_BYTES_MAX <= ROSTER_NAME_BYTES_MAX);
 /// One in so many of those who are known is looked for again each time: so many looks a change of name may wait.
 pub const DIRECTORY_PEOPLE_ROUNDS: u64 = 10;
+/// Of more people than this it is cheaper to have everybody told than to ask for them by name.
+pub const DIRECTORY_LOOK_AT_ALL: usize = 1_000;
+/// How long groups are not read again after they were, however often they change: a change is seen so much later at most.
+pub const DIRECTORY_GROUPS_PAUSE_MS: u64 = 1_000;
+/// And so many times as long as reading took: three quarters of a connection's time are others'.
+pub const DIRECTORY_GROUPS_PAUSE_TIMES: u32 = 3;
 /// Until groups that could not be read are read again.
 pub const DIRECTORY_GROUPS_AGAIN_MS: u64 = 5_000;
 /// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's

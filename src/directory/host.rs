@@ -14,6 +14,8 @@ use super::cards::CardCache;
 use super::desk::{Admission, Desk};
 use super::dn;
 use super::error::DirectoryError;
+use super::due::Due;
+use super::grouped;
 use super::lists::{self, Lists, Woken};
 use super::password::OwnChanges;
 use super::people::People;
@@ -49,6 +51,8 @@ pub struct Shared {
     pub known: Known,
     pub cards: CardCache,
     pub lists: Lists,
+    /// What of the groups is to be looked at; none where they mean nothing.
+    pub due: Option<Due>,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
     pub own_changes: OwnChanges,
@@ -113,6 +117,7 @@ impl HostDirectory {
         let options = &config.options;
         let access = Arc::new(access);
         let servers = Arc::new(Servers::new(access.servers.len()));
+        let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
         let shared = Arc::new(Shared {
             host: Arc::clone(host),
             config: Arc::clone(config),
@@ -126,6 +131,7 @@ impl HostDirectory {
                 Duration::from_millis(config.cards.fresh_ms),
             ),
             lists: Lists::default(),
+            due,
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
             own_changes: OwnChanges::default(),
@@ -170,10 +176,9 @@ impl HostDirectory {
             let keeper = RoomKeeper::new(host, config, &shared.rooms);
             watch::start("ldap-rooms", rooms, link(Purpose::Searching), keeper, &stop)?;
         }
-        if let Some(meant) = &config.groups {
-            let (woken, wake) = bounded(1);
-            let told = watch("groups", lists::query(meant));
-            let follower = Woken::new(woken);
+        if let (Some(meant), Some(woken)) = (&config.groups, woken) {
+            let told = watch("groups", grouped::query(meant));
+            let follower = Woken::new(&shared);
             watch::start(
                 "ldap-grouped",
                 told,
@@ -186,7 +191,11 @@ impl HostDirectory {
             let every = Duration::from_millis(options.poll.as_ms());
             thread::Builder::new()
                 .name("ldap-groups".to_owned())
-                .spawn(move || lists::run(&watching, &meant, link, every, (&wake, &stop)))?;
+                .spawn(move || {
+                    if let Some(due) = &watching.due {
+                        lists::run(&watching, (&meant, due), link, every, (&woken, &stop));
+                    }
+                })?;
         }
         Ok(HostDirectory {
             shared,

@@ -46,13 +46,19 @@ pub fn settle(
 
 /// One of them.
 pub fn let_go(shared: &Shared, name: &str, standing: Standing) {
-    let known = Arc::from(name);
+    let known: Arc<str> = Arc::from(name);
     shared.known.learn(&known, standing, Instant::now());
     match shared.note_gone(name) {
-        Ok(true) => log::info!(
-            "directory_let_go account={name}@{} standing={standing:?}",
-            shared.host
-        ),
+        Ok(true) => {
+            log::info!(
+                "directory_let_go account={name}@{} standing={standing:?}",
+                shared.host
+            );
+            // They are on no list any more.
+            shared.due.iter().for_each(|due| {
+                due.people(Vec::new(), std::slice::from_ref(&known));
+            });
+        }
         Ok(false) => return,
         Err(error) => log::error!(
             "directory_unseen host={} account={name} error=\"{error}\"",

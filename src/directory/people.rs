@@ -1,20 +1,25 @@
 //! What becomes of the people of a directory, and what follows: who is closed or gone loses sessions, whose password is
 //! another one loses sessions and tokens. Refuses to know how it is heard of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::ber::Entry;
 use super::cache::Standing;
 use super::content::{Change, Content};
+use super::dn::Dn;
+use super::due::Due;
 use super::error::DirectoryError;
+use super::grouped::USER_NAME;
+use super::groups::{DN, UID};
 use super::host::Shared;
 use super::leavers;
 use super::person;
 use super::poll;
 use super::pool::Link;
 use super::watch::Follower;
+use crate::actor::auth::{KeyShape, ScramKeys};
 use crate::im::seen::{Met, PasswordStamp, Sight};
 
 /// The people of one host.
@@ -23,8 +28,12 @@ pub struct People {
     book: Book,
     /// Whether the book holds everybody.
     is_whole: bool,
+    /// Whether it ever did.
+    was_whole: bool,
     /// Whether somebody may have left whom nobody named.
     must_look: bool,
+    /// What their keys look like, as far as it was noted.
+    shapes: BTreeSet<KeyShape>,
 }
 
 /// Who has which name.
@@ -58,7 +67,9 @@ impl People {
             shared: Arc::clone(shared),
             book: Book::default(),
             is_whole: false,
+            was_whole: false,
             must_look: true,
+            shapes: BTreeSet::new(),
         }
     }
 
@@ -74,11 +85,31 @@ impl People {
         for name in &now.names {
             self.shared.cards.forget(name);
         }
+        let keys = person::keys_of(config, entry);
+        let shapes = keys.iter().map(ScramKeys::shape);
+        let news: Vec<KeyShape> = shapes.filter(|shape| self.shapes.insert(*shape)).collect();
+        self.shared.note_shapes(news);
         let names = now.names.clone();
-        if let Some(was) = self.book.put(id, now) {
-            self.look_at(&was.names);
+        let was = self.book.put(id, now).map(|was| was.names);
+        self.tell_groups(Some(entry), &names);
+        if let Some(was) = was {
+            self.tell_groups(None, &was);
+            self.look_at(&was);
         }
         self.look_at(&names);
+    }
+
+    /// Who looks at groups may know them by this entry, or by these names. Not when everybody is told of for the first time:
+    /// who is looked at then is looked at anyway.
+    fn tell_groups(&self, entry: Option<&Entry>, names: &[Arc<str>]) {
+        let Some(due) = self.shared.due.as_ref().filter(|_| self.was_whole) else {
+            return;
+        };
+        let dn = entry.and_then(|entry| Dn::parse(&entry.dn));
+        let named = dn.map(|dn| format!("{DN}{}", dn.key())).into_iter();
+        let users = entry.iter().flat_map(|entry| entry.texts(USER_NAME));
+        let users = users.map(|user| format!("{UID}{}", user.to_lowercase()));
+        due.people(named.chain(users).collect(), names);
     }
 
     /// Somebody of these names came, changed or went.
@@ -149,11 +180,13 @@ impl Follower for People {
             Change::Gone { id, dn } => {
                 log::debug!("directory_gone entry={dn:?}");
                 if let Some(was) = self.book.remove(id) {
+                    self.tell_groups(None, &was.names);
                     self.look_at(&was.names);
                 }
             }
             Change::Whole => {
-                self.is_whole = true;
+                (self.is_whole, self.was_whole) = (true, true);
+                self.shared.due.iter().for_each(|due| due.is_told(Instant::now()));
                 if std::mem::take(&mut self.must_look) {
                     let (host, count) = (&self.shared.host, self.book.entries.len());
                     log::info!("directory_followed host={host} people={count}");
@@ -174,6 +207,7 @@ impl Follower for People {
         // What was told does not hold any more.
         self.is_whole = false;
         self.must_look = true;
+        self.shared.due.iter().for_each(Due::is_untold);
         poll::look(&self.shared, link)
     }
 }

@@ -144,6 +144,39 @@ impl Link {
         })
     }
 
+    /// The same page by page, of which none is kept. If a connection breaks, what was handed over comes again. References
+    /// to other servers are passed over.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn search_each(
+        &mut self,
+        query: &Query,
+        until: Instant,
+        take: &mut dyn FnMut(Vec<Entry>),
+    ) -> Result<(), DirectoryError> {
+        let page_time = self.access.operation_timeout;
+        self.call(until, |connection, _| {
+            let (mut cookie, mut count) = (Vec::new(), 0);
+            loop {
+                let times = (page_time, until);
+                let (page, next) = search_page(connection, query, times, cookie, Found::default())?;
+                if page.is_elsewhere {
+                    return Err(Failure::Answer(DirectoryError::Referred));
+                }
+                count += page.entries.len();
+                if count > query.count_max {
+                    return Err(Failure::Answer(DirectoryError::TooMuch));
+                }
+                take(page.entries);
+                if next.is_empty() {
+                    return Ok(());
+                }
+                cookie = next;
+            }
+        })
+    }
+
     /// Tries a password. RFC 4513 section 5.1.2: "Servers SHOULD by default fail Unauthenticated Bind requests", which not
     /// all do: an empty one is never sent.
     ///
@@ -407,26 +440,37 @@ fn search_pages(
     let mut found = Found::default();
     let mut cookie = Vec::new();
     loop {
-        let page = PagedResults {
-            size: limits::DIRECTORY_PAGE_ENTRIES,
-            cookie,
-        };
-        let connection = connection.with_controls(RawControl::from(page));
-        let page_until = until.min(Instant::now() + page_time);
-        let (more, controls) = search_once(connection, query, page_until, found)?;
-        found = more;
-        cookie = match controls.iter().find(|control| control.1.ctype == PAGED) {
-            Some(control) => {
-                let value = control.1.val.as_deref().unwrap_or_default();
-                ber::page_cookie(value).map_err(Failure::Answer)?
-            }
-            None => Vec::new(),
-        };
-        // RFC 2696 section 3: "an empty octet string" is the end.
+        (found, cookie) = search_page(connection, query, (page_time, until), cookie, found)?;
         if cookie.is_empty() || found.is_elsewhere {
             return Ok(found);
         }
     }
+}
+
+/// One page behind what was found before, and what to ask for the next with: RFC 2696 section 3: "an empty octet string" is
+/// the end.
+fn search_page(
+    connection: &mut LdapConn,
+    query: &Query,
+    (page_time, until): (Duration, Instant),
+    cookie: Vec<u8>,
+    found: Found,
+) -> Result<(Found, Vec<u8>), Failure> {
+    let page = PagedResults {
+        size: limits::DIRECTORY_PAGE_ENTRIES,
+        cookie,
+    };
+    let connection = connection.with_controls(RawControl::from(page));
+    let page_until = until.min(Instant::now() + page_time);
+    let (found, controls) = search_once(connection, query, page_until, found)?;
+    let cookie = match controls.iter().find(|control| control.1.ctype == PAGED) {
+        Some(control) => {
+            let value = control.1.val.as_deref().unwrap_or_default();
+            ber::page_cookie(value).map_err(Failure::Answer)?
+        }
+        None => Vec::new(),
+    };
+    Ok((found, cookie))
 }
 
 /// One request, whose results come behind those that were found before, and the controls of its end.

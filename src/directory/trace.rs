@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::access::{Access, Identity};
 use super::ber::Entry;
-use super::lists;
+use super::grouped::{self, WholeName};
 use super::mapping;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
@@ -84,7 +84,7 @@ pub fn person(
         DirectoryCards::Off => Vec::new(),
         _ => mapping::attributes(&config.cards),
     };
-    let user = config.groups.iter().map(|_| lists::USER_NAME.to_owned());
+    let user = config.groups.iter().map(|_| grouped::USER_NAME.to_owned());
     let query = Query {
         attributes: plain
             .attributes
@@ -118,10 +118,9 @@ pub fn person(
             let entry = entries.iter().find(|entry| entry.dn == person.dn);
             steps.extend(entry.into_iter().flat_map(|entry| vcard(config, entry)));
             if let Some(meant) = &config.groups {
-                let until = access.connect_timeout + access.operation_timeout;
-                let person = entry.and_then(|entry| lists::whole_name(config, entry));
+                let person = entry.and_then(|entry| grouped::whole_name(config, entry));
                 steps.extend(match person {
-                    Some(person) => groups(meant, &mut link, until, &person),
+                    Some(person) => groups(meant, &mut link, &person),
                     None => Vec::new(),
                 });
             }
@@ -291,10 +290,9 @@ fn vcard(config: &DirectoryConfig, entry: &Entry) -> Vec<Step> {
 fn groups(
     meant: &GroupsConfig,
     link: &mut Link,
-    patience: Duration,
-    person: &lists::WholeName,
+    person: &WholeName,
 ) -> Vec<Step> {
-    let tree = match lists::read_tree(meant, link, patience) {
+    let tree = match grouped::read_tree(meant, link, &|| {}) {
         Ok(tree) => tree,
         Err(error) => return vec![wrong(format!("groups: {error}"))],
     };
