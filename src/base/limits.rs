@@ -503,6 +503,9 @@ pub const DIRECTORY_LIST_MEMBERS_LIMIT: u32 = 100_000;
 /// Members of a contact list who are told of its changes one by one: a thousand members online, and who joins is told by
 /// a thousand stanzas.
 pub const DIRECTORY_LIST_PUSHES_MAX: u32 = 1_000;
+/// Accounts of one worker that learn of new groups in one turn of its loop, about a millisecond: three hundred thousand know
+/// within a second, and nobody's stanzas wait for that.
+pub const GROUPS_ACCOUNTS_PER_TURN: usize = 500;
 /// Bytes of the name of somebody in rosters, or of a list.
 pub const DIRECTORY_NAME_BYTES_MAX: usize = 256;
 const _: () = assert!(DIRECTORY_NAME_BYTES_MAX <= ROSTER_NAME_BYTES_MAX);
