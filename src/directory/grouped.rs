@@ -12,7 +12,7 @@ use super::mapping;
 use super::person;
 use super::pool::{Depth, Link, Query};
 use crate::base::limits;
-use crate::config::{DirectoryConfig, DirectoryReferrals, GroupsConfig};
+use crate::config::{DirectoryConfig, DirectoryReferrals, GroupNesting, GroupsConfig};
 use crate::jid::prepare_localpart;
 
 /// Somebody whom groups name.
@@ -36,12 +36,14 @@ pub fn query(config: &GroupsConfig) -> Query {
     }
 }
 
-/// All groups, with what they say; `tend` is called between one question and the next.
+/// All groups, with what they say; where the directory finds members of members, of those that mean something and of these
+/// `others`. `tend` is called between one question and the next.
 ///
 /// # Errors
 /// As [`Link::search`].
 pub fn read_tree(
-    config: &GroupsConfig,
+    directory: &DirectoryConfig,
+    (config, others): (&GroupsConfig, &[String]),
     link: &mut Link,
     tend: &dyn Fn(),
 ) -> Result<Tree, DirectoryError> {
@@ -85,7 +87,37 @@ pub fn read_tree(
             tend();
         }
     }
-    Ok(Tree::new(config, &entries, &marked))
+    let mut tree = Tree::new(config, &entries, &marked);
+    if options.nested == GroupNesting::Rule {
+        let others = others.iter().filter_map(|name| Dn::parse(name));
+        let mut groups = tree.meaningful(config);
+        groups.extend(others.filter_map(|dn| tree.at(&dn)));
+        for group in groups {
+            let members = everybody_in(directory, &tree.groups()[group].dn, link, until)?;
+            tree.fill(group, members);
+            tend();
+        }
+    }
+    Ok(tree)
+}
+
+/// The people in a group and in groups in it, as Active Directory finds them ([MS-ADTS] section 3.1.1.3.4.4.3):
+/// LDAP_MATCHING_RULE_TRANSITIVE_EVAL.
+fn everybody_in(
+    directory: &DirectoryConfig,
+    group: &str,
+    link: &mut Link,
+    until: Instant,
+) -> Result<Vec<Named>, DirectoryError> {
+    let condition = format!("(memberOf:{IN_CHAIN}:={})", filter_value(group));
+    let query = Query {
+        attributes: vec!["1.1".to_owned()],
+        count_max: limits::DIRECTORY_VALUES_MAX,
+        ..query_for(directory, &condition)
+    };
+    let entries = link.search(&query, until)?;
+    let names = entries.iter().filter_map(|entry| Dn::parse(&entry.dn));
+    Ok(names.map(|dn| format!("{DN}{}", dn.key())).collect())
 }
 
 /// Who some are whom groups name: those that are people of this host, and not closed. Few are asked for by name, fifty with
@@ -200,5 +232,7 @@ pub fn whole_name(directory: &DirectoryConfig, entry: &Entry) -> Option<WholeNam
     Some(WholeName { known, names })
 }
 
+/// LDAP_MATCHING_RULE_TRANSITIVE_EVAL, once called LDAP_MATCHING_RULE_IN_CHAIN.
+const IN_CHAIN: &str = "1.2.840.113556.1.4.1941";
 /// What memberUid is the value of (RFC 2307).
 pub const USER_NAME: &str = "uid";

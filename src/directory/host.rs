@@ -173,7 +173,7 @@ impl HostDirectory {
         )?;
         if !options.rooms_base.is_empty() {
             let rooms = watch("rooms", room_book::query(config));
-            let keeper = RoomKeeper::new(host, config, &shared.rooms);
+            let keeper = RoomKeeper::new(&shared);
             watch::start("ldap-rooms", rooms, link(Purpose::Searching), keeper, &stop)?;
         }
         if let (Some(meant), Some(woken)) = (&config.groups, woken) {

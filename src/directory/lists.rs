@@ -19,6 +19,7 @@ use super::host::Shared;
 use super::meant::Meant;
 use super::person::Found;
 use super::pool::Link;
+use super::room_people::RoomNames;
 use super::watch::Follower;
 use crate::actor::Ticket;
 use crate::actor::directory::DirectoryAnswer;
@@ -240,12 +241,22 @@ impl Watch {
                 return Ok(None);
             }
         }
-        let tree = grouped::read_tree(config, link, &|| self.tend(shared))?;
+        let rooms = shared.rooms.all();
+        let others = rooms.values().flat_map(|room| room.entries.values().flatten());
+        let others: Vec<String> = others.cloned().collect();
+        let tend = || self.tend(shared);
+        let tree = grouped::read_tree(&shared.config, (config, &others), link, &tend)?;
         let meant = Meant::of(config, &tree);
+        let depth = config.options.depth;
+        let in_rooms = rooms.iter();
+        let in_rooms = in_rooms.map(|(name, room)| (name, RoomNames::of(room, &tree, depth)));
+        let in_rooms: Vec<(&String, RoomNames)> = in_rooms.collect();
         for text in &meant.troubles {
             self.report(&shared.host, text);
         }
-        let needed = meant.everybody();
+        let listed = meant.everybody();
+        let mut needed = listed.clone();
+        needed.extend(in_rooms.iter().flat_map(|(_, names)| names.all()));
         if needed.len() > limits::DIRECTORY_PEOPLE_MAX {
             return Err(DirectoryError::TooMuch);
         }
@@ -263,7 +274,16 @@ impl Watch {
         if work.everybody {
             self.looked_at_all = Some(begun);
         }
-        let people = self.people_of(shared, &needed);
+        let mut people = self.people_of(shared, &needed);
+        let localpart = |named: &str| people.get(named).map(|known| known.localpart.as_str());
+        let in_rooms = in_rooms.iter();
+        shared.rooms.learn_people(
+            in_rooms
+                .map(|(name, names)| ((*name).clone(), names.people(localpart)))
+                .collect(),
+        );
+        // Whom only rooms name is on no list, and needs no place here.
+        people.retain(|named, _| listed.contains(named));
         Ok(Some(Groups::new(&meant.draft(&people))))
     }
 

@@ -28,6 +28,7 @@ mod pool;
 mod profile;
 mod refusals;
 pub mod room_book;
+pub mod room_people;
 pub mod room_writer;
 pub mod rooms;
 mod servers;

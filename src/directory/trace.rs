@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::access::{Access, Identity};
 use super::ber::Entry;
+use super::error::DirectoryError;
 use super::grouped::{self, WholeName};
 use super::mapping;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
 use super::room_book;
+use super::room_people::RoomNames;
 use super::rooms::{self as room_entries, Room};
 use super::servers::Servers;
 use super::verdict::{self, Verdict};
@@ -120,7 +122,7 @@ pub fn person(
             if let Some(meant) = &config.groups {
                 let person = entry.and_then(|entry| grouped::whole_name(config, entry));
                 steps.extend(match person {
-                    Some(person) => groups(meant, &mut link, &person),
+                    Some(person) => groups((config, meant), &mut link, &person),
                     None => Vec::new(),
                 });
             }
@@ -154,7 +156,8 @@ pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
         query.filter, query.base
     )));
     let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
-    let entries = match link(access, &server, Purpose::Searching).search(&query, until) {
+    let mut link = link(access, &server, Purpose::Searching);
+    let entries = match link.search(&query, until) {
         Ok(entries) => entries,
         Err(error) => {
             steps.push(wrong(format!("rooms: {error}")));
@@ -162,6 +165,7 @@ pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
         }
     };
     let mut names = BTreeSet::new();
+    let mut found = Vec::new();
     for read in entries.iter().map(room_entries::read) {
         let problems = read.problems.iter();
         steps.extend(problems.map(|problem| wrong(format!("room {}: {problem}", read.dn))));
@@ -176,8 +180,51 @@ pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
             )));
         }
         steps.push(fine(described(room)));
+        found.push(room.clone());
+    }
+    match &config.groups {
+        Some(meant) => match room_people((config, meant), &mut link, &found) {
+            Ok(people) => steps.extend(people),
+            Err(error) => steps.push(wrong(format!("people of rooms: {error}"))),
+        },
+        None if found.iter().all(|room| room.entries.is_empty()) => {}
+        None => steps.push(wrong(
+            "people of rooms: host.directory_groups has no base, so nobody is looked up".to_owned(),
+        )),
     }
     steps
+}
+
+/// Who has which affiliation to these rooms by the entries that they name.
+fn room_people(
+    (config, meant): (&DirectoryConfig, &GroupsConfig),
+    link: &mut Link,
+    rooms: &[Room],
+) -> Result<Vec<Step>, DirectoryError> {
+    let others = rooms.iter().flat_map(|room| room.entries.values().flatten());
+    let others: Vec<String> = others.cloned().collect();
+    let tree = grouped::read_tree(config, (meant, &others), link, &|| {})?;
+    let depth = meant.options.depth;
+    let names: Vec<RoomNames> = rooms
+        .iter()
+        .map(|room| RoomNames::of(room, &tree, depth))
+        .collect();
+    let due: BTreeSet<&str> = names.iter().flat_map(RoomNames::all).collect();
+    let known = grouped::look_up(config, meant, link, &due, &|| {})?;
+    let localpart = |named: &str| known.get(named).map(|known| known.localpart.as_str());
+    let steps = rooms.iter().zip(&names).map(|(room, names)| {
+        let people = names.people(localpart).into_iter();
+        let people = people.map(|(name, affiliation)| format!("{name} {}", affiliation.name()));
+        let people: Vec<String> = people.collect();
+        let strangers = names.all().into_iter();
+        let strangers: Vec<&str> = strangers.filter(|named| localpart(named).is_none()).collect();
+        let text = format!("people of room {}: {}", room.localpart, people.join(", "));
+        match strangers.is_empty() {
+            true => fine(text),
+            false => wrong(format!("{text}; nobody of this host: {}", strangers.join(" and "))),
+        }
+    });
+    Ok(steps.collect())
 }
 
 /// A room in one line, without its password.
@@ -288,11 +335,11 @@ fn vcard(config: &DirectoryConfig, entry: &Entry) -> Vec<Step> {
 
 /// In which groups somebody is, themselves or through others, and what these mean here.
 fn groups(
-    meant: &GroupsConfig,
+    (config, meant): (&DirectoryConfig, &GroupsConfig),
     link: &mut Link,
     person: &WholeName,
 ) -> Vec<Step> {
-    let tree = match grouped::read_tree(meant, link, &|| {}) {
+    let tree = match grouped::read_tree(config, (meant, &[]), link, &|| {}) {
         Ok(tree) => tree,
         Err(error) => return vec![wrong(format!("groups: {error}"))],
     };
