@@ -2,6 +2,7 @@
 //! streams, and how accounts are stored: `server/` brings what is asked of them as functions.
 
 pub mod access;
+pub mod answers;
 mod ber;
 mod cache;
 mod cards;
