@@ -44,7 +44,11 @@ impl RoomBook {
     /// Entries of people and groups were looked up.
     pub(super) fn learn_people(&self, people: PeopleOfRooms) {
         if people != *self.people() {
-            log::info!("directory_room_people rooms={}", people.len());
+            let affiliations: usize = people.values().map(BTreeMap::len).sum();
+            log::info!(
+                "directory_room_people rooms={} affiliations={affiliations}",
+                people.len()
+            );
             *self.people.write() = Arc::new(people);
         }
     }

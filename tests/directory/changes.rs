@@ -180,11 +180,23 @@ fn nobody_is_let_go_because_the_directory_tells_of_nearly_nobody() {
     );
 }
 
+/// A house beside a stand-in, with short times unless these options say others.
 pub fn beside(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
+    beside_with(test, directory, files, &format!("{QUICK}{more}"))
+}
+
+/// The same with the times of these options, or the usual ones.
+pub fn beside_with(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
     let password = files.write("password", SERVICE_PASSWORD);
+    // Those of sections behind it are others'.
+    let mut own = more.lines().take_while(|line| !line.starts_with('['));
+    let base = match own.any(|line| line.starts_with("base =")) {
+        true => String::new(),
+        false => format!("base = \"ou=people,{BASE}\"\n"),
+    };
     let host = format!(
         "[[host]]\nname = \"localhost\"\n[host.directory]\nservers = [{:?}]\nstart_tls = false\n\
-         base = \"ou=people,{BASE}\"\nbind_dn = {SERVICE:?}\npassword_file = {password:?}\n{QUICK}{more}",
+         bind_dn = {SERVICE:?}\npassword_file = {password:?}\n{base}{more}",
         directory.url()
     );
     House::new(
