@@ -57,6 +57,13 @@ struct Common {
         default_value = "slow-disk/target/release/libslow_disk.so"
     )]
     slow_disk_library: PathBuf,
+    /// File with what Stonechat's section of the host says besides, as that its users live in a directory; then nobody is
+    /// added to its store
+    #[arg(long, global = true)]
+    host_section: Option<PathBuf>,
+    /// The process in which they live: what a login costs it is shown, too
+    #[arg(long, global = true)]
+    beside: Option<u32>,
     /// Rounds; the median of them is the figure
     #[arg(long, global = true, default_value_t = 3)]
     rounds: usize,
@@ -136,6 +143,9 @@ enum Command {
         /// Seconds of rest before each reading
         #[arg(long, default_value_t = 12)]
         rest: u64,
+        /// By which they log in
+        #[arg(long, value_enum, default_value = "scram-sha-1")]
+        mechanism: Mechanism,
     },
     /// Processor time per login
     Login {
@@ -267,6 +277,8 @@ fn main() -> Result<()> {
         core_program,
         slow_disk,
         slow_disk_library,
+        host_section,
+        beside,
         rounds,
         server_core,
         driver_core,
@@ -307,6 +319,8 @@ fn main() -> Result<()> {
                 library: slow_disk_library,
                 milliseconds,
             }),
+            host_section,
+            beside,
         },
         server_core,
         rounds,
@@ -372,6 +386,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             to,
             store_cache,
             rest,
+            mechanism,
         } => {
             ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
             let slope = Slope {
@@ -380,6 +395,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                 to,
                 store_cache: Some(store_cache).filter(|mib| *mib > 0),
                 rest: Duration::from_secs(rest),
+                mechanism,
             };
             for transport in transport {
                 report

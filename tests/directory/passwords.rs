@@ -153,15 +153,14 @@ fn copies(server: &Server, text: &str) -> usize {
     let maps = std::fs::read_to_string(path("maps")).unwrap();
     let memory = std::fs::File::open(path("mem")).unwrap();
     let mut count = 0;
-    for line in maps.lines().filter(|line| line.contains(" rw")) {
+    for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
         let range = line.split(' ').next().unwrap();
         let (from, to) = range.split_once('-').unwrap();
         let at = |text: &str| u64::from_str_radix(text, 16).unwrap();
         let mut bytes = vec![0; usize::try_from(at(to) - at(from)).unwrap()];
         // Some are the kernel's alone.
         if memory.read_exact_at(&mut bytes, at(from)).is_ok() {
-            let found = bytes.windows(text.len());
-            count += found.filter(|part| *part == text.as_bytes()).count();
+            count += memchr::memmem::find_iter(&bytes, text).count();
         }
     }
     count

@@ -326,6 +326,8 @@ fn compare(what: &Compare) -> Result<()> {
                 None => Accounts::Derived,
             },
             slow_disk: None,
+            host_section: None,
+            beside: None,
         },
         server_core: what.server_core,
         rounds: 1,

@@ -143,6 +143,10 @@ pub struct Programs {
     /// How Stonechat's accounts are made.
     pub accounts: Accounts,
     pub slow_disk: Option<SlowDisk>,
+    /// What Stonechat's section of the host says besides: its users live elsewhere then.
+    pub host_section: Option<PathBuf>,
+    /// The process in which they live.
+    pub beside: Option<u32>,
 }
 
 /// How Stonechat gets its accounts.
