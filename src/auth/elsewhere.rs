@@ -34,7 +34,8 @@ pub enum Known {
 /// Each of these blocks on the store.
 impl Accounts {
     /// The account of this name, made if there is none. `unique` is what no other entry of the directory ever has: the
-    /// account of one entry is never given to another. `stamp` is what the entry says of its password.
+    /// account of one entry is never given to another, nor to one of which that cannot be read (empty); where nobody asks for it
+    /// (none) everybody is taken for the same. `stamp` is what the entry says of its password.
     ///
     /// # Errors
     /// The store's.
@@ -74,7 +75,8 @@ impl Accounts {
                 stamp: Some(stamp),
             },
         ));
-        writes.extend(unique.map(|unique| entry_write(row.account.id, unique)));
+        let readable = unique.filter(|unique| !unique.is_empty());
+        writes.extend(readable.map(|unique| entry_write(row.account.id, unique)));
         (self.rows.save)(writes)?;
         Ok(Known::In(row.account))
     }
@@ -89,6 +91,7 @@ impl Accounts {
         match (self.rows.row)(&ENTRY, &entry_key(row.account.id))? {
             Some(known) if known == unique => Ok(Known::In(row.account)),
             Some(_) => Ok(Known::AnotherEntry),
+            None if unique.is_empty() => Ok(Known::In(row.account)),
             // It is from before the directory was, or from before it said so.
             None => {
                 (self.rows.save)(vec![entry_write(row.account.id, unique)])?;

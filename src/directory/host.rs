@@ -515,6 +515,15 @@ impl Shared {
     }
 
     fn report_taken_over(&self, localpart: &str, person: &Person) {
+        if person.unique.as_ref().is_some_and(Vec::is_empty) {
+            log::error!(
+                "directory_entry_unknown account={localpart}@{} entry={:?} mend=\"let bind_dn read {}\"",
+                self.host,
+                person.dn,
+                self.config.options.unique
+            );
+            return;
+        }
         log::error!(
             "directory_name_taken_over account={localpart}@{} entry={:?} mend=\"user remove\"",
             self.host,

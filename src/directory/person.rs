@@ -28,7 +28,7 @@ pub enum Found {
 #[derive(Clone, Debug)]
 pub struct Person {
     pub dn: String,
-    /// The value of the attribute that no other entry ever has.
+    /// The value of the attribute that no other entry ever has; empty if it cannot be read, none if none is named.
     pub unique: Option<Vec<u8>>,
     /// Closed by whoever administers the directory.
     pub bar: Option<Bar>,
@@ -205,12 +205,12 @@ pub fn keys_of(config: &DirectoryConfig, entry: &Entry) -> Vec<ScramKeys> {
     }
 }
 
-/// What no other entry ever has, where an attribute for that is named and can be read.
+/// What no other entry ever has, where an attribute for that is named; empty where it cannot be read.
 pub fn unique<'a>(config: &'a DirectoryConfig, entry: &'a Entry) -> Option<&'a [u8]> {
     let name = &config.options.unique;
     match name.is_empty() {
         true => None,
-        false => entry.values(name).next(),
+        false => Some(entry.values(name).next().unwrap_or_default()),
     }
 }
 

@@ -275,11 +275,11 @@ fn account(config: &DirectoryConfig, person: &Person) -> Vec<Step> {
     let mut steps = Vec::new();
     match (&person.unique, options.unique.as_str()) {
         (_, "") => {}
-        (Some(_), name) => steps.push(fine(format!(
+        (Some(value), name) if !value.is_empty() => steps.push(fine(format!(
             "mapping: {name} tells this entry from any other"
         ))),
-        (None, name) => steps.push(wrong(format!(
-            "mapping: {name} is not there or not readable, so a name that comes back is taken for the same person"
+        (_, name) => steps.push(wrong(format!(
+            "mapping: {name} is not there or not readable, so who has an account that remembers it is kept out"
         ))),
     }
     for hash in &config.hashes {

@@ -40,7 +40,7 @@ impl PasswordStamp {
 /// An entry as it was found for a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight<'a> {
-    /// What no other entry ever has, if the directory says it.
+    /// What no other entry ever has; empty if that cannot be read, none if nobody asks for it.
     pub unique: Option<&'a [u8]>,
     /// None if it shall not be compared.
     pub stamp: Option<PasswordStamp>,
