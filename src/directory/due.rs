@@ -30,6 +30,8 @@ pub struct Work {
     pub groups: bool,
     /// Everybody in them.
     pub everybody: bool,
+    /// Those whose turn it is, whatever was told.
+    pub turn: bool,
     /// Whom groups name so (`groups::Named`).
     named: BTreeSet<String>,
     /// Who has, or had, these localparts.
@@ -112,6 +114,7 @@ impl Work {
     fn join(&mut self, other: Work) {
         self.groups |= other.groups;
         self.everybody |= other.everybody;
+        self.turn |= other.turn;
         self.named.extend(other.named);
         self.localparts.extend(other.localparts);
         self.bound();

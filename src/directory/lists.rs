@@ -189,7 +189,7 @@ impl Watch {
     /// What is looked at when nobody has said anything: groups, and of the people those of whom nobody would tell.
     fn everything(&self, due: &Due) -> Work {
         let mut work = due.take();
-        work.groups = true;
+        (work.groups, work.turn) = (true, true);
         work.everybody |= !due.was_told_since(self.looked_at_all);
         work
     }
@@ -267,7 +267,7 @@ impl Watch {
             let known = self.people.get(**named);
             let is_new = known.is_none();
             let is_told = work.groups && work.is_about(named, known.and_then(localpart_of));
-            is_new || is_told || (work.groups && self.is_turn_of(named))
+            is_new || is_told || (work.turn && self.is_turn_of(named))
         };
         let due: BTreeSet<&str> = needed.iter().filter(is_due).copied().collect();
         self.look_up(shared, config, link, &due)?;

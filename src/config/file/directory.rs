@@ -81,8 +81,8 @@ pub struct HostDirectory {
     /// wrong, and only the log says why.
     /// reload: live
     pub tell_locked: bool,
-    /// What is done with referrals: "refuse", or "follow", by which `bind_dn` and passwords go to servers that the directory
-    /// names.
+    /// What is done with referrals: "refuse", or "follow", by which we search on servers that the directory names, as
+    /// `bind_dn` and with its password. Users' passwords are tried on `servers` alone.
     /// reload: live
     pub referrals: DirectoryReferrals,
     /// How long making a connection may take, TLS and our own bind included.
