@@ -105,7 +105,7 @@ fn a_first_server_that_falls_silent_costs_logins_a_deadline_and_no_refusal() {
     let (first, second) = (Slapd::start("silent"), Slapd::start("speaks"));
     let servers = format!("servers = [{:?}, {:?}]\n", first.url(), second.url());
     // The search and the bind of one login may each find out; what they may not do is to add up to a refusal.
-    let times = "connect_timeout = \"5 s\"\noperation_timeout = \"2 s\"\nqueue_timeout = \"1500 ms\"\n";
+    let times = "connect_timeout = \"5 s\"\noperation_timeout = \"4 s\"\nqueue_timeout = \"4 s\"\n";
     let more = format!(
         "{servers}verify = false\nunique = \"-\"\nlisten = false\nsearch_connections = 1\nbind_connections = 1\n{times}"
     );

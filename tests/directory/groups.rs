@@ -167,7 +167,7 @@ fn active_directory_is_asked_by_its_rule_for_who_is_in_groups_in_groups() {
             ("objectCategory", "person"),
             ("objectClass", "user"),
             ("sAMAccountName", name),
-            ("distinguishedName", &dn),
+            ("distinguishedName", dn.as_str()),
         ];
         Entry {
             attributes: said.map(|(name, value)| attribute(name, value)).to_vec(),
