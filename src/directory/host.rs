@@ -11,29 +11,27 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::access::Access;
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
-use super::desk::{Admission, Desk};
-use super::dn;
-use super::error::DirectoryError;
+use super::desk::Desk;
 use super::due::Due;
+use super::error::DirectoryError;
 use super::grouped;
 use super::lists::{self, Lists, Woken};
 use super::password::OwnChanges;
 use super::people::People;
 use super::person::{self, Found, Person};
-use super::pool::{Depth, Link, Purpose, Query};
+use super::pool::{Link, Purpose};
 use super::room_book::{self, RoomBook, RoomKeeper};
 use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
 use super::watch::{self, Watch};
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, KeyShape, ScramHash};
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
 use crate::base::{AddressPrefix, Secret, WorkerId};
 use crate::config::DirectoryConfig;
-use crate::im::credentials::name_key;
 use crate::im::seen::Met;
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
@@ -407,191 +405,6 @@ impl Shared {
                 Err(_) => self.answers.auth(worker, ticket, AuthAnswer::Unavailable),
             },
         }
-    }
-
-    fn answer_certified(&self, link: &mut Link, question: &Question, subject: &str) {
-        match self.certified(link, question, subject) {
-            Ok(answer) => self.answers.auth(question.worker, question.ticket, answer),
-            Err(error) => self.failed(question, &error),
-        }
-    }
-
-    /// Whom a certificate of this subject stands for.
-    fn certified(
-        &self,
-        link: &mut Link,
-        question: &Question,
-        subject: &str,
-    ) -> Result<AuthAnswer, DirectoryError> {
-        let names = self.names_of(link, question, subject)?;
-        let wanted =
-            |name: &&Arc<str>| question.localpart.is_empty() || **name == question.localpart;
-        let mut wanted = names.iter().filter(wanted);
-        let (Some(localpart), None) = (wanted.next(), wanted.next()) else {
-            return Ok(AuthAnswer::Refused);
-        };
-        // By its name, as everybody: others may have it, too.
-        let named = Question {
-            localpart: Arc::clone(localpart),
-            wish: Wish::Admission,
-            ..*question
-        };
-        let answer = match self.find(link, &named)? {
-            Found::One(person) if dn::is_same(&person.dn, subject) => {
-                self.admission(localpart, Some(&person))
-            }
-            _ => AuthAnswer::Refused,
-        };
-        Ok(match answer {
-            AuthAnswer::Admitted(account) => AuthAnswer::Certified {
-                localpart: Arc::clone(localpart),
-                account,
-            },
-            answer => answer,
-        })
-    }
-
-    /// The names of the entry that is called so, if it is one of the people.
-    fn names_of(
-        &self,
-        link: &mut Link,
-        question: &Question,
-        subject: &str,
-    ) -> Result<Vec<Arc<str>>, DirectoryError> {
-        if !dn::is_within(subject, &self.config.options.base) {
-            return Ok(Vec::new());
-        }
-        let query = Query {
-            base: subject.to_owned(),
-            depth: Depth::Base,
-            count_max: 1,
-            ..person::query_for_all(&self.config)
-        };
-        match link.search(&query, self.until(question)) {
-            Ok(entries) => Ok(entries
-                .iter()
-                .flat_map(|entry| person::names(&self.config, entry))
-                .collect()),
-            // RFC 4511 appendix A: invalidDNSyntax. Authorities call people by what no directory knows.
-            Err(DirectoryError::Refused { code: 34, .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The account of somebody whom the directory knows and this server does not keep out.
-    fn admission(&self, localpart: &Arc<str>, person: Option<&Person>) -> AuthAnswer {
-        let Some(person) = person else {
-            return AuthAnswer::Refused;
-        };
-        if let Some(bar) = person.bar {
-            return AuthAnswer::Barred(bar);
-        }
-        let unique = person.unique.as_deref();
-        match (self.desk.admit)(&self.host, localpart, unique, person.stamp) {
-            Ok(Admission::In(account)) => AuthAnswer::Admitted(account),
-            Ok(Admission::Closed) => AuthAnswer::Refused,
-            Ok(Admission::AnotherEntry) => {
-                self.report_taken_over(localpart, person);
-                AuthAnswer::Refused
-            }
-            Err(_) => AuthAnswer::Unavailable,
-        }
-    }
-
-    /// Whether a name that was proved by what is kept here is still of the entry that it was kept for.
-    fn is_theirs(
-        &self,
-        localpart: &Arc<str>,
-        person: Option<&Person>,
-    ) -> Result<bool, DirectoryError> {
-        let Some(person) = person.filter(|person| person.bar.is_none()) else {
-            return Ok(false);
-        };
-        let met = self.meet(localpart, &person.sight())?;
-        if met == Met::AnotherEntry {
-            self.report_taken_over(localpart, person);
-        }
-        Ok(met != Met::AnotherEntry)
-    }
-
-    fn report_taken_over(&self, localpart: &str, person: &Person) {
-        if person.unique.as_ref().is_some_and(Vec::is_empty) {
-            log::error!(
-                "directory_entry_unknown account={localpart}@{} entry={:?} mend=\"let bind_dn read {}\"",
-                self.host,
-                person.dn,
-                self.config.options.unique
-            );
-            return;
-        }
-        log::error!(
-            "directory_name_taken_over account={localpart}@{} entry={:?} mend=\"user remove\"",
-            self.host,
-            person.dn
-        );
-    }
-
-    /// The row by which others find an account: of an entry that nobody logged in by, too.
-    fn existence(
-        &self,
-        localpart: &Arc<str>,
-        row: Option<Vec<u8>>,
-        person: Option<&Person>,
-    ) -> Answer {
-        let Some(person) = person else {
-            return Answer::Row(None);
-        };
-        let key = name_key(&self.host, localpart);
-        if row.is_some() {
-            // Read again: another password has made it another row.
-            return match self.meet(localpart, &person.sight()) {
-                Ok(Met::AnotherEntry) => Answer::Row(None),
-                Ok(Met::Changed | Met::Nobody | Met::Same) => {
-                    (self.desk.row)(&key).map_or_else(Answer::Failed, Answer::Row)
-                }
-                Err(_) => Answer::Failed(StoreError::Broken),
-            };
-        }
-        let unique = person.unique.as_deref();
-        let admitted = (self.desk.admit)(&self.host, localpart, unique, person.stamp);
-        match admitted.and_then(|_| (self.desk.row)(&key)) {
-            Ok(row) => Answer::Row(row),
-            Err(error) => Answer::Failed(error),
-        }
-    }
-
-    /// Keys of the directory look like these.
-    pub fn note_shapes(&self, shapes: Vec<KeyShape>) {
-        for shape in shapes {
-            // Whoever asks for keys tries again.
-            if let Err(error) = (self.desk.note_shape)(&self.host, shape) {
-                log::warn!("shape_not_noted host={} error=\"{error}\"", self.host);
-            }
-        }
-    }
-
-    /// The keys of an account, or some that look as if they were.
-    fn keys(&self, localpart: &Arc<str>, hash: ScramHash, person: Option<&Person>) -> AuthAnswer {
-        let Ok(mut keys) = (self.desk.decoy)(&self.host, localpart, hash) else {
-            return AuthAnswer::Unavailable;
-        };
-        let mut account = None;
-        person.iter().for_each(|person| self.note_shapes(person.shapes()));
-        if let Some(real) = person.and_then(|person| person.keys_for(hash)) {
-            match self.admission(localpart, person) {
-                AuthAnswer::Admitted(admitted) => {
-                    keys = real.clone();
-                    account = Some(admitted);
-                }
-                // As the store does: salt and count stay as they were.
-                AuthAnswer::Unavailable => return AuthAnswer::Unavailable,
-                _ => {
-                    keys.salt.clone_from(&real.salt);
-                    keys.iterations = real.iterations;
-                }
-            }
-        }
-        AuthAnswer::ScramKeys { keys, account }
     }
 
     fn try_password(&self, link: &mut Link, attempt: &Attempt) {

@@ -2,10 +2,12 @@
 //! streams, and how accounts are stored: `server/` brings what is asked of them as functions.
 
 pub mod access;
+mod admission;
 pub mod answers;
 mod ber;
 mod cache;
 mod cards;
+mod certified;
 mod content;
 mod desk;
 pub mod dn;
