@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::counts::Counts;
-use super::shapes::Shapes;
 use super::keys::{self, HASHES};
 use super::penalty::Penalties;
 use super::purge::Purged;
 use super::registrations::Registrations;
+use super::shapes::Shapes;
 use super::tokens::{Judged, TokenCounts, TokenSettings};
 use super::windows::{PasswordChanges, Windows};
 use crate::actor::auth::{

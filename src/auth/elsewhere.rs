@@ -120,7 +120,9 @@ impl Accounts {
     ) -> Result<ScramKeys, StoreError> {
         let mut keys = self.fake_keys(host, localpart, hash)?;
         let name = (host, localpart);
-        let shape = self.shapes.pick(&self.rows, self.secret_key(), name, hash)?;
+        let shape = self
+            .shapes
+            .pick(&self.rows, self.secret_key(), name, hash)?;
         if let Some(shape) = shape {
             keys.iterations = shape.iterations;
             // The beginning stays as it was before anything was known of the directory's keys.

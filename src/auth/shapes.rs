@@ -48,12 +48,7 @@ impl Shapes {
     ///
     /// # Errors
     /// The store's.
-    pub fn note(
-        &self,
-        rows: &AccountRows,
-        host: &str,
-        shape: KeyShape,
-    ) -> Result<(), StoreError> {
+    pub fn note(&self, rows: &AccountRows, host: &str, shape: KeyShape) -> Result<(), StoreError> {
         let shapes = self.of(rows, host)?;
         if shapes.contains(&shape) || shapes.len() >= limits::SCRAM_COUNTS_MAX {
             return Ok(());

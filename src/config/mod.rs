@@ -22,10 +22,10 @@ pub use directory::DirectoryConfig;
 pub use file::{
     ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
     Dictionary, DirectoryAuthentication, DirectoryCards, DirectoryCertificates,
-    DirectoryPasswordChange, DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter, GroupNesting,
-    File, Host, HostArchive, HostAuth, HostDirectory, HostRegistration, Keep, Listener,
-    ListenerKind, Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode,
-    TlsVersion, WhenFull,
+    DirectoryPasswordChange, DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter,
+    File, GroupNesting, Host, HostArchive, HostAuth, HostDirectory, HostRegistration, Keep,
+    Listener, ListenerKind, Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store,
+    Tls, TlsMode, TlsVersion, WhenFull,
 };
 pub use groups::GroupsConfig;
 pub use host::{Certificate, Config, HostConfig, ScramHash};

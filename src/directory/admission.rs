@@ -106,12 +106,19 @@ impl Shared {
     }
 
     /// The keys of an account, or some that look as if they were.
-    pub(super) fn keys(&self, localpart: &Arc<str>, hash: ScramHash, person: Option<&Person>) -> AuthAnswer {
+    pub(super) fn keys(
+        &self,
+        localpart: &Arc<str>,
+        hash: ScramHash,
+        person: Option<&Person>,
+    ) -> AuthAnswer {
         let Ok(mut keys) = (self.desk.decoy)(&self.host, localpart, hash) else {
             return AuthAnswer::Unavailable;
         };
         let mut account = None;
-        person.iter().for_each(|person| self.note_shapes(person.shapes()));
+        person
+            .iter()
+            .for_each(|person| self.note_shapes(person.shapes()));
         if let Some(real) = person.and_then(|person| person.keys_for(hash)) {
             match self.admission(localpart, person) {
                 AuthAnswer::Admitted(admitted) => {

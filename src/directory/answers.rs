@@ -42,7 +42,9 @@ pub fn read(form: u8, bytes: &[u8]) -> Result<(), &'static str> {
                 return Ok(());
             };
             let written = keys::written(&parsed);
-            let again = std::str::from_utf8(written.expose()).ok().and_then(keys::parse);
+            let again = std::str::from_utf8(written.expose())
+                .ok()
+                .and_then(keys::parse);
             match again.is_some_and(|again| again.shape() == parsed.shape()) {
                 true => Ok(()),
                 false => Err("keys are others when they were written"),

@@ -75,7 +75,9 @@ impl Due {
     /// Whether who looked at everybody then has heard of all that changed since.
     pub fn was_told_since(&self, looked: Option<Instant>) -> bool {
         let since = self.marked.lock().told_since;
-        since.zip(looked).is_some_and(|(since, looked)| since <= looked)
+        since
+            .zip(looked)
+            .is_some_and(|(since, looked)| since <= looked)
     }
 
     /// What is to be done; whoever fails at it puts it back.

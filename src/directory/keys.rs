@@ -51,7 +51,10 @@ pub fn written(keys: &ScramKeys) -> Secret {
     let stored_key = Zeroizing::new(STANDARD.encode(keys.stored_key.expose()));
     let server_key = Zeroizing::new(STANDARD.encode(keys.server_key.expose()));
     let (iterations, salt) = (keys.iterations, STANDARD.encode(&keys.salt));
-    let text = format!("{scheme}${iterations}:{salt}${}:{}", *stored_key, *server_key);
+    let text = format!(
+        "{scheme}${iterations}:{salt}${}:{}",
+        *stored_key, *server_key
+    );
     Secret::new(text.into_bytes())
 }
 

@@ -57,7 +57,9 @@ impl Lists {
         state.is_known = true;
         state.current = current;
         let waiting = std::mem::take(&mut state.waiting).into_iter();
-        waiting.map(|(_, worker, ticket)| (worker, ticket)).collect()
+        waiting
+            .map(|(_, worker, ticket)| (worker, ticket))
+            .collect()
     }
 
     /// Those who have waited for so long wait no longer.
@@ -242,7 +244,9 @@ impl Watch {
             }
         }
         let rooms = shared.rooms.all();
-        let others = rooms.values().flat_map(|room| room.entries.values().flatten());
+        let others = rooms
+            .values()
+            .flat_map(|room| room.entries.values().flatten());
         let others: Vec<String> = others.cloned().collect();
         let tend = || self.tend(shared);
         let tree = grouped::read_tree(&shared.config, (config, &others), link, &tend)?;
@@ -375,12 +379,8 @@ mod tests {
 
     #[test]
     fn reading_takes_no_more_than_a_part_of_the_time() {
-        let of = |took_ms, every_s| {
-            pause(
-                Duration::from_millis(took_ms),
-                Duration::from_secs(every_s),
-            )
-        };
+        let of =
+            |took_ms, every_s| pause(Duration::from_millis(took_ms), Duration::from_secs(every_s));
         assert_eq!(of(1, 300), Duration::from_secs(1));
         assert_eq!(of(2_000, 300), Duration::from_secs(6));
         assert_eq!(of(200_000, 300), Duration::from_secs(300));

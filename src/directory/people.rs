@@ -186,7 +186,10 @@ impl Follower for People {
             }
             Change::Whole => {
                 (self.is_whole, self.was_whole) = (true, true);
-                self.shared.due.iter().for_each(|due| due.is_told(Instant::now()));
+                self.shared
+                    .due
+                    .iter()
+                    .for_each(|due| due.is_told(Instant::now()));
                 if std::mem::take(&mut self.must_look) {
                     let (host, count) = (&self.shared.host, self.book.entries.len());
                     log::info!("directory_followed host={host} people={count}");

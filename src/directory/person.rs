@@ -190,7 +190,11 @@ fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
         stamp: stamp(config, entry),
         keys: keys_of(config, entry),
         held_keys: match options.authentication.has_keys() {
-            true => entry.values(&options.scram).map(<[u8]>::to_vec).map(Secret::new).collect(),
+            true => entry
+                .values(&options.scram)
+                .map(<[u8]>::to_vec)
+                .map(Secret::new)
+                .collect(),
             false => Vec::new(),
         },
     }
@@ -200,7 +204,10 @@ fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
 pub fn keys_of(config: &DirectoryConfig, entry: &Entry) -> Vec<ScramKeys> {
     let options = &config.options;
     match options.authentication.has_keys() {
-        true => entry.texts(&options.scram).filter_map(keys::parse).collect(),
+        true => entry
+            .texts(&options.scram)
+            .filter_map(keys::parse)
+            .collect(),
         false => Vec::new(),
     }
 }

@@ -101,7 +101,10 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let room = Room {
             entries: BTreeMap::from([
-                (Affiliation::Owner, names(&["UID=Juliet, DC=a", "uid=nurse,dc=a"])),
+                (
+                    Affiliation::Owner,
+                    names(&["UID=Juliet, DC=a", "uid=nurse,dc=a"]),
+                ),
                 (Affiliation::Member, names(&["cn=capulets,ou=groups,dc=a"])),
                 (Affiliation::Outcast, names(&["cn=banned,ou=groups,dc=a"])),
             ]),

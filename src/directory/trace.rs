@@ -201,7 +201,9 @@ fn room_people(
     link: &mut Link,
     rooms: &[Room],
 ) -> Result<Vec<Step>, DirectoryError> {
-    let others = rooms.iter().flat_map(|room| room.entries.values().flatten());
+    let others = rooms
+        .iter()
+        .flat_map(|room| room.entries.values().flatten());
     let others: Vec<String> = others.cloned().collect();
     let tree = grouped::read_tree(config, (meant, &others), link, &|| {})?;
     let depth = meant.options.depth;
@@ -217,11 +219,16 @@ fn room_people(
         let people = people.map(|(name, affiliation)| format!("{name} {}", affiliation.name()));
         let people: Vec<String> = people.collect();
         let strangers = names.all().into_iter();
-        let strangers: Vec<&str> = strangers.filter(|named| localpart(named).is_none()).collect();
+        let strangers: Vec<&str> = strangers
+            .filter(|named| localpart(named).is_none())
+            .collect();
         let text = format!("people of room {}: {}", room.localpart, people.join(", "));
         match strangers.is_empty() {
             true => fine(text),
-            false => fine(format!("{text}; closed, or nobody: {}", strangers.join(" and "))),
+            false => fine(format!(
+                "{text}; closed, or nobody: {}",
+                strangers.join(" and ")
+            )),
         }
     });
     Ok(steps.collect())

@@ -149,7 +149,10 @@ mod tests {
             shard.handle(now, Input::Tick);
             let known = those_who_know(&shard);
             // Romeo is among one of both.
-            assert!(known == expected || known == expected + 1, "{known} {expected}");
+            assert!(
+                known == expected || known == expected + 1,
+                "{known} {expected}"
+            );
         }
         assert_eq!(those_who_know(&shard), 1 + others.len());
     }

@@ -211,7 +211,12 @@ fn active_directory_is_asked_by_its_rule_for_who_is_in_groups_in_groups() {
         };
         all.contains(&rule)
     };
-    assert!(directory.searches().iter().any(|search| asks(&search.filter)));
+    assert!(
+        directory
+            .searches()
+            .iter()
+            .any(|search| asks(&search.filter))
+    );
 }
 
 #[test]
@@ -232,7 +237,8 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
         ],
     };
     for entry in &entries {
-        list.attributes.push(("member".to_owned(), entry.dn.clone()));
+        list.attributes
+            .push(("member".to_owned(), entry.dn.clone()));
     }
     entries.extend([person("juliet".to_owned()), list]);
     let directory = StandIn::start(entries);
@@ -255,5 +261,8 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
     };
     assert!(answer.contains("type='result'"), "{answer}");
     let printed = server.stop();
-    assert!(!printed.contains("directory_groups host="), "the groups were read first");
+    assert!(
+        !printed.contains("directory_groups host="),
+        "the groups were read first"
+    );
 }

@@ -283,7 +283,10 @@ fn a_password_is_changed_in_the_directory_where_that_is_allowed() {
     };
     // `pwdMinLength` of the policy.
     let short = change("short");
-    assert!(short.contains("not-acceptable") && short.contains("too short"), "{short}");
+    assert!(
+        short.contains("not-acceptable") && short.contains("too short"),
+        "{short}"
+    );
     let changed = change("a nightingale");
     assert!(changed.contains("type='result'"), "{changed}");
     assert!(directory.lets_in(JULIET, "a nightingale"));

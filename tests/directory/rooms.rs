@@ -264,7 +264,8 @@ fn what_is_written_of_a_room_is_what_is_read_of_it() {
 #[test]
 fn entries_of_rooms_are_people_and_the_members_of_groups() {
     let directory = directory("room-people");
-    let more = format!("poll = \"1 h\"\n{ROOMS}[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\n");
+    let more =
+        format!("poll = \"1 h\"\n{ROOMS}[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\n");
     let house = house("room-people", &directory, &more);
     let (fine, said) = house.tool(&["directory", "rooms"], "");
     assert!(fine, "{said}");
@@ -287,6 +288,8 @@ fn entries_of_rooms_are_people_and_the_members_of_groups() {
         "dn: uid=tybalt,ou=people,{BASE}\nchangetype: modify\ndelete: stonechatDisabled\n"
     ));
     server.until_logged("directory_room_people rooms=3 affiliations=8");
-    directory.change(&format!("dn: cn=crypt,ou=rooms,{BASE}\nchangetype: delete\n"));
+    directory.change(&format!(
+        "dn: cn=crypt,ou=rooms,{BASE}\nchangetype: delete\n"
+    ));
     server.until_logged("directory_room_people rooms=2 affiliations=7");
 }

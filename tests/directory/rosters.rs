@@ -466,14 +466,18 @@ fn a_change_of_a_list_of_five_thousand_costs_each_member_one_push_or_none() {
             let seen = roster(client, "");
             assert_eq!(seen.matches("<item ").count(), 5_002);
         }
-        let mut mercutio = Client::session(&server, "mercutio", "square");
+        let mercutio = Client::session(&server, "mercutio", "square");
         member(&directory, "add", "mercutio", "everyone");
         server.until_logged("directory_groups host=localhost people=5004");
         // Whoever joined says that he is there; of the list each hears what of it is new, or nothing.
         let joined = ["from='mercutio@localhost/square'", "<item "];
         for client in &mut online {
             let heard = until_all(client, &joined[..=expected]) + &all(client);
-            assert_eq!(heard.matches("<item ").count(), expected, "{pushes}: {heard}");
+            assert_eq!(
+                heard.matches("<item ").count(),
+                expected,
+                "{pushes}: {heard}"
+            );
         }
         // So with a name that is another.
         directory.change(&format!(
@@ -483,7 +487,11 @@ fn a_change_of_a_list_of_five_thousand_costs_each_member_one_push_or_none() {
         server.until_logged("directory_groups host=localhost people=5004");
         for client in &mut online {
             let heard = until_all(client, &joined[1..=expected]) + &all(client);
-            assert_eq!(heard.matches("<item ").count(), expected, "{pushes}: {heard}");
+            assert_eq!(
+                heard.matches("<item ").count(),
+                expected,
+                "{pushes}: {heard}"
+            );
         }
         let whole = roster(&mut online[0], "");
         assert!(whole.contains(&format!("name='Called {pushes}'")));

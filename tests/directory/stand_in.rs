@@ -643,9 +643,11 @@ impl Filter {
             Filter::And(all) => all.iter().all(|filter| filter.finds(entry)),
             Filter::Or(all) => all.iter().any(|filter| filter.finds(entry)),
             Filter::Not(filter) => !filter.finds(entry),
-            Filter::Equal(name, value) | Filter::Rule { name, value, .. } => entry.attributes.iter().any(|(own, has)| {
-                own.eq_ignore_ascii_case(name) && has.eq_ignore_ascii_case(value)
-            }),
+            Filter::Equal(name, value) | Filter::Rule { name, value, .. } => {
+                entry.attributes.iter().any(|(own, has)| {
+                    own.eq_ignore_ascii_case(name) && has.eq_ignore_ascii_case(value)
+                })
+            }
             Filter::AtLeast(name, value) => entry.attributes.iter().any(|(own, has)| {
                 let number = |text: &str| text.parse::<u64>().unwrap_or_default();
                 own.eq_ignore_ascii_case(name) && number(has) >= number(value)
@@ -663,9 +665,9 @@ impl Filter {
         match self {
             Filter::And(all) | Filter::Or(all) => all.iter().flat_map(Filter::values).collect(),
             Filter::Not(filter) => filter.values(),
-            Filter::Equal(_, value)
-            | Filter::AtLeast(_, value)
-            | Filter::Rule { value, .. } => vec![value],
+            Filter::Equal(_, value) | Filter::AtLeast(_, value) | Filter::Rule { value, .. } => {
+                vec![value]
+            }
             Filter::Present(_) | Filter::Other(_) => Vec::new(),
         }
     }

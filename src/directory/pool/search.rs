@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use ldap3::controls::{Control, PagedResults, RawControl};
 use ldap3::{LdapConn, SearchOptions};
 
-use super::{Failure, Link, Purpose, Query, REFERRAL, connect, failure, guarded, refused, remaining};
+use super::{
+    Failure, Link, Purpose, Query, REFERRAL, connect, failure, guarded, refused, remaining,
+};
 use crate::base::limits;
 use crate::config::DirectoryReferrals;
 use crate::directory::access::Access;
