@@ -76,7 +76,8 @@ fn a_password_that_its_owner_changes_takes_the_keys_with_it() {
     assert!(refused.contains("not-acceptable"), "{refused}");
     let mut after = directory.values(JULIET, "authPassword");
     let mut same = before.clone();
-    (after.sort(), same.sort());
+    after.sort();
+    same.sort();
     assert_eq!(after, same);
     assert!(is_in(PASSWORD) && directory.lets_in(JULIET, PASSWORD));
     let changed = change_password(&mut juliet, "a nightingale sings");
