@@ -172,7 +172,8 @@
 //! ([`actor::Turn::ask_directory`], `shard/outside.rs`), and comes back to its head with the answer. What groups say is asked by
 //! nobody: one thread of each directory reads them now and then, and tells all workers what is in force from now on, one shared
 //! value ([`actor::groups::Groups`]); an account knows its place in it ([`im::Account::membership`]), and `im/roster/shared.rs`
-//! merges contacts of lists into what clients see, and no further.
+//! merges contacts of lists into what clients see, and no further. Accounts learn of a new value some at a time (`shard/groups.rs`),
+//! each before it hears anything from others. What is read again, and when: `directory/due.rs`, `directory/lists.rs`.
 //! A thread for each part of a directory (its people, its rooms) keeps a copy of it, as far as it takes to know what has
 //! changed (`directory/content.rs`): the server tells (RFC 4533, `directory/pool/sync.rs`), or it is looked (`directory/polled.rs`,
 //! `directory/poll.rs`); `directory/watch.rs` is the thread's life, and its `Follower` says what follows from a change.

@@ -60,6 +60,13 @@ struct Common {
         default_value = "slow-disk/target/release/libslow_disk.so"
     )]
     slow_disk_library: PathBuf,
+    /// File with what Stonechat's section of the host says besides, as that its users live in a directory; then nobody is
+    /// added to its store
+    #[arg(long, global = true)]
+    host_section: Option<PathBuf>,
+    /// The process in which they live: what a login costs it is shown, too
+    #[arg(long, global = true)]
+    beside: Option<u32>,
     /// Rounds; the median of them is the figure
     #[arg(long, global = true, default_value_t = 3)]
     rounds: usize,
@@ -139,6 +146,9 @@ enum Command {
         /// Seconds of rest before each reading
         #[arg(long, default_value_t = 12)]
         rest: u64,
+        /// By which they log in
+        #[arg(long, value_enum, default_value = "scram-sha-1")]
+        mechanism: Mechanism,
     },
     /// Processor time per login
     Login {
@@ -281,6 +291,8 @@ fn main() -> Result<()> {
         workers,
         slow_disk,
         slow_disk_library,
+        host_section,
+        beside,
         rounds,
         server_core,
         driver_core,
@@ -323,6 +335,8 @@ fn main() -> Result<()> {
                 library: slow_disk_library,
                 milliseconds,
             }),
+            host_section,
+            beside,
         },
         server_core,
         rounds,
@@ -388,6 +402,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             to,
             store_cache,
             rest,
+            mechanism,
         } => {
             ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
             let slope = Slope {
@@ -396,6 +411,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                 to,
                 store_cache: Some(store_cache).filter(|mib| *mib > 0),
                 rest: Duration::from_secs(rest),
+                mechanism,
             };
             for transport in transport {
                 report

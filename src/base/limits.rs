@@ -436,8 +436,10 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 pub const DIRECTORY_CONNECT_MS: u64 = 2_000;
 /// How long one answer of it may take.
 pub const DIRECTORY_OPERATION_MS: u64 = 3_000;
-/// How long a question waits for a connection.
-pub const DIRECTORY_QUEUE_MS: u64 = 3_000;
+/// How long a question waits for a connection: longer than one answer may take, so that whoever waits behind a question to
+/// a server that has fallen silent is answered by the next one.
+pub const DIRECTORY_QUEUE_MS: u64 = 4_000;
+const _: () = assert!(DIRECTORY_QUEUE_MS > DIRECTORY_OPERATION_MS);
 /// The most that an operator may allow for each of these: a client has to authenticate in the meantime.
 pub const DIRECTORY_TIMEOUT_MS_MAX: u64 = 60_000;
 const _: () = assert!(
@@ -501,11 +503,20 @@ pub const DIRECTORY_LIST_MEMBERS_LIMIT: u32 = 100_000;
 /// Members of a contact list who are told of its changes one by one: a thousand members online, and who joins is told by
 /// a thousand stanzas.
 pub const DIRECTORY_LIST_PUSHES_MAX: u32 = 1_000;
+/// Accounts of one worker that learn of new groups in one turn of its loop, about a millisecond: three hundred thousand know
+/// within a second, and nobody's stanzas wait for that.
+pub const GROUPS_ACCOUNTS_PER_TURN: usize = 500;
 /// Bytes of the name of somebody in rosters, or of a list.
 pub const DIRECTORY_NAME_BYTES_MAX: usize = 256;
 const _: () = assert!(DIRECTORY_NAME_BYTES_MAX <= ROSTER_NAME_BYTES_MAX);
 /// One in so many of those who are known is looked for again each time: so many looks a change of name may wait.
 pub const DIRECTORY_PEOPLE_ROUNDS: u64 = 10;
+/// Of more people than this it is cheaper to have everybody told than to ask for them by name.
+pub const DIRECTORY_LOOK_AT_ALL: usize = 1_000;
+/// How long groups are not read again after they were, however often they change: a change is seen so much later at most.
+pub const DIRECTORY_GROUPS_PAUSE_MS: u64 = 1_000;
+/// And so many times as long as reading took: three quarters of a connection's time are others'.
+pub const DIRECTORY_GROUPS_PAUSE_TIMES: u32 = 3;
 /// Until groups that could not be read are read again.
 pub const DIRECTORY_GROUPS_AGAIN_MS: u64 = 5_000;
 /// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's
@@ -521,8 +532,6 @@ pub const DIRECTORY_COOKIE_BYTES_MAX: usize = 16 * 1024;
 pub const DIRECTORY_WATCHED_MAX: u32 = 1_000_000;
 /// The most that an operator may allow.
 pub const DIRECTORY_WATCHED_LIMIT: u32 = 20_000_000;
-/// For how long a change of a password that we made ourselves is not taken for somebody else's.
-pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
 /// How long a look at a part of a directory may take altogether, page by page.
 pub const DIRECTORY_LOOK_MS: u64 = 300_000;
 /// How much later a copy of a directory may hear of a change than it was made.

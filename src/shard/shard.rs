@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 
-use crate::actor::groups::{Groups, Membership};
+use crate::actor::groups::Groups;
 use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Disk, Effects, Kept, Ticket};
 use crate::base::{
@@ -24,6 +24,7 @@ use super::cell::{Cell, Mail};
 use super::drain::Drain;
 use super::ended::Ended;
 use super::fresh::Fresh;
+use super::groups::Regrouping;
 use super::input::{Input, Opened, Place};
 use super::load::{BUSY, Load};
 use super::mesh::{Batch, Outboxes};
@@ -103,8 +104,8 @@ pub struct Shard {
     pub(super) outdated: BTreeMap<Box<str>, u64>,
     /// What the directories of hosts say of their people.
     pub(super) groups: BTreeMap<Arc<str>, Arc<Groups>>,
-    /// Accounts for which that is another than before, and where they were, until all workers know it.
-    pub(super) regrouped: Vec<(ActorKey, Membership)>,
+    /// Accounts that do not know yet what is new of that.
+    pub(super) regrouping: Regrouping,
     next_trace: u64,
 }
 
@@ -189,7 +190,7 @@ impl Shard {
             next_aside: 0,
             outdated: BTreeMap::new(),
             groups: BTreeMap::new(),
-            regrouped: Vec::new(),
+            regrouping: Regrouping::default(),
             next_trace: 0,
         }
     }
