@@ -3,6 +3,8 @@
 
 #[path = "archive/full.rs"]
 mod full;
+#[path = "archive/owed.rs"]
+mod owed;
 #[path = "archive/retraction.rs"]
 mod retraction;
 #[path = "sim/mod.rs"]

@@ -16,7 +16,7 @@ fn make_room(world: &mut World) {
 }
 
 /// Begins the command with which an archive is emptied; what confirms it.
-fn confirmation(world: &mut World, conn: ConnId) -> String {
+pub(super) fn confirmation(world: &mut World, conn: ConnId) -> String {
     let run = "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
         node='delete-archive' action='execute'/></iq>";
     let heard = says(world, conn, run);

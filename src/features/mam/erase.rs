@@ -132,6 +132,8 @@ fn remove(
     };
     let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
     for row in rows {
+        // "From your archive only": what no client has yet is owed all the same.
+        turn.out.write.extend(archive::rescue(row, turn.seal));
         turn.out.write.extend(archive::erase(account, row));
         if let Some(number) = archive::number_of(&row.key) {
             tally.remove(number, row.value.len() as u64);
