@@ -12,6 +12,8 @@ mod sim;
 
 #[path = "archive/full_disk.rs"]
 mod full_disk;
+#[path = "archive/unstored.rs"]
+mod unstored;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -177,15 +177,21 @@ impl Mailbox {
 
     /// What leftovers are owed.
     pub fn leftovers(&self) -> impl Iterator<Item = &Kept> {
+        self.leftovers_whole()
+            .filter_map(|held| held.kept.as_ref())
+    }
+
+    /// Leftovers, with what is owed and what not.
+    pub fn leftovers_whole(&self) -> impl Iterator<Item = &Unacked> {
         // Most boxes hold none, and need no look.
         let queue = (self.leftovers > 0).then_some(&self.queue);
         queue.into_iter().flatten().filter_map(|mail| match mail {
-            Mail::Leftover(held) => held.kept.as_ref(),
+            Mail::Leftover(held) => Some(held),
             _ => None,
         })
     }
 
-    /// The same, for changes that another holder causes.
+    /// What they are owed, for changes that another holder causes.
     pub fn leftovers_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
         let queue = (self.leftovers > 0).then_some(&mut self.queue);
         queue.into_iter().flatten().filter_map(|mail| match mail {

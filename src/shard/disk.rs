@@ -34,6 +34,9 @@ impl Shard {
             log::warn!("disk_changed state={disk:?}");
             // What was counted as archived is not.
             self.forget_archives();
+            if disk == Disk::Roomy {
+                self.store_unstored();
+            }
         }
     }
 

@@ -474,9 +474,9 @@ impl Shard {
         }
         self.arm_stream(key);
         // Nothing is asked yet: the client must hear that it is resumed before anything else.
-        self.forget_acknowledged(at, wish.h);
+        self.forget_acknowledged(now, at, wish.h);
         for kept in arrived.into_iter().flatten() {
-            self.arrived(actor, kept);
+            self.arrived(now, actor, kept);
         }
         Ok(at)
     }

@@ -47,6 +47,7 @@ mod testing;
 mod timers;
 mod trim;
 mod turns;
+mod unstored;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
 pub use mesh::Batch;

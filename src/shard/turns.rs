@@ -206,7 +206,7 @@ impl Shard {
     }
 
     /// Whoever waits for the fate of something that comes to nothing is told.
-    fn settle(&mut self, now: Now, origin: Option<Origin>) {
+    pub(super) fn settle(&mut self, now: Now, origin: Option<Origin>) {
         if let Some(origin) = origin {
             self.route(now, Envelope::Settled(origin));
         }
@@ -443,6 +443,8 @@ impl Shard {
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
         let mut is_over = false;
+        let mut own = mail.as_ref().and_then(|mail| self.origin_of(actor, mail));
+        self.leave_unstored(actor, &effects.deliver, &mut own);
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
@@ -484,7 +486,6 @@ impl Shard {
         for delivery in effects.deliver.drain(..) {
             self.deliver(now, actor, delivery);
         }
-        let own = mail.as_ref().and_then(Mail::settles);
         let is_taken = |envelope: &Envelope| {
             matches!(
                 envelope,
@@ -664,7 +665,11 @@ impl Shard {
                     self.route(now, Envelope::Settled(origin));
                 }
             }
-            Some(Mail::Leftover(held)) => self.bounce(now, &held.stanza, error),
+            Some(Mail::Leftover(held)) => {
+                self.bounce(now, &held.stanza, error);
+                let origin = held.kept.and_then(|kept| self.take_unstored(actor, kept));
+                self.settle(now, origin);
+            }
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
             // Its row stays, and so do the messages.
@@ -751,7 +756,7 @@ impl Mail {
     }
 
     /// Who waits for the fate of what this mail carries.
-    fn settles(&self) -> Option<Origin> {
+    pub(super) fn settles(&self) -> Option<Origin> {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,

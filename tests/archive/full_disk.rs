@@ -4,12 +4,12 @@
 use super::*;
 
 /// The disk has no room, and every worker knows it.
-fn fill(world: &mut World) {
+pub(super) fn fill(world: &mut World) {
     world.store.lock().set_fault(Some(StoreError::DiskFull));
 }
 
 /// There is room again, and every worker knows it.
-fn make_room(world: &mut World) {
+pub(super) fn make_room(world: &mut World) {
     world.store.lock().set_fault(None);
     world.advance(3_000);
     world.end_turns();
@@ -277,7 +277,7 @@ fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, 
 }
 
 /// Romeo and juliet, who see each other, both with this wish about archives; tybalt, whom nobody knows.
-fn cast(world: &mut World, archives: &str) -> [ConnId; 3] {
+pub(super) fn cast(world: &mut World, archives: &str) -> [ConnId; 3] {
     let prefs =
         format!("<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='{archives}'/></iq>");
     let roster = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>";
