@@ -44,12 +44,12 @@ impl Shard {
             return;
         };
         let is_promised = is_promised(&cell.account, &delivery);
-        let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
+        let Some((session, contacts)) = cell.account.session_and_contacts(delivery.session) else {
             return;
         };
         let verdict = match is_promised {
             true => Verdict::Take,
-            false => overfull::judge_waiting(session, &self.config, &delivery.stanza, roster),
+            false => overfull::judge_waiting(session, &self.config, &delivery.stanza, contacts),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
             note_lack(session, verdict);
@@ -95,7 +95,7 @@ impl Shard {
             return;
         };
         let is_promised = is_promised(&cell.account, &delivery);
-        let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
+        let Some((session, contacts)) = cell.account.session_and_contacts(delivery.session) else {
             return;
         };
         if session.inactive.is_some() {
@@ -106,7 +106,7 @@ impl Shard {
         let state = state.map(|state| &mut **state);
         let verdict = match is_promised {
             true => Verdict::Take,
-            false => overfull::judge(session, state, &self.config, &delivery.stanza, roster),
+            false => overfull::judge(session, state, &self.config, &delivery.stanza, contacts),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
             note_lack(session, verdict);

@@ -6,6 +6,8 @@ mod bounds;
 mod capabilities;
 mod cell;
 mod client_state;
+#[cfg(test)]
+mod colleagues_tests;
 mod compression;
 mod control;
 mod deliver;

@@ -228,14 +228,9 @@ impl Shard {
         // RFC 6121 section 4.5.3: what a contact says of itself "MUST" be delivered.
         let is_known = || {
             let from = header.from.as_ref();
-            let domain = account.jid.domainpart();
-            let is_contact = |from: &Jid| match account.last_roster() {
-                Some(roster) => {
-                    roster.standing(&from.to_bare(), domain).to || account.relation(from).to
-                }
-                // Who its contacts are was not read yet, or there are none.
-                None => account.roster().is_none(),
-            };
+            // Who its contacts are may not have been read yet.
+            let is_unread = account.last_roster().is_none() && account.roster().is_none();
+            let is_contact = |from: &Jid| account.last_standing(from).to || is_unread;
             presence::is_own(account, from)
                 || from.is_some_and(is_contact)
                 || is_joined(account, &self.config, from)
