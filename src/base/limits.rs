@@ -291,6 +291,9 @@ pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Words behind which a step indexes no more of them: each is a row, of which the store's writer does a thousand in a few
 /// milliseconds, and everybody's saves wait for that.
 pub const ARCHIVE_INDEX_WORDS: usize = 500;
+/// Writes behind which a step that removes messages removes no more of them, for the same reason. A removal costs the writer
+/// less than a row does, and whoever searches has hundreds of them for a message.
+pub const ARCHIVE_ERASE_WRITES: usize = 4_000;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Addresses with archiving preferences of their own, of one account.

@@ -14,6 +14,7 @@ use crate::stanza::{Kind, Newcomer, Stanza};
 use super::aside::Aside;
 use super::held::Held;
 use super::outside::Outside;
+use super::trim::Trim;
 
 /// A resident account.
 pub(super) struct Cell {
@@ -28,7 +29,7 @@ pub(super) struct Cell {
     /// The head of the mailbox was run and waits to be durable.
     pub held: Option<Box<Held>>,
     /// The oldest messages of its archive are read, to be removed.
-    pub trim: Option<Ticket>,
+    pub trim: Option<Trim>,
     /// Rows fetched for the turn of the mailbox's head, and how often it ran.
     pub loaded: Vec<Loaded>,
     pub runs: u8,

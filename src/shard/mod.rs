@@ -31,6 +31,8 @@ mod outside;
 mod overfull;
 mod part;
 mod pipelines;
+#[cfg(test)]
+mod removal_tests;
 mod replay;
 mod retention;
 mod route;
