@@ -197,6 +197,9 @@ pub const REPORT_MESSAGES_MAX: usize = 20;
 /// Marks of messages received or sent lately that one account keeps for each of two days, about 20 bytes each in memory and
 /// a row in the store; of what comes beyond it, a repetition is not recognised. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// With so many marks of a day strangers' messages get no more: the rest is for what contacts say, and the account itself,
+/// which no stranger can use up.
+pub const ORIGINS_STRANGERS_MAX: usize = ORIGINS_COUNT_MAX / 2;
 /// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
 pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
 /// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
