@@ -25,6 +25,7 @@ pub mod quota;
 pub mod roster;
 pub mod session;
 pub mod subscription;
+pub mod waiting;
 
 pub use account::{Account, Change, Progress};
 pub use session::Session;

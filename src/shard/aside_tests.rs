@@ -9,7 +9,8 @@ use super::super::{Input, Place};
 use super::*;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
-use crate::base::{AccountId, AddressPrefix, HashSeed, StreamKey, WorkerId};
+use crate::actor::auth::AccountRef;
+use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, StreamKey, WorkerId};
 use crate::config::{Outside, load};
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
@@ -432,4 +433,31 @@ fn who_is_thrown_out_empties_nothing_any_more_and_who_hangs_up_does() {
         let is_end = |write: &Write| matches!(write, Write::Delete { table, .. } if table.name == EMPTYING.name);
         assert_eq!(writes.iter().any(is_end), is_revoked, "{writes:?}");
     }
+}
+
+#[test]
+fn an_archive_is_emptied_though_nothing_could_be_read_when_its_owner_had_gone() {
+    let (mut shard, actor) = stage(100);
+    shard.cells[actor].account.identity = Some(AccountRef {
+        id: AccountId(7),
+        generation: Generation(0),
+    });
+    ask(&mut shard, actor, "read", "a");
+    let aside = &mut shard.cells[actor].asides[0];
+    aside.parked = None;
+    aside.progress = Progress::Erasing {
+        of: AccountId(7),
+        from: 0,
+        until: 9,
+        count: 0,
+    };
+    while shard.seats.take(Seat::Sweep).is_ok() {}
+    let error = StreamError::new(StreamCondition::Conflict, "");
+    shard.expel(NOW, actor, SessionId(1), error);
+    shard.drive(NOW);
+    assert!(shard.cells[actor].asides.is_empty());
+    let (_, writes) = saved(&mut shard).expect("it is not forgotten");
+    let is_it =
+        |write: &Write| matches!(write, Write::Put { table, .. } if table.name == EMPTYING.name);
+    assert!(writes.iter().any(is_it), "{writes:?}");
 }

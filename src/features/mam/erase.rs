@@ -28,7 +28,7 @@ fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
     }
     let account = owner(turn)?;
     // What comes from now on stays. It waits for its turn as what is to be done though its user goes.
-    let until = turn.sequence.last().saturating_add(1);
+    let until = turn.sequence.next(turn.now);
     go_on_from(turn, account, (0, until, 0));
     let Progress::Erasing {
         from, until, count, ..
@@ -105,7 +105,7 @@ fn step(
             turn.out.write.push(emptying.put());
         }
         Some(_) => {}
-        None => turn.out.write.push(Emptying::done(account)),
+        None => turn.out.write.push(Emptying::done(account, until)),
     }
     Ok(left)
 }
