@@ -14,7 +14,7 @@ use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, StreamKey, Wor
 use crate::config::{Outside, load};
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
-use crate::im::archive::{EMPTYING, Reach, Search, Stage};
+use crate::im::archive::{EMPTYING, Emptying, Reach, Search, Stage};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, Payload, Stanza, StreamCondition, StreamError, Type};
 
@@ -432,6 +432,17 @@ fn who_is_thrown_out_empties_nothing_any_more_and_who_hangs_up_does() {
         let writes = saved(&mut shard).map_or(Vec::new(), |(_, writes)| writes);
         let is_end = |write: &Write| matches!(write, Write::Delete { table, .. } if table.name == EMPTYING.name);
         assert_eq!(writes.iter().any(is_end), is_revoked, "{writes:?}");
+        // What another session began since goes on.
+        let other = Emptying {
+            account: AccountId(7),
+            owner: shard.cells[actor].account.jid.clone(),
+            until: 20,
+        };
+        let Write::Put { key: other, .. } = other.put() else {
+            panic!("no put");
+        };
+        let is_other = |write: &Write| matches!(write, Write::Delete { key, .. } if *key == other);
+        assert!(!writes.iter().any(is_other), "{writes:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::actor::auth::{AccountAnswer, AccountAsk, Clients, Registration, RegistrationError};
 use crate::actor::rows::RowRange;
-use crate::auth::Purged;
+use crate::auth::{AccountError, Purged};
 use crate::config::{HostRegistration, RegistrationMode};
 use crate::im::credentials::{AccountState, REGISTRATION, TOMBSTONE};
 use crate::im::roster::{RosterItem, Standing};

@@ -44,16 +44,15 @@ impl<'a> Archived<'a> {
         read_stored(self.xml)
     }
 
-    /// Whether it was retracted (XEP-0424).
-    pub fn is_tombstone(&self) -> bool {
-        let stanza = self.stanza();
-        stanza.is_some_and(|stanza| stanza.payload.has(ns::RETRACT, "retracted"))
-    }
-
-    /// Whether each of these phrases of a search is in its text.
+    /// Whether each of these phrases of a search is in its text, and it was not retracted (XEP-0424).
     pub fn says(&self, phrases: &[Box<str>]) -> bool {
-        let says = |stanza: Stanza| Sought::is_in(phrases, &text_of(&stanza));
-        phrases.is_empty() || self.stanza().is_some_and(says)
+        let says = |stanza: &Stanza| {
+            phrases.is_empty() || Sought::is_in(phrases, &text_of(stanza))
+        };
+        match self.stanza() {
+            Some(stanza) => !stanza.payload.has(ns::RETRACT, "retracted") && says(&stanza),
+            None => phrases.is_empty(),
+        }
     }
 
     /// When it came, in milliseconds of the wall clock.
