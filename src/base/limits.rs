@@ -428,7 +428,7 @@ pub const WINDOWS_MAX: usize = 16_384;
 /// Changes of own accounts and registrations that wait for their thread: logins have others, so at 4 ms each the last
 /// waits a second.
 pub const OWN_WAITING_MAX: usize = 256;
-/// And of one address: of a host whose passwords take long to check, the last waits half a minute. Others' have their turn
+/// And of one address, or one whose address is not known: of a host whose passwords take long to check, the last waits half a minute. Others' have their turn
 /// between them.
 pub const OWN_WAITING_OF_ADDRESS_MAX: usize = 64;
 /// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
