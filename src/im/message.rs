@@ -289,12 +289,11 @@ fn is_archived(turn: &Turn<'_, Account>, body: Body<'_>) -> bool {
     }
 }
 
-/// Every session ends that is owed what cannot be kept for it: those that have no room for it. Whoever has logged in just now looks into the archive. XEP-0198 section 5: "the client and server use the 'h'
+/// Every session ends that is owed what cannot be kept for it: those that are full. Whoever has logged in just now looks into the archive. XEP-0198 section 5: "the client and server use the 'h'
 /// attribute to retransmit any stanzas lost by the disconnection": what is resumed has no holes.
 fn give_up_sessions(turn: &mut Turn<'_, Account>) {
     let sessions = turn.actor.sessions.iter();
-    // One may have too much for what another left behind, and is not full.
-    let owed = sessions.filter(|session| session.is_willing() && !session.has_room());
+    let owed = sessions.filter(|session| session.is_willing() && !session.takes_messages());
     let owed: Vec<SessionId> = owed.map(|session| session.id).collect();
     if !owed.is_empty() {
         turn.out.change.push(Change::GiveUp(owed));

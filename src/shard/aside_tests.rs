@@ -3,13 +3,14 @@ use std::sync::Arc;
 use super::super::input::Opened;
 use super::super::output::Ask;
 use super::super::route::Routes;
+use super::super::session_end::CLOSED;
 use super::super::shard::Seeds;
 use super::super::testing::saved;
 use super::super::{Input, Place};
 use super::*;
+use crate::actor::auth::AccountRef;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
-use crate::actor::auth::AccountRef;
 use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, StreamKey, WorkerId};
 use crate::config::{Outside, load};
 use crate::im::Session;
@@ -463,8 +464,7 @@ fn an_archive_is_emptied_though_nothing_could_be_read_when_its_owner_had_gone() 
         count: 0,
     };
     while shard.seats.take(Seat::Sweep).is_ok() {}
-    let error = StreamError::new(StreamCondition::Conflict, "");
-    shard.expel(NOW, actor, SessionId(1), error);
+    shard.end_session(NOW, actor, SessionId(1), Vec::new(), CLOSED);
     shard.drive(NOW);
     assert!(shard.cells[actor].asides.is_empty());
     let (_, writes) = saved(&mut shard).expect("it is not forgotten");

@@ -178,8 +178,7 @@ impl Mailbox {
 
     /// What leftovers are owed.
     pub fn leftovers(&self) -> impl Iterator<Item = &Kept> {
-        self.leftovers_whole()
-            .filter_map(|held| held.kept.as_ref())
+        self.leftovers_whole().filter_map(|held| held.kept.as_ref())
     }
 
     /// Leftovers, with what is owed and what not.

@@ -1,9 +1,9 @@
 //! However messages leave an archive, no save is so long that everybody's would wait for it.
 
+use super::Input;
 use super::Shard;
 use super::output::{Ask, Output};
 use super::testing::{NOW, commits, stage};
-use super::Input;
 use crate::actor::Answer;
 use crate::actor::auth::AccountRef;
 use crate::actor::rows::{RowRange, Table, Write};

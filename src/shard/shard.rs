@@ -34,8 +34,8 @@ use super::save::Saves;
 use super::spreads::Spreads;
 use super::sweep::SWEEPER;
 use super::timers::Timers;
-use super::unstored::Unstored;
 use super::turns::Seats;
+use super::unstored::Unstored;
 
 /// Everything that one worker owns.
 pub struct Shard {

@@ -261,7 +261,7 @@ fn a_conversation_is_read_while_the_disk_is_full() {
 }
 
 /// One of them asks to see the other, who allows it.
-pub(super) fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, &str)) {
+fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, &str)) {
     says(
         world,
         asker,

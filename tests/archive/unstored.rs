@@ -10,6 +10,18 @@ const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
 /// Romeo, whose client counts what is acknowledged, and juliet, who see each other; the disk is full.
 fn pair(world: &mut World) -> [ConnId; 2] {
     let [romeo, juliet, _] = cast(world, "never");
+    // Her worker has to learn of it, too.
+    let item = "<query xmlns='jabber:iq:roster'><item jid='peter@localhost'/></query>";
+    says(world, juliet, &format!("<iq type='set' id='i'>{item}</iq>"));
+    world.end_turns();
+    // What she has of her roster was in doubt.
+    says(
+        world,
+        juliet,
+        "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>",
+    );
+    world.end_turns();
+    hears(world, juliet);
     says(world, romeo, MANAGED);
     [romeo, juliet]
 }

@@ -46,9 +46,7 @@ impl<'a> Archived<'a> {
 
     /// Whether each of these phrases of a search is in its text, and it was not retracted (XEP-0424).
     pub fn says(&self, phrases: &[Box<str>]) -> bool {
-        let says = |stanza: &Stanza| {
-            phrases.is_empty() || Sought::is_in(phrases, &text_of(stanza))
-        };
+        let says = |stanza: &Stanza| phrases.is_empty() || Sought::is_in(phrases, &text_of(stanza));
         match self.stanza() {
             Some(stanza) => !stanza.payload.has(ns::RETRACT, "retracted") && says(&stanza),
             None => phrases.is_empty(),
