@@ -284,7 +284,9 @@
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses
 //!   messages that would have to be stored before anybody sees them, in the same words whoever they are for, and asks once
-//!   a second whether there is room again (`shard/disk.rs`). What neither side archives goes on to who is there. What only
+//!   a second whether there is room again (`shard/disk.rs`). What neither side archives goes on to who is there: it has no row,
+//!   so it is not settled before a client has it, or before it gets its row because there is room again
+//!   (`shard/unstored.rs`), and where no client is there it is refused. What only
 //!   removes rows may use the reserve, and so may an operator's word about an account; what clients have and even so could
 //!   not be removed is not given to them again.
 //! - What an owner or an operator wants removed is removed though the power goes meanwhile: a row says so until it is done

@@ -50,12 +50,13 @@ pub enum AuthAsk {
         account: AccountRef,
         hashes: Vec<ScramHash>,
     },
-    /// Keys that a client made which has proved the password.
+    /// Keys that a client made which has proved the password, from this address.
     TakeKeys {
         host: Arc<str>,
         localpart: Arc<str>,
         account: AccountRef,
         keys: Box<ScramKeys>,
+        prefix: AddressPrefix,
     },
     /// Whether somebody holds a token (XEP-0484).
     Token(Box<TokenProof>),

@@ -213,6 +213,7 @@ impl Accounts {
                 localpart,
                 account,
                 keys,
+                prefix: _,
             } => self.take_keys(&host, &localpart, account, *keys),
             AuthAsk::Token(proof) => self.conclude(self.prove_token(&proof, now)),
             AuthAsk::IssueToken(wish) => self.conclude(self.issue_token(&wish, now)),

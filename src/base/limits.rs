@@ -197,6 +197,9 @@ pub const REPORT_MESSAGES_MAX: usize = 20;
 /// Marks of messages received or sent lately that one account keeps for each of two days, about 20 bytes each in memory and
 /// a row in the store; of what comes beyond it, a repetition is not recognised. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// With so many marks of a day strangers' messages get no more: the rest is for what contacts say, and the account itself,
+/// which no stranger can use up.
+pub const ORIGINS_STRANGERS_MAX: usize = ORIGINS_COUNT_MAX / 2;
 /// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
 pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
 /// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
@@ -291,6 +294,9 @@ pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Words behind which a step indexes no more of them: each is a row, of which the store's writer does a thousand in a few
 /// milliseconds, and everybody's saves wait for that.
 pub const ARCHIVE_INDEX_WORDS: usize = 500;
+/// Writes behind which a step that removes messages removes no more of them, for the same reason. A removal costs the writer
+/// less than a row does, and whoever searches has hundreds of them for a message.
+pub const ARCHIVE_ERASE_WRITES: usize = 4_000;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Addresses with archiving preferences of their own, of one account.
@@ -422,7 +428,7 @@ pub const WINDOWS_MAX: usize = 16_384;
 /// Changes of own accounts and registrations that wait for their thread: logins have others, so at 4 ms each the last
 /// waits a second.
 pub const OWN_WAITING_MAX: usize = 256;
-/// And of one address: of a host whose passwords take long to check, the last waits half a minute. Others' have their turn
+/// And of one address, or one whose address is not known: of a host whose passwords take long to check, the last waits half a minute. Others' have their turn
 /// between them.
 pub const OWN_WAITING_OF_ADDRESS_MAX: usize = 64;
 /// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.

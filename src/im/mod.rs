@@ -26,6 +26,7 @@ pub mod roster;
 pub mod seen;
 pub mod session;
 pub mod subscription;
+pub mod waiting;
 
 pub use account::{Account, Change, Progress};
 pub use session::Session;

@@ -37,6 +37,7 @@ use super::spreads::Spreads;
 use super::sweep::SWEEPER;
 use super::timers::Timers;
 use super::turns::Seats;
+use super::unstored::Unstored;
 
 /// Everything that one worker owns.
 pub struct Shard {
@@ -93,6 +94,8 @@ pub struct Shard {
     pub(super) disk: Disk,
     /// Keys of what clients have, and that could not be removed from [`crate::im::pending::PENDING`] yet.
     pub(super) refused: BTreeSet<RowKey>,
+    /// What is owed and has no row because the disk was full.
+    pub(super) unstored: Unstored,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     /// The same, which could not be asked for when it was tried.
@@ -184,6 +187,7 @@ impl Shard {
             retention: Retention::default(),
             disk: Disk::default(),
             refused: BTreeSet::new(),
+            unstored: Unstored::new(),
             removed: Vec::new(),
             left: Vec::new(),
             next_session: 0,

@@ -153,6 +153,7 @@ impl StreamState {
             localpart: tasks.login.localpart.clone(),
             account,
             keys: Box::new(keys_of(terms, &salted)),
+            prefix: self.prefix,
         };
         self.wait_for(Waiting::Keys(tasks));
         Some(Event::Ask(ask))
