@@ -16,6 +16,8 @@ mod house;
 mod logins;
 mod misbehaviour;
 mod passwords;
+#[path = "../common/ports.rs"]
+mod ports;
 mod proofs;
 mod rooms;
 mod rosters;

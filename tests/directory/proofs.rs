@@ -10,9 +10,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::client::{Client, SASL, TlsWishes, plain};
 use crate::house::Files;
+use crate::ports::free_port;
 use crate::scram::hmac_sha256;
 use crate::served::{house, is_failure, options};
-use crate::server::{House, Server, free_port};
+use crate::server::{House, Server};
 use crate::slapd::{JULIET, PASSWORD, ROMEO, Slapd};
 
 const CLOSED: &str =
