@@ -15,9 +15,9 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use super::server::Server;
 use super::stage::{Channel, Conn, Stage};
 
-/// How long a server may keep silent before a play concludes that nothing comes. Only scenes that
-/// fail wait for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server may keep silent before a play concludes that nothing comes. Only scenes that fail wait for it. More
+/// than what a verdict on a password may be held back by the penalties of all scenes that share the server.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Connections of one scene to a server that scenes share.
 pub struct Sockets {
@@ -153,6 +153,10 @@ impl Stage for Sockets {
         // Without close_notify and without </stream:stream>; it may be closed already.
         let _ = self.links[conn].socket.shutdown(Shutdown::Both);
         self.links[conn].is_closed = true;
+    }
+
+    fn catch_up(&mut self) -> Result<(), String> {
+        self.server.catch_up()
     }
 
     fn advance(&mut self, ms: u64) -> Result<(), String> {
