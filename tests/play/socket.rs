@@ -16,7 +16,7 @@ use super::server::Server;
 use super::stage::{Channel, Conn, Stage};
 
 /// How long a server may keep silent before a play concludes that nothing comes. Only scenes that fail wait for it. More
-/// than what a verdict on a password may be held back by the penalties of all scenes that share the server.
+/// than the eight seconds for which a verdict on a password is held back where many scenes guess at one name.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Connections of one scene to a server that scenes share.
