@@ -1,0 +1,6 @@
+//! Searches against a plain list, and what is in the rows.
+
+mod library;
+mod pages;
+mod rows;
+mod words;
