@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::*;
 use crate::actor::{Answer, Aside, Catalog, Disk, Effects, Loaded, Need, Stop, Turn};
-use crate::base::{AccountId, Now, Rng, Seal, Sequence};
+use crate::base::{AccountId, Now, Rng, Seal, Sequence, limits};
 use crate::config::{Config, Outside, load};
 use crate::im::archive::{ArchiveId, Entry as Unindexed, Reach};
 use crate::im::{Account, Progress};
@@ -14,37 +14,37 @@ use crate::store::Request;
 use crate::store::memory::MemoryStore;
 use crate::xml::Element;
 
-pub(super) fn seal() -> Seal {
+pub fn seal() -> Seal {
     Seal::new(&[9; 16])
 }
 
-pub(super) const ME: AccountId = AccountId(7);
-pub(super) const OTHER: AccountId = AccountId(8);
+pub const ME: AccountId = AccountId(7);
+pub const OTHER: AccountId = AccountId(8);
 
 /// An archive, and the list that it should be.
-pub(super) struct Library {
-    pub(super) store: MemoryStore,
-    pub(super) config: Config,
-    pub(super) all: Vec<Entry>,
-    pub(super) wall_ms: u64,
-    pub(super) sequence: Sequence,
+pub struct Library {
+    pub store: MemoryStore,
+    pub config: Config,
+    pub all: Vec<Entry>,
+    pub wall_ms: u64,
+    pub sequence: Sequence,
     /// What no list has yet.
-    pub(super) tail: Vec<Unindexed>,
+    pub tail: Vec<Unindexed>,
     /// Writes by which searches took the index further.
-    pub(super) indexed: usize,
+    pub indexed: usize,
 }
 
-pub(super) struct Entry {
-    pub(super) id: ArchiveId,
-    pub(super) contact: Jid,
-    pub(super) words: BTreeSet<&'static str>,
+pub struct Entry {
+    pub id: ArchiveId,
+    pub contact: Jid,
+    pub words: BTreeSet<&'static str>,
 }
 
-pub(super) fn jid(text: &str) -> Jid {
+pub fn jid(text: &str) -> Jid {
     Jid::parse(text).unwrap()
 }
 
-pub(super) fn message(from: &Jid, body: &str) -> Stanza {
+pub fn message(from: &Jid, body: &str) -> Stanza {
     let mut header = Header::new(Kind::Message, Type::Chat);
     header.from = Some(from.clone());
     header.to = Some(jid("juliet@example.org"));
@@ -56,7 +56,7 @@ pub(super) fn message(from: &Jid, body: &str) -> Stanza {
 }
 
 /// `count` messages over some months, of few contacts and few words.
-pub(super) fn library(rng: &mut Rng, count: u32) -> Library {
+pub fn library(rng: &mut Rng, count: u32) -> Library {
     let outside = Outside {
         features: &[],
         cores: 1,
@@ -79,11 +79,11 @@ pub(super) fn library(rng: &mut Rng, count: u32) -> Library {
 }
 
 /// What was sent, and what was said about it.
-pub(super) type Outcome = Result<(Vec<ArchiveId>, Page), Condition>;
+pub type Outcome = Result<(Vec<ArchiveId>, Page), Condition>;
 
 impl Library {
     /// A message comes.
-    pub(super) fn grow(&mut self, rng: &mut Rng) {
+    pub fn grow(&mut self, rng: &mut Rng) {
         // Some in the same millisecond, some a week apart.
         self.wall_ms += [0, 0, 1, 60_000, 7 * 24 * 3_600_000][rng.below(5) as usize];
         let now = Now {
@@ -120,20 +120,20 @@ impl Library {
         }
     }
 
-    pub(super) fn put(&mut self, id: ArchiveId, stanza: &Stanza, contact: &Jid) {
+    pub fn put(&mut self, id: ArchiveId, stanza: &Stanza, contact: &Jid) {
         let made = put(ME, id, (stanza, contact), &mut Vec::new());
         self.store.apply(Request::Save(vec![made.write]));
         self.tail.push(made.entry);
     }
 
     /// As `features/mam/keep.rs` does now and then.
-    pub(super) fn catch_up(&mut self) {
+    pub fn catch_up(&mut self) {
         let writes = index(ME, self.tail.drain(..));
         self.store.apply(Request::Save(writes));
     }
 
     /// So many of the oldest go.
-    pub(super) fn lose(&mut self, count: usize) {
+    pub fn lose(&mut self, count: usize) {
         self.catch_up();
         let keys = self
             .all
@@ -152,12 +152,12 @@ impl Library {
     }
 
     /// Plays a query to its end with room for `room` messages a step.
-    pub(super) fn play(&mut self, query: &Query, room: usize) -> Outcome {
+    pub fn play(&mut self, query: &Query, room: usize) -> Outcome {
         self.play_while(query, room, |_| ())
     }
 
     /// The same while something happens before every step.
-    pub(super) fn play_while(
+    pub fn play_while(
         &mut self,
         query: &Query,
         room: usize,
@@ -190,16 +190,40 @@ impl Library {
         panic!("the search does not end: {query:?}");
     }
 
-    pub(super) fn step(
+    pub fn step(
         &mut self,
         query: &Query,
         reach: &Reach,
         room: usize,
     ) -> Result<(Vec<ArchiveId>, Result<Reach, Page>), Condition> {
+        let ids = |page: Vec<Archived<'_>>| page.into_iter().map(|found| found.id).collect();
+        let (outcome, questions) = self.run(room, |turn| {
+            Ok(match step(turn, ME, query, reach, room)? {
+                Found::Some(page, next) => (ids(page), Vec::new(), Ok(next)),
+                Found::Behind(writes, next) => (Vec::new(), writes, Ok(next)),
+                Found::Last(page, is) => (ids(page), Vec::new(), Err(is)),
+            })
+        });
+        assert!(
+            questions < usize::from(limits::ASIDE_RUNS_MAX),
+            "a step reads too much: {query:?}"
+        );
+        let (page, writes, next) = outcome?;
+        self.indexed += writes.len();
+        self.store.apply(Request::Save(writes));
+        Ok((page, next))
+    }
+
+    /// What comes of a turn with room for `room` messages, and how many questions to the store it took.
+    pub fn run<T>(
+        &mut self,
+        room: usize,
+        act: impl Fn(&Turn<'_, Account>) -> Result<T, Stop>,
+    ) -> (Result<T, Condition>, usize) {
         let mut loaded: Vec<Loaded> = Vec::new();
         let account = Account::new(jid("juliet@example.org"));
         let catalog = Catalog::new(&[], |_| true);
-        for _ in 0..crate::base::limits::ASIDE_RUNS_MAX {
+        loop {
             let (mut rng, mut sequence) = (Rng::from_seed([0; 32]), Sequence::above(0));
             let mut out = Effects::new();
             let progress = Progress::Begun;
@@ -221,27 +245,21 @@ impl Library {
                     room,
                 }),
             };
-            let ids = |page: Vec<Archived<'_>>| page.into_iter().map(|found| found.id).collect();
-            match step(&turn, ME, query, reach, room) {
-                Ok(Found::Some(page, next)) => return Ok((ids(page), Ok(next))),
-                Ok(Found::Behind(writes, next)) => {
-                    self.indexed += writes.len();
-                    self.store.apply(Request::Save(writes));
-                    return Ok((Vec::new(), Ok(next)));
-                }
-                Ok(Found::Last(page, is)) => return Ok((ids(page), Err(is))),
-                Err(Stop::Reject(error)) => return Err(error.condition),
+            let outcome = match act(&turn) {
+                Ok(found) => Ok(found),
+                Err(Stop::Reject(error)) => Err(error.condition),
                 Err(Stop::Need(need)) => {
                     let fetched = self.fetch(need);
                     loaded.push(fetched);
+                    continue;
                 }
                 Err(other) => panic!("{other:?}"),
-            }
+            };
+            return (outcome, loaded.len());
         }
-        panic!("a step reads too much: {query:?}");
     }
 
-    pub(super) fn fetch(&mut self, need: Need) -> Loaded {
+    pub fn fetch(&mut self, need: Need) -> Loaded {
         let request = match &need {
             Need::Row(table, key) => Request::Row {
                 table,
@@ -276,12 +294,12 @@ impl Library {
     }
 
     /// The same by a look at every message.
-    pub(super) fn look(&self, query: &Query, wish: &Wish) -> (Vec<ArchiveId>, bool, usize) {
+    pub fn look(&self, query: &Query, wish: &Wish) -> (Vec<ArchiveId>, bool, usize) {
         self.look_at(self.all.len(), query, wish)
     }
 
     /// The same when there were only so many.
-    pub(super) fn look_at(
+    pub fn look_at(
         &self,
         count: usize,
         query: &Query,
@@ -315,21 +333,21 @@ impl Library {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Position {
+pub enum Position {
     First,
     Last,
 }
 
 #[derive(Debug)]
-pub(super) struct Wish {
-    pub(super) with: Option<Jid>,
-    pub(super) words: Vec<&'static str>,
-    pub(super) page: (Option<usize>, Position),
-    pub(super) flip: bool,
+pub struct Wish {
+    pub with: Option<Jid>,
+    pub words: Vec<&'static str>,
+    pub page: (Option<usize>, Position),
+    pub flip: bool,
 }
 
 /// A query in XML, and what it means.
-pub(super) fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
+pub fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
     let some = |rng: &mut Rng| library.all[rng.below(library.all.len() as u32) as usize].id;
     let with = [
         None,
@@ -409,7 +427,7 @@ pub(super) fn wish(rng: &mut Rng, library: &Library) -> (String, Wish) {
     (xml, wish)
 }
 
-pub(super) fn read(xml: &str) -> Query {
+pub fn read(xml: &str) -> Query {
     let element = Element::parse(xml, ns::CLIENT).unwrap();
     Query::read(&element, Fields::WithFulltext, &seal())
         .unwrap_or_else(|error| panic!("{xml}: {error}"))

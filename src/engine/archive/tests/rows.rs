@@ -85,7 +85,7 @@ fn a_message_that_its_archive_lets_go_waits_on_as_whose_it_was() {
     let Answer::Range { rows, .. } = store.apply(Request::Range { table, range }) else {
         panic!("no rows");
     };
-    let rescued = super::rescue(&rows[0], &seal()).expect("a message");
+    let rescued = rescue(&rows[0], &seal()).expect("a message");
     // In one save with whatever removes it.
     store.apply(Request::Save(vec![rescued]));
     let (table, key) = (&PENDING, key(ME, n));
