@@ -454,11 +454,6 @@ impl Shard {
         if let Some(too_high) = acks.is_too_high(wish.h) {
             return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
-        // Section 5: "the client and server use the 'h' attribute to retransmit any stanzas lost by the disconnection".
-        if acks.lacks {
-            self.give_up(now, actor, vec![id]);
-            return Err(Refusal::Unknown);
-        }
         acks.detached(0);
         // It took no leave of its old stream.
         session.forget_state(now.wall_ms);
