@@ -1,5 +1,5 @@
-//! The archive over time, over its bounds, beside what waits for clients, and before slow readers and disks. What a query answers is played in
-//! `tests/scenarios/mam.xmpp` and judged in `src/engine/archive/tests.rs`.
+//! The archive over time, over its bounds, beside what waits for clients, and before slow readers and disks. What a query
+//! answers is played in `tests/scenarios/mam.xmpp` and judged in `src/engine/archive/tests`.
 
 #[path = "archive/expiry.rs"]
 mod expiry;
