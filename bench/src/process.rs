@@ -1,11 +1,14 @@
 //! A child process under measurement: started on one core, watched through /proc, stopped politely.
 //! It knows nothing of XMPP, nor which server it runs.
 
+#[path = "../../tests/common/ports.rs"]
+#[allow(dead_code)] // What servers print is looked at elsewhere.
+mod ports;
+
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -196,21 +199,9 @@ pub fn private_bytes_of(pid: u32) -> Result<u64> {
     private_bytes_in(&text).with_context(|| format!("no private pages in {path}"))
 }
 
-/// A loopback address on which nothing listens and which no other part of this process was given. Its port lies below
-/// those that the system hands out (from 32768 on, ip(7)): none of the clients here is given it before the server is.
-pub fn unused_address() -> Result<SocketAddr> {
-    static TRIED: AtomicU16 = AtomicU16::new(0);
-    let (lowest, count) = (10_000, 22_000);
-    // Processes that run at once begin at different places.
-    let first = std::process::id() % count * 501;
-    for _ in 0..count {
-        let next = u32::from(TRIED.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(lowest + (first + next) % count)?;
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return Ok(listener.local_addr()?);
-        }
-    }
-    bail!("somebody listens on each of {count} ports")
+/// A loopback address on which nothing listens, and which no other part of this process was given.
+pub fn unused_address() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()))
 }
 
 /// The same of any process, by its id or `self`.
