@@ -410,13 +410,16 @@ impl Performance<'_> {
     fn pass(&mut self, ms: u64) -> Result<(), String> {
         let mut left = ms;
         self.settle_all()?;
+        // What was said or broken off before is no part of the time after.
+        self.stage.catch_up()?;
         while left > 0 {
             let slice = left.min(SLICE_MS);
             self.stage.advance(slice)?;
             self.settle_all()?;
             left -= slice;
         }
-        Ok(())
+        // Timers run behind the order that looks at the clock.
+        self.stage.catch_up()
     }
 
     /// Acts on a stream after whatever was sent on the others has been processed.
