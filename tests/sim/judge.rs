@@ -345,3 +345,15 @@ pub const RECEIPT: &str = "<received xmlns='urn:xmpp:receipts' id='m";
 pub const RETRACT: &str = "urn:xmpp:message-retract:1";
 const DELAY: &str = "urn:xmpp:delay";
 const MAM: &str = "urn:xmpp:mam:2";
+
+/// A message of an archive in XML.
+pub fn entry_in(xml: &str) -> Entry {
+    let document = roxmltree::Document::parse(xml).expect("an archived message is XML");
+    let notice = document
+        .descendants()
+        .find(|child| child.has_tag_name((RETRACT, "retracted")));
+    Entry {
+        number: number(document.root_element()),
+        retracted_by: notice.map(number),
+    }
+}

@@ -100,15 +100,3 @@ impl Judge {
         }
     }
 }
-
-/// A message of an archive in XML.
-pub fn entry_in(xml: &str) -> Entry {
-    let document = roxmltree::Document::parse(xml).expect("an archived message is XML");
-    let notice = document
-        .descendants()
-        .find(|child| child.has_tag_name((RETRACT, "retracted")));
-    Entry {
-        number: number(document.root_element()),
-        retracted_by: notice.map(number),
-    }
-}

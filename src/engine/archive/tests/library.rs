@@ -432,3 +432,16 @@ pub fn read(xml: &str) -> Query {
     Query::read(&element, Fields::WithFulltext, &seal())
         .unwrap_or_else(|error| panic!("{xml}: {error}"))
 }
+
+pub fn by_words(words: &str) -> Query {
+    by_words_in(words, "")
+}
+
+/// The same with a page.
+pub fn by_words_in(words: &str, page: &str) -> Query {
+    read(&format!(
+        "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+         <value>urn:xmpp:mam:2</value></field><field var='{{urn:xmpp:fulltext:0}}fulltext'>\
+         <value>{words}</value></field></x><set xmlns='http://jabber.org/protocol/rsm'>{page}</set></query>"
+    ))
+}

@@ -4,7 +4,7 @@ use super::super::*;
 use super::library::*;
 use crate::actor::Answer;
 use crate::actor::rows::Write;
-use crate::base::{Rng, Sequence};
+use crate::base::{AccountId, Rng, Sequence};
 use crate::im::archive::ArchiveId;
 use crate::im::pending::{self, Found as Waits, MARK, PENDING};
 use crate::store::Request;

@@ -197,20 +197,7 @@ fn a_message_that_was_retracted_while_it_was_indexed_is_not_found_by_its_words()
     let (grave, _) = tombstone(ME, &archived, "r1", 1_795_392_001_000).unwrap();
     library.store.apply(Request::Save(grave));
     // The step that read it before writes behind the retraction.
-    let late = super::super::super::row::put_words(ME, &archived).collect();
+    let late = super::super::row::put_words(ME, &archived).collect();
     library.store.apply(Request::Save(late));
     assert_eq!(library.play(&by_words("sun"), 100).unwrap().0, []);
-}
-
-fn by_words(words: &str) -> Query {
-    by_words_in(words, "")
-}
-
-/// The same with a page.
-fn by_words_in(words: &str, page: &str) -> Query {
-    read(&format!(
-        "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
-         <value>urn:xmpp:mam:2</value></field><field var='{{urn:xmpp:fulltext:0}}fulltext'>\
-         <value>{words}</value></field></x><set xmlns='http://jabber.org/protocol/rsm'>{page}</set></query>"
-    ))
 }
