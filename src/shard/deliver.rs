@@ -3,10 +3,10 @@
 
 use crate::actor::{Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
+use crate::im::Account;
 use crate::im::account::unavailable;
 use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
-use crate::im::Account;
 use crate::stanza::{Kind, Stanza, StreamCondition, StreamError, ns};
 use crate::stream::{Item, SessionRef};
 
