@@ -9,7 +9,7 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, Header, Info, Stanza, StanzaError};
 
-use super::archive::{Archive, ArchiveTally, Entry, Lists, Preferences, Search};
+use super::archive::{Archive, ArchiveTally, Entry, Preferences, Search};
 use super::blocking::Blocklist;
 use super::capabilities::Claim;
 use super::commands::{CommandSession, CommandSessions};
@@ -360,17 +360,6 @@ impl Account {
     /// It is known to block nobody: all that most accounts' stanzas have to ask.
     pub fn blocks_nobody(&self) -> bool {
         self.blocklist_freshness == Freshness::Current && self.blocklist.is_none()
-    }
-
-    /// Whether lists of its archive's index were made by what was applied last: from now on they are under way.
-    pub fn sends_lists(&mut self) -> bool {
-        match &mut self.archive {
-            Some(archive) if archive.lists == Lists::Made => {
-                archive.lists = Lists::UnderWay;
-                true
-            }
-            _ => false,
-        }
     }
 
     /// The blocklist, if it was read and is what the store holds.

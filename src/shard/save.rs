@@ -5,7 +5,7 @@ use crate::actor::rows::{RowKey, Slices, Write};
 use crate::actor::{Answer, Envelope, Origin};
 use crate::base::{ActorKey, KeyedMap, KeyedState, Now};
 use crate::engine::archive::{ARCHIVE, INDEX};
-use crate::im::archive::{Lists, TALLY};
+use crate::im::archive::TALLY;
 use crate::im::pending::PENDING;
 use crate::stanza::Stanza;
 
@@ -53,8 +53,6 @@ pub(super) enum Waiter {
     Turn(ActorKey),
     /// A request of this number that left its mailbox.
     Step(ActorKey, u64),
-    /// The next lists of an archive's index.
-    Lists(ActorKey),
 }
 
 /// What hangs on one save.
@@ -282,14 +280,6 @@ impl Shard {
                 Some(Waiter::Turn(actor)) => self.committed(now, actor, error),
                 Some(Waiter::Step(actor, number)) => {
                     self.step_committed(now, actor, number, error);
-                }
-                Some(Waiter::Lists(actor)) => {
-                    // Of one that was refused nothing is remembered any more.
-                    if let Some(cell) = self.cells.get_mut(actor)
-                        && let Some(archive) = &mut cell.account.archive
-                    {
-                        archive.lists = Lists::Kept;
-                    }
                 }
                 None => {}
             }

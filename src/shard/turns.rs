@@ -28,7 +28,7 @@ use super::expiry::Walk;
 use super::output::{Ask, Output};
 use super::pipelines::{self, Pipelines};
 use super::retention::Months;
-use super::save::{SaveRecord, Waiter};
+use super::save::SaveRecord;
 
 slotmap::new_key_type! {
     pub(super) struct SeatKey;
@@ -442,7 +442,7 @@ impl Shard {
         // Lent out and put back, so that its memory is used again.
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
-        let (mut is_over, mut has_lists) = (false, false);
+        let mut is_over = false;
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
@@ -477,7 +477,6 @@ impl Shard {
                     }
                     if let Some(cell) = self.cells.get_mut(actor) {
                         cell.account.apply(change);
-                        has_lists |= cell.account.sends_lists();
                     }
                 }
             }
@@ -542,9 +541,6 @@ impl Shard {
                 );
             }
             self.save(effects.write.drain(..), settle, bounce);
-        }
-        if has_lists {
-            self.save_awaited(std::iter::empty(), Waiter::Lists(actor));
         }
         if let Some(told) = tell {
             self.confirm(now, told);

@@ -12,7 +12,7 @@ use crate::base::AccountId;
 use crate::engine::archive::{self, ARCHIVE, Archived, Archiving};
 use crate::im::account::identify;
 use crate::im::archive::{
-    ArchiveId, ArchiveTally, Entry, Lists, Policy, Preferences, Quota, wait_for_lists, with_archive,
+    ArchiveId, ArchiveTally, Entry, Policy, Preferences, Quota, with_archive,
 };
 use crate::im::classify::{classify, is_notice};
 use crate::im::{Account, Change, message, origin, pending, roster};
@@ -149,18 +149,15 @@ fn count(
             let entries = archive.unindexed(&quota).chain([entry]);
             let mut writes = archive::index(account, entries);
             writes.extend(tally.rows_with(account, entry.number, bytes));
-            (archive.lists, writes, tally.excess(&quota))
+            (writes, tally.excess(&quota))
         })
     })?;
-    if let Some((Lists::Made | Lists::UnderWay, ..)) = &due {
-        wait_for_lists(turn, account)?;
-    }
     if let Some(tally) = changed {
         let change = Change::ArchiveTally(Box::new(tally));
         turn.out.change.push(change);
     }
     turn.out.change.push(Change::Archived { entry, bytes });
-    if let Some((_, writes, excess)) = due {
+    if let Some((writes, excess)) = due {
         turn.out.write.extend(writes);
         if excess.is_some() {
             turn.out.change.push(Change::TrimArchive);

@@ -56,20 +56,6 @@ pub struct Archive {
     pub tally: ArchiveTally,
     /// What is not indexed yet.
     pub tail: Tail,
-    /// Where the lists are that were made last.
-    pub lists: Lists,
-}
-
-/// How far lists of the index have come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lists {
-    /// The store has all that were made.
-    #[default]
-    Kept,
-    /// They are among the writes of this turn.
-    Made,
-    /// They were sent to the store, which has not answered yet.
-    UnderWay,
 }
 
 impl Archive {
@@ -77,7 +63,6 @@ impl Archive {
     pub fn add(&mut self, entry: Entry, bytes: u64) {
         if self.tally.add(entry.number, bytes) {
             self.tail.clear();
-            self.lists = Lists::Made;
         } else {
             self.tail.push(entry);
         }
@@ -120,20 +105,10 @@ pub fn with_archive<T>(
         preferences: preferences.unwrap_or_default(),
         tally,
         tail,
-        lists: Lists::Kept,
     };
     let found = read(&archive);
     turn.out.change.push(Change::ArchiveRead(Box::new(archive)));
     Ok(found)
-}
-
-/// Lists follow each other: those that come behind some that are refused would say that these are there, too. Waits for what
-/// was sent to the store of this archive before, and was not answered.
-///
-/// # Errors
-/// Parks until then.
-pub fn wait_for_lists(turn: &Turn<'_, Account>, account: AccountId) -> Result<(), Stop> {
-    turn.load_range(&TALLY, &months(account)).map(drop)
 }
 
 /// What its owner wants; nothing at all where that cannot be read: what was not kept can be missed, what was kept cannot
