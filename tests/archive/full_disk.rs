@@ -235,26 +235,6 @@ fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_findin
 }
 
 #[test]
-fn a_conversation_is_found_though_lists_of_it_were_refused_and_the_next_were_not() {
-    let (mut world, romeo) = keeper(64);
-    world.disk_is_asleep = true;
-    fill(&mut world);
-    says(&mut world, romeo, &notes(64, 65, 0));
-    // There is room again, and enough comes for the next lists before anybody has heard that some were refused.
-    world.store.lock().set_fault(None);
-    says(&mut world, romeo, &notes(65, 200, 0));
-    world.disk_is_asleep = false;
-    world.end_turns();
-    make_room(&mut world);
-    hears(&mut world, romeo);
-    let all = archived(&world, "romeo");
-    assert!(all.len() >= 64 && !all.contains(&64), "{all:?}");
-    let all: Vec<String> = all.iter().map(|n| format!("m{n}")).collect();
-    assert_eq!(found_with(&mut world, romeo, "romeo"), all);
-    world.assert_rest();
-}
-
-#[test]
 fn a_conversation_is_read_while_the_disk_is_full() {
     let (mut world, romeo) = keeper(100);
     fill(&mut world);
