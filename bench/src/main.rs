@@ -47,6 +47,9 @@ struct Common {
         default_value = "core/target/release/stonechat-core-bench"
     )]
     core_program: PathBuf,
+    /// Stonechat's worker threads; with more than one they have the cores from 0 on, the driver's perhaps among them
+    #[arg(long, global = true, default_value_t = 1)]
+    workers: u8,
     /// Milliseconds by which every sync of Stonechat's disk lasts longer
     #[arg(long, global = true)]
     slow_disk: Option<u64>,
@@ -57,6 +60,13 @@ struct Common {
         default_value = "slow-disk/target/release/libslow_disk.so"
     )]
     slow_disk_library: PathBuf,
+    /// File with what Stonechat's section of the host says besides, as that its users live in a directory; then nobody is
+    /// added to its store
+    #[arg(long, global = true)]
+    host_section: Option<PathBuf>,
+    /// The process in which they live: what a login costs it is shown, too
+    #[arg(long, global = true)]
+    beside: Option<u32>,
     /// Rounds; the median of them is the figure
     #[arg(long, global = true, default_value_t = 3)]
     rounds: usize,
@@ -136,6 +146,9 @@ enum Command {
         /// Seconds of rest before each reading
         #[arg(long, default_value_t = 12)]
         rest: u64,
+        /// By which they log in
+        #[arg(long, value_enum, default_value = "scram-sha-1")]
+        mechanism: Mechanism,
     },
     /// Processor time per login
     Login {
@@ -182,6 +195,16 @@ enum Command {
         #[arg(long, default_value = "/tmp")]
         directory: PathBuf,
     },
+    /// How late messages are at a share of the server's own saturation, the null relay in turn with it at the same rate
+    Latency {
+        #[command(flatten)]
+        load: Load,
+        /// Of its saturation, in percent
+        #[arg(long, default_value_t = 25)]
+        share: u32,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
+        transport: Vec<Transport>,
+    },
     /// System calls of the server per message delivered
     Calls {
         #[arg(long, default_value_t = 100)]
@@ -204,7 +227,7 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         rest: u64,
     },
-    /// Everything above but the last three, with the settings that figures are quoted for
+    /// Everything above but the last four, with the settings that figures are quoted for
     All,
     /// The null relay's own process (started by this program)
     #[command(hide = true)]
@@ -265,8 +288,11 @@ fn main() -> Result<()> {
         server,
         binary,
         core_program,
+        workers,
         slow_disk,
         slow_disk_library,
+        host_section,
+        beside,
         rounds,
         server_core,
         driver_core,
@@ -274,6 +300,7 @@ fn main() -> Result<()> {
         keep_files,
     } = cli.common;
     ensure!(rounds > 0, "at least one round");
+    ensure!(workers > 0, "at least one worker");
     if let Command::Million {
         sessions,
         contacts,
@@ -303,10 +330,13 @@ fn main() -> Result<()> {
             server: binary,
             core: core_program,
             accounts: Accounts::Derived,
+            workers,
             slow_disk: slow_disk.map(|milliseconds| SlowDisk {
                 library: slow_disk_library,
                 milliseconds,
             }),
+            host_section,
+            beside,
         },
         server_core,
         rounds,
@@ -372,6 +402,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             to,
             store_cache,
             rest,
+            mechanism,
         } => {
             ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
             let slope = Slope {
@@ -380,11 +411,27 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                 to,
                 store_cache: Some(store_cache).filter(|mib| *mib > 0),
                 rest: Duration::from_secs(rest),
+                mechanism,
             };
             for transport in transport {
                 report
                     .figures
                     .push(measure::memory::measure(bench, slope, transport)?);
+            }
+        }
+        Command::Latency {
+            load,
+            share,
+            transport,
+        } => {
+            for transport in transport {
+                let (pairs, pace) = (load.pairs, load.pace()?);
+                ensure!(
+                    4 * pairs <= MOST_SESSIONS,
+                    "at most {MOST_SESSIONS} sessions on both"
+                );
+                let figures = measure::latency::measure(bench, pairs, pace, share, transport)?;
+                report.figures.extend(figures);
             }
         }
         Command::Calls {

@@ -33,10 +33,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` on `core` alone, with its output in the file `log`, and waits until it is ready.
+    /// Starts `command` on these cores alone, with its output in the file `log`, and waits until it is ready.
     pub fn start(
         command: &[String],
-        core: usize,
+        cores: &str,
         address: SocketAddr,
         log: &Path,
         ready: Ready,
@@ -45,7 +45,7 @@ impl Server {
         // taskset replaces itself by the command, so that the child's id is the server's.
         let child = Command::new("taskset")
             .arg("--cpu-list")
-            .arg(core.to_string())
+            .arg(cores)
             .args(command)
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
@@ -185,6 +185,11 @@ pub fn pin(core: usize) -> Result<()> {
     let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: core });
     ensure!(pinned, "this process may not run on core {core}");
     Ok(())
+}
+
+/// Processor time of another process.
+pub fn cpu_of_process(pid: u32) -> Result<Duration> {
+    cpu_of(&pid.to_string())
 }
 
 /// Processor time of this process, the load driver.

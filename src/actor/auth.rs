@@ -361,6 +361,26 @@ pub struct ScramKeys {
     pub server_key: Secret,
 }
 
+impl ScramKeys {
+    /// What a stranger sees of them.
+    pub fn shape(&self) -> KeyShape {
+        KeyShape {
+            hash: self.hash,
+            iterations: self.iterations,
+            // RFC 5802 has no bound; no directory's keys with a longer one are taken (`directory/keys.rs`).
+            salt_bytes: u8::try_from(self.salt.len()).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+/// What a stranger who asks for somebody's keys sees of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyShape {
+    pub hash: ScramHash,
+    pub iterations: u32,
+    pub salt_bytes: u8,
+}
+
 /// By what a client shall derive keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpgradeTerms {

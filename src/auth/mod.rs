@@ -13,7 +13,9 @@ mod own;
 pub mod penalty;
 mod purge;
 mod registrations;
+mod seen;
 pub mod service;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -436,8 +436,10 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 pub const DIRECTORY_CONNECT_MS: u64 = 2_000;
 /// How long one answer of it may take.
 pub const DIRECTORY_OPERATION_MS: u64 = 3_000;
-/// How long a question waits for a connection.
-pub const DIRECTORY_QUEUE_MS: u64 = 3_000;
+/// How long a question waits for a connection: longer than one answer may take, so that whoever waits behind a question to
+/// a server that has fallen silent is answered by the next one.
+pub const DIRECTORY_QUEUE_MS: u64 = 4_000;
+const _: () = assert!(DIRECTORY_QUEUE_MS > DIRECTORY_OPERATION_MS);
 /// The most that an operator may allow for each of these: a client has to authenticate in the meantime.
 pub const DIRECTORY_TIMEOUT_MS_MAX: u64 = 60_000;
 const _: () = assert!(
@@ -501,11 +503,20 @@ pub const DIRECTORY_LIST_MEMBERS_LIMIT: u32 = 100_000;
 /// Members of a contact list who are told of its changes one by one: a thousand members online, and who joins is told by
 /// a thousand stanzas.
 pub const DIRECTORY_LIST_PUSHES_MAX: u32 = 1_000;
+/// Accounts of one worker that learn of new groups in one turn of its loop, about a millisecond: three hundred thousand know
+/// within a second, and nobody's stanzas wait for that.
+pub const GROUPS_ACCOUNTS_PER_TURN: usize = 500;
 /// Bytes of the name of somebody in rosters, or of a list.
 pub const DIRECTORY_NAME_BYTES_MAX: usize = 256;
 const _: () = assert!(DIRECTORY_NAME_BYTES_MAX <= ROSTER_NAME_BYTES_MAX);
 /// One in so many of those who are known is looked for again each time: so many looks a change of name may wait.
 pub const DIRECTORY_PEOPLE_ROUNDS: u64 = 10;
+/// Of more people than this it is cheaper to have everybody told than to ask for them by name.
+pub const DIRECTORY_LOOK_AT_ALL: usize = 1_000;
+/// How long groups are not read again after they were, however often they change: a change is seen so much later at most.
+pub const DIRECTORY_GROUPS_PAUSE_MS: u64 = 1_000;
+/// And so many times as long as reading took: three quarters of a connection's time are others'.
+pub const DIRECTORY_GROUPS_PAUSE_TIMES: u32 = 3;
 /// Until groups that could not be read are read again.
 pub const DIRECTORY_GROUPS_AGAIN_MS: u64 = 5_000;
 /// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's
@@ -521,8 +532,6 @@ pub const DIRECTORY_COOKIE_BYTES_MAX: usize = 16 * 1024;
 pub const DIRECTORY_WATCHED_MAX: u32 = 1_000_000;
 /// The most that an operator may allow.
 pub const DIRECTORY_WATCHED_LIMIT: u32 = 20_000_000;
-/// For how long a change of a password that we made ourselves is not taken for somebody else's.
-pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
 /// How long a look at a part of a directory may take altogether, page by page.
 pub const DIRECTORY_LOOK_MS: u64 = 300_000;
 /// How much later a copy of a directory may hear of a change than it was made.
@@ -554,8 +563,10 @@ pub const LOAD_LOGINS_PERCENT: usize = 70;
 /// Share of a worker's queue memory that codecs (XEP-0138) may have altogether: who asks for one beyond is refused, and goes on
 /// without. Half of what stops logins, because a codec is not given back while its connection lasts.
 pub const LOAD_CODECS_PERCENT: usize = 35;
-/// From here kept messages stay in the store.
-pub const LOAD_FLOODS_PERCENT: usize = 85;
+/// From here what accounts say to many waits, the newest of each session, and is told a few at a time.
+pub const LOAD_PRESENCE_PERCENT: usize = 80;
+/// From here archives are not read, and kept messages stay in the store.
+pub const LOAD_ARCHIVE_PERCENT: usize = 85;
 /// From here the slowest readers lose their connections.
 pub const LOAD_READERS_PERCENT: usize = 90;
 /// How long nobody is looked for who could be shed, where there was nobody: a look visits all streams and sessions of
@@ -563,6 +574,25 @@ pub const LOAD_READERS_PERCENT: usize = 90;
 pub const LOAD_NOBODY_MS: u64 = 100;
 /// From here sockets are not read.
 pub const LOAD_SOCKETS_PERCENT: usize = 97;
+
+/// How long what clients send may wait for a worker to read it before new logins wait: a turn of the loop visits 256 streams
+/// in 5 ms at most (DESIGN section 4), ten thousand in this time. It is not yet what a person notices.
+pub const OVERLOAD_AFTER_MS: u64 = 200;
+/// From this many times as long on new logins wait.
+pub const LAG_LOGINS: u64 = 1;
+/// From this many times as long on what accounts say to many waits as well.
+pub const LAG_PRESENCE: u64 = 2;
+/// From this many times as long on archives are not read either.
+pub const LAG_ARCHIVE: u64 = 4;
+/// A lag counts as this many times as long at most, or one that was very long would be remembered for long.
+pub const LAG_MOST: u64 = 8;
+/// How fast a lag is forgotten once it is shorter: to a third in this time.
+pub const LAG_FALL_MS: u64 = 150;
+/// How long a worker has to keep up before its log says that it does.
+pub const LAG_CALM_MS: u64 = 5_000;
+/// Between two parts of what is said to many while that waits: some five thousand hear of somebody in a second, which is a
+/// hundredth of a worker's time, and nobody is forgotten.
+pub const SPREAD_PRESSED_MS: u64 = 100;
 
 /// Envelopes that may wait for one other worker.
 pub const OUTBOX_COUNT_MAX: usize = 4_096;
@@ -577,6 +607,11 @@ pub const LOGIN_PATIENCE_MS: u64 = 10_000;
 /// Newcomers that the doorman puts before one worker which has not looked at them yet: as many as it takes in one turn of
 /// its loop, twice. Beyond it they wait in the system's backlog, at no cost.
 pub const NEWCOMERS_WAITING_MAX: usize = 128;
+/// Those of them that a worker with too much to do has looked at, and that hear from it after [`LOGIN_PATIENCE_MS`] that they
+/// shall come back later: six in a second, so that refusing costs next to nothing. The others wait in the backlog.
+pub const ANTEROOM_MAX: usize = 64;
+/// How soon a worker with too much to do looks again whether it still has, when nothing else wakes it.
+pub const PRESSED_LOOK_MS: u64 = 50;
 /// TLS handshakes in progress on one worker: each costs 25 KB until it ends (CRATES.md section 2).
 pub const HANDSHAKES_MAX: usize = 256;
 /// What a client says it can do (XEP-0115) when asked: the longest that it is believed. Gajim, of which most is known,
@@ -627,8 +662,12 @@ const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
 const _: () = assert!(CURSOR_REFILL_BYTES + ASIDE_STEP_BYTES_MAX < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
 const _: () = assert!(2 * LOAD_CODECS_PERCENT <= LOAD_LOGINS_PERCENT);
-const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
-const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
+const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_PRESENCE_PERCENT);
+const _: () = assert!(LOAD_PRESENCE_PERCENT < LOAD_ARCHIVE_PERCENT);
+const _: () = assert!(LOAD_ARCHIVE_PERCENT < LOAD_READERS_PERCENT);
+const _: () = assert!(LAG_LOGINS < LAG_PRESENCE && LAG_PRESENCE < LAG_ARCHIVE);
+const _: () = assert!(LAG_ARCHIVE < LAG_MOST);
+const _: () = assert!(ANTEROOM_MAX < NEWCOMERS_WAITING_MAX);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 // A search of a contact, which reads two lists and where the archive begins, and as many words as it may have, which
 // read a list each, reads the messages, then ends.

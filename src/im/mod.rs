@@ -23,6 +23,7 @@ pub mod pending;
 pub mod presence;
 pub mod quota;
 pub mod roster;
+pub mod seen;
 pub mod session;
 pub mod subscription;
 

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 
-use crate::actor::groups::{Groups, Membership};
+use crate::actor::groups::Groups;
 use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Disk, Effects, Kept, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
-    Spares, StreamKey, TraceId, WorkerId,
+    Spares, StreamKey, TraceId, WorkerId, limits,
 };
 use crate::config::{Config, Dictionary};
 use crate::features;
 use crate::im::Account;
+use crate::stanza::{StreamCondition, StreamError};
 use crate::stream::{Item, StreamState};
 use crate::xml::Scratch;
 
@@ -23,8 +24,9 @@ use super::cell::{Cell, Mail};
 use super::drain::Drain;
 use super::ended::Ended;
 use super::fresh::Fresh;
+use super::groups::Regrouping;
 use super::input::{Input, Opened, Place};
-use super::load::Load;
+use super::load::{BUSY, Load};
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::pipelines::Pipelines;
@@ -82,6 +84,8 @@ pub struct Shard {
     pub(super) waiting_logins: VecDeque<(StreamKey, u64)>,
     /// Sessions whose kept messages wait for room.
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
+    /// Accounts whose requests beside the mailbox wait until this worker has room or time.
+    pub(super) waiting_asides: BTreeSet<ActorKey>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
@@ -100,8 +104,8 @@ pub struct Shard {
     pub(super) outdated: BTreeMap<Box<str>, u64>,
     /// What the directories of hosts say of their people.
     pub(super) groups: BTreeMap<Arc<str>, Arc<Groups>>,
-    /// Accounts for which that is another than before, and where they were, until all workers know it.
-    pub(super) regrouped: Vec<(ActorKey, Membership)>,
+    /// Accounts that do not know yet what is new of that.
+    pub(super) regrouping: Regrouping,
     next_trace: u64,
 }
 
@@ -174,6 +178,7 @@ impl Shard {
             ended: Ended::default(),
             waiting_logins: VecDeque::new(),
             waiting_floods: BTreeSet::new(),
+            waiting_asides: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
             retention: Retention::default(),
@@ -185,7 +190,7 @@ impl Shard {
             next_aside: 0,
             outdated: BTreeMap::new(),
             groups: BTreeMap::new(),
-            regrouped: Vec::new(),
+            regrouping: Regrouping::default(),
             next_trace: 0,
         }
     }
@@ -211,6 +216,11 @@ impl Shard {
         state.comes_from(&self.config, opened.address);
         let key = self.streams.insert(state);
         self.arm_stream(key);
+        if opened.waited_ms >= limits::LOGIN_PATIENCE_MS && !self.admits() {
+            // Before anything was computed for it.
+            let error = StreamError::new(StreamCondition::ResourceConstraint, BUSY);
+            self.fail_stream(now, key, error);
+        }
         key
     }
 
@@ -255,6 +265,7 @@ impl Shard {
             }
             Input::Answer(ticket, answer) => self.answered(now, ticket, answer),
             Input::Control(control) => self.controlled(now, control),
+            Input::Waited(ms) => self.waited(now, ms),
             Input::Tick => self.tick(now),
         }
         self.drive(now);

@@ -282,6 +282,9 @@ impl Shard {
 
     /// Reads mail until the box is empty or the head has to wait.
     pub(super) fn run(&mut self, now: Now, actor: ActorKey) {
+        if self.regrouping.is_under_way() {
+            self.catch_up(actor);
+        }
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };

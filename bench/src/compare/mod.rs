@@ -172,6 +172,7 @@ fn memory(bench: &Bench, extent: &Extent, transport: Transport) -> Result<Vec<Fi
         // As `stonechat-bench memory` has it: full before the first reading.
         store_cache: Some(4),
         rest: extent.rest,
+        mechanism: Mechanism::ScramSha1,
     };
     Ok(vec![measure::memory::measure(bench, slope, transport)?])
 }

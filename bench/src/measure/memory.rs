@@ -23,6 +23,7 @@ pub struct Slope {
     pub store_cache: Option<u32>,
     /// Long enough for allocators to give pages back (jemalloc: 10 s) and for a collector to run.
     pub rest: Duration,
+    pub mechanism: Mechanism,
 }
 
 /// Sessions here are authenticated and bound, have fetched their roster and sent initial presence.
@@ -36,7 +37,7 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
-        mechanism: Mechanism::ScramSha1,
+        mechanism: slope.mechanism,
         collector: Collector::Incremental,
         contacts: match slope.contacts {
             0 => Contacts::None,
