@@ -219,7 +219,7 @@ fn sigterm_drains_and_the_next_start_finds_the_same_secrets() {
     let before = (fs::read(&secret).unwrap(), fs::read(&certificate).unwrap());
     let mut client = TcpStream::connect(server.address("(STARTTLS)")).unwrap();
     client
-        .set_read_timeout(Some(Duration::from_secs(20)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     let header = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
         xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -409,7 +409,7 @@ fn clients_of_a_stopping_server_are_sent_to_the_other_one_if_there_is_one() {
     let server = place.serve();
     let mut client = TcpStream::connect(server.address("(STARTTLS)")).unwrap();
     client
-        .set_read_timeout(Some(Duration::from_secs(20)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     let header = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
         xmlns:stream='http://etherx.jabber.org/streams'>";

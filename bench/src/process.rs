@@ -1,8 +1,12 @@
 //! A child process under measurement: started on one core, watched through /proc, stopped politely.
 //! It knows nothing of XMPP, nor which server it runs.
 
+#[path = "../../tests/common/ports.rs"]
+#[allow(dead_code)] // What servers print is looked at elsewhere.
+mod ports;
+
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -200,9 +204,9 @@ pub fn private_bytes_of(pid: u32) -> Result<u64> {
     private_bytes_in(&text).with_context(|| format!("no private pages in {path}"))
 }
 
-/// A loopback address on which nothing listens just now.
-pub fn unused_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+/// A loopback address on which nothing listens, and which no other part of this process was given.
+pub fn unused_address() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()))
 }
 
 /// The same of any process, by its id or `self`.

@@ -28,9 +28,9 @@ impl Server {
         let directory =
             std::env::temp_dir().join(format!("stonechat-load-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
-        let starttls = unused_address().expect("a port");
-        let plain = unused_address().expect("a port");
-        let direct = unused_address().expect("a port");
+        let starttls = unused_address();
+        let plain = unused_address();
+        let direct = unused_address();
         let configuration = format!(
             "[server]\nworkers = 1\n[[host]]\nname = 'localhost'\n\
              [host.registration]\nmode = 'open'\nper_address = 1_000_000\nper_host = 1_000_000\n\
@@ -371,7 +371,7 @@ fn parts_join_from_elsewhere() {
     let users = ["chat", "--set", "users.count=12"];
     let output = server.load("register", server.starttls, &users);
     assert!(output.status.success(), "{}", told(&output));
-    let meeting = unused_address().expect("a port").to_string();
+    let meeting = unused_address().to_string();
     // They are there before the coordinator is.
     let part = || {
         Command::new(env!("CARGO_BIN_EXE_stonechat-load"))
@@ -411,7 +411,7 @@ impl Prosody {
     fn start() -> Self {
         let directory = std::env::temp_dir().join(format!("stonechat-muc-{}", std::process::id()));
         fs::create_dir_all(directory.join("data")).expect("a directory");
-        let address = unused_address().expect("a port");
+        let address = unused_address();
         let (certificate, key) = stonechat_bench::target::certificate().expect("a certificate");
         fs::write(directory.join("crt"), certificate).expect("a file");
         fs::write(directory.join("key"), key).expect("a file");

@@ -308,6 +308,7 @@ carbon = false
             errors(text),
             ["s.toml:4: listener[1].address: a listener above has this address already"]
         );
+        assert_eq!(errors(&text.replace(":1\"", ":0\"")), [""; 0]);
     }
 
     #[test]

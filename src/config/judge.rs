@@ -178,8 +178,10 @@ pub(super) fn check_listeners(file: &File, outside: &Outside<'_>, sink: &mut Sin
             sink.push(&at("address"), message);
         }
         let first = addresses.insert(listener.address.as_str());
+        // The system gives each who asks for port 0 one of its own.
+        let is_any = listener.address.ends_with(":0");
         sink.require(
-            first,
+            first || is_any,
             &at("address"),
             "a listener above has this address already",
         );

@@ -17,8 +17,6 @@ pub struct Acks {
     pub token: String,
     /// How long the session waits for its client; 0 when it cannot be resumed.
     pub resume_timeout_ms: u64,
-    /// Something is not in the queue for want of room that is in the archive: the session goes on, and is not resumed.
-    pub lacks: bool,
     /// Number of the last outbound stanza that the client acknowledged, modulo 2^32.
     acked: u32,
     /// Outbound stanzas that it has not, oldest first.
@@ -129,7 +127,6 @@ impl Acks {
         Acks {
             token,
             resume_timeout_ms,
-            lacks: false,
             acked: 0,
             unacked: VecDeque::new(),
             unacked_bytes: 0,

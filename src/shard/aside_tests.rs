@@ -290,16 +290,43 @@ fn two_long_requests_of_one_device_leave_room_for_another_and_take_turns() {
     }
 }
 
-#[test]
-fn requests_of_three_devices_take_turns_at_two_places() {
-    let (mut shard, actor) = stage(100);
-    for id in [2, 3] {
-        join(&mut shard, actor, 100);
+/// Other devices of the account, with these numbers.
+fn join_as(shard: &mut Shard, actor: ActorKey, ids: impl Iterator<Item = u64>) {
+    for id in ids {
+        join(shard, actor, 100);
         let sessions = &mut shard.cells[actor].account.sessions;
         let last = sessions.last_mut().expect("just joined");
         last.id = SessionId(id);
         last.jid = Jid::parse(&format!("romeo@localhost/{id}")).expect("valid");
     }
+}
+
+#[test]
+fn no_more_requests_of_an_account_read_at_a_time_than_its_bound() {
+    let (mut shard, actor) = stage(100);
+    let count = limits::ASIDES_MAX as u64 + 2;
+    join_as(&mut shard, actor, 2..=count);
+    for id in 1..=count {
+        ask_as(&mut shard, actor, SessionId(id), "read", &id.to_string());
+    }
+    let mut asked: std::collections::VecDeque<_> = asked_for(&mut shard).into();
+    assert_eq!(asked.len(), limits::ASIDES_MAX);
+    for id in 1..=count {
+        // The first to ask is the first to be served, and the next takes its place.
+        let (ticket, name) = asked.pop_front().expect("one is asked for");
+        assert_eq!(name, id.to_string());
+        answer(&mut shard, ticket, Answer::Row(None));
+        assert_eq!(heard_by(&shard, actor, id as usize - 1), name);
+        asked.extend(asked_for(&mut shard));
+        let waiting = (count - id) as usize;
+        assert_eq!(asked.len(), waiting.min(limits::ASIDES_MAX));
+    }
+}
+
+#[test]
+fn requests_of_three_devices_take_turns_at_two_places() {
+    let (mut shard, actor) = stage(100);
+    join_as(&mut shard, actor, 2..=3);
     for (id, name) in [(1, "a"), (2, "b"), (3, "c")] {
         ask_as(&mut shard, actor, SessionId(id), "long", name);
     }

@@ -3,10 +3,10 @@
 
 use crate::actor::{Delivery, Kept};
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
+use crate::im::Account;
 use crate::im::account::unavailable;
 use crate::im::acks::{Acks, TooHigh, Unacked};
 use crate::im::pending;
-use crate::im::{Account, Session};
 use crate::stanza::{Kind, Stanza, StreamCondition, StreamError, ns};
 use crate::stream::{Item, SessionRef};
 
@@ -52,7 +52,6 @@ impl Shard {
             false => overfull::judge_waiting(session, &self.config, &delivery.stanza, contacts),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
-            note_lack(session, verdict);
             return self.refuse(now, &delivery.stanza, verdict);
         }
         let (id, stream) = (session.id, session.stream);
@@ -109,7 +108,6 @@ impl Shard {
             false => overfull::judge(session, state, &self.config, &delivery.stanza, contacts),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
-            note_lack(session, verdict);
             return self.refuse(now, &delivery.stanza, verdict);
         }
         log::trace!(
@@ -342,12 +340,6 @@ pub(super) fn handled_count_too_high(TooHigh { h, sent }: TooHigh) -> StreamErro
         ns::SM
     );
     error
-}
-
-fn note_lack(session: &mut Session, verdict: Verdict) {
-    if let Some(acks) = &mut session.acks {
-        acks.lacks |= verdict == Verdict::Lack;
-    }
 }
 
 /// XEP-0198 section 4: the question.

@@ -455,18 +455,6 @@ impl Shard {
         if let Some(too_high) = acks.is_too_high(wish.h) {
             return Err(Refusal::TooHigh(handled_count_too_high(too_high)));
         }
-        // Section 5: "the client and server use the 'h' attribute to retransmit any stanzas lost by the disconnection".
-        if acks.lacks {
-            // What the client has by its count it has, though it has to begin anew: none of that is delivered again.
-            let mut arrived = std::mem::take(&mut session.unsure);
-            if let Some(old) = old.and_then(|old| self.streams.get_mut(old)) {
-                arrived.extend(old.outbound.take_rendered());
-            }
-            self.forget_acknowledged(now, at, wish.h);
-            self.all_arrived(now, actor, arrived);
-            self.give_up(now, actor, vec![id]);
-            return Err(Refusal::Unknown);
-        }
         acks.detached(0);
         // It took no leave of its old stream.
         session.forget_state(now.wall_ms);

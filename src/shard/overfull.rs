@@ -7,7 +7,8 @@
 //! for what the account itself and its server say: other resources, roster pushes, answers. Only that is never left
 //! out, and then the session is what gives way; and the presence of those to whom it is subscribed, which has more room,
 //! because it comes in one burst when the client does. It gives way, too, for copies of what contacts say, if they are in the
-//! archive; for those of what strangers say it does when its client wants to resume it.
+//! archive and go beyond twice the bound. Those of what strangers say end at the bound: they leave room for the others, and
+//! who wants to read the rest finds it in the archive.
 
 use crate::config::Config;
 use crate::im::Session;
@@ -29,8 +30,6 @@ pub(super) enum Verdict {
     Miss,
     /// Nobody hears of it.
     Drop,
-    /// The same, but its reader would miss it: the session goes on, and is not resumed (XEP-0198 section 5).
-    Lack,
     /// It goes in, and was the last: the connection is closed, or the session ends if there is none.
     Last,
 }
@@ -98,8 +97,11 @@ fn verdict(
     contacts: Contacts<'_>,
     fill: Fill,
 ) -> Verdict {
+    if is_carbon(stanza) {
+        return verdict_on_copy(session, stanza, contacts, fill);
+    }
     let header = &stanza.header;
-    let is_own = is_own(&session.jid, stanza) && !is_carbon(stanza);
+    let is_own = is_own(&session.jid, stanza);
     let is_presence = header.kind == Kind::Presence;
     let is_told = header.kind == Kind::Message && header.type_ != Type::Error;
     let is_known = || is_own || is_known(session, header.from.as_ref(), contacts);
@@ -107,7 +109,7 @@ fn verdict(
     let end = match sender {
         _ if is_own => Fill::Twice,
         Sender::Contact | Sender::Joined if is_presence => Fill::Crowded,
-        _ if is_carbon(stanza) || is_missed(stanza) || is_known() => Fill::Half,
+        _ if is_missed(stanza) || is_known() => Fill::Half,
         _ if is_told || (is_presence && header.type_ == Type::Available) => Fill::Full,
         _ => Fill::Half,
     };
@@ -117,7 +119,6 @@ fn verdict(
     let is_lived_by = is_own && !is_request(stanza) && !is_told;
     match header.kind {
         _ if is_lived_by || (is_presence && sender == Sender::Contact) => Verdict::Last,
-        Kind::Message if is_carbon(stanza) => unfit_copy(session, stanza, contacts),
         Kind::Message if !is_told => Verdict::Drop,
         Kind::Message | Kind::Iq if is_told || is_request(stanza) => match is_known() {
             true => Verdict::Refuse,
@@ -125,6 +126,46 @@ fn verdict(
             false => Verdict::Drop,
         },
         _ => Verdict::Drop,
+    }
+}
+
+/// What becomes of a copy (XEP-0280). For what the user said on another device, or a contact said, the session ends where
+/// there is no room: its reader finds it in the archive, if it is there, but only when he logs in anew, not when he resumes
+/// (XEP-0198 section 5: "the client and server use the 'h' attribute to retransmit any stanzas lost by the disconnection").
+/// A stranger would end sessions so, or keep them from being resumed: what he says beyond the bound is in the archive only.
+fn verdict_on_copy(
+    session: &Session,
+    stanza: &Stanza,
+    contacts: Contacts<'_>,
+    fill: Fill,
+) -> Verdict {
+    if fill < Fill::Full {
+        return Verdict::Take;
+    }
+    let own = session.jid.bare_str();
+    let copies = ["sent", "received"].map(|name| stanza.payload.child(ns::CARBONS, name));
+    let forwarded = copies.into_iter().flatten().next();
+    let forwarded = forwarded.and_then(|copy| copy.child(ns::FORWARD, "forwarded"));
+    let Some(message) = forwarded.and_then(|it| it.child(ns::CLIENT, "message")) else {
+        return Verdict::Drop;
+    };
+    // Who only asks for a subscription is a stranger: no answer of the account's owner made him another.
+    let is_known = |from: &Jid| {
+        let standing = contacts.standing(from);
+        from.as_str() == own || standing.listed || standing.to || standing.from
+    };
+    let from = message.attribute("from");
+    let from = from.and_then(|from| Jid::parse(&from).ok());
+    if !from.is_some_and(|from| is_known(&from.to_bare())) {
+        return Verdict::Drop;
+    }
+    let is_archived = message.children().any(|child| {
+        child.is(ns::STANZA_ID, "stanza-id") && child.attribute("by").as_deref() == Some(own)
+    });
+    match is_archived {
+        _ if fill < Fill::Twice => Verdict::Take,
+        true => Verdict::Last,
+        false => Verdict::Drop,
     }
 }
 
@@ -206,35 +247,6 @@ fn coalesce(
 fn is_own(own: &Jid, stanza: &Stanza) -> bool {
     let from = stanza.header.from.as_ref();
     from.is_none_or(|from| from.bare_str() == own.bare_str() || from.as_str() == own.domainpart())
-}
-
-/// What becomes of a copy for which there is no room. Its reader finds it in the archive if it is there, but only when he logs
-/// in anew: not when he resumes. For what he said himself on another device, or a contact said, the session ends.
-fn unfit_copy(session: &Session, stanza: &Stanza, contacts: Contacts<'_>) -> Verdict {
-    let own = session.jid.bare_str();
-    let copies = ["sent", "received"].map(|name| stanza.payload.child(ns::CARBONS, name));
-    let forwarded = copies.into_iter().flatten().next();
-    let forwarded = forwarded.and_then(|copy| copy.child(ns::FORWARD, "forwarded"));
-    let Some(message) = forwarded.and_then(|it| it.child(ns::CLIENT, "message")) else {
-        return Verdict::Drop;
-    };
-    let is_archived = message.children().any(|child| {
-        child.is(ns::STANZA_ID, "stanza-id") && child.attribute("by").as_deref() == Some(own)
-    });
-    if !is_archived {
-        return Verdict::Drop;
-    }
-    // Who only asks for a subscription is a stranger: no answer of the account's owner made him another.
-    let is_known = |from: &Jid| {
-        let standing = contacts.standing(from);
-        from.as_str() == own || standing.listed || standing.to || standing.from
-    };
-    let from = message.attribute("from");
-    let from = from.and_then(|from| Jid::parse(&from).ok());
-    match from.is_some_and(|from| is_known(&from.to_bare())) {
-        true => Verdict::Last,
-        false => Verdict::Lack,
-    }
 }
 
 /// Whether it is a copy (XEP-0280) that this server made: forged ones do not get so far.

@@ -1,9 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::api::{Request, Store, StoreOptions};
-use super::super::engine::{self, Keys, Page, Visitor};
+use super::super::engine;
 use super::super::memory::Memory;
-use super::super::testing::TempDir;
+use super::super::testing::{Guard, Guarded, TempDir};
 use super::*;
 use crate::actor::Answer;
 use crate::actor::auth::AccountRef;
@@ -216,74 +216,32 @@ fn data_of_version_1_is_opened_and_nothing_of_it_is_lost() {
     }
 }
 
-/// An engine with data of version 1 that refuses everything after so many commits.
-struct Cut {
-    memory: Memory,
-    left: AtomicUsize,
-}
+/// Refuses everything after so many commits.
+struct Cut(AtomicUsize);
 
-impl Cut {
-    fn after(commits: usize) -> Cut {
-        let memory = Memory::new(TABLES);
-        memory.commit(&data_of_1()).expect("memory");
-        let left = AtomicUsize::new(commits);
-        Cut { memory, left }
-    }
-
-    fn cut(&self) -> Result<(), StoreError> {
+impl Guard for Cut {
+    fn may(&self, _: Option<&[Write]>) -> Result<(), StoreError> {
         let less = |left: usize| left.checked_sub(1);
         let left = self
-            .left
+            .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        left.map(|_| ()).map_err(|_| StoreError::DiskFull)
+        left.map(drop).map_err(|_| StoreError::DiskFull)
     }
 }
 
-impl Engine for Cut {
-    fn create(&self, tables: &[&'static Table]) -> Result<(), StoreError> {
-        self.memory.create(tables)
-    }
-    fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.memory.row(table, key)
-    }
-    fn has(&self, table: &'static Table, key: &RowKey) -> Result<bool, StoreError> {
-        self.memory.has(table, key)
-    }
-    fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
-        self.memory.range(table, range)
-    }
-    fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
-        self.memory.range_back(table, range)
-    }
-    fn walk(
-        &self,
-        table: &'static Table,
-        range: &RowRange,
-        behind: Option<&RowKey>,
-    ) -> Result<Keys, StoreError> {
-        self.memory.walk(table, range, behind)
-    }
-    fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
-        self.cut()?;
-        self.memory.drop_before(table, before)
-    }
-    fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        self.cut()?;
-        self.memory.commit(writes)
-    }
-    fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
-        self.memory.visit(each)
-    }
-    fn set_reserve(&self, bytes: u64) {
-        self.memory.set_reserve(bytes);
-    }
+/// An engine with data of version 1.
+fn cut_after(commits: usize) -> Guarded<Cut> {
+    let memory = Memory::new(TABLES);
+    memory.commit(&data_of_1()).expect("memory");
+    let guard = Cut(AtomicUsize::new(commits));
+    Guarded { memory, guard }
 }
 
 #[test]
 fn a_way_that_was_cut_short_anywhere_is_gone_to_the_end() {
     let mut commits = 0;
     loop {
-        let engine = Cut::after(commits);
+        let engine = cut_after(commits);
         let done = run(&engine);
         run(&engine.memory).expect("it has room");
         assert_present(&engine.memory);

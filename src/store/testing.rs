@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
+use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, StoreError, Table, Write};
+
+use super::engine::{Engine, Keys, Page, Visitor};
+use super::memory::Memory;
 
 pub(super) static LETTERS: Table = Table {
     name: "letters",
@@ -54,6 +57,58 @@ pub(super) fn range(from: &[u8], to: &[u8]) -> RowRange {
         to: key(to),
         count_max: 1_000,
         bytes_max: 1_000_000,
+    }
+}
+
+/// What decides before an engine in memory commits, or drops months where there are no writes.
+pub(super) trait Guard: Send + Sync + 'static {
+    fn may(&self, writes: Option<&[Write]>) -> Result<(), StoreError>;
+}
+
+/// An engine in memory that asks its guard first.
+#[derive(Default)]
+pub(super) struct Guarded<G> {
+    pub(super) memory: Memory,
+    pub(super) guard: G,
+}
+
+impl<G: Guard> Engine for Guarded<G> {
+    fn create(&self, tables: &[&'static Table]) -> Result<(), StoreError> {
+        self.memory.create(tables)
+    }
+    fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.memory.row(table, key)
+    }
+    fn has(&self, table: &'static Table, key: &RowKey) -> Result<bool, StoreError> {
+        self.memory.has(table, key)
+    }
+    fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+        self.memory.range(table, range)
+    }
+    fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
+        self.memory.range_back(table, range)
+    }
+    fn walk(
+        &self,
+        table: &'static Table,
+        range: &RowRange,
+        behind: Option<&RowKey>,
+    ) -> Result<Keys, StoreError> {
+        self.memory.walk(table, range, behind)
+    }
+    fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
+        self.guard.may(None)?;
+        self.memory.drop_before(table, before)
+    }
+    fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.guard.may(Some(writes))?;
+        self.memory.commit(writes)
+    }
+    fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
+        self.memory.visit(each)
+    }
+    fn set_reserve(&self, bytes: u64) {
+        self.memory.set_reserve(bytes);
     }
 }
 

@@ -229,18 +229,15 @@ const COMMIT_BYTES: usize = 2 * 1024 * 1024;
 mod tests {
     use super::super::api::Reply;
     use super::super::api::{PortId, Store};
-    use super::super::engine::{Keys, Page, Visitor};
-    use super::super::memory::Memory;
-    use super::super::testing::{LETTERS, ROSTERS, delete, key, put, range};
+    use super::super::testing::{Guard, Guarded, LETTERS, ROSTERS, delete, key, put, range};
     use super::*;
-    use crate::actor::rows::{RowKey, RowRange, Table, Write};
+    use crate::actor::rows::Write;
     use parking_lot::Mutex;
     use std::time::Duration;
 
-    /// A memory engine that counts commits, can hold them up, and can panic.
+    /// Counts commits, can hold them up, and can panic.
     #[derive(Default)]
     struct Watched {
-        memory: Memory,
         commits: Mutex<Vec<usize>>,
         /// Commits wait while this is locked.
         gate: Mutex<()>,
@@ -249,56 +246,29 @@ mod tests {
         is_full: Mutex<bool>,
     }
 
-    impl Engine for Watched {
-        fn create(&self, tables: &[&'static Table]) -> Result<(), StoreError> {
-            self.memory.create(tables)
-        }
-        fn row(&self, table: &'static Table, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
-            self.memory.row(table, key)
-        }
-        fn has(&self, table: &'static Table, key: &RowKey) -> Result<bool, StoreError> {
-            self.memory.has(table, key)
-        }
-        fn range(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
-            self.memory.range(table, range)
-        }
-        fn range_back(&self, table: &'static Table, range: &RowRange) -> Result<Page, StoreError> {
-            self.memory.range_back(table, range)
-        }
-        fn walk(
-            &self,
-            table: &'static Table,
-            range: &RowRange,
-            behind: Option<&RowKey>,
-        ) -> Result<Keys, StoreError> {
-            self.memory.walk(table, range, behind)
-        }
-        fn drop_before(&self, table: &'static Table, before: u64) -> Result<(), StoreError> {
-            self.memory.drop_before(table, before)
-        }
-        fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+    impl Guard for Watched {
+        fn may(&self, writes: Option<&[Write]>) -> Result<(), StoreError> {
+            let Some(writes) = writes else {
+                return Ok(());
+            };
             let _open = self.gate.lock();
             assert!(!*self.panics.lock(), "the engine was told to panic");
             self.commits.lock().push(writes.len());
-            if *self.is_full.lock() && !makes_room(writes) {
-                return Err(StoreError::DiskFull);
+            match *self.is_full.lock() && !makes_room(writes) {
+                true => Err(StoreError::DiskFull),
+                false => Ok(()),
             }
-            self.memory.commit(writes)
         }
-        fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
-            self.memory.visit(each)
-        }
-        fn set_reserve(&self, _: u64) {}
     }
 
     struct Stage {
-        engine: Arc<Watched>,
+        engine: Arc<Guarded<Watched>>,
         store: Store,
         answers: Receiver<(Ticket, Answer)>,
     }
 
     fn stage() -> Stage {
-        let engine = Arc::new(Watched::default());
+        let engine = Arc::new(Guarded::<Watched>::default());
         engine.create(&[&LETTERS, &ROSTERS]).unwrap();
         let (sender, answers) = unbounded();
         let port = Port::new(move |all| {
@@ -343,7 +313,7 @@ mod tests {
     #[test]
     fn saves_of_one_collection_share_a_commit_and_are_answered_in_order() {
         let stage = stage();
-        let gate = stage.engine.gate.lock();
+        let gate = stage.engine.guard.gate.lock();
         let saves = (0..50_u8).map(|n| (Ticket(n.into()), vec![put(&LETTERS, &[n], b"x")]));
         stage.store.save_all(PortId(0), saves);
         drop(gate);
@@ -351,7 +321,7 @@ mod tests {
             let (ticket, answer) = stage.next();
             assert!(ticket == n && matches!(answer, Answer::Saved));
         }
-        assert_eq!(*stage.engine.commits.lock(), [50]);
+        assert_eq!(*stage.engine.guard.commits.lock(), [50]);
     }
 
     #[test]
@@ -363,13 +333,13 @@ mod tests {
         stage.store.save_all(PortId(0), both);
         assert!(matches!(stage.next(), (1, Answer::Saved)));
         assert!(matches!(stage.next(), (2, Answer::Saved)));
-        assert!(stage.engine.commits.lock().is_empty());
+        assert!(stage.engine.guard.commits.lock().is_empty());
     }
 
     #[test]
     fn a_fenced_read_sees_what_was_saved_before_it_and_no_other_waits() {
         let stage = stage();
-        let gate = stage.engine.gate.lock();
+        let gate = stage.engine.guard.gate.lock();
         stage.save(1, put(&ROSTERS, b"a", b"new"));
         stage
             .store
@@ -384,7 +354,7 @@ mod tests {
     #[test]
     fn a_fenced_read_behind_a_commit_under_way_sees_that_commit() {
         let stage = stage();
-        let gate = stage.engine.gate.lock();
+        let gate = stage.engine.guard.gate.lock();
         stage.save(1, put(&ROSTERS, b"a", b"1"));
         // The writer has taken the first save when the queue is empty and it commits.
         while !stage.store_is_committing() {
@@ -431,7 +401,7 @@ mod tests {
         stage.save(1, put(&LETTERS, b"a", b"1"));
         stage.save(2, put(&LETTERS, b"b", b"1"));
         let _ = (stage.next(), stage.next());
-        *stage.engine.is_full.lock() = true;
+        *stage.engine.guard.is_full.lock() = true;
         stage.save(3, put(&LETTERS, b"c", b"1"));
         assert_eq!(stage.next_saved(), (3, false));
         // That this goes says nothing of room.
@@ -439,7 +409,7 @@ mod tests {
         stage.store.save(reply(4), both);
         assert_eq!(stage.next_saved(), (4, true));
         // These are of one collection.
-        let gate = stage.engine.gate.lock();
+        let gate = stage.engine.guard.gate.lock();
         stage.save(5, delete(&LETTERS, b"x"));
         while !stage.store_is_committing() {
             std::thread::yield_now();
@@ -455,17 +425,17 @@ mod tests {
     #[test]
     fn an_engine_that_panics_fails_the_save_and_the_writer_lives_on() {
         let stage = stage();
-        *stage.engine.panics.lock() = true;
+        *stage.engine.guard.panics.lock() = true;
         let write = || vec![put(&ROSTERS, b"a", b"1")];
         assert_eq!(stage.store.save_now(write()), Err(StoreError::Broken));
-        *stage.engine.panics.lock() = false;
+        *stage.engine.guard.panics.lock() = false;
         assert_eq!(stage.store.save_now(write()), Ok(()));
     }
 
     #[test]
     fn dropping_the_store_commits_and_answers_what_is_queued() {
         let stage = stage();
-        let gate = stage.engine.gate.lock();
+        let gate = stage.engine.guard.gate.lock();
         stage.save(1, put(&LETTERS, b"a", b"1"));
         stage.save(2, put(&LETTERS, b"b", b"1"));
         stage

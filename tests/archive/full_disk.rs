@@ -15,6 +15,16 @@ pub(super) fn make_room(world: &mut World) {
     world.end_turns();
 }
 
+/// Romeo, who has said so much to himself: the first of it is indexed at once, and then 64 messages at a time.
+fn keeper(count: usize) -> (World, ConnId) {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, count, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    (world, romeo)
+}
+
 /// Begins the command with which an archive is emptied; what confirms it.
 pub(super) fn confirmation(world: &mut World, conn: ConnId) -> String {
     let run = "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
@@ -31,11 +41,7 @@ pub(super) fn confirmation(world: &mut World, conn: ConnId) -> String {
 
 #[test]
 fn who_empties_his_archive_while_the_disk_is_full_hears_that_it_failed() {
-    let mut world = world("");
-    let romeo = user(&mut world, "romeo", "<presence/>");
-    says(&mut world, romeo, &notes(0, 600, 0));
-    world.end_turns();
-    hears(&mut world, romeo);
+    let (mut world, romeo) = keeper(600);
     let confirm = confirmation(&mut world, romeo);
     fill(&mut world);
     let heard = says(&mut world, romeo, &confirm);
@@ -54,11 +60,7 @@ fn who_empties_his_archive_while_the_disk_is_full_hears_that_it_failed() {
 
 #[test]
 fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
-    let mut world = world("");
-    let romeo = user(&mut world, "romeo", "<presence/>");
-    says(&mut world, romeo, &notes(0, 1_000, 0));
-    world.end_turns();
-    hears(&mut world, romeo);
+    let (mut world, romeo) = keeper(1_000);
     let confirm = confirmation(&mut world, romeo);
     world.disk_is_asleep = true;
     world.write(romeo, confirm.as_bytes());
@@ -77,11 +79,7 @@ fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
 
 #[test]
 fn an_archive_is_emptied_though_its_owner_goes_before_it_is_his_turn() {
-    let mut world = world("");
-    let romeo = user(&mut world, "romeo", "<presence/>");
-    says(&mut world, romeo, &notes(0, 100, 0));
-    world.end_turns();
-    hears(&mut world, romeo);
+    let (mut world, romeo) = keeper(100);
     let confirm = confirmation(&mut world, romeo);
     world.services_are_mute = true;
     let all = query(50) + &query(50) + &confirm;
@@ -217,11 +215,7 @@ fn what_was_kept_is_delivered_once_while_the_disk_is_full() {
 
 #[test]
 fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_finding_nothing() {
-    let mut world = world("");
-    let romeo = user(&mut world, "romeo", "<presence/>");
-    says(&mut world, romeo, &notes(0, 20, 0));
-    world.end_turns();
-    hears(&mut world, romeo);
+    let (mut world, romeo) = keeper(20);
     fill(&mut world);
     for _ in 0..2 {
         let heard = says(&mut world, romeo, &search("note"));
@@ -242,12 +236,7 @@ fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_findin
 
 #[test]
 fn a_conversation_is_read_while_the_disk_is_full() {
-    let mut world = world("");
-    let romeo = user(&mut world, "romeo", "<presence/>");
-    // The last of them are not indexed yet.
-    says(&mut world, romeo, &notes(0, 100, 0));
-    world.end_turns();
-    hears(&mut world, romeo);
+    let (mut world, romeo) = keeper(100);
     fill(&mut world);
     for _ in 0..2 {
         let heard = says(&mut world, romeo, &query_with("romeo", 100, "<before/>"));

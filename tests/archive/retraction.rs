@@ -1,8 +1,12 @@
 //! Retractions (XEP-0424) of what is not there, of what is far back, and of what goes at the same moment.
 
+use stonechat::actor::rows::{RowKey, Write};
+use stonechat::base::limits;
+use stonechat::engine::archive::INDEX;
 use stonechat::im::pending::PENDING;
+use stonechat::store::Request;
 
-use crate::sim::{self, Habits, World};
+use crate::sim::{self, ConnId, Habits, World};
 use crate::{archived, notes, says, user, world};
 
 fn retracts(id: &str, number: usize) -> String {
@@ -46,6 +50,50 @@ fn a_retraction_reads_the_row_of_what_it_names_however_many_there_are() {
         first.contains("<retracted ") && !first.contains("note 0"),
         "{first}"
     );
+}
+
+/// Somebody who is not in memory gets a retraction of what nobody said: how many questions that takes.
+fn questions_of_a_stranger(world: &mut World, juliet: ConnId, number: usize) -> usize {
+    world.advance(130_000);
+    assert_eq!(world.resident_accounts(), 1, "hers");
+    let before = world.reads.questions;
+    let message = retracts("nothing", number)
+        .replace("<message ", "<message to='romeo@localhost' ")
+        .replace("<body>", "<origin-id xmlns='urn:xmpp:sid:0' id='o'/><body>");
+    let heard = says(world, juliet, &message);
+    world.end_turns();
+    assert!(!heard.contains("error"), "{heard}");
+    world.reads.questions - before
+}
+
+#[test]
+fn the_longest_turn_that_there_is_comes_to_its_end() {
+    let mut world = world("");
+    let juliet = user(&mut world, "juliet", "<presence/>");
+    world.register("romeo", "secret");
+    // Her own archive is read with the first.
+    questions_of_a_stranger(&mut world, juliet, 0);
+    let few = questions_of_a_stranger(&mut world, juliet, 1);
+    // Of each group of names more lists than are looked at, each of which fills an answer.
+    let account = world.account_id("romeo").0.to_be_bytes();
+    let value = vec![0xff; limits::RANGE_BYTES_MAX / 16 * 16];
+    for group in 0..limits::ARCHIVE_NAME_LISTS {
+        for n in 0..=limits::ARCHIVE_NAME_READS as u64 {
+            let term = [b'n', 0, 0, 0, 0, 0, 0, group];
+            let list = Write::Put {
+                table: &INDEX,
+                key: RowKey::new(&account)
+                    .then(&term)
+                    .then(&(n + 1).to_be_bytes()),
+                value: value[..].into(),
+            };
+            world.store.lock().apply(Request::Save(vec![list]));
+        }
+    }
+    let many = questions_of_a_stranger(&mut world, juliet, 2);
+    assert_eq!(many - few, limits::ARCHIVE_NAME_READS - 1);
+    assert_eq!(archived(&world, "romeo"), [0, 1, 2]);
+    world.assert_rest();
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use crate::ports::listened_on;
 
 /// How long a server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +26,7 @@ const TROUBLE: &[&str] = &[
 
 /// A data directory, and the server that runs on it; dropped, both are gone.
 pub struct House {
+    /// Another one after each start.
     pub port: u16,
     directory: PathBuf,
     child: Option<Child>,
@@ -39,16 +41,13 @@ impl House {
         let directory = PathBuf::from(TMP).join(format!("crash-{}-{number}", std::process::id()));
         let failed = |e| format!("{}: {e}", directory.display());
         fs::create_dir_all(&directory).map_err(failed)?;
-        let port = free_port()?;
         // Two workers on any machine: half of what is said crosses the mesh.
-        let config = format!(
-            "server.workers = 2\nserver.pin = false\nauth.scram_iterations = 4096\n\n\
-             [[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"none\"\n\n\
-             [[host]]\nname = \"localhost\"\n"
-        );
+        let config = "server.workers = 2\nserver.pin = false\nauth.scram_iterations = 4096\n\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"none\"\n\n\
+             [[host]]\nname = \"localhost\"\n";
         fs::write(directory.join("stonechat.toml"), config).map_err(failed)?;
         let mut house = House {
-            port,
+            port: 0,
             directory,
             child: None,
         };
@@ -72,7 +71,8 @@ impl House {
             .stderr(theirs);
         self.child = Some(command.spawn().map_err(|e| format!("{BINARY}: {e}"))?);
         let log = File::options().create(true).append(true).open(self.log());
-        listening(output, log.map_err(|e| e.to_string())?)
+        self.port = listening(output, log.map_err(|e| e.to_string())?)?;
+        Ok(())
     }
 
     /// SIGKILL.
@@ -155,14 +155,9 @@ impl Drop for House {
     }
 }
 
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
-    Ok(listener.local_addr().map_err(|e| e.to_string())?.port())
-}
-
-/// Reads what the server prints until it listens, and goes on reading on a thread, so that the server never
-/// waits for its own log.
-fn listening(output: impl Read + Send + 'static, mut log: File) -> Result<(), String> {
+/// Reads what the server prints until it says where it listens, and goes on reading on a thread, so that the server
+/// never waits for its own log.
+fn listening(output: impl Read + Send + 'static, mut log: File) -> Result<u16, String> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let mut printed = String::new();
@@ -170,9 +165,9 @@ fn listening(output: impl Read + Send + 'static, mut log: File) -> Result<(), St
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             // A log that cannot be written must not stop the reading.
             let _ = writeln!(log, "{line}");
-            if !is_told && line.starts_with("listening on") {
+            if let (false, Some(port)) = (is_told, listened_on(&line)) {
                 is_told = true;
-                let _ = tell.send(Ok(()));
+                let _ = tell.send(Ok(port));
             }
             if !is_told {
                 printed.push_str(&line);

@@ -12,6 +12,9 @@ mod framer;
 mod house;
 mod judge;
 mod load;
+#[allow(dead_code)] // The server says where it listens; other programs cannot.
+#[path = "../common/ports.rs"]
+mod ports;
 #[allow(dead_code)]
 #[path = "../play/scram.rs"]
 mod scram;

@@ -1,7 +1,6 @@
-//! What every directory of these tests has: a temporary directory of its own, certificates, a port.
+//! What every directory of these tests has: a temporary directory of its own, certificates.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -94,12 +93,6 @@ impl Authority {
             key: files.write(&format!("{name}.key"), &key.serialize_pem()),
         }
     }
-}
-
-/// A port of the loopback that nobody listens on.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A file of the repository.

@@ -17,6 +17,8 @@ mod keys;
 mod logins;
 mod misbehaviour;
 mod passwords;
+#[path = "../common/ports.rs"]
+mod ports;
 mod proofs;
 mod rooms;
 mod rosters;

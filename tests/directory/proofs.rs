@@ -11,9 +11,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::changes::until_said;
 use crate::client::{Client, SASL, TlsWishes, plain};
 use crate::house::Files;
+use crate::ports::free_port;
 use crate::scram::hmac_sha256;
 use crate::served::{house, is_failure, options, try_password};
-use crate::server::{House, Server, free_port};
+use crate::server::{House, Server};
 use crate::slapd::{JULIET, PASSWORD, ROMEO, Slapd};
 
 const CLOSED: &str =

@@ -17,7 +17,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::house::{Authority, Files, Identity, free_port, repository};
+use crate::house::{Authority, Files, Identity, repository};
+use crate::ports::free_port;
 
 /// How long anything may take before a test gives up on it. Nothing waits for it but what fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);

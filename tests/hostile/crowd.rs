@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 use crate::bystanders::House;
 use crate::client::{Client, HEADER, auth, plain};
 use crate::framer::Item;
-use crate::server::{PASSWORD, PATIENCE, Server, free_port};
+use crate::server::{PASSWORD, PATIENCE, Server};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -318,14 +318,12 @@ fn proxied(port: u16, address: &str) -> TcpStream {
 
 #[test]
 fn strangers_of_one_address_are_few_and_who_has_logged_in_is_none() {
-    let port = free_port();
-    let options = format!(
-        "c2s.unproved_per_address = 1\n[[listener]]\naddress = \"127.0.0.1:{port}\"\n\
-         tls = \"direct\"\nproxy_protocol = true\n"
-    );
+    let options = "c2s.unproved_per_address = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         tls = \"direct\"\nproxy_protocol = true\n";
     let names: Vec<String> = (0..8).map(|number| format!("guest{number}")).collect();
     let accounts: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut server = Server::start("strangers", &options, &accounts);
+    let mut server = Server::start("strangers", options, &accounts);
+    let port = server.ports[0];
     // Those whose home is the worker that accepted them, and those who are handed over: all of them stay.
     let guests: Vec<Client> = accounts
         .iter()

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::client::{Client, SASL, TlsWishes};
 use crate::framer::Item;
 use crate::scram::Scram;
-use crate::server::{PASSWORD, Server, free_port};
+use crate::server::{PASSWORD, Server};
 
 const NONCE: &str = "fyko+d2lbbFgONRv9qkxdawL";
 
@@ -173,13 +173,11 @@ fn a_client_that_was_shown_less_than_was_offered_is_not_deceived() {
 
 #[test]
 fn a_certificate_logs_its_owner_in_and_nobody_else() {
-    let port = free_port();
-    let options = format!(
-        "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"direct\"\n\
+    let options = "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"direct\"\n\
          client_certificates = \"request\"\n\
-         [[host]]\nname = \"verona.example\"\nauth.external = true\n"
-    );
-    let server = Server::start("external", &options, &[]);
+         [[host]]\nname = \"verona.example\"\nauth.external = true\n";
+    let server = Server::start("external", options, &[]);
+    let port = server.ports[0];
     server.tool(
         &["user", "add", "--from", "-"],
         &format!("juliet@verona.example {PASSWORD}\nromeo@verona.example {PASSWORD}\n"),

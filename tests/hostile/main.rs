@@ -51,6 +51,9 @@ mod framer;
 mod identities;
 mod lockout;
 mod logins;
+#[path = "../common/ports.rs"]
+#[allow(dead_code)] // The server says where it listens; other programs cannot.
+mod ports;
 #[path = "../play/scram.rs"]
 #[allow(dead_code)]
 mod scram;

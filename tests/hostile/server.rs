@@ -1,16 +1,16 @@
 //! The real server as a process, with what a test of bad input wants to know of it: its memory, its log, its
 //! audit file. It refuses to know XMPP.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use crate::ports::listened_on;
 
 /// How long anything may take before a test gives up on it. Nothing waits for it but what fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,6 +23,8 @@ pub struct Server {
     pub port: u16,
     /// Where TLS begins at once.
     pub tls_port: u16,
+    /// Where the options' own listeners are, and then those two.
+    pub ports: Vec<u16>,
     directory: PathBuf,
     child: Child,
     log: Arc<Mutex<String>>,
@@ -30,14 +32,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one with these options (TOML, dotted keys) and makes the accounts `names`, all with
-    /// [`PASSWORD`].
+    /// Starts one with these options (TOML, dotted keys; listeners of their own have port 0) and makes the accounts
+    /// `names`, all with [`PASSWORD`].
     pub fn start(test: &str, options: &str, names: &[&str]) -> Server {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("hostile-{}-{test}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
-        let (port, tls_port) = (free_port(), free_port());
         let is_of_all = |line: &&str| line.starts_with("listener.");
         let of_all: String = options
             .lines()
@@ -51,8 +52,8 @@ impl Server {
             .collect();
         let config = format!(
             "auth.scram_iterations = 4096\nserver.workers = 2\nserver.pin = false\n{options}\n\
-             [[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"starttls\"\n{of_all}\
-             [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n{of_all}\
+             [[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"starttls\"\n{of_all}\
+             [[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"direct\"\n{of_all}\
              [[host]]\nname = \"localhost\"\n"
         );
         fs::write(directory.join("stonechat.toml"), config).unwrap();
@@ -64,9 +65,10 @@ impl Server {
             .spawn()
             .unwrap();
         let (log, reader, started) = listen_to(output);
-        let server = Server {
-            port,
-            tls_port,
+        let mut server = Server {
+            port: 0,
+            tls_port: 0,
+            ports: Vec::new(),
             directory,
             child,
             log,
@@ -75,6 +77,11 @@ impl Server {
         if started.recv_timeout(PATIENCE).is_err() {
             panic!("the server does not start:\n{}", server.log());
         }
+        server.ports = server.log().lines().filter_map(listened_on).collect();
+        let [.., port, tls_port] = server.ports[..] else {
+            panic!("it does not say where it listens:\n{}", server.log());
+        };
+        (server.port, server.tls_port) = (port, tls_port);
         let lines: String = names
             .iter()
             .map(|name| format!("{name}@localhost {PASSWORD}\n"))
@@ -197,18 +204,6 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
         .arg("--data")
         .arg(directory.join("data"));
     command
-}
-
-/// A port of the loopback that nobody listens on, and that no test of this process has been given.
-pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
-    }
 }
 
 /// Collects the log on a thread; the channel speaks when the server takes connections.

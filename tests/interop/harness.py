@@ -119,6 +119,8 @@ async def run(server, pattern, tally):
             why = (why or "") + f"\nwhile clearing up: {type(error).__name__}: {error}"
         if server.process is not None and server.process.poll() is not None:
             why = (why or "") + f"\nthe server died ({server.process.returncode}):\n{server.tail()}"
+        elif why is not None:
+            why += f"\nthe end of the server's log:\n{server.tail()}"
         took = time.monotonic() - began
         if why is None:
             tally.ok(suite, sentence, took)

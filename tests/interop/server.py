@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import random
 import re
 import secrets
 import shutil
@@ -27,12 +28,21 @@ class ServerError(Exception):
 
 
 def free_ports(count):
-    """`count` loopback ports that were free a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
+    """`count` loopback ports that nobody listens on, all different.
+
+    They lie below those that the system hands out (from 32768 on): while a server is down between two starts, nobody
+    who calls somebody is given its port.
+    """
+    found = []
+    for port in random.sample(range(10_000, 32_000), 1_000):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            sock.listen()
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ServerError(f"somebody listens on nearly all of 1,000 ports: {found} are free")
 
 
 class Server:

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::client::Client;
-use crate::server::{House, LOCALHOST, PASSWORD, Server, free_port};
+use crate::server::{House, LOCALHOST, PASSWORD, Server};
 
 const HOSTS: &str = "[[host]]\nname = \"montague.example\"\ncertificate = \"montague.pem\"\nkey = \"montague.key\"\n\
     [[host]]\nname = \"capulet.example\"\ncertificate = \"capulet.pem\"\nkey = \"capulet.key\"\n";
@@ -94,12 +94,12 @@ fn two_hosts_talk_show_their_own_certificates_and_are_reloaded_both_or_neither()
 #[test]
 fn behind_a_proxy_the_client_is_who_the_header_names_and_without_one_nobody_gets_in() {
     let house = House::of_localhost("proxy", "");
-    let port = free_port();
     let listener = format!(
-        "{LOCALHOST}[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"direct\"\nproxy_protocol = true\n"
+        "{LOCALHOST}[[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"direct\"\nproxy_protocol = true\n"
     );
     house.configure("", &listener);
     let mut server = house.serve();
+    let port = server.ports[2];
     house.add("romeo@localhost");
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 50123 5223\r\n";

@@ -9,6 +9,8 @@ mod copies;
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
 mod framer;
 mod hosts;
+#[path = "../common/ports.rs"]
+mod ports;
 mod reload;
 mod run;
 mod server;

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use sha2::Digest;
 
+use crate::ports::free_port;
 use crate::server::{House, LOCALHOST};
 
 #[test]
@@ -60,6 +61,9 @@ fn a_refused_reload_is_a_warning_and_says_each_error_on_a_line_of_its_own() {
 #[test]
 fn check_tells_a_port_of_the_running_server_from_one_that_somebody_else_has() {
     let house = House::of_localhost("ports", "");
+    let at = |port: u16| format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\n");
+    let config = [at(free_port()), at(free_port()), LOCALHOST.to_owned()].concat();
+    house.write_config(&config);
     let server = house.serve();
     let (fine, said) = house.tool(&["check"], "");
     assert!(fine, "{said}");
@@ -70,8 +74,7 @@ fn check_tells_a_port_of_the_running_server_from_one_that_somebody_else_has() {
     );
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
-    let listener = format!("{LOCALHOST}[[listener]]\naddress = \"{address}\"\n");
-    house.configure("", &listener);
+    house.write_config(&(config + &at(address.port())));
     let (fine, said) = house.tool(&["check"], "");
     assert!(!fine, "{said}");
     let expected = format!("error   port {address}: another program listens there");

@@ -3,13 +3,14 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
+
+use crate::ports::listened_on;
 
 /// How long anything may take before a test gives up on it. Nothing waits for it but what fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,8 +21,6 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_stonechat");
 pub struct House {
     directory: PathBuf,
     pub data: PathBuf,
-    port: u16,
-    tls_port: u16,
 }
 
 impl House {
@@ -34,8 +33,6 @@ impl House {
         let house = House {
             data: directory.join("data"),
             directory,
-            port: free_port(),
-            tls_port: free_port(),
         };
         house.configure(options, hosts);
         house
@@ -46,13 +43,12 @@ impl House {
         House::new(test, options, LOCALHOST)
     }
 
-    /// Writes the configuration anew.
+    /// Writes the configuration anew. What else listens (in `hosts`) comes behind the two of every server.
     pub fn configure(&self, options: &str, hosts: &str) {
-        let (port, tls_port) = (self.port, self.tls_port);
         self.write_config(&format!(
             "auth.scram_iterations = 4096\nserver.workers = 2\nserver.pin = false\n{options}\n\
-             [[listener]]\naddress = \"127.0.0.1:{port}\"\n\
-             [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = \"direct\"\n{hosts}"
+             [[listener]]\naddress = \"127.0.0.1:0\"\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"direct\"\n{hosts}"
         ));
     }
 
@@ -135,13 +131,19 @@ impl House {
             }
         });
         let mut server = Server {
-            port: self.port,
-            tls_port: self.tls_port,
+            port: 0,
+            tls_port: 0,
+            ports: Vec::new(),
             child,
             lines,
             log: String::new(),
         };
         server.until_logged("add a user with: ");
+        server.ports = server.log.lines().filter_map(listened_on).collect();
+        let [port, tls_port, ..] = server.ports[..] else {
+            panic!("it does not say where it listens:\n{}", server.log);
+        };
+        (server.port, server.tls_port) = (port, tls_port);
         // A pipe that this process holds never ends.
         drop(command);
         server
@@ -181,6 +183,8 @@ pub struct Server {
     pub port: u16,
     /// Where TLS begins at once.
     pub tls_port: u16,
+    /// Those two, and where else it listens.
+    pub ports: Vec<u16>,
     child: Child,
     lines: Receiver<String>,
     log: String,
@@ -249,12 +253,6 @@ impl Drop for Server {
 }
 
 pub const LOCALHOST: &str = "[[host]]\nname = \"localhost\"\n";
-
-/// A port of the loopback that nobody listens on.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// Makes a file whose filesystem takes a few more bytes at its end and then none: it is as long as a file can be,
 /// and empty but for a line feed.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use crate::server::House;
+use crate::server::{House, LOCALHOST};
 
 /// What a line of a `status` file of `/proc` says behind `key`.
 fn said(status: &str, key: &str) -> String {
@@ -18,7 +18,8 @@ fn said(status: &str, key: &str) -> String {
 #[test]
 fn by_default_there_is_one_worker_for_each_core_and_each_stays_on_its_own() {
     let house = House::of_localhost("workers", "");
-    house.write_config("[[listener]]\naddress = \"127.0.0.1:0\"\n[[host]]\nname = \"localhost\"\n");
+    let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+    house.write_config(&format!("{listener}{listener}{LOCALHOST}"));
     let server = house.serve();
     let tasks = Path::new("/proc")
         .join(server.pid().to_string())

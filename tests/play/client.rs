@@ -191,12 +191,20 @@ impl Client {
         }
     }
 
-    /// Waits until the server has processed what was sent, by a question that it answers in order:
-    /// `<r/>` where streams are managed (it is not counted), a ping elsewhere.
+    /// Waits until the server has processed what was sent, and other workers have what it causes. Each question is
+    /// answered behind that; but an answer leaves a worker just before what that worker has for another one, so that
+    /// there are two.
     ///
     /// # Errors
     /// The server does not answer. A stream that has ended has nothing to answer.
     pub fn settle(&mut self, stage: &mut dyn Stage) -> Result<(), String> {
+        self.is_answered(stage)?;
+        self.is_answered(stage)
+    }
+
+    /// Asks what the server answers in order (`<r/>` where streams are managed: it is not counted; a ping elsewhere)
+    /// and waits for the answer.
+    fn is_answered(&mut self, stage: &mut dyn Stage) -> Result<(), String> {
         self.is_unsettled = false;
         if self.jid.is_none() || self.has_ended || stage.is_closed(self.conn) {
             return Ok(());

@@ -9,6 +9,9 @@ pub mod framer;
 pub mod login;
 pub mod pattern;
 pub mod perform;
+#[path = "../common/ports.rs"]
+#[allow(dead_code)] // The server says where it listens; other programs cannot.
+pub mod ports;
 #[allow(dead_code)] // Binding to channels is what the hostile tests do.
 pub mod scram;
 pub mod script;

@@ -2,6 +2,7 @@
 //! stage it is; order between streams is kept by questions, never by waiting.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::account::{self, Cast};
 use super::client::Client;
@@ -14,8 +15,10 @@ use super::stage::Stage;
 const SLICE_MS: u64 = 30_000;
 /// Ways between two accounts until a subscription is complete and seen.
 const HOPS: u32 = 4;
-/// How often a server is asked for an acknowledgement that waits for a disk.
+/// How often a server is asked for an acknowledgement that waits for a disk, at least, and how long: a simulated disk
+/// needs some of the questions, a real one some of the time.
 const ACKNOWLEDGEMENT_TRIES: u32 = 2_000;
+const ACKNOWLEDGEMENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where and why a scene failed.
 #[derive(Debug)]
@@ -165,7 +168,7 @@ impl Performance<'_> {
                 let client = self.clients.remove(&key).ok_or("not connected")?;
                 self.stage.lose(client.conn);
                 self.lost.insert(key, client);
-                Ok(())
+                self.stage.catch_up()
             }
             Direction::BecomesAvailable { who, priority: 0 } => self.send(who, "<presence/>"),
             Direction::BecomesAvailable { who, priority } => self.send(
@@ -280,11 +283,11 @@ impl Performance<'_> {
         self.send(&key, "<presence type='unavailable'/></stream:stream>")?;
         let closed = self.with(&key, |client, stage| Ok(client.is_closed(stage)))?;
         self.clients.remove(&key);
-        if closed {
-            Ok(())
-        } else {
-            Err("the server did not close the connection".to_string())
+        if !closed {
+            return Err("the server did not close the connection".to_string());
         }
+        // It is closed a moment before others are told.
+        self.stage.catch_up()
     }
 
     fn manage(&mut self, who: &str) -> Result<(), String> {
@@ -370,11 +373,13 @@ impl Performance<'_> {
     }
 
     fn is_acknowledged(&mut self, who: &str, count: u32) -> Result<(), String> {
-        for _ in 0..ACKNOWLEDGEMENT_TRIES {
+        let begun = Instant::now();
+        let mut tries = 0;
+        while tries < ACKNOWLEDGEMENT_TRIES || begun.elapsed() < ACKNOWLEDGEMENT_PATIENCE {
             match self.with(who, |client, stage| client.acknowledged(stage))? {
                 h if h == count => return Ok(()),
                 h if h > count => return Err(format!("expected h='{count}', came h='{h}'")),
-                _ => {}
+                _ => tries += 1,
             }
         }
         Err(format!("never acknowledged {count}"))
@@ -405,13 +410,16 @@ impl Performance<'_> {
     fn pass(&mut self, ms: u64) -> Result<(), String> {
         let mut left = ms;
         self.settle_all()?;
+        // What was said or broken off before is no part of the time after.
+        self.stage.catch_up()?;
         while left > 0 {
             let slice = left.min(SLICE_MS);
             self.stage.advance(slice)?;
             self.settle_all()?;
             left -= slice;
         }
-        Ok(())
+        // Timers run behind the order that looks at the clock.
+        self.stage.catch_up()
     }
 
     /// Acts on a stream after whatever was sent on the others has been processed.

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,9 +14,14 @@ use std::time::{Duration, Instant};
 use stonechat::server::command::parse_answer;
 
 use super::direction::HostOption;
+use super::ports::listened_on;
 
 /// How long a server may take to start, and a command to it to be answered.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A worker answers an order at the beginning of a turn, before it looks at its sockets. The answer may be of the turn in
+/// which the last events were looked for before something happened on a socket; the next turn sees it, reads it behind its
+/// answer, and has done what it said before the third.
+const TURNS: usize = 3;
 const BINARY: &str = env!("CARGO_BIN_EXE_stonechat");
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
@@ -43,9 +47,8 @@ impl Server {
     pub fn start(number: usize, options: &[HostOption]) -> Result<Server, String> {
         let directory = PathBuf::from(TMP).join(format!("scenes-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
-        let (port, tls_port) = (free_port()?, free_port()?);
-        let config = configuration(port, tls_port, options);
-        std::fs::write(directory.join("stonechat.toml"), config).map_err(|e| e.to_string())?;
+        std::fs::write(directory.join("stonechat.toml"), configuration(options))
+            .map_err(|e| e.to_string())?;
         let (output, theirs) = std::io::pipe().map_err(|e| e.to_string())?;
         let child = command(&directory, &["serve"])
             .arg("--test-clock")
@@ -54,18 +57,18 @@ impl Server {
             .stderr(theirs)
             .spawn()
             .map_err(|e| format!("{BINARY}: {e}"))?;
-        let server = Server {
+        let mut server = Server {
             host: "localhost".to_string(),
-            port,
-            tls_port,
+            port: 0,
+            tls_port: 0,
             connected: AtomicU64::new(0),
             directory,
             child: Mutex::new(child),
         };
-        let ports = [port.to_string(), tls_port.to_string()];
         let log = PathBuf::from(TMP).join(format!("scenes-{number}.log"));
         let log = File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
-        listening(output, log, ports).map(|()| server)
+        [server.port, server.tls_port] = listening(output, log)?;
+        Ok(server)
     }
 
     /// `stonechat user add`.
@@ -121,6 +124,14 @@ impl Server {
         }
     }
 
+    /// Returns when each worker has read what was in its sockets before this was called.
+    pub fn catch_up(&self) -> Result<(), String> {
+        for _ in 0..TURNS {
+            self.ask("status")?;
+        }
+        Ok(())
+    }
+
     /// A request over the control socket, and all of its answer.
     fn ask(&self, request: &str) -> Result<String, String> {
         let path = self.directory.join("data/control.sock");
@@ -161,9 +172,9 @@ fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// One host on two ports; the options of the scene are dotted keys, those of the host and of the listeners in their
-/// tables, and with them cheap passwords, which no scene is about.
-fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
+/// One host on two ports that the system chooses; the options of the scene are dotted keys, those of the host and of
+/// the listeners in their tables, and with them cheap passwords, which no scene is about.
+fn configuration(options: &[HostOption]) -> String {
     let (of_host, options): (Vec<&HostOption>, Vec<&HostOption>) =
         options.iter().partition(|o| o.path.starts_with("host."));
     let (of_all, options): (Vec<&HostOption>, Vec<&HostOption>) = options
@@ -178,13 +189,12 @@ fn configuration(port: u16, tls_port: u16, options: &[HostOption]) -> String {
         options.into_iter().map(line).collect()
     };
     let (of_host, of_all, options) = (lines(of_host), lines(of_all), lines(options));
-    let listener = |port: u16, tls: &str| {
-        format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n{of_all}\n")
-    };
+    let listener =
+        |tls: &str| format!("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"{tls}\"\n{of_all}\n");
     format!(
         "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n{of_host}",
-        listener(port, "starttls"),
-        listener(tls_port, "direct")
+        listener("starttls"),
+        listener("direct")
     )
 }
 
@@ -193,19 +203,9 @@ fn leading_number(text: &str) -> u64 {
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
-    Ok(listener.local_addr().map_err(|e| e.to_string())?.port())
-}
-
-/// Reads what the server prints until it has said of every port that it listens there, and goes on
-/// reading on a thread, so that the server never waits for its own log.
-fn listening(
-    output: impl Read + Send + 'static,
-    mut log: File,
-    ports: [String; 2],
-) -> Result<(), String> {
+/// Reads what the server prints until it has said at which two ports it listens, and goes on reading on a thread, so
+/// that the server never waits for its own log.
+fn listening(output: impl Read + Send + 'static, mut log: File) -> Result<[u16; 2], String> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let mut printed = String::new();
@@ -218,10 +218,10 @@ fn listening(
             }
             printed.push_str(&line);
             printed.push('\n');
-            let listens = printed.to_lowercase().contains("listening");
-            if listens && ports.iter().all(|port| printed.contains(port.as_str())) {
+            let ports: Vec<u16> = printed.lines().filter_map(listened_on).collect();
+            if let [port, tls_port] = ports[..] {
                 is_told = true;
-                let _ = tell.send(Ok(()));
+                let _ = tell.send(Ok([port, tls_port]));
             }
         }
         if !is_told {

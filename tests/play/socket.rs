@@ -15,8 +15,8 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use super::server::Server;
 use super::stage::{Channel, Conn, Stage};
 
-/// How long a server may keep silent before a play concludes that nothing comes. Only scenes that
-/// fail wait for it.
+/// How long a server may keep silent before a play concludes that nothing comes. Only scenes that fail wait for it. More
+/// than the eight seconds for which a verdict on a password is held back where many scenes guess at one name.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Connections of one scene to a server that scenes share.
@@ -153,6 +153,10 @@ impl Stage for Sockets {
         // Without close_notify and without </stream:stream>; it may be closed already.
         let _ = self.links[conn].socket.shutdown(Shutdown::Both);
         self.links[conn].is_closed = true;
+    }
+
+    fn catch_up(&mut self) -> Result<(), String> {
+        self.server.catch_up()
     }
 
     fn advance(&mut self, ms: u64) -> Result<(), String> {

@@ -49,6 +49,10 @@ pub trait Stage {
     /// Breaks the connection without a word; what was not read is lost.
     fn lose(&mut self, conn: Conn);
 
+    /// What was written, and that a connection was lost, is known to the server's workers when this returns. What they
+    /// have asked others for (a proof, a row) may not have come by then.
+    fn catch_up(&mut self) -> Result<(), String>;
+
     /// Lets time pass, in milliseconds, timers and all.
     fn advance(&mut self, ms: u64) -> Result<(), String>;
 }

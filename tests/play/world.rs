@@ -91,6 +91,11 @@ impl Stage for WorldStage {
         self.world.lose(ConnId(conn));
     }
 
+    fn catch_up(&mut self) -> Result<(), String> {
+        self.world.settle();
+        Ok(())
+    }
+
     fn advance(&mut self, ms: u64) -> Result<(), String> {
         self.world.advance(ms);
         Ok(())

@@ -4,56 +4,19 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use stonechat::actor::Answer;
-use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings};
-use stonechat::base::{AccountId, HashSeed, Rng, Secret};
+use stonechat::actor::rows::StoreError;
+use stonechat::auth::{Accounts, AuthSettings};
+use stonechat::base::{HashSeed, Rng, Secret};
 use stonechat::jid::Jid;
 use stonechat::server::accounts::AccountDesk;
 use stonechat::server::command::Command;
 use stonechat::shard::Control;
-use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 
-use super::{TABLES, World};
+use super::World;
+use super::account_rows::account_rows;
 
 pub(super) fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accounts {
-    let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
-    let (keys, spare) = (Arc::clone(store), Arc::clone(store));
-    let ids = Mutex::new(0);
-    let rows = AccountRows {
-        row: Box::new(move |table: &'static Table, key: &RowKey| {
-            match reader.lock().apply(Request::Row {
-                table,
-                key: key.clone(),
-            }) {
-                Answer::Row(value) => Ok(value),
-                _ => Err(StoreError::Broken),
-            }
-        }),
-        range: Box::new(move |table: &'static Table, range: &RowRange| {
-            match ranger.lock().apply(Request::Range {
-                table,
-                range: range.clone(),
-            }) {
-                Answer::Range { rows, more } => Ok((rows, more)),
-                _ => Err(StoreError::Broken),
-            }
-        }),
-        keys: Box::new(
-            move |table: &'static Table, range: &RowRange, behind: Option<&RowKey>| {
-                let page = keys.lock().walk(table, range, behind)?;
-                Ok((page.keys, page.more))
-            },
-        ),
-        save: Box::new(move |writes| saved(&writer, writes)),
-        save_in_reserve: Box::new(move |writes| saved(&spare, writes)),
-        tables: TABLES,
-        next_id: Box::new(move || {
-            *ids.lock() += 1;
-            Ok(AccountId(*ids.lock()))
-        }),
-    };
     let settings = AuthSettings {
         iterations: cheap(),
         ..AuthSettings::default()
@@ -61,19 +24,12 @@ pub(super) fn accounts(store: &Arc<Mutex<MemoryStore>>, rng: &mut Rng) -> Accoun
     let mut seed = [0; 32];
     rng.fill(&mut seed);
     Accounts::new(
-        rows,
+        account_rows(store),
         settings,
         Secret::new(vec![3; 32]),
         HashSeed(1, 2),
         Rng::from_seed(seed),
     )
-}
-
-fn saved(store: &Mutex<MemoryStore>, writes: Vec<Write>) -> Result<(), StoreError> {
-    match store.lock().apply(Request::Save(writes)) {
-        Answer::Saved => Ok(()),
-        _ => Err(StoreError::Broken),
-    }
 }
 
 /// No test is about the price of a password.

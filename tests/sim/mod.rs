@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // Each test crate uses its part of the world.
 
+#[path = "../common/account_rows.rs"]
+mod account_rows;
 mod connections;
 mod events;
 mod house;

@@ -1,6 +1,9 @@
 //! One shard with everything around it in memory: a store, the keeper of accounts, connections that are byte strings.
 //! It turns as a worker's loop turns, and knows nothing of sockets. What is asked of a service is answered at once.
 
+#[path = "../../../tests/common/account_rows.rs"]
+mod account_rows;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,16 +14,17 @@ use memchr::memmem;
 use parking_lot::Mutex;
 
 use stonechat::actor::directory::DirectoryAnswer;
-use stonechat::actor::rows::{RowKey, RowRange, StoreError, Table, Write};
 use stonechat::actor::{Answer, Ticket};
-use stonechat::auth::{AccountRows, Accounts, AuthSettings};
-use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
+use stonechat::auth::{Accounts, AuthSettings};
+use stonechat::base::{AddressPrefix, HashSeed, Now, Rng, Secret, StreamKey, WorkerId};
 use stonechat::config::{Outside, load};
 use stonechat::server::rows::TABLES;
 use stonechat::shard::{Ask, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard};
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
 use stonechat::stream::{TlsFacts, TlsVersion};
+
+use account_rows::account_rows;
 
 pub struct World {
     shard: Shard,
@@ -224,48 +228,6 @@ impl World {
             Ask::Auth(ask) => return Answer::Auth(self.accounts.answer(ask, self.now).0),
         };
         self.store.lock().apply(request)
-    }
-}
-
-fn account_rows(store: &Arc<Mutex<MemoryStore>>) -> AccountRows {
-    let (reader, ranger, writer) = (Arc::clone(store), Arc::clone(store), Arc::clone(store));
-    let (keys, spare) = (Arc::clone(store), Arc::clone(store));
-    let ids = Mutex::new(0);
-    AccountRows {
-        row: Box::new(move |table: &'static Table, key: &RowKey| {
-            let key = key.clone();
-            match reader.lock().apply(Request::Row { table, key }) {
-                Answer::Row(value) => Ok(value),
-                _ => Err(StoreError::Broken),
-            }
-        }),
-        range: Box::new(move |table: &'static Table, range: &RowRange| {
-            let range = range.clone();
-            match ranger.lock().apply(Request::Range { table, range }) {
-                Answer::Range { rows, more } => Ok((rows, more)),
-                _ => Err(StoreError::Broken),
-            }
-        }),
-        keys: Box::new(
-            move |table: &'static Table, range: &RowRange, behind: Option<&RowKey>| {
-                let page = keys.lock().walk(table, range, behind)?;
-                Ok((page.keys, page.more))
-            },
-        ),
-        save: Box::new(move |writes| saved(&writer, writes)),
-        save_in_reserve: Box::new(move |writes| saved(&spare, writes)),
-        tables: TABLES,
-        next_id: Box::new(move || {
-            *ids.lock() += 1;
-            Ok(AccountId(*ids.lock()))
-        }),
-    }
-}
-
-fn saved(store: &Mutex<MemoryStore>, writes: Vec<Write>) -> Result<(), StoreError> {
-    match store.lock().apply(Request::Save(writes)) {
-        Answer::Saved => Ok(()),
-        _ => Err(StoreError::Broken),
     }
 }
 

@@ -194,7 +194,7 @@ impl House {
     }
 
     fn configure(&self) -> Result<()> {
-        let address = unused_address()?;
+        let address = unused_address();
         let tls = match self.wishes.is_encrypted {
             true => "direct",
             false => "none",
@@ -223,7 +223,7 @@ impl House {
         command.extend(self.arguments().map(|path| path.display().to_string()));
         let clock = Instant::now();
         let core = self.wishes.server_core.to_string();
-        let (address, log) = (unused_address()?, self.path("output"));
+        let (address, log) = (unused_address(), self.path("output"));
         let server = Server::start(&command, &core, address, &log, Ready::SaysListening)?;
         Ok((server, clock.elapsed().as_secs_f64()))
     }

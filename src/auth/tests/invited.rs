@@ -3,25 +3,17 @@
 use super::*;
 use crate::actor::auth::{AccountAnswer, AccountAsk, Registration, RegistrationError};
 use crate::auth::{AccountError, InviteWish};
-use crate::config::{HostRegistration, RegistrationMode};
+use crate::config::RegistrationMode;
 use crate::im::credentials::AccountState;
 
 /// The host lets newcomers in by invitation, or one in an hour without, who then wait.
 fn strict_house() -> House {
-    let house = house();
-    house.accounts.configure(AuthSettings {
-        registration: BTreeMap::from([(
-            Arc::from(HOST),
-            HostRegistration {
-                mode: RegistrationMode::Open,
-                approval: true,
-                per_host: 1,
-                ..HostRegistration::default()
-            },
-        )]),
-        ..settings(1)
-    });
-    house
+    house_with(HostRegistration {
+        mode: RegistrationMode::Open,
+        approval: true,
+        per_host: 1,
+        ..HostRegistration::default()
+    })
 }
 
 fn invite(house: &House, uses: u32, localpart: Option<&str>) -> Secret {

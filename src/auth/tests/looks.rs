@@ -3,22 +3,16 @@
 use super::*;
 use crate::actor::auth::{Registration, RegistrationError};
 use crate::auth::InviteWish;
-use crate::config::{HostRegistration, RegistrationMode};
+use crate::config::RegistrationMode;
 
-fn house_with(lookalikes: Option<()>) -> House {
-    let house = house();
-    let option = HostRegistration {
+fn house_that_looks(lookalikes: Option<()>) -> House {
+    house_with(HostRegistration {
         mode: RegistrationMode::Open,
         lookalikes: lookalikes.is_some(),
         per_address: 100,
         per_host: 100,
         ..HostRegistration::default()
-    };
-    house.accounts.configure(AuthSettings {
-        registration: BTreeMap::from([(Arc::from(HOST), option)]),
-        ..settings(1)
-    });
-    house
+    })
 }
 
 fn register(house: &House, localpart: &str, token: Option<Secret>) -> Option<RegistrationError> {
@@ -43,7 +37,7 @@ fn looks(house: &House) -> usize {
 
 #[test]
 fn a_newcomer_takes_no_name_that_looks_like_anothers_until_that_is_gone() {
-    let house = house_with(None);
+    let house = house_that_looks(None);
     // Whoever made the other: an operator, or its owner.
     house
         .accounts
@@ -72,7 +66,7 @@ fn a_newcomer_takes_no_name_that_looks_like_anothers_until_that_is_gone() {
 
 #[test]
 fn an_operator_gives_any_name_and_so_does_an_invitation_that_says_it() {
-    let house = house_with(None);
+    let house = house_that_looks(None);
     let add = |name: &str| {
         house
             .accounts
@@ -102,7 +96,7 @@ fn an_operator_gives_any_name_and_so_does_an_invitation_that_says_it() {
 
 #[test]
 fn where_look_alikes_are_allowed_only_the_same_name_is_taken() {
-    let house = house_with(Some(()));
+    let house = house_that_looks(Some(()));
     assert_eq!(register(&house, "paypal", None), None);
     assert_eq!(register(&house, "paypa1", None), None);
     let refused = Some(RegistrationError::Conflict);

@@ -19,6 +19,7 @@ use super::{AccountRows, Accounts, AuthSettings, LOOKS, TOKEN, keys};
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, ScramHash, ScramKeys};
 use crate::actor::rows::{Row, RowKey, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, Now, Rng, Secret, limits};
+use crate::config::HostRegistration;
 use crate::im::credentials::{ACCOUNT, AccountRow, PURGE, REGISTRATION, name_key};
 use crate::im::invitation::INVITATION;
 use crate::im::outgoing::OUTGOING;
@@ -149,6 +150,16 @@ fn house() -> House {
             .unwrap();
     }
     house.accounts.disable(HOST, "nurse").unwrap();
+    house
+}
+
+/// The same, which newcomers enter so.
+fn house_with(registration: HostRegistration) -> House {
+    let house = house();
+    house.accounts.configure(AuthSettings {
+        registration: BTreeMap::from([(Arc::from(HOST), registration)]),
+        ..settings(1)
+    });
     house
 }
 

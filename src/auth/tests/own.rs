@@ -12,18 +12,10 @@ use crate::jid::Jid;
 use crate::stanza::Type;
 
 fn open_house() -> House {
-    let house = house();
-    house.accounts.configure(AuthSettings {
-        registration: BTreeMap::from([(
-            Arc::from(HOST),
-            HostRegistration {
-                mode: RegistrationMode::Open,
-                ..HostRegistration::default()
-            },
-        )]),
-        ..settings(1)
-    });
-    house
+    house_with(HostRegistration {
+        mode: RegistrationMode::Open,
+        ..HostRegistration::default()
+    })
 }
 
 fn wish(localpart: &str, password: &str) -> Registration {
@@ -123,17 +115,10 @@ fn what_a_newcomer_says_is_one_line_a_field_whatever_is_in_it() {
 
 #[test]
 fn where_an_operator_lets_newcomers_in_nobody_gets_in_before() {
-    let house = house();
-    house.accounts.configure(AuthSettings {
-        registration: BTreeMap::from([(
-            Arc::from(HOST),
-            HostRegistration {
-                mode: RegistrationMode::Open,
-                approval: true,
-                ..HostRegistration::default()
-            },
-        )]),
-        ..settings(1)
+    let house = house_with(HostRegistration {
+        mode: RegistrationMode::Open,
+        approval: true,
+        ..HostRegistration::default()
     });
     register(&house, wish("rosaline", "pencil")).expect("it is open");
     let asked = || answer(&house, password_ask("rosaline", "pencil"));
@@ -150,20 +135,13 @@ fn where_an_operator_lets_newcomers_in_nobody_gets_in_before() {
 
 #[test]
 fn so_many_wait_for_an_operator_and_who_waited_long_gives_way() {
-    let house = house();
-    house.accounts.configure(AuthSettings {
-        registration: BTreeMap::from([(
-            Arc::from(HOST),
-            HostRegistration {
-                mode: RegistrationMode::Open,
-                approval: true,
-                per_address: 100_000,
-                per_host: 100_000,
-                lookalikes: true,
-                ..HostRegistration::default()
-            },
-        )]),
-        ..settings(1)
+    let house = house_with(HostRegistration {
+        mode: RegistrationMode::Open,
+        approval: true,
+        per_address: 100_000,
+        per_host: 100_000,
+        lookalikes: true,
+        ..HostRegistration::default()
     });
     let asks = |name: &str, days: u64| {
         let now = Now::default().plus_ms(days * 24 * 3_600_000);
@@ -451,17 +429,10 @@ fn a_user_invites_by_tokens_that_only_the_invited_know_and_not_without_end() {
 
 #[test]
 fn who_waits_and_is_refused_does_not_use_the_name_up() {
-    let house = house();
-    house.accounts.configure(AuthSettings {
-        registration: BTreeMap::from([(
-            Arc::from(HOST),
-            HostRegistration {
-                mode: RegistrationMode::Open,
-                approval: true,
-                ..HostRegistration::default()
-            },
-        )]),
-        ..settings(1)
+    let house = house_with(HostRegistration {
+        mode: RegistrationMode::Open,
+        approval: true,
+        ..HostRegistration::default()
     });
     register(&house, wish("rosaline", "pencil")).expect("it is open");
     let now = Now::default();
