@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Accounts, Archive, Contacts, Site};
+use super::{Accounts, Archive, CompactTls, Contacts, Site};
 use crate::client::message::user_name;
 use crate::client::people::PASSWORD;
 use crate::client::session::Transport;
@@ -126,6 +126,11 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
     let store = site.wishes.store_cache.map_or_else(String::new, |mib| {
         format!("[store]\ncache = \"{mib} MiB\"\n\n")
     });
+    // Builds from before it was there refuse the option, so it is named only when it is asked for.
+    let compact = match site.wishes.compact_tls {
+        CompactTls::Off => "",
+        CompactTls::On => "[tls]\ncompact = true\n\n",
+    };
     format!(
         r#"[server]
 workers = 1
@@ -151,7 +156,7 @@ scram_iterations = {ITERATIONS}
 [delivery]
 keep = "{keep}"
 
-{store}{archive}"#
+{compact}{store}{archive}"#
     )
 }
 
