@@ -24,7 +24,6 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
-use std::mem;
 
 use rustls::server::ServerConnection;
 use rustls::{ExtractedSecrets, KeyLog};
@@ -186,4 +185,4 @@ struct Heard {
 const CLIENT: &str = "CLIENT_TRAFFIC_SECRET_0";
 const SERVER: &str = "SERVER_TRAFFIC_SECRET_0";
 
-const _: () = assert!(mem::size_of::<Compact>() <= 256);
+const _: () = assert!(size_of::<Compact>() <= 256);
