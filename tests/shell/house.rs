@@ -285,4 +285,4 @@ impl Drop for Directory {
 }
 
 /// After this a test has failed: nothing here needs more than milliseconds.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
