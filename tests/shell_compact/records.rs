@@ -88,7 +88,11 @@ fn a_record_longer_than_any_may_be_is_refused_at_once() {
     client.line();
     client.expect("hello");
     // RFC 8446 section 5.2: 2^14 + 256 is the most. The rest of it never comes.
-    client.stream().sock.write_all(&[23, 3, 3, 0x41, 1]).unwrap();
+    client
+        .stream()
+        .sock
+        .write_all(&[23, 3, 3, 0x41, 1])
+        .unwrap();
     let mut rest = Vec::new();
     let error = std::io::Read::read_to_end(client.stream(), &mut rest).unwrap_err();
     assert!(error.to_string().contains("RecordOverflow"), "{error}");

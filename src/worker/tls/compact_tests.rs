@@ -211,7 +211,10 @@ fn what_came_behind_the_handshake_is_heard_by_who_comes_next() {
     ends.session.facts().unwrap();
     assert!(ends.session.is_compact());
     let (text, opened) = ends.arrive(rest, usize::MAX);
-    assert_eq!((&text[..], opened), (&b"early bird, and half"[..], Opened::More));
+    assert_eq!(
+        (&text[..], opened),
+        (&b"early bird, and half"[..], Opened::More)
+    );
 }
 
 #[test]
@@ -292,7 +295,8 @@ fn secrets_that_are_not_those_of_the_connection_break_it() {
         }
     }
     let [one, other] = &mut all;
-    let (Form::Rustls(mine), Form::Rustls(theirs)) = (&mut one.session.form, &mut other.session.form)
+    let (Form::Rustls(mine), Form::Rustls(theirs)) =
+        (&mut one.session.form, &mut other.session.form)
     else {
         panic!("both are with rustls");
     };

@@ -355,13 +355,7 @@ impl Records {
                 self.update_keys(unsent)?;
                 key = self.to_peer.ready()?;
             }
-            seal_record(
-                &key,
-                &mut self.to_peer,
-                APPLICATION_DATA,
-                fragment,
-                unsent,
-            )?;
+            seal_record(&key, &mut self.to_peer, APPLICATION_DATA, fragment, unsent)?;
         }
         Ok(())
     }

@@ -137,7 +137,10 @@ fn what_is_said_arrives_however_it_is_cut() {
                 let (_, mut client) = pair(suite);
                 let (heard, opened, unsent) = feed(&mut client, &bytes, step);
                 assert_eq!(opened, Opened::More);
-                assert!(heard == [&text[..], b"and more"].concat(), "{suite:?} {length} {step}");
+                assert!(
+                    heard == [&text[..], b"and more"].concat(),
+                    "{suite:?} {length} {step}"
+                );
                 assert!(unsent.is_empty());
             }
         }
@@ -206,7 +209,13 @@ fn what_is_too_short_for_a_tag_opens_not() {
 
 #[test]
 fn padding_is_taken_off_and_counts_against_the_longest_record() {
-    for (length, zeros) in [(5, 0), (5, 1), (5, 10_000), (0, 100), (FRAGMENT_BYTES_MAX, 0)] {
+    for (length, zeros) in [
+        (5, 0),
+        (5, 1),
+        (5, 10_000),
+        (0, 100),
+        (FRAGMENT_BYTES_MAX, 0),
+    ] {
         let (mut server, mut client) = pair(Suite::Aes128);
         let record = client.record(APPLICATION_DATA, &vec![b'x'; length], zeros);
         let (text, opened, _) = feed(&mut server, &record, usize::MAX);
@@ -370,7 +379,10 @@ fn a_key_update_that_is_none_breaks_the_connection() {
         (Alert::DecodeError, &[&[24, 0], &[255, 1, 0]]),
         // Behind it is more in the same record.
         (Alert::UnexpectedMessage, &[&[24, 0, 0, 1, 0, 24]]),
-        (Alert::UnexpectedMessage, &[&[24, 0, 0, 1, 0, 24, 0, 0, 1, 0]]),
+        (
+            Alert::UnexpectedMessage,
+            &[&[24, 0, 0, 1, 0, 24, 0, 0, 1, 0]],
+        ),
         (Alert::UnexpectedMessage, &[&[24], &[0, 0, 1, 1, 0]]),
         // Nothing at all, in the middle.
         (Alert::UnexpectedMessage, &[&[24, 0], &[], &[0, 1, 0]]),
@@ -413,7 +425,9 @@ fn key_updates_are_bounded_in_one_burst_and_free_over_many() {
     }
     refused(Suite::Aes128, Alert::UnexpectedMessage, |client| {
         let updates = 0..=KEY_UPDATES_PER_BURST_MAX;
-        updates.flat_map(|_| client.key_update(&[&NOT_REQUESTED])).collect()
+        updates
+            .flat_map(|_| client.key_update(&[&NOT_REQUESTED]))
+            .collect()
     });
 }
 
@@ -544,5 +558,8 @@ fn records_without_keys_say_and_take_nothing() {
 #[test]
 fn no_secret_is_printed() {
     let (server, _) = pair(Suite::Aes128);
-    assert_eq!(format!("{server:?}"), "Records { state: More, is_silent: false, .. }");
+    assert_eq!(
+        format!("{server:?}"),
+        "Records { state: More, is_silent: false, .. }"
+    );
 }
