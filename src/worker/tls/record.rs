@@ -162,7 +162,7 @@ impl Records {
         };
         let mut taken = 0;
         loop {
-            let (header, body) = match first_record(&ciphertext[taken..]) {
+            let Sealed { header, body } = match first_record(&ciphertext[taken..]) {
                 Ok(Some(record)) => record,
                 Ok(None) => return (taken, None),
                 Err(alert) => return (taken, Some(Halt::Failed(alert))),
@@ -173,7 +173,7 @@ impl Records {
                 return (taken, Some(Halt::Failed(Alert::InternalError)));
             };
             inner.copy_from_slice(body);
-            match self.open_record(&mut burst, *header, inner) {
+            match self.open_record(&mut burst, header, inner) {
                 Ok(count) => *filled += count,
                 Err(halt) => return (taken, Some(halt)),
             }
@@ -437,6 +437,12 @@ impl fmt::Debug for Records {
     }
 }
 
+/// A whole record as it came.
+struct Sealed<'a> {
+    header: [u8; RECORD_HEADER_BYTES],
+    body: &'a [u8],
+}
+
 /// What holds for the records that are opened together.
 struct Burst {
     key: Option<LessSafeKey>,
@@ -456,8 +462,8 @@ impl From<Alert> for Halt {
     }
 }
 
-/// The first record's header and what is sealed in it, once it is whole.
-fn first_record(bytes: &[u8]) -> Result<Option<(&[u8; RECORD_HEADER_BYTES], &[u8])>, Alert> {
+/// The first record, once it is whole.
+fn first_record(bytes: &[u8]) -> Result<Option<Sealed<'_>>, Alert> {
     let Some((header, rest)) = bytes.split_first_chunk() else {
         return Ok(None);
     };
@@ -473,7 +479,11 @@ fn first_record(bytes: &[u8]) -> Result<Option<(&[u8; RECORD_HEADER_BYTES], &[u8
     if length > SEALED_BYTES_MAX {
         return Err(Alert::RecordOverflow);
     }
-    Ok(rest.get(..length).map(|sealed| (header, sealed)))
+    let body = rest.get(..length);
+    Ok(body.map(|body| Sealed {
+        header: *header,
+        body,
+    }))
 }
 
 /// Appends one record. If it cannot be sealed, nothing of it is left there.

@@ -50,12 +50,12 @@ impl Records {
     /// What the other end has said, record by record: types and contents.
     fn hear(&mut self, mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         let mut heard = Vec::new();
-        while let Some((header, sealed)) = first_record(bytes).unwrap() {
-            bytes = &bytes[RECORD_HEADER_BYTES + sealed.len()..];
-            let mut inner = sealed.to_vec();
+        while let Some(Sealed { header, body }) = first_record(bytes).unwrap() {
+            bytes = &bytes[RECORD_HEADER_BYTES + body.len()..];
+            let mut inner = body.to_vec();
             let key = self.from_peer.ready().unwrap();
             let nonce = self.from_peer.next_nonce().unwrap();
-            let opened = key.open_in_place(nonce, Aad::from(*header), &mut inner);
+            let opened = key.open_in_place(nonce, Aad::from(header), &mut inner);
             let opened = opened.expect("under this key");
             let (kind, content) = opened.split_last().unwrap();
             if *kind == HANDSHAKE {
