@@ -220,8 +220,17 @@
 //! The bounds of single queues do not bound their sum; a worker's share of `server.queue_memory` does
 //! (`shard/load.rs`). Everything that waits counts: mailboxes, ack queues, what is to be written, what was read and not
 //! taken, outboxes and the channels behind them, presence on its way to many, and codecs (XEP-0138), which get no more
-//! than a share. As it fills, new logins wait, then kept messages stay in the store, then the slowest readers lose their
-//! connections and, if that is not enough, the sessions that hold most end; at the very top nothing more is read.
+//! than a share. As it fills, new logins wait, then presence for many does, then archives are not read and kept messages stay in
+//! the store, then the slowest readers lose their connections and, if that is not enough, the sessions that hold most end; at the
+//! very top nothing more is read.
+//!
+//! Time runs short in the same order (`shard/lag.rs`). The shell measures how long a round of the loop takes, in which everybody
+//! has had a turn (`worker/round.rs`), and says with each turn how long that makes clients wait ([`shard::Input::Waited`]); from
+//! `server.overload_after` on new logins wait, from twice as long on presence for many, from four times as long on archives are
+//! not read. That gives time back, and the level falls by itself. Messages are read whatever it is: what waits is put behind them,
+//! and where a contact is told of a presence before a message, that presence goes with it (`shard/spread.rs`). Newcomers stay with
+//! the worker ([`shard::Shard::admits`]) unless it has some already, then with the doorman, then in the system's backlog; those of
+//! the first who have waited ten seconds are opened to hear so, at the cost of a stream header ([`shard::Opened`]).
 //!
 //! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
 //! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a
@@ -339,8 +348,9 @@
 //! - **Presence counts in the ack queue** like everything else; once that is full it coalesces there
 //!   (`shard/overfull.rs`), and in a full mailbox. The exception for `muc#user` holds for entities that the session told
 //!   of its presence, or any stranger could fill a queue with it.
-//! - **A worker closes no intake of the whole server**: its byte budget stops its own logins and sockets, because
+//! - **A worker closes no intake of the whole server**: what it lacks stops its own newcomers, logins and sockets, because
 //!   another worker may have room.
+//! - **Time is a budget beside bytes**: what waits in sockets is in no queue of ours, so too much to do need not fill any.
 //! - **A step of a request beside the mailbox may write**, and the next begins when that is durable; else the request is
 //!   refused. A session has one of the account's places, and they take turns (`shard/aside.rs`).
 //! - **`Side` is [`actor::Stop::Aside`]**: not another kind of question but another place to run in, so that a

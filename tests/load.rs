@@ -1,7 +1,10 @@
-//! A worker whose queues fill sheds in the order of DESIGN section 7, and recovers.
+//! A worker whose queues fill, or that has no time, sheds in the order of DESIGN section 7, and recovers.
 
 #[path = "sim/mod.rs"]
 mod sim;
+
+#[path = "load/time.rs"]
+mod time;
 
 use sim::{ConnId, Habits, World};
 

@@ -47,6 +47,9 @@ struct Common {
         default_value = "core/target/release/stonechat-core-bench"
     )]
     core_program: PathBuf,
+    /// Stonechat's worker threads; with more than one they have the cores from 0 on, the driver's perhaps among them
+    #[arg(long, global = true, default_value_t = 1)]
+    workers: u8,
     /// Milliseconds by which every sync of Stonechat's disk lasts longer
     #[arg(long, global = true)]
     slow_disk: Option<u64>,
@@ -191,6 +194,16 @@ enum Command {
         #[arg(long, default_value = "/tmp")]
         directory: PathBuf,
     },
+    /// How late messages are at a share of the server's own saturation, the null relay in turn with it at the same rate
+    Latency {
+        #[command(flatten)]
+        load: Load,
+        /// Of its saturation, in percent
+        #[arg(long, default_value_t = 25)]
+        share: u32,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
+        transport: Vec<Transport>,
+    },
     /// System calls of the server per message delivered
     Calls {
         #[arg(long, default_value_t = 100)]
@@ -213,7 +226,7 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         rest: u64,
     },
-    /// Everything above but the last three, with the settings that figures are quoted for
+    /// Everything above but the last four, with the settings that figures are quoted for
     All,
     /// The null relay's own process (started by this program)
     #[command(hide = true)]
@@ -274,6 +287,7 @@ fn main() -> Result<()> {
         server,
         binary,
         core_program,
+        workers,
         slow_disk,
         slow_disk_library,
         rounds,
@@ -283,6 +297,7 @@ fn main() -> Result<()> {
         keep_files,
     } = cli.common;
     ensure!(rounds > 0, "at least one round");
+    ensure!(workers > 0, "at least one worker");
     if let Command::Million {
         sessions,
         contacts,
@@ -314,6 +329,7 @@ fn main() -> Result<()> {
             server: binary,
             core: core_program,
             accounts: Accounts::Derived,
+            workers,
             slow_disk: slow_disk.map(|milliseconds| SlowDisk {
                 library: slow_disk_library,
                 milliseconds,
@@ -399,6 +415,21 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                 report
                     .figures
                     .push(measure::memory::measure(bench, slope, transport)?);
+            }
+        }
+        Command::Latency {
+            load,
+            share,
+            transport,
+        } => {
+            for transport in transport {
+                let (pairs, pace) = (load.pairs, load.pace()?);
+                ensure!(
+                    4 * pairs <= MOST_SESSIONS,
+                    "at most {MOST_SESSIONS} sessions on both"
+                );
+                let figures = measure::latency::measure(bench, pairs, pace, share, transport)?;
+                report.figures.extend(figures);
             }
         }
         Command::Calls {

@@ -29,10 +29,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` on `core` alone, with its output in the file `log`, and waits until it is ready.
+    /// Starts `command` on these cores alone, with its output in the file `log`, and waits until it is ready.
     pub fn start(
         command: &[String],
-        core: usize,
+        cores: &str,
         address: SocketAddr,
         log: &Path,
         ready: Ready,
@@ -41,7 +41,7 @@ impl Server {
         // taskset replaces itself by the command, so that the child's id is the server's.
         let child = Command::new("taskset")
             .arg("--cpu-list")
-            .arg(core.to_string())
+            .arg(cores)
             .args(command)
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)

@@ -554,8 +554,10 @@ pub const LOAD_LOGINS_PERCENT: usize = 70;
 /// Share of a worker's queue memory that codecs (XEP-0138) may have altogether: who asks for one beyond is refused, and goes on
 /// without. Half of what stops logins, because a codec is not given back while its connection lasts.
 pub const LOAD_CODECS_PERCENT: usize = 35;
-/// From here kept messages stay in the store.
-pub const LOAD_FLOODS_PERCENT: usize = 85;
+/// From here what accounts say to many waits, the newest of each session, and is told a few at a time.
+pub const LOAD_PRESENCE_PERCENT: usize = 80;
+/// From here archives are not read, and kept messages stay in the store.
+pub const LOAD_ARCHIVE_PERCENT: usize = 85;
 /// From here the slowest readers lose their connections.
 pub const LOAD_READERS_PERCENT: usize = 90;
 /// How long nobody is looked for who could be shed, where there was nobody: a look visits all streams and sessions of
@@ -563,6 +565,25 @@ pub const LOAD_READERS_PERCENT: usize = 90;
 pub const LOAD_NOBODY_MS: u64 = 100;
 /// From here sockets are not read.
 pub const LOAD_SOCKETS_PERCENT: usize = 97;
+
+/// How long what clients send may wait for a worker to read it before new logins wait: a turn of the loop visits 256 streams
+/// in 5 ms at most (DESIGN section 4), ten thousand in this time. It is not yet what a person notices.
+pub const OVERLOAD_AFTER_MS: u64 = 200;
+/// From this many times as long on new logins wait.
+pub const LAG_LOGINS: u64 = 1;
+/// From this many times as long on what accounts say to many waits as well.
+pub const LAG_PRESENCE: u64 = 2;
+/// From this many times as long on archives are not read either.
+pub const LAG_ARCHIVE: u64 = 4;
+/// A lag counts as this many times as long at most, or one that was very long would be remembered for long.
+pub const LAG_MOST: u64 = 8;
+/// How fast a lag is forgotten once it is shorter: to a third in this time.
+pub const LAG_FALL_MS: u64 = 150;
+/// How long a worker has to keep up before its log says that it does.
+pub const LAG_CALM_MS: u64 = 5_000;
+/// Between two parts of what is said to many while that waits: some five thousand hear of somebody in a second, which is a
+/// hundredth of a worker's time, and nobody is forgotten.
+pub const SPREAD_PRESSED_MS: u64 = 100;
 
 /// Envelopes that may wait for one other worker.
 pub const OUTBOX_COUNT_MAX: usize = 4_096;
@@ -577,6 +598,11 @@ pub const LOGIN_PATIENCE_MS: u64 = 10_000;
 /// Newcomers that the doorman puts before one worker which has not looked at them yet: as many as it takes in one turn of
 /// its loop, twice. Beyond it they wait in the system's backlog, at no cost.
 pub const NEWCOMERS_WAITING_MAX: usize = 128;
+/// Those of them that a worker with too much to do has looked at, and that hear from it after [`LOGIN_PATIENCE_MS`] that they
+/// shall come back later: six in a second, so that refusing costs next to nothing. The others wait in the backlog.
+pub const ANTEROOM_MAX: usize = 64;
+/// How soon a worker with too much to do looks again whether it still has, when nothing else wakes it.
+pub const PRESSED_LOOK_MS: u64 = 50;
 /// TLS handshakes in progress on one worker: each costs 25 KB until it ends (CRATES.md section 2).
 pub const HANDSHAKES_MAX: usize = 256;
 /// What a client says it can do (XEP-0115) when asked: the longest that it is believed. Gajim, of which most is known,
@@ -627,8 +653,12 @@ const _: () = assert!(2 * ELEMENT_BYTES_MAX <= UNACKED_BYTES_MAX);
 const _: () = assert!(CURSOR_REFILL_BYTES + ASIDE_STEP_BYTES_MAX < OUTBOUND_SOFT_BYTES);
 const _: () = assert!(OUTBOUND_SOFT_BYTES < OUTBOUND_HARD_BYTES);
 const _: () = assert!(2 * LOAD_CODECS_PERCENT <= LOAD_LOGINS_PERCENT);
-const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_FLOODS_PERCENT);
-const _: () = assert!(LOAD_FLOODS_PERCENT < LOAD_READERS_PERCENT);
+const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_PRESENCE_PERCENT);
+const _: () = assert!(LOAD_PRESENCE_PERCENT < LOAD_ARCHIVE_PERCENT);
+const _: () = assert!(LOAD_ARCHIVE_PERCENT < LOAD_READERS_PERCENT);
+const _: () = assert!(LAG_LOGINS < LAG_PRESENCE && LAG_PRESENCE < LAG_ARCHIVE);
+const _: () = assert!(LAG_ARCHIVE < LAG_MOST);
+const _: () = assert!(ANTEROOM_MAX < NEWCOMERS_WAITING_MAX);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);
 // A search of a contact, which reads two lists and where the archive begins, and as many words as it may have, which
 // read a list each, reads the messages, then ends.

@@ -364,6 +364,9 @@ carbon = false
         assert_eq!(errors("[server]\nqueue_memory = \"3 MiB\"\n"), [share]);
         let all = errors("[server]\nqueue_memory = \"3 MiB\"\nworkers = 2\n");
         assert_eq!(all, [""; 0]);
+        let lag = "s.toml:2: server.overload_after: must be \"0 ms\" or at least \"20 ms\"";
+        assert_eq!(errors("[server]\noverload_after = \"19 ms\"\n"), [lag]);
+        assert_eq!(errors("[server]\noverload_after = \"0 ms\"\n"), [""; 0]);
         let found = errors("[auth]\nscram_iterations = 100\n");
         assert_eq!(
             found,

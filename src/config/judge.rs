@@ -238,6 +238,12 @@ pub(super) fn check_limits(file: &File, outside: &Outside<'_>, sink: &mut Sink<'
         "server.queue_memory",
         "must be at least c2s.outbound_hard for each worker",
     );
+    // Less than some turns of the loop says nothing of the next ones.
+    sink.require(
+        matches!(server.overload_after.as_ms(), 0 | 20..),
+        "server.overload_after",
+        "must be \"0 ms\" or at least \"20 ms\"",
+    );
 
     sink.require(
         file.auth.token_expiry.as_ms() >= 3_600_000,

@@ -61,6 +61,27 @@ impl JidList {
         self.text.len() + self.ends.len() * size_of::<u32>()
     }
 
+    /// Takes out the addresses of this bare address, with a resource or without, in their order.
+    pub fn take_of(&mut self, bare: &str) -> JidList {
+        let is_its = |text: &str| match text.strip_prefix(bare) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/'),
+            None => false,
+        };
+        let mut taken = JidList::default();
+        if !self.iter().any(is_its) {
+            return taken;
+        }
+        let mut kept = JidList::default();
+        for text in self.iter() {
+            match is_its(text) {
+                true => taken.push_prepared(text),
+                false => kept.push_prepared(text),
+            }
+        }
+        *self = kept;
+        taken
+    }
+
     /// Keeps so many, and gives the others.
     pub fn split_off(&mut self, at: usize) -> JidList {
         let mut rest = JidList::default();
@@ -102,5 +123,18 @@ mod tests {
         assert_eq!(list.len(), 1);
         assert!(list.split_off(0).len() == 1 && list.is_empty());
         assert_eq!(list.bytes(), 0);
+    }
+
+    #[test]
+    fn the_addresses_of_one_account_can_be_taken_out() {
+        let mut list = JidList::default();
+        for text in ["a@b", "c@d/1", "c@d.e", "c@d", "c@d/2"] {
+            list.push_prepared(text);
+        }
+        let taken = list.take_of("c@d");
+        assert_eq!(taken.iter().collect::<Vec<_>>(), ["c@d/1", "c@d", "c@d/2"]);
+        assert_eq!(list.iter().collect::<Vec<_>>(), ["a@b", "c@d.e"]);
+        assert!(list.take_of("c@d").is_empty());
+        assert_eq!(list.len(), 2);
     }
 }

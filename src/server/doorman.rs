@@ -205,7 +205,11 @@ impl Doorman {
                 let worker = permit.worker();
                 self.house.addresses[worker.index()].welcome(Newcomer::new(
                     socket,
-                    Guest { listener, peer },
+                    Guest {
+                        listener,
+                        peer,
+                        waited_ms: 0,
+                    },
                     permit,
                 ));
             }

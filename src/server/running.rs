@@ -270,7 +270,7 @@ pub fn tell_of(addresses: Vec<Address>) -> Box<dyn Fn(AccountId) + Send> {
 fn status_line(index: usize, counters: &Counters) -> String {
     format!(
         "worker {index}: connections {} accepted {} arrived {} handed-over {} handshakes {} failed {} late {} \
-         compressed {} garbled {} read-bytes {} written-bytes {}",
+         compressed {} garbled {} read-bytes {} written-bytes {} waiting {} turned-away {} lag-ms {}",
         counters.connections,
         counters.accepted,
         counters.arrived,
@@ -282,6 +282,9 @@ fn status_line(index: usize, counters: &Counters) -> String {
         counters.garbled,
         counters.read_bytes,
         counters.written_bytes,
+        counters.waiting,
+        counters.late,
+        counters.lag_ms,
     )
 }
 

@@ -13,7 +13,7 @@ use crate::stanza::{Condition, StanzaError};
 
 use super::Shard;
 use super::cell::{Cell, Mail};
-use super::load::Pressure;
+use super::load::{BUSY, Pressure};
 use super::output::Output;
 use super::save::Waiter;
 use super::turns::{Seat, Which, asked, internal_error, loaded, store_error};
@@ -108,10 +108,16 @@ impl Shard {
             let own = cell.asides.iter().filter(|aside| aside.session == session);
             own.count() >= limits::ASIDES_WAITING_MAX
         };
-        if self.pressure() >= Pressure::Floods
-            || self.cells.get(actor).is_none_or(|cell| is_crowded(cell))
-        {
-            return self.tell_session(now, actor, session, &stanza, &busy());
+        let refusal = if self.pressure() >= Pressure::Archive {
+            BUSY
+        } else if self.cells.get(actor).is_none_or(|cell| is_crowded(cell)) {
+            CROWDED
+        } else {
+            ""
+        };
+        if !refusal.is_empty() {
+            let error = StanzaError::new(Condition::ResourceConstraint, refusal);
+            return self.tell_session(now, actor, session, &stanza, &error);
         }
         self.next_aside += 1;
         let aside = Aside {
@@ -179,14 +185,14 @@ impl Shard {
         // Whatever makes room comes by here again.
         let found = ready.find_map(|aside| match self.room_for(actor, aside) {
             0 => None,
-            room => Some((aside.number, aside.session, room)),
+            room => Some((aside.number, room)),
         });
-        let (number, session, room) = found?;
-        if self.pressure() >= Pressure::Floods {
-            self.waiting_floods.insert((actor, session));
+        let found = found?;
+        if self.pressure() >= Pressure::Archive {
+            self.waiting_asides.insert(actor);
             return None;
         }
-        Some((number, room))
+        Some(found)
     }
 
     /// One step of a request.
@@ -347,12 +353,7 @@ fn is_there(account: &Account, session: SessionId) -> bool {
     session.is_some_and(|session| !session.ended)
 }
 
-fn busy() -> StanzaError {
-    StanzaError::new(
-        Condition::ResourceConstraint,
-        "Too much is being read for you already, try again later",
-    )
-}
+const CROWDED: &str = "Too much is being read for you already, try again later";
 
 #[cfg(test)]
 #[path = "aside_tests.rs"]

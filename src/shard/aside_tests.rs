@@ -138,6 +138,7 @@ fn stage(unacked: usize) -> (Shard, ActorKey) {
         address: None,
         peer: "test".into(),
         secured: None,
+        waited_ms: 0,
     };
     let stream = shard.open(NOW, opened);
     let full = jid.with_resource("orchard").expect("valid");
@@ -167,6 +168,7 @@ fn join(shard: &mut Shard, actor: ActorKey, unacked: usize) {
         address: None,
         peer: "test".into(),
         secured: None,
+        waited_ms: 0,
     };
     let stream = shard.open(NOW, opened);
     let full = Jid::parse("romeo@localhost/street").expect("valid");

@@ -45,7 +45,7 @@ impl Shard {
     pub(super) fn advance_flood(&mut self, now: Now, actor: ActorKey, id: SessionId) {
         // What makes room for kept messages makes room for long answers.
         self.run_asides(now, actor);
-        let full = self.pressure() >= Pressure::Floods;
+        let full = self.fullness() >= Pressure::Archive;
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };

@@ -39,6 +39,9 @@ pub enum Input<'a> {
     Answer(Ticket, Answer),
     /// An order from the administrator.
     Control(Control),
+    /// What clients send waits so many milliseconds, or has waited for so long, until this worker reads it. To be said before
+    /// the end of every turn of the loop. A stall of everything is none of it: only who comes to nothing for want of time says so.
+    Waited(u64),
     /// A deadline has passed, or the loop merely turned.
     Tick,
 }
@@ -56,6 +59,8 @@ pub struct Opened {
     pub peer: Arc<str>,
     /// The listener speaks direct TLS: facts of the completed handshake.
     pub secured: Option<Box<TlsFacts>>,
+    /// How long it has stood before the door, because the shard did not admit anybody ([`super::Shard::admits`]).
+    pub waited_ms: u64,
 }
 
 /// Why a connection is gone.

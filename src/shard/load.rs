@@ -1,20 +1,25 @@
 //! The byte budget of one worker: everything that waits in its queues, and what is shed as it fills (DESIGN
-//! section 7). The bounds of single queues do not bound their sum; this does.
+//! section 7). The bounds of single queues do not bound their sum; this does. Want of time (`lag.rs`) sheds the same things
+//! in the same order, as far as they take time.
 
 use crate::base::{ActorKey, Now, SessionId, StreamKey, limits};
 use crate::stanza::{StreamCondition, StreamError};
 use crate::stream::{Phase, StreamState};
 
 use super::Shard;
+use super::lag::Lag;
 
-/// How full a worker is. Each threshold has its own victim, the cheapest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a worker sheds that is too full, or has too much to do. Each threshold has its own victim, the cheapest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pressure {
+    #[default]
     None,
     /// New logins wait.
     Logins,
-    /// Kept messages stay in the store.
-    Floods,
+    /// What accounts say to many waits, the newest of each session.
+    Presence,
+    /// Archives are not read. Of a worker that is full, kept messages stay in the store, too.
+    Archive,
     /// The slowest readers lose their connections.
     Readers,
     /// Sockets are not read.
@@ -31,6 +36,18 @@ pub(super) struct Load {
     no_codec_until_ms: u64,
     /// Before this, on the monotonic clock, nobody is looked for again: there was nobody to shed.
     nobody_until_ms: u64,
+    lag: Lag,
+    pressed: Pressed,
+}
+
+/// A time in which something was shed, for the log.
+#[derive(Default)]
+struct Pressed {
+    /// The most.
+    worst: Pressure,
+    since_ms: u64,
+    /// When something was shed last.
+    last_ms: u64,
 }
 
 impl Load {
@@ -47,13 +64,14 @@ impl Load {
         stream.counted_codec_bytes = codec;
     }
 
-    fn pressure(&self, budget: usize) -> Pressure {
+    fn fullness(&self, budget: usize) -> Pressure {
         // A budget is below 2^57, so the percentage does not overflow.
         let percent = self.used * 100 / budget.max(1);
         let thresholds = [
             (limits::LOAD_SOCKETS_PERCENT, Pressure::Sockets),
             (limits::LOAD_READERS_PERCENT, Pressure::Readers),
-            (limits::LOAD_FLOODS_PERCENT, Pressure::Floods),
+            (limits::LOAD_ARCHIVE_PERCENT, Pressure::Archive),
+            (limits::LOAD_PRESENCE_PERCENT, Pressure::Presence),
             (limits::LOAD_LOGINS_PERCENT, Pressure::Logins),
         ];
         let reached = thresholds.iter().find(|(from, _)| percent >= *from);
@@ -71,9 +89,27 @@ enum Victim {
 }
 
 impl Shard {
-    /// How full this worker is.
+    /// What this worker sheds.
     pub(super) fn pressure(&self) -> Pressure {
-        self.load.pressure(self.budget())
+        self.fullness().max(self.load.lag.level())
+    }
+
+    /// What of that because it is full: all that gives no time back, but memory.
+    pub(super) fn fullness(&self) -> Pressure {
+        self.load.fullness(self.budget())
+    }
+
+    /// Whether new connections shall be opened. Those that wait are opened in the end, and hear how it is ([`Opened`]).
+    ///
+    /// [`Opened`]: super::Opened
+    pub fn admits(&self) -> bool {
+        self.pressure() < Pressure::Logins
+    }
+
+    /// The shell says how long something waits until it is read.
+    pub(super) fn waited(&mut self, now: Now, ms: u64) {
+        let after_ms = self.config.server.overload_after.as_ms();
+        self.load.lag.note(now, ms, after_ms);
     }
 
     fn budget(&self) -> usize {
@@ -151,9 +187,9 @@ impl Shard {
         self.load.used
     }
 
-    /// Whether anything is shed.
+    /// Whether anything is shed because there is no room.
     pub(super) fn is_pressed(&self) -> bool {
-        self.pressure() > Pressure::None
+        self.fullness() > Pressure::None
     }
 
     /// A stream's queues grew or shrank.
@@ -213,16 +249,22 @@ impl Shard {
     /// Once per turn of the loop: sheds while there is too much, lets waiting logins in and sockets be read again
     /// when there is room.
     pub(super) fn relieve(&mut self, now: Now) {
-        if self.pressure() >= Pressure::Readers {
+        self.report_pressure(now);
+        if self.fullness() >= Pressure::Readers {
             self.shed(now);
         }
-        if self.pressure() < Pressure::Sockets && self.sockets_wait {
+        if self.fullness() < Pressure::Sockets && self.sockets_wait {
             self.sockets_wait = false;
             self.resume_paused();
         }
-        if self.pressure() < Pressure::Floods {
+        if self.fullness() < Pressure::Archive {
             for (actor, session) in std::mem::take(&mut self.waiting_floods) {
                 self.advance_flood(now, actor, session);
+            }
+        }
+        if self.pressure() < Pressure::Archive {
+            for actor in std::mem::take(&mut self.waiting_asides) {
+                self.run_asides(now, actor);
             }
         }
         while self.pressure() < Pressure::Logins {
@@ -237,6 +279,37 @@ impl Shard {
 }
 
 impl Shard {
+    /// Tells the operator when something begins to be shed, when more is than before, and when nothing has been for a while.
+    fn report_pressure(&mut self, now: Now) {
+        let pressure = self.pressure();
+        let pressed = &self.load.pressed;
+        if pressure == Pressure::None && pressed.worst == Pressure::None {
+            return;
+        }
+        let worker = self.place.worker.0;
+        if pressure > pressed.worst {
+            let (lag_ms, queued) = (self.load.lag.ms(), self.load.used);
+            log::warn!(
+                "overloaded worker={worker} sheds={pressure:?} lag_ms={lag_ms} queued_bytes={queued}"
+            );
+        } else if pressure == Pressure::None && now.mono_ms >= pressed.last_ms + limits::LAG_CALM_MS
+        {
+            let lasted_ms = pressed.last_ms - pressed.since_ms;
+            let worst = pressed.worst;
+            log::warn!("overload_over worker={worker} shed={worst:?} lasted_ms={lasted_ms}");
+            self.load.pressed = Pressed::default();
+            return;
+        }
+        let pressed = &mut self.load.pressed;
+        if pressed.worst == Pressure::None {
+            pressed.since_ms = now.mono_ms;
+        }
+        pressed.worst = pressed.worst.max(pressure);
+        if pressure > Pressure::None {
+            pressed.last_ms = now.mono_ms;
+        }
+    }
+
     /// Nothing else has become of a login meanwhile.
     fn awaits_room(&self, key: StreamKey) -> bool {
         let phase = self.streams.get(key).map(|stream| &stream.phase);
@@ -270,7 +343,7 @@ impl Shard {
     }
 }
 
-const BUSY: &str = "The server is busy, try again later";
+pub(super) const BUSY: &str = "The server is busy, try again later";
 const SHORT: &str = "the server is short of memory";
 
 #[cfg(test)]
@@ -456,9 +529,9 @@ mod tests {
         let mut load = Load::default();
         let mut counted = 0;
         let mut seen = Vec::new();
-        for used in [0, 699, 700, 850, 900, 970, 2_000] {
+        for used in [0, 699, 700, 800, 850, 900, 970, 2_000] {
             load.recount(&mut counted, used);
-            seen.push(load.pressure(1_000));
+            seen.push(load.fullness(1_000));
         }
         assert_eq!(
             seen,
@@ -466,13 +539,14 @@ mod tests {
                 Pressure::None,
                 Pressure::None,
                 Pressure::Logins,
-                Pressure::Floods,
+                Pressure::Presence,
+                Pressure::Archive,
                 Pressure::Readers,
                 Pressure::Sockets,
                 Pressure::Sockets
             ]
         );
         load.recount(&mut counted, 0);
-        assert_eq!(load.pressure(1_000), Pressure::None);
+        assert_eq!(load.fullness(1_000), Pressure::None);
     }
 }

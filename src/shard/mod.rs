@@ -20,6 +20,7 @@ mod groups;
 mod held;
 mod holders;
 mod input;
+mod lag;
 mod load;
 mod login;
 mod mesh;

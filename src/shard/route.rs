@@ -53,7 +53,7 @@ impl Shard {
 
     /// Brings an envelope to the home of its address, behind what its account said to many.
     pub(super) fn route(&mut self, now: Now, envelope: Envelope) {
-        if let Some(envelope) = self.behind_spread(envelope) {
+        if let Some(envelope) = self.behind_spread(now, envelope) {
             self.carry(now, envelope);
         }
     }

@@ -10,11 +10,12 @@ use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Disk, Effects, Kept, Ticket};
 use crate::base::{
     AccountId, ActorKey, HashSeed, KeyedMap, KeyedState, Now, Rng, Seal, Sequence, SessionId,
-    Spares, StreamKey, TraceId, WorkerId,
+    Spares, StreamKey, TraceId, WorkerId, limits,
 };
 use crate::config::{Config, Dictionary};
 use crate::features;
 use crate::im::Account;
+use crate::stanza::{StreamCondition, StreamError};
 use crate::stream::{Item, StreamState};
 use crate::xml::Scratch;
 
@@ -24,7 +25,7 @@ use super::drain::Drain;
 use super::ended::Ended;
 use super::fresh::Fresh;
 use super::input::{Input, Opened, Place};
-use super::load::Load;
+use super::load::{BUSY, Load};
 use super::mesh::{Batch, Outboxes};
 use super::output::Output;
 use super::pipelines::Pipelines;
@@ -82,6 +83,8 @@ pub struct Shard {
     pub(super) waiting_logins: VecDeque<(StreamKey, u64)>,
     /// Sessions whose kept messages wait for room.
     pub(super) waiting_floods: BTreeSet<(ActorKey, SessionId)>,
+    /// Accounts whose requests beside the mailbox wait until this worker has room or time.
+    pub(super) waiting_asides: BTreeSet<ActorKey>,
     /// Streams were not read because there was no room at all.
     pub(super) sockets_wait: bool,
     pub(super) drain: Drain,
@@ -174,6 +177,7 @@ impl Shard {
             ended: Ended::default(),
             waiting_logins: VecDeque::new(),
             waiting_floods: BTreeSet::new(),
+            waiting_asides: BTreeSet::new(),
             sockets_wait: false,
             drain: Drain::None,
             retention: Retention::default(),
@@ -211,6 +215,11 @@ impl Shard {
         state.comes_from(&self.config, opened.address);
         let key = self.streams.insert(state);
         self.arm_stream(key);
+        if opened.waited_ms >= limits::LOGIN_PATIENCE_MS && !self.admits() {
+            // Before anything was computed for it.
+            let error = StreamError::new(StreamCondition::ResourceConstraint, BUSY);
+            self.fail_stream(now, key, error);
+        }
         key
     }
 
@@ -255,6 +264,7 @@ impl Shard {
             }
             Input::Answer(ticket, answer) => self.answered(now, ticket, answer),
             Input::Control(control) => self.controlled(now, control),
+            Input::Waited(ms) => self.waited(now, ms),
             Input::Tick => self.tick(now),
         }
         self.drive(now);

@@ -1,6 +1,8 @@
 //! Presence for many (DESIGN section 11): one envelope for each worker that is a home of some of them. Who is on
 //! this server and not using it is not made resident for it. So many are visited at a time, the rest when others had
-//! their turn (DESIGN section 4); what the same account says meanwhile waits behind (`spreads.rs`).
+//! their turn (DESIGN section 4); what the same account says meanwhile waits behind (`spreads.rs`). Where a worker has too much
+//! to do or is too full (`load.rs`) everybody waits for a turn, and turns come seldom; then what is no presence goes ahead,
+//! behind that of its account for whom it is for.
 
 use memchr::memchr;
 
@@ -11,21 +13,43 @@ use crate::stanza::{Stanza, Type};
 
 use super::Shard;
 use super::cell::Mail;
+use super::load::Pressure;
 
 impl Shard {
     /// Brings a presence to all of these: to the first now, to the rest when others had their turn.
     pub(super) fn spread(&mut self, now: Now, stanza: Stanza, to: JidList) {
+        if self.puts_presence_off() {
+            self.spreads.begin(Envelope::Group { stanza, to });
+            self.count_spreads();
+            return self
+                .timers
+                .arm_spread(now.mono_ms + limits::SPREAD_PRESSED_MS);
+        }
         if to.len() <= limits::SPREAD_COUNT {
             return self.spread_now(now, stanza, &to);
         }
         self.spreads.begin(Envelope::Group { stanza, to });
-        self.spread_turn(now);
+        self.spread_turn(now, limits::SPREAD_COUNT);
         self.timers.arm_spread(now.mono_ms + 1);
+    }
+
+    fn puts_presence_off(&self) -> bool {
+        self.pressure() >= Pressure::Presence
     }
 
     /// What has to wait behind presence of the same account that is still on its way to some, does; else it is given
     /// back.
-    pub(super) fn behind_spread(&mut self, envelope: Envelope) -> Option<Envelope> {
+    pub(super) fn behind_spread(&mut self, now: Now, envelope: Envelope) -> Option<Envelope> {
+        if self.spreads.is_empty() {
+            return Some(envelope);
+        }
+        if self.puts_presence_off()
+            && let Some(ahead) = self.spreads.overtaken_by(&envelope)
+        {
+            self.count_spreads();
+            self.spread_part(now, ahead);
+            return Some(envelope);
+        }
         let passes = self.spreads.put_behind(envelope);
         if passes.is_none() {
             self.count_spreads();
@@ -35,27 +59,47 @@ impl Shard {
 
     /// The next of them.
     pub(super) fn spread_due(&mut self, now: Now) {
-        self.spread_turn(now);
+        let mut room = limits::SPREAD_COUNT;
+        for _ in 0..self.spreads.turn_count() {
+            room -= self.spread_turn(now, room);
+            if room == 0 {
+                break;
+            }
+        }
         if !self.spreads.is_empty() {
-            self.timers.arm_spread(now.mono_ms + 1);
+            let after_ms = match self.puts_presence_off() {
+                true => limits::SPREAD_PRESSED_MS,
+                false => 1,
+            };
+            self.timers.arm_spread(now.mono_ms + after_ms);
         }
     }
 
-    /// One account's part of what it says to many.
-    fn spread_turn(&mut self, now: Now) {
-        let turn = self.spreads.next_turn(limits::SPREAD_COUNT);
+    /// One account's part of what it says to many, to at most so many; to how many it was.
+    fn spread_turn(&mut self, now: Now, room: usize) -> usize {
+        let turn = self.spreads.next_turn(room);
         self.count_spreads();
         let Some((account, part)) = turn else {
-            return;
+            return 0;
         };
+        let count = |envelope: &Envelope| match envelope {
+            Envelope::Group { to, .. } => to.len().max(1),
+            _ => 1,
+        };
+        let told: usize = part.iter().map(count).sum();
+        self.spread_part(now, part);
+        if let Some(&actor) = self.homes.get(&*account) {
+            self.resume_own(actor);
+        }
+        told.min(room)
+    }
+
+    fn spread_part(&mut self, now: Now, part: Vec<Envelope>) {
         for envelope in part {
             match envelope {
                 Envelope::Group { stanza, to } => self.spread_now(now, stanza, &to),
                 envelope => self.carry(now, envelope),
             }
-        }
-        if let Some(&actor) = self.homes.get(&*account) {
-            self.resume_own(actor);
         }
     }
 
@@ -383,16 +427,16 @@ mod tests {
                 count,
             );
         }
-        for ms in 1..=100 {
-            shard.handle(at(ms), Input::Tick);
-        }
         let last = "speaker-99@localhost";
+        assert_eq!(left(&shard, last), [1]);
+        shard.handle(at(1), Input::Tick);
+        assert!(left(&shard, last).is_empty());
         to_many(&mut shard, presence(Type::Unavailable, &speaker(99)), count);
         assert_eq!(left(&shard, last), [count]);
-        shard.handle(at(101), Input::Tick);
+        shard.handle(at(2), Input::Tick);
         assert_eq!(left(&shard, last), [1]);
-        shard.handle(at(102), Input::Tick);
-        shard.handle(at(103), Input::Tick);
+        shard.handle(at(3), Input::Tick);
+        shard.handle(at(4), Input::Tick);
         assert!(shard.spreads.is_empty());
     }
 

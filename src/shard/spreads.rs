@@ -78,6 +78,32 @@ impl Spreads {
         None
     }
 
+    /// What the same account said before to whom this envelope is for, and that waits, in its order; nothing of it waits any
+    /// longer. So what may not wait goes behind it and not behind all that it says to others. None where this has to wait
+    /// with the rest: presence, which says as much later, and what is for nobody in particular.
+    pub fn overtaken_by(&mut self, envelope: &Envelope) -> Option<Vec<Envelope>> {
+        let (Envelope::Stanza { stanza, .. } | Envelope::Tell { stanza, .. }) = envelope else {
+            return None;
+        };
+        let header = &stanza.header;
+        if header.kind == Kind::Presence
+            && matches!(header.type_, Type::Available | Type::Unavailable)
+        {
+            return None;
+        }
+        let to = header.to.as_ref()?.bare_str();
+        let queue = self.queues.get_mut(header.from.as_ref()?.bare_str())?;
+        self.bytes -= queue.bytes;
+        let ahead = queue.take_of(to);
+        self.bytes += queue.bytes;
+        Some(ahead)
+    }
+
+    /// How many accounts have the right to a turn.
+    pub fn turn_count(&self) -> usize {
+        self.turns.len()
+    }
+
     /// The next account that has something to say has its turn: its part of what waits, at most so many receivers. None
     /// when there is none any more.
     pub fn next_turn(&mut self, count: usize) -> Option<(Box<str>, Vec<Envelope>)> {
@@ -147,6 +173,32 @@ impl Queue {
         Some(envelope)
     }
 
+    /// All that is for this bare address.
+    fn take_of(&mut self, to: &str) -> Vec<Envelope> {
+        let mut taken = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.waiting.len());
+        for mut envelope in self.waiting.drain(..) {
+            if receiver(&envelope) == Some(to) {
+                taken.push(envelope);
+                continue;
+            }
+            if let Envelope::Group { stanza, to: all } = &mut envelope {
+                let its = all.take_of(to);
+                if !its.is_empty() {
+                    let (stanza, to) = (stanza.clone(), its);
+                    taken.push(Envelope::Group { stanza, to });
+                }
+                if all.is_empty() {
+                    continue;
+                }
+            }
+            kept.push_back(envelope);
+        }
+        self.bytes = kept.iter().map(charge).sum();
+        self.waiting = kept;
+        taken
+    }
+
     /// Takes out what `stanza` makes void for those who get it now; of them come first who have waited. What stands before
     /// something else that the same session said stays, for it came before that (RFC 6120 section 10.1): it would come
     /// behind it.
@@ -209,6 +261,14 @@ fn replaces(new: &Stanza, old: &Stanza) -> bool {
 /// The account that says it.
 fn speaker(envelope: &Envelope) -> Option<&str> {
     sender(envelope).map(Jid::bare_str)
+}
+
+/// The account that it is for, where that is one.
+fn receiver(envelope: &Envelope) -> Option<&str> {
+    let (Envelope::Stanza { stanza, .. } | Envelope::Tell { stanza, .. }) = envelope else {
+        return None;
+    };
+    stanza.header.to.as_ref().map(Jid::bare_str)
 }
 
 /// Who says it.

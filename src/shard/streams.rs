@@ -86,7 +86,7 @@ impl Shard {
         let Some(SessionRef { actor, session }) = stream.session else {
             return true;
         };
-        self.sockets_wait |= self.pressure() == Pressure::Sockets;
+        self.sockets_wait |= self.fullness() == Pressure::Sockets;
         if self.outboxes.holds(key) {
             return false;
         }

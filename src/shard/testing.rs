@@ -119,6 +119,7 @@ pub fn open(shard: &mut Shard) -> StreamKey {
         address: None,
         peer: Arc::from("192.0.2.1:50123"),
         secured: None,
+        waited_ms: 0,
     };
     shard.open(NOW, opened)
 }

@@ -45,6 +45,8 @@ pub enum ProxyHeader {
 pub struct Guest {
     pub listener: Listener,
     pub peer: SocketAddr,
+    /// How long it has stood in the anteroom.
+    pub waited_ms: u64,
 }
 
 /// An accepted connection on its way to a worker.
@@ -80,8 +82,8 @@ pub fn prefix_of(address: IpAddr) -> AddressPrefix {
 }
 
 impl<C: Core> Worker<C> {
-    /// A connection comes from the doorman.
-    pub(super) fn welcome(&mut self, newcomer: Newcomer) {
+    /// A connection comes from the doorman, and has waited for so long.
+    pub(super) fn welcome(&mut self, newcomer: Newcomer, waited_ms: u64) {
         // The doorman let it in just before he left: its stream would never hear of the drain.
         if !self.intake.is_accepting() {
             return;
@@ -89,9 +91,10 @@ impl<C: Core> Worker<C> {
         self.counters.accepted += 1;
         let Newcomer {
             socket,
-            guest,
+            mut guest,
             permit,
         } = newcomer;
+        guest.waited_ms = waited_ms;
         let listener = guest.listener;
         let mut connection = Connection::new(socket, permit, Phase::Hello);
         connection.client_certificate = listener.client_certificate;
@@ -222,6 +225,7 @@ impl<C: Core> Worker<C> {
                 address: Some(guest.peer.ip()),
                 peer: Arc::from(guest.peer.to_string()),
                 secured,
+                waited_ms: guest.waited_ms,
             },
         );
         connection.stream = Some(stream);

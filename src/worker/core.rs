@@ -13,6 +13,8 @@ pub trait Core {
     fn arrive(&mut self, now: Now, state: Box<StreamState>) -> StreamKey;
     /// See [`Shard::handle`].
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize;
+    /// See [`Shard::admits`].
+    fn admits(&self) -> bool;
     /// See [`Shard::lets_go`].
     fn lets_go(&mut self, stream: StreamKey) -> bool;
     /// See [`Shard::poll_output`].
@@ -46,6 +48,10 @@ impl Core for Shard {
 
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
         self.handle(now, input)
+    }
+
+    fn admits(&self) -> bool {
+        self.admits()
     }
 
     fn lets_go(&mut self, stream: StreamKey) -> bool {

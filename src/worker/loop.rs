@@ -12,11 +12,12 @@ use mio::{Events, Poll};
 use slotmap::{Key, KeyData, SecondaryMap, SlotMap};
 
 use crate::actor::Ticket;
-use crate::base::{Now, WorkerId};
+use crate::base::{Now, WorkerId, limits};
 use crate::shard::{Ask, Batch, CloseReason, Control, Input};
 use crate::stream::StreamKey;
 
 use super::Ports;
+use super::admit::Newcomer;
 use super::clock::Clock;
 use super::connection::{Connection, ConnectionKey, Phase, Scratch};
 use super::core::Core;
@@ -24,6 +25,7 @@ use super::deadlines::Deadlines;
 use super::intake::Intake;
 use super::mesh::{Address, Inbox, KNOCK};
 use super::order::{Counters, Order, Settled};
+use super::round::Round;
 use super::tls::TlsContext;
 
 /// Everything that one worker thread owns.
@@ -50,6 +52,10 @@ pub struct Worker<C> {
     pub(super) clock: Clock,
     pub(super) tls: Arc<TlsContext>,
     pub(super) intake: Arc<Intake>,
+    /// Who has come and waits because there is too much to do, and since when on the monotonic clock; at most
+    /// [`limits::ANTEROOM_MAX`].
+    pub(super) anteroom: VecDeque<(u64, Newcomer)>,
+    pub(super) round: Round,
     pub(super) ports: Ports,
     /// What the shard has asked in this turn.
     pub(super) asked: Vec<(Ticket, Ask)>,
@@ -73,6 +79,7 @@ impl<C: Core> Worker<C> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         while self.turn() == Turn::Next {
             self.sleep(&mut events);
+            self.round.heard(events.iter().count(), EVENTS_PER_TURN);
             for event in &events {
                 self.note(event);
             }
@@ -91,8 +98,10 @@ impl<C: Core> Worker<C> {
         self.run_timers();
         #[cfg(feature = "trunk")]
         self.read_trunk();
+        self.begin_round();
         self.read_sockets();
         self.flush_streams();
+        self.end_round();
         // May make more streams dirty; they have the next turn, which then comes at once.
         self.shard.end_turn(self.now);
         self.drain();
@@ -110,12 +119,14 @@ impl<C: Core> Worker<C> {
                     let is_drain = matches!(control, Control::Drain);
                     self.tell(Input::Control(control));
                     if is_drain {
+                        self.anteroom.clear();
                         self.drop_streamless();
                     }
                 }
                 Order::Tls(context) => self.tls = context,
                 Order::Report(answer) => {
                     self.counters.connections = self.connections.len();
+                    self.counters.waiting = self.anteroom.len();
                     // Whoever asked may have lost patience.
                     let _ = answer.send(self.counters);
                 }
@@ -192,12 +203,35 @@ impl<C: Core> Worker<C> {
             };
             self.receive(*carried);
         }
+        while self.anteroom.len() < limits::ANTEROOM_MAX
+            && let Ok(newcomer) = self.inbox.newcomers.try_recv()
+        {
+            self.anteroom.push_back((self.now.mono_ms, newcomer));
+        }
         for _ in 0..CONNECTIONS_PER_TURN {
-            let Ok(newcomer) = self.inbox.newcomers.try_recv() else {
+            let admits = self.shard.admits();
+            let next = self.anteroom.pop_front_if(|(since_ms, _)| {
+                admits || *since_ms + limits::LOGIN_PATIENCE_MS <= self.now.mono_ms
+            });
+            let Some((since_ms, newcomer)) = next else {
                 break;
             };
-            self.welcome(newcomer);
+            self.counters.late += u64::from(!admits);
+            self.welcome(newcomer, self.now.mono_ms - since_ms);
         }
+    }
+
+    fn begin_round(&mut self) {
+        let (unread, unwritten) = (self.ready.len(), self.dirty.len());
+        let connections = self.connections.len();
+        self.round
+            .begin(self.now.mono_ms, unread, unwritten, connections);
+    }
+
+    fn end_round(&mut self) {
+        let waited_ms = self.round.waited_ms(self.clock.mono_ms());
+        self.counters.lag_ms = waited_ms;
+        self.shard.handle(self.now, Input::Waited(waited_ms));
     }
 
     fn run_timers(&mut self) {
@@ -218,6 +252,7 @@ impl<C: Core> Worker<C> {
             let Some(key) = self.ready.pop_front() else {
                 return;
             };
+            self.round.read(1);
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_ready = false;
                 self.serve(key);
@@ -230,6 +265,7 @@ impl<C: Core> Worker<C> {
             let Some(key) = self.dirty.pop_front() else {
                 return;
             };
+            self.round.written(1);
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_dirty = false;
                 self.flush(key);
@@ -272,7 +308,12 @@ impl<C: Core> Worker<C> {
         let mut patience = self.patience();
         if patience != Some(Duration::ZERO) {
             self.inbox.knocker.fall_asleep();
-            if !self.inbox.is_empty() {
+            // For whom there is no place yet nobody need get up.
+            let is_quiet = match self.anteroom.len() < limits::ANTEROOM_MAX {
+                true => self.inbox.is_empty(),
+                false => self.inbox.is_empty_but_for_newcomers(),
+            };
+            if !is_quiet {
                 patience = Some(Duration::ZERO);
             }
         }
@@ -285,7 +326,9 @@ impl<C: Core> Worker<C> {
     }
 
     fn patience(&self) -> Option<Duration> {
-        if !self.dirty.is_empty() || !self.ready.is_empty() {
+        let is_idle = self.dirty.is_empty() && self.ready.is_empty();
+        // The system may have nobody left to announce, and then sleep is no part of the round.
+        if !is_idle || self.round.is_at_hand() {
             return Some(Duration::ZERO);
         }
         #[cfg(feature = "trunk")]
@@ -293,10 +336,16 @@ impl<C: Core> Worker<C> {
             return Some(Duration::ZERO);
         }
         let mut patience_ms = u64::MAX;
+        if !self.shard.admits() {
+            // It may have nothing to do any more, and nobody would tell it so.
+            patience_ms = limits::PRESSED_LOOK_MS;
+        } else if !self.anteroom.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let mesh_waits =
             (0..self.outboxes.len()).any(|index| self.shard.waits_for(worker_at(index)));
         if mesh_waits {
-            patience_ms = MESH_RETRY_MS;
+            patience_ms = patience_ms.min(MESH_RETRY_MS);
         }
         for due_ms in [self.shard.next_deadline(), self.deadlines.next_ms()]
             .into_iter()

@@ -126,8 +126,12 @@ pub struct Inbox {
 impl Inbox {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.newcomers.is_empty()
-            && self.carried.is_empty()
+        self.newcomers.is_empty() && self.is_empty_but_for_newcomers()
+    }
+
+    /// Whether nothing waits that comes from within.
+    pub fn is_empty_but_for_newcomers(&self) -> bool {
+        self.carried.is_empty()
             && self.answers.is_empty()
             && self.orders.is_empty()
             && self.batches.iter().all(Receiver::is_empty)

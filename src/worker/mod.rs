@@ -18,6 +18,7 @@ mod mesh;
 mod order;
 mod pin;
 mod proxy;
+mod round;
 mod socket;
 mod tls;
 #[cfg(feature = "trunk")]
@@ -137,6 +138,8 @@ fn employ<C: Core>(seat: Seat, post: Post<C>) -> Worker<C> {
         clock: post.clock,
         tls: post.tls,
         intake: post.intake,
+        anteroom: VecDeque::new(),
+        round: round::Round::default(),
         ports: post.ports,
         asked: Vec::new(),
         batches: 0,

@@ -43,8 +43,12 @@ pub enum Settled {
 pub struct Counters {
     /// Connections in this worker's hands now.
     pub connections: usize,
+    /// Connections that the doorman has brought, and that wait because there is too much to do.
+    pub waiting: usize,
     /// Connections that came from the doorman.
     pub accepted: u64,
+    /// Of those, such as have waited too long and were let in only to be told so.
+    pub late: u64,
     /// Connections that came from another worker.
     pub arrived: u64,
     /// Connections that went to another worker.
@@ -71,4 +75,6 @@ pub struct Counters {
     pub read_bytes: u64,
     /// Plaintext bytes to peers.
     pub written_bytes: u64,
+    /// How long somebody whose turn it was has waited for it last, in milliseconds.
+    pub lag_ms: u64,
 }

@@ -254,10 +254,11 @@ impl<C: Core> Worker<C> {
                 guest: Box::new(Guest {
                     listener: trunk.of.listener,
                     peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                    waited_ms: 0,
                 }),
                 permit,
             };
-            return self.welcome(newcomer);
+            return self.welcome(newcomer, 0);
         }
         // Otherwise it was closed here, and the driver has not heard of it yet.
         if let Some(key) = trunk.far.key(lane) {

@@ -40,6 +40,7 @@ pub struct Echo {
     outbox: Vec<Vec<String>>,
     deadline: Option<u64>,
     asked: Option<StreamKey>,
+    is_full: bool,
 }
 
 static TABLE: Table = Table {
@@ -62,6 +63,7 @@ impl Echo {
             outbox: vec![Vec::new(); usize::from(place.worker_count)],
             deadline: None,
             asked: None,
+            is_full: false,
         }
     }
     fn secured(&mut self, key: StreamKey, facts: &TlsFacts) {
@@ -178,6 +180,8 @@ impl Echo {
                     self.say(key, b"bye\n".to_vec());
                     self.outputs.push_back(Output::Close(key));
                 }
+                "FULL" => self.is_full = true,
+                "FREE" => self.is_full = false,
                 "PANIC" => panic!("asked to"),
                 _ => {
                     line.push(b'\n');
@@ -202,7 +206,17 @@ impl Core for Echo {
         if let Some(facts) = opened.secured {
             self.secured(key, &facts);
         }
+        if self.is_full {
+            let line = format!("waited {}\n", opened.waited_ms);
+            self.say(key, line.into_bytes());
+            self.streams[key].closing = true;
+            self.outputs.push_back(Output::Close(key));
+        }
         key
+    }
+
+    fn admits(&self) -> bool {
+        !self.is_full
     }
 
     fn lets_go(&mut self, stream: StreamKey) -> bool {
@@ -261,7 +275,7 @@ impl Core for Echo {
                     self.outputs.push_back(Output::Close(key));
                 }
             }
-            Input::Control(_) => {}
+            Input::Control(_) | Input::Waited(_) => {}
             Input::Tick => {
                 if self.deadline.is_some_and(|d| d <= now.mono_ms) {
                     self.deadline = None;

@@ -181,7 +181,9 @@ impl Server {
         for worker in 0..self.addresses.len() {
             let of_one = self.counters_of(WorkerId(worker as u8));
             sum.connections += of_one.connections;
+            sum.waiting += of_one.waiting;
             sum.accepted += of_one.accepted;
+            sum.late += of_one.late;
             sum.arrived += of_one.arrived;
             sum.handed_over += of_one.handed_over;
             sum.secured += of_one.secured;

@@ -5,6 +5,7 @@ mod client;
 mod echo;
 mod house;
 
+mod crowded;
 mod hand_over;
 mod plain;
 mod proxy;

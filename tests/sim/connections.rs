@@ -41,6 +41,7 @@ impl World {
             address: None,
             peer: "simulated".into(),
             secured,
+            waited_ms: 0,
         };
         let key = self.workers[worker].shard.open(self.now, opened);
         self.conns.push(Conn {

@@ -242,6 +242,22 @@ impl World {
         self.now.wall_ms = wall_ms;
     }
 
+    /// What clients send waits so long until any worker reads it, as all of them learn at the end of a turn of the loop.
+    pub fn waited(&mut self, ms: u64) {
+        for worker in 0..self.workers.len() {
+            self.waited_at(worker, ms);
+        }
+    }
+
+    /// The same of one worker, of which there may be fewer.
+    pub fn waited_at(&mut self, worker: usize, ms: u64) {
+        let worker = worker % self.workers.len();
+        let shard = &mut self.workers[worker].shard;
+        shard.handle(self.now, Input::Waited(ms));
+        shard.end_turn(self.now);
+        self.outputs(worker);
+    }
+
     pub fn control(&mut self, control: &Control) {
         for worker in 0..self.workers.len() {
             self.workers[worker]

@@ -31,6 +31,9 @@ struct Story {
     archives: Rng,
     /// The same for friends, who see each other.
     friends: Rng,
+    /// The same for workers with too much to do.
+    loads: Rng,
+    has_loads: bool,
     options: Options,
 }
 
@@ -58,6 +61,7 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
     story.judge.sends_receipts = naps;
     let retracts = story.archives.below(2) == 0;
     let friends = story.friends.below(2) == 0;
+    story.has_loads = story.loads.below(3) == 0;
     story.judge.resends = !jumps && story.friends.below(2) == 0;
     for _ in 0..ACTIONS {
         story.act(crashes, faults);
@@ -85,6 +89,9 @@ pub fn play(seed: u64, is_loud: bool) -> u64 {
         if story.judge.resends && story.friends.below(12) == 0 {
             story.forget();
         }
+        if story.has_loads && story.loads.below(5) == 0 {
+            story.load();
+        }
         for _ in 0..story.below(20) {
             story.world.step();
         }
@@ -109,6 +116,8 @@ impl Story {
         let mut archives = Rng::from_seed(bytes);
         bytes[8] = 5;
         let friends = Rng::from_seed(bytes);
+        bytes[8] = 6;
+        let loads = Rng::from_seed(bytes);
         let mut below = |bound: u32| chance.below(bound);
         let options = Options {
             keep: if below(3) == 0 {
@@ -165,8 +174,19 @@ impl Story {
             latest,
             archives,
             friends,
+            loads,
+            has_loads: false,
             options,
         }
+    }
+
+    /// A worker has more or less to do than before.
+    fn load(&mut self) {
+        let worker = self.loads.below(4) as usize;
+        let ms = [0, 0, 200, 400, 800][self.loads.below(5) as usize];
+        self.judge
+            .say(|| format!("worker {worker} is {ms} ms behind"));
+        self.world.waited_at(worker, ms);
     }
 
     /// Somebody's client asks for somebody's presence.
@@ -597,6 +617,10 @@ impl Story {
         self.judge.say(|| "the end".to_string());
         self.world.store.lock().set_fault(None);
         self.world.disk_is_asleep = false;
+        if self.has_loads {
+            self.world.advance(10_000);
+            self.world.waited(0);
+        }
         for at in 0..self.devices.len() {
             self.stall(at, false);
         }

@@ -104,6 +104,7 @@ impl World {
                 certificate_addresses: Vec::new(),
                 certificate_subject: None,
             })),
+            waited_ms: 0,
         };
         let key = self.shard.open(self.now, opened);
         let plain = STANDARD.encode(format!("\0{name}\0secret"));

@@ -325,6 +325,7 @@ fn compare(what: &Compare) -> Result<()> {
                 Some(_) => Accounts::Copied,
                 None => Accounts::Derived,
             },
+            workers: 1,
             slow_disk: None,
         },
         server_core: what.server_core,

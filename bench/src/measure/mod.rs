@@ -4,6 +4,7 @@ pub mod calls;
 pub mod chat;
 pub mod connections;
 mod crowd;
+pub mod latency;
 pub mod login;
 pub mod memory;
 mod pairs;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::Pace;
 use super::tally::{Outcome, Tally};
@@ -82,11 +82,49 @@ impl<'a> Game<'a> {
     /// else is an error.
     pub fn slice(&mut self, warm_up: Duration, window: Duration) -> Result<()> {
         self.phase = Phase::Playing;
-        self.serve_all()?;
+        let first = self.serve_all()?;
         self.run_for(warm_up)?;
+        self.until_caught(&first)?;
         self.tally.begin(self.server)?;
         self.run_for(window)?;
         self.tally.end(self.server)?;
+        self.finish()
+    }
+
+    /// Has so many messages a second leave, each at its time whatever has come back, for a while; none is thrown back. It is
+    /// late by what it is behind the time at which it was to leave.
+    pub fn paced_slice(&mut self, rate: f64, warm_up: Duration, window: Duration) -> Result<()> {
+        self.phase = Phase::Ending;
+        let (began, every_us) = (self.microseconds(), 1e6 / rate);
+        let (warm_up_us, window_us) = (warm_up.as_micros() as u64, window.as_micros() as u64);
+        let mut count = 0_u64;
+        let mut is_counting = false;
+        loop {
+            let now = self.microseconds() - began;
+            if now >= warm_up_us && !is_counting {
+                is_counting = true;
+                self.tally.begin(self.server)?;
+            }
+            if now >= warm_up_us + window_us {
+                break;
+            }
+            while count as f64 * every_us <= now as f64 {
+                let due_us = began + (count as f64 * every_us) as u64;
+                // Steps that visit all, far from each other.
+                let index = (count as usize).wrapping_mul(STRIDE) % self.lanes.len();
+                ensure!(self.has_room(index), "far behind at {rate:.0} messages/s");
+                self.compose_at(index, due_us);
+                self.send_from(index)?;
+                count += 1;
+            }
+            // Without sleep: a timer's millisecond would be most of what is measured.
+            self.turn(Duration::ZERO)?;
+        }
+        self.tally.end(self.server)?;
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<()> {
         self.come_to_rest()?;
         if self.faults != Faults::default() {
             bail!("messages went wrong: {:?}", self.faults);
@@ -106,6 +144,11 @@ impl<'a> Game<'a> {
         check_little(under_way, outcome.per_second, outcome.mean_ms / 1e3)?;
         Ok(outcome)
     }
+
+    /// The same of slices whose messages left at their times: how many were under way is what it was.
+    pub fn paced_outcome(&self) -> Result<Outcome> {
+        self.tally.outcome()
+    }
 }
 
 /// Little's law: what is under way is throughput times mean latency. Here all three are known, so a
@@ -119,15 +162,38 @@ fn check_little(under_way: usize, per_second: f64, mean_seconds: f64) -> Result<
 }
 
 impl Game<'_> {
-    /// The first client of each pair throws all the pair's messages.
-    fn serve_all(&mut self) -> Result<()> {
+    /// The first client of each pair throws all the pair's messages; up to which number each has then.
+    fn serve_all(&mut self) -> Result<Vec<u64>> {
+        let mut thrown = Vec::with_capacity(self.lanes.len() / 2);
         for index in (0..self.lanes.len()).step_by(2) {
             for _ in 0..self.in_flight {
                 self.compose_from(index);
             }
+            thrown.push(self.lanes[index].sent);
             self.send_from(index)?;
         }
+        Ok(thrown)
+    }
+
+    /// Plays until everything that was thrown first was caught: before that a server which takes longer for all of them than
+    /// a slice lasts seems to be faster than it is.
+    fn until_caught(&mut self, first: &[u64]) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let is_caught = |game: &Self| {
+            let mut catchers = game.lanes.chunks_exact(2).zip(first);
+            catchers.all(|(pair, thrown)| pair[1].expected >= *thrown)
+        };
+        while !is_caught(self) {
+            ensure!(Instant::now() < deadline, "the first messages do not arrive");
+            self.run_for(Duration::from_millis(20))?;
+        }
         Ok(())
+    }
+
+    /// Whether it is known of all that this client has under way when it left, one more included.
+    fn has_room(&self, index: usize) -> bool {
+        let under_way = self.lanes[index].sent - self.lanes[index ^ 1].expected;
+        under_way < self.in_flight as u64
     }
 
     fn run_for(&mut self, time: Duration) -> Result<()> {
@@ -216,6 +282,10 @@ impl Game<'_> {
 
     fn compose_from(&mut self, index: usize) {
         let now = self.microseconds();
+        self.compose_at(index, now);
+    }
+
+    fn compose_at(&mut self, index: usize, now: u64) {
         let lane = &mut self.lanes[index];
         let number = lane.sent;
         lane.left_at[number as usize % self.in_flight] = now;
@@ -236,6 +306,8 @@ impl Game<'_> {
 
 /// How long messages may take to come to rest before they count as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A prime, so that it divides no number of clients that anybody asks for.
+const STRIDE: usize = 7_919;
 
 #[cfg(test)]
 mod tests {

@@ -229,9 +229,9 @@ impl House {
         ];
         command.extend(self.arguments().map(|path| path.display().to_string()));
         let clock = Instant::now();
-        let core = self.wishes.server_core;
+        let core = self.wishes.server_core.to_string();
         let (address, log) = (unused_address()?, self.path("output"));
-        let server = Server::start(&command, core, address, &log, Ready::SaysListening)?;
+        let server = Server::start(&command, &core, address, &log, Ready::SaysListening)?;
         Ok((server, clock.elapsed().as_secs_f64()))
     }
 

@@ -162,6 +162,8 @@ pub struct Programs {
     pub core: PathBuf,
     /// How Stonechat's accounts are made.
     pub accounts: Accounts,
+    /// Stonechat's worker threads.
+    pub workers: u8,
     pub slow_disk: Option<SlowDisk>,
 }
 
@@ -209,6 +211,9 @@ impl Site {
         if kind != Kind::Stonechat && wishes.archive == Archive::On {
             bail!("rivals are measured without an archive");
         }
+        if kind != Kind::Stonechat && programs.workers > 1 {
+            bail!("rivals are measured on one core");
+        }
         if kind != Kind::Stonechat && wishes.mechanism == Mechanism::Fast {
             bail!("rivals here know no tokens");
         }
@@ -240,9 +245,13 @@ impl Site {
             Kind::Prosody => (prosody::command(self, address)?, Ready::PortOpens),
             Kind::Ejabberd => (ejabberd::command(self, address)?, Ready::PortOpens),
         };
+        let cores = match self.programs.workers {
+            0 | 1 => self.core.to_string(),
+            workers => format!("0-{}", workers - 1),
+        };
         Server::start(
             &command,
-            self.core,
+            &cores,
             address,
             &self.directory.join("output"),
             ready,
@@ -294,7 +303,7 @@ fn start_floor(core: usize, length: usize, pattern: Pattern) -> Result<(Server, 
     let mut command = vec![std::env::current_exe()?.display().to_string()];
     command.extend(RelayServer::arguments(address, length, pattern));
     let log = files.directory.join("output");
-    let server = Server::start(&command, core, address, &log, Ready::SaysListening)?;
+    let server = Server::start(&command, &core.to_string(), address, &log, Ready::SaysListening)?;
     Ok((server, files))
 }
 

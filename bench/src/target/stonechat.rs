@@ -112,7 +112,7 @@ fn common_arguments(site: &Site) -> [String; 4] {
 /// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit. Nobody is
 /// pinged: the driver does not answer, and on a busy machine 15,000 logins take longer than a client may be silent.
 fn configuration(site: &Site, address: SocketAddr) -> String {
-    let keep = site.wishes.keep.label();
+    let (keep, workers) = (site.wishes.keep.label(), site.programs.workers);
     let tls = match site.wishes.transport {
         Transport::Plain => "none",
         Transport::StartTls => "starttls",
@@ -133,7 +133,7 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
     };
     format!(
         r#"[server]
-workers = 1
+workers = {workers}
 
 [[host]]
 name = "localhost"

@@ -21,10 +21,15 @@ pub struct Server {
     /// before to become durable, so that they are told.
     /// reload: live
     pub drain_timeout: Duration,
-    /// Memory for everything that waits in queues, shared out equally to the workers. As it fills, new logins wait,
-    /// then the slowest readers lose their connections, and at the very top nothing more is read.
+    /// Memory for everything that waits in queues, shared out equally to the workers. As it fills, new logins wait, then
+    /// presence does, archives are not read, the slowest readers lose their connections, and at the very top nothing more
+    /// is read.
     /// reload: live
     pub queue_memory: Size,
+    /// How long what clients send may wait for a busy worker to read it. From then on new logins wait, from twice as long on
+    /// presence does, from four times as long on archives are not read; messages are. "0 ms" never makes anybody wait for that.
+    /// reload: live
+    pub overload_after: Duration,
     /// Where clients are sent when the server stops (RFC 6120 section 4.9.3.19), as "host" or "host:port"; if
     /// empty they are told `system-shutdown` instead.
     /// reload: live
@@ -38,6 +43,7 @@ impl Default for Server {
             pin: true,
             drain_timeout: Duration::from_ms(limits::DRAIN_TIMEOUT_MS),
             queue_memory: Size::from_bytes(limits::QUEUE_MEMORY_BYTES),
+            overload_after: Duration::from_ms(limits::OVERLOAD_AFTER_MS),
             see_other_host: String::new(),
         }
     }
