@@ -172,7 +172,8 @@
 //! ([`actor::Turn::ask_directory`], `shard/outside.rs`), and comes back to its head with the answer. What groups say is asked by
 //! nobody: one thread of each directory reads them now and then, and tells all workers what is in force from now on, one shared
 //! value ([`actor::groups::Groups`]); an account knows its place in it ([`im::Account::membership`]), and `im/roster/shared.rs`
-//! merges contacts of lists into what clients see, and no further.
+//! merges contacts of lists into what clients see, and no further. Accounts learn of a new value some at a time (`shard/groups.rs`),
+//! each before it hears anything from others. What is read again, and when: `directory/due.rs`, `directory/lists.rs`.
 //! A thread for each part of a directory (its people, its rooms) keeps a copy of it, as far as it takes to know what has
 //! changed (`directory/content.rs`): the server tells (RFC 4533, `directory/pool/sync.rs`), or it is looked (`directory/polled.rs`,
 //! `directory/poll.rs`); `directory/watch.rs` is the thread's life, and its `Follower` says what follows from a change.
@@ -283,7 +284,9 @@
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses
 //!   messages that would have to be stored before anybody sees them, in the same words whoever they are for, and asks once
-//!   a second whether there is room again (`shard/disk.rs`). What neither side archives goes on to who is there. What only
+//!   a second whether there is room again (`shard/disk.rs`). What neither side archives goes on to who is there: it has no row,
+//!   so it is not settled before a client has it, or before it gets its row because there is room again
+//!   (`shard/unstored.rs`), and where no client is there it is refused. What only
 //!   removes rows may use the reserve, and so may an operator's word about an account; what clients have and even so could
 //!   not be removed is not given to them again.
 //! - What an owner or an operator wants removed is removed though the power goes meanwhile: a row says so until it is done

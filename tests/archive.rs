@@ -3,6 +3,8 @@
 
 #[path = "archive/full.rs"]
 mod full;
+#[path = "archive/owed.rs"]
+mod owed;
 #[path = "archive/retraction.rs"]
 mod retraction;
 #[path = "sim/mod.rs"]
@@ -10,6 +12,8 @@ mod sim;
 
 #[path = "archive/full_disk.rs"]
 mod full_disk;
+#[path = "archive/unstored.rs"]
+mod unstored;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

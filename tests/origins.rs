@@ -57,26 +57,9 @@ fn an_account_remembers_so_many_origin_ids_of_a_day_and_no_more() {
     // The first account is the first number's.
     world.register("juliet", "secret");
     let of_juliet = RowKey::new(&today.to_be_bytes()).then(&1u64.to_be_bytes());
-    let put = |n: usize| Write::Put {
-        table: &ORIGIN,
-        key: of_juliet.clone().then(&[9; 4]).then(&n.to_be_bytes()),
-        value: [0; 8][..].into(),
-    };
-    let writes = (0..limits::ORIGINS_COUNT_MAX).map(put).collect();
-    {
-        let mut store = world.store.lock();
-        assert!(matches!(store.apply(Request::Save(writes)), Answer::Saved));
-        store.sync().expect("no fault is set");
-    }
+    fill(&world, &of_juliet, limits::ORIGINS_COUNT_MAX);
     let romeo = managed(&mut world, "romeo");
-    let mut messages = String::new();
-    for n in 0..20 {
-        messages += &format!(
-            "<message type='chat' to='juliet@localhost'><body>{n}</body>\
-             <origin-id xmlns='urn:xmpp:sid:0' id='x{n}'/></message>"
-        );
-    }
-    says(&mut world, romeo, &messages);
+    says(&mut world, romeo, &twenty());
     world.end_turns();
     assert_eq!(world.row_count(&PENDING), 20);
     let is_hers = |key: &RowKey| key.as_bytes().starts_with(of_juliet.as_bytes());
@@ -84,6 +67,57 @@ fn an_account_remembers_so_many_origin_ids_of_a_day_and_no_more() {
     assert_eq!(hers, limits::ORIGINS_COUNT_MAX);
     // What he has sent himself is another account's.
     assert_eq!(keys(&world).len(), hers + 20);
+}
+
+#[test]
+fn strangers_cannot_use_up_the_origin_ids_of_a_day() {
+    let config = sim::config("").expect("the defaults are valid");
+    let mut world = World::new(1, 1, Habits::KIND, config);
+    let today = u32::try_from(world.now.wall_ms / DAY_MS).expect("a day of this century");
+    let juliet = managed(&mut world, "juliet");
+    let item = "<query xmlns='jabber:iq:roster'><item jid='romeo@localhost'/></query>";
+    says(
+        &mut world,
+        juliet,
+        &format!("<iq type='set' id='r'>{item}</iq>"),
+    );
+    world.end_turns();
+    let of_juliet = RowKey::new(&today.to_be_bytes()).then(&1u64.to_be_bytes());
+    fill(&world, &of_juliet, limits::ORIGINS_STRANGERS_MAX);
+    let is_hers = |key: &RowKey| key.as_bytes().starts_with(of_juliet.as_bytes());
+    let mut hers = limits::ORIGINS_STRANGERS_MAX;
+    for (name, count) in [("tybalt", 0), ("romeo", 20)] {
+        let conn = managed(&mut world, name);
+        says(&mut world, conn, &twenty());
+        world.end_turns();
+        hers += count;
+        let found = keys(&world).iter().filter(|key| is_hers(key)).count();
+        assert_eq!(found, hers, "{name}");
+    }
+}
+
+/// So many marks of an account and a day.
+fn fill(world: &World, of: &RowKey, count: usize) {
+    let put = |n: usize| Write::Put {
+        table: &ORIGIN,
+        key: of.clone().then(&[9; 4]).then(&n.to_be_bytes()),
+        value: [0; 8][..].into(),
+    };
+    let writes = (0..count).map(put).collect();
+    let mut store = world.store.lock();
+    assert!(matches!(store.apply(Request::Save(writes)), Answer::Saved));
+    store.sync().expect("no fault is set");
+}
+
+/// Messages to juliet with origin-ids.
+fn twenty() -> String {
+    let messages = (0..20).map(|n| {
+        format!(
+            "<message type='chat' to='juliet@localhost'><body>{n}</body>\
+             <origin-id xmlns='urn:xmpp:sid:0' id='x{n}'/></message>"
+        )
+    });
+    messages.collect()
 }
 
 /// A new account with a session that counts what is acknowledged.

@@ -342,6 +342,7 @@ const ROWS: &[(&str, u8, usize)] = &[
     ("src/im/outgoing.rs ROW_VERSION", 2, 1),
     ("src/im/pending.rs ROW_VERSION", 1, 1),
     ("src/im/roster/item.rs ROW_VERSION", 1, 1),
+    ("src/im/seen.rs VERSION", 1, 1),
     ("src/im/subscription/request.rs ROW_VERSION", 1, 1),
     ("src/server/restored.rs VERSION", 1, 1),
 ];

@@ -60,6 +60,13 @@ struct Common {
         default_value = "slow-disk/target/release/libslow_disk.so"
     )]
     slow_disk_library: PathBuf,
+    /// File with what Stonechat's section of the host says besides, as that its users live in a directory; then nobody is
+    /// added to its store
+    #[arg(long, global = true)]
+    host_section: Option<PathBuf>,
+    /// The process in which they live: what a login costs it is shown, too
+    #[arg(long, global = true)]
+    beside: Option<u32>,
     /// Rounds; the median of them is the figure
     #[arg(long, global = true, default_value_t = 3)]
     rounds: usize,
@@ -145,6 +152,9 @@ enum Command {
         /// Stonechat's tls.compact
         #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
         compact_tls: Vec<CompactTls>,
+        /// By which they log in
+        #[arg(long, value_enum, default_value = "scram-sha-1")]
+        mechanism: Mechanism,
     },
     /// Processor time per login
     Login {
@@ -290,6 +300,8 @@ fn main() -> Result<()> {
         workers,
         slow_disk,
         slow_disk_library,
+        host_section,
+        beside,
         rounds,
         server_core,
         driver_core,
@@ -334,6 +346,8 @@ fn main() -> Result<()> {
                 library: slow_disk_library,
                 milliseconds,
             }),
+            host_section,
+            beside,
         },
         server_core,
         rounds,
@@ -401,6 +415,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             store_cache,
             rest,
             compact_tls,
+            mechanism,
         } => {
             ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
             for (transport, compact_tls) in beside(&transport, &compact_tls) {
@@ -411,6 +426,7 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
                     store_cache: Some(store_cache).filter(|mib| *mib > 0),
                     compact_tls,
                     rest: Duration::from_secs(rest),
+                    mechanism,
                 };
                 report
                     .figures

@@ -183,6 +183,11 @@ pub fn pin(core: usize) -> Result<()> {
     Ok(())
 }
 
+/// Processor time of another process.
+pub fn cpu_of_process(pid: u32) -> Result<Duration> {
+    cpu_of(&pid.to_string())
+}
+
 /// Processor time of this process, the load driver.
 pub fn own_cpu() -> Result<Duration> {
     cpu_of("self")

@@ -50,12 +50,13 @@ pub enum AuthAsk {
         account: AccountRef,
         hashes: Vec<ScramHash>,
     },
-    /// Keys that a client made which has proved the password.
+    /// Keys that a client made which has proved the password, from this address.
     TakeKeys {
         host: Arc<str>,
         localpart: Arc<str>,
         account: AccountRef,
         keys: Box<ScramKeys>,
+        prefix: AddressPrefix,
     },
     /// Whether somebody holds a token (XEP-0484).
     Token(Box<TokenProof>),
@@ -359,6 +360,26 @@ pub struct ScramKeys {
     pub salt: Vec<u8>,
     pub stored_key: Secret,
     pub server_key: Secret,
+}
+
+impl ScramKeys {
+    /// What a stranger sees of them.
+    pub fn shape(&self) -> KeyShape {
+        KeyShape {
+            hash: self.hash,
+            iterations: self.iterations,
+            // RFC 5802 has no bound; no directory's keys with a longer one are taken (`directory/keys.rs`).
+            salt_bytes: u8::try_from(self.salt.len()).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+/// What a stranger who asks for somebody's keys sees of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyShape {
+    pub hash: ScramHash,
+    pub iterations: u32,
+    pub salt_bytes: u8,
 }
 
 /// By what a client shall derive keys.

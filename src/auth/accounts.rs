@@ -13,6 +13,7 @@ use super::keys::{self, HASHES};
 use super::penalty::Penalties;
 use super::purge::Purged;
 use super::registrations::Registrations;
+use super::shapes::Shapes;
 use super::tokens::{Judged, TokenCounts, TokenSettings};
 use super::windows::{PasswordChanges, Windows};
 use crate::actor::auth::{
@@ -129,6 +130,7 @@ pub struct Accounts {
     pub(super) writing: Mutex<()>,
     derivations: AtomicU64,
     counts: Counts,
+    pub(super) shapes: Shapes,
     /// What removes rows shall end: the server stops.
     pub(super) purging_is_over: AtomicBool,
 }
@@ -157,6 +159,7 @@ impl Accounts {
             derivations: AtomicU64::new(0),
             purging_is_over: AtomicBool::new(false),
             counts: Counts::default(),
+            shapes: Shapes::default(),
         }
     }
 
@@ -210,6 +213,7 @@ impl Accounts {
                 localpart,
                 account,
                 keys,
+                prefix: _,
             } => self.take_keys(&host, &localpart, account, *keys),
             AuthAsk::Token(proof) => self.conclude(self.prove_token(&proof, now)),
             AuthAsk::IssueToken(wish) => self.conclude(self.issue_token(&wish, now)),
@@ -265,6 +269,11 @@ impl Accounts {
     /// What is kept beside the store, and never in it.
     pub(super) fn secret(&self) -> &[u8] {
         self.secret.expose()
+    }
+
+    /// The same, to make digests with.
+    pub(super) fn secret_key(&self) -> &Secret {
+        &self.secret
     }
 
     fn scram_keys(&self, host: &str, localpart: &str, hash: ScramHash) -> AuthAnswer {

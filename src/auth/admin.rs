@@ -7,7 +7,6 @@ use super::accounts::{Accounts, write_of};
 use super::keys;
 use super::looks::Looks;
 use super::purge::mark;
-use super::waiting;
 use crate::actor::auth::AccountRef;
 use crate::actor::rows::{RowKey, RowRange, StoreError, Write};
 use crate::base::{AccountId, Generation, Now, Secret, limits};
@@ -17,6 +16,7 @@ use crate::im::credentials::{
 };
 use crate::im::invitation::{RESERVATION, is_reserved};
 use crate::im::looks;
+use crate::im::waiting;
 use crate::jid::Jid;
 
 /// Why a change to an account was not made.
@@ -164,7 +164,7 @@ impl Accounts {
             });
         }
         if row.state == AccountState::Waiting {
-            writes.push(waiting::put(host, localpart, now));
+            writes.push(waiting::put(host, localpart, now.wall_ms));
         }
         (self.rows.save)(writes)?;
         Ok(row.account)
@@ -220,6 +220,24 @@ impl Accounts {
             _ => self.erase(host, localpart, row.account.id, now)?,
         }
         Ok(row.account.id)
+    }
+
+    /// The same for who waits for an operator, and waits still: who was let in meanwhile stays.
+    ///
+    /// # Errors
+    /// As [`Accounts::remove`]; `Unknown`, too, where it does not wait.
+    pub(super) fn remove_waiting(
+        &self,
+        host: &str,
+        localpart: &str,
+        now: Now,
+    ) -> Result<AccountId, AccountError> {
+        let _writing = self.writing.lock();
+        let row = self.load(host, localpart)?;
+        let row = row.filter(|row| row.state == AccountState::Waiting);
+        let id = row.ok_or(AccountError::Unknown)?.account.id;
+        self.erase_for(host, localpart, id, 0, now)?;
+        Ok(id)
     }
 
     /// The same for an account that was read under the lock.

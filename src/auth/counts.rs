@@ -18,7 +18,7 @@ pub static ITERATIONS: Table = Table {
     durability: Durability::BeforeReply,
     export: Export::Never,
     slices: Slices::Whole,
-    about: "An iteration count that SCRAM keys of a host have or had. Key: host, 0, the count. No value.",
+    about: "An iteration count that SCRAM keys of a host have or had. Key: host, 0, the count; or host, 1, digest, count and length of the salt of keys in its directory. No value.",
 };
 
 /// What is known of the table, by host; hosts are few and so are counts.

@@ -1,12 +1,15 @@
 //! Accounts whose users a directory knows: only number, generation and state are kept here. Refuses to know how a
 //! directory is asked.
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, write_of};
 use super::keys;
-use crate::actor::auth::{AccountRef, ScramHash, ScramKeys};
+use super::seen::seen_write;
+use crate::actor::auth::{AccountRef, KeyShape, ScramHash, ScramKeys};
 use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
 use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret};
 use crate::im::credentials::{ACCOUNT, AccountRow, AccountState, name_key};
+use crate::im::seen::{PasswordStamp, Seen};
+use crate::stream::sasl::digest::hmac;
 
 /// Which entry of a directory an account is of.
 pub static ENTRY: Table = Table {
@@ -31,7 +34,8 @@ pub enum Known {
 /// Each of these blocks on the store.
 impl Accounts {
     /// The account of this name, made if there is none. `unique` is what no other entry of the directory ever has: the
-    /// account of one entry is never given to another.
+    /// account of one entry is never given to another, nor to one of which that cannot be read (empty); where nobody asks for it
+    /// (none) everybody is taken for the same. `stamp` is what the entry says of its password.
     ///
     /// # Errors
     /// The store's.
@@ -40,6 +44,7 @@ impl Accounts {
         host: &str,
         localpart: &str,
         unique: Option<&[u8]>,
+        stamp: PasswordStamp,
     ) -> Result<Known, StoreError> {
         if let Some(row) = self.load(host, localpart)? {
             return self.judge_known(&row, unique);
@@ -63,7 +68,15 @@ impl Accounts {
             key: name_key(host, localpart),
             value: row.encode().into(),
         }];
-        writes.extend(unique.map(|unique| entry_write(row.account.id, unique)));
+        writes.push(seen_write(
+            row.account.id,
+            &Seen {
+                is_gone: false,
+                stamp: Some(stamp),
+            },
+        ));
+        let readable = unique.filter(|unique| !unique.is_empty());
+        writes.extend(readable.map(|unique| entry_write(row.account.id, unique)));
         (self.rows.save)(writes)?;
         Ok(Known::In(row.account))
     }
@@ -78,6 +91,7 @@ impl Accounts {
         match (self.rows.row)(&ENTRY, &entry_key(row.account.id))? {
             Some(known) if known == unique => Ok(Known::In(row.account)),
             Some(_) => Ok(Known::AnotherEntry),
+            None if unique.is_empty() => Ok(Known::In(row.account)),
             // It is from before the directory was, or from before it said so.
             None => {
                 (self.rows.save)(vec![entry_write(row.account.id, unique)])?;
@@ -94,7 +108,7 @@ impl Accounts {
         (self.rows.row)(&ACCOUNT, key)
     }
 
-    /// Keys that no password matches, the same ones each time.
+    /// Keys that no password matches, the same ones each time, which look like those of the host's directory.
     ///
     /// # Errors
     /// The store's.
@@ -104,7 +118,39 @@ impl Accounts {
         localpart: &str,
         hash: ScramHash,
     ) -> Result<ScramKeys, StoreError> {
-        self.fake_keys(host, localpart, hash)
+        let mut keys = self.fake_keys(host, localpart, hash)?;
+        let name = (host, localpart);
+        let shape = self
+            .shapes
+            .pick(&self.rows, self.secret_key(), name, hash)?;
+        if let Some(shape) = shape {
+            keys.iterations = shape.iterations;
+            // The beginning stays as it was before anything was known of the directory's keys.
+            let mut block = 0_u8;
+            while keys.salt.len() < usize::from(shape.salt_bytes) {
+                let text = format!("{host}\0{localpart}\0{hash:?}\0salt\0{block}");
+                let more = hmac(hash, self.secret(), text.as_bytes());
+                keys.salt.extend_from_slice(more.expose());
+                block += 1;
+            }
+            keys.salt.truncate(usize::from(shape.salt_bytes));
+        }
+        Ok(keys)
+    }
+
+    /// Keys in the directory of a host look like this: from now on decoys do, too.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn note_shape(&self, host: &str, shape: KeyShape) -> Result<(), StoreError> {
+        self.shapes.note(&self.rows, host, shape)
+    }
+
+    /// New keys of a prepared password for a directory, which look like this.
+    pub fn keys_for_directory(&self, password: &Secret, shape: KeyShape) -> ScramKeys {
+        let mut salt = vec![0; usize::from(shape.salt_bytes)];
+        self.fill(&mut salt);
+        keys::derive(shape.hash, password, &salt, shape.iterations)
     }
 
     /// Counts a change of a password; whether it may be made.
@@ -117,8 +163,8 @@ impl Accounts {
         self.password_changes.lock().may(id, prefix, now)
     }
 
-    /// The account's password was changed elsewhere: what was made under the old one ends. None if there is no such
-    /// account any more, or it is closed.
+    /// The account's password was changed elsewhere, at the wish of its user: what was made under the old one ends. None if
+    /// there is no such account any more, or it is closed. `stamp` is what the entry says of the new password.
     ///
     /// # Errors
     /// The store's.
@@ -127,6 +173,7 @@ impl Accounts {
         host: &str,
         localpart: &str,
         id: AccountId,
+        stamp: Option<PasswordStamp>,
     ) -> Result<Option<AccountRef>, StoreError> {
         let _writing = self.writing.lock();
         let row = self.load(host, localpart)?;
@@ -135,7 +182,18 @@ impl Accounts {
             return Ok(None);
         };
         row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
-        self.store(host, localpart, &row)?;
+        let mut writes = vec![write_of(host, localpart, &row)];
+        writes.extend(stamp.map(|stamp| {
+            let stamp = Some(stamp);
+            seen_write(
+                id,
+                &Seen {
+                    is_gone: false,
+                    stamp,
+                },
+            )
+        }));
+        (self.rows.save)(writes)?;
         Ok(Some(row.account))
     }
 }
@@ -145,7 +203,7 @@ pub fn prepared(password: &Secret) -> Option<Secret> {
     keys::prepare_password(password)
 }
 
-fn entry_key(account: AccountId) -> RowKey {
+pub(super) fn entry_key(account: AccountId) -> RowKey {
     RowKey::new(&account.0.to_be_bytes())
 }
 

@@ -13,7 +13,9 @@ mod own;
 pub mod penalty;
 mod purge;
 mod registrations;
+mod seen;
 pub mod service;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -22,6 +24,7 @@ mod waiting;
 mod windows;
 
 pub use crate::im::looks::LOOKS;
+pub use crate::im::waiting::WAITING;
 pub use accounts::{AccountRows, Accounts, AuthSettings};
 pub use admin::{AccountError, AccountSummary};
 pub use counts::ITERATIONS;
@@ -31,4 +34,3 @@ pub use open_invitations::KnownInvitation;
 pub use purge::Purged;
 pub use service::AuthService;
 pub use tokens::{TOKEN, TokenSettings};
-pub use waiting::WAITING;

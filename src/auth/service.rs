@@ -491,7 +491,7 @@ fn answer_in_turns(
     questions: &Receiver<Message>,
     clock: &Clock,
 ) {
-    let mut waiting = Turns::new(limits::OWN_WAITING_OF_ADDRESS_MAX);
+    let mut waiting = Turns::new(limits::OWN_WAITING_OF_ADDRESS_MAX, limits::OWN_WAITING_MAX);
     let mut is_over = false;
     loop {
         let first = match waiting.is_empty() && !is_over {
@@ -521,10 +521,11 @@ fn answer_in_turns(
 }
 
 /// From where it is asked, if that is known.
-fn prefix_of(ask: &AuthAsk) -> Option<AddressPrefix> {
+pub(super) fn prefix_of(ask: &AuthAsk) -> Option<AddressPrefix> {
     match ask {
         AuthAsk::Own(_, prefix) => *prefix,
         AuthAsk::Register(registration) => Some(registration.prefix),
+        AuthAsk::TakeKeys { prefix, .. } => Some(*prefix),
         _ => None,
     }
 }

@@ -8,24 +8,31 @@ pub(super) struct Turns<K, T> {
     waiting: BTreeMap<K, VecDeque<T>>,
     /// Those of whom something waits, in the order of their turns.
     order: VecDeque<K>,
+    count: usize,
     each_max: usize,
+    all_max: usize,
 }
 
 impl<K: Copy + Ord, T> Turns<K, T> {
-    /// Nothing waits. Of each so many may.
-    pub(super) fn new(each_max: usize) -> Turns<K, T> {
+    /// Nothing waits. Of each so many may, and so many of all.
+    pub(super) fn new(each_max: usize, all_max: usize) -> Turns<K, T> {
         Turns {
             waiting: BTreeMap::new(),
             order: VecDeque::new(),
+            count: 0,
             each_max,
+            all_max,
         }
     }
 
     /// One more waits, behind what the same one has asked before.
     ///
     /// # Errors
-    /// As many of the same wait as may: it comes back.
+    /// As many of the same wait as may, or of all: it comes back.
     pub(super) fn push(&mut self, of: K, what: T) -> Result<(), T> {
+        if self.count >= self.all_max {
+            return Err(what);
+        }
         let own = self.waiting.entry(of).or_default();
         if own.len() >= self.each_max {
             return Err(what);
@@ -34,6 +41,7 @@ impl<K: Copy + Ord, T> Turns<K, T> {
             self.order.push_back(of);
         }
         own.push_back(what);
+        self.count += 1;
         Ok(())
     }
 
@@ -42,6 +50,7 @@ impl<K: Copy + Ord, T> Turns<K, T> {
         let of = self.order.pop_front()?;
         let own = self.waiting.get_mut(&of)?;
         let next = own.pop_front();
+        self.count -= usize::from(next.is_some());
         match own.is_empty() {
             true => drop(self.waiting.remove(&of)),
             false => self.order.push_back(of),
@@ -61,16 +70,18 @@ mod tests {
 
     #[test]
     fn who_asks_much_waits_behind_himself() {
-        let mut turns = Turns::new(3);
+        let mut turns = Turns::new(3, 5);
         for n in 0..3 {
             assert_eq!(turns.push('a', n), Ok(()));
         }
         assert_eq!(turns.push('a', 3), Err(3));
         assert_eq!(turns.push('b', 10), Ok(()));
+        assert_eq!(turns.push('b', 11), Ok(()));
+        assert_eq!(turns.push('c', 20), Err(20), "of all enough wait");
         assert_eq!(turns.pop(), Some(0));
         assert_eq!(turns.push('c', 20), Ok(()));
         let all: Vec<i32> = std::iter::from_fn(|| turns.pop()).collect();
-        assert_eq!(all, [10, 1, 20, 2]);
+        assert_eq!(all, [10, 1, 20, 11, 2]);
         assert!(turns.is_empty() && turns.waiting.is_empty());
         assert_eq!(turns.push('a', 4), Ok(()));
     }

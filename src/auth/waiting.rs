@@ -3,35 +3,10 @@
 
 use super::accounts::Accounts;
 use super::admin::AccountError;
-use crate::actor::rows::{Durability, Export, Row, RowRange, Slices, StoreError, Table, Write};
+use crate::actor::rows::{Row, RowRange, StoreError};
 use crate::base::{Now, limits};
-use crate::im::credentials::{localpart_of, name_key, names_after};
-
-/// One row for each, which goes when an operator has decided.
-pub static WAITING: Table = Table {
-    name: "waiting",
-    durability: Durability::BeforeReply,
-    export: Export::Never,
-    slices: Slices::Whole,
-    about: "Accounts that wait for an operator, and since when (milliseconds of the wall clock); key: host, 0, localpart",
-};
-
-/// The write that says that an account waits.
-pub(super) fn put(host: &str, localpart: &str, now: Now) -> Write {
-    Write::Put {
-        table: &WAITING,
-        key: name_key(host, localpart),
-        value: now.wall_ms.to_be_bytes()[..].into(),
-    }
-}
-
-/// The write that says that it does so no more.
-pub(super) fn delete(host: &str, localpart: &str) -> Write {
-    Write::Delete {
-        table: &WAITING,
-        key: name_key(host, localpart),
-    }
-}
+use crate::im::credentials::{localpart_of, names_after};
+use crate::im::waiting::WAITING;
 
 impl Accounts {
     /// Whether one more may wait on a host. If too many do, whoever has waited longest gives way, if that was
@@ -62,7 +37,7 @@ impl Accounts {
             return Ok(false);
         }
         log::info!("registration_gave_way account={localpart}@{host}");
-        match self.remove(host, &localpart, now) {
+        match self.remove_waiting(host, &localpart, now) {
             Ok(account) => {
                 self.purge(account)?;
                 Ok(true)

@@ -197,6 +197,9 @@ pub const REPORT_MESSAGES_MAX: usize = 20;
 /// Marks of messages received or sent lately that one account keeps for each of two days, about 20 bytes each in memory and
 /// a row in the store; of what comes beyond it, a repetition is not recognised. People receive hundreds a day.
 pub const ORIGINS_COUNT_MAX: usize = 16_384;
+/// With so many marks of a day strangers' messages get no more: the rest is for what contacts say, and the account itself,
+/// which no stranger can use up.
+pub const ORIGINS_STRANGERS_MAX: usize = ORIGINS_COUNT_MAX / 2;
 /// Bytes of the status that is kept when the last session of an account goes (XEP-0012): what people write in it.
 pub const LAST_STATUS_BYTES_MAX: usize = 1_023;
 /// Bytes of a namespace of private XML (XEP-0049): a part of a key, and longer than any that was ever thought of.
@@ -291,6 +294,9 @@ pub const ARCHIVE_INDEX_STEP: usize = 100;
 /// Words behind which a step indexes no more of them: each is a row, of which the store's writer does a thousand in a few
 /// milliseconds, and everybody's saves wait for that.
 pub const ARCHIVE_INDEX_WORDS: usize = 500;
+/// Writes behind which a step that removes messages removes no more of them, for the same reason. A removal costs the writer
+/// less than a row does, and whoever searches has hundreds of them for a message.
+pub const ARCHIVE_ERASE_WRITES: usize = 4_000;
 /// Entries of one list that one step of a search reads.
 pub const ARCHIVE_POSTINGS_MAX: usize = 512;
 /// Addresses with archiving preferences of their own, of one account.
@@ -422,7 +428,7 @@ pub const WINDOWS_MAX: usize = 16_384;
 /// Changes of own accounts and registrations that wait for their thread: logins have others, so at 4 ms each the last
 /// waits a second.
 pub const OWN_WAITING_MAX: usize = 256;
-/// And of one address: of a host whose passwords take long to check, the last waits half a minute. Others' have their turn
+/// And of one address, or one whose address is not known: of a host whose passwords take long to check, the last waits half a minute. Others' have their turn
 /// between them.
 pub const OWN_WAITING_OF_ADDRESS_MAX: usize = 64;
 /// Key derivations that wait for a thread: at 1 ms each the last waits a second for two threads.
@@ -436,8 +442,10 @@ pub const TOMBSTONE_MS: u64 = 365 * 24 * 3_600_000;
 pub const DIRECTORY_CONNECT_MS: u64 = 2_000;
 /// How long one answer of it may take.
 pub const DIRECTORY_OPERATION_MS: u64 = 3_000;
-/// How long a question waits for a connection.
-pub const DIRECTORY_QUEUE_MS: u64 = 3_000;
+/// How long a question waits for a connection: longer than one answer may take, so that whoever waits behind a question to
+/// a server that has fallen silent is answered by the next one.
+pub const DIRECTORY_QUEUE_MS: u64 = 4_000;
+const _: () = assert!(DIRECTORY_QUEUE_MS > DIRECTORY_OPERATION_MS);
 /// The most that an operator may allow for each of these: a client has to authenticate in the meantime.
 pub const DIRECTORY_TIMEOUT_MS_MAX: u64 = 60_000;
 const _: () = assert!(
@@ -501,11 +509,20 @@ pub const DIRECTORY_LIST_MEMBERS_LIMIT: u32 = 100_000;
 /// Members of a contact list who are told of its changes one by one: a thousand members online, and who joins is told by
 /// a thousand stanzas.
 pub const DIRECTORY_LIST_PUSHES_MAX: u32 = 1_000;
+/// Accounts of one worker that learn of new groups in one turn of its loop, about a millisecond: three hundred thousand know
+/// within a second, and nobody's stanzas wait for that.
+pub const GROUPS_ACCOUNTS_PER_TURN: usize = 500;
 /// Bytes of the name of somebody in rosters, or of a list.
 pub const DIRECTORY_NAME_BYTES_MAX: usize = 256;
 const _: () = assert!(DIRECTORY_NAME_BYTES_MAX <= ROSTER_NAME_BYTES_MAX);
 /// One in so many of those who are known is looked for again each time: so many looks a change of name may wait.
 pub const DIRECTORY_PEOPLE_ROUNDS: u64 = 10;
+/// Of more people than this it is cheaper to have everybody told than to ask for them by name.
+pub const DIRECTORY_LOOK_AT_ALL: usize = 1_000;
+/// How long groups are not read again after they were, however often they change: a change is seen so much later at most.
+pub const DIRECTORY_GROUPS_PAUSE_MS: u64 = 1_000;
+/// And so many times as long as reading took: three quarters of a connection's time are others'.
+pub const DIRECTORY_GROUPS_PAUSE_TIMES: u32 = 3;
 /// Until groups that could not be read are read again.
 pub const DIRECTORY_GROUPS_AGAIN_MS: u64 = 5_000;
 /// Entries of one page (RFC 2696): half of what Active Directory gives at once, and what OpenLDAP gives without an operator's
@@ -521,8 +538,6 @@ pub const DIRECTORY_COOKIE_BYTES_MAX: usize = 16 * 1024;
 pub const DIRECTORY_WATCHED_MAX: u32 = 1_000_000;
 /// The most that an operator may allow.
 pub const DIRECTORY_WATCHED_LIMIT: u32 = 20_000_000;
-/// For how long a change of a password that we made ourselves is not taken for somebody else's.
-pub const DIRECTORY_OWN_CHANGE_MS: u64 = 120_000;
 /// How long a look at a part of a directory may take altogether, page by page.
 pub const DIRECTORY_LOOK_MS: u64 = 300_000;
 /// How much later a copy of a directory may hear of a change than it was made.

@@ -25,7 +25,7 @@ pub use directory::{
     DirectoryPreset, DirectoryReferrals, DirectoryScope, HostDirectory,
 };
 pub use directory_cards::{DirectoryCards, DirectoryWriter, HostDirectoryCards};
-pub use directory_groups::HostDirectoryGroups;
+pub use directory_groups::{GroupNesting, HostDirectoryGroups};
 pub use host::{
     ArchiveDefault, Host, HostArchive, HostAuth, HostContact, HostRegistration, HostVcard,
     RegistrationMode,

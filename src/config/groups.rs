@@ -2,7 +2,7 @@
 
 use super::check::Sink;
 use super::directory::{is_attribute, is_balanced, is_dn};
-use super::file::{DirectoryPreset, HostDirectoryGroups};
+use super::file::{DirectoryPreset, GroupNesting, HostDirectoryGroups};
 use crate::base::limits;
 
 /// What groups mean, checked, with the preset applied.
@@ -96,6 +96,11 @@ pub(super) fn check_groups(
             "must be the name of an attribute, or \"-\"",
         );
     }
+    sink.require(
+        options.nested == GroupNesting::Walk || kind == DirectoryPreset::ActiveDirectory,
+        &at("nested"),
+        "must be \"walk\": only an Active Directory knows the rule",
+    );
     let mut displays = Vec::new();
     for text in &options.displays {
         // The name of an entry has equals signs of its own: what stands last names no entry then.

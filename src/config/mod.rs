@@ -23,9 +23,9 @@ pub use file::{
     ArchiveDefault, Audit, Auth, Blocking, C2s, ClientCertificates, Compression, Csi, Delivery,
     Dictionary, DirectoryAuthentication, DirectoryCards, DirectoryCertificates,
     DirectoryPasswordChange, DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter,
-    File, Host, HostArchive, HostAuth, HostDirectory, HostRegistration, Keep, Listener,
-    ListenerKind, Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store, Tls, TlsMode,
-    TlsVersion, WhenFull,
+    File, GroupNesting, Host, HostArchive, HostAuth, HostDirectory, HostRegistration, Keep,
+    Listener, ListenerKind, Log, RegistrationMode, ResourceConflict, Roster, Server, Sm, Store,
+    Tls, TlsMode, TlsVersion, WhenFull,
 };
 pub use groups::GroupsConfig;
 pub use host::{Certificate, Config, HostConfig, ScramHash};

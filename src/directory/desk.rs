@@ -5,23 +5,35 @@ use std::sync::Arc;
 
 use crate::actor::Ticket;
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::{AccountRef, AuthAsk, ScramHash, ScramKeys};
+use crate::actor::auth::{AccountRef, AuthAsk, KeyShape, ScramHash, ScramKeys};
 use crate::actor::groups::Groups;
 use crate::actor::rows::{RowKey, StoreError};
 use crate::base::{AccountId, AddressPrefix, Secret, WorkerId};
+use crate::im::seen::{Met, PasswordStamp, Sight};
 
 /// The functions; each may block on the store.
 pub struct Desk {
-    /// The account of somebody whom the directory knows, made if there is none; with the host, the name and what no other
-    /// entry has.
+    /// The account of somebody whom the directory knows, made if there is none; with the host, the name, what no other
+    /// entry has and what the entry says of its password.
     pub admit: AdmitAccount,
     /// Keys that no password matches, always the same ones for a name.
     pub decoy: MakeDecoy,
+    /// Keys in the directory of a host look like this: decoys shall, too.
+    pub note_shape: NoteShape,
+    /// Keys of a prepared password, to be written into the directory.
+    pub new_keys: MakeKeys,
     /// The row of an account that exists.
     pub row: ReadRow,
     /// Counts a change of a password; whether it may be made now.
     pub may_change: Box<dyn Fn(AccountId, Option<AddressPrefix>) -> bool + Send + Sync>,
-    /// The password was changed: tokens that were made under the old one end. None if the account is gone or closed.
+    /// An entry was found for a name: what was made under another password of its account ends.
+    pub meet: MeetAccount,
+    /// Whether the entry of an account was gone when it was looked for last.
+    pub is_gone: AboutAccount,
+    /// The entry of an account is gone; whether that is new.
+    pub let_go: AboutAccount,
+    /// The user has changed the password: tokens that were made under the old one end. None if the account is gone or
+    /// closed. With what the entry says of the new one, if that is known.
     pub renew: RenewAccount,
     /// Names of accounts of a host, those behind one, in order and not all at once.
     pub names: ListNames,
@@ -38,11 +50,20 @@ pub struct Desk {
 }
 
 /// See [`Desk::admit`].
-pub type AdmitAccount =
-    Box<dyn Fn(&str, &str, Option<&[u8]>) -> Result<Admission, StoreError> + Send + Sync>;
+pub type AdmitAccount = Box<
+    dyn Fn(&str, &str, Option<&[u8]>, PasswordStamp) -> Result<Admission, StoreError> + Send + Sync,
+>;
+/// See [`Desk::is_gone`] and [`Desk::let_go`].
+pub type AboutAccount = Box<dyn Fn(&str, &str) -> Result<bool, StoreError> + Send + Sync>;
+/// See [`Desk::meet`].
+pub type MeetAccount = Box<dyn Fn(&str, &str, &Sight<'_>) -> Result<Met, StoreError> + Send + Sync>;
 /// See [`Desk::decoy`].
 pub type MakeDecoy =
     Box<dyn Fn(&str, &str, ScramHash) -> Result<ScramKeys, StoreError> + Send + Sync>;
+/// See [`Desk::note_shape`].
+pub type NoteShape = Box<dyn Fn(&str, KeyShape) -> Result<(), StoreError> + Send + Sync>;
+/// See [`Desk::new_keys`].
+pub type MakeKeys = Box<dyn Fn(&Secret, KeyShape) -> ScramKeys + Send + Sync>;
 /// See [`Desk::end`].
 pub type EndSessions = Box<dyn Fn(&str, &str) + Send + Sync>;
 /// See [`Desk::names`].
@@ -53,8 +74,11 @@ pub type PublishGroups = Box<dyn Fn(&Arc<str>, Option<Arc<Groups>>) + Send + Syn
 /// See [`Desk::row`].
 pub type ReadRow = Box<dyn Fn(&RowKey) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
 /// See [`Desk::renew`].
-pub type RenewAccount =
-    Box<dyn Fn(&str, &str, AccountId) -> Result<Option<AccountRef>, StoreError> + Send + Sync>;
+pub type RenewAccount = Box<
+    dyn Fn(&str, &str, AccountId, Option<PasswordStamp>) -> Result<Option<AccountRef>, StoreError>
+        + Send
+        + Sync,
+>;
 
 /// What becomes of somebody whom the directory knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::ber::Entry;
 use super::dn::Dn;
 use super::mapping::readable;
 use crate::base::limits;
-use crate::config::GroupsConfig;
+use crate::config::{GroupNesting, GroupsConfig};
 
 /// Somebody as a group names them: `dn:` and the one spelling of the name of an entry, or `uid:` and a user name.
 pub type Named = String;
@@ -23,6 +23,8 @@ pub struct Tree {
 pub struct Group {
     /// The one spelling of the name of its entry.
     pub key: String,
+    /// As the directory spells it.
+    pub dn: String,
     pub cn: String,
     /// What it is called as a contact list.
     pub list_name: String,
@@ -43,7 +45,10 @@ pub struct Members {
 
 /// What has to be read of a group.
 pub fn attributes(config: &GroupsConfig) -> Vec<String> {
-    let mut all: Vec<String> = MEMBERS.iter().map(|name| (*name).to_owned()).collect();
+    let mut all: Vec<String> = match config.options.nested {
+        GroupNesting::Rule => Vec::new(),
+        GroupNesting::Walk => MEMBERS.iter().map(|name| (*name).to_owned()).collect(),
+    };
     all.push("cn".to_owned());
     all.push("objectClass".to_owned());
     for own in [&config.options.list_name, &config.options.display_to] {
@@ -98,13 +103,18 @@ impl Tree {
 
     /// Groups of this `cn`, or the one whose entry has this name.
     pub fn find(&self, name: &str) -> Vec<usize> {
-        let key = Dn::parse(name).filter(|_| name.contains('='));
-        if let Some(&at) = key.and_then(|dn| self.by_dn.get(&format!("{DN}{}", dn.key()))) {
+        let dn = Dn::parse(name).filter(|_| name.contains('='));
+        if let Some(at) = dn.and_then(|dn| self.at(&dn)) {
             return vec![at];
         }
         let places = self.groups.iter().enumerate();
         let same = places.filter(|(_, group)| group.cn.eq_ignore_ascii_case(name));
         same.map(|(at, _)| at).collect()
+    }
+
+    /// The group whose entry has this name.
+    pub fn at(&self, dn: &Dn) -> Option<usize> {
+        self.by_dn.get(&format!("{DN}{}", dn.key())).copied()
     }
 
     /// Everybody in a group, and in the groups in it, each of which counts once: circles end where they began.
@@ -128,6 +138,27 @@ impl Tree {
             }
         }
         found
+    }
+
+    /// Groups that mean something by themselves: those that rules name, contact lists, and who sees these.
+    pub fn meaningful(&self, config: &GroupsConfig) -> BTreeSet<usize> {
+        let options = &config.options;
+        let rules = [
+            &options.managers,
+            &options.create_rooms,
+            &options.federate,
+            &options.register,
+        ];
+        let named = rules.into_iter().flatten();
+        let named = named.flat_map(|name| self.find(name));
+        let lists = (0..self.groups.len()).filter(|at| self.groups[*at].is_list);
+        let seers = lists.clone().flat_map(|at| self.seers(at));
+        named.chain(lists).chain(seers).collect()
+    }
+
+    /// These are all who are in a group and in groups in it: the directory has said so.
+    pub fn fill(&mut self, group: usize, members: Vec<Named>) {
+        self.groups[group].members = members;
     }
 
     /// Groups whose members see this one as a contact list.
@@ -159,6 +190,7 @@ impl Group {
         Group {
             is_list: lists.contains(&key),
             key,
+            dn: entry.dn.clone(),
             list_name: bounded(own.unwrap_or_else(|| cn.clone())),
             cn,
             display_to,
@@ -185,11 +217,11 @@ pub const UID: &str = "uid:";
 const MEMBERS: [&str; 3] = ["member", "uniqueMember", "memberUid"];
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::{Outside, load};
 
-    fn config(options: &str) -> GroupsConfig {
+    pub fn config(options: &str) -> GroupsConfig {
         let text = format!(
             "[[host]]\nname = \"a\"\n[host.directory]\nservers = [\"ldap://a\"]\nbase = \"dc=a\"\n\
              [host.directory_groups]\nbase = \"ou=groups,dc=a\"\n{options}"

@@ -1,38 +1,38 @@
 //! The directory of one host: its connections, each on a thread of its own, and what becomes of each question. Refuses to
 //! let anybody wait for it: what cannot be answered in time is answered with that.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
 
 use super::access::Access;
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
-use super::desk::{Admission, Desk};
-use super::dn;
+use super::desk::Desk;
+use super::due::Due;
 use super::error::DirectoryError;
+use super::grouped;
 use super::lists::{self, Lists, Woken};
+use super::password::OwnChanges;
 use super::people::People;
 use super::person::{self, Found, Person};
-use super::pool::{Depth, Link, Purpose, Query};
+use super::pool::{Link, Purpose};
 use super::room_book::{self, RoomBook, RoomKeeper};
 use super::servers::Servers;
 use super::service::Answers;
 use super::verdict::{self, Verdict};
 use super::watch::{self, Watch};
 use crate::actor::audit::AuditEvent;
-use crate::actor::auth::{AccountAnswer, AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
+use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, Secret, WorkerId, limits};
-use crate::config::{DirectoryConfig, DirectoryPasswordChange};
-use crate::im::credentials::{AccountRow, name_key};
+use crate::base::{AddressPrefix, Secret, WorkerId};
+use crate::config::DirectoryConfig;
+use crate::im::seen::Met;
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
 pub struct HostDirectory {
@@ -49,15 +49,14 @@ pub struct Shared {
     pub known: Known,
     pub cards: CardCache,
     pub lists: Lists,
+    /// What of the groups is to be looked at; none where they mean nothing.
+    pub due: Option<Due>,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
-    own_changes: OwnChanges,
+    pub own_changes: OwnChanges,
     /// The permanent rooms.
     pub rooms: Arc<RoomBook>,
 }
-
-/// Whose passwords we have changed ourselves, and when.
-type OwnChanges = Mutex<BTreeMap<Arc<str>, Instant>>;
 
 /// Something that is asked, and who hears the answer.
 pub struct Question {
@@ -97,6 +96,8 @@ struct Attempt {
     password: Secret,
     /// None if there is nobody, which must not be seen.
     person: Option<Box<Person>>,
+    /// Since when it waits for a connection: what a search took before is not its fault.
+    queued: Instant,
 }
 
 impl HostDirectory {
@@ -114,6 +115,7 @@ impl HostDirectory {
         let options = &config.options;
         let access = Arc::new(access);
         let servers = Arc::new(Servers::new(access.servers.len()));
+        let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
         let shared = Arc::new(Shared {
             host: Arc::clone(host),
             config: Arc::clone(config),
@@ -127,6 +129,7 @@ impl HostDirectory {
                 Duration::from_millis(config.cards.fresh_ms),
             ),
             lists: Lists::default(),
+            due,
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
             own_changes: OwnChanges::default(),
@@ -168,13 +171,12 @@ impl HostDirectory {
         )?;
         if !options.rooms_base.is_empty() {
             let rooms = watch("rooms", room_book::query(config));
-            let keeper = RoomKeeper::new(host, config, &shared.rooms);
+            let keeper = RoomKeeper::new(&shared);
             watch::start("ldap-rooms", rooms, link(Purpose::Searching), keeper, &stop)?;
         }
-        if let Some(meant) = &config.groups {
-            let (woken, wake) = bounded(1);
-            let told = watch("groups", lists::query(meant));
-            let follower = Woken::new(woken);
+        if let (Some(meant), Some(woken)) = (&config.groups, woken) {
+            let told = watch("groups", grouped::query(meant));
+            let follower = Woken::new(&shared);
             watch::start(
                 "ldap-grouped",
                 told,
@@ -187,7 +189,11 @@ impl HostDirectory {
             let every = Duration::from_millis(options.poll.as_ms());
             thread::Builder::new()
                 .name("ldap-groups".to_owned())
-                .spawn(move || lists::run(&watching, &meant, link, every, (&wake, &stop)))?;
+                .spawn(move || {
+                    if let Some(due) = &watching.due {
+                        lists::run(&watching, (&meant, due), link, every, (&woken, &stop));
+                    }
+                })?;
         }
         Ok(HostDirectory {
             shared,
@@ -214,7 +220,7 @@ impl Shared {
         attempts: &Sender<Attempt>,
     ) {
         while let Ok(question) = questions.recv() {
-            if self.is_late(&question) {
+            if self.is_late(question.asked) {
                 self.failed(&question, &DirectoryError::Late);
                 continue;
             }
@@ -251,7 +257,7 @@ impl Shared {
 
     fn bind_all(&self, mut link: Link, attempts: &Receiver<Attempt>) {
         while let Ok(attempt) = attempts.recv() {
-            match self.is_late(&attempt.question) {
+            match self.is_late(attempt.queued) {
                 true => self.failed(&attempt.question, &DirectoryError::Late),
                 false => self.try_password(&mut link, &attempt),
             }
@@ -261,8 +267,9 @@ impl Shared {
         }
     }
 
-    fn is_late(&self, question: &Question) -> bool {
-        question.asked.elapsed() >= Duration::from_millis(self.config.options.queue_timeout.as_ms())
+    /// Whether something has waited too long for a connection.
+    fn is_late(&self, since: Instant) -> bool {
+        since.elapsed() >= Duration::from_millis(self.config.options.queue_timeout.as_ms())
     }
 
     /// When a question must be answered.
@@ -292,50 +299,21 @@ impl Shared {
         (self.desk.end)(&self.host, name);
     }
 
-    /// Somebody's password is another one: sessions and tokens that were made by the old one end, unless the change was
-    /// made here, which saw to that.
-    pub fn password_was_changed(&self, name: &Arc<str>) {
-        if self.own_changes.lock().remove(name).is_some() {
-            return;
-        }
-        let row = (self.desk.row)(&name_key(&self.host, name));
-        let renewed = row.and_then(|row| {
-            let row = row.and_then(|row| AccountRow::decode(&row).ok());
-            row.map_or(Ok(None), |row| {
-                (self.desk.renew)(&self.host, name, row.account.id)
-            })
-        });
-        match renewed {
-            Ok(Some(_)) => {
-                log::info!("directory_password_changed account={name}@{}", self.host);
-                self.end_sessions(name);
-            }
-            // Nobody who was ever here, or may be.
-            Ok(None) => {}
-            Err(error) => log::error!(
-                "directory_tokens_stay account={name}@{} error=\"{error}\" mend=\"user disable, user enable\"",
-                self.host
-            ),
-        }
-    }
-
-    /// A change that we make ourselves will be heard of.
-    fn note_own_change(&self, name: &Arc<str>) {
-        let now = Instant::now();
-        let own = Duration::from_millis(limits::DIRECTORY_OWN_CHANGE_MS);
-        let mut changes = self.own_changes.lock();
-        changes.retain(|_, made| now.duration_since(*made) < own);
-        changes.insert(Arc::clone(name), now);
-    }
-
-    fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {
+    /// Who has the name that is asked about; what follows from it for the account is done.
+    ///
+    /// # Errors
+    /// The directory's; the store's, as one of them.
+    pub fn find(&self, link: &mut Link, question: &Question) -> Result<Found, DirectoryError> {
         let query = person::query(&self.config, &question.localpart);
         let entries = link.search(&query, self.until(question))?;
         let found = person::judge(&self.config, &question.localpart, &entries);
         self.report(&question.localpart, &found);
         let standing = match &found {
-            Found::One(person) if person.bar.is_some() => Standing::Barred,
-            Found::One(_) => Standing::Member,
+            Found::One(person) => match self.meet(&question.localpart, &person.sight())? {
+                Met::AnotherEntry => Standing::Unknown,
+                _ if person.bar.is_some() => Standing::Barred,
+                Met::Changed | Met::Nobody | Met::Same => Standing::Member,
+            },
             Found::Many(_) | Found::Nobody => Standing::Unknown,
         };
         self.known
@@ -402,6 +380,7 @@ impl Shared {
                     question: rest(Wish::Admission),
                     password,
                     person,
+                    queued: Instant::now(),
                 };
                 if let Err(refused) = attempts.try_send(attempt) {
                     let attempt = refused.into_inner();
@@ -420,148 +399,12 @@ impl Shared {
                     Err(error) => self.failed(&question, &error),
                 }
             }
-            Wish::Standing(ask) => match person.filter(|person| person.bar.is_none()) {
-                Some(_) => (self.desk.pass_on)(worker, ticket, *ask),
-                None => self.answers.auth(worker, ticket, AuthAnswer::Refused),
+            Wish::Standing(ask) => match self.is_theirs(&localpart, person.as_deref()) {
+                Ok(true) => (self.desk.pass_on)(worker, ticket, *ask),
+                Ok(false) => self.answers.auth(worker, ticket, AuthAnswer::Refused),
+                Err(_) => self.answers.auth(worker, ticket, AuthAnswer::Unavailable),
             },
         }
-    }
-
-    fn answer_certified(&self, link: &mut Link, question: &Question, subject: &str) {
-        match self.certified(link, question, subject) {
-            Ok(answer) => self.answers.auth(question.worker, question.ticket, answer),
-            Err(error) => self.failed(question, &error),
-        }
-    }
-
-    /// Whom a certificate of this subject stands for.
-    fn certified(
-        &self,
-        link: &mut Link,
-        question: &Question,
-        subject: &str,
-    ) -> Result<AuthAnswer, DirectoryError> {
-        let names = self.names_of(link, question, subject)?;
-        let wanted =
-            |name: &&Arc<str>| question.localpart.is_empty() || **name == question.localpart;
-        let mut wanted = names.iter().filter(wanted);
-        let (Some(localpart), None) = (wanted.next(), wanted.next()) else {
-            return Ok(AuthAnswer::Refused);
-        };
-        // By its name, as everybody: others may have it, too.
-        let named = Question {
-            localpart: Arc::clone(localpart),
-            wish: Wish::Admission,
-            ..*question
-        };
-        let answer = match self.find(link, &named)? {
-            Found::One(person) if dn::is_same(&person.dn, subject) => {
-                self.admission(localpart, Some(&person))
-            }
-            _ => AuthAnswer::Refused,
-        };
-        Ok(match answer {
-            AuthAnswer::Admitted(account) => AuthAnswer::Certified {
-                localpart: Arc::clone(localpart),
-                account,
-            },
-            answer => answer,
-        })
-    }
-
-    /// The names of the entry that is called so, if it is one of the people.
-    fn names_of(
-        &self,
-        link: &mut Link,
-        question: &Question,
-        subject: &str,
-    ) -> Result<Vec<Arc<str>>, DirectoryError> {
-        if !dn::is_within(subject, &self.config.options.base) {
-            return Ok(Vec::new());
-        }
-        let query = Query {
-            base: subject.to_owned(),
-            depth: Depth::Base,
-            count_max: 1,
-            ..person::query_for_all(&self.config)
-        };
-        match link.search(&query, self.until(question)) {
-            Ok(entries) => Ok(entries
-                .iter()
-                .flat_map(|entry| person::names(&self.config, entry))
-                .collect()),
-            // RFC 4511 appendix A: invalidDNSyntax. Authorities call people by what no directory knows.
-            Err(DirectoryError::Refused { code: 34, .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The account of somebody whom the directory knows and this server does not keep out.
-    fn admission(&self, localpart: &Arc<str>, person: Option<&Person>) -> AuthAnswer {
-        let Some(person) = person else {
-            return AuthAnswer::Refused;
-        };
-        if let Some(bar) = person.bar {
-            return AuthAnswer::Barred(bar);
-        }
-        let unique = person.unique.as_deref();
-        match (self.desk.admit)(&self.host, localpart, unique) {
-            Ok(Admission::In(account)) => AuthAnswer::Admitted(account),
-            Ok(Admission::Closed) => AuthAnswer::Refused,
-            Ok(Admission::AnotherEntry) => {
-                log::error!(
-                    "directory_name_taken_over account={localpart}@{} entry={:?} mend=\"user remove\"",
-                    self.host,
-                    person.dn
-                );
-                AuthAnswer::Refused
-            }
-            Err(_) => AuthAnswer::Unavailable,
-        }
-    }
-
-    /// The row by which others find an account: of an entry that nobody logged in by, too.
-    fn existence(
-        &self,
-        localpart: &Arc<str>,
-        row: Option<Vec<u8>>,
-        person: Option<&Person>,
-    ) -> Answer {
-        let Some(person) = person else {
-            return Answer::Row(None);
-        };
-        if row.is_some() {
-            return Answer::Row(row);
-        }
-        let admitted = (self.desk.admit)(&self.host, localpart, person.unique.as_deref());
-        let key = name_key(&self.host, localpart);
-        match admitted.and_then(|_| (self.desk.row)(&key)) {
-            Ok(row) => Answer::Row(row),
-            Err(error) => Answer::Failed(error),
-        }
-    }
-
-    /// The keys of an account, or some that look as if they were.
-    fn keys(&self, localpart: &Arc<str>, hash: ScramHash, person: Option<&Person>) -> AuthAnswer {
-        let Ok(mut keys) = (self.desk.decoy)(&self.host, localpart, hash) else {
-            return AuthAnswer::Unavailable;
-        };
-        let mut account = None;
-        if let Some(real) = person.and_then(|person| person.keys_for(hash)) {
-            match self.admission(localpart, person) {
-                AuthAnswer::Admitted(admitted) => {
-                    keys = real.clone();
-                    account = Some(admitted);
-                }
-                // As the store does: salt and count stay as they were.
-                AuthAnswer::Unavailable => return AuthAnswer::Unavailable,
-                _ => {
-                    keys.salt.clone_from(&real.salt);
-                    keys.iterations = real.iterations;
-                }
-            }
-        }
-        AuthAnswer::ScramKeys { keys, account }
     }
 
     fn try_password(&self, link: &mut Link, attempt: &Attempt) {
@@ -569,6 +412,7 @@ impl Shared {
             question,
             password,
             person,
+            ..
         } = attempt;
         // Whoever does not exist is tried, too, as somebody who does not.
         let decoy = format!("cn={NOBODY},{}", self.config.options.base);
@@ -607,60 +451,6 @@ impl Shared {
             question.localpart,
             self.host
         );
-    }
-
-    fn set_password(
-        &self,
-        link: &mut Link,
-        question: &Question,
-        (account, password, prefix): (AccountRef, &Secret, Option<AddressPrefix>),
-        person: Option<&Person>,
-    ) -> Result<AccountAnswer, DirectoryError> {
-        let Some(person) = person.filter(|person| person.bar.is_none()) else {
-            return Ok(AccountAnswer::Gone);
-        };
-        if self.config.options.password_change == DirectoryPasswordChange::Off {
-            return Ok(AccountAnswer::Gone);
-        }
-        let Some(password) = (self.desk.prepare)(password) else {
-            return Ok(AccountAnswer::PasswordUnfit);
-        };
-        // Whoever asks may have been thrown out by a word of the operator's, or by another change.
-        let admitted = (self.desk.admit)(&self.host, &question.localpart, person.unique.as_deref());
-        match admitted {
-            Ok(Admission::In(known)) if known == account => {}
-            Ok(_) => return Ok(AccountAnswer::Gone),
-            Err(error) => {
-                return Err(DirectoryError::Refused {
-                    code: 0,
-                    text: format!("the account's row cannot be read: {error}"),
-                });
-            }
-        }
-        if !(self.desk.may_change)(account.id, prefix) {
-            return Ok(AccountAnswer::TooMany);
-        }
-        self.note_own_change(&question.localpart);
-        let outcome = link.change_password(
-            &person.dn,
-            &password,
-            self.config.options.preset,
-            self.until(question),
-        )?;
-        if !outcome.is_success() {
-            self.own_changes.lock().remove(&question.localpart);
-            return verdict::of_change(outcome);
-        }
-        let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id);
-        // It is changed, whatever became of the tokens: the next change, or an operator, ends those.
-        match renewed {
-            Ok(Some(account)) => Ok(AccountAnswer::Done(account)),
-            Ok(None) => Ok(AccountAnswer::Gone),
-            Err(error) => Err(DirectoryError::Refused {
-                code: 0,
-                text: format!("the password is changed, but not the account's row: {error}"),
-            }),
-        }
     }
 
     /// What is told when the directory did not answer.

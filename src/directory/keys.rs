@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use crate::actor::auth::{ScramHash, ScramKeys};
 use crate::base::{Secret, limits};
@@ -40,6 +41,23 @@ pub fn parse(value: &str) -> Option<ScramKeys> {
     fits.then_some(keys)
 }
 
+/// Keys as [`parse`] reads them. The base64 of secrets is one, too.
+pub fn written(keys: &ScramKeys) -> Secret {
+    let scheme = match keys.hash {
+        ScramHash::Sha1 => "SCRAM-SHA-1",
+        ScramHash::Sha256 => "SCRAM-SHA-256",
+        ScramHash::Sha512 => "SCRAM-SHA-512",
+    };
+    let stored_key = Zeroizing::new(STANDARD.encode(keys.stored_key.expose()));
+    let server_key = Zeroizing::new(STANDARD.encode(keys.server_key.expose()));
+    let (iterations, salt) = (keys.iterations, STANDARD.encode(&keys.salt));
+    let text = format!(
+        "{scheme}${iterations}:{salt}${}:{}",
+        *stored_key, *server_key
+    );
+    Secret::new(text.into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,10 +77,12 @@ mod tests {
         ] {
             let keys = parse(&value(scheme, "4096", bytes)).expect("valid");
             assert_eq!(
-                (keys.hash, keys.iterations, keys.salt),
-                (hash, 4096, vec![7; 16])
+                (keys.hash, keys.iterations, &keys.salt),
+                (hash, 4096, &vec![7; 16])
             );
             assert_eq!(keys.server_key, Secret::new(vec![9; bytes]));
+            let text = value(scheme, "4096", bytes);
+            assert_eq!(written(&keys).expose(), text.as_bytes());
         }
     }
 

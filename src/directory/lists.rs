@@ -1,31 +1,31 @@
 //! Keeps what the groups of a host's directory say: reads them at the start, when it is told that something changed, and
-//! now and then, and hands on what is another than before. Refuses to let anybody wait for it but who asks for the first.
+//! now and then, and hands on what is another than before. Refuses to let anybody wait for it but who asks for the first,
+//! and them for longer than for any answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, select};
 use parking_lot::Mutex;
 
-use super::ber::Entry;
 use super::content::{Change, Content};
-use super::dn::Dn;
+use super::due::{Due, Work};
 use super::error::DirectoryError;
-use super::escape::filter_value;
-use super::groups::{self, DN, Named, Tree, UID, bounded};
+use super::grouped::{self, Known};
+use super::groups::Named;
 use super::host::Shared;
-use super::mapping;
-use super::person::{self, Found};
-use super::pool::{Depth, Link, Query};
+use super::meant::Meant;
+use super::person::Found;
+use super::pool::Link;
+use super::room_people::RoomNames;
 use super::watch::Follower;
 use crate::actor::Ticket;
 use crate::actor::directory::DirectoryAnswer;
-use crate::actor::groups::{Draft, DraftList, Groups, Right};
+use crate::actor::groups::Groups;
 use crate::base::{WorkerId, limits};
-use crate::config::{DirectoryConfig, GroupsConfig};
-use crate::jid::prepare_localpart;
+use crate::config::GroupsConfig;
 
 /// What was read, for those who ask.
 #[derive(Default)]
@@ -36,7 +36,8 @@ struct State {
     /// Whether it was tried at all.
     is_known: bool,
     current: Option<Arc<Groups>>,
-    waiting: Vec<(WorkerId, Ticket)>,
+    /// Since when, and who.
+    waiting: Vec<(Instant, WorkerId, Ticket)>,
 }
 
 impl Lists {
@@ -44,7 +45,7 @@ impl Lists {
     pub fn ask(&self, worker: WorkerId, ticket: Ticket) -> Option<DirectoryAnswer> {
         let mut state = self.0.lock();
         if !state.is_known {
-            state.waiting.push((worker, ticket));
+            state.waiting.push((Instant::now(), worker, ticket));
             return None;
         }
         Some(answer(state.current.clone()))
@@ -55,7 +56,18 @@ impl Lists {
         let mut state = self.0.lock();
         state.is_known = true;
         state.current = current;
-        std::mem::take(&mut state.waiting)
+        let waiting = std::mem::take(&mut state.waiting).into_iter();
+        waiting
+            .map(|(_, worker, ticket)| (worker, ticket))
+            .collect()
+    }
+
+    /// Those who have waited for so long wait no longer.
+    fn give_up(&self, patience: Duration) -> Vec<(WorkerId, Ticket)> {
+        let mut state = self.0.lock();
+        let late = |(since, ..): &mut (Instant, WorkerId, Ticket)| since.elapsed() >= patience;
+        let late = state.waiting.extract_if(.., late);
+        late.map(|(_, worker, ticket)| (worker, ticket)).collect()
     }
 }
 
@@ -63,19 +75,19 @@ fn answer(groups: Option<Arc<Groups>>) -> DirectoryAnswer {
     groups.map_or(DirectoryAnswer::Unavailable, DirectoryAnswer::Groups)
 }
 
-/// Wakes whoever reads groups when the directory tells of a change.
+/// Marks groups as due when the directory tells of a change.
 pub struct Woken {
-    wake: Sender<()>,
+    shared: Arc<Shared>,
     /// It tells of what may have been so before.
     is_refreshing: bool,
     has_changed: bool,
 }
 
 impl Woken {
-    /// By this.
-    pub fn new(wake: Sender<()>) -> Woken {
+    /// Of this directory.
+    pub fn new(shared: &Arc<Shared>) -> Woken {
         Woken {
-            wake,
+            shared: Arc::clone(shared),
             is_refreshing: false,
             has_changed: false,
         }
@@ -91,8 +103,7 @@ impl Follower for Woken {
         }
         if self.has_changed && !self.is_refreshing {
             self.has_changed = false;
-            // One that waits is enough.
-            let _ = self.wake.try_send(());
+            self.shared.due.iter().for_each(Due::groups);
         }
     }
 
@@ -103,9 +114,12 @@ impl Follower for Woken {
 }
 
 /// What one look has found, and those before.
+#[derive(Default)]
 struct Watch {
     people: HashMap<Named, Option<Known>>,
     round: u64,
+    /// When everybody was last looked at.
+    looked_at_all: Option<Instant>,
     current: Option<Arc<Groups>>,
     /// Many were missing the last time.
     is_doubtful: bool,
@@ -113,66 +127,75 @@ struct Watch {
     reported: BTreeSet<String>,
 }
 
-/// Somebody whom groups name.
-#[derive(Clone, Debug)]
-struct Known {
-    /// The one spelling of the name of the entry.
-    entry: String,
-    localpart: String,
-    name: String,
-}
-
 /// Looks at once, `every`, and when it is woken, until nobody can wake it any more.
 pub fn run(
     shared: &Shared,
-    config: &GroupsConfig,
+    (config, due): (&GroupsConfig, &Due),
     mut link: Link,
     every: Duration,
     (wake, stop): (&Receiver<()>, &Receiver<()>),
 ) {
-    let mut watch = Watch {
-        people: HashMap::new(),
-        round: 0,
-        current: None,
-        is_doubtful: false,
-        reported: BTreeSet::new(),
-    };
+    let mut watch = Watch::default();
+    let mut work = watch.everything(due);
     loop {
         let begun = Instant::now();
-        let looked = watch.look(shared, config, &mut link);
+        let looked = watch.look(shared, config, &mut link, &work);
         // Whoever watches by other options now may have said more by then.
         if stop.try_recv() == Err(TryRecvError::Disconnected) {
             return;
         }
-        let next = match looked {
-            Ok(groups) => {
-                watch.adopt(shared, groups, begun);
-                every
-            }
+        let mut next = every;
+        match looked {
+            Ok(Some(groups)) => watch.adopt(shared, groups, begun),
+            Ok(None) => {}
             Err(error) => {
                 log::warn!(
                     "directory_groups_unread host={} error=\"{error}\"",
                     shared.host
                 );
-                every.min(Duration::from_millis(limits::DIRECTORY_GROUPS_AGAIN_MS))
+                due.put_back(work);
+                next = every.min(Duration::from_millis(limits::DIRECTORY_GROUPS_AGAIN_MS));
             }
-        };
+        }
         for (worker, ticket) in shared.lists.learn(watch.current.clone()) {
             let answer = answer(watch.current.clone());
             shared.answers.profile(worker, ticket, answer);
         }
         link.go_back();
+        let ended = Instant::now();
+        let pause = pause(ended - begun, every);
+        if stop.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
         select! {
-            recv(wake) -> woken => if woken.is_err() {
-                return;
+            recv(wake) -> woken => match woken {
+                Ok(()) => work = due.take(),
+                Err(_) => return,
             },
             recv(stop) -> _ => return,
-            default(next) => {}
+            default(next.saturating_sub(ended.elapsed())) => work = watch.everything(due),
         }
     }
 }
 
+/// How long nothing is read after a look that took so long: a change waits for that long at most, and of a directory that
+/// is changed all the time we ask no more than that.
+fn pause(took: Duration, every: Duration) -> Duration {
+    let least = Duration::from_millis(limits::DIRECTORY_GROUPS_PAUSE_MS);
+    (took * limits::DIRECTORY_GROUPS_PAUSE_TIMES)
+        .max(least)
+        .min(every)
+}
+
 impl Watch {
+    /// What is looked at when nobody has said anything: groups, and of the people those of whom nobody would tell.
+    fn everything(&self, due: &Due) -> Work {
+        let mut work = due.take();
+        (work.groups, work.turn) = (true, true);
+        work.everybody |= !due.was_told_since(self.looked_at_all);
+        work
+    }
+
     /// Hands on what is another than before, unless nearly everybody is gone, which is believed the second time.
     fn adopt(&mut self, shared: &Shared, groups: Groups, begun: Instant) {
         let (people, lists) = groups.counts();
@@ -201,18 +224,43 @@ impl Watch {
         (shared.desk.publish)(&shared.host, Some(groups));
     }
 
+    /// What is so now; none if that is what was before.
     fn look(
         &mut self,
         shared: &Shared,
         config: &GroupsConfig,
         link: &mut Link,
-    ) -> Result<Groups, DirectoryError> {
-        let tree = read_tree(config, link, shared.patience())?;
+        work: &Work,
+    ) -> Result<Option<Groups>, DirectoryError> {
+        let begun = Instant::now();
+        if !work.groups && self.current.is_some() {
+            // Whom no group names is no matter of ours.
+            let known = self.people.iter();
+            let due = known.filter(|(named, known)| work.is_about(named, localpart_of(known)));
+            let due: BTreeSet<Named> = due.map(|(named, _)| named.clone()).collect();
+            let due: BTreeSet<&str> = due.iter().map(String::as_str).collect();
+            if !self.look_up(shared, config, link, &due)? {
+                return Ok(None);
+            }
+        }
+        let rooms = shared.rooms.all();
+        let others = rooms
+            .values()
+            .flat_map(|room| room.entries.values().flatten());
+        let others: Vec<String> = others.cloned().collect();
+        let tend = || self.tend(shared);
+        let tree = grouped::read_tree(&shared.config, (config, &others), link, &tend)?;
         let meant = Meant::of(config, &tree);
+        let depth = config.options.depth;
+        let in_rooms = rooms.iter();
+        let in_rooms = in_rooms.map(|(name, room)| (name, RoomNames::of(room, &tree, depth)));
+        let in_rooms: Vec<(&String, RoomNames)> = in_rooms.collect();
         for text in &meant.troubles {
             self.report(&shared.host, text);
         }
-        let needed = meant.everybody();
+        let listed = meant.everybody();
+        let mut needed = listed.clone();
+        needed.extend(in_rooms.iter().flat_map(|(_, names)| names.all()));
         if needed.len() > limits::DIRECTORY_PEOPLE_MAX {
             return Err(DirectoryError::TooMuch);
         }
@@ -220,22 +268,64 @@ impl Watch {
         self.people
             .retain(|named, _| needed.contains(named.as_str()));
         let is_due = |named: &&&str| {
-            let mut hash = DefaultHasher::new();
-            named.hash(&mut hash);
-            let turn = hash.finish() % limits::DIRECTORY_PEOPLE_ROUNDS;
-            !self.people.contains_key(**named)
-                || turn == self.round % limits::DIRECTORY_PEOPLE_ROUNDS
+            let known = self.people.get(**named);
+            let is_new = known.is_none();
+            let is_told = work.groups && work.is_about(named, known.and_then(localpart_of));
+            is_new || is_told || (work.turn && self.is_turn_of(named))
         };
-        let due: Vec<&str> = needed.iter().filter(is_due).copied().collect();
-        for some in due.chunks(limits::DIRECTORY_SWEEP_NAMES) {
-            let found = look_up(&shared.config, config, link, some, shared.patience())?;
-            for named in some {
-                let known = found.get(*named).cloned();
+        let due: BTreeSet<&str> = needed.iter().filter(is_due).copied().collect();
+        self.look_up(shared, config, link, &due)?;
+        if work.everybody {
+            self.looked_at_all = Some(begun);
+        }
+        let mut people = self.people_of(shared, &needed);
+        let localpart = |named: &str| people.get(named).map(|known| known.localpart.as_str());
+        let in_rooms = in_rooms.iter();
+        shared.rooms.learn_people(
+            in_rooms
+                .map(|(name, names)| ((*name).clone(), names.people(localpart)))
+                .collect(),
+        );
+        // Whom only rooms name is on no list, and needs no place here.
+        people.retain(|named, _| listed.contains(named));
+        Ok(Some(Groups::new(&meant.draft(&people))))
+    }
+
+    /// Whether it is somebody's turn in this round, whatever was told.
+    fn is_turn_of(&self, named: &str) -> bool {
+        let mut hash = DefaultHasher::new();
+        named.hash(&mut hash);
+        let rounds = limits::DIRECTORY_PEOPLE_ROUNDS;
+        hash.finish() % rounds == self.round % rounds
+    }
+
+    /// Looks these up; whether any is another than before.
+    fn look_up(
+        &mut self,
+        shared: &Shared,
+        config: &GroupsConfig,
+        link: &mut Link,
+        due: &BTreeSet<&str>,
+    ) -> Result<bool, DirectoryError> {
+        let mut has_changed = false;
+        let found = grouped::look_up(&shared.config, config, link, due, &|| self.tend(shared))?;
+        for named in due {
+            let known = found.get(*named).cloned();
+            let is_same = self.people.get(*named) == Some(&known);
+            has_changed |= !is_same;
+            if !is_same {
                 self.people.insert((*named).to_owned(), known);
             }
         }
-        let people = self.people_of(shared, &needed);
-        Ok(Groups::new(&meant.draft(&people)))
+        Ok(has_changed)
+    }
+
+    /// Whoever has waited for the first look for as long as for any answer goes on without.
+    fn tend(&self, shared: &Shared) {
+        for (worker, ticket) in shared.lists.give_up(shared.patience()) {
+            let answer = answer(self.current.clone());
+            shared.answers.profile(worker, ticket, answer);
+        }
     }
 
     /// Who everybody is; those of one name are nobody.
@@ -279,250 +369,20 @@ impl Watch {
     }
 }
 
-/// Groups that mean something, and who is in them.
-struct Meant {
-    rights: Vec<(Right, BTreeSet<Named>)>,
-    lists: Vec<MeantList>,
-    troubles: Vec<String>,
+fn localpart_of(known: &Option<Known>) -> Option<&str> {
+    known.as_ref().map(|known| known.localpart.as_str())
 }
 
-struct MeantList {
-    key: String,
-    name: String,
-    members: BTreeSet<Named>,
-    viewers: BTreeSet<Named>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Meant {
-    fn of(config: &GroupsConfig, tree: &Tree) -> Meant {
-        let options = &config.options;
-        let mut troubles = Vec::new();
-        let mut inside = |at: usize| {
-            let members = tree.members(at, options.depth);
-            if members.too_deep > 0 {
-                let cn = &tree.groups()[at].cn;
-                troubles.push(format!("group={cn:?} too_deep={}", members.too_deep));
-            }
-            members.people
-        };
-        let mut unknown = Vec::new();
-        let rights = [
-            (Right::Manage, &options.managers),
-            (Right::CreateRooms, &options.create_rooms),
-            (Right::Federate, &options.federate),
-            (Right::Register, &options.register),
-        ];
-        let rights = rights.into_iter().filter(|(_, names)| !names.is_empty());
-        let rights = rights.map(|(right, names)| {
-            let mut people = BTreeSet::new();
-            for name in names {
-                let found = tree.find(name);
-                if found.is_empty() {
-                    unknown.push(format!("unknown={name:?}"));
-                }
-                people.extend(found.into_iter().flat_map(&mut inside));
-            }
-            (right, people)
-        });
-        let rights = rights.collect();
-        for name in &options.lists {
-            if tree.find(name).is_empty() {
-                unknown.push(format!("unknown={name:?}"));
-            }
-        }
-        let mut lists = Vec::new();
-        let mut too_large = Vec::new();
-        let places = tree.groups().iter().enumerate();
-        for (at, group) in places.filter(|(_, group)| group.is_list) {
-            let members = inside(at);
-            if members.len() > options.members as usize {
-                too_large.push(format!("list={:?} members={}", group.cn, members.len()));
-                continue;
-            }
-            let viewers = tree.seers(at).into_iter().flat_map(&mut inside);
-            lists.push(MeantList {
-                key: group.key.clone(),
-                name: group.list_name.clone(),
-                members,
-                viewers: viewers.collect(),
-            });
-        }
-        troubles.append(&mut unknown);
-        troubles.append(&mut too_large);
-        Meant {
-            rights,
-            lists,
-            troubles,
-        }
-    }
-
-    fn everybody(&self) -> BTreeSet<&str> {
-        let lists = self
-            .lists
-            .iter()
-            .flat_map(|list| list.members.iter().chain(&list.viewers));
-        let rights = self.rights.iter().flat_map(|(_, who)| who);
-        lists.chain(rights).map(String::as_str).collect()
-    }
-
-    /// The same with people in the place of how groups name them.
-    fn draft(&self, people: &BTreeMap<&str, Known>) -> Draft {
-        let who = |named: &BTreeSet<Named>| {
-            let found = named.iter().filter_map(|named| people.get(named.as_str()));
-            found.map(|known| known.localpart.clone()).collect()
-        };
-        let lists = self.lists.iter().map(|list| DraftList {
-            key: list.key.clone(),
-            name: list.name.clone(),
-            members: who(&list.members),
-            viewers: who(&list.viewers),
-        });
-        let named = people.values();
-        Draft {
-            people: named
-                .map(|known| (known.localpart.clone(), known.name.clone()))
-                .collect(),
-            lists: lists.collect(),
-            rights: self
-                .rights
-                .iter()
-                .map(|(right, named)| (*right, who(named)))
-                .collect(),
-        }
+    #[test]
+    fn reading_takes_no_more_than_a_part_of_the_time() {
+        let of =
+            |took_ms, every_s| pause(Duration::from_millis(took_ms), Duration::from_secs(every_s));
+        assert_eq!(of(1, 300), Duration::from_secs(1));
+        assert_eq!(of(2_000, 300), Duration::from_secs(6));
+        assert_eq!(of(200_000, 300), Duration::from_secs(300));
     }
 }
-
-/// What is asked of the directory about groups.
-pub fn query(config: &GroupsConfig) -> Query {
-    let options = &config.options;
-    Query {
-        base: options.base.clone(),
-        depth: Depth::Subtree,
-        filter: options.filter.clone(),
-        attributes: groups::attributes(config),
-        count_max: limits::DIRECTORY_GROUPS_MAX,
-    }
-}
-
-/// All groups, with what they say.
-pub fn read_tree(
-    config: &GroupsConfig,
-    link: &mut Link,
-    patience: Duration,
-) -> Result<Tree, DirectoryError> {
-    let options = &config.options;
-    let query = query(config);
-    let mut marked = BTreeSet::new();
-    if !options.lists_filter.is_empty() {
-        let query = Query {
-            filter: format!("(&{}{})", options.filter, options.lists_filter),
-            // RFC 4511 section 4.5.1.8.
-            attributes: vec!["1.1".to_owned()],
-            ..query.clone()
-        };
-        let entries = link.search(&query, Instant::now() + patience)?;
-        let names = entries.iter().filter_map(|entry| Dn::parse(&entry.dn));
-        marked.extend(names.map(|dn| dn.key()));
-    }
-    let mut entries = link.search(&query, Instant::now() + patience)?;
-    for entry in &mut entries {
-        let names = entry
-            .names()
-            .filter_map(|(name, _)| groups::part_behind(name));
-        let mut behind: Vec<String> = names.collect();
-        while !behind.is_empty() {
-            let query = Query {
-                base: entry.dn.clone(),
-                depth: Depth::Base,
-                filter: "(objectClass=*)".to_owned(),
-                attributes: std::mem::take(&mut behind),
-                count_max: 1,
-            };
-            for part in link.search(&query, Instant::now() + patience)? {
-                // An empty part has none behind it.
-                let names = part.names().filter(|(_, count)| *count > 0);
-                behind.extend(names.filter_map(|(name, _)| groups::part_behind(name)));
-                entry.absorb(part);
-            }
-        }
-    }
-    Ok(Tree::new(config, &entries, &marked))
-}
-
-/// Who some are whom groups name: those that are people of this host, and not closed.
-fn look_up(
-    directory: &DirectoryConfig,
-    config: &GroupsConfig,
-    link: &mut Link,
-    some: &[&str],
-    patience: Duration,
-) -> Result<HashMap<String, Known>, DirectoryError> {
-    let options = &directory.options;
-    let equal = |named: &&str| match named.strip_prefix(DN) {
-        Some(dn) => format!("({}={})", config.entry_name, filter_value(dn)),
-        None => {
-            let user = named.strip_prefix(UID).unwrap_or(named);
-            format!("({USER_NAME}={})", filter_value(user))
-        }
-    };
-    let names: String = some.iter().map(equal).collect();
-    let anybody = options.filter.replace("{user}", "*");
-    let mut attributes = vec![
-        options.localpart.clone(),
-        USER_NAME.to_owned(),
-        "cn".to_owned(),
-    ];
-    attributes.extend(person::STANDING.map(str::to_owned));
-    let display_name = &directory.cards.display_name;
-    if !display_name.is_empty() {
-        attributes.push(display_name.clone());
-    }
-    let query = Query {
-        base: options.base.clone(),
-        depth: options.scope.into(),
-        filter: format!("(&{anybody}(|{names}))"),
-        attributes,
-        count_max: some.len() * 2,
-    };
-    let entries = link.search(&query, Instant::now() + patience)?;
-    let mut found = HashMap::new();
-    for entry in entries.iter().filter(|entry| !person::is_closed(entry)) {
-        let Some(known) = known(directory, entry) else {
-            continue;
-        };
-        for user in entry.texts(USER_NAME) {
-            found.insert(format!("{UID}{}", user.to_lowercase()), known.clone());
-        }
-        found.insert(format!("{DN}{}", known.entry), known);
-    }
-    Ok(found)
-}
-
-fn known(directory: &DirectoryConfig, entry: &Entry) -> Option<Known> {
-    let mut names = entry.texts(&directory.options.localpart);
-    let localpart = names.find_map(|name| prepare_localpart(name).ok())?;
-    Some(Known {
-        entry: Dn::parse(&entry.dn)?.key(),
-        localpart: localpart.into_owned(),
-        name: bounded(mapping::display_name(&directory.cards, entry).unwrap_or_default()),
-    })
-}
-
-/// All that groups may name somebody by.
-pub struct WholeName {
-    pub names: Vec<Named>,
-}
-
-/// The same of an entry that was read with [`USER_NAME`].
-pub fn whole_name(directory: &DirectoryConfig, entry: &Entry) -> Option<WholeName> {
-    let known = known(directory, entry)?;
-    let users = entry.texts(USER_NAME);
-    let mut names: Vec<Named> = users
-        .map(|user| format!("{UID}{}", user.to_lowercase()))
-        .collect();
-    names.push(format!("{DN}{}", known.entry));
-    Some(WholeName { names })
-}
-
-/// What memberUid is the value of (RFC 2307).
-pub const USER_NAME: &str = "uid";

@@ -2,20 +2,27 @@
 //! streams, and how accounts are stored: `server/` brings what is asked of them as functions.
 
 pub mod access;
+mod admission;
+pub mod answers;
 mod ber;
 mod cache;
 mod cards;
+mod certified;
 mod content;
 mod desk;
 pub mod dn;
+mod due;
 mod error;
 mod escape;
+mod grouped;
 mod groups;
 mod host;
 mod keys;
 mod leavers;
 mod lists;
 mod mapping;
+mod meant;
+mod password;
 mod people;
 mod person;
 mod poll;
@@ -24,6 +31,7 @@ mod pool;
 mod profile;
 mod refusals;
 pub mod room_book;
+pub mod room_people;
 pub mod room_writer;
 pub mod rooms;
 mod servers;

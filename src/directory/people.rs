@@ -1,31 +1,39 @@
 //! What becomes of the people of a directory, and what follows: who is closed or gone loses sessions, whose password is
 //! another one loses sessions and tokens. Refuses to know how it is heard of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::ber::Entry;
 use super::cache::Standing;
 use super::content::{Change, Content};
+use super::dn::Dn;
+use super::due::Due;
 use super::error::DirectoryError;
+use super::grouped::USER_NAME;
+use super::groups::{DN, UID};
 use super::host::Shared;
-use super::leavers::Leavers;
+use super::leavers;
 use super::person;
-use super::poll::Sweep;
+use super::poll;
 use super::pool::Link;
 use super::watch::Follower;
+use crate::actor::auth::{KeyShape, ScramKeys};
+use crate::im::seen::{Met, PasswordStamp, Sight};
 
 /// The people of one host.
 pub struct People {
     shared: Arc<Shared>,
     book: Book,
-    leavers: Leavers,
-    sweep: Sweep,
     /// Whether the book holds everybody.
     is_whole: bool,
+    /// Whether it ever did.
+    was_whole: bool,
     /// Whether somebody may have left whom nobody named.
     must_look: bool,
+    /// What their keys look like, as far as it was noted.
+    shapes: BTreeSet<KeyShape>,
 }
 
 /// Who has which name.
@@ -39,8 +47,18 @@ struct Book {
 struct Person {
     names: Vec<Arc<str>>,
     is_closed: bool,
-    /// Changes with the password.
-    stamp: u64,
+    unique: Option<Box<[u8]>>,
+    stamp: PasswordStamp,
+}
+
+impl Person {
+    fn sight(&self) -> Sight<'_> {
+        Sight {
+            unique: self.unique.as_deref(),
+            stamp: Some(self.stamp),
+            is_open: !self.is_closed,
+        }
+    }
 }
 
 impl People {
@@ -48,33 +66,50 @@ impl People {
         People {
             shared: Arc::clone(shared),
             book: Book::default(),
-            leavers: Leavers::default(),
-            sweep: Sweep::default(),
             is_whole: false,
+            was_whole: false,
             must_look: true,
+            shapes: BTreeSet::new(),
         }
     }
 
     fn is(&mut self, id: &[u8], entry: &Entry) {
+        let config = &self.shared.config;
         let now = Person {
-            names: person::names(&self.shared.config, entry),
+            names: person::names(config, entry),
             is_closed: person::is_closed(entry),
-            stamp: person::stamp(&self.shared.config, entry),
+            unique: person::unique(config, entry).map(Box::from),
+            stamp: person::stamp(config, entry),
         };
-        let was = self.book.put(id, now.clone());
         // Whatever was changed may be in a vCard.
         for name in &now.names {
             self.shared.cards.forget(name);
         }
-        if let Some(was) = &was {
-            if was.stamp != now.stamp {
-                for name in was.names.iter().filter(|name| now.names.contains(name)) {
-                    self.shared.password_was_changed(name);
-                }
-            }
-            self.look_at(&was.names);
+        let keys = person::keys_of(config, entry);
+        let shapes = keys.iter().map(ScramKeys::shape);
+        let news: Vec<KeyShape> = shapes.filter(|shape| self.shapes.insert(*shape)).collect();
+        self.shared.note_shapes(news);
+        let names = now.names.clone();
+        let was = self.book.put(id, now).map(|was| was.names);
+        self.tell_groups(Some(entry), &names);
+        if let Some(was) = was {
+            self.tell_groups(None, &was);
+            self.look_at(&was);
         }
-        self.look_at(&now.names);
+        self.look_at(&names);
+    }
+
+    /// Who looks at groups may know them by this entry, or by these names. Not when everybody is told of for the first time:
+    /// who is looked at then is looked at anyway.
+    fn tell_groups(&self, entry: Option<&Entry>, names: &[Arc<str>]) {
+        let Some(due) = self.shared.due.as_ref().filter(|_| self.was_whole) else {
+            return;
+        };
+        let dn = entry.and_then(|entry| Dn::parse(&entry.dn));
+        let named = dn.map(|dn| format!("{DN}{}", dn.key())).into_iter();
+        let users = entry.iter().flat_map(|entry| entry.texts(USER_NAME));
+        let users = users.map(|user| format!("{UID}{}", user.to_lowercase()));
+        due.people(named.chain(users).collect(), names);
     }
 
     /// Somebody of these names came, changed or went.
@@ -85,15 +120,34 @@ impl People {
             return;
         }
         for name in names {
-            match self.book.standing(name) {
-                Standing::Member => {
-                    self.leavers.is_here(name);
+            match self.standing(name) {
+                Ok(Standing::Member) => {
                     let now = Instant::now();
                     self.shared.known.learn(name, Standing::Member, now);
                 }
-                standing => self.leavers.let_go(&self.shared, name, standing),
+                Ok(standing) => leavers::let_go(&self.shared, name, standing),
+                Err(error) => {
+                    log::error!(
+                        "directory_unseen host={} account={name} error=\"{error}\"",
+                        self.shared.host
+                    );
+                    self.must_look = true;
+                }
             }
         }
+    }
+
+    /// How a name stands; what follows for sessions and tokens of an account, if its password is another one, is done.
+    fn standing(&self, name: &str) -> Result<Standing, DirectoryError> {
+        // Two of one name are nobody (`person::judge`).
+        let Some(person) = self.book.only(name) else {
+            return Ok(Standing::Unknown);
+        };
+        Ok(match self.shared.meet(name, &person.sight())? {
+            Met::AnotherEntry => Standing::Unknown,
+            _ if person.is_closed => Standing::Barred,
+            Met::Changed | Met::Nobody | Met::Same => Standing::Member,
+        })
     }
 
     /// Who has an account, and is not in the book?
@@ -108,14 +162,13 @@ impl People {
             after = Some(last.clone());
             count += names.len();
             for name in names {
-                match self.book.standing(&name) {
-                    Standing::Member => self.leavers.is_here(&name),
+                match self.standing(&name)? {
+                    Standing::Member => {}
                     standing => missing.push((name, standing)),
                 }
             }
         }
-        self.leavers.settle(&self.shared, count, missing);
-        Ok(())
+        leavers::settle(&self.shared, count, missing)
     }
 }
 
@@ -127,11 +180,16 @@ impl Follower for People {
             Change::Gone { id, dn } => {
                 log::debug!("directory_gone entry={dn:?}");
                 if let Some(was) = self.book.remove(id) {
+                    self.tell_groups(None, &was.names);
                     self.look_at(&was.names);
                 }
             }
             Change::Whole => {
-                self.is_whole = true;
+                (self.is_whole, self.was_whole) = (true, true);
+                self.shared
+                    .due
+                    .iter()
+                    .for_each(|due| due.is_told(Instant::now()));
                 if std::mem::take(&mut self.must_look) {
                     let (host, count) = (&self.shared.host, self.book.entries.len());
                     log::info!("directory_followed host={host} people={count}");
@@ -152,7 +210,8 @@ impl Follower for People {
         // What was told does not hold any more.
         self.is_whole = false;
         self.must_look = true;
-        self.sweep.look(&self.shared, link, &mut self.leavers)
+        self.shared.due.iter().for_each(Due::is_untold);
+        poll::look(&self.shared, link)
     }
 }
 
@@ -182,14 +241,11 @@ impl Book {
         Some(was)
     }
 
-    fn standing(&self, name: &str) -> Standing {
+    /// The one whose name this is.
+    fn only(&self, name: &str) -> Option<&Person> {
         match self.names.get(name).map(Vec::as_slice) {
-            Some([id]) => match self.entries.get(id).is_some_and(|person| person.is_closed) {
-                true => Standing::Barred,
-                false => Standing::Member,
-            },
-            // Two of one name are nobody (`person::judge`).
-            _ => Standing::Unknown,
+            Some([id]) => self.entries.get(id),
+            _ => None,
         }
     }
 }
@@ -202,21 +258,22 @@ mod tests {
         Person {
             names: names.iter().map(|name| Arc::from(*name)).collect(),
             is_closed,
-            stamp: 0,
+            unique: None,
+            stamp: PasswordStamp::default(),
         }
     }
 
     #[test]
     fn a_name_stands_as_its_only_entry_does() {
         let mut book = Book::default();
-        assert_eq!(book.standing("juliet"), Standing::Unknown);
+        assert_eq!(book.only("juliet"), None);
         assert_eq!(book.put(b"1", person(&["juliet", "jule"], false)), None);
-        assert_eq!(book.standing("jule"), Standing::Member);
+        assert!(book.only("jule").is_some_and(|person| !person.is_closed));
         book.put(b"2", person(&["juliet"], false));
-        assert_eq!(book.standing("juliet"), Standing::Unknown, "two are nobody");
+        assert_eq!(book.only("juliet"), None, "two are nobody");
         assert!(book.put(b"2", person(&["romeo"], true)).is_some());
-        assert_eq!(book.standing("juliet"), Standing::Member);
-        assert_eq!(book.standing("romeo"), Standing::Barred);
+        assert!(book.only("juliet").is_some_and(|person| !person.is_closed));
+        assert!(book.only("romeo").is_some_and(|person| person.is_closed));
         book.remove(b"1");
         book.remove(b"2");
         assert!(book.names.is_empty() && book.entries.is_empty());

@@ -2,16 +2,18 @@
 //! is asked.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::ber::Entry;
 use super::escape::filter_for;
 use super::keys;
 use super::pool::Query;
-use crate::actor::auth::{Bar, ScramHash, ScramKeys};
+use crate::actor::auth::{Bar, KeyShape, ScramHash, ScramKeys};
+use crate::base::Secret;
 use crate::config::DirectoryConfig;
+use crate::im::seen::{PasswordStamp, Sight};
 use crate::jid::prepare_localpart;
+use crate::stream::sasl::digest::digest;
 
 /// What was found for a name.
 #[derive(Clone, Debug)]
@@ -26,19 +28,35 @@ pub enum Found {
 #[derive(Clone, Debug)]
 pub struct Person {
     pub dn: String,
-    /// The value of the attribute that no other entry ever has.
+    /// The value of the attribute that no other entry ever has; empty if it cannot be read, none if none is named.
     pub unique: Option<Vec<u8>>,
     /// Closed by whoever administers the directory.
     pub bar: Option<Bar>,
     /// See [`stamp`].
-    pub stamp: u64,
+    pub stamp: PasswordStamp,
     keys: Vec<ScramKeys>,
+    /// What the attribute with the keys holds, whatever it is; nothing where they are not asked for.
+    pub held_keys: Vec<Secret>,
 }
 
 impl Person {
+    /// What the account that has its name is told of it.
+    pub fn sight(&self) -> Sight<'_> {
+        Sight {
+            unique: self.unique.as_deref(),
+            stamp: Some(self.stamp),
+            is_open: self.bar.is_none(),
+        }
+    }
+
     /// The keys for a digest.
     pub fn keys_for(&self, hash: ScramHash) -> Option<&ScramKeys> {
         self.keys.iter().find(|keys| keys.hash == hash)
+    }
+
+    /// What those look like that can be read.
+    pub fn shapes(&self) -> Vec<KeyShape> {
+        self.keys.iter().map(ScramKeys::shape).collect()
     }
 }
 
@@ -100,14 +118,31 @@ pub fn names(config: &DirectoryConfig, entry: &Entry) -> Vec<Arc<str>> {
 
 /// Something that is another when the password is. Where the directory does not say when it was changed, and has no keys,
 /// it stays the same.
-pub fn stamp(config: &DirectoryConfig, entry: &Entry) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for name in STAMPS.into_iter().chain([config.options.scram.as_str()]) {
-        for value in entry.values(name) {
-            (name, value).hash(&mut hasher);
+pub fn stamp(config: &DirectoryConfig, entry: &Entry) -> PasswordStamp {
+    let options = &config.options;
+    let has_keys = options.authentication.has_keys();
+    PasswordStamp {
+        changed: digest_of(entry, &STAMPS),
+        keys: has_keys.then(|| digest_of(entry, &[&options.scram])),
+    }
+}
+
+/// Of all values that an entry has there, in whatever order.
+fn digest_of(entry: &Entry, attributes: &[&str]) -> [u8; 8] {
+    let mut text = Vec::new();
+    for name in attributes {
+        let mut values: Vec<&[u8]> = entry.values(name).collect();
+        values.sort_unstable();
+        for value in values {
+            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(&(value.len() as u64).to_be_bytes());
+            text.extend_from_slice(value);
         }
     }
-    hasher.finish()
+    let digest = digest(ScramHash::Sha256, &text);
+    let mut start = [0; 8];
+    start.copy_from_slice(&digest.expose()[..8]);
+    start
 }
 
 /// What [`judge`] says of each name.
@@ -148,18 +183,41 @@ pub fn judge(config: &DirectoryConfig, localpart: &str, entries: &[Entry]) -> Fo
 
 fn person(config: &DirectoryConfig, entry: &Entry) -> Person {
     let options = &config.options;
-    let unique = entry.values(&options.unique).next();
     Person {
         dn: entry.dn.clone(),
-        unique: unique
-            .filter(|_| !options.unique.is_empty())
-            .map(<[u8]>::to_vec),
+        unique: unique(config, entry).map(<[u8]>::to_vec),
         bar: is_closed(entry).then_some(Bar::Disabled),
         stamp: stamp(config, entry),
-        keys: entry
+        keys: keys_of(config, entry),
+        held_keys: match options.authentication.has_keys() {
+            true => entry
+                .values(&options.scram)
+                .map(<[u8]>::to_vec)
+                .map(Secret::new)
+                .collect(),
+            false => Vec::new(),
+        },
+    }
+}
+
+/// The keys that an entry has, as far as they can be read.
+pub fn keys_of(config: &DirectoryConfig, entry: &Entry) -> Vec<ScramKeys> {
+    let options = &config.options;
+    match options.authentication.has_keys() {
+        true => entry
             .texts(&options.scram)
             .filter_map(keys::parse)
             .collect(),
+        false => Vec::new(),
+    }
+}
+
+/// What no other entry ever has, where an attribute for that is named; empty where it cannot be read.
+pub fn unique<'a>(config: &'a DirectoryConfig, entry: &'a Entry) -> Option<&'a [u8]> {
+    let name = &config.options.unique;
+    match name.is_empty() {
+        true => None,
+        false => Some(entry.values(name).next().unwrap_or_default()),
     }
 }
 

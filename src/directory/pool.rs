@@ -1,27 +1,26 @@
 //! Connections to a directory's servers: made, kept, tried on the next server when one fails. What names
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
+mod password;
+mod search;
 mod sync;
 mod write;
 
-use std::collections::{BTreeSet, HashSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ldap3::controls::{Control, PagedResults, ProxyAuth, RawControl};
-use ldap3::exop::PasswordModify;
-use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchOptions};
+use ldap3::controls::{ProxyAuth, RawControl};
+use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope};
 
 use super::access::{Access, Identity};
-use super::ber::{self, Entry, PolicyWords};
-use super::dn::Dn;
+use super::ber::PolicyWords;
 use super::error::DirectoryError;
-use super::escape::referral;
 use super::servers::Servers;
 use crate::base::{Secret, limits};
-use crate::config::{DirectoryPreset, DirectoryReferrals, DirectoryScope, DirectoryWriter};
+use crate::config::{DirectoryScope, DirectoryWriter};
 
+pub use password::Secrets;
 pub use sync::Listened;
 
 /// What is looked for.
@@ -117,32 +116,6 @@ impl Link {
         }
     }
 
-    /// Entries that match; if they may be many, page by page (RFC 2696), so that no size limit cuts them.
-    ///
-    /// # Errors
-    /// Everything that [`DirectoryError`] has but `TooManyWaiting`.
-    pub fn search(&mut self, query: &Query, until: Instant) -> Result<Vec<Entry>, DirectoryError> {
-        let access = Arc::clone(&self.access);
-        self.call(until, |connection, own_until| {
-            let found = match query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize {
-                true => search(connection, query, own_until)?,
-                // Each page is an answer of its own.
-                false => search_pages(connection, query, access.operation_timeout, until)?,
-            };
-            match (found.references.is_empty(), access.referrals) {
-                (true, _) => Ok(found.entries),
-                // RFC 4511 section 4.5.3: references to parts that the server does not have.
-                (false, DirectoryReferrals::Refuse) if !found.is_elsewhere => Ok(found.entries),
-                (false, DirectoryReferrals::Refuse) => {
-                    Err(Failure::Answer(DirectoryError::Referred))
-                }
-                (false, DirectoryReferrals::Follow) => {
-                    follow(&access, query, found, until).map_err(Failure::Answer)
-                }
-            }
-        })
-    }
-
     /// Tries a password. RFC 4513 section 5.1.2: "Servers SHOULD by default fail Unauthenticated Bind requests", which not
     /// all do: an empty one is never sent.
     ///
@@ -166,40 +139,6 @@ impl Link {
                 .with_controls(asking_for_policy())
                 .simple_bind(dn, text);
             outcome(result.map_err(failure)?)
-        })
-    }
-
-    /// Gives an entry another password: by RFC 3062, or by the attribute that Active Directory has for it.
-    ///
-    /// # Errors
-    /// As [`Link::search`]; what the directory does not want is none.
-    pub fn change_password(
-        &mut self,
-        dn: &str,
-        password: &Secret,
-        preset: DirectoryPreset,
-        until: Instant,
-    ) -> Result<BindOutcome, DirectoryError> {
-        let Ok(text) = std::str::from_utf8(password.expose()) else {
-            return Ok(BindOutcome::wrong());
-        };
-        self.call(until, |connection, until| {
-            let connection = connection
-                .with_timeout(remaining(until)?)
-                .with_controls(asking_for_policy());
-            if preset == DirectoryPreset::ActiveDirectory {
-                let change = Mod::Replace(
-                    b"unicodePwd".to_vec(),
-                    HashSet::from([unicode_password(text)]),
-                );
-                return outcome(connection.modify(dn, vec![change]).map_err(failure)?);
-            }
-            let result = connection.extended(PasswordModify {
-                user_id: Some(dn),
-                old_pass: None,
-                new_pass: Some(text),
-            });
-            outcome(result.map_err(failure)?.1)
         })
     }
 
@@ -288,7 +227,11 @@ impl Link {
 
     fn take_connection(&mut self, until: Instant) -> Result<Kept, DirectoryError> {
         let idle = Duration::from_millis(limits::DIRECTORY_IDLE_MS);
-        let is_good = |kept: &Kept| kept.used.is_none_or(|used| used.elapsed() < idle);
+        // Whoever finds that a server is silent finds it for all: none of the others has to wait for it, too.
+        let is_good = |kept: &Kept| {
+            kept.used.is_none_or(|used| used.elapsed() < idle)
+                && !self.servers.is_better_left(kept.server, Instant::now())
+        };
         if let Some(kept) = self.kept.take().filter(is_good) {
             return Ok(kept);
         }
@@ -333,12 +276,6 @@ impl Link {
             log::warn!("directory_fails server={url} reason={reason:?}");
         }
     }
-}
-
-/// A password as Active Directory takes it ([MS-ADTS] section 3.1.1.3.1.5): UTF-16, least byte first, in quotation marks.
-fn unicode_password(password: &str) -> Vec<u8> {
-    let quoted = format!("\"{password}\"");
-    quoted.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
 /// Asks for the words of a password policy beside the result (draft-behera-ldap-password-policy-10 section 6.1).
@@ -415,161 +352,6 @@ fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> R
     }
 }
 
-/// What a search brought.
-#[derive(Default)]
-struct Found {
-    entries: Vec<Entry>,
-    references: Vec<String>,
-    /// The base itself is on other servers.
-    is_elsewhere: bool,
-}
-
-fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Found, Failure> {
-    // One more than we want, so that more is noticed.
-    let size = i32::try_from(query.count_max + 1).unwrap_or(i32::MAX);
-    let options = SearchOptions::new().sizelimit(size);
-    let connection = connection.with_search_options(options);
-    Ok(search_once(connection, query, until, Found::default())?.0)
-}
-
-/// Page after page, each in its own time; a server that knows nothing of pages sends everything as one.
-fn search_pages(
-    connection: &mut LdapConn,
-    query: &Query,
-    page_time: Duration,
-    until: Instant,
-) -> Result<Found, Failure> {
-    let mut found = Found::default();
-    let mut cookie = Vec::new();
-    loop {
-        let page = PagedResults {
-            size: limits::DIRECTORY_PAGE_ENTRIES,
-            cookie,
-        };
-        let connection = connection.with_controls(RawControl::from(page));
-        let page_until = until.min(Instant::now() + page_time);
-        let (more, controls) = search_once(connection, query, page_until, found)?;
-        found = more;
-        cookie = match controls.iter().find(|control| control.1.ctype == PAGED) {
-            Some(control) => {
-                let value = control.1.val.as_deref().unwrap_or_default();
-                ber::page_cookie(value).map_err(Failure::Answer)?
-            }
-            None => Vec::new(),
-        };
-        // RFC 2696 section 3: "an empty octet string" is the end.
-        if cookie.is_empty() || found.is_elsewhere {
-            return Ok(found);
-        }
-    }
-}
-
-/// One request, whose results come behind those that were found before, and the controls of its end.
-fn search_once(
-    connection: &mut LdapConn,
-    query: &Query,
-    until: Instant,
-    mut found: Found,
-) -> Result<(Found, Vec<Control>), Failure> {
-    let mut stream = connection
-        .with_timeout(remaining(until)?)
-        .streaming_search(
-            &query.base,
-            query.depth.scope(),
-            &query.filter,
-            &query.attributes,
-        )
-        .map_err(failure)?;
-    let base = Dn::parse(&query.base);
-    while let Some(item) = stream.next().map_err(failure)? {
-        // The library's own time begins anew with each entry.
-        remaining(until)?;
-        if item.is_ref() {
-            let urls = ber::references(item.0).map_err(Failure::Answer)?;
-            found.references.extend(urls);
-        } else if !item.is_intermediate() {
-            let entry = Entry::read(item.0).map_err(Failure::Answer)?;
-            // Nobody asked for what is elsewhere: whoever is there is nobody here.
-            match base.as_ref().is_some_and(|base| entry.is_within(base)) {
-                true => found.entries.push(entry),
-                false => log::warn!(
-                    "directory_elsewhere entry={:?} base={:?}",
-                    entry.dn,
-                    query.base
-                ),
-            }
-        }
-        if found.entries.len() > query.count_max || found.references.len() > REFERENCES_MAX {
-            return Err(Failure::Answer(DirectoryError::TooMuch));
-        }
-    }
-    let result = stream.result();
-    match result.rc {
-        0 => Ok((found, result.ctrls)),
-        NO_SUCH_OBJECT => Ok((
-            Found {
-                entries: Vec::new(),
-                ..found
-            },
-            Vec::new(),
-        )),
-        REFERRAL => Ok((
-            Found {
-                references: result.refs,
-                is_elsewhere: true,
-                ..found
-            },
-            Vec::new(),
-        )),
-        SIZE_LIMIT => Err(Failure::Answer(DirectoryError::TooMuch)),
-        _ => Err(refused(result)),
-    }
-}
-
-/// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
-/// than [`limits::DIRECTORY_REFERRALS_MAX`].
-fn follow(
-    access: &Access,
-    query: &Query,
-    found: Found,
-    until: Instant,
-) -> Result<Vec<Entry>, DirectoryError> {
-    let mut entries = found.entries;
-    let mut open = found.references;
-    let mut seen = BTreeSet::new();
-    while let Some(reference) = open.pop() {
-        let Some((server, base)) = referral(&reference) else {
-            return Err(DirectoryError::Referred);
-        };
-        let base = base.unwrap_or_else(|| query.base.clone());
-        if !seen.insert((server.clone(), base.clone())) {
-            continue;
-        }
-        if seen.len() > limits::DIRECTORY_REFERRALS_MAX {
-            return Err(DirectoryError::Referred);
-        }
-        let there = Query {
-            base,
-            ..query.clone()
-        };
-        let own_until = until.min(Instant::now() + access.connect_timeout);
-        let connection = connect(access, &server, Purpose::Searching, own_until);
-        let mut connection = connection.map_err(DirectoryError::NoServer)?;
-        let more = guarded(|| search(&mut connection, &there, until));
-        let more = more.map_err(|failure| match failure {
-            Failure::Answer(error) => error,
-            Failure::Connection(reason) => DirectoryError::NoServer(reason),
-            Failure::Silence => DirectoryError::Late,
-        })?;
-        entries.extend(more.entries);
-        open.extend(more.references);
-        if entries.len() > query.count_max {
-            return Err(DirectoryError::TooMuch);
-        }
-    }
-    Ok(entries)
-}
-
 /// What a bind's answer says; a server that cannot work is as good as none.
 fn outcome(result: LdapResult) -> Result<BindOutcome, Failure> {
     if matches!(result.rc, BUSY | UNAVAILABLE) {
@@ -636,17 +418,11 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 
 /// Asks for the words of a password policy (draft-behera-ldap-password-policy-10 section 6.1).
 const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
-/// RFC 2696.
-const PAGED: &str = "1.2.840.113556.1.4.319";
 const PASSWORD_EXPIRED: &str = "2.16.840.1.113730.3.4.4";
 const SILENCE: &str = "does not answer in time";
-const SIZE_LIMIT: u32 = 4;
 const REFERRAL: u32 = 10;
-const NO_SUCH_OBJECT: u32 = 32;
 const INVALID_CREDENTIALS: u32 = 49;
 const BUSY: u32 = 51;
 const UNAVAILABLE: u32 = 52;
 /// The library's own, for a search that did not end.
 const PREMATURE_END: u32 = 88;
-/// References that one answer may hold.
-const REFERENCES_MAX: usize = 32;

@@ -1,14 +1,17 @@
 //! The permanent rooms of a host, as its directory has them now. Refuses to know what is done in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use super::content::{Change, Content};
+use super::due::Due;
 use super::error::DirectoryError;
+use super::host::Shared;
 use super::polled::Poller;
 use super::pool::{Depth, Link, Query};
+use super::room_people::RoomPeople;
 use super::rooms::{self, Read, Room};
 use super::watch::Follower;
 use crate::config::DirectoryConfig;
@@ -17,7 +20,12 @@ use crate::config::DirectoryConfig;
 #[derive(Default)]
 pub struct RoomBook {
     rooms: RwLock<Arc<Rooms>>,
+    people: RwLock<Arc<PeopleOfRooms>>,
 }
+
+/// Who has which affiliation, by the localparts of rooms; of rooms that are new it is not known yet, and of none where
+/// groups are not read.
+pub type PeopleOfRooms = BTreeMap<String, RoomPeople>;
 
 /// By their localparts.
 pub type Rooms = BTreeMap<String, Arc<Room>>;
@@ -26,6 +34,23 @@ impl RoomBook {
     /// All of them, as of now.
     pub fn all(&self) -> Arc<Rooms> {
         Arc::clone(&self.rooms.read())
+    }
+
+    /// Who has which affiliation to them by their entries, as of now.
+    pub fn people(&self) -> Arc<PeopleOfRooms> {
+        Arc::clone(&self.people.read())
+    }
+
+    /// Entries of people and groups were looked up.
+    pub(super) fn learn_people(&self, people: PeopleOfRooms) {
+        if people != *self.people() {
+            let affiliations: usize = people.values().map(BTreeMap::len).sum();
+            log::info!(
+                "directory_room_people rooms={} affiliations={affiliations}",
+                people.len()
+            );
+            *self.people.write() = Arc::new(people);
+        }
     }
 }
 
@@ -42,7 +67,7 @@ pub fn query(config: &DirectoryConfig) -> Query {
 
 /// Keeps the book.
 pub struct RoomKeeper {
-    host: Arc<str>,
+    shared: Arc<Shared>,
     poller: Poller,
     pages: Pages,
 }
@@ -52,19 +77,23 @@ struct Pages {
     book: Arc<RoomBook>,
     entries: BTreeMap<Box<[u8]>, Read>,
     is_whole: bool,
+    /// Names that several have, which the operator was told of.
+    collisions: BTreeSet<String>,
 }
 
 impl RoomKeeper {
-    pub fn new(host: &Arc<str>, config: &DirectoryConfig, book: &Arc<RoomBook>) -> RoomKeeper {
+    pub fn new(shared: &Arc<Shared>) -> RoomKeeper {
+        let config = &shared.config;
         let options = &config.options;
         RoomKeeper {
-            host: Arc::clone(host),
+            shared: Arc::clone(shared),
             poller: Poller::new(&query(config), &options.unique, options.preset),
             pages: Pages {
-                host: Arc::clone(host),
-                book: Arc::clone(book),
+                host: Arc::clone(&shared.host),
+                book: Arc::clone(&shared.rooms),
                 entries: BTreeMap::new(),
                 is_whole: false,
+                collisions: BTreeSet::new(),
             },
         }
     }
@@ -72,14 +101,28 @@ impl RoomKeeper {
 
 impl Follower for RoomKeeper {
     fn hear(&mut self, change: Change<'_>) {
+        let before = self.pages.book.all();
         self.pages.hear(change);
+        self.tell_groups(&before);
     }
 
     fn look(&mut self, link: &mut Link, content: &mut Content) -> Result<(), DirectoryError> {
+        let before = self.pages.book.all();
         let RoomKeeper { poller, pages, .. } = self;
-        poller.look(link, content, &mut |change| pages.hear(change))?;
-        log::debug!("directory_looked_for_rooms host={}", self.host);
+        let looked = poller.look(link, content, &mut |change| pages.hear(change));
+        self.tell_groups(&before);
+        looked?;
+        log::debug!("directory_looked_for_rooms host={}", self.shared.host);
         Ok(())
+    }
+}
+
+impl RoomKeeper {
+    /// Who is in which room is found out where groups are read.
+    fn tell_groups(&self, before: &Arc<Rooms>) {
+        if !Arc::ptr_eq(before, &self.pages.book.all()) {
+            self.shared.due.iter().for_each(Due::groups);
+        }
     }
 }
 
@@ -110,8 +153,17 @@ impl Pages {
     }
 
     /// Puts down what there is, and says what is other than before.
-    fn settle(&self) {
-        let now = self.rooms();
+    fn settle(&mut self) {
+        let (now, collisions) = self.rooms();
+        for (localpart, names) in &collisions {
+            if !self.collisions.contains(localpart) {
+                log::error!(
+                    "directory_room_collision host={} room={localpart} entries={names:?}",
+                    self.host
+                );
+            }
+        }
+        self.collisions = collisions.into_keys().collect();
         let before = self.book.all();
         if now == *before {
             return;
@@ -127,15 +179,15 @@ impl Pages {
         *self.book.rooms.write() = Arc::new(now);
     }
 
-    /// Of two of one name neither is.
-    fn rooms(&self) -> Rooms {
+    /// Of two of one name neither is: names of their entries.
+    fn rooms(&self) -> (Rooms, BTreeMap<String, Vec<String>>) {
         let mut rooms: BTreeMap<&str, Vec<&Read>> = BTreeMap::new();
         for read in self.entries.values() {
             if let Some(room) = &read.room {
                 rooms.entry(&room.localpart).or_default().push(read);
             }
         }
-        let mut found = Rooms::new();
+        let (mut found, mut collisions) = (Rooms::new(), BTreeMap::new());
         for (localpart, having) in rooms {
             match having.as_slice() {
                 [read] => {
@@ -143,15 +195,12 @@ impl Pages {
                     found.extend(room.map(|room| (localpart.to_owned(), room)));
                 }
                 _ => {
-                    let names: Vec<&str> = having.iter().map(|read| read.dn.as_str()).collect();
-                    log::error!(
-                        "directory_room_collision host={} room={localpart} entries={names:?}",
-                        self.host
-                    );
+                    let names = having.iter().map(|read| read.dn.clone());
+                    collisions.insert(localpart.to_owned(), names.collect());
                 }
             }
         }
-        found
+        (found, collisions)
     }
 }
 
@@ -168,6 +217,7 @@ mod tests {
             book: Arc::clone(&book),
             entries: BTreeMap::new(),
             is_whole: false,
+            collisions: BTreeSet::new(),
         };
         let names = || book.all().keys().cloned().collect::<Vec<_>>();
         let entry = |dn: &str, cn: &str| Entry::of(dn, &[("cn", &[cn.as_bytes()])]);

@@ -41,6 +41,14 @@ impl Servers {
         Some(found)
     }
 
+    /// Whether it has failed for somebody, and another can be used instead.
+    pub fn is_better_left(&self, server: usize, now: Instant) -> bool {
+        let states = self.states.lock();
+        let usable = |state: &State| state.until.is_none_or(|until| until <= now);
+        let mut others = states.iter().enumerate().filter(|(at, _)| *at != server);
+        states[server].failures > 0 && others.any(|(_, state)| usable(state))
+    }
+
     /// It works. Whether it had failed before.
     pub fn works(&self, server: usize) -> bool {
         let mut states = self.states.lock();
@@ -89,6 +97,18 @@ mod tests {
         assert!(servers.works(0));
         assert_eq!(servers.pick(None, SECOND, later), Some(0));
         assert!(!servers.works(0));
+    }
+
+    #[test]
+    fn who_has_a_connection_to_what_failed_for_others_leaves_it_if_there_is_another() {
+        let servers = Servers::new(2);
+        let now = Instant::now();
+        assert!(!servers.is_better_left(0, now), "it works");
+        servers.failed(0, "gone", now);
+        assert!(servers.is_better_left(0, now));
+        assert!(!servers.is_better_left(1, now), "it works");
+        servers.failed(1, "gone, too", now);
+        assert!(!servers.is_better_left(0, now), "there is no other");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::cache::Standing;
 use super::desk::Desk;
 use super::host::{HostDirectory, Question, Wish};
 use super::refusals::{self, Waiting};
-use super::room_book::Rooms;
+use super::room_book::{PeopleOfRooms, Rooms};
 use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::directory::{DirectoryAnswer, DirectoryAsk};
 use crate::actor::rows::{RowKey, StoreError};
@@ -165,6 +165,13 @@ impl DirectoryService {
         let hosts = Arc::clone(&self.hosts.read());
         let directory = hosts.get(host);
         directory.map_or_else(Arc::default, |directory| directory.shared.rooms.all())
+    }
+
+    /// Who has which affiliation to them, of those whose entries they name.
+    pub fn people_of_rooms(&self, host: &str) -> Arc<PeopleOfRooms> {
+        let hosts = Arc::clone(&self.hosts.read());
+        let directory = hosts.get(host);
+        directory.map_or_else(Arc::default, |directory| directory.shared.rooms.people())
     }
 
     /// Asks for a worker; never blocks. The answer comes through its port exactly once.

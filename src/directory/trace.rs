@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::access::{Access, Identity};
 use super::ber::Entry;
-use super::lists;
+use super::error::DirectoryError;
+use super::grouped::{self, WholeName};
 use super::mapping;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
 use super::room_book;
+use super::room_people::RoomNames;
 use super::rooms::{self as room_entries, Room};
 use super::servers::Servers;
 use super::verdict::{self, Verdict};
@@ -84,7 +86,7 @@ pub fn person(
         DirectoryCards::Off => Vec::new(),
         _ => mapping::attributes(&config.cards),
     };
-    let user = config.groups.iter().map(|_| lists::USER_NAME.to_owned());
+    let user = config.groups.iter().map(|_| grouped::USER_NAME.to_owned());
     let query = Query {
         attributes: plain
             .attributes
@@ -118,10 +120,9 @@ pub fn person(
             let entry = entries.iter().find(|entry| entry.dn == person.dn);
             steps.extend(entry.into_iter().flat_map(|entry| vcard(config, entry)));
             if let Some(meant) = &config.groups {
-                let until = access.connect_timeout + access.operation_timeout;
-                let person = entry.and_then(|entry| lists::whole_name(config, entry));
+                let person = entry.and_then(|entry| grouped::whole_name(config, entry));
                 steps.extend(match person {
-                    Some(person) => groups(meant, &mut link, until, &person),
+                    Some(person) => groups((config, meant), &mut link, &person),
                     None => Vec::new(),
                 });
             }
@@ -155,7 +156,8 @@ pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
         query.filter, query.base
     )));
     let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
-    let entries = match link(access, &server, Purpose::Searching).search(&query, until) {
+    let mut link = link(access, &server, Purpose::Searching);
+    let entries = match link.search(&query, until) {
         Ok(entries) => entries,
         Err(error) => {
             steps.push(wrong(format!("rooms: {error}")));
@@ -163,6 +165,7 @@ pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
         }
     };
     let mut names = BTreeSet::new();
+    let mut found = Vec::new();
     for read in entries.iter().map(room_entries::read) {
         let problems = read.problems.iter();
         steps.extend(problems.map(|problem| wrong(format!("room {}: {problem}", read.dn))));
@@ -177,8 +180,58 @@ pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
             )));
         }
         steps.push(fine(described(room)));
+        found.push(room.clone());
+    }
+    match &config.groups {
+        Some(meant) => match room_people((config, meant), &mut link, &found) {
+            Ok(people) => steps.extend(people),
+            Err(error) => steps.push(wrong(format!("people of rooms: {error}"))),
+        },
+        None if found.iter().all(|room| room.entries.is_empty()) => {}
+        None => steps.push(fine(
+            "people of rooms: host.directory_groups has no base, so nobody is looked up".to_owned(),
+        )),
     }
     steps
+}
+
+/// Who has which affiliation to these rooms by the entries that they name.
+fn room_people(
+    (config, meant): (&DirectoryConfig, &GroupsConfig),
+    link: &mut Link,
+    rooms: &[Room],
+) -> Result<Vec<Step>, DirectoryError> {
+    let others = rooms
+        .iter()
+        .flat_map(|room| room.entries.values().flatten());
+    let others: Vec<String> = others.cloned().collect();
+    let tree = grouped::read_tree(config, (meant, &others), link, &|| {})?;
+    let depth = meant.options.depth;
+    let names: Vec<RoomNames> = rooms
+        .iter()
+        .map(|room| RoomNames::of(room, &tree, depth))
+        .collect();
+    let due: BTreeSet<&str> = names.iter().flat_map(RoomNames::all).collect();
+    let known = grouped::look_up(config, meant, link, &due, &|| {})?;
+    let localpart = |named: &str| known.get(named).map(|known| known.localpart.as_str());
+    let steps = rooms.iter().zip(&names).map(|(room, names)| {
+        let people = names.people(localpart).into_iter();
+        let people = people.map(|(name, affiliation)| format!("{name} {}", affiliation.name()));
+        let people: Vec<String> = people.collect();
+        let strangers = names.all().into_iter();
+        let strangers: Vec<&str> = strangers
+            .filter(|named| localpart(named).is_none())
+            .collect();
+        let text = format!("people of room {}: {}", room.localpart, people.join(", "));
+        match strangers.is_empty() {
+            true => fine(text),
+            false => fine(format!(
+                "{text}; closed, or nobody: {}",
+                strangers.join(" and ")
+            )),
+        }
+    });
+    Ok(steps.collect())
 }
 
 /// A room in one line, without its password.
@@ -229,11 +282,11 @@ fn account(config: &DirectoryConfig, person: &Person) -> Vec<Step> {
     let mut steps = Vec::new();
     match (&person.unique, options.unique.as_str()) {
         (_, "") => {}
-        (Some(_), name) => steps.push(fine(format!(
+        (Some(value), name) if !value.is_empty() => steps.push(fine(format!(
             "mapping: {name} tells this entry from any other"
         ))),
-        (None, name) => steps.push(wrong(format!(
-            "mapping: {name} is not there or not readable, so a name that comes back is taken for the same person"
+        (_, name) => steps.push(wrong(format!(
+            "mapping: {name} is not there or not readable, so who has an account that remembers it is kept out"
         ))),
     }
     for hash in &config.hashes {
@@ -289,12 +342,11 @@ fn vcard(config: &DirectoryConfig, entry: &Entry) -> Vec<Step> {
 
 /// In which groups somebody is, themselves or through others, and what these mean here.
 fn groups(
-    meant: &GroupsConfig,
+    (config, meant): (&DirectoryConfig, &GroupsConfig),
     link: &mut Link,
-    patience: Duration,
-    person: &lists::WholeName,
+    person: &WholeName,
 ) -> Vec<Step> {
-    let tree = match lists::read_tree(meant, link, patience) {
+    let tree = match grouped::read_tree(config, (meant, &[]), link, &|| {}) {
         Ok(tree) => tree,
         Err(error) => return vec![wrong(format!("groups: {error}"))],
     };

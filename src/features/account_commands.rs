@@ -68,9 +68,7 @@ fn change_password(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Re
     };
     Ok(match answer {
         AccountAnswer::Done(_) => Report::done("The password was changed"),
-        AccountAnswer::PasswordUnfit => Report::failed(
-            "The password is too long, or holds characters that no password may hold",
-        ),
+        AccountAnswer::PasswordUnfit => Report::failed(own::unfit(turn)),
         AccountAnswer::TooMany => {
             Report::failed("The password was changed too often, try again in a minute")
         }

@@ -119,10 +119,7 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
             iq::answer(turn, iq, Payload::EMPTY);
             Ok(())
         }
-        AccountAnswer::PasswordUnfit => Err(reject(
-            Condition::NotAcceptable,
-            "The password is too long, or holds characters that no password may hold",
-        )),
+        AccountAnswer::PasswordUnfit => Err(reject(Condition::NotAcceptable, own::unfit(turn))),
         AccountAnswer::TooMany => Err(Stop::Reject(too_often())),
         _ => Err(Stop::Reject(gone())),
     }

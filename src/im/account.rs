@@ -277,10 +277,15 @@ impl Account {
         self.sessions.iter_mut().find(|session| session.id == id)
     }
 
-    /// The session of this number, and the roster as it was when it was last known.
-    pub fn session_and_roster(&mut self, id: SessionId) -> Option<(&mut Session, Option<&Roster>)> {
+    /// The session of this number, and who is what to its account.
+    pub fn session_and_contacts(&mut self, id: SessionId) -> Option<(&mut Session, Contacts<'_>)> {
         let session = self.sessions.iter_mut().find(|session| session.id == id)?;
-        Some((session, self.roster.as_deref()))
+        let contacts = Contacts {
+            own: &self.jid,
+            roster: self.roster.as_deref(),
+            membership: &self.membership,
+        };
+        Some((session, contacts))
     }
 
     /// The session bound to this resource.
@@ -308,12 +313,7 @@ impl Account {
 
     /// What the lists of the host's directory say between the account and an address.
     pub fn relation(&self, jid: &Jid) -> Relation {
-        let is_near =
-            self.membership.member().is_some() && jid.domainpart() == self.jid.domainpart();
-        match jid.localpart().filter(|_| is_near) {
-            Some(localpart) => self.membership.relation(localpart),
-            None => Relation::default(),
-        }
+        self.contacts().relation(jid)
     }
 
     /// All that stands between the account, whose roster this is, and an address.
@@ -324,9 +324,14 @@ impl Account {
 
     /// The same as far as it is in memory.
     pub fn last_standing(&self, jid: &Jid) -> Standing {
-        match &self.roster {
-            Some(roster) => self.standing(roster, jid),
-            None => standing_of(self.relation(jid)),
+        self.contacts().standing(jid)
+    }
+
+    fn contacts(&self) -> Contacts<'_> {
+        Contacts {
+            own: &self.jid,
+            roster: self.roster.as_deref(),
+            membership: &self.membership,
         }
     }
 
@@ -502,6 +507,38 @@ impl Account {
             | Change::EndSessions(_)
             | Change::GiveUp(_)
             | Change::TrimArchive => {}
+        }
+    }
+}
+
+/// Who is what to an account, as far as it is in memory: by the roster as it was when it was last known, and by the lists of
+/// the host's directory. For who changes a session of the account meanwhile.
+#[derive(Clone, Copy)]
+pub struct Contacts<'a> {
+    own: &'a Jid,
+    roster: Option<&'a Roster>,
+    membership: &'a Membership,
+}
+
+impl Contacts<'_> {
+    /// All that stands between the account and an address.
+    pub fn standing(&self, jid: &Jid) -> Standing {
+        let listed = standing_of(self.relation(jid));
+        match self.roster {
+            Some(roster) => {
+                let own = roster.standing(&jid.to_bare(), self.own.domainpart());
+                own.or(listed)
+            }
+            None => listed,
+        }
+    }
+
+    fn relation(&self, jid: &Jid) -> Relation {
+        let is_near =
+            self.membership.member().is_some() && jid.domainpart() == self.own.domainpart();
+        match jid.localpart().filter(|_| is_near) {
+            Some(localpart) => self.membership.relation(localpart),
+            None => Relation::default(),
         }
     }
 }

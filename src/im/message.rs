@@ -164,15 +164,17 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if !draft.targets.is_empty() {
         if is_storable {
             let kept = pending::owe(turn, draft.archived);
-            // A disk without room keeps nothing: then it is owed as long as somebody holds it.
-            let is_stored =
-                turn.config.delivery.keep == Keep::Always && !anonymous && turn.disk == Disk::Roomy;
-            draft.kept = Some(match is_stored {
-                true => {
+            let is_due = turn.config.delivery.keep == Keep::Always && !anonymous;
+            draft.kept = Some(match (is_due, turn.disk) {
+                (false, _) => kept,
+                (true, Disk::Roomy) => {
                     let sender = Sender::default();
                     pending::put(turn, kept, body(draft), turn.now.wall_ms, sender)?
                 }
-                false => kept,
+                // A disk without room keeps nothing: then it is owed as long as somebody holds it, and settled when a
+                // client has it (`shard/unstored.rs`). For clients that are away nobody waits.
+                (true, Disk::Full) if draft.targets.iter().any(|id| is_there(turn, *id)) => kept,
+                (true, Disk::Full) => return Err(Stop::Reject(no_room())),
             });
         }
         return Ok(());
@@ -193,6 +195,12 @@ pub fn keep(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
         });
     }
     Ok(())
+}
+
+/// Whether the client of this session is there.
+fn is_there(turn: &Turn<'_, Account>, id: SessionId) -> bool {
+    let session = turn.actor.session(id);
+    session.is_some_and(|session| session.stream.is_some())
 }
 
 /// Whether everybody hears what becomes of a message that nobody takes: it is stored, or the RFC wants an error

@@ -23,8 +23,10 @@ pub mod pending;
 pub mod presence;
 pub mod quota;
 pub mod roster;
+pub mod seen;
 pub mod session;
 pub mod subscription;
+pub mod waiting;
 
 pub use account::{Account, Change, Progress};
 pub use session::Session;

@@ -17,6 +17,7 @@ use crate::stanza::{Stanza, ns};
 use super::account::{self, Account, Change};
 use super::archive::ArchiveId;
 use super::message;
+use super::quota;
 
 /// One row for each message that was kept, or archived by its sender, and may be sent again; its value is the wall clock
 /// in milliseconds, or where the sender's archive has it. The day comes first, so that old rows are a range.
@@ -112,7 +113,7 @@ pub fn remember_sent(
     };
     let account = account::identify(turn)?;
     let day = day_of(turn.now);
-    if is_full(turn, account, day)? {
+    if holds(turn, account, day, limits::ORIGINS_COUNT_MAX)? {
         return Ok(());
     }
     turn.out.change.push(Change::OriginKept { day, mark });
@@ -124,7 +125,7 @@ pub fn remember_sent(
 /// Inbound, behind keeping: a repetition of what is kept will be recognised.
 ///
 /// # Errors
-/// Parks until the account is identified.
+/// Parks until the account is identified, and until it is known who the sender is, where that matters.
 pub fn remember(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     if !draft.kept.is_some_and(|kept| kept.is_stored) {
         return Ok(());
@@ -134,7 +135,11 @@ pub fn remember(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     };
     let account = account::identify(turn)?;
     let day = day_of(turn.now);
-    if is_full(turn, account, day)? {
+    let is_bound = |most: usize, turn: &Turn<'_, Account>| holds(turn, account, day, most);
+    if is_bound(limits::ORIGINS_COUNT_MAX, turn)?
+        || is_bound(limits::ORIGINS_STRANGERS_MAX, turn)?
+            && !quota::is_contact(turn, draft.stanza.header.from.as_ref())?
+    {
         return Ok(());
     }
     turn.out.change.push(Change::OriginKept { day, mark });
@@ -166,9 +171,10 @@ impl Origins {
         (!is_cut).then_some(false)
     }
 
-    fn is_full(&self, today: u32) -> bool {
+    /// Whether so many marks of this day are known.
+    fn holds(&self, today: u32, count: usize) -> bool {
         let newest = &self.days[1];
-        newest.number >= today && newest.marks.len() >= limits::ORIGINS_COUNT_MAX
+        newest.number >= today && newest.marks.len() >= count
     }
 
     /// Adds a mark; what is older than the day before is forgotten.
@@ -197,11 +203,16 @@ impl Day {
 
 /// Whether an account has so many marks of this day that it gets no more: what is beyond is not recognised when it is sent
 /// again, and whoever sends a thousand messages a second finds no other bound.
-fn is_full(turn: &mut Turn<'_, Account>, account: AccountId, today: u32) -> Result<bool, Stop> {
+fn holds(
+    turn: &Turn<'_, Account>,
+    account: AccountId,
+    today: u32,
+    count: usize,
+) -> Result<bool, Stop> {
     match &turn.actor.origins {
-        Some(origins) => Ok(origins.is_full(today)),
+        Some(origins) => Ok(origins.holds(today, count)),
         // Whoever was asked whether he knows the mark has read them in this turn.
-        None => Ok(read(turn, account, today)?.is_full(today)),
+        None => Ok(read(turn, account, today)?.holds(today, count)),
     }
 }
 
@@ -403,7 +414,8 @@ mod tests {
         for id in 0..=limits::ORIGINS_COUNT_MAX {
             origins.add(TODAY, mark(&id.to_string()));
         }
-        assert!(origins.is_full(TODAY) && !origins.is_full(TODAY + 1));
+        let is_full = |day| origins.holds(day, limits::ORIGINS_COUNT_MAX);
+        assert!(is_full(TODAY) && !is_full(TODAY + 1));
         let bound = limits::ORIGINS_COUNT_MAX.to_string();
         assert_eq!(origins.knows(TODAY, mark("0")), Some(true));
         assert_eq!(origins.knows(TODAY, mark(&bound)), None);

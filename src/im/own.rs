@@ -33,6 +33,17 @@ pub fn set_password(
     }
 }
 
+/// What is wrong with a password that was not taken, for who wants it.
+pub fn unfit(turn: &Turn<'_, Account>) -> &'static str {
+    match turn.host.directory {
+        Some(_) => {
+            "The password is not taken: it is too short, too simple or an old one for the directory, or it is too long, or holds \
+             characters that no password may hold"
+        }
+        None => "The password is too long, or holds characters that no password may hold",
+    }
+}
+
 /// By its number: another session may have its resource by now.
 fn is_secured(turn: &Turn<'_, Account>) -> bool {
     let asker = turn.asker.and_then(|id| turn.actor.session(id));

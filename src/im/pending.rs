@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, Table, Write};
 use crate::actor::{Kept, Stop, Turn};
-use crate::base::{AccountId, SessionId};
+use crate::base::{AccountId, Sequence, SessionId};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Stanza, Type, delay_element, ns, read_stored};
 
@@ -84,6 +84,16 @@ pub fn put(
         is_stored: true,
         ..kept
     })
+}
+
+/// The write that keeps a message which nobody has but who holds it for a client, under the number that it was given when it
+/// came.
+pub fn keep(account: AccountId, number: u64, stanza: &Stanza) -> Write {
+    Write::Put {
+        table: &PENDING,
+        key: key(account, number),
+        value: encode_of(stanza, Sequence::wall_ms_of(number), Sender::default()),
+    }
 }
 
 /// The write that forgets a message.

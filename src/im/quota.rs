@@ -117,7 +117,10 @@ fn count(turn: &mut Turn<'_, Account>, most: Share) -> Result<Tally, Stop> {
 }
 
 /// Whether the account itself, its server, or somebody in its roster says something.
-fn is_contact(turn: &mut Turn<'_, Account>, from: Option<&Jid>) -> Result<bool, Stop> {
+///
+/// # Errors
+/// Parks until that is known.
+pub(super) fn is_contact(turn: &mut Turn<'_, Account>, from: Option<&Jid>) -> Result<bool, Stop> {
     let Some(from) = from else {
         return Ok(true);
     };

@@ -123,7 +123,17 @@ impl Session {
         unacked.chain(backlog).chain(self.unsure.iter().flatten())
     }
 
-    /// The same, for changes that another holder causes.
+    /// What it holds whole, and what of it is owed; more of it may be in its stream.
+    pub fn held(&self) -> impl Iterator<Item = (Option<Kept>, &Stanza)> {
+        let unacked = self.acks.iter().flat_map(|acks| acks.unacked());
+        let unacked = unacked.map(|held| (held.kept, &held.stanza));
+        let backlog = self.flood.iter().flat_map(|flood| flood.backlog());
+        let waiting = self.inactive.iter().flat_map(|inactive| inactive.held());
+        let deliveries = backlog.chain(waiting);
+        unacked.chain(deliveries.map(|delivery| (delivery.kept, &delivery.stanza)))
+    }
+
+    /// What it is owed, for changes that another holder causes.
     pub fn kept_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
         let unacked = self.acks.iter_mut().flat_map(|acks| acks.kept_mut());
         let backlog = self.flood.iter_mut().flat_map(|flood| flood.kept_mut());

@@ -67,12 +67,14 @@ fn desk(
     let (lists, addresses) = (Arc::clone(accounts), addresses.to_vec());
     let known = || Arc::clone(accounts);
     let (admits, decoys, rows, changes, renews) = (known(), known(), known(), known(), known());
+    let (meets, gone, leaves) = (known(), known(), known());
+    let (shapes, keys) = (known(), known());
     let (auth, clock) = (Arc::clone(auth), clock.clone());
     let tells = addresses.clone();
     let (audit, audits_at) = (audit.clone(), clock.clone());
     Desk {
-        admit: Box::new(move |host, localpart, unique| {
-            let admitted = admits.admit_known(host, localpart, unique)?;
+        admit: Box::new(move |host, localpart, unique, stamp| {
+            let admitted = admits.admit_known(host, localpart, unique, stamp)?;
             Ok(match admitted {
                 Known::AnotherEntry => Admission::AnotherEntry,
                 Known::Closed => Admission::Closed,
@@ -80,11 +82,18 @@ fn desk(
             })
         }),
         decoy: Box::new(move |host, localpart, hash| decoys.decoy_keys(host, localpart, hash)),
+        note_shape: Box::new(move |host, shape| shapes.note_shape(host, shape)),
+        new_keys: Box::new(move |password, shape| keys.keys_for_directory(password, shape)),
         row: Box::new(move |key| rows.account_row(key)),
         may_change: Box::new(move |id, prefix| {
             changes.may_change_password(id, prefix, clock.now())
         }),
-        renew: Box::new(move |host, localpart, id| renews.renew_known(host, localpart, id)),
+        meet: Box::new(move |host, localpart, sight| meets.meet_known(host, localpart, sight)),
+        is_gone: Box::new(move |host, localpart| gone.is_known_gone(host, localpart)),
+        let_go: Box::new(move |host, localpart| leaves.let_known_go(host, localpart)),
+        renew: Box::new(move |host, localpart, id, stamp| {
+            renews.renew_known(host, localpart, id, stamp)
+        }),
         names: Box::new(move |host, after| {
             let page = lists.list(host, after, limits::DIRECTORY_SWEEP_PAGE);
             let (page, _) = page.map_err(|_| StoreError::Broken)?;

@@ -17,6 +17,7 @@ use crate::im::origin::ORIGIN;
 use crate::im::outgoing::OUTGOING;
 use crate::im::pending::PENDING;
 use crate::im::roster::ROSTER;
+use crate::im::seen::SEEN;
 use crate::im::subscription::REQUEST;
 use crate::shard::{NUMBERS, RETENTION, numbers_floor, numbers_range};
 use crate::store::Store;
@@ -49,6 +50,7 @@ pub const TABLES: &[&Table] = &[
     &REQUEST,
     &RETENTION,
     &ROSTER,
+    &SEEN,
     &TALLY,
     &TOKEN,
     &TOMBSTONE,

@@ -67,19 +67,21 @@ impl Shard {
         let mut emptied = Vec::new();
         cell.asides.retain(|aside| {
             let is_its = aside.session == session;
-            if let Progress::Erasing { of, count, .. } = aside.progress
+            if let Progress::Erasing {
+                of, until, count, ..
+            } = aside.progress
                 && is_its
             {
                 log::warn!(
                     "emptying_called_off account={} removed={count}",
                     cell.account.jid
                 );
-                emptied.push(of);
+                emptied.push((of, until));
             }
             !is_its
         });
-        for account in emptied {
-            self.unsave(Emptying::done(account));
+        for (account, until) in emptied {
+            self.unsave(Emptying::done(account, until));
         }
     }
 
@@ -338,12 +340,31 @@ impl Shard {
     }
 
     fn fail_aside(&mut self, now: Now, actor: ActorKey, number: u64, error: &StanzaError) {
-        let failed = self.forget_aside(actor, number);
-        if let Some(Mail::Outbound {
-            session, stanza, ..
-        }) = failed.map(|aside| aside.mail)
-        {
-            self.tell_session(now, actor, session, &stanza, error);
+        let Some(failed) = self.forget_aside(actor, number) else {
+            return;
+        };
+        match failed.mail {
+            Mail::Outbound {
+                session, stanza, ..
+            } => self.tell_session(now, actor, session, &stanza, error),
+            // Nobody hears of it: it is tried again (`emptying.rs`).
+            _ => self.keep_emptying(actor, &failed.progress),
+        }
+    }
+
+    /// What says that an archive is to be emptied, where nobody is there any more to whom that could be said again.
+    fn keep_emptying(&mut self, actor: ActorKey, progress: &Progress) {
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        if let Progress::Erasing { of, until, .. } = *progress {
+            let owner = cell.account.jid.clone();
+            let emptying = Emptying {
+                account: of,
+                owner,
+                until,
+            };
+            self.save(std::iter::once(emptying.put()), None, None);
         }
     }
 }

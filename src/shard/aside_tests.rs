@@ -3,17 +3,19 @@ use std::sync::Arc;
 use super::super::input::Opened;
 use super::super::output::Ask;
 use super::super::route::Routes;
+use super::super::session_end::CLOSED;
 use super::super::shard::Seeds;
 use super::super::testing::saved;
 use super::super::{Input, Place};
 use super::*;
+use crate::actor::auth::AccountRef;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
-use crate::base::{AccountId, AddressPrefix, HashSeed, StreamKey, WorkerId};
+use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, StreamKey, WorkerId};
 use crate::config::{Outside, load};
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
-use crate::im::archive::{EMPTYING, Reach, Search, Stage};
+use crate::im::archive::{EMPTYING, Emptying, Reach, Search, Stage};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, Payload, Stanza, StreamCondition, StreamError, Type};
 
@@ -433,5 +435,42 @@ fn who_is_thrown_out_empties_nothing_any_more_and_who_hangs_up_does() {
         let writes = saved(&mut shard).map_or(Vec::new(), |(_, writes)| writes);
         let is_end = |write: &Write| matches!(write, Write::Delete { table, .. } if table.name == EMPTYING.name);
         assert_eq!(writes.iter().any(is_end), is_revoked, "{writes:?}");
+        // What another session began since goes on.
+        let other = Emptying {
+            account: AccountId(7),
+            owner: shard.cells[actor].account.jid.clone(),
+            until: 20,
+        };
+        let Write::Put { key: other, .. } = other.put() else {
+            panic!("no put");
+        };
+        let is_other = |write: &Write| matches!(write, Write::Delete { key, .. } if *key == other);
+        assert!(!writes.iter().any(is_other), "{writes:?}");
     }
+}
+
+#[test]
+fn an_archive_is_emptied_though_nothing_could_be_read_when_its_owner_had_gone() {
+    let (mut shard, actor) = stage(100);
+    shard.cells[actor].account.identity = Some(AccountRef {
+        id: AccountId(7),
+        generation: Generation(0),
+    });
+    ask(&mut shard, actor, "read", "a");
+    let aside = &mut shard.cells[actor].asides[0];
+    aside.parked = None;
+    aside.progress = Progress::Erasing {
+        of: AccountId(7),
+        from: 0,
+        until: 9,
+        count: 0,
+    };
+    while shard.seats.take(Seat::Sweep).is_ok() {}
+    shard.end_session(NOW, actor, SessionId(1), Vec::new(), CLOSED);
+    shard.drive(NOW);
+    assert!(shard.cells[actor].asides.is_empty());
+    let (_, writes) = saved(&mut shard).expect("it is not forgotten");
+    let is_it =
+        |write: &Write| matches!(write, Write::Put { table, .. } if table.name == EMPTYING.name);
+    assert!(writes.iter().any(is_it), "{writes:?}");
 }

@@ -14,6 +14,7 @@ use crate::stanza::{Kind, Newcomer, Stanza};
 use super::aside::Aside;
 use super::held::Held;
 use super::outside::Outside;
+use super::trim::Trim;
 
 /// A resident account.
 pub(super) struct Cell {
@@ -28,7 +29,7 @@ pub(super) struct Cell {
     /// The head of the mailbox was run and waits to be durable.
     pub held: Option<Box<Held>>,
     /// The oldest messages of its archive are read, to be removed.
-    pub trim: Option<Ticket>,
+    pub trim: Option<Trim>,
     /// Rows fetched for the turn of the mailbox's head, and how often it ran.
     pub loaded: Vec<Loaded>,
     pub runs: u8,
@@ -177,15 +178,20 @@ impl Mailbox {
 
     /// What leftovers are owed.
     pub fn leftovers(&self) -> impl Iterator<Item = &Kept> {
+        self.leftovers_whole().filter_map(|held| held.kept.as_ref())
+    }
+
+    /// Leftovers, with what is owed and what not.
+    pub fn leftovers_whole(&self) -> impl Iterator<Item = &Unacked> {
         // Most boxes hold none, and need no look.
         let queue = (self.leftovers > 0).then_some(&self.queue);
         queue.into_iter().flatten().filter_map(|mail| match mail {
-            Mail::Leftover(held) => held.kept.as_ref(),
+            Mail::Leftover(held) => Some(held),
             _ => None,
         })
     }
 
-    /// The same, for changes that another holder causes.
+    /// What they are owed, for changes that another holder causes.
     pub fn leftovers_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> {
         let queue = (self.leftovers > 0).then_some(&mut self.queue);
         queue.into_iter().flatten().filter_map(|mail| match mail {

@@ -44,12 +44,12 @@ impl Shard {
             return;
         };
         let is_promised = is_promised(&cell.account, &delivery);
-        let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
+        let Some((session, contacts)) = cell.account.session_and_contacts(delivery.session) else {
             return;
         };
         let verdict = match is_promised {
             true => Verdict::Take,
-            false => overfull::judge_waiting(session, &self.config, &delivery.stanza, roster),
+            false => overfull::judge_waiting(session, &self.config, &delivery.stanza, contacts),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
             note_lack(session, verdict);
@@ -95,7 +95,7 @@ impl Shard {
             return;
         };
         let is_promised = is_promised(&cell.account, &delivery);
-        let Some((session, roster)) = cell.account.session_and_roster(delivery.session) else {
+        let Some((session, contacts)) = cell.account.session_and_contacts(delivery.session) else {
             return;
         };
         if session.inactive.is_some() {
@@ -106,7 +106,7 @@ impl Shard {
         let state = state.map(|state| &mut **state);
         let verdict = match is_promised {
             true => Verdict::Take,
-            false => overfull::judge(session, state, &self.config, &delivery.stanza, roster),
+            false => overfull::judge(session, state, &self.config, &delivery.stanza, contacts),
         };
         if !matches!(verdict, Verdict::Take | Verdict::Last) {
             note_lack(session, verdict);
@@ -199,7 +199,7 @@ impl Shard {
         };
         let mut rendered = stream.outbound.take_rendered();
         for kept in rendered.drain(..).flatten() {
-            self.arrived(actor, kept);
+            self.arrived(now, actor, kept);
         }
         self.spare_rendered.take_back(&mut rendered);
         self.advance_flood(now, actor, session);
@@ -222,7 +222,7 @@ impl Shard {
             self.lose_stream(now, key, Loss::Resumable);
             return self.fail_stream(now, key, error);
         }
-        self.forget_acknowledged(at, h);
+        self.forget_acknowledged(now, at, h);
         if let Some(acks) = self.acks_of(at) {
             acks.watch(now.mono_ms);
         }
@@ -234,13 +234,13 @@ impl Shard {
     }
 
     /// What the client has by its count `h`, which was checked, leaves the queue and the store.
-    pub(super) fn forget_acknowledged(&mut self, at: SessionRef, h: u32) {
+    pub(super) fn forget_acknowledged(&mut self, now: Now, at: SessionRef, h: u32) {
         let Some(acks) = self.acks_of(at) else {
             return;
         };
         let gone: Vec<Kept> = acks.acknowledge(h).filter_map(|held| held.kept).collect();
         for kept in gone {
-            self.arrived(at.actor, kept);
+            self.arrived(now, at.actor, kept);
         }
     }
 
@@ -281,10 +281,11 @@ impl Shard {
     }
 
     /// A client has the message: its row goes.
-    pub(super) fn arrived(&mut self, actor: ActorKey, kept: Kept) {
+    pub(super) fn arrived(&mut self, now: Now, actor: ActorKey, kept: Kept) {
         self.release(actor, kept);
         if !kept.is_stored {
-            return;
+            let origin = self.take_unstored(actor, kept);
+            return self.settle(now, origin);
         }
         let Some(cell) = self.cells.get_mut(actor) else {
             return;

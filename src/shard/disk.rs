@@ -34,6 +34,9 @@ impl Shard {
             log::warn!("disk_changed state={disk:?}");
             // What was counted as archived is not.
             self.forget_archives();
+            if disk == Disk::Roomy {
+                self.store_unstored();
+            }
         }
     }
 
@@ -131,11 +134,7 @@ impl Shard {
 
 /// Whether an address may know that somebody is there (RFC 6121 section 11), by what is in memory.
 fn may_know(account: &Account, from: Option<&Jid>) -> bool {
-    let domain = account.jid.domainpart();
-    let is_seer = |from: &Jid| {
-        let roster = account.roster();
-        roster.is_some_and(|roster| roster.standing(&from.to_bare(), domain).from)
-    };
+    let is_seer = |from: &Jid| account.roster().is_some() && account.last_standing(from).from;
     presence::is_own(account, from) || from.is_some_and(is_seer)
 }
 

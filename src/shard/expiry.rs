@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::actor::Answer;
 use crate::actor::rows::{Fence, Row, RowKey, RowRange, Table, Write};
 use crate::base::{AccountId, Now, limits};
-use crate::engine::archive::{self, ARCHIVE};
-use crate::im::archive::{TALLY, months_before};
+use crate::engine::archive::{self, ARCHIVE, INDEXED};
+use crate::im::archive::{TALLY, key, months_before};
 use crate::im::credentials::{ACCOUNT, AccountRow, localpart_of, names_after};
 
 use super::Shard;
@@ -37,8 +37,21 @@ enum Step {
     Names,
     /// The months in which the account has something.
     Months,
-    /// What it has in them from this number on, and the rows that count it.
-    Messages(u64, Vec<RowKey>),
+    /// How far its words are indexed; it has something in the months that these rows count.
+    Words(Vec<RowKey>),
+    /// What it has in them.
+    Messages(Messages),
+}
+
+/// Messages of an account.
+#[derive(Debug)]
+struct Messages {
+    /// Those of lower numbers are gone.
+    from: u64,
+    /// Words of those before it may be indexed.
+    indexed_before: u64,
+    /// The rows that count them.
+    months: Vec<RowKey>,
 }
 
 impl Shard {
@@ -64,7 +77,8 @@ impl Shard {
     fn walk(&mut self, walk: Walk) {
         let (table, range): (&'static Table, RowRange) = match (&walk.step, walk.accounts.front()) {
             (Step::Months, Some(account)) => (&TALLY, months_before(*account, walk.before)),
-            (Step::Messages(from, _), Some(account)) => (
+            (Step::Words(_), Some(account)) => (&INDEXED, only(key(*account))),
+            (Step::Messages(Messages { from, .. }), Some(account)) => (
                 &ARCHIVE,
                 RowRange {
                     count_max: limits::ARCHIVE_TRIM_COUNT,
@@ -119,24 +133,35 @@ impl Shard {
             }
             Step::Months if rows.is_empty() => drop(walk.accounts.pop_front()),
             Step::Months => {
-                walk.step = Step::Messages(0, rows.into_iter().map(|row| row.key).collect());
+                walk.step = Step::Words(rows.into_iter().map(|row| row.key).collect());
             }
-            Step::Messages(_, months) if rows.is_empty() => {
+            Step::Words(months) => {
+                let mark = rows.first().map(|row| &*row.value);
+                walk.step = Step::Messages(Messages {
+                    from: 0,
+                    indexed_before: archive::indexed_before(mark),
+                    months,
+                });
+            }
+            Step::Messages(Messages { months, .. }) if rows.is_empty() => {
                 let table = &TALLY;
                 gone.extend(months.into_iter().map(|key| Write::Delete { table, key }));
                 walk.accounts.pop_front();
             }
-            Step::Messages(from, months) => {
+            Step::Messages(mut of) => {
                 if let Some(account) = walk.accounts.front() {
                     for row in &rows {
+                        if gone.len() >= limits::ARCHIVE_ERASE_WRITES {
+                            break;
+                        }
                         // As when an archive is trimmed.
                         gone.extend(archive::rescue(row, &self.seal));
-                        gone.extend(archive::erase(*account, row));
+                        gone.extend(archive::erase(*account, row, of.indexed_before));
+                        let number = archive::number_of(&row.key);
+                        of.from = number.map_or(of.from, |number| number.saturating_add(1));
                     }
                 }
-                let last = rows.last().and_then(|row| archive::number_of(&row.key));
-                let next = last.map_or(from, |last| last.saturating_add(1));
-                walk.step = Step::Messages(next, months);
+                walk.step = Step::Messages(of);
             }
         }
         self.remove_old(now, gone);
@@ -188,6 +213,16 @@ impl Walk {
 /// Under which [`RETENTION`] says before which month nothing of a host's is left.
 pub(super) fn key_of(host: &str) -> RowKey {
     RowKey::new(b"host ").then(host.as_bytes())
+}
+
+/// A range of one row.
+fn only(key: RowKey) -> RowRange {
+    RowRange {
+        to: key.clone().then(&[0]),
+        from: key,
+        count_max: 1,
+        bytes_max: limits::RANGE_BYTES_MAX,
+    }
 }
 
 /// Names read at a time.

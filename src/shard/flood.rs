@@ -152,7 +152,7 @@ impl Shard {
                         is_stored: true,
                         is_shared: false,
                     };
-                    self.arrived(actor, kept);
+                    self.arrived(now, actor, kept);
                 }
                 (Some(number), Waiting::Message(stanza)) => {
                     let kept = Kept {
@@ -212,7 +212,7 @@ impl Shard {
             return Some(delivery);
         }
         match delivery.kept {
-            Some(kept) => self.arrived(actor, kept),
+            Some(kept) => self.arrived(now, actor, kept),
             None if delivery.stanza.header.kind == Kind::Iq => {
                 self.bounce(now, &delivery.stanza, &unavailable());
             }

@@ -38,6 +38,8 @@ impl Shard {
     /// Sends the turn's rows to the store and holds the rest.
     pub(super) fn hold(&mut self, actor: ActorKey) {
         let mut effects = std::mem::take(&mut self.effects);
+        // No effect, and used by every turn.
+        std::mem::swap(&mut effects.scratch, &mut self.effects.scratch);
         self.save_awaited(effects.write.drain(..), Waiter::Turn(actor));
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.held = Some(Box::new(Held(effects)));
@@ -54,7 +56,8 @@ impl Shard {
         };
         match error {
             None => {
-                let Held(effects) = *held;
+                let Held(mut effects) = *held;
+                std::mem::swap(&mut effects.scratch, &mut self.effects.scratch);
                 self.effects = effects;
                 let mail = self.finish_mail(actor);
                 self.apply(now, actor, mail);
@@ -103,6 +106,17 @@ mod tests {
         commits(&mut shard, ticket, Ok(()));
         assert_eq!(answers(&shard, actor), [Type::Result, Type::Result]);
         assert!(has_carbons(&shard, actor));
+    }
+
+    #[test]
+    fn a_turn_that_waits_keeps_no_memory_that_others_use() {
+        let (mut shard, actor) = stage();
+        shard.effects.scratch.reserve(100_000);
+        ask(&mut shard, actor, "careful");
+        assert!(shard.effects.scratch.capacity() >= 100_000);
+        let (ticket, _) = saved(&mut shard).expect("a row was written");
+        commits(&mut shard, ticket, Ok(()));
+        assert!(shard.effects.scratch.capacity() >= 100_000);
     }
 
     #[test]

@@ -67,6 +67,15 @@ impl Shard {
         is_shared
     }
 
+    /// The message has a row now: whoever holds it knows.
+    pub(super) fn stored(&mut self, actor: ActorKey, number: u64) {
+        self.each_holding(actor, number, |held| {
+            if let Some(kept) = held {
+                kept.is_stored = true;
+            }
+        });
+    }
+
     /// Numbers of what is on its way to this session, or to another whose client is there.
     pub(super) fn in_flight_to(&self, actor: ActorKey, id: SessionId) -> BTreeSet<u64> {
         let sessions = self.cells.get(actor).into_iter();

@@ -3,6 +3,7 @@
 
 use subtle::ConstantTimeEq;
 
+use crate::actor::Kept;
 use crate::actor::audit::AuditEvent;
 use crate::actor::auth::FreshToken;
 use crate::base::{ActorKey, Now, SessionId, StreamKey, Uuid, limits};
@@ -456,6 +457,13 @@ impl Shard {
         }
         // Section 5: "the client and server use the 'h' attribute to retransmit any stanzas lost by the disconnection".
         if acks.lacks {
+            // What the client has by its count it has, though it has to begin anew: none of that is delivered again.
+            let mut arrived = std::mem::take(&mut session.unsure);
+            if let Some(old) = old.and_then(|old| self.streams.get_mut(old)) {
+                arrived.extend(old.outbound.take_rendered());
+            }
+            self.forget_acknowledged(now, at, wish.h);
+            self.all_arrived(now, actor, arrived);
             self.give_up(now, actor, vec![id]);
             return Err(Refusal::Unknown);
         }
@@ -474,11 +482,16 @@ impl Shard {
         }
         self.arm_stream(key);
         // Nothing is asked yet: the client must hear that it is resumed before anything else.
-        self.forget_acknowledged(at, wish.h);
-        for kept in arrived.into_iter().flatten() {
-            self.arrived(actor, kept);
-        }
+        self.forget_acknowledged(now, at, wish.h);
+        self.all_arrived(now, actor, arrived);
         Ok(at)
+    }
+
+    /// What a client that comes back was being written without counting it: it has that, for it knows its session.
+    fn all_arrived(&mut self, now: Now, actor: ActorKey, all: Vec<Option<Kept>>) {
+        for kept in all.into_iter().flatten() {
+            self.arrived(now, actor, kept);
+        }
     }
 
     fn resumed_xml(&mut self, at: SessionRef, previd: &str) -> String {

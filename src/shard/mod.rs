@@ -6,6 +6,8 @@ mod bounds;
 mod capabilities;
 mod cell;
 mod client_state;
+#[cfg(test)]
+mod colleagues_tests;
 mod compression;
 mod control;
 mod deliver;
@@ -30,6 +32,8 @@ mod outside;
 mod overfull;
 mod part;
 mod pipelines;
+#[cfg(test)]
+mod removal_tests;
 mod replay;
 mod retention;
 mod route;
@@ -48,6 +52,7 @@ mod testing;
 mod timers;
 mod trim;
 mod turns;
+mod unstored;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
 pub use mesh::Batch;

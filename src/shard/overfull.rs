@@ -11,9 +11,9 @@
 
 use crate::config::Config;
 use crate::im::Session;
+use crate::im::account::Contacts;
 use crate::im::acks::Fill;
 use crate::im::classify::classify;
-use crate::im::roster::{Roster, Standing};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Sender, Stanza, Type, ns};
 use crate::stream::StreamState;
@@ -35,20 +35,20 @@ pub(super) enum Verdict {
     Last,
 }
 
-/// Makes room for a stanza where that can be done, and judges it. `roster` says who are contacts.
+/// Makes room for a stanza where that can be done, and judges it. `contacts` says who they are.
 pub(super) fn judge(
     session: &mut Session,
     mut stream: Option<&mut StreamState>,
     config: &Config,
     stanza: &Stanza,
-    roster: Option<&Roster>,
+    contacts: Contacts<'_>,
 ) -> Verdict {
     let soft = config.c2s.outbound_soft.as_bytes() as usize;
     let is_away = stream.is_none();
     if !is_away && fill(session, stream.as_deref(), soft) == Fill::Room {
         return Verdict::Take;
     }
-    let sender = sender(session, config, stanza, roster);
+    let sender = sender(session, config, stanza, contacts);
     let mut is_newer = false;
     if let Some(newcomer) = Newcomer::new(stanza, sender) {
         is_newer = coalesce(session, stream.as_deref_mut(), &newcomer);
@@ -59,7 +59,7 @@ pub(super) fn judge(
     }
     match is_newer {
         true if fill < Fill::Crowded => Verdict::Take,
-        _ => verdict(session, sender, stanza, roster, fill),
+        _ => verdict(session, sender, stanza, contacts, fill),
     }
 }
 
@@ -68,11 +68,11 @@ pub(super) fn judge_waiting(
     session: &mut Session,
     config: &Config,
     stanza: &Stanza,
-    roster: Option<&Roster>,
+    contacts: Contacts<'_>,
 ) -> Verdict {
     let is_away = session.stream.is_none();
     let bounds = session.backlog_bounds();
-    let sender = sender(session, config, stanza, roster);
+    let sender = sender(session, config, stanza, contacts);
     let Some(flood) = session.flood.as_mut() else {
         return Verdict::Take;
     };
@@ -86,7 +86,7 @@ pub(super) fn judge_waiting(
     let fill = flood.fill(bounds);
     match is_newer {
         true if fill < Fill::Crowded => Verdict::Take,
-        _ => verdict(session, sender, stanza, roster, fill),
+        _ => verdict(session, sender, stanza, contacts, fill),
     }
 }
 
@@ -95,14 +95,14 @@ fn verdict(
     session: &Session,
     sender: Sender,
     stanza: &Stanza,
-    roster: Option<&Roster>,
+    contacts: Contacts<'_>,
     fill: Fill,
 ) -> Verdict {
     let header = &stanza.header;
     let is_own = is_own(&session.jid, stanza) && !is_carbon(stanza);
     let is_presence = header.kind == Kind::Presence;
     let is_told = header.kind == Kind::Message && header.type_ != Type::Error;
-    let is_known = || is_own || is_known(session, header.from.as_ref(), roster);
+    let is_known = || is_own || is_known(session, header.from.as_ref(), contacts);
     // From here on it is not taken.
     let end = match sender {
         _ if is_own => Fill::Twice,
@@ -117,7 +117,7 @@ fn verdict(
     let is_lived_by = is_own && !is_request(stanza) && !is_told;
     match header.kind {
         _ if is_lived_by || (is_presence && sender == Sender::Contact) => Verdict::Last,
-        Kind::Message if is_carbon(stanza) => unfit_copy(session, stanza, roster),
+        Kind::Message if is_carbon(stanza) => unfit_copy(session, stanza, contacts),
         Kind::Message if !is_told => Verdict::Drop,
         Kind::Message | Kind::Iq if is_told || is_request(stanza) => match is_known() {
             true => Verdict::Refuse,
@@ -156,15 +156,11 @@ fn is_request(stanza: &Stanza) -> bool {
 }
 
 /// What the sender of a presence is to the session, or of anything else.
-fn sender(session: &Session, config: &Config, stanza: &Stanza, roster: Option<&Roster>) -> Sender {
+fn sender(session: &Session, config: &Config, stanza: &Stanza, contacts: Contacts<'_>) -> Sender {
     let from = stanza.header.from.as_ref();
     let sender = session.sender(config, from);
-    let is_contact = |from: &Jid, roster: &Roster| {
-        let domain = session.jid.domainpart();
-        roster.standing(&from.to_bare(), domain).to
-    };
-    match (sender, stanza.header.kind, from.zip(roster)) {
-        (Sender::Other, Kind::Presence, Some((from, roster))) if is_contact(from, roster) => {
+    match (sender, stanza.header.kind, from) {
+        (Sender::Other, Kind::Presence, Some(from)) if contacts.standing(from).to => {
             Sender::Contact
         }
         _ => sender,
@@ -172,13 +168,11 @@ fn sender(session: &Session, config: &Config, stanza: &Stanza, roster: Option<&R
 }
 
 /// Whether the session may be known to be there by whoever sent something (RFC 6121 section 11).
-fn is_known(session: &Session, from: Option<&Jid>, roster: Option<&Roster>) -> bool {
+fn is_known(session: &Session, from: Option<&Jid>, contacts: Contacts<'_>) -> bool {
     let Some(from) = from else {
         return true;
     };
-    let domain = session.jid.domainpart();
-    let is_seer = |roster: &Roster| roster.standing(&from.to_bare(), domain).from;
-    session.has_told(from) || (session.is_available() && roster.is_some_and(is_seer))
+    session.has_told(from) || (session.is_available() && contacts.standing(from).from)
 }
 
 /// Whether an error may tell the sender of what was refused. Presence is not answered, and a copy has no sender.
@@ -216,8 +210,8 @@ fn is_own(own: &Jid, stanza: &Stanza) -> bool {
 
 /// What becomes of a copy for which there is no room. Its reader finds it in the archive if it is there, but only when he logs
 /// in anew: not when he resumes. For what he said himself on another device, or a contact said, the session ends.
-fn unfit_copy(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> Verdict {
-    let (own, domain) = (session.jid.bare_str(), session.jid.domainpart());
+fn unfit_copy(session: &Session, stanza: &Stanza, contacts: Contacts<'_>) -> Verdict {
+    let own = session.jid.bare_str();
     let copies = ["sent", "received"].map(|name| stanza.payload.child(ns::CARBONS, name));
     let forwarded = copies.into_iter().flatten().next();
     let forwarded = forwarded.and_then(|copy| copy.child(ns::FORWARD, "forwarded"));
@@ -230,9 +224,10 @@ fn unfit_copy(session: &Session, stanza: &Stanza, roster: Option<&Roster>) -> Ve
     if !is_archived {
         return Verdict::Drop;
     }
+    // Who only asks for a subscription is a stranger: no answer of the account's owner made him another.
     let is_known = |from: &Jid| {
-        let is_contact = |roster: &Roster| roster.standing(from, domain) != Standing::default();
-        from.as_str() == own || roster.is_some_and(is_contact)
+        let standing = contacts.standing(from);
+        from.as_str() == own || standing.listed || standing.to || standing.from
     };
     let from = message.attribute("from");
     let from = from.and_then(|from| Jid::parse(&from).ok());

@@ -190,6 +190,9 @@ impl Shard {
         }
         self.wake(actor);
         // Nobody knows whether it arrived.
+        for kept in unsure.iter().flatten() {
+            self.forget_unstored(actor, *kept);
+        }
         let unsure = unsure.into_iter().flatten().filter(|kept| kept.is_stored);
         if let Some(first) = unsure.map(|kept| kept.number).min() {
             self.offer_stored(now, actor, first);

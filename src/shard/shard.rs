@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 
-use crate::actor::groups::{Groups, Membership};
+use crate::actor::groups::Groups;
 use crate::actor::rows::RowKey;
 use crate::actor::{Catalog, Disk, Effects, Kept, Ticket};
 use crate::base::{
@@ -24,6 +24,7 @@ use super::cell::{Cell, Mail};
 use super::drain::Drain;
 use super::ended::Ended;
 use super::fresh::Fresh;
+use super::groups::Regrouping;
 use super::input::{Input, Opened, Place};
 use super::load::{BUSY, Load};
 use super::mesh::{Batch, Outboxes};
@@ -36,6 +37,7 @@ use super::spreads::Spreads;
 use super::sweep::SWEEPER;
 use super::timers::Timers;
 use super::turns::Seats;
+use super::unstored::Unstored;
 
 /// Everything that one worker owns.
 pub struct Shard {
@@ -92,6 +94,8 @@ pub struct Shard {
     pub(super) disk: Disk,
     /// Keys of what clients have, and that could not be removed from [`crate::im::pending::PENDING`] yet.
     pub(super) refused: BTreeSet<RowKey>,
+    /// What is owed and has no row because the disk was full.
+    pub(super) unstored: Unstored,
     /// Accounts that were removed by their users in this turn of the loop.
     pub(super) removed: Vec<AccountId>,
     /// The same, which could not be asked for when it was tried.
@@ -103,8 +107,8 @@ pub struct Shard {
     pub(super) outdated: BTreeMap<Box<str>, u64>,
     /// What the directories of hosts say of their people.
     pub(super) groups: BTreeMap<Arc<str>, Arc<Groups>>,
-    /// Accounts for which that is another than before, and where they were, until all workers know it.
-    pub(super) regrouped: Vec<(ActorKey, Membership)>,
+    /// Accounts that do not know yet what is new of that.
+    pub(super) regrouping: Regrouping,
     next_trace: u64,
 }
 
@@ -183,13 +187,14 @@ impl Shard {
             retention: Retention::default(),
             disk: Disk::default(),
             refused: BTreeSet::new(),
+            unstored: Unstored::new(),
             removed: Vec::new(),
             left: Vec::new(),
             next_session: 0,
             next_aside: 0,
             outdated: BTreeMap::new(),
             groups: BTreeMap::new(),
-            regrouped: Vec::new(),
+            regrouping: Regrouping::default(),
             next_trace: 0,
         }
     }

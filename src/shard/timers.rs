@@ -21,6 +21,7 @@ pub(super) struct Timers {
     spread_is_due: bool,
     disk_is_due: bool,
     purge_is_due: bool,
+    groups_are_due: bool,
 }
 
 /// Who is woken.
@@ -42,6 +43,8 @@ enum Owner {
     Disk,
     /// Rows of removed accounts that could not go.
     Purge,
+    /// Accounts that do not know of new groups yet.
+    Groups,
 }
 
 impl Timers {
@@ -98,6 +101,13 @@ impl Timers {
         }
     }
 
+    /// More accounts learn of new groups then.
+    pub fn arm_groups(&mut self, at_ms: u64) {
+        if !std::mem::replace(&mut self.groups_are_due, true) {
+            self.due.insert((at_ms, Owner::Groups));
+        }
+    }
+
     fn pop(&mut self, now: Now) -> Option<Owner> {
         let (at_ms, owner) = *self.due.first()?;
         if at_ms > now.mono_ms {
@@ -108,6 +118,7 @@ impl Timers {
         self.spread_is_due &= owner != Owner::Spread;
         self.disk_is_due &= owner != Owner::Disk;
         self.purge_is_due &= owner != Owner::Purge;
+        self.groups_are_due &= owner != Owner::Groups;
         Some(owner)
     }
 }
@@ -126,6 +137,7 @@ impl Shard {
                 Owner::Logins => self.logins_due(now),
                 Owner::Disk => self.probe_disk(now),
                 Owner::Purge => self.purge_due(),
+                Owner::Groups => self.groups_due(now),
             }
         }
     }

@@ -206,7 +206,7 @@ impl Shard {
     }
 
     /// Whoever waits for the fate of something that comes to nothing is told.
-    fn settle(&mut self, now: Now, origin: Option<Origin>) {
+    pub(super) fn settle(&mut self, now: Now, origin: Option<Origin>) {
         if let Some(origin) = origin {
             self.route(now, Envelope::Settled(origin));
         }
@@ -228,14 +228,9 @@ impl Shard {
         // RFC 6121 section 4.5.3: what a contact says of itself "MUST" be delivered.
         let is_known = || {
             let from = header.from.as_ref();
-            let domain = account.jid.domainpart();
-            let is_contact = |from: &Jid| match account.last_roster() {
-                Some(roster) => {
-                    roster.standing(&from.to_bare(), domain).to || account.relation(from).to
-                }
-                // Who its contacts are was not read yet, or there are none.
-                None => account.roster().is_none(),
-            };
+            // Who its contacts are may not have been read yet.
+            let is_unread = account.last_roster().is_none() && account.roster().is_none();
+            let is_contact = |from: &Jid| account.last_standing(from).to || is_unread;
             presence::is_own(account, from)
                 || from.is_some_and(is_contact)
                 || is_joined(account, &self.config, from)
@@ -282,6 +277,9 @@ impl Shard {
 
     /// Reads mail until the box is empty or the head has to wait.
     pub(super) fn run(&mut self, now: Now, actor: ActorKey) {
+        if self.regrouping.is_under_way() {
+            self.catch_up(actor);
+        }
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -443,6 +441,8 @@ impl Shard {
         let mut effects = std::mem::take(&mut self.effects);
         let mut owed: SmallVec<[SessionId; 4]> = SmallVec::new();
         let mut is_over = false;
+        let mut own = mail.as_ref().and_then(|mail| self.origin_of(actor, mail));
+        self.leave_unstored(actor, &effects.deliver, &mut own);
         for change in effects.change.drain(..) {
             match change {
                 Change::DeliverPending { session } => self.begin_flood(now, actor, session, 0),
@@ -484,7 +484,6 @@ impl Shard {
         for delivery in effects.deliver.drain(..) {
             self.deliver(now, actor, delivery);
         }
-        let own = mail.as_ref().and_then(Mail::settles);
         let is_taken = |envelope: &Envelope| {
             matches!(
                 envelope,
@@ -664,7 +663,11 @@ impl Shard {
                     self.route(now, Envelope::Settled(origin));
                 }
             }
-            Some(Mail::Leftover(held)) => self.bounce(now, &held.stanza, error),
+            Some(Mail::Leftover(held)) => {
+                self.bounce(now, &held.stanza, error);
+                let origin = held.kept.and_then(|kept| self.take_unstored(actor, kept));
+                self.settle(now, origin);
+            }
             // It is over all the same.
             Some(Mail::Ended(session)) => self.forget_session(actor, session),
             // Its row stays, and so do the messages.
@@ -751,7 +754,7 @@ impl Mail {
     }
 
     /// Who waits for the fate of what this mail carries.
-    fn settles(&self) -> Option<Origin> {
+    pub(super) fn settles(&self) -> Option<Origin> {
         match self {
             Mail::Outbound { origin, .. } => *origin,
             Mail::Inbound { settle, .. } => *settle,

@@ -4,12 +4,15 @@
 //! in them, are made anew. Runs again from the start if it was cut short, and loses no message: each is in one row, before
 //! and after.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Table, Write};
 use crate::base::{AccountId, Month, limits};
 use crate::engine::archive::{self, ARCHIVE, FirstForm, INDEX, INDEXED};
 use crate::im::archive::{Entry, Holding, TALLY, counted};
-use crate::im::credentials::ACCOUNT;
+use crate::im::credentials::{ACCOUNT, AccountRow, AccountState};
 use crate::im::looks::{self, LOOKS};
+use crate::im::waiting::{self, WAITING};
 
 use super::engine::Engine;
 
@@ -18,10 +21,12 @@ use super::engine::Engine;
 /// # Errors
 /// The engine's; what was done so far stays done.
 pub(super) fn run(engine: &dyn Engine) -> Result<(), StoreError> {
-    engine.create(&[&ARCHIVE, &INDEX, &INDEXED, &TALLY, &ACCOUNT, &LOOKS])?;
+    engine.create(&[
+        &ARCHIVE, &INDEX, &INDEXED, &TALLY, &ACCOUNT, &LOOKS, &WAITING,
+    ])?;
+    let now_ms = wall_ms();
     each_page(engine, &ACCOUNT, |rows| {
-        let names = rows.iter().filter_map(|row| name_in(&row.key));
-        let writes: Vec<Write> = names.map(|(host, name)| looks::put(host, name)).collect();
+        let writes: Vec<Write> = rows.iter().flat_map(|row| found_by(row, now_ms)).collect();
         commit(engine, &writes)
     })?;
     // The old index says with whom messages were exchanged: it is there until the last row of the archive has been renewed.
@@ -45,6 +50,24 @@ pub(super) fn run(engine: &dyn Engine) -> Result<(), StoreError> {
         commit(engine, &writes)
     })?;
     commit(engine, &count.end())
+}
+
+/// What an account is found by: its looks, and where it waits for an operator, that it does. Since when, nobody wrote down.
+fn found_by(row: &Row, now_ms: u64) -> impl Iterator<Item = Write> + use<> {
+    let name = name_in(&row.key);
+    let looks = name.map(|(host, name)| looks::put(host, name));
+    let account = AccountRow::decode(&row.value);
+    let is_waiting = account.is_ok_and(|account| account.state == AccountState::Waiting);
+    let waits = name.filter(|_| is_waiting);
+    let waits = waits.map(|(host, name)| waiting::put(host, name, now_ms));
+    looks.into_iter().chain(waits)
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// The host and the localpart in the key of an account.

@@ -6,16 +6,18 @@ use super::super::memory::Memory;
 use super::super::testing::TempDir;
 use super::*;
 use crate::actor::Answer;
-use crate::base::{Seal, Sequence};
+use crate::actor::auth::AccountRef;
+use crate::base::{Generation, Seal, Sequence};
 use crate::engine::archive::{Archived, Posting, Term, WITH_MESSAGES, Waiting, waiting};
 use crate::im::archive::{ArchiveTally, Quota};
+use crate::im::credentials::name_key;
 use crate::im::pending::PENDING;
 use crate::jid::Jid;
 
 const ROMEO: AccountId = AccountId(7);
 const JULIET: AccountId = AccountId(8);
 const TABLES: &[&Table] = &[
-    &ARCHIVE, &INDEX, &INDEXED, &TALLY, &PENDING, &ACCOUNT, &LOOKS,
+    &ARCHIVE, &INDEX, &INDEXED, &TALLY, &PENDING, &ACCOUNT, &LOOKS, &WAITING,
 ];
 
 /// One message as it was said: in both archives, and on its way to juliet.
@@ -89,6 +91,16 @@ fn data_of_1() -> Vec<Write> {
         ));
     }
     writes.push(put(&ACCOUNT, &[b"localhost\0juliet"], &[b"whatever"]));
+    let tybalt = AccountRow {
+        account: AccountRef {
+            id: AccountId(9),
+            generation: Generation(0),
+        },
+        state: AccountState::Waiting,
+        keys: Vec::new(),
+        unverified: Vec::new(),
+    };
+    writes.push(put(&ACCOUNT, &[b"localhost\0tybalt"], &[&tybalt.encode()]));
     for owner in [ROMEO, JULIET] {
         let owner = owner.0.to_be_bytes();
         let (first, last) = (said[0].number, said[199].number);
@@ -168,6 +180,11 @@ fn assert_present(engine: &dyn Engine) {
     }
     let looks = looks::key("localhost", "juliet");
     assert_eq!(engine.has(&LOOKS, &looks), Ok(true));
+    // Who waits for an operator is among those who do.
+    for (name, waits) in [("tybalt", true), ("juliet", false)] {
+        let key = name_key("localhost", name);
+        assert_eq!(engine.has(&WAITING, &key), Ok(waits), "{name}");
+    }
     let asked = Request::Joined {
         table: &PENDING,
         range: everything(),

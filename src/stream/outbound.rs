@@ -139,7 +139,17 @@ impl Outbound {
         waiting.chain(self.rendered.iter().flatten())
     }
 
-    /// The same, for changes that another holder causes.
+    /// The message that is owed under this number, if it was not rendered.
+    pub fn stanza_under(&self, number: u64) -> Option<&Stanza> {
+        self.queue.iter().find_map(|item| match item {
+            Item::Stanza { stanza, kept } => kept
+                .is_some_and(|kept| kept.number == number)
+                .then_some(stanza),
+            Item::Xml(_) => None,
+        })
+    }
+
+    /// What is owed of it, for changes that another holder causes.
     pub fn kept_mut(&mut self) -> impl Iterator<Item = &mut Option<Kept>> + '_ {
         let waiting = self.queue.iter_mut().filter_map(|item| match item {
             Item::Stanza { kept, .. } => Some(kept),

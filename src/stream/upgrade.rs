@@ -53,7 +53,9 @@ fn task_name(hash: ScramHash) -> &'static str {
 
 /// The tasks that a host offers, as elements. Not to SHA-1: nobody is better off with it.
 pub(super) fn offered(host: Option<&HostConfig>, config: &Config) -> String {
-    if !config.has_feature(SWITCH) {
+    // A directory's keys are its administrators'.
+    let has_directory = host.is_some_and(|host| host.directory.is_some());
+    if has_directory || !config.has_feature(SWITCH) {
         return String::new();
     }
     let hashes = host.into_iter().flat_map(|host| &host.scram);
@@ -151,6 +153,7 @@ impl StreamState {
             localpart: tasks.login.localpart.clone(),
             account,
             keys: Box::new(keys_of(terms, &salted)),
+            prefix: self.prefix,
         };
         self.wait_for(Waiting::Keys(tasks));
         Some(Event::Ask(ask))

@@ -4,19 +4,19 @@
 use super::*;
 
 /// The disk has no room, and every worker knows it.
-fn fill(world: &mut World) {
+pub(super) fn fill(world: &mut World) {
     world.store.lock().set_fault(Some(StoreError::DiskFull));
 }
 
 /// There is room again, and every worker knows it.
-fn make_room(world: &mut World) {
+pub(super) fn make_room(world: &mut World) {
     world.store.lock().set_fault(None);
     world.advance(3_000);
     world.end_turns();
 }
 
 /// Begins the command with which an archive is emptied; what confirms it.
-fn confirmation(world: &mut World, conn: ConnId) -> String {
+pub(super) fn confirmation(world: &mut World, conn: ConnId) -> String {
     let run = "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
         node='delete-archive' action='execute'/></iq>";
     let heard = says(world, conn, run);
@@ -277,7 +277,7 @@ fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, 
 }
 
 /// Romeo and juliet, who see each other, both with this wish about archives; tybalt, whom nobody knows.
-fn cast(world: &mut World, archives: &str) -> [ConnId; 3] {
+pub(super) fn cast(world: &mut World, archives: &str) -> [ConnId; 3] {
     let prefs =
         format!("<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='{archives}'/></iq>");
     let roster = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>";

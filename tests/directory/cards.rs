@@ -210,7 +210,9 @@ fn entries_are_written_as_their_users_where_the_directory_lets_us() {
 #[test]
 fn who_waits_for_a_slow_directory_keeps_nobody_waiting() {
     let directory = Slapd::start("asides");
-    let house = paced("asides", &directory, "operation_timeout = \"6 s\"\n", "");
+    // What was answered once is asked again.
+    let more = "fresh = \"0 s\"\n";
+    let house = paced("asides", &directory, "operation_timeout = \"6 s\"\n", more);
     let server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");
     let mut romeo = Client::session(&server, "romeo", "orchard");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 use crate::faults::{QUICK, until_let_in};
 use crate::house::Files;
+use crate::passwords::MAY_CHANGE;
 use crate::proofs::{show_token, token};
 use crate::served::{house, is_failure, try_password};
 use crate::server::{House, Server};
@@ -179,11 +180,23 @@ fn nobody_is_let_go_because_the_directory_tells_of_nearly_nobody() {
     );
 }
 
+/// A house beside a stand-in, with short times unless these options say others.
 pub fn beside(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
+    beside_with(test, directory, files, &format!("{QUICK}{more}"))
+}
+
+/// The same with the times of these options, or the usual ones.
+pub fn beside_with(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
     let password = files.write("password", SERVICE_PASSWORD);
+    // Those of sections behind it are others'.
+    let mut own = more.lines().take_while(|line| !line.starts_with('['));
+    let base = match own.any(|line| line.starts_with("base =")) {
+        true => String::new(),
+        false => format!("base = \"ou=people,{BASE}\"\n"),
+    };
     let host = format!(
         "[[host]]\nname = \"localhost\"\n[host.directory]\nservers = [{:?}]\nstart_tls = false\n\
-         base = \"ou=people,{BASE}\"\nbind_dn = {SERVICE:?}\npassword_file = {password:?}\n{QUICK}{more}",
+         bind_dn = {SERVICE:?}\npassword_file = {password:?}\n{base}{more}",
         directory.url()
     );
     House::new(
@@ -316,4 +329,153 @@ fn what_a_vcard_says_is_another_as_soon_as_the_directory_tells() {
         let printed = || server.printed();
         assert!(begun.elapsed() < PATIENCE, "{card}\n{}", printed());
     }
+}
+
+/// Sets a password as an administrator does, so that the directory says that it was changed: it does in whole seconds.
+fn set_another(directory: &Slapd, password: &str) {
+    let before = directory.values(JULIET, "pwdChangedTime");
+    let begun = Instant::now();
+    while directory.values(JULIET, "pwdChangedTime") == before {
+        assert!(begun.elapsed() < PATIENCE, "no policy notes it");
+        directory.set_password(JULIET, password);
+    }
+    // It has not to be changed first.
+    directory.change(&format!(
+        "dn: {JULIET}\nchangetype: modify\ndelete: pwdReset\n"
+    ));
+}
+
+#[test]
+fn a_password_that_is_changed_while_nobody_listens_ends_tokens() {
+    let directory = Slapd::start("unheard");
+    let house = house("unheard", &directory, "poll = \"1 h\"\n");
+    let server = house.serve();
+    let stolen = token(&server, PASSWORD);
+    assert!(show_token(&server, &stolen).starts_with("<success"));
+    server.stop();
+    set_another(&directory, "another one");
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let refused = show_token(&server, &stolen);
+    assert!(is_failure(&refused, "credentials-expired"), "{refused}");
+    // Those that are made with the new one outlive a start.
+    let own = token(&server, "another one");
+    server.stop();
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let welcome = show_token(&server, &own);
+    assert!(welcome.starts_with("<success"), "{welcome}");
+    // Directly after a reload, which begins to listen anew.
+    server.signal("HUP");
+    server.until_logged("no option changed");
+    set_another(&directory, "a third one");
+    let begun = Instant::now();
+    while !is_failure(&show_token(&server, &own), "credentials-expired") {
+        assert!(begun.elapsed() < PATIENCE, "the token is still good");
+    }
+}
+
+#[test]
+fn who_changes_their_own_password_twice_is_not_deaf_to_others() {
+    let directory = Slapd::start("twice");
+    directory.configure(MAY_CHANGE);
+    let more = "poll = \"1 h\"\npassword_change = \"modify\"\n";
+    let house = house("twice", &directory, more);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let change = |id: &str, password: &str| {
+        format!(
+            "<iq type='set' id='{id}'><query xmlns='jabber:iq:register'><username>juliet</username>\
+             <password>{password}</password></query></iq>"
+        )
+    };
+    juliet.send(&(change("a", "a nightingale") + &change("b", "and no lark")));
+    for _ in 0..2 {
+        let changed = juliet.element();
+        assert!(changed.contains("type='result'"), "{changed}");
+    }
+    let password = ["a nightingale", "and no lark"].into_iter();
+    let mut password = password.filter(|password| directory.lets_in(JULIET, password));
+    let stolen = token(&server, password.next().expect("one of both"));
+    // Her own changes do not throw her out.
+    is_here(&mut juliet);
+    set_another(&directory, "what the helpdesk says");
+    juliet.fails_with("reset");
+    until_said(
+        &mut server,
+        "directory_password_changed account=juliet@localhost",
+    );
+    let refused = show_token(&server, &stolen);
+    assert!(refused.starts_with("<failure"), "{refused}");
+}
+
+#[test]
+fn who_left_long_ago_does_not_count_among_those_who_leave() {
+    let directory = Slapd::start("long-ago");
+    let name = |index: u32| format!("uid=page{index},ou=people,{BASE}");
+    let people = (0..25).map(|index| {
+        format!(
+            "dn: {}\nobjectClass: inetOrgPerson\nuid: page{index}\ncn: Page\nsn: Page\n\n",
+            name(index)
+        )
+    });
+    directory.change(&people.collect::<String>());
+    let house = house("long-ago", &directory, "listen = false\npoll = \"1 s\"\n");
+    let mut server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    for index in 0..25 {
+        juliet.send(&format!(
+            "<message to='page{index}@localhost' type='chat'><body>Go</body></message>"
+        ));
+    }
+    is_here(&mut juliet);
+    until_said(&mut server, "directory_looked host=localhost accounts=26 ");
+    let delete = |these: std::ops::Range<u32>| {
+        let gone = these.map(|index| format!("dn: {}\nchangetype: delete\n\n", name(index)));
+        directory.change(&gone.collect::<String>());
+    };
+    let let_go = |index: u32| format!("directory_let_go account=page{index}@localhost");
+    delete(0..15);
+    for index in 0..15 {
+        until_said(&mut server, &let_go(index));
+    }
+    delete(15..22);
+    for index in 15..22 {
+        until_said(&mut server, &let_go(index));
+    }
+    server.stop();
+    let mut server = house.serve();
+    delete(22..23);
+    until_said(&mut server, &let_go(22));
+    // Of those who were gone it is not said again.
+    assert_eq!(server.printed().matches("directory_let_go").count(), 1);
+}
+
+#[test]
+fn who_is_closed_twice_between_two_looks_loses_what_is_there() {
+    let directory = Slapd::start("closed-twice");
+    let house = house(
+        "closed-twice",
+        &directory,
+        "listen = false\npoll = \"4 s\"\n",
+    );
+    let mut server = house.serve();
+    let close = format!(
+        "dn: {JULIET}\nchangetype: modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
+    );
+    let open = format!("dn: {JULIET}\nchangetype: modify\ndelete: pwdAccountLockedTime\n");
+    let let_go = "directory_let_go account=juliet@localhost standing=Barred";
+    let stolen = token(&server, PASSWORD);
+    directory.change(&close);
+    server.until_logged(let_go);
+    directory.change(&open);
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    directory.change(&close);
+    juliet.fails_with("reset");
+    // This is what an operator does with a stolen account.
+    // With a new password slapd opens it, too.
+    set_another(&directory, "another one");
+    let refused = show_token(&server, &stolen);
+    assert!(is_failure(&refused, "credentials-expired"), "{refused}");
 }

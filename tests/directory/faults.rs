@@ -101,6 +101,38 @@ fn the_next_server_answers_for_the_first_which_is_asked_again_once_it_is_back() 
 }
 
 #[test]
+fn a_first_server_that_falls_silent_costs_logins_a_deadline_and_no_refusal() {
+    let (first, second) = (Slapd::start("silent"), Slapd::start("speaks"));
+    let servers = format!("servers = [{:?}, {:?}]\n", first.url(), second.url());
+    // The search and the bind of one login may each find out; what they may not do is to add up to a refusal.
+    let times = "connect_timeout = \"5 s\"\noperation_timeout = \"4 s\"\nqueue_timeout = \"4 s\"\n";
+    let more = format!(
+        "{servers}verify = false\nunique = \"-\"\nlisten = false\nsearch_connections = 1\nbind_connections = 1\n{times}"
+    );
+    let house = house("silent", &first, &more);
+    let server = house.serve();
+    // Both connections are there, to the first.
+    until_let_in(&server);
+    first.hang();
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(heard.starts_with("<success"), "{heard}");
+    // From then on everybody knows.
+    let heard = try_password(&server, "romeo", PASSWORD);
+    assert!(heard.starts_with("<success"), "{heard}");
+    first.go_on();
+    let mut first = first;
+    let begun = Instant::now();
+    while first.operations("(uid=mercutio)") == 0 {
+        let heard = try_password(&server, "mercutio", PASSWORD);
+        assert!(heard.starts_with("<success"), "{heard}");
+        assert!(
+            begun.elapsed() < crate::slapd::PATIENCE,
+            "it does not go back"
+        );
+    }
+}
+
+#[test]
 fn a_server_that_cannot_prove_its_name_hears_no_password() {
     let wishes = Wishes {
         names: &["127.0.0.1"],

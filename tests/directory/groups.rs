@@ -1,11 +1,14 @@
 //! Groups of the directory decide who manages and what the operator is shown; what they are is read anew now and then.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::changes::{beside, beside_with};
 use crate::client::Client;
+use crate::house::Files;
 use crate::served::house;
 use crate::server::House;
 use crate::slapd::{BASE, PATIENCE, Schema, Slapd, Wishes};
+use crate::stand_in::{Entry, Filter, Mode, StandIn};
 
 /// Options of a host whose groups are those of the sample, read each second.
 pub fn options(more: &str) -> String {
@@ -150,4 +153,116 @@ fn the_operator_is_shown_groups_and_what_they_mean() {
         "{said}"
     );
     assert!(!said.contains("group: rulers"), "{said}");
+}
+
+const IN_CHAIN: &str = "1.2.840.113556.1.4.1941";
+
+#[test]
+fn active_directory_is_asked_by_its_rule_for_who_is_in_groups_in_groups() {
+    let admins = format!("CN=Admins,OU=Groups,{BASE}");
+    let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let person = |name: &str| {
+        let dn = format!("CN={name},ou=people,{BASE}");
+        let said = [
+            ("objectCategory", "person"),
+            ("objectClass", "user"),
+            ("sAMAccountName", name),
+            ("distinguishedName", dn.as_str()),
+        ];
+        Entry {
+            attributes: said.map(|(name, value)| attribute(name, value)).to_vec(),
+            dn,
+        }
+    };
+    let (mut juliet, romeo) = (person("juliet"), person("romeo"));
+    // By however many groups: the stand-in's rule says so of whoever has it.
+    juliet.attributes.push(attribute("memberOf", &admins));
+    let group = Entry {
+        dn: admins.clone(),
+        attributes: vec![
+            attribute("objectCategory", "group"),
+            attribute("cn", "Admins"),
+            // What is here does not count: it is not even asked for.
+            attribute("member", &romeo.dn),
+        ],
+    };
+    let directory = StandIn::start(vec![juliet, romeo, group]);
+    let files = Files::new("in-chain");
+    let more = format!(
+        "preset = \"active-directory\"\nunique = \"-\"\nbase = \"{BASE}\"\n\
+         [host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\n\
+         managers = [\"admins\"]\nnested = \"rule\"\n"
+    );
+    let house = beside("in-chain", &directory, &files, &more);
+    let mut server = house.serve();
+    server.until_logged("directory_groups host=localhost people=1 ");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    assert!(commands(&mut juliet).contains("node='groups'"));
+    assert!(!commands(&mut romeo).contains("node='groups'"));
+    let asks = |filter: &Filter| {
+        let Filter::And(all) = filter else {
+            return false;
+        };
+        let rule = Filter::Rule {
+            rule: IN_CHAIN.to_owned(),
+            name: "memberOf".to_owned(),
+            value: admins.clone(),
+        };
+        all.contains(&rule)
+    };
+    assert!(
+        directory
+            .searches()
+            .iter()
+            .any(|search| asks(&search.filter))
+    );
+}
+
+#[test]
+fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
+    let person = |name: String| {
+        let mut person = Entry::person(&name);
+        let dn = person.dn.clone();
+        person.attributes.push(("entryDN".to_owned(), dn));
+        person
+    };
+    let names = (0..950).map(|number| format!("u{number:04}"));
+    let mut entries: Vec<Entry> = names.map(person).collect();
+    let mut list = Entry {
+        dn: format!("cn=everyone,ou=groups,{BASE}"),
+        attributes: vec![
+            ("objectClass".to_owned(), "groupOfNames".to_owned()),
+            ("cn".to_owned(), "everyone".to_owned()),
+        ],
+    };
+    for entry in &entries {
+        list.attributes
+            .push(("member".to_owned(), entry.dn.clone()));
+    }
+    entries.extend([person("juliet".to_owned()), list]);
+    let directory = StandIn::start(entries);
+    let files = Files::new("late-groups");
+    let more = format!(
+        "listen = false\nqueue_timeout = \"2 s\"\noperation_timeout = \"8 s\"\n\
+         [host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\nlists = [\"everyone\"]\n"
+    );
+    let house = beside_with("late-groups", &directory, &files, &more);
+    // Nineteen questions of fifty, one after the other, each a second late.
+    directory.set(Mode::Slow(Duration::from_secs(1)));
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
+    let answer = loop {
+        let heard = juliet.element();
+        if heard.contains("id='r'") {
+            break heard;
+        }
+    };
+    assert!(answer.contains("type='result'"), "{answer}");
+    let printed = server.stop();
+    assert!(
+        !printed.contains("directory_groups host="),
+        "the groups were read first"
+    );
 }

@@ -163,7 +163,7 @@ fn keys_of_the_directory_prove_and_are_proved_with_and_without_the_channel() {
     let mut client = Client::secure(&server);
     let features = client.open();
     assert!(features.contains("SCRAM-SHA-256-PLUS<"), "{features}");
-    for absent in ["PLAIN", "SCRAM-SHA-1<", "SCRAM-SHA-512"] {
+    for absent in ["PLAIN", "SCRAM-SHA-1<", "SCRAM-SHA-512", "UPGR-"] {
         assert!(!features.contains(absent), "{absent} in {features}");
     }
     let try_scram = |name: &str, password: &str, binds: bool| {
@@ -245,6 +245,25 @@ fn a_name_that_comes_back_with_another_entry_is_somebody_else() {
 }
 
 #[test]
+fn an_entry_of_which_it_cannot_be_read_whose_it_is_is_not_taken_for_the_one_before() {
+    let directory = Slapd::start("unreadable");
+    let house = house("unreadable", &directory, "listen = false\n");
+    let mut server = house.serve();
+    drop(Client::session(&server, "juliet", "balcony"));
+    directory.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
+         olcAccess: {0}to attrs=entryUUID by dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" none \
+         by * read\n",
+    );
+    let unknown = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&unknown, "not-authorized"), "{unknown}");
+    server.until_logged("directory_entry_unknown account=juliet@localhost");
+    // Who was never here has nothing that could be somebody else's.
+    let romeo = try_password(&server, "romeo", PASSWORD);
+    assert!(romeo.starts_with("<success"), "{romeo}");
+}
+
+#[test]
 fn a_password_is_changed_in_the_directory_where_that_is_allowed() {
     let directory = Slapd::start("change");
     directory.configure(
@@ -264,7 +283,10 @@ fn a_password_is_changed_in_the_directory_where_that_is_allowed() {
     };
     // `pwdMinLength` of the policy.
     let short = change("short");
-    assert!(short.contains("not-acceptable"), "{short}");
+    assert!(
+        short.contains("not-acceptable") && short.contains("too short"),
+        "{short}"
+    );
     let changed = change("a nightingale");
     assert!(changed.contains("type='result'"), "{changed}");
     assert!(directory.lets_in(JULIET, "a nightingale"));

@@ -13,6 +13,7 @@ mod faults;
 mod framer;
 mod groups;
 mod house;
+mod keys;
 mod logins;
 mod misbehaviour;
 mod passwords;

@@ -1,17 +1,21 @@
 //! People change their passwords in the directory by every way that there is, and nobody registers where a directory says
 //! who there is.
 
+use std::os::unix::fs::FileExt;
+
 use crate::ber::{self, ENUMERATED, OCTETS, SEQUENCE, SET};
 use crate::changes::beside;
 use crate::client::Client;
 use crate::house::Files;
-use crate::served::house;
-use crate::slapd::{JULIET, Slapd};
+use crate::served::{house, is_failure, try_password};
+use crate::server::Server;
+use crate::slapd::{JULIET, PASSWORD, Slapd};
 use crate::stand_in::{Entry, StandIn};
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// Who may set passwords: the service.
-const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
+/// Lets Stonechat change passwords.
+pub const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
     olcAccess: {0}to attrs=userPassword by dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" =w \
     by self =xw by anonymous auth by * none\n";
 
@@ -141,4 +145,40 @@ fn nobody_registers_where_a_directory_says_who_there_is() {
         !fine && said.contains("host[0].registration.mode: must be \"off\""),
         "{said}"
     );
+}
+
+/// How often this is in the memory of a process that we have started.
+fn copies(server: &Server, text: &str) -> usize {
+    let path = |name: &str| format!("/proc/{}/{name}", server.pid());
+    let maps = std::fs::read_to_string(path("maps")).unwrap();
+    let memory = std::fs::File::open(path("mem")).unwrap();
+    let mut count = 0;
+    for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
+        let range = line.split(' ').next().unwrap();
+        let (from, to) = range.split_once('-').unwrap();
+        let at = |text: &str| u64::from_str_radix(text, 16).unwrap();
+        let mut bytes = vec![0; usize::try_from(at(to) - at(from)).unwrap()];
+        // Some are the kernel's alone.
+        if memory.read_exact_at(&mut bytes, at(from)).is_ok() {
+            count += memchr::memmem::find_iter(&bytes, text).count();
+        }
+    }
+    count
+}
+
+#[test]
+fn passwords_that_were_tried_are_not_left_in_memory() {
+    let directory = Slapd::start("memory");
+    let house = house("memory", &directory, "bind_connections = 1\n");
+    let server = house.serve();
+    for _ in 0..4 {
+        let heard = try_password(&server, "juliet", "Zebrafinken-17");
+        assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    }
+    // What a connection sent last it forgets with the next.
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(heard.starts_with("<success"), "{heard}");
+    assert_eq!(copies(&server, "Zebrafinken-17"), 0);
+    // The scan is no good if it never finds anything.
+    assert!(copies(&server, "juliet") > 0);
 }

@@ -8,10 +8,11 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType}
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::changes::until_said;
 use crate::client::{Client, SASL, TlsWishes, plain};
 use crate::house::Files;
 use crate::scram::hmac_sha256;
-use crate::served::{house, is_failure, options};
+use crate::served::{house, is_failure, options, try_password};
 use crate::server::{House, Server, free_port};
 use crate::slapd::{JULIET, PASSWORD, ROMEO, Slapd};
 
@@ -197,7 +198,9 @@ pub fn token(server: &Server, password: &str) -> String {
          {AGENT}<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/></authenticate>"
     ));
     let success = client.element();
-    let (_, token) = success.split_once(" token='").expect("a token");
+    let (_, token) = success
+        .split_once(" token='")
+        .unwrap_or_else(|| panic!("a token in {success}"));
     token.split('\'').next().unwrap().to_owned()
 }
 
@@ -225,4 +228,38 @@ fn a_token_is_worth_nothing_to_who_is_closed_in_the_directory() {
     directory.change(&format!("dn: {JULIET}\n{CLOSED}"));
     let refused = show_token(&server, &token);
     assert!(refused.contains("not-authorized"), "{refused}");
+}
+
+#[test]
+fn a_token_is_worth_nothing_when_the_name_is_somebody_elses() {
+    for (way, more) in [
+        ("told", "poll = \"1 h\"\n"),
+        (
+            "looked",
+            "listen = false\npoll = \"1 s\"\nfresh_unknown = \"0 s\"\n",
+        ),
+    ] {
+        let directory = Slapd::start(&format!("heir-{way}"));
+        let house = house(&format!("heir-{way}"), &directory, more);
+        let mut server = house.serve();
+        if way == "told" {
+            until_said(&mut server, "directory_followed host=localhost people=9");
+        }
+        let token = token(&server, PASSWORD);
+        assert!(show_token(&server, &token).starts_with("<success"));
+        directory.change(&format!("dn: {JULIET}\nchangetype: delete\n"));
+        until_said(&mut server, "directory_let_go account=juliet@localhost");
+        directory.change(&format!(
+            "dn: {JULIET}\nobjectClass: inetOrgPerson\nuid: juliet\ncn: Another\nsn: Another\nuserPassword: {PASSWORD}\n"
+        ));
+        let other = try_password(&server, "juliet", PASSWORD);
+        assert!(is_failure(&other, "not-authorized"), "{other}");
+        let refused = show_token(&server, &token);
+        assert!(is_failure(&refused, "not-authorized"), "{way}: {refused}");
+        // Neither do messages to who has the name now go to who had it.
+        let mut romeo = Client::session(&server, "romeo", "orchard");
+        romeo.send("<message to='juliet@localhost' type='chat' id='m'><body>O</body></message>");
+        let bounced = romeo.element();
+        assert!(bounced.contains("service-unavailable"), "{way}: {bounced}");
+    }
 }

@@ -260,3 +260,36 @@ fn what_is_written_of_a_room_is_what_is_read_of_it() {
             .is_err()
     );
 }
+
+#[test]
+fn entries_of_rooms_are_people_and_the_members_of_groups() {
+    let directory = directory("room-people");
+    let more =
+        format!("poll = \"1 h\"\n{ROOMS}[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\n");
+    let house = house("room-people", &directory, &more);
+    let (fine, said) = house.tool(&["directory", "rooms"], "");
+    assert!(fine, "{said}");
+    for line in [
+        "ok      people of room ballroom: capulet owner, juliet member, nurse admin; closed, or nobody: dn:uid=tybalt,",
+        "ok      people of room crypt: escalus owner",
+        "ok      people of room piazza: escalus owner; closed, or nobody: dn:uid=tybalt,",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
+    // They are kept as groups and people change.
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    until_said(&mut server, "directory_room_people rooms=3 affiliations=5");
+    directory.change(&format!(
+        "dn: cn=capulets,ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: uid=romeo,ou=people,{BASE}\n"
+    ));
+    server.until_logged("directory_room_people rooms=3 affiliations=6");
+    directory.change(&format!(
+        "dn: uid=tybalt,ou=people,{BASE}\nchangetype: modify\ndelete: stonechatDisabled\n"
+    ));
+    server.until_logged("directory_room_people rooms=3 affiliations=8");
+    directory.change(&format!(
+        "dn: cn=crypt,ou=rooms,{BASE}\nchangetype: delete\n"
+    ));
+    server.until_logged("directory_room_people rooms=2 affiliations=7");
+}

@@ -1,10 +1,14 @@
 //! Colleagues whom lists of the directory put into rosters: at login, as the lists change, and beside what is the user's own.
 
+use std::time::Instant;
+
+use crate::changes::until_said;
 use crate::client::Client;
 use crate::groups::options;
+use crate::house::{Files, repository};
 use crate::served::house;
 use crate::server::{House, Server};
-use crate::slapd::{BASE, Schema, Slapd, Wishes};
+use crate::slapd::{BASE, PATIENCE, Schema, Slapd, Wishes};
 
 const ROSTER: &str = "jabber:iq:roster";
 
@@ -352,4 +356,147 @@ fn members_of_a_large_list_hear_of_its_changes_with_their_next_roster() {
         seen.contains(&item("mercutio", "Mercutio", "both", &["montagues"])),
         "{seen}"
     );
+}
+
+#[test]
+fn who_is_closed_renamed_or_called_otherwise_is_another_contact_at_once() {
+    let mut directory = Slapd::start("heard");
+    // Nobody looks: what is heard of is heard because the directory tells.
+    let more = format!(
+        "poll = \"1 h\"\n[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists = [\"montagues\"]\n"
+    );
+    let house = house("rosters-heard", &directory, &more);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    until_said(&mut server, "directory_groups host=localhost people=");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let seen = roster(&mut romeo, "");
+    assert!(seen.contains("benvolio@localhost"), "{seen}");
+    let change = |name: &str, what: &str| {
+        directory.change(&format!("dn: {}\nchangetype: {what}", person(name)));
+    };
+    change(
+        "benvolio",
+        "modify\nreplace: displayName\ndisplayName: Ben Montague\n",
+    );
+    until(
+        &mut romeo,
+        &item("benvolio", "Ben Montague", "both", &["montagues"]),
+    );
+    change(
+        "benvolio",
+        "modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n",
+    );
+    until(
+        &mut romeo,
+        "<item jid='benvolio@localhost' subscription='remove'/>",
+    );
+    change("benvolio", "modify\ndelete: pwdAccountLockedTime\n");
+    until(
+        &mut romeo,
+        &item("benvolio", "Ben Montague", "both", &["montagues"]),
+    );
+    // His group is told of his new name by slapd.
+    change(
+        "benvolio",
+        "modrdn\nnewrdn: uid=peacemaker\ndeleteoldrdn: 1\n",
+    );
+    until_all(
+        &mut romeo,
+        &[
+            "<item jid='benvolio@localhost' subscription='remove'/>",
+            "<item jid='peacemaker@localhost'",
+        ],
+    );
+    change("peacemaker", "delete\n");
+    until(
+        &mut romeo,
+        "<item jid='peacemaker@localhost' subscription='remove'/>",
+    );
+    // A wrong password, which slapd notes at the entry, is a reason to look at somebody, and none to read groups.
+    let (looks, reads) = ("entryDN=uid=montague,", "stonechatContactList");
+    let (looked, read) = (directory.operations(looks), directory.operations(reads));
+    assert!(!directory.lets_in(&person("montague"), "guess"));
+    let begun = Instant::now();
+    while directory.operations(looks) == looked {
+        assert!(begun.elapsed() < PATIENCE, "nobody looks at him");
+    }
+    assert!(!all(&mut romeo).contains("<item"));
+    assert_eq!(directory.operations(reads), read);
+}
+
+/// The people of the sample and so many more, all of whom are in one group with three of the sample.
+fn many(test: &str, count: usize) -> Slapd {
+    let mut ldif = std::fs::read_to_string(repository("conf/ldap/sample.ldif")).unwrap();
+    let mut group =
+        format!("dn: cn=everyone,ou=groups,{BASE}\nobjectClass: groupOfNames\ncn: everyone\n");
+    for number in 0..count {
+        let name = format!("u{number:05}");
+        let dn = person(&name);
+        ldif.push_str(&format!(
+            "\ndn: {dn}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n"
+        ));
+        group.push_str(&format!("member: {dn}\n"));
+    }
+    for name in ["romeo", "benvolio", "juliet"] {
+        group.push_str(&format!("member: {}\n", person(name)));
+    }
+    let files = Files::new(test);
+    let wishes = Wishes {
+        bulk: Some(files.write("people.ldif", &format!("{ldif}\n{group}"))),
+        ..Wishes::default()
+    };
+    Slapd::with(test, wishes)
+}
+
+#[test]
+fn a_change_of_a_list_of_five_thousand_costs_each_member_one_push_or_none() {
+    let directory = many("everyone", 5_000);
+    for (pushes, expected) in [(1_000, 0), (10_000, 1)] {
+        let house = listed(
+            &format!("everyone-{pushes}"),
+            &directory,
+            &format!("lists = [\"everyone\"]\npushes = {pushes}\n"),
+        );
+        let mut server = house.serve();
+        server.until_logged("directory_groups host=localhost people=5003 lists=1");
+        let names = ["romeo", "benvolio", "juliet"];
+        let mut online = names.map(|name| Client::session(&server, name, "there"));
+        for client in &mut online {
+            let seen = roster(client, "");
+            assert_eq!(seen.matches("<item ").count(), 5_002);
+        }
+        let mercutio = Client::session(&server, "mercutio", "square");
+        member(&directory, "add", "mercutio", "everyone");
+        server.until_logged("directory_groups host=localhost people=5004");
+        // Whoever joined says that he is there; of the list each hears what of it is new, or nothing.
+        let joined = ["from='mercutio@localhost/square'", "<item "];
+        for client in &mut online {
+            let heard = until_all(client, &joined[..=expected]) + &all(client);
+            assert_eq!(
+                heard.matches("<item ").count(),
+                expected,
+                "{pushes}: {heard}"
+            );
+        }
+        // So with a name that is another.
+        directory.change(&format!(
+            "dn: {}\nchangetype: modify\nreplace: displayName\ndisplayName: Called {pushes}\n",
+            person("u00007")
+        ));
+        server.until_logged("directory_groups host=localhost people=5004");
+        for client in &mut online {
+            let heard = until_all(client, &joined[1..=expected]) + &all(client);
+            assert_eq!(
+                heard.matches("<item ").count(),
+                expected,
+                "{pushes}: {heard}"
+            );
+        }
+        let whole = roster(&mut online[0], "");
+        assert!(whole.contains(&format!("name='Called {pushes}'")));
+        drop(mercutio);
+        server.stop();
+        member(&directory, "delete", "mercutio", "everyone");
+    }
 }

@@ -134,6 +134,39 @@ fn the_sample_of_our_schema_loads_and_hides_what_is_secret() {
     assert!(directory.try_change(service, secret, &person).is_err());
 }
 
+#[test]
+fn the_rules_beside_the_schema_hide_what_is_secret_in_a_directory_that_was_there() {
+    let directory = Slapd::start("rules");
+    let file = |name: &str| fs::read_to_string(repository(&format!("conf/ldap/{name}"))).unwrap();
+    for name in ["authpassword.ldif", "stonechat.ldif", "acl-stonechat.ldif"] {
+        directory.configure(&file(name));
+    }
+    directory.change(&file("sample-stonechat.ldif"));
+    let (juliet, crypt) = (
+        crate::slapd::JULIET,
+        "cn=crypt,ou=rooms,dc=verona,dc=example",
+    );
+    for (dn, attribute) in [
+        (juliet, "authPassword: "),
+        (crypt, "stonechatRoomPassword: "),
+    ] {
+        let see = |who: &str, password: &str| {
+            let search = [
+                "-LLL", "-x", "-D", who, "-w", password, "-s", "base", "-b", dn,
+            ];
+            let output = directory.client("ldapsearch", &search, "");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let romeos = see(crate::slapd::ROMEO, PASSWORD);
+        assert!(
+            romeos.contains(dn) && !romeos.contains(attribute),
+            "{romeos}"
+        );
+        let ours = see(crate::slapd::SERVICE, crate::slapd::SERVICE_PASSWORD);
+        assert!(ours.contains(attribute), "{ours}");
+    }
+}
+
 /// Writes a large organisation and loads it.
 pub fn crowd(test: &str, count: u32, options: &[&str], log: Log) -> Slapd {
     let files = Files::new(&format!("{test}-people"));

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::house::{Authority, Files, Identity, free_port, repository};
 
@@ -259,6 +259,22 @@ impl Slapd {
     /// From now on it takes connections, as the kernel does that for it, and answers nothing.
     pub fn hang(&self) {
         self.signal("STOP");
+        // On a busy machine its threads stop one after the other, and the last may answer meanwhile.
+        let begun = Instant::now();
+        while !self.is_stopped() {
+            assert!(begun.elapsed() < PATIENCE, "slapd does not stop");
+            thread::yield_now();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        tasks.map_while(Result::ok).all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The state stands behind the name, which may hold anything (proc(5)).
+            let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+            state.is_none_or(|rest| rest.starts_with('T'))
+        })
     }
 
     /// It goes on where it stopped.

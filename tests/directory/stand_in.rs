@@ -148,6 +148,12 @@ pub enum Filter {
     /// As numbers, where both are.
     AtLeast(String, String),
     Present(String),
+    /// By a matching rule: here it is no other than being equal.
+    Rule {
+        rule: String,
+        name: String,
+        value: String,
+    },
     /// One that it does not understand, by its tag: nothing is like it.
     Other(u8),
 }
@@ -615,6 +621,19 @@ impl Filter {
                 Filter::AtLeast(text(&parts[0].content), text(&parts[1].content))
             }
             0x87 => Filter::Present(text(&element.content)),
+            // RFC 4511 section 4.5.1.7.7.
+            0xa9 => {
+                let parts = ber::parts(&element.content);
+                let part = |tag| {
+                    let found = parts.iter().find(|part| part.tag == tag);
+                    found.map(|part| text(&part.content)).unwrap_or_default()
+                };
+                Filter::Rule {
+                    rule: part(0x81),
+                    name: part(0x82),
+                    value: part(0x83),
+                }
+            }
             other => Filter::Other(other),
         }
     }
@@ -624,9 +643,11 @@ impl Filter {
             Filter::And(all) => all.iter().all(|filter| filter.finds(entry)),
             Filter::Or(all) => all.iter().any(|filter| filter.finds(entry)),
             Filter::Not(filter) => !filter.finds(entry),
-            Filter::Equal(name, value) => entry.attributes.iter().any(|(own, has)| {
-                own.eq_ignore_ascii_case(name) && has.eq_ignore_ascii_case(value)
-            }),
+            Filter::Equal(name, value) | Filter::Rule { name, value, .. } => {
+                entry.attributes.iter().any(|(own, has)| {
+                    own.eq_ignore_ascii_case(name) && has.eq_ignore_ascii_case(value)
+                })
+            }
             Filter::AtLeast(name, value) => entry.attributes.iter().any(|(own, has)| {
                 let number = |text: &str| text.parse::<u64>().unwrap_or_default();
                 own.eq_ignore_ascii_case(name) && number(has) >= number(value)
@@ -644,7 +665,9 @@ impl Filter {
         match self {
             Filter::And(all) | Filter::Or(all) => all.iter().flat_map(Filter::values).collect(),
             Filter::Not(filter) => filter.values(),
-            Filter::Equal(_, value) | Filter::AtLeast(_, value) => vec![value],
+            Filter::Equal(_, value) | Filter::AtLeast(_, value) | Filter::Rule { value, .. } => {
+                vec![value]
+            }
             Filter::Present(_) | Filter::Other(_) => Vec::new(),
         }
     }

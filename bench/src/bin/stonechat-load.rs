@@ -327,6 +327,8 @@ fn compare(what: &Compare) -> Result<()> {
             },
             workers: 1,
             slow_disk: None,
+            host_section: None,
+            beside: None,
         },
         server_core: what.server_core,
         rounds: 1,

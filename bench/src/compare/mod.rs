@@ -174,6 +174,7 @@ fn memory(bench: &Bench, extent: &Extent, transport: Transport) -> Result<Vec<Fi
         store_cache: Some(4),
         compact_tls: CompactTls::Off,
         rest: extent.rest,
+        mechanism: Mechanism::ScramSha1,
     };
     Ok(vec![measure::memory::measure(bench, slope, transport)?])
 }

@@ -10,7 +10,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::process::{Server, own_cpu};
+use crate::process::{Server, cpu_of_process, own_cpu};
 use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
 
 /// How many log in, and whom they know.
@@ -61,12 +61,16 @@ pub fn measure(
         _ => 1,
     };
     for round in 1..=bench.rounds + warm_ups {
-        let (before, driver_cpu, began) = (Spent::by(&server)?, own_cpu()?, Instant::now());
+        let (before, driver_cpu, began) = (
+            Spent::by(&server, bench.programs.beside)?,
+            own_cpu()?,
+            Instant::now(),
+        );
         swarm.log_in(storm.count, LOGINS_IN_FLIGHT)?;
         let wall = began.elapsed();
         // What it still does for the last of them belongs to them.
         swarm.idle(Duration::from_millis(300))?;
-        let (after, driver_after) = (Spent::by(&server)?, own_cpu()?);
+        let (after, driver_after) = (Spent::by(&server, bench.programs.beside)?, own_cpu()?);
         swarm.log_out()?;
         until_quiet(&server, &mut swarm, Duration::from_secs(10))?;
         if round > warm_ups {
@@ -80,6 +84,11 @@ pub fn measure(
             let workers = after.workers - before.workers;
             figure.push_beside("workers us", each(workers));
             figure.push_beside("helpers us", each(after.all - before.all - workers));
+            if let Some((before, after)) = before.beside.zip(after.beside) {
+                let beside = each(after - before);
+                eprintln!("  round {}: beside {beside:.1} us", round - warm_ups);
+                figure.push_beside("beside us", beside);
+            }
             figure.push_beside("farewell us", each(server.cpu()? - after.all));
             figure.push_beside("logins/s", storm.count as f64 / wall.as_secs_f64());
             figure.push_beside("driver us", each(driver_after - driver_cpu));
@@ -94,13 +103,16 @@ struct Spent {
     all: Duration,
     /// Of the threads that Stonechat calls workers.
     workers: Duration,
+    /// Of the process in which users live.
+    beside: Option<Duration>,
 }
 
 impl Spent {
-    fn by(server: &Server) -> Result<Self> {
+    fn by(server: &Server, beside: Option<u32>) -> Result<Self> {
         Ok(Self {
             all: server.cpu()?,
             workers: server.cpu_of_threads("worker-")?,
+            beside: beside.map(cpu_of_process).transpose()?,
         })
     }
 }

@@ -24,6 +24,7 @@ pub struct Slope {
     pub compact_tls: CompactTls,
     /// Long enough for allocators to give pages back (jemalloc: 10 s) and for a collector to run.
     pub rest: Duration,
+    pub mechanism: Mechanism,
 }
 
 /// Sessions here are authenticated and bound, have fetched their roster and sent initial presence.
@@ -38,7 +39,7 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
         compact_tls: slope.compact_tls,
-        mechanism: Mechanism::ScramSha1,
+        mechanism: slope.mechanism,
         collector: Collector::Incremental,
         contacts: match slope.contacts {
             0 => Contacts::None,

@@ -165,6 +165,10 @@ pub struct Programs {
     /// Stonechat's worker threads.
     pub workers: u8,
     pub slow_disk: Option<SlowDisk>,
+    /// What Stonechat's section of the host says besides: its users live elsewhere then.
+    pub host_section: Option<PathBuf>,
+    /// The process in which they live.
+    pub beside: Option<u32>,
 }
 
 /// How Stonechat gets its accounts.

@@ -17,6 +17,9 @@ const ITERATIONS: u32 = 4_096;
 
 /// Adds all accounts at once, through the store, while no server runs.
 pub fn create_accounts(site: &Site) -> Result<()> {
+    if site.programs.host_section.is_some() {
+        return Ok(());
+    }
     let mut lines = String::new();
     let added = match site.programs.accounts {
         Accounts::Derived => site.wishes.users,
@@ -29,7 +32,7 @@ pub fn create_accounts(site: &Site) -> Result<()> {
     // No port is opened by this command; the address only completes the configuration.
     site.write(
         "stonechat.toml",
-        &configuration(site, SocketAddr::from(([127, 0, 0, 1], 1))),
+        &configuration(site, SocketAddr::from(([127, 0, 0, 1], 1)))?,
     )?;
     let mut command = Command::new(&site.programs.server);
     command
@@ -56,6 +59,7 @@ pub fn create_accounts(site: &Site) -> Result<()> {
 /// Writes the rosters into the store: over the wire, a hundred thousand subscriptions take minutes.
 pub fn fill_rosters(site: &Site) -> Result<()> {
     let who = match site.wishes.contacts {
+        _ if site.programs.host_section.is_some() => return Ok(()),
         Contacts::None => return Ok(()),
         Contacts::Offline(_) => "offline",
         Contacts::Neighbours(_) => "neighbours",
@@ -80,7 +84,7 @@ fn core_program(site: &Site, command: &str, contacts: u32, more: &[&str]) -> Res
 
 /// Writes the configuration for this port and gives the command.
 pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
-    site.write("stonechat.toml", &configuration(site, address))?;
+    site.write("stonechat.toml", &configuration(site, address)?)?;
     let mut command = Vec::new();
     if let Some(disk) = &site.programs.slow_disk {
         let library = disk.library.canonicalize();
@@ -111,7 +115,7 @@ fn common_arguments(site: &Site) -> [String; 4] {
 /// its option.
 /// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit. Nobody is
 /// pinged: the driver does not answer, and on a busy machine 15,000 logins take longer than a client may be silent.
-fn configuration(site: &Site, address: SocketAddr) -> String {
+fn configuration(site: &Site, address: SocketAddr) -> Result<String> {
     let (keep, workers) = (site.wishes.keep.label(), site.programs.workers);
     let tls = match site.wishes.transport {
         Transport::Plain => "none",
@@ -131,13 +135,18 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
         CompactTls::Off => "",
         CompactTls::On => "[tls]\ncompact = true\n\n",
     };
-    format!(
+    let host = match &site.programs.host_section {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("reading {}", path.display()))?,
+        None => String::new(),
+    };
+    Ok(format!(
         r#"[server]
 workers = {workers}
 
 [[host]]
 name = "localhost"
-
+{host}
 [[listener]]
 address = "{address}"
 kind = "c2s"
@@ -157,7 +166,7 @@ scram_iterations = {ITERATIONS}
 keep = "{keep}"
 
 {compact}{store}{archive}"#
-    )
+    ))
 }
 
 fn knows_option(site: &Site, option: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::actor::auth::UpgradeTerms;
+use crate::auth::service::prefix_of;
 
 fn account(house: &House) -> AccountRef {
     house.row("juliet").account
@@ -27,6 +28,7 @@ fn take(house: &House, account: AccountRef, keys: ScramKeys) -> AuthAnswer {
         localpart: Arc::from("juliet"),
         account,
         keys: Box::new(keys),
+        prefix: AddressPrefix::Local,
     })
 }
 
@@ -118,4 +120,19 @@ fn keys_of_an_earlier_password_or_of_terms_that_are_out_of_date_are_refused() {
         take(&house, stale, made(&old[0], "pencil")),
         AuthAnswer::Refused
     ));
+}
+
+#[test]
+fn who_brings_keys_waits_behind_his_own_address_alone() {
+    let house = behind();
+    let terms = terms(&house, &NEW).remove(0);
+    let ask = |prefix| AuthAsk::TakeKeys {
+        host: Arc::from(HOST),
+        localpart: Arc::from("juliet"),
+        account: account(&house),
+        keys: Box::new(made(&terms, "pencil")),
+        prefix,
+    };
+    let of = |prefix| prefix_of(&ask(prefix));
+    assert_eq!(of(AddressPrefix::Local), Some(AddressPrefix::Local));
 }

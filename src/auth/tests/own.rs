@@ -3,7 +3,7 @@
 use super::*;
 use crate::actor::auth::{AccountAnswer, AccountAsk, Clients, Registration, RegistrationError};
 use crate::actor::rows::RowRange;
-use crate::auth::Purged;
+use crate::auth::{AccountError, Purged};
 use crate::config::{HostRegistration, RegistrationMode};
 use crate::im::credentials::{AccountState, REGISTRATION, TOMBSTONE};
 use crate::im::roster::{RosterItem, Standing};
@@ -208,6 +208,17 @@ fn so_many_wait_for_an_operator_and_who_waited_long_gives_way() {
     // Their names are free, and nothing of them is left.
     assert_eq!(count(ACCOUNT.name) - inhabitants, 1_001);
     assert_eq!(count(REGISTRATION.name), 1_001);
+}
+
+#[test]
+fn who_was_let_in_while_a_newcomer_asks_for_his_place_stays() {
+    let house = house();
+    // That she waited was read before an operator let her in.
+    let now = Now::default();
+    let removed = house.accounts.remove_waiting(HOST, "juliet", now);
+    assert_eq!(removed, Err(AccountError::Unknown));
+    let juliet = house.accounts.load(HOST, "juliet").expect("memory");
+    assert_eq!(juliet.map(|row| row.state), Some(AccountState::Enabled));
 }
 
 /// Rosaline with a contact in each state that matters, a head row, and rows of her neighbours.

@@ -72,7 +72,8 @@ pub struct HostDirectory {
     /// reload: live
     pub scram_hashes: Vec<DirectoryHash>,
     /// How users change their passwords: "off" not here, "modify" by the operation of RFC 3062 as `bind_dn`, which needs
-    /// the right to it.
+    /// the right to it. Where `authentication` uses keys, those that an entry has are written anew with it, which needs the
+    /// right to write `scram`, too.
     /// reload: live
     pub password_change: DirectoryPasswordChange,
     /// Whether people are told that they are locked out (`account-disabled`) where the directory says so whatever the
@@ -80,8 +81,8 @@ pub struct HostDirectory {
     /// wrong, and only the log says why.
     /// reload: live
     pub tell_locked: bool,
-    /// What is done with referrals: "refuse", or "follow", by which `bind_dn` and passwords go to servers that the directory
-    /// names.
+    /// What is done with referrals: "refuse", or "follow", by which we search on servers that the directory names, as
+    /// `bind_dn` and with its password. Users' passwords are tried on `servers` alone.
     /// reload: live
     pub referrals: DirectoryReferrals,
     /// How long making a connection may take, TLS and our own bind included.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits;
 
 /// What the groups of a host's directory mean; without `base` nothing. A group is written as its `cn`, or as the name of
-/// its entry. They are read at the start and every `host.directory.poll`. What depends on the kind of directory is the
+/// its entry. They are read at the start, every `host.directory.poll`, and when the directory tells of a change. What depends on the kind of directory is the
 /// preset's where it is empty; conf/README.md lists those.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,9 +18,13 @@ pub struct HostDirectoryGroups {
     /// What is a group, as a filter (RFC 4515).
     /// reload: live
     pub filter: String,
-    /// How deep groups may be in groups; what is deeper does not count.
+    /// How deep groups may be in groups; what is deeper does not count. A "rule" knows no bound.
     /// reload: live
     pub depth: u32,
+    /// How groups in groups are found: "walk" reads all groups and follows them, "rule" asks an Active Directory for
+    /// everybody in a group that means something, one question for each (LDAP_MATCHING_RULE_IN_CHAIN).
+    /// reload: live
+    pub nested: GroupNesting,
     /// Groups whose members may run the commands of managers; without any nobody may.
     /// reload: live
     pub managers: Vec<String>,
@@ -63,6 +67,7 @@ impl Default for HostDirectoryGroups {
             base: String::new(),
             filter: String::new(),
             depth: limits::DIRECTORY_GROUP_DEPTH_MAX,
+            nested: GroupNesting::default(),
             managers: Vec::new(),
             create_rooms: Vec::new(),
             federate: Vec::new(),
@@ -76,4 +81,15 @@ impl Default for HostDirectoryGroups {
             pushes: limits::DIRECTORY_LIST_PUSHES_MAX,
         }
     }
+}
+
+/// How groups in groups are found.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupNesting {
+    /// The directory does it.
+    Rule,
+    /// We do.
+    #[default]
+    Walk,
 }

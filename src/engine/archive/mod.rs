@@ -26,4 +26,4 @@ pub use row::{
     ARCHIVE, Archived, Archiving, erase, key, name, number_of, put, range, stanza_id, tombstone,
 };
 pub use scan::{Found, Page, begin, step};
-pub use words::INDEXED;
+pub use words::{INDEXED, indexed_before};

@@ -131,7 +131,7 @@ impl Query {
         if sought.words.is_empty() {
             return Err(bad("There is no word to search for"));
         }
-        if sought.words.len() > limits::ARCHIVE_SEARCH_WORDS_MAX {
+        if sought.words.len().max(sought.phrases.len()) > limits::ARCHIVE_SEARCH_WORDS_MAX {
             return Err(too_much("Too many words are searched for at once"));
         }
         self.words = sought.words.into_iter().collect();

@@ -44,16 +44,13 @@ impl<'a> Archived<'a> {
         read_stored(self.xml)
     }
 
-    /// Whether it was retracted (XEP-0424).
-    pub fn is_tombstone(&self) -> bool {
-        let stanza = self.stanza();
-        stanza.is_some_and(|stanza| stanza.payload.has(ns::RETRACT, "retracted"))
-    }
-
-    /// Whether each of these phrases of a search is in its text.
+    /// Whether each of these phrases of a search is in its text, and it was not retracted (XEP-0424).
     pub fn says(&self, phrases: &[Box<str>]) -> bool {
-        let says = |stanza: Stanza| Sought::is_in(phrases, &text_of(&stanza));
-        phrases.is_empty() || self.stanza().is_some_and(says)
+        let says = |stanza: &Stanza| phrases.is_empty() || Sought::is_in(phrases, &text_of(stanza));
+        match self.stanza() {
+            Some(stanza) => !stanza.payload.has(ns::RETRACT, "retracted") && says(&stanza),
+            None => phrases.is_empty(),
+        }
     }
 
     /// When it came, in milliseconds of the wall clock.
@@ -187,16 +184,19 @@ pub fn tombstone(
     Some((writes, bytes))
 }
 
-/// The writes that remove a row and what it is found by. Lists go with the last message in them: rows are removed the
-/// oldest first.
-pub fn erase(account: AccountId, row: &Row) -> Vec<Write> {
+/// The writes that remove a row and what it is found by; by words only if it is numbered before what was indexed
+/// ([`super::indexed_before`]): a message has hundreds, and most archives are never searched. Lists go with the last message
+/// in them: rows are removed the oldest first. Whoever removes several ends a save at [`limits::ARCHIVE_ERASE_WRITES`].
+pub fn erase(account: AccountId, row: &Row, indexed_before: u64) -> Vec<Write> {
     let mut writes = vec![Write::Delete {
         table: &ARCHIVE,
         key: row.key.clone(),
     }];
     if let Some(archived) = Archived::read(row) {
         let entry = archived.entry;
-        let words = archived.stanza().map(|stanza| terms_of(&stanza));
+        let is_indexed = entry.number < indexed_before;
+        let stanza = is_indexed.then(|| archived.stanza()).flatten();
+        let words = stanza.map(|stanza| terms_of(&stanza));
         let names = (entry.name != Term::NONE).then(|| Term::names_with(entry.name));
         let lists = [entry.contact].into_iter().chain(names);
         let all = words.into_iter().flatten().chain(lists);

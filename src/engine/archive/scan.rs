@@ -377,7 +377,7 @@ fn proven<A: Actor>(
 /// Whether a message that is under all words says what is searched for, and was not retracted while its words were being
 /// indexed.
 fn is_meant(query: &Query, found: &Archived<'_>) -> bool {
-    !found.is_tombstone() && found.says(&query.phrases)
+    found.says(&query.phrases)
 }
 
 /// Those of the messages that were asked for by id that are under every term.

@@ -82,7 +82,7 @@ pub struct Sought {
     /// many words.
     pub words: BTreeSet<Term>,
     /// And in it these: parts of sentences without spaces, for which the index alone cannot speak. Folded as
-    /// [`Sought::is_in`] folds the text.
+    /// [`Sought::is_in`] folds the text. As many as words, and one more if there are too many.
     pub phrases: Vec<Box<str>>,
 }
 
@@ -113,7 +113,8 @@ impl Sought {
         let room = max.saturating_sub(words.len());
         let parts: BTreeSet<&[char]> = parts.into_iter().take(room).collect();
         let is_said = |run: &&&[char]| run.len() > 2 || !parts.contains(**run);
-        let phrases = unspaced.iter().filter(is_said);
+        // Each is looked for in each message that has the words.
+        let phrases = unspaced.iter().filter(is_said).take(max + 1);
         Sought {
             phrases: phrases.map(|run| run.iter().collect()).collect(),
             words: terms(words.iter().chain(&parts).copied()),
@@ -285,6 +286,13 @@ mod tests {
         assert_eq!(Term::words(&text).len(), limits::ARCHIVE_WORDS_MAX);
         assert_eq!(
             Sought::read(&text).words.len(),
+            limits::ARCHIVE_SEARCH_WORDS_MAX + 1
+        );
+        // Characters, each of which is a phrase.
+        let text: String = (0x4e00..0x4f00).filter_map(char::from_u32).collect();
+        let text: String = text.chars().flat_map(|c| [c, ' ']).collect();
+        assert_eq!(
+            Sought::read(&text).phrases.len(),
             limits::ARCHIVE_SEARCH_WORDS_MAX + 1
         );
         assert_eq!(

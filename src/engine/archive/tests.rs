@@ -150,7 +150,10 @@ impl Library {
             panic!("no rows");
         };
         assert_eq!(rows.len(), count);
-        let writes = rows.iter().flat_map(|row| erase(ME, row)).collect();
+        let writes = rows
+            .iter()
+            .flat_map(|row| erase(ME, row, u64::MAX))
+            .collect();
         self.store.apply(Request::Save(writes));
     }
 
@@ -723,7 +726,7 @@ fn what_is_erased_or_retracted_is_found_by_nothing() {
     );
     assert_eq!(everything(&mut library, &INDEX).len(), 2);
 
-    let gone = erase(ME, &buried[0]);
+    let gone = erase(ME, &buried[0], u64::MAX);
     library.store.apply(Request::Save(gone));
     assert_eq!(everything(&mut library, &ARCHIVE).len(), 0);
     assert_eq!(everything(&mut library, &INDEX).len(), 0);
@@ -953,6 +956,6 @@ fn a_damaged_row_is_no_message() {
             value: value.to_vec(),
         };
         assert_eq!(Archived::read(&row), None);
-        assert_eq!(erase(ME, &row).len(), 1);
+        assert_eq!(erase(ME, &row, u64::MAX).len(), 1);
     }
 }

@@ -70,6 +70,12 @@ pub(super) fn index<A: Actor>(
     Ok(Some(Step { writes, next }))
 }
 
+/// The number before which the words of messages may be indexed, by the archive's row of [`INDEXED`]: without one nobody ever
+/// searched. Of one that cannot be read nobody knows.
+pub fn indexed_before(mark: Option<&[u8]>) -> u64 {
+    mark.map_or(0, |mark| number_in(mark).unwrap_or(u64::MAX))
+}
+
 /// A mark's value: the form of the words, and the number before which they are indexed.
 fn mark(next: u64) -> Arc<[u8]> {
     let mut value = vec![WORDS_VERSION];

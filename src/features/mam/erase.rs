@@ -3,9 +3,9 @@
 
 use crate::actor::{Answers, Command, Field, Outcome, Page, Report, Stop, Turn};
 use crate::base::{AccountId, limits};
-use crate::engine::archive::{self, ARCHIVE};
+use crate::engine::archive::{self, ARCHIVE, INDEXED};
 use crate::im::account::{is_user, owner};
-use crate::im::archive::{Emptying, with_archive};
+use crate::im::archive::{Emptying, key, with_archive};
 use crate::im::{Account, Change, Progress};
 use crate::stanza::FieldType;
 
@@ -28,7 +28,7 @@ fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
     }
     let account = owner(turn)?;
     // What comes from now on stays. It waits for its turn as what is to be done though its user goes.
-    let until = turn.sequence.last().saturating_add(1);
+    let until = turn.sequence.next(turn.now);
     go_on_from(turn, account, (0, until, 0));
     let Progress::Erasing {
         from, until, count, ..
@@ -105,7 +105,7 @@ fn step(
             turn.out.write.push(emptying.put());
         }
         Some(_) => {}
-        None => turn.out.write.push(Emptying::done(account)),
+        None => turn.out.write.push(Emptying::done(account, until)),
     }
     Ok(left)
 }
@@ -123,24 +123,31 @@ fn remove(
         ..archive::range(account, from, until)
     };
     let (rows, _) = turn.load_range(&ARCHIVE, &range)?;
-    let ends = rows.first().zip(rows.last());
-    let ends = ends.and_then(|(first, last)| {
-        archive::number_of(&first.key).zip(archive::number_of(&last.key))
-    });
-    let Some((first, last)) = ends else {
+    let Some(first) = rows.first().and_then(|row| archive::number_of(&row.key)) else {
         return Ok(None);
     };
+    // Behind the messages: nothing of them is indexed that this does not know of.
+    let mark = turn.load(&INDEXED, &key(account))?;
+    let indexed_before = archive::indexed_before(mark);
     let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
+    let (mut last, mut gone) = (first, 0);
     for row in rows {
-        turn.out.write.extend(archive::erase(account, row));
+        if turn.out.write.len() >= limits::ARCHIVE_ERASE_WRITES {
+            break;
+        }
+        // "From your archive only": what no client has yet is owed all the same.
+        turn.out.write.extend(archive::rescue(row, turn.seal));
+        let writes = archive::erase(account, row, indexed_before);
+        turn.out.write.extend(writes);
+        gone += 1;
         if let Some(number) = archive::number_of(&row.key) {
             tally.remove(number, row.value.len() as u64);
+            last = number;
         }
     }
     turn.out
         .write
         .extend(tally.rows_between(account, first, last));
     turn.out.change.push(Change::ArchiveTally(Box::new(tally)));
-    let count = count + rows.len() as u64;
-    Ok(Some((last.saturating_add(1), until, count)))
+    Ok(Some((last.saturating_add(1), until, count + gone)))
 }

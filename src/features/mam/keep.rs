@@ -213,8 +213,7 @@ fn retract(
     turn.out.write.push(pending::delete(account, number));
     turn.out.change.push(Change::Uncounted);
     let mut tally = with_archive(turn, account, |archive| archive.tally.clone())?;
-    let less = (row.value.len() as u64).saturating_sub(bytes);
-    tally.shrink(number, less);
+    tally.shrink(number, row.value.len() as u64, bytes);
     let rows = tally.rows_between(account, number, number);
     turn.out.write.extend(rows);
     Ok(Some(tally))

@@ -13,7 +13,7 @@ pub static EMPTYING: Table = Table {
     durability: Durability::Soon,
     export: Export::Derived,
     slices: Slices::Whole,
-    about: "Archives that their owners empty: messages go that are numbered before this, and the bare address; key: account id",
+    about: "Archives that their owners empty: messages go that are numbered before this, and the bare address; key: account id, that number",
 };
 
 /// An archive that is being emptied.
@@ -34,22 +34,24 @@ impl Emptying {
         value.extend_from_slice(self.owner.as_str().as_bytes());
         Write::Put {
             table: &EMPTYING,
-            key: key(self.account),
+            key: row_key(self.account, self.until),
             value: value.into(),
         }
     }
 
-    /// The write that says that it is done.
-    pub fn done(account: AccountId) -> Write {
+    /// The write that says that the one of this number is done, and nothing of others: an owner may begin a second one before
+    /// the first is done, and only where nobody calls it off.
+    pub fn done(account: AccountId, until: u64) -> Write {
         Write::Delete {
             table: &EMPTYING,
-            key: key(account),
+            key: row_key(account, until),
         }
     }
 
     /// What a row says; none if it is damaged.
     pub fn read(row: &Row) -> Option<Emptying> {
-        let account = AccountId(u64::from_be_bytes(row.key.as_bytes().try_into().ok()?));
+        let account = row.key.as_bytes().first_chunk()?;
+        let account = AccountId(u64::from_be_bytes(*account));
         let (&version, rest) = row.value.split_first()?;
         let (until, owner) = rest.split_first_chunk::<8>()?;
         let owner = Jid::parse(std::str::from_utf8(owner).ok()?).ok()?;
@@ -69,6 +71,10 @@ impl Emptying {
             bytes_max: limits::RANGE_BYTES_MAX,
         }
     }
+}
+
+fn row_key(account: AccountId, until: u64) -> RowKey {
+    key(account).then(&until.to_be_bytes())
 }
 
 const ROW_VERSION: u8 = 1;

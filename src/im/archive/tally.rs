@@ -25,6 +25,8 @@ pub struct ArchiveTally {
     floor: u64,
     /// What came since something was indexed.
     unindexed: Holding,
+    /// Messages whose rows became shorter of late, and how long they are since: whoever removes one may have read it before.
+    shrunk: Vec<(u64, u64)>,
 }
 
 /// So many messages, and the bytes of their rows.
@@ -154,20 +156,27 @@ impl ArchiveTally {
             return;
         }
         self.floor = number.saturating_add(1);
+        let shrunk = self.shrunk.iter().find(|(of, _)| *of == number);
+        let bytes = shrunk.map_or(bytes, |(_, after)| bytes.min(*after));
         if let Some(month) = self.known_month_of(number) {
             month.held.count = month.held.count.saturating_sub(1);
             month.held.bytes = month.held.bytes.saturating_sub(bytes);
         }
     }
 
-    /// The row of a message has so many bytes less.
-    pub fn shrink(&mut self, number: u64, bytes: u64) {
+    /// The row of a message that had `before` bytes has `after`.
+    pub fn shrink(&mut self, number: u64, before: u64, after: u64) {
         if number < self.floor {
             return;
         }
         if let Some(month) = self.known_month_of(number) {
-            month.held.bytes = month.held.bytes.saturating_sub(bytes);
+            let less = before.saturating_sub(after);
+            month.held.bytes = month.held.bytes.saturating_sub(less);
         }
+        if self.shrunk.len() >= SHRUNK_MAX {
+            self.shrunk.remove(0);
+        }
+        self.shrunk.push((number, after));
     }
 
     /// There is nothing where messages were counted.
@@ -288,6 +297,8 @@ fn put(account: AccountId, month: MonthTally, (last, indexed): (u64, u64)) -> Wr
     }
 }
 
+/// So many retractions may pass a removal that has read and not written.
+const SHRUNK_MAX: usize = 32;
 /// Where a row tells up to which message the archive is indexed.
 const INDEXED: Range<usize> = 20..28;
 
@@ -408,7 +419,7 @@ mod tests {
             disk.add(&mut tally, number(0, n), 100);
         }
         // One is retracted.
-        tally.shrink(number(0, 3), 40);
+        tally.shrink(number(0, 3), 100, 60);
         disk.messages[3].1 = 60;
         disk.write(tally.rows_between(ME, number(0, 3), number(0, 3)));
         let (again, found) = disk.read();
@@ -432,7 +443,7 @@ mod tests {
             tally.add(number(0, 10), 100);
         }
         tally.add(number(0, 11), 100);
-        tally.shrink(number(0, 3), 40);
+        tally.shrink(number(0, 3), 100, 60);
         disk.messages[3].1 = 60;
         disk.write(tally.rows_between(ME, number(0, 3), number(0, 3)));
         assert_eq!(disk.read().0.indexed_to(), number(0, 0));
@@ -465,9 +476,14 @@ mod tests {
         assert_eq!(tally.oldest(&quota(0, 0)), number(0, 2) + 1);
         disk.write(tally.rows_between(ME, number(0, 0), number(0, 2)));
         assert_eq!(disk.read().0.held(&quota(0, 0)), left);
-        tally.shrink(number(0, 5), 60);
-        tally.shrink(number(0, 1), 60);
+        tally.shrink(number(0, 5), 100, 40);
+        tally.shrink(number(0, 1), 100, 40);
         assert_eq!(tally.held(&quota(0, 0)).bytes, 640);
+        // Whoever removes them read them before one was retracted.
+        for n in 3..6 {
+            tally.remove(number(0, n), 100);
+        }
+        assert_eq!(tally.held(&quota(0, 0)).bytes, 400);
     }
 
     #[test]

@@ -69,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
             if let Some(archived) = Archived::read(&row) {
                 let _ = archive::tombstone(AccountId(1), &archived, "r", 0);
             }
-            let _ = archive::erase(AccountId(1), &row);
+            let _ = archive::erase(AccountId(1), &row, u64::MAX);
             if let Some(old) = archive::FirstForm::read(&row) {
                 let _ = (old.contacts().count(), old.renewed(None));
             }

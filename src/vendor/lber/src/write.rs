@@ -2,40 +2,76 @@
 use crate::common::{TagClass, TagStructure};
 use crate::structure::{PL, StructureTag};
 use bytes::BytesMut;
+use zeroize::Zeroize;
 
 use std::io::{self, Write};
 
-/// BER-encode a tag structure into the provided buffer.
+/// BER-encode a tag structure into the provided buffer. What it is made of is zeroed, and so is what was in the buffer
+/// before, if all of that was sent: passwords are among both.
 pub fn encode_into(buf: &mut BytesMut, tag: StructureTag) -> io::Result<()> {
-    let mut tag_vec = Vec::new();
-    encode_inner(&mut tag_vec, tag)?;
-    buf.extend(tag_vec);
+    wipe(buf);
+    let mut whole = encode(tag);
+    buf.reserve(whole.len());
+    buf.extend_from_slice(&whole);
+    whole.zeroize();
     Ok(())
 }
 
-fn encode_inner(buf: &mut Vec<u8>, tag: StructureTag) -> io::Result<()> {
+/// The same alone: the caller zeroes it.
+pub fn encode(tag: StructureTag) -> Vec<u8> {
+    // Long enough from the beginning: whatever grows leaves pieces behind.
+    let mut whole = Vec::with_capacity(length_of(&tag));
+    encode_inner(&mut whole, tag);
+    whole
+}
+
+fn wipe(buf: &mut BytesMut) {
+    if !buf.is_empty() {
+        return;
+    }
+    let sent = std::mem::replace(buf, BytesMut::with_capacity(BUFFER_BYTES));
+    // All that it ever had room for, also in front of what is in it.
+    Vec::from(sent).zeroize();
+}
+
+/// What messages have room in without another buffer.
+const BUFFER_BYTES: usize = 1024;
+
+fn encode_inner(buf: &mut Vec<u8>, tag: StructureTag) {
     let structure = match tag.payload {
         PL::P(_) => TagStructure::Primitive,
         PL::C(_) => TagStructure::Constructed,
     };
-
+    let length = content_length(&tag);
     write_type(buf, tag.class, structure, tag.id);
+    write_length(buf, length);
     match tag.payload {
-        PL::P(v) => {
-            write_length(buf, v.len());
-            buf.extend(v);
+        PL::P(mut v) => {
+            buf.extend_from_slice(&v);
+            v.zeroize();
         }
         PL::C(tags) => {
-            let mut tmp = Vec::new();
             for tag in tags {
-                encode_inner(&mut tmp, tag)?;
+                encode_inner(buf, tag);
             }
-            write_length(buf, tmp.len());
-            buf.extend(tmp);
         }
-    };
+    }
+}
 
-    Ok(())
+/// Bytes of an element, its head included.
+fn length_of(tag: &StructureTag) -> usize {
+    let content = content_length(tag);
+    let mut head = Vec::with_capacity(16);
+    write_type(&mut head, tag.class, TagStructure::Primitive, tag.id);
+    write_length(&mut head, content);
+    head.len() + content
+}
+
+fn content_length(tag: &StructureTag) -> usize {
+    match &tag.payload {
+        PL::P(v) => v.len(),
+        PL::C(tags) => tags.iter().map(length_of).sum(),
+    }
 }
 
 fn write_type(w: &mut dyn Write, class: TagClass, structure: TagStructure, id: u64) {

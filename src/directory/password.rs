@@ -1,0 +1,283 @@
+//! Passwords that are changed: by the account's user, here; by others, in the directory, which is heard of or seen. Refuses
+//! to know how.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::error::DirectoryError;
+use super::host::{Question, Shared};
+use super::person::{self, Found, Person};
+use super::pool::{BindOutcome, Link, Secrets};
+use super::{Admission, keys, verdict};
+use crate::actor::auth::{AccountAnswer, AccountRef, KeyShape, ScramHash};
+use crate::actor::rows::StoreError;
+use crate::base::{AddressPrefix, Secret, limits};
+use crate::config::{DirectoryPasswordChange, DirectoryPreset};
+use crate::im::seen::{Met, PasswordStamp, Sight};
+
+/// Whose passwords are just being changed by themselves.
+#[derive(Default)]
+pub struct OwnChanges(Mutex<BTreeMap<Arc<str>, UnderWay>>);
+
+#[derive(Default)]
+struct UnderWay {
+    count: usize,
+    /// An entry was met meanwhile, and not judged.
+    is_met: bool,
+}
+
+impl OwnChanges {
+    fn begin(&self, name: &Arc<str>) {
+        let mut changes = self.0.lock();
+        changes.entry(Arc::clone(name)).or_default().count += 1;
+    }
+
+    /// Whether one is under way; then the entry is to be looked at when it is over.
+    fn meets(&self, name: &str) -> bool {
+        let mut changes = self.0.lock();
+        let under_way = changes.get_mut(name);
+        under_way.is_some_and(|change| {
+            change.is_met = true;
+            true
+        })
+    }
+
+    /// One is over; whether the entry is to be looked at.
+    fn end(&self, name: &str) -> bool {
+        let mut changes = self.0.lock();
+        let Some(change) = changes.get_mut(name) else {
+            return false;
+        };
+        change.count -= 1;
+        if change.count > 0 {
+            return false;
+        }
+        let is_met = change.is_met;
+        changes.remove(name);
+        is_met
+    }
+}
+
+impl Shared {
+    /// An entry was found for a name: sessions and tokens that were made under another password end.
+    ///
+    /// # Errors
+    /// The store's, as one of the directory's.
+    pub fn meet(&self, name: &str, sight: &Sight<'_>) -> Result<Met, DirectoryError> {
+        let mut sight = *sight;
+        // Whoever makes the change sees to what it ends.
+        if self.own_changes.meets(name) {
+            sight.stamp = None;
+        }
+        let met = (self.desk.meet)(&self.host, name, &sight).map_err(of_store)?;
+        if met == Met::Changed {
+            log::info!("directory_password_changed account={name}@{}", self.host);
+            self.end_sessions(name);
+        }
+        Ok(met)
+    }
+
+    /// Whether somebody was gone already.
+    ///
+    /// # Errors
+    /// The store's, as one of the directory's.
+    pub fn is_gone(&self, name: &str) -> Result<bool, DirectoryError> {
+        (self.desk.is_gone)(&self.host, name).map_err(of_store)
+    }
+
+    /// Somebody is gone; whether that is new.
+    ///
+    /// # Errors
+    /// The store's, as one of the directory's.
+    pub fn note_gone(&self, name: &str) -> Result<bool, DirectoryError> {
+        (self.desk.let_go)(&self.host, name).map_err(of_store)
+    }
+
+    /// Changes the password of the account's user.
+    ///
+    /// # Errors
+    /// The directory's; the store's, as one of them.
+    pub fn set_password(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        (account, password, prefix): (AccountRef, &Secret, Option<AddressPrefix>),
+        person: Option<&Person>,
+    ) -> Result<AccountAnswer, DirectoryError> {
+        let Some(person) = person.filter(|person| person.bar.is_none()) else {
+            return Ok(AccountAnswer::Gone);
+        };
+        if self.config.options.password_change == DirectoryPasswordChange::Off {
+            return Ok(AccountAnswer::Gone);
+        }
+        let Some(password) = (self.desk.prepare)(password) else {
+            return Ok(AccountAnswer::PasswordUnfit);
+        };
+        // Whoever asks may have been thrown out by a word of the operator's, or by another change.
+        let unique = person.unique.as_deref();
+        let admitted = (self.desk.admit)(&self.host, &question.localpart, unique, person.stamp);
+        match admitted.map_err(of_store)? {
+            Admission::In(known) if known == account => {}
+            _ => return Ok(AccountAnswer::Gone),
+        }
+        if !(self.desk.may_change)(account.id, prefix) {
+            return Ok(AccountAnswer::TooMany);
+        }
+        self.own_changes.begin(&question.localpart);
+        let changed = self.change_password(link, question, account, (person, &password));
+        if self.own_changes.end(&question.localpart)
+            && let Err(error) = self.find(link, question)
+        {
+            // The next look says more.
+            log::warn!(
+                "directory_unseen host={} account={} error=\"{error}\"",
+                self.host,
+                question.localpart
+            );
+        }
+        changed
+    }
+
+    fn change_password(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        account: AccountRef,
+        (person, password): (&Person, &Secret),
+    ) -> Result<AccountAnswer, DirectoryError> {
+        let outcome = self.change_entry(link, question, person, password)?;
+        if !outcome.is_success() {
+            return verdict::of_change(outcome);
+        }
+        let stamp = self.stamp_of(link, question);
+        let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id, stamp);
+        // It is changed, whatever became of the tokens: the next look, or an operator, ends those.
+        match renewed {
+            Ok(Some(account)) => Ok(AccountAnswer::Done(account)),
+            Ok(None) => Ok(AccountAnswer::Gone),
+            Err(error) => Err(DirectoryError::Refused {
+                code: 0,
+                text: format!("the password is changed, but not the account's row: {error}"),
+            }),
+        }
+    }
+
+    /// Changes what the entry says of a password. Keys of SCRAM are another saying of it: if they stayed, the old password
+    /// would go on to be right. They are changed first, and back if the directory does not want the new password; so what
+    /// breaks in between leaves no more than the user has asked for.
+    fn change_entry(
+        &self,
+        link: &mut Link,
+        question: &Question,
+        person: &Person,
+        password: &Secret,
+    ) -> Result<BindOutcome, DirectoryError> {
+        let (options, until) = (&self.config.options, self.until(question));
+        let keys = self.new_keys(&question.localpart, person, password)?;
+        let of_entry = |values| Secrets {
+            attribute: &options.scram,
+            values,
+        };
+        if options.preset == DirectoryPreset::ActiveDirectory {
+            return link.change_unicode_password(&person.dn, password, &of_entry(&keys), until);
+        }
+        if !keys.is_empty() {
+            let outcome = link.replace_secrets(&person.dn, &of_entry(&keys), until)?;
+            if !outcome.is_success() {
+                // Not because of the password, whatever the code says.
+                return Err(DirectoryError::Refused {
+                    code: outcome.code,
+                    text: format!("{} is not changed: {}", options.scram, outcome.text),
+                });
+            }
+        }
+        let outcome = link.change_password(&person.dn, password, until)?;
+        if !keys.is_empty() && !outcome.is_success() {
+            let soon = Instant::now() + Duration::from_millis(options.operation_timeout.as_ms());
+            let back = link.replace_secrets(&person.dn, &of_entry(&person.held_keys), soon);
+            if !back.as_ref().is_ok_and(BindOutcome::is_success) {
+                log::error!(
+                    "directory_keys_lost account={}@{} attribute={} answer={back:?} mend=\"set the password again\"",
+                    question.localpart,
+                    self.host,
+                    options.scram
+                );
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The keys of a new password: of every digest that clients are offered, and of those that the entry has besides; none
+    /// where it has none.
+    fn new_keys(
+        &self,
+        localpart: &str,
+        person: &Person,
+        password: &Secret,
+    ) -> Result<Vec<Secret>, DirectoryError> {
+        if person.held_keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known = person.shapes();
+        let offered = self.config.hashes.iter().copied();
+        let mut hashes: Vec<ScramHash> = offered.chain(known.iter().map(|it| it.hash)).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let keys = hashes.into_iter().map(|hash| {
+            // As they were, so that a change of them tells nobody when it was; or as the directory's others are.
+            let shape = match known.iter().find(|shape| shape.hash == hash) {
+                Some(shape) => *shape,
+                None => (self.desk.decoy)(&self.host, localpart, hash)
+                    .map_err(of_store)?
+                    .shape(),
+            };
+            let shape = KeyShape {
+                iterations: shape.iterations.max(limits::SCRAM_ITERATIONS_MIN),
+                ..shape
+            };
+            Ok(keys::written(&(self.desk.new_keys)(password, shape)))
+        });
+        keys.collect()
+    }
+
+    /// What the entry says of a password that was just changed. None if that cannot be read: then the next look takes
+    /// the change for somebody else's.
+    fn stamp_of(&self, link: &mut Link, question: &Question) -> Option<PasswordStamp> {
+        let query = person::query(&self.config, &question.localpart);
+        let entries = link.search(&query, self.until(question)).ok()?;
+        match person::judge(&self.config, &question.localpart, &entries) {
+            Found::One(person) => Some(person.stamp),
+            Found::Many(_) | Found::Nobody => None,
+        }
+    }
+}
+
+fn of_store(error: StoreError) -> DirectoryError {
+    DirectoryError::Refused {
+        code: 0,
+        text: format!("the account's row cannot be read or written: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_met_during_changes_is_looked_at_after_the_last() {
+        let changes = OwnChanges::default();
+        let juliet: Arc<str> = Arc::from("juliet");
+        assert!(!changes.meets("juliet"));
+        changes.begin(&juliet);
+        assert!(!changes.end("juliet"), "nothing was met");
+        changes.begin(&juliet);
+        changes.begin(&juliet);
+        assert!(changes.meets("juliet") && !changes.meets("romeo"));
+        assert!(!changes.end("juliet"), "another is under way");
+        assert!(changes.end("juliet"));
+        assert!(!changes.meets("juliet") && changes.0.lock().is_empty());
+    }
+}

@@ -1,0 +1,254 @@
+//! Searches: whole or page by page, and on the servers that references name if they are followed. Refuses to know what the
+//! entries mean.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ldap3::controls::{Control, PagedResults, RawControl};
+use ldap3::{LdapConn, SearchOptions};
+
+use super::{
+    Failure, Link, Purpose, Query, REFERRAL, connect, failure, guarded, refused, remaining,
+};
+use crate::base::limits;
+use crate::config::DirectoryReferrals;
+use crate::directory::access::Access;
+use crate::directory::ber::{self, Entry};
+use crate::directory::dn::Dn;
+use crate::directory::error::DirectoryError;
+use crate::directory::escape::referral;
+
+impl Link {
+    /// Entries that match; if they may be many, page by page (RFC 2696), so that no size limit cuts them.
+    ///
+    /// # Errors
+    /// Everything that [`DirectoryError`] has but `TooManyWaiting`.
+    pub fn search(&mut self, query: &Query, until: Instant) -> Result<Vec<Entry>, DirectoryError> {
+        let access = Arc::clone(&self.access);
+        self.call(until, |connection, own_until| {
+            let found = match query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize {
+                true => search(connection, query, own_until)?,
+                // Each page is an answer of its own.
+                false => search_pages(connection, query, access.operation_timeout, until)?,
+            };
+            match (found.references.is_empty(), access.referrals) {
+                (true, _) => Ok(found.entries),
+                // RFC 4511 section 4.5.3: references to parts that the server does not have.
+                (false, DirectoryReferrals::Refuse) if !found.is_elsewhere => Ok(found.entries),
+                (false, DirectoryReferrals::Refuse) => {
+                    Err(Failure::Answer(DirectoryError::Referred))
+                }
+                (false, DirectoryReferrals::Follow) => {
+                    follow(&access, query, found, until).map_err(Failure::Answer)
+                }
+            }
+        })
+    }
+
+    /// The same page by page, of which none is kept. If a connection breaks, what was handed over comes again. References
+    /// to other servers are passed over.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn search_each(
+        &mut self,
+        query: &Query,
+        until: Instant,
+        take: &mut dyn FnMut(Vec<Entry>),
+    ) -> Result<(), DirectoryError> {
+        let page_time = self.access.operation_timeout;
+        self.call(until, |connection, _| {
+            let (mut cookie, mut count) = (Vec::new(), 0);
+            loop {
+                let times = (page_time, until);
+                let (page, next) = search_page(connection, query, times, cookie, Found::default())?;
+                if page.is_elsewhere {
+                    return Err(Failure::Answer(DirectoryError::Referred));
+                }
+                count += page.entries.len();
+                if count > query.count_max {
+                    return Err(Failure::Answer(DirectoryError::TooMuch));
+                }
+                take(page.entries);
+                if next.is_empty() {
+                    return Ok(());
+                }
+                cookie = next;
+            }
+        })
+    }
+}
+
+/// What a search brought.
+#[derive(Default)]
+struct Found {
+    entries: Vec<Entry>,
+    references: Vec<String>,
+    /// The base itself is on other servers.
+    is_elsewhere: bool,
+}
+
+fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Found, Failure> {
+    // One more than we want, so that more is noticed.
+    let size = i32::try_from(query.count_max + 1).unwrap_or(i32::MAX);
+    let options = SearchOptions::new().sizelimit(size);
+    let connection = connection.with_search_options(options);
+    Ok(search_once(connection, query, until, Found::default())?.0)
+}
+
+/// Page after page, each in its own time; a server that knows nothing of pages sends everything as one.
+fn search_pages(
+    connection: &mut LdapConn,
+    query: &Query,
+    page_time: Duration,
+    until: Instant,
+) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    let mut cookie = Vec::new();
+    loop {
+        (found, cookie) = search_page(connection, query, (page_time, until), cookie, found)?;
+        if cookie.is_empty() || found.is_elsewhere {
+            return Ok(found);
+        }
+    }
+}
+
+/// One page behind what was found before, and what to ask for the next with: RFC 2696 section 3: "an empty octet string" is
+/// the end.
+fn search_page(
+    connection: &mut LdapConn,
+    query: &Query,
+    (page_time, until): (Duration, Instant),
+    cookie: Vec<u8>,
+    found: Found,
+) -> Result<(Found, Vec<u8>), Failure> {
+    let page = PagedResults {
+        size: limits::DIRECTORY_PAGE_ENTRIES,
+        cookie,
+    };
+    let connection = connection.with_controls(RawControl::from(page));
+    let page_until = until.min(Instant::now() + page_time);
+    let (found, controls) = search_once(connection, query, page_until, found)?;
+    let cookie = match controls.iter().find(|control| control.1.ctype == PAGED) {
+        Some(control) => {
+            let value = control.1.val.as_deref().unwrap_or_default();
+            ber::page_cookie(value).map_err(Failure::Answer)?
+        }
+        None => Vec::new(),
+    };
+    Ok((found, cookie))
+}
+
+/// One request, whose results come behind those that were found before, and the controls of its end.
+fn search_once(
+    connection: &mut LdapConn,
+    query: &Query,
+    until: Instant,
+    mut found: Found,
+) -> Result<(Found, Vec<Control>), Failure> {
+    let mut stream = connection
+        .with_timeout(remaining(until)?)
+        .streaming_search(
+            &query.base,
+            query.depth.scope(),
+            &query.filter,
+            &query.attributes,
+        )
+        .map_err(failure)?;
+    let base = Dn::parse(&query.base);
+    while let Some(item) = stream.next().map_err(failure)? {
+        // The library's own time begins anew with each entry.
+        remaining(until)?;
+        if item.is_ref() {
+            let urls = ber::references(item.0).map_err(Failure::Answer)?;
+            found.references.extend(urls);
+        } else if !item.is_intermediate() {
+            let entry = Entry::read(item.0).map_err(Failure::Answer)?;
+            // Nobody asked for what is elsewhere: whoever is there is nobody here.
+            match base.as_ref().is_some_and(|base| entry.is_within(base)) {
+                true => found.entries.push(entry),
+                false => log::warn!(
+                    "directory_elsewhere entry={:?} base={:?}",
+                    entry.dn,
+                    query.base
+                ),
+            }
+        }
+        if found.entries.len() > query.count_max || found.references.len() > REFERENCES_MAX {
+            return Err(Failure::Answer(DirectoryError::TooMuch));
+        }
+    }
+    let result = stream.result();
+    match result.rc {
+        0 => Ok((found, result.ctrls)),
+        NO_SUCH_OBJECT => Ok((
+            Found {
+                entries: Vec::new(),
+                ..found
+            },
+            Vec::new(),
+        )),
+        REFERRAL => Ok((
+            Found {
+                references: result.refs,
+                is_elsewhere: true,
+                ..found
+            },
+            Vec::new(),
+        )),
+        SIZE_LIMIT => Err(Failure::Answer(DirectoryError::TooMuch)),
+        _ => Err(refused(result)),
+    }
+}
+
+/// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
+/// than [`limits::DIRECTORY_REFERRALS_MAX`].
+fn follow(
+    access: &Access,
+    query: &Query,
+    found: Found,
+    until: Instant,
+) -> Result<Vec<Entry>, DirectoryError> {
+    let mut entries = found.entries;
+    let mut open = found.references;
+    let mut seen = BTreeSet::new();
+    while let Some(reference) = open.pop() {
+        let Some((server, base)) = referral(&reference) else {
+            return Err(DirectoryError::Referred);
+        };
+        let base = base.unwrap_or_else(|| query.base.clone());
+        if !seen.insert((server.clone(), base.clone())) {
+            continue;
+        }
+        if seen.len() > limits::DIRECTORY_REFERRALS_MAX {
+            return Err(DirectoryError::Referred);
+        }
+        let there = Query {
+            base,
+            ..query.clone()
+        };
+        let own_until = until.min(Instant::now() + access.connect_timeout);
+        let connection = connect(access, &server, Purpose::Searching, own_until);
+        let mut connection = connection.map_err(DirectoryError::NoServer)?;
+        let more = guarded(|| search(&mut connection, &there, until));
+        let more = more.map_err(|failure| match failure {
+            Failure::Answer(error) => error,
+            Failure::Connection(reason) => DirectoryError::NoServer(reason),
+            Failure::Silence => DirectoryError::Late,
+        })?;
+        entries.extend(more.entries);
+        open.extend(more.references);
+        if entries.len() > query.count_max {
+            return Err(DirectoryError::TooMuch);
+        }
+    }
+    Ok(entries)
+}
+
+/// RFC 2696.
+const PAGED: &str = "1.2.840.113556.1.4.319";
+const SIZE_LIMIT: u32 = 4;
+const NO_SUCH_OBJECT: u32 = 32;
+/// References that one answer may hold.
+const REFERENCES_MAX: usize = 32;
