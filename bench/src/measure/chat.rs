@@ -11,9 +11,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::raise_descriptors;
-use crate::target::{
-    Archive, Collector, CompactTls, Contacts, Keep, Site, Wishes, start_relay,
-};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Site, Wishes, start_relay};
 use std::time::Duration;
 
 /// What of a server is compared.

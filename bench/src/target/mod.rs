@@ -307,7 +307,13 @@ fn start_floor(core: usize, length: usize, pattern: Pattern) -> Result<(Server, 
     let mut command = vec![std::env::current_exe()?.display().to_string()];
     command.extend(RelayServer::arguments(address, length, pattern));
     let log = files.directory.join("output");
-    let server = Server::start(&command, &core.to_string(), address, &log, Ready::SaysListening)?;
+    let server = Server::start(
+        &command,
+        &core.to_string(),
+        address,
+        &log,
+        Ready::SaysListening,
+    )?;
     Ok((server, files))
 }
 

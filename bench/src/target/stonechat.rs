@@ -136,8 +136,9 @@ fn configuration(site: &Site, address: SocketAddr) -> Result<String> {
         CompactTls::On => "[tls]\ncompact = true\n\n",
     };
     let host = match &site.programs.host_section {
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("reading {}", path.display()))?,
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
+        }
         None => String::new(),
     };
     Ok(format!(
