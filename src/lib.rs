@@ -368,6 +368,8 @@
 //! - **Names**: `wheel.rs` and `queue.rs` of `base` never
 //!   came; `c2s.rs` is `stream/state.rs`; intake and mailbox of the shard are `streams.rs` and `cell.rs`.
 //! - **[`tool`] is a layer of its own above [`server`]**: it starts, asks and checks servers, and nothing imports it.
+//! - **TLS 1.3 has two forms behind its handshake** (`worker/tls/`): rustls', and with `tls.compact` bare keys under a record
+//!   layer of ours. There is one form of handshakes and of TLS 1.2.
 //! - **Scenarios run on four stages, not three**: one and four workers simulated, STARTTLS, direct TLS.
 //!
 //! Not built yet, because nothing needs it so far:

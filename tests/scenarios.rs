@@ -171,10 +171,15 @@ fn open(stage: &str, scene: &Scene, servers: &Servers) -> Result<Box<dyn Stage>,
         "tls" => Channel::Secure,
         other => return Err(format!("  no such stage: {other}")),
     };
-    Ok(Box::new(Sockets::new(
-        servers.with(scene.options())?,
-        channel,
-    )?))
+    let mut options = scene.options();
+    // Both forms of TLS are on some stage then, and it costs one more server.
+    if channel == Channel::Secure && options.is_empty() {
+        options.push(HostOption {
+            path: "tls.compact".to_string(),
+            value: "true".to_string(),
+        });
+    }
+    Ok(Box::new(Sockets::new(servers.with(options)?, channel)?))
 }
 
 fn wish() -> Wish {

@@ -19,7 +19,7 @@ use stonechat_bench::measure::{self, Bench, Pace};
 use stonechat_bench::million;
 use stonechat_bench::process::pin;
 use stonechat_bench::relay::RelayServer;
-use stonechat_bench::target::{Accounts, Archive, Keep, Kind, Programs, SlowDisk};
+use stonechat_bench::target::{Accounts, Archive, CompactTls, Keep, Kind, Programs, SlowDisk};
 
 #[derive(Parser)]
 #[command(
@@ -108,6 +108,9 @@ enum Command {
         /// Whether Stonechat archives every message, for both who exchange it
         #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
         archive: Vec<Archive>,
+        /// Stonechat's tls.compact
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
+        compact_tls: Vec<CompactTls>,
     },
     /// Users who see each other's presence change, a null fan-out in turn with the server
     Presence {
@@ -146,6 +149,9 @@ enum Command {
         /// Seconds of rest before each reading
         #[arg(long, default_value_t = 12)]
         rest: u64,
+        /// Stonechat's tls.compact
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
+        compact_tls: Vec<CompactTls>,
         /// By which they log in
         #[arg(long, value_enum, default_value = "scram-sha-1")]
         mechanism: Mechanism,
@@ -188,6 +194,9 @@ enum Command {
         /// Without TLS
         #[arg(long)]
         plain: bool,
+        /// Stonechat's tls.compact
+        #[arg(long, value_enum, default_value = "off")]
+        compact_tls: CompactTls,
         /// Seconds of chat, and of presence, at each number
         #[arg(long, default_value_t = 10)]
         seconds: u64,
@@ -305,6 +314,7 @@ fn main() -> Result<()> {
         sessions,
         contacts,
         plain,
+        compact_tls,
         seconds,
         directory,
     } = cli.command
@@ -318,6 +328,7 @@ fn main() -> Result<()> {
             levels: sessions,
             contacts,
             is_encrypted: !plain,
+            compact_tls,
             seconds,
         })?;
         println!("{result}");
@@ -369,13 +380,14 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             transport,
             keep,
             archive,
+            compact_tls,
         } => {
             let transport = if tls {
                 vec![Transport::StartTls]
             } else {
                 transport
             };
-            let variants = combine(&transport, &keep, &archive);
+            let variants = combine(&transport, &keep, &archive, &compact_tls);
             let figures = measure::chat::measure(bench, load.pairs, load.pace()?, &variants)?;
             report.figures.extend(figures);
         }
@@ -402,18 +414,20 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             to,
             store_cache,
             rest,
+            compact_tls,
             mechanism,
         } => {
             ensure!(to <= MOST_SESSIONS, "at most {MOST_SESSIONS} sessions");
-            let slope = Slope {
-                contacts,
-                from,
-                to,
-                store_cache: Some(store_cache).filter(|mib| *mib > 0),
-                rest: Duration::from_secs(rest),
-                mechanism,
-            };
-            for transport in transport {
+            for (transport, compact_tls) in beside(&transport, &compact_tls) {
+                let slope = Slope {
+                    contacts,
+                    from,
+                    to,
+                    store_cache: Some(store_cache).filter(|mib| *mib > 0),
+                    compact_tls,
+                    rest: Duration::from_secs(rest),
+                    mechanism,
+                };
                 report
                     .figures
                     .push(measure::memory::measure(bench, slope, transport)?);
@@ -527,15 +541,33 @@ fn all(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn combine(transports: &[Transport], keeps: &[Keep], archives: &[Archive]) -> Vec<Variant> {
+fn combine(
+    transports: &[Transport],
+    keeps: &[Keep],
+    archives: &[Archive],
+    forms: &[CompactTls],
+) -> Vec<Variant> {
     let mut all = Vec::new();
-    for &transport in transports {
+    for (transport, compact_tls) in beside(transports, forms) {
         for &keep in keeps {
             all.extend(archives.iter().map(|&archive| Variant {
                 transport,
                 keep,
                 archive,
+                compact_tls,
             }));
+        }
+    }
+    all
+}
+
+/// Each transport in each form of TLS; plaintext has one.
+fn beside(transports: &[Transport], forms: &[CompactTls]) -> Vec<(Transport, CompactTls)> {
+    let mut all = Vec::new();
+    for &transport in transports {
+        match transport {
+            Transport::Plain => all.push((transport, CompactTls::Off)),
+            _ => all.extend(forms.iter().map(|&form| (transport, form))),
         }
     }
     all

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::actor::audit::AuditEvent;
 use crate::config::{Certificate, ClientCertificates, Config, ConfigError, TlsVersion};
 use crate::stream;
-use crate::worker::{Authorities, HostCertificate, TlsContext, TlsWishes};
+use crate::worker::{Authorities, HostCertificate, Keeper, TlsContext, TlsWishes};
 
 use super::data;
 use super::settings::read_certificate;
@@ -54,6 +54,10 @@ impl CertificateSource {
             client_authorities,
             handshake_timeout_ms: config.c2s.handshake_timeout.as_ms(),
             negotiation_timeout_ms: config.c2s.negotiation_timeout.as_ms(),
+            keeper: match config.tls.compact {
+                true => Keeper::Compact,
+                false => Keeper::Rustls,
+            },
         };
         let context = TlsContext::new(wishes, before);
         context.map_err(|error| vec![config.places().error("tls", error.to_string())])

@@ -300,10 +300,11 @@ impl<C: Core> Worker<C> {
         connection.permit.secured();
         // The session may hold whole records behind the handshake, and an end may stand behind those.
         connection.readable = true;
-        let facts = connection
-            .tls
-            .as_mut()
-            .map(|session| Box::new(session.facts()));
+        let facts = connection.tls.as_mut().and_then(|session| {
+            let facts = session.facts();
+            self.counters.compact += u64::from(session.is_compact());
+            facts.map(Box::new)
+        });
         match (connection.stream, facts) {
             (Some(stream), Some(facts)) => {
                 self.enter(key, Phase::Open, self.tls.negotiation_timeout_ms());

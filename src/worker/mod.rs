@@ -47,7 +47,8 @@ pub use door::{Door, DoorLimits, Permit, Refusal};
 pub use intake::Intake;
 pub use mesh::{Address, Seat, seats};
 pub use order::{Counters, Order, Settled};
-pub use tls::{ClientCertificate, Security, TlsContext, TlsWishes};
+pub use tls::{ClientCertificate, Keeper, Security, TlsContext, TlsWishes};
+pub use tls::{Opened, RECORDS_PER_KEY_MAX, Records, Sequence, Silent, Suite};
 #[cfg(feature = "trunk")]
 pub use trunk::NewTrunk;
 

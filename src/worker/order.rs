@@ -55,6 +55,8 @@ pub struct Counters {
     pub handed_over: u64,
     /// Handshakes that were completed.
     pub secured: u64,
+    /// Those of them whose connections left rustls at once (`tls.compact`).
+    pub compact: u64,
     /// Handshakes that failed: bytes that are no TLS, no common parameters, a bad certificate.
     pub handshakes_failed: u64,
     /// Handshakes, and PROXY headers, that took too long.

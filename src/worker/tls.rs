@@ -1,5 +1,10 @@
 //! TLS sessions as rustls keeps them, fed record by record so that its buffers stay small (CRATES.md
-//! section 2). Refuses to know sockets' readiness and what the plaintext means.
+//! section 2), or as we do with `tls.compact` once the handshake is over. Refuses to know sockets' readiness and what the
+//! plaintext means.
+
+mod compact;
+mod record;
+mod traffic;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -14,6 +19,11 @@ use crate::stream::{TlsFacts, TlsVersion};
 
 use super::certificate::{Certificates, HostCertificate, subject, xmpp_addresses};
 use super::client_certificate::{AnyCertificate, Authorities};
+
+use compact::{Compact, Overhearing, TrafficSecrets};
+
+pub use record::{RECORDS_PER_KEY_MAX, Records, Sequence, Silent};
+pub use traffic::Suite;
 
 /// What handshakes are made with; replaced as a whole when certificates are loaded again. Sessions that
 /// stand keep the one they began with.
@@ -58,6 +68,17 @@ pub struct TlsWishes {
     pub handshake_timeout_ms: u64,
     /// How long it may take to prove who it is.
     pub negotiation_timeout_ms: u64,
+    /// Who keeps the keys of what comes behind the handshake.
+    pub keeper: Keeper,
+}
+
+/// Who keeps the keys of a TLS 1.3 connection behind its handshake. Those of TLS 1.2 are always rustls'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// rustls, as ever: 7.3 KB.
+    Rustls,
+    /// We: a third of a kilobyte.
+    Compact,
 }
 
 /// Whether clients of a listener are asked for a certificate. One that does not chain to a known authority
@@ -122,7 +143,8 @@ impl TlsContext {
             };
             let mut by_us = config(&light)?;
             by_us.ignore_client_order = true;
-            Ok(Configs::of(by_us, config(&provider)?, &tickets))
+            let by_client = config(&provider)?;
+            Ok(Configs::of(by_us, by_client, &tickets, wishes.keeper))
         };
         let silent = configs(WebPkiClientVerifier::no_client_auth())?;
         let asking = match &client_verifier {
@@ -181,8 +203,13 @@ impl Configs {
         mut by_us: ServerConfig,
         mut by_client: ServerConfig,
         tickets: &Arc<dyn ProducesTickets>,
+        keeper: Keeper,
     ) -> Configs {
         for config in [&mut by_us, &mut by_client] {
+            if keeper == Keeper::Compact {
+                config.enable_secret_extraction = true;
+                config.key_log = Arc::new(Overhearing);
+            }
             config.ticketer = Arc::clone(tickets);
             config.send_tls13_tickets = 1;
             // RFC 9266 section 3: before TLS 1.3 the exporter binds a channel only with the extended master
@@ -234,13 +261,27 @@ const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 /// One TLS connection without its socket.
 #[derive(Debug)]
 pub struct Session {
-    rustls: ServerConnection,
     /// The beginning of a record whose end has not come; empty and without memory when idle.
     partial: Vec<u8>,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// All handshakes, all of TLS 1.2, and the rest unless `tls.compact` is set.
+    Rustls(Box<Whole>),
+    Compact(Box<Compact>),
+}
+
+#[derive(Debug)]
+struct Whole {
+    rustls: ServerConnection,
     /// Until the handshake is complete.
     context: Option<Arc<TlsContext>>,
     /// Until the first record has come: what the connection is made anew with if its client has no instructions for AES.
     by_client: Option<Arc<ServerConfig>>,
+    /// What a compact form needs, as long as it can be had: from the handshake to the first record behind it.
+    secrets: Option<TrafficSecrets>,
 }
 
 /// What became of some ciphertext.
@@ -270,16 +311,27 @@ impl Session {
             Security::Direct => &configs.direct,
         };
         Ok(Box::new(Session {
-            rustls: connection(&configs.by_us)?,
             partial: Vec::new(),
-            context: Some(Arc::clone(context)),
-            by_client: Some(Arc::clone(&configs.by_client)),
+            form: Form::Rustls(Box::new(Whole {
+                rustls: connection(&configs.by_us)?,
+                context: Some(Arc::clone(context)),
+                by_client: Some(Arc::clone(&configs.by_client)),
+                secrets: None,
+            })),
         }))
     }
 
     /// Whether the handshake is still going on.
     pub fn is_handshaking(&self) -> bool {
-        self.rustls.is_handshaking()
+        match &self.form {
+            Form::Rustls(whole) => whole.rustls.is_handshaking(),
+            Form::Compact(_) => false,
+        }
+    }
+
+    /// Whether it has left rustls.
+    pub fn is_compact(&self) -> bool {
+        matches!(self.form, Form::Compact(_))
     }
 
     /// Puts the unfinished record before what is about to be read, and says how long it is.
@@ -298,19 +350,14 @@ impl Session {
     pub fn shake_hands(&mut self, ciphertext: &[u8]) -> Opened {
         let mut rest = ciphertext;
         let mut opened = Opened::More;
-        while self.rustls.is_handshaking() && opened == Opened::More {
-            let Some(length) = record_bytes(rest) else {
-                break;
-            };
-            if let Some(config) = self.by_client.take()
-                && prefers_chacha(&rest[..length])
-                // Nothing was taken, so nothing is lost; if it fails, the suite is not the client's favourite.
-                && let Ok(rustls) = connection(&config)
-            {
-                self.rustls = rustls;
+        if let Form::Rustls(whole) = &mut self.form {
+            while whole.rustls.is_handshaking() && opened == Opened::More {
+                let Some(length) = record_bytes(rest) else {
+                    break;
+                };
+                opened = whole.take_handshake(&rest[..length]);
+                rest = &rest[length..];
             }
-            opened = self.take_record(&rest[..length]);
-            rest = &rest[length..];
         }
         self.partial = rest.to_vec();
         opened
@@ -319,10 +366,123 @@ impl Session {
     /// Decrypts whole records into `plaintext`, which must be as long as the ciphertext, and counts the
     /// bytes in `filled`.
     pub fn open(&mut self, ciphertext: &[u8], plaintext: &mut [u8], filled: &mut usize) -> Opened {
-        let mut rest = ciphertext;
-        while let Some(length) = record_bytes(rest) {
-            let opened = self.take_record(&rest[..length]);
-            rest = &rest[length..];
+        let (taken, opened) = match &mut self.form {
+            Form::Rustls(whole) => whole.open(ciphertext, plaintext, filled),
+            Form::Compact(compact) => compact.open(ciphertext, plaintext, filled),
+        };
+        if opened == Opened::More {
+            self.partial = ciphertext[taken..].to_vec();
+        }
+        opened
+    }
+
+    /// Encrypts; nothing leaves before [`Session::push`].
+    pub fn seal(&mut self, plaintext: &[u8]) -> io::Result<()> {
+        match &mut self.form {
+            Form::Rustls(whole) => whole.rustls.writer().write_all(plaintext),
+            Form::Compact(compact) => compact.seal(plaintext),
+        }
+    }
+
+    /// Whether ciphertext waits for the socket.
+    pub fn wants_push(&self) -> bool {
+        match &self.form {
+            Form::Rustls(whole) => whole.rustls.wants_write(),
+            Form::Compact(compact) => compact.wants_push(),
+        }
+    }
+
+    /// Writes ciphertext once.
+    pub fn push(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
+        match &mut self.form {
+            Form::Rustls(whole) => {
+                let pushed = whole.rustls.write_tls(&mut Plainly(socket));
+                self.leave_rustls();
+                pushed
+            }
+            Form::Compact(compact) => compact.push(socket),
+        }
+    }
+
+    /// Says goodbye: with it the peer knows that nothing was cut off.
+    pub fn say_close_notify(&mut self) {
+        match &mut self.form {
+            Form::Rustls(whole) => {
+                whole.rustls.send_close_notify();
+                // It would not know that nothing may be said any more.
+                whole.secrets = None;
+            }
+            Form::Compact(compact) => compact.close(),
+        }
+    }
+
+    /// What the completed handshake proved; to be called once. None behind that.
+    pub fn facts(&mut self) -> Option<TlsFacts> {
+        let Form::Rustls(whole) = &mut self.form else {
+            return None;
+        };
+        let facts = whole.facts();
+        self.leave_rustls();
+        Some(facts)
+    }
+
+    /// Takes the connection out of rustls, if that is wished for and nothing would be lost: the handshake is complete and has told
+    /// what it proved, all that rustls had to say (a ticket, last) is with the socket, and it has opened no record since.
+    fn leave_rustls(&mut self) {
+        let Form::Rustls(whole) = &mut self.form else {
+            return;
+        };
+        let is_over = !whole.rustls.is_handshaking() && whole.context.is_none();
+        if !is_over || whole.rustls.wants_write() {
+            return;
+        }
+        // Of TLS 1.2 there are no such secrets.
+        let Some(secrets) = whole.secrets.take() else {
+            return;
+        };
+        let suite = whole.rustls.negotiated_cipher_suite();
+        let Some(suite) = suite.and_then(|suite| Suite::of(suite.suite())) else {
+            return;
+        };
+        let blank = Form::Compact(Compact::blank(suite));
+        if let Form::Rustls(whole) = std::mem::replace(&mut self.form, blank)
+            && let Form::Compact(compact) = &mut self.form
+        {
+            compact.take_over(whole.rustls, &secrets);
+        }
+    }
+}
+
+impl Whole {
+    fn take_handshake(&mut self, record: &[u8]) -> Opened {
+        if let Some(config) = self.by_client.take()
+            && prefers_chacha(record)
+            // Nothing was taken, so nothing is lost; if it fails, the suite is not the client's favourite.
+            && let Ok(rustls) = connection(&config)
+        {
+            self.rustls = rustls;
+        }
+        let opened = self.take_record(record);
+        // With the server's Finished, one flight before the handshake is over.
+        if let Some(secrets) = compact::overheard() {
+            self.secrets = Some(secrets);
+        }
+        opened
+    }
+
+    /// As [`Session::open`]; says how many bytes were whole records, too.
+    fn open(
+        &mut self,
+        ciphertext: &[u8],
+        plaintext: &mut [u8],
+        filled: &mut usize,
+    ) -> (usize, Opened) {
+        let mut taken = 0;
+        while let Some(length) = record_bytes(&ciphertext[taken..]) {
+            // What rustls does with the record may change the keys.
+            self.secrets = None;
+            let opened = self.take_record(&ciphertext[taken..taken + length]);
+            taken += length;
             // Also behind close_notify: what came before it counts.
             while let Ok(count) = self.rustls.reader().read(&mut plaintext[*filled..]) {
                 if count == 0 {
@@ -331,11 +491,10 @@ impl Session {
                 *filled += count;
             }
             if opened != Opened::More {
-                return opened;
+                return (taken, opened);
             }
         }
-        self.partial = rest.to_vec();
-        Opened::More
+        (taken, Opened::More)
     }
 
     fn take_record(&mut self, mut record: &[u8]) -> Opened {
@@ -358,28 +517,7 @@ impl Session {
         Opened::More
     }
 
-    /// Encrypts; nothing leaves before [`Session::push`].
-    pub fn seal(&mut self, plaintext: &[u8]) -> io::Result<()> {
-        self.rustls.writer().write_all(plaintext)
-    }
-
-    /// Whether ciphertext waits for the socket.
-    pub fn wants_push(&self) -> bool {
-        self.rustls.wants_write()
-    }
-
-    /// Writes ciphertext once.
-    pub fn push(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
-        self.rustls.write_tls(&mut Plainly(socket))
-    }
-
-    /// Says goodbye: with it the peer knows that nothing was cut off.
-    pub fn say_close_notify(&mut self) {
-        self.rustls.send_close_notify();
-    }
-
-    /// What the completed handshake proved; to be called once.
-    pub fn facts(&mut self) -> TlsFacts {
+    fn facts(&mut self) -> TlsFacts {
         let context = self.context.take();
         let server_name = self.rustls.server_name().map(str::to_owned);
         let exporter = self
@@ -503,10 +641,13 @@ const RECORD_BODY_BYTES_MAX: usize = 16_384 + 2_048;
 pub const PARTIAL_BYTES_MAX: usize = RECORD_HEADER_BYTES + RECORD_BODY_BYTES_MAX;
 
 #[cfg(test)]
+mod compact_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn context() -> TlsContext {
+    pub(super) fn context(keeper: Keeper) -> TlsContext {
         let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
         let provider = rustls::crypto::ring::default_provider();
@@ -518,6 +659,7 @@ mod tests {
             client_authorities: Authorities::default(),
             handshake_timeout_ms: 1,
             negotiation_timeout_ms: 1,
+            keeper,
         };
         TlsContext::new(wishes, None).unwrap()
     }
@@ -525,7 +667,7 @@ mod tests {
     // peers.md row 20.
     #[test]
     fn no_configuration_takes_early_data_and_tickets_are_of_half_a_day() {
-        let context = context();
+        let context = context(Keeper::Rustls);
         for configs in [&context.silent, &context.asking] {
             let ordered = [&configs.starttls, &configs.direct];
             for config in ordered.iter().flat_map(|it| [&it.by_us, &it.by_client]) {
@@ -575,7 +717,7 @@ mod tests {
 
     #[test]
     fn aes_128_is_chosen_unless_the_client_has_reason_to_want_chacha20() {
-        let context = Arc::new(context());
+        let context = Arc::new(context(Keeper::Rustls));
         let is = |suite: CipherSuite, name: &str| suite.as_str().is_some_and(|s| s.contains(name));
         let strong_first = |suite| u8::from(!is(suite, "AES_256"));
         let chacha_first = |suite| u8::from(!is(suite, "CHACHA20"));

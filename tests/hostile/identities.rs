@@ -63,7 +63,16 @@ fn prove(client: &mut Client, mechanism: &str, scram: &mut Scram) -> (String, St
 
 #[test]
 fn a_proof_bound_to_its_channel_is_accepted_on_that_channel_only() {
-    let server = Server::start("plus", "", &["juliet"]);
+    binds_to_its_channel(&Server::start("plus", "", &["juliet"]));
+}
+
+#[test]
+fn a_proof_is_bound_to_a_channel_that_has_left_rustls_too() {
+    let option = "tls.compact = true\n";
+    binds_to_its_channel(&Server::start("compact_plus", option, &["juliet"]));
+}
+
+fn binds_to_its_channel(server: &Server) {
     let versions = [
         (&rustls::version::TLS13, "tls-exporter"),
         (&rustls::version::TLS12, "tls-exporter"),

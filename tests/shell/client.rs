@@ -152,9 +152,9 @@ pub fn start_tls(mut client: Plain, wishes: TlsWishes) -> Secure {
     secure(client.0.into_inner(), wishes)
 }
 
-/// A socket whose bytes are compressed in both directions.
-pub struct Deflated {
-    pub socket: TcpStream,
+/// A socket, or TLS over one, whose bytes are compressed in both directions.
+pub struct Deflated<S> {
+    pub socket: S,
     deflate: Compress,
     inflate: Decompress,
     /// Came right behind the last plain line.
@@ -163,7 +163,7 @@ pub struct Deflated {
 }
 
 /// Compression as the echo shard speaks it.
-pub fn compress(mut client: Plain) -> Client<Deflated> {
+pub fn compress<S: Read + Write>(mut client: Client<S>) -> Client<Deflated<S>> {
     client.send("COMPRESS\n");
     client.expect("compressing");
     let ahead = client.0.buffer().to_vec();
@@ -178,7 +178,7 @@ pub fn compress(mut client: Plain) -> Client<Deflated> {
     client
 }
 
-impl Read for Deflated {
+impl<S: Read> Read for Deflated<S> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         while self.plain.is_empty() {
             let mut came = std::mem::take(&mut self.ahead);
@@ -205,7 +205,7 @@ impl Read for Deflated {
     }
 }
 
-impl Write for Deflated {
+impl<S: Write> Write for Deflated<S> {
     fn write(&mut self, plain: &[u8]) -> std::io::Result<usize> {
         let mut compressed = Vec::with_capacity(plain.len() + 1_024);
         self.deflate

@@ -16,7 +16,7 @@ use stonechat::shard::{Control, Place};
 use stonechat::stream::TlsVersion;
 use stonechat::worker::{
     self, Address, Authorities, ClientCertificate, Clock, Counters, Door, DoorLimits,
-    HostCertificate, Intake, Listener, Order, Pinning, Ports, Post, ProxyHeader, Security,
+    HostCertificate, Intake, Keeper, Listener, Order, Pinning, Ports, Post, ProxyHeader, Security,
     TlsContext, TlsWishes,
 };
 
@@ -26,6 +26,8 @@ pub struct Wishes {
     pub limits: DoorLimits,
     pub client_authorities: Authorities,
     pub negotiation_timeout_ms: u64,
+    /// The test's file says which it is about.
+    pub keeper: Keeper,
 }
 
 impl Default for Wishes {
@@ -38,6 +40,7 @@ impl Default for Wishes {
             },
             client_authorities: Authorities::default(),
             negotiation_timeout_ms: 30_000,
+            keeper: crate::KEEPER,
         }
     }
 }
@@ -56,6 +59,7 @@ pub struct Server {
     pub hosts: Vec<HostCertificate>,
     tls: Mutex<Arc<TlsContext>>,
     negotiation_timeout_ms: u64,
+    keeper: Keeper,
     time: Arc<AtomicU64>,
     doorman: Option<Employed>,
     _directory: Directory,
@@ -73,8 +77,8 @@ impl Server {
             .map(|host| HostCertificate::load_or_make(host, &directory.0).unwrap())
             .collect();
         let patience_ms = wishes.negotiation_timeout_ms;
-        let authorities = wishes.client_authorities;
-        let tls = context(hosts.clone(), authorities, None, patience_ms);
+        let (authorities, keeper) = (wishes.client_authorities, wishes.keeper);
+        let tls = context(hosts.clone(), authorities, None, patience_ms, keeper);
         let (intake, time) = (Arc::new(Intake::default()), Arc::default());
         let (panicked, panics) = unbounded();
         let outside = Outside {
@@ -150,6 +154,7 @@ impl Server {
             hosts,
             tls: Mutex::new(tls),
             negotiation_timeout_ms: patience_ms,
+            keeper,
             time,
             doorman: Some(doorman.start().unwrap()),
             _directory: directory,
@@ -160,7 +165,8 @@ impl Server {
     pub fn reload(&self, hosts: Vec<HostCertificate>) {
         let mut tls = self.tls.lock().unwrap();
         let authorities = Authorities::default();
-        let context = context(hosts, authorities, Some(&tls), self.negotiation_timeout_ms);
+        let patience_ms = self.negotiation_timeout_ms;
+        let context = context(hosts, authorities, Some(&tls), patience_ms, self.keeper);
         *tls = Arc::clone(&context);
         for address in &self.addresses {
             address.order(Order::Tls(Arc::clone(&context)));
@@ -181,6 +187,7 @@ impl Server {
             sum.arrived += of_one.arrived;
             sum.handed_over += of_one.handed_over;
             sum.secured += of_one.secured;
+            sum.compact += of_one.compact;
             sum.handshakes_failed += of_one.handshakes_failed;
             sum.handshakes_late += of_one.handshakes_late;
             sum.injected_bytes += of_one.injected_bytes;
@@ -243,6 +250,7 @@ fn context(
     client_authorities: Authorities,
     before: Option<&TlsContext>,
     negotiation_timeout_ms: u64,
+    keeper: Keeper,
 ) -> Arc<TlsContext> {
     let wishes = TlsWishes {
         hosts,
@@ -250,6 +258,7 @@ fn context(
         client_authorities,
         handshake_timeout_ms: 10_000,
         negotiation_timeout_ms,
+        keeper,
     };
     Arc::new(TlsContext::new(wishes, before).unwrap())
 }

@@ -10,3 +10,6 @@ mod hand_over;
 mod plain;
 mod proxy;
 mod tls;
+
+/// `tests/shell_compact.rs` has the other.
+const KEEPER: stonechat::worker::Keeper = stonechat::worker::Keeper::Rustls;

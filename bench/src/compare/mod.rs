@@ -18,7 +18,7 @@ use crate::measure::chat::Variant;
 use crate::measure::login::Storm;
 use crate::measure::memory::Slope;
 use crate::measure::{self, Bench, Pace};
-use crate::target::{Archive, Keep, Kind};
+use crate::target::{Archive, CompactTls, Keep, Kind};
 
 use saved::Saved;
 
@@ -147,6 +147,7 @@ fn chat(bench: &Bench, extent: &Extent, pairs: usize, transport: Transport) -> R
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
+        compact_tls: CompactTls::Off,
     };
     measure::chat::measure(bench, pairs, pace, &[variant])
 }
@@ -171,6 +172,7 @@ fn memory(bench: &Bench, extent: &Extent, transport: Transport) -> Result<Vec<Fi
         to: extent.sessions.1,
         // As `stonechat-bench memory` has it: full before the first reading.
         store_cache: Some(4),
+        compact_tls: CompactTls::Off,
         rest: extent.rest,
         mechanism: Mechanism::ScramSha1,
     };

@@ -16,7 +16,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, Contacts, Keep, Wishes};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
 
 /// Pairs with so many messages in flight; one figure, with the calls by name beside it.
 pub fn measure(bench: &Bench, pairs: usize, pace: Pace, transport: Transport) -> Result<Figure> {
@@ -25,6 +25,7 @@ pub fn measure(bench: &Bench, pairs: usize, pace: Pace, transport: Transport) ->
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
+        compact_tls: CompactTls::Off,
         mechanism: Mechanism::ScramSha1,
         collector: Collector::Generational,
         contacts: Contacts::None,

@@ -11,7 +11,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::raise_descriptors;
-use crate::target::{Archive, Collector, Contacts, Keep, Site, Wishes, start_relay};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Site, Wishes, start_relay};
 use std::time::Duration;
 
 /// What of a server is compared.
@@ -20,6 +20,7 @@ pub struct Variant {
     pub transport: Transport,
     pub keep: Keep,
     pub archive: Archive,
+    pub compact_tls: CompactTls,
 }
 
 /// Measures the null relay, and beside it every variant of the server.
@@ -37,6 +38,7 @@ pub fn measure(
             transport: variant.transport,
             keep: variant.keep,
             archive: variant.archive,
+            compact_tls: variant.compact_tls,
             mechanism: Mechanism::ScramSha1,
             collector: Collector::Generational,
             contacts: Contacts::None,
@@ -47,8 +49,9 @@ pub fn measure(
             Archive::On => ", archive",
         };
         let what = format!(
-            "{title}, {}, {}{archive}",
+            "{title}, {}{}, {}{archive}",
             variant.transport.label(),
+            variant.compact_tls.label(),
             variant.keep.label()
         );
         let figure = Figure::new(what, bench.kind.label(), UNIT);

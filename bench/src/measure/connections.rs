@@ -14,7 +14,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::Server;
-use crate::target::{Archive, Collector, Contacts, Keep, Wishes};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
 
 /// How many connections, and how long the server may rest before its memory is read.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,7 @@ pub fn measure(bench: &Bench, turnover: Turnover, transport: Transport) -> Resul
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
+        compact_tls: CompactTls::Off,
         mechanism: Mechanism::ScramSha1,
         collector: Collector::Incremental,
         contacts: Contacts::None,

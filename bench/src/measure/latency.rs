@@ -11,7 +11,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, Contacts, Keep, Wishes, start_relay};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes, start_relay};
 
 /// Pairs at so many percent of the server's own saturation, found first in each round; two figures, the relay's and the
 /// server's, of the 99th percentile.
@@ -28,6 +28,7 @@ pub fn measure(
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
+        compact_tls: CompactTls::Off,
         mechanism: Mechanism::ScramSha1,
         collector: Collector::Generational,
         contacts: Contacts::None,

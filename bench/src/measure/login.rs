@@ -11,7 +11,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::{Server, cpu_of_process, own_cpu};
-use crate::target::{Archive, Collector, Contacts, Keep, Wishes};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
 
 /// How many log in, and whom they know.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,7 @@ pub fn measure(
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
+        compact_tls: CompactTls::Off,
         mechanism,
         collector: Collector::Generational,
         contacts: match storm.contacts {

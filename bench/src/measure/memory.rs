@@ -10,7 +10,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, Contacts, Keep, Wishes};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
 
 /// Between which numbers of sessions the slope is taken, and how long they rest before each reading.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,7 @@ pub struct Slope {
     pub to: usize,
     /// See [`Wishes::store_cache`].
     pub store_cache: Option<u32>,
+    pub compact_tls: CompactTls,
     /// Long enough for allocators to give pages back (jemalloc: 10 s) and for a collector to run.
     pub rest: Duration,
     pub mechanism: Mechanism,
@@ -37,6 +38,7 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
         transport,
         keep: Keep::OfflineOnly,
         archive: Archive::Off,
+        compact_tls: slope.compact_tls,
         mechanism: slope.mechanism,
         collector: Collector::Incremental,
         contacts: match slope.contacts {
@@ -47,11 +49,12 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
     };
     let site = bench.prepare(wishes)?;
     let title = format!(
-        "memory, {} to {} sessions, {} contacts, {}",
+        "memory, {} to {} sessions, {} contacts, {}{}",
         slope.from,
         slope.to,
         slope.contacts,
-        transport.label()
+        transport.label(),
+        slope.compact_tls.label()
     );
     let mut figure = Figure::new(title, bench.kind.label(), "bytes / session");
     for round in 1..=bench.rounds {

@@ -184,7 +184,10 @@ impl Game<'_> {
             catchers.all(|(pair, thrown)| pair[1].expected >= *thrown)
         };
         while !is_caught(self) {
-            ensure!(Instant::now() < deadline, "the first messages do not arrive");
+            ensure!(
+                Instant::now() < deadline,
+                "the first messages do not arrive"
+            );
             self.run_for(Duration::from_millis(20))?;
         }
         Ok(())

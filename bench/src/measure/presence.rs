@@ -12,7 +12,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, Contacts, Keep, Site, Wishes, start_fan_out};
+use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Site, Wishes, start_fan_out};
 
 /// Who is there, and how many of them say something at a time.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,7 @@ pub fn measure(
             transport,
             keep: Keep::OfflineOnly,
             archive: Archive::Off,
+            compact_tls: CompactTls::Off,
             mechanism: Mechanism::ScramSha1,
             collector: Collector::Generational,
             contacts: Contacts::Neighbours(contacts),

@@ -18,6 +18,7 @@ use crate::client::people::PASSWORD;
 use crate::client::sasl::KeyCache;
 use crate::client::tls::{giving_keys, of_direct, trusting_config};
 use crate::process::{Ready, Server, unused_address};
+use crate::target::CompactTls;
 
 use client::Plan;
 use crowd::{Crowd, Talk};
@@ -38,6 +39,7 @@ pub struct Million {
     /// In each roster, an even number.
     pub contacts: u32,
     pub is_encrypted: bool,
+    pub compact_tls: CompactTls,
     /// For chat, and again for presence.
     pub seconds: u64,
 }
@@ -118,6 +120,7 @@ pub fn measure(wishes: &Million) -> Result<String> {
     let result = serde_json::json!({
         "contacts": wishes.contacts,
         "tls": wishes.is_encrypted,
+        "compact_tls": wishes.compact_tls == CompactTls::On,
         "levels": levels,
         "private_bytes": total,
         "farewell_s": farewell_s,
@@ -199,12 +202,16 @@ impl House {
             true => "direct",
             false => "none",
         };
+        let compact = match self.wishes.compact_tls {
+            CompactTls::Off => "",
+            CompactTls::On => "[tls]\ncompact = true\n",
+        };
         // Nobody is pinged: these clients do not answer.
         let text = format!(
             "[server]\nworkers = 1\n[[host]]\nname = \"localhost\"\n\
              [[listener]]\naddress = \"{address}\"\nkind = \"c2s\"\ntls = \"{tls}\"\n\
              [c2s]\nping_after = \"24 h\"\n[auth]\nscram_iterations = 4096\n\
-             [delivery]\nkeep = \"offline-only\"\n[features]\nmam = false\n"
+             [delivery]\nkeep = \"offline-only\"\n[features]\nmam = false\n{compact}"
         );
         Ok(fs::write(self.path("stonechat.toml"), text)?)
     }

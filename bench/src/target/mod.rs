@@ -88,6 +88,25 @@ pub enum Archive {
     On,
 }
 
+/// Stonechat's `tls.compact`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompactTls {
+    #[value(name = "off")]
+    Off,
+    #[value(name = "on")]
+    On,
+}
+
+impl CompactTls {
+    /// Behind the name of a transport.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Off => "",
+            Self::On => ", compact TLS",
+        }
+    }
+}
+
 /// What a measure asks of its server. Each field is for the servers that know the like.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes {
@@ -96,6 +115,7 @@ pub struct Wishes {
     pub transport: Transport,
     pub keep: Keep,
     pub archive: Archive,
+    pub compact_tls: CompactTls,
     /// Prosody stores the keys of one hash only.
     pub mechanism: Mechanism,
     pub collector: Collector,
@@ -287,7 +307,13 @@ fn start_floor(core: usize, length: usize, pattern: Pattern) -> Result<(Server, 
     let mut command = vec![std::env::current_exe()?.display().to_string()];
     command.extend(RelayServer::arguments(address, length, pattern));
     let log = files.directory.join("output");
-    let server = Server::start(&command, &core.to_string(), address, &log, Ready::SaysListening)?;
+    let server = Server::start(
+        &command,
+        &core.to_string(),
+        address,
+        &log,
+        Ready::SaysListening,
+    )?;
     Ok((server, files))
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Accounts, Archive, Contacts, Site};
+use super::{Accounts, Archive, CompactTls, Contacts, Site};
 use crate::client::message::user_name;
 use crate::client::people::PASSWORD;
 use crate::client::session::Transport;
@@ -130,9 +130,15 @@ fn configuration(site: &Site, address: SocketAddr) -> Result<String> {
     let store = site.wishes.store_cache.map_or_else(String::new, |mib| {
         format!("[store]\ncache = \"{mib} MiB\"\n\n")
     });
+    // Builds from before it was there refuse the option, so it is named only when it is asked for.
+    let compact = match site.wishes.compact_tls {
+        CompactTls::Off => "",
+        CompactTls::On => "[tls]\ncompact = true\n\n",
+    };
     let host = match &site.programs.host_section {
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("reading {}", path.display()))?,
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
+        }
         None => String::new(),
     };
     Ok(format!(
@@ -160,7 +166,7 @@ scram_iterations = {ITERATIONS}
 [delivery]
 keep = "{keep}"
 
-{store}{archive}"#
+{compact}{store}{archive}"#
     ))
 }
 
