@@ -147,7 +147,10 @@ impl Library {
             panic!("no rows");
         };
         assert_eq!(rows.len(), count);
-        let writes = rows.iter().flat_map(|row| erase(ME, row, u64::MAX)).collect();
+        let writes = rows
+            .iter()
+            .flat_map(|row| erase(ME, row, u64::MAX))
+            .collect();
         self.store.apply(Request::Save(writes));
     }
 
