@@ -117,7 +117,8 @@ fn keys_that_may_not_be_written_leave_the_password_as_it_is() {
 #[test]
 fn who_does_not_exist_shows_what_the_directorys_keys_look_like() {
     let directory = directory("keys-shapes");
-    let house = house("keys-shapes", &directory, "authentication = \"both\"\n");
+    let more = "authentication = \"both\"\n[host.auth]\nscram_iterations = 20_000\n";
+    let house = house("keys-shapes", &directory, more);
     let mut server = house.serve();
     until_said(&mut server, "directory_followed host=localhost people=9");
     // Nobody with keys was asked for yet, and the host's own option is another.
