@@ -208,6 +208,6 @@ const ROSTERS: u64 = 1_024;
 const FULL_CACHE_BYTES: u64 = 512 << 10;
 const MANY: usize = 128;
 /// The simulated connection's own 200 included.
-const SESSION_BYTES_MAX: usize = 1_980;
+const SESSION_BYTES_MAX: usize = 2_000;
 /// With fifty contacts: names and groups stay in the store.
 const KNOWN_BYTES_MAX: usize = 2_680;
