@@ -37,6 +37,8 @@ class Device:
     def __init__(self, world, account, port):
         self.world, self.account, self.port = world, account, port
         self.stanzas, self.events, self.words = [], [], []
+        self._lines = 0  # given to the process whose fate it has not told
+        self._unwritten = []
         self.jid = None
 
     async def online(self):
@@ -56,15 +58,27 @@ class Device:
                 continue
             if "stanza" in said:
                 self.stanzas.append(etree.fromstring(said["stanza"]))
+            elif "written" in said:
+                self._lines -= 1
+            elif "unwritten" in said:
+                self._lines -= 1
+                self._unwritten.append(said)
             else:
                 self.events.append(said["event"])
                 self.jid = said.get("jid", self.jid)
 
     def send(self, xml):
-        """Send a stanza; it goes out when there is a connection."""
+        """Send a stanza on the connection that there is; `written` says whether it took it."""
         if self._process.returncode is not None:
             raise Mismatch(f"{self.jid} has ended: {self.words[-9:]}")
+        self._lines += 1
         self._process.stdin.write(xml.replace("\n", " ").encode() + b"\n")
+
+    async def written(self):
+        """Return when the connection has taken all that was sent: from here on stream management answers for it."""
+        await eventually(lambda: self._lines <= 0, f"{self.jid} writes")
+        if self._unwritten:
+            raise Mismatch(f"{self.jid} has not written {self._unwritten}")
 
     def say(self, to, body):
         self.send(f"<message to='{to}' type='chat'><body>{body}</body></message>")

@@ -121,6 +121,7 @@ async def _(world):
                 await orchard.reads(want["to him"][-1])
                 wire.go_silent()
         await orchard.settled()
+        await phone.written()
         resumed = phone.events.count("resumed")
         wire.cut()
         await eventually(lambda: phone.events.count("resumed") > resumed,
