@@ -233,6 +233,10 @@
 //! the worker ([`shard::Shard::admits`]) unless it has some already, then with the doorman, then in the system's backlog; those of
 //! the first who have waited ten seconds are opened to hear so, at the cost of a stream header ([`shard::Opened`]).
 //!
+//! With thousands of sessions what a message costs is mostly the way to memory: forty cache lines on either side, none of
+//! which is in the processor's caches when its turn comes. The worker knows whose turn comes next, so it has them fetched for
+//! eight connections at once before it reads or writes them ([`shard::Shard::look_ahead`]).
+//!
 //! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
 //! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a
 //! few dozen kilobytes, and moves to the ack queue when the stream is lost.

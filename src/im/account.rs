@@ -272,6 +272,20 @@ impl Account {
         self.sessions.iter().find(|session| session.id == id)
     }
 
+    /// As [`StreamState::glance`](crate::stream::StreamState::glance).
+    pub fn glance(&self) -> usize {
+        let has = self.identity.is_some()
+            ^ self.archive.is_some()
+            ^ self.blocklist.is_some()
+            ^ self.roster.is_some();
+        let text = self.jid.as_str().as_bytes().first().copied();
+        let times = self.acts_until_ms ^ self.asks_again_at_ms;
+        self.sessions.len()
+            ^ times as usize
+            ^ usize::from(has)
+            ^ usize::from(text.unwrap_or_default())
+    }
+
     /// The session of this number.
     pub fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|session| session.id == id)

@@ -61,6 +61,22 @@ pub struct Session {
 }
 
 impl Session {
+    /// As [`StreamState::glance`](crate::stream::StreamState::glance).
+    pub fn glance(&self) -> usize {
+        let has = self.acks.is_some()
+            ^ self.inactive.is_some()
+            ^ self.flood.is_some()
+            ^ self.presence.is_some();
+        let flags = self.ended
+            ^ self.revoked
+            ^ self.carbons
+            ^ self.missed.is_some()
+            ^ self.ends_at_ms.is_some();
+        let text = self.jid.as_str().as_bytes().first().copied();
+        let sizes = self.unsure.len() ^ self.directed.len() ^ self.priority as usize;
+        sizes ^ usize::from(has ^ flags) ^ usize::from(text.unwrap_or_default())
+    }
+
     /// A session on `stream`, with no presence yet.
     pub fn new(id: SessionId, jid: Jid, stream: StreamKey) -> Session {
         Session {

@@ -119,6 +119,21 @@ impl Cell {
         self.mailbox.bytes + beside.sum::<usize>() + outside + held
     }
 
+    /// As [`StreamState::glance`](crate::stream::StreamState::glance).
+    pub fn glance(&self) -> usize {
+        let waits = self.waits() ^ self.outside.is_some() ^ self.trim.is_some() ^ self.is_ready;
+        let lists =
+            self.asides.len() ^ self.loaded.len() ^ self.paused.len() ^ usize::from(self.runs);
+        let times = self.used_at_ms ^ self.armed_for_ms ^ self.panics.1;
+        let mailbox = self.mailbox.bytes ^ self.mailbox.foreign_bytes ^ self.mailbox.queue.len();
+        lists
+            ^ mailbox
+            ^ self.counted_bytes
+            ^ times as usize
+            ^ self.account.glance()
+            ^ usize::from(waits)
+    }
+
     /// Nothing keeps it resident but the hope that it is needed again.
     pub fn is_idle(&self) -> bool {
         self.account.sessions.is_empty()

@@ -25,6 +25,7 @@ mod input;
 mod lag;
 mod load;
 mod login;
+mod look;
 mod mesh;
 mod numbers;
 mod output;

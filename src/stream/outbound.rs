@@ -61,6 +61,19 @@ impl Outbound {
         self.bytes
     }
 
+    /// See [`StreamState::glance`](super::StreamState::glance).
+    pub(super) fn glance(&self) -> usize {
+        let first = match self.queue.front() {
+            Some(Item::Stanza { stanza, .. }) => stanza.payload.xml().as_bytes().first().copied(),
+            Some(Item::Xml(text)) => text.as_bytes().first().copied(),
+            None => None,
+        };
+        let sizes = self.bytes ^ self.excess ^ self.replayed ^ self.rendered.len();
+        sizes
+            ^ usize::from(self.above_soft_since_ms.is_some())
+            ^ usize::from(first.unwrap_or_default())
+    }
+
     /// Before [`Outbound::push`]: with memory that another has left, if there is any.
     pub fn borrow_queue(&mut self, spares: &mut Spares<Item>) {
         spares.lend(&mut self.queue);

@@ -34,6 +34,11 @@ impl Rate {
         }
     }
 
+    /// See [`StreamState::glance`](super::StreamState::glance).
+    pub(super) fn glance(&self) -> usize {
+        (self.stanzas.level ^ self.bytes.level) as usize
+    }
+
     /// A stanza was read.
     pub fn spend_stanza(&mut self) {
         self.stanzas.level -= 1;

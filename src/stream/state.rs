@@ -258,6 +258,24 @@ impl StreamState {
         self.outbound.bytes() + buffered + self.codec_bytes()
     }
 
+    /// Reads a little of everything that most stanzas need, so that it is at hand when they come
+    /// ([`Shard::look_ahead`](crate::shard::Shard::look_ahead)); the value has no meaning.
+    pub fn glance(&self) -> usize {
+        let times = self.read_at_ms ^ self.armed_for_ms ^ self.opened_at_ms;
+        let waits = self.throttled_until_ms.is_some() ^ self.pinged_at_ms.is_some();
+        let has = self.lang.is_some()
+            ^ self.scope.is_some()
+            ^ self.recorded.is_some()
+            ^ self.jid.is_some();
+        let flags = self.is_dirty ^ self.is_paused ^ self.header_sent ^ waits ^ has;
+        let sizes = self.counted_bytes
+            ^ self.counted_codec_bytes
+            ^ self.unread_bytes
+            ^ self.root_prefix.len();
+        let parts = self.framer.buffered() ^ self.outbound.glance() ^ self.rate.glance();
+        times as usize ^ sizes ^ parts ^ usize::from(flags)
+    }
+
     /// Bytes of its codec, from when it is granted to the end of the stream.
     pub fn codec_bytes(&self) -> usize {
         match (&self.phase, self.compression) {

@@ -15,6 +15,8 @@ pub trait Core {
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize;
     /// See [`Shard::admits`].
     fn admits(&self) -> bool;
+    /// See [`Shard::look_ahead`].
+    fn look_ahead(&self, streams: &[StreamKey]);
     /// See [`Shard::lets_go`].
     fn lets_go(&mut self, stream: StreamKey) -> bool;
     /// See [`Shard::poll_output`].
@@ -52,6 +54,10 @@ impl Core for Shard {
 
     fn admits(&self) -> bool {
         self.admits()
+    }
+
+    fn look_ahead(&self, streams: &[StreamKey]) {
+        self.look_ahead(streams);
     }
 
     fn lets_go(&mut self, stream: StreamKey) -> bool {

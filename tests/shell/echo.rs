@@ -219,6 +219,8 @@ impl Core for Echo {
         !self.is_full
     }
 
+    fn look_ahead(&self, _streams: &[StreamKey]) {}
+
     fn lets_go(&mut self, stream: StreamKey) -> bool {
         self.streams.get(stream).is_none_or(|s| !s.guesses)
     }
