@@ -16,9 +16,9 @@ use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit}
 
 /// How a server lets us know that it accepts connections.
 pub enum Ready {
-    /// Its output contains `listening`. The null relay needs this: it pairs connections in the order
-    /// of their arrival, and a probing connection would count as one.
-    SaysListening,
+    /// Its output contains this. The null relay needs it: it pairs connections in the order of their arrival, and a
+    /// probing connection would count as one.
+    Says(&'static str),
     /// Its port accepts a connection.
     PortOpens,
 }
@@ -74,7 +74,7 @@ impl Server {
                 );
             }
             let is_ready = match ready {
-                Ready::SaysListening => self.log_text().contains("listening"),
+                Ready::Says(words) => self.log_text().contains(words),
                 Ready::PortOpens => TcpStream::connect(self.address).is_ok(),
             };
             if is_ready {

@@ -39,8 +39,8 @@ impl<T> Default for Spares<T> {
 /// Places in a queue that is kept: what a burst left behind is not worth it.
 const CAPACITY_MAX: usize = 16;
 
-/// Queues that are kept: so many fill between two visits to the allocator.
-const COUNT_MAX: usize = 64;
+/// Queues that are kept: as many as a turn of the loop fills, when each of its reads is a message for somebody else.
+const COUNT_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -231,7 +231,7 @@ impl House {
         let clock = Instant::now();
         let core = self.wishes.server_core.to_string();
         let (address, log) = (unused_address(), self.path("output"));
-        let server = Server::start(&command, &core, address, &log, Ready::SaysListening)?;
+        let server = Server::start(&command, &core, address, &log, Ready::Says("listening"))?;
         Ok((server, clock.elapsed().as_secs_f64()))
     }
 

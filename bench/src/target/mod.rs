@@ -245,7 +245,7 @@ impl Site {
     pub fn start(&self) -> Result<Server> {
         let address = unused_address();
         let (command, ready) = match self.kind {
-            Kind::Stonechat => (stonechat::command(self, address)?, Ready::SaysListening),
+            Kind::Stonechat => (stonechat::command(self, address)?, stonechat::ready(self)?),
             Kind::Prosody => (prosody::command(self, address)?, Ready::PortOpens),
             Kind::Ejabberd => (ejabberd::command(self, address)?, Ready::PortOpens),
         };
@@ -312,7 +312,7 @@ fn start_floor(core: usize, length: usize, pattern: Pattern) -> Result<(Server, 
         &core.to_string(),
         address,
         &log,
-        Ready::SaysListening,
+        Ready::Says("listening"),
     )?;
     Ok((server, files))
 }

@@ -1,7 +1,9 @@
 //! How Stonechat is configured and started. All names of its options and arguments are in this file.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +12,7 @@ use super::{Accounts, Archive, CompactTls, Contacts, Site};
 use crate::client::message::user_name;
 use crate::client::people::PASSWORD;
 use crate::client::session::Transport;
+use crate::process::Ready;
 
 /// Fewer rounds than the server's own default, because the driver has to derive every user's keys.
 /// The server derives nothing when SCRAM is used; only the figure for PLAIN depends on it.
@@ -101,6 +104,22 @@ pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
     Ok(command)
 }
 
+/// Of a host with a directory: once it knows the people, or the lists of contacts if it has any; before that, logins are not
+/// what they are later.
+pub fn ready(site: &Site) -> Result<Ready> {
+    Ok(match &site.programs.host_section {
+        None => Ready::Says("listening"),
+        Some(path) if read(path)?.contains("[host.directory_groups]") => {
+            Ready::Says("directory_groups host=")
+        }
+        Some(_) => Ready::Says("directory_followed host="),
+    })
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
 fn common_arguments(site: &Site) -> [String; 4] {
     [
         "--config".into(),
@@ -136,9 +155,7 @@ fn configuration(site: &Site, address: SocketAddr) -> Result<String> {
         CompactTls::On => "[tls]\ncompact = true\n\n",
     };
     let host = match &site.programs.host_section {
-        Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
-        }
+        Some(path) => read(path)?,
         None => String::new(),
     };
     Ok(format!(
