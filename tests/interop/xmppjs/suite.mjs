@@ -245,10 +245,9 @@ const tests = {
     await within(Promise.all([juliet.stop(), romeo.stop()]), "stopped");
   },
 
-  // On a machine so busy that a login takes longer than the server waits for one, this can fail through no fault of the
-  // server: @xmpp/client 0.14.0 keeps listening for the answer of an attempt whose connection broke (`procedure` removes
-  // its listener at an answer only), so the next <challenge/> is answered twice, first with the proof of the old attempt,
-  // which is not-authorized.
+  // No login may take longer than the server waits for one (server.py lets it wait long): @xmpp/client 0.14.0 keeps
+  // listening for the answer of an attempt whose connection broke (`procedure` removes its listener at an answer only), so
+  // the next <challenge/> would be answered twice, first with the proof of the old attempt, which is not-authorized.
   async resume(tls) {
     const wire = await new Wire(port(tls)).open();
     const juliet = someone(0, tls, wire.port);
