@@ -176,7 +176,7 @@ fn what_the_store_keeps_of_the_rosters_that_logins_read_is_bounded_by_its_cache(
     let growing = kept(64 << 20);
     assert!(growing > 1_000, "{growing} bytes where there is room");
     // The store may be tidying its files up meanwhile, which takes memory of its own.
-    let mut full = Vec::new();
+    let mut full: Vec<usize> = Vec::new();
     while full.last().is_none_or(|bytes| *bytes >= 100) {
         assert!(full.len() < TRIES, "{full:?} bytes where there is none");
         full.push(kept(FULL_CACHE_BYTES));
