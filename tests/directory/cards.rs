@@ -212,7 +212,7 @@ fn who_waits_for_a_slow_directory_keeps_nobody_waiting() {
     let directory = Slapd::start("asides");
     // What was answered once is asked again.
     let more = "fresh = \"0 s\"\n";
-    let house = paced("asides", &directory, "operation_timeout = \"6 s\"\n", more);
+    let house = paced("asides", &directory, "operation_timeout = \"12 s\"\n", more);
     let server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");
     let mut romeo = Client::session(&server, "romeo", "orchard");

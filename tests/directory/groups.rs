@@ -227,7 +227,7 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
         person.attributes.push(("entryDN".to_owned(), dn));
         person
     };
-    let names = (0..950).map(|number| format!("u{number:04}"));
+    let names = (0..1_950).map(|number| format!("u{number:04}"));
     let mut entries: Vec<Entry> = names.map(person).collect();
     let mut list = Entry {
         dn: format!("cn=everyone,ou=groups,{BASE}"),
@@ -248,7 +248,8 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
          [host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\nlists = [\"everyone\"]\n"
     );
     let house = beside_with("late-groups", &directory, &files, &more);
-    // Nineteen questions of fifty, one after the other, each a second late.
+    // Thirty-nine questions of fifty, one after the other, each a second late: far more than the roster may wait, and than
+    // a busy machine takes for the login.
     directory.set(Mode::Slow(Duration::from_secs(1)));
     let server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");

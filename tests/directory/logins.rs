@@ -110,6 +110,9 @@ fn what_the_password_policy_says_people_are_told() {
     // Who is here stays until somebody looks (`host.directory.poll`).
     tybalt.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
     assert!(tybalt.element().contains("type='result'"));
+    // All is recorded when it has stopped.
+    drop(tybalt);
+    server.stop();
     let records = format!("{:?}", house.records());
     assert!(records.contains("credentials-expired") && records.contains("account-disabled"));
 }
@@ -145,10 +148,12 @@ fn two_entries_of_one_name_are_nobody_and_the_operator_reads_of_it() {
     let heard = try_password(&server, "juliet", PASSWORD);
     assert!(is_failure(&heard, "not-authorized"), "{heard}");
     server.until_logged("directory_collision account=juliet@localhost");
-    let records = format!("{:?}", house.records());
-    assert!(records.contains("directory-collision"), "{records}");
     // An entry without the attribute, and one with something else in it, are nobody's.
     Client::session(&server, "romeo", "orchard");
+    // All is recorded when it has stopped.
+    server.stop();
+    let records = format!("{:?}", house.records());
+    assert!(records.contains("directory-collision"), "{records}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use crate::server::{House, Server};
 use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
 use crate::stand_in::{Entry, Mode, StandIn};
 
-/// What a login may take at most with the timeouts of [`house`]: an answer cut short, another server's, some air.
-const DEADLINE: Duration = Duration::from_secs(16);
+/// What a login may take at most with the timeouts of [`house`]: an answer cut short, another server's, air for a busy
+/// machine; less than streams have to log in.
+const DEADLINE: Duration = Duration::from_secs(25);
 /// What an answer may cost: messages of the greatest length on every connection.
 const MEMORY_MAX: usize = 64 * 1024 * 1024;
 

@@ -159,18 +159,11 @@ fn whoever_joins_a_list_is_pushed_and_seen_and_whoever_leaves_is_removed() {
         "{heard}"
     );
     // He is told of everybody, and sees who is there.
-    let mut heard = String::new();
-    while !heard.contains("<presence") {
-        heard.push_str(&until(&mut mercutio, "localhost"));
-    }
-    heard.push_str(&all(&mut mercutio));
-    for colleague in ["benvolio", "montague", "romeo"] {
-        assert!(
-            heard.contains(&format!("<item jid='{colleague}@localhost'")),
-            "{heard}"
-        );
-    }
-    assert!(heard.contains("from='romeo@localhost/orchard'"), "{heard}");
+    let colleagues = ["benvolio", "montague", "romeo"];
+    let items = colleagues.map(|name| format!("<item jid='{name}@localhost'"));
+    let mut expected: Vec<&str> = items.iter().map(String::as_str).collect();
+    expected.push("from='romeo@localhost/orchard'");
+    until_all(&mut mercutio, &expected);
     // A version that somebody had before is not known any more.
     member(&directory, "delete", "mercutio", "montagues");
     until_all(
@@ -415,15 +408,22 @@ fn who_is_closed_renamed_or_called_otherwise_is_another_contact_at_once() {
     );
     // A wrong password, which slapd notes at the entry, is a reason to look at somebody, and none to read groups.
     let (looks, reads) = ("entryDN=uid=montague,", "stonechatContactList");
-    let (looked, read) = (directory.operations(looks), directory.operations(reads));
-    assert!(!directory.lets_in(&person("montague"), "guess"));
-    let begun = Instant::now();
-    while directory.operations(looks) == looked {
-        assert!(begun.elapsed() < PATIENCE, "nobody looks at him");
-    }
-    assert!(!all(&mut romeo).contains("<item"));
-    assert_eq!(directory.operations(reads), read);
+    // What was changed before may still be a reason to read them.
+    let is_no_reason = (0..GUESSES_MAX).any(|_| {
+        let (looked, read) = (directory.operations(looks), directory.operations(reads));
+        assert!(!directory.lets_in(&person("montague"), "guess"));
+        let begun = Instant::now();
+        while directory.operations(looks) == looked {
+            assert!(begun.elapsed() < PATIENCE, "nobody looks at him");
+        }
+        assert!(!all(&mut romeo).contains("<item"));
+        directory.operations(reads) == read
+    });
+    assert!(is_no_reason, "groups are read each time");
 }
+
+/// Fewer than lock an account.
+const GUESSES_MAX: usize = 5;
 
 /// The people of the sample and so many more, all of whom are in one group with three of the sample.
 fn many(test: &str, count: usize) -> Slapd {

@@ -37,7 +37,7 @@ fn meets(modes: &[(Mode, &str)]) {
         let heard = try_password(&server, "juliet", PASSWORD);
         let took = begun.elapsed();
         assert!(is_failure(&heard, condition), "{mode:?}: {heard}");
-        // Three times half a second, a penalty for what may have been a guess, and a slow machine.
+        // Three times three seconds, a penalty for what may have been a guess, and a slow machine.
         assert!(took < crate::slapd::PATIENCE, "{mode:?}: {took:?}");
         romeo.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
         assert!(romeo.element().contains("type='result'"), "{mode:?}");

@@ -20,7 +20,7 @@ for source in targets/*.rs; do
     found=$target_dir/found/$name
     mkdir -p "$found"
     echo "== $name"
-    if "$target_dir/$triple/release/$name" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
+    if "$target_dir/$triple/release/$name" -max_total_time="$seconds" -max_len=4096 -timeout=30 \
         -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 -artifact_prefix="$found/../$name-" \
         "$found" "corpus/$name"; then
         passed=$((passed + 1))

@@ -50,8 +50,9 @@ impl Server {
             .filter(|line| !is_of_all(line))
             .map(|line| format!("{line}\n"))
             .collect();
+        // Nothing is shed because the machine is busy.
         let config = format!(
-            "auth.scram_iterations = 4096\nserver.workers = 2\nserver.pin = false\n{options}\n\
+            "auth.scram_iterations = 4096\nserver.workers = 2\nserver.pin = false\nserver.overload_after = \"0 ms\"\n{options}\n\
              [[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"starttls\"\n{of_all}\
              [[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"direct\"\n{of_all}\
              [[host]]\nname = \"localhost\"\n"

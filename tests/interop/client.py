@@ -114,9 +114,9 @@ class Client(slixmpp.ClientXMPP):
         self.send_presence(ppriority=priority)
         await self.settled()
 
-    async def settled(self):
-        """Return once the server has dealt with everything this client has sent to its own account."""
-        iq = self.make_iq_get(ito=self.boundjid.bare)
+    async def settled(self, account=None):
+        """Return once the server has dealt with everything this client has sent to its own account, or to this one."""
+        iq = self.make_iq_get(ito=account or self.boundjid.bare)
         iq.enable("ping")
         # Any answer will do: it comes after what went before.
         try:

@@ -36,7 +36,10 @@ class Raw:
         self.writer.write(data if isinstance(data, bytes) else data.encode())
 
     async def _more(self):
-        data = await asyncio.wait_for(self.reader.read(65536), WAIT)
+        # In this task, not in one of its own as `wait_for` of Python 3.11 does it: between two of those a reset could come
+        # in, and what was read and not fetched would be gone with it.
+        async with asyncio.timeout(WAIT):
+            data = await self.reader.read(65536)
         if not data:
             raise Mismatch(f"the connection was closed after {self._buffer!r}")
         self._buffer += data

@@ -139,7 +139,7 @@ async def _(world):
     await desk.sees("logged out successfully")
     await eventually(lambda: not cell.client_roster[jids["juliet"]].resources, "she is seen to go")
     orchard.say(jids["juliet"], "Parting is such sweet sorrow")
-    await orchard.settled()
+    await orchard.settled(jids["juliet"])
     phone = await Device(world, accounts["juliet"], server.starttls_port).online()
     await phone.reads("Parting is such sweet sorrow")
     told += ["Parting is such sweet sorrow"]

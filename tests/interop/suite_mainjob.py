@@ -47,13 +47,14 @@ async def _(world):
     await juliet.gone()
     already = juliet.bodies()
     expect(already == ["romeo to juliet", "nurse to juliet"], "juliet read", already)
-    for n in range(5):
-        romeo.say(jids["juliet"], f"offline {n}")
-    await romeo.settled()
     await nurse.say(jids["juliet"], "offline from the nurse")
-    # The nurse's next line to Romeo goes behind it on the same stream: after it, Juliet's has been dealt with.
+    # The nurse's next line to Romeo goes behind it on the same stream: after it, Juliet's is on its way to her account,
+    # and what he says then comes there behind it.
     await nurse.say(jids["romeo"], "she is gone")
     await romeo.reads("she is gone")
+    for n in range(5):
+        romeo.say(jids["juliet"], f"offline {n}")
+    await romeo.settled(jids["juliet"])
     juliet = await client(world, accounts["juliet"], "balcony", tls="direct", mech="SCRAM-SHA-256",
                           port=wire.port, managed=True).online()
     await juliet.reads_all([f"offline {n}" for n in range(5)], sender=jids["romeo"])

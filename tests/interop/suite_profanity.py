@@ -66,7 +66,7 @@ async def _(world):
     romeo = await client(world, await world.server.user("romeo"), "orchard").online()
     for n in range(3):
         romeo.say(account[0], f"while away {n}")
-    await romeo.settled()
+    await romeo.settled(account[0])
     juliet = await profanity(world)
     await juliet.log_in(account, world.server.starttls_port, "starttls")
     romeo.say(account[0], "at last")

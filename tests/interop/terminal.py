@@ -82,8 +82,10 @@ class Profanity(Terminal):
     async def open(self):
         config = self.home / "config/profanity"
         config.mkdir(parents=True)
-        # Quiet where chance would show on the screen; receipts and the like stay at their defaults.
-        (config / "profrc").write_text("[ui]\nsplash=true\n[notifications]\nremind.period=0\n")
+        # Quiet where chance would show on the screen, and no server is left that answers a ping later than in its ten
+        # seconds; receipts and the like stay at their defaults.
+        (config / "profrc").write_text("[ui]\nsplash=true\n[notifications]\nremind.period=0\n"
+                                       "[connection]\nautoping=0\n")
         await super().open()
         await self.sees("You can connect to an existing XMPP account")
         return self

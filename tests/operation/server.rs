@@ -45,8 +45,9 @@ impl House {
 
     /// Writes the configuration anew. What else listens (in `hosts`) comes behind the two of every server.
     pub fn configure(&self, options: &str, hosts: &str) {
+        // Nothing is shed because the machine is busy.
         self.write_config(&format!(
-            "auth.scram_iterations = 4096\nserver.workers = 2\nserver.pin = false\n{options}\n\
+            "auth.scram_iterations = 4096\nserver.workers = 2\nserver.pin = false\nserver.overload_after = \"0 ms\"\n{options}\n\
              [[listener]]\naddress = \"127.0.0.1:0\"\n\
              [[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"direct\"\n{hosts}"
         ));

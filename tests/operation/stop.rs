@@ -155,13 +155,13 @@ fn a_stop_tells_clients_of_stream_management_all_that_they_need_not_send_again()
     sent.push_str("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
     juliet.send(&sent);
     let mut answer = juliet.element();
-    if answer.starts_with("<r ") {
+    while answer.starts_with("<r ") {
         answer = juliet.element();
     }
     assert!(answer.contains("id='p'"), "{answer}");
     server.signal("TERM");
     let mut last = juliet.element();
-    if last.starts_with("<r ") {
+    while last.starts_with("<r ") {
         last = juliet.element();
     }
     assert!(last.starts_with("<a ") && last.contains("h='21'"), "{last}");
@@ -203,18 +203,29 @@ fn a_long_request_keeps_neither_other_requests_nor_the_end_from_coming() {
 #[test]
 fn a_second_signal_ends_a_stop_at_once_and_says_that_it_was_not_whole() {
     let house = House::of_localhost("impatient", "");
-    let server = house.serve();
-    // Whoever says nothing at the control socket is waited for, for seconds.
-    let silent = std::os::unix::net::UnixStream::connect(house.data.join("control.sock")).unwrap();
-    server.signal("TERM");
-    // It has closed its doors, so it is on its way.
-    while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {}
-    server.signal("TERM");
-    let (code, log) = server.end();
-    assert_eq!(code, Some(1), "{log}");
-    assert!(!log.contains(" stopped"), "{log}");
-    drop(silent);
+    // On a machine that lets the second one come when all is over, the next server gets its two.
+    for _ in 0..IMPATIENT_MAX {
+        let server = house.serve();
+        // Whoever says nothing at the control socket is waited for, for seconds.
+        let socket = house.data.join("control.sock");
+        let silent = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        server.signal("TERM");
+        // It has closed its doors, so it is on its way.
+        while TcpStream::connect(("127.0.0.1", server.port)).is_ok() {}
+        server.signal("TERM");
+        let (code, log) = server.end();
+        drop(silent);
+        if !log.contains(" stopped") {
+            assert_eq!(code, Some(1), "{log}");
+            return;
+        }
+        assert_eq!(code, Some(0), "{log}");
+    }
+    panic!("none of {IMPATIENT_MAX} was ended by its second signal");
 }
+
+/// Servers that may come to their end between two signals.
+const IMPATIENT_MAX: usize = 5;
 
 #[test]
 fn nobody_is_let_in_while_logins_cannot_be_recorded_if_the_operator_wants_that() {

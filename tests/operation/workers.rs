@@ -21,6 +21,8 @@ fn by_default_there_is_one_worker_for_each_core_and_each_stays_on_its_own() {
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
     house.write_config(&format!("{listener}{listener}{LOCALHOST}"));
     let server = house.serve();
+    // Each worker answers, so it has its name and its core.
+    house.until_connected(0);
     let tasks = Path::new("/proc")
         .join(server.pid().to_string())
         .join("task");

@@ -173,7 +173,8 @@ fn command(directory: &std::path::Path, arguments: &[&str]) -> Command {
 }
 
 /// One host on two ports that the system chooses; the options of the scene are dotted keys, those of the host and of
-/// the listeners in their tables, and with them cheap passwords, which no scene is about.
+/// the listeners in their tables, and with them cheap passwords, which no scene is about, and nothing is shed because the
+/// machine is busy.
 fn configuration(options: &[HostOption]) -> String {
     let (of_host, options): (Vec<&HostOption>, Vec<&HostOption>) =
         options.iter().partition(|o| o.path.starts_with("host."));
@@ -192,7 +193,7 @@ fn configuration(options: &[HostOption]) -> String {
     let listener =
         |tls: &str| format!("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = \"{tls}\"\n{of_all}\n");
     format!(
-        "auth.scram_iterations = 4096\n{options}\n{}{}[[host]]\nname = \"localhost\"\n{of_host}",
+        "auth.scram_iterations = 4096\nserver.overload_after = \"0 ms\"\n{options}\n{}{}[[host]]\nname = \"localhost\"\n{of_host}",
         listener("starttls"),
         listener("direct")
     )

@@ -39,7 +39,7 @@ impl Default for Wishes {
                 unproved_max: 1_000,
             },
             client_authorities: Authorities::default(),
-            negotiation_timeout_ms: 30_000,
+            negotiation_timeout_ms: 2 * HANDSHAKE_TIMEOUT_MS,
             keeper: crate::KEEPER,
         }
     }
@@ -256,7 +256,7 @@ fn context(
         hosts,
         versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
         client_authorities,
-        handshake_timeout_ms: 10_000,
+        handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,
         negotiation_timeout_ms,
         keeper,
     };
@@ -285,6 +285,9 @@ impl Drop for Directory {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// Longer than a busy machine keeps a handshake of a test waiting.
+pub const HANDSHAKE_TIMEOUT_MS: u64 = 60_000;
 
 /// After this a test has failed: nothing here needs more than milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
