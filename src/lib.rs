@@ -179,7 +179,7 @@
 //! `directory/poll.rs`); `directory/watch.rs` is the thread's life, and its `Follower` says what follows from a change.
 //! What a directory sends goes through a parser with bounds (`src/vendor/lber`), for it may mean no good.
 //!
-//! A ticket is a seat (`Seats` in `shard/turns.rs`) whose number says nothing outside its shard: an answer for a
+//! A ticket is a seat (`Seats` in `shard/seats.rs`) whose number says nothing outside its shard: an answer for a
 //! seat that was given up is dropped. Seats are bounded per worker *and per service*
 //! ([`base::limits::STORE_OUTSTANDING_MAX`], [`base::limits::AUTH_OUTSTANDING_MAX`]): beyond it, that service's
 //! requests fail at once with their own error. Streams wait for the auth thread the same way

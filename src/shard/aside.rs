@@ -12,11 +12,14 @@ use crate::im::{Account, Progress};
 use crate::stanza::{Condition, StanzaError};
 
 use super::Shard;
+use super::answers::{asked, loaded};
 use super::cell::{Cell, Mail};
 use super::load::{BUSY, Pressure};
 use super::output::Output;
+use super::refuse::{internal_error, store_error};
 use super::save::Waiter;
-use super::turns::{Seat, Which, asked, internal_error, loaded, store_error};
+use super::seats::Seat;
+use super::turns::Which;
 
 /// A request that left the mailbox.
 pub(super) struct Aside {

@@ -9,6 +9,7 @@ use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
 use crate::base::{Now, SessionId, Spares, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
+use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Stanza};
 
 use super::aside::Aside;
@@ -291,6 +292,40 @@ impl Mail {
             | Mail::Retell { stanza, .. } => stanza.charge(),
             Mail::Leftover(held) => held.stanza.charge(),
             Mail::Ended(_) | Mail::Regrouped(_) | Mail::Emptying => 0,
+        }
+    }
+
+    /// The account's own session that sent it.
+    pub(super) fn sender(&self) -> Option<SessionId> {
+        match self {
+            Mail::Outbound { session, .. } => Some(*session),
+            Mail::Inbound { .. }
+            | Mail::Retell { .. }
+            | Mail::Ended(_)
+            | Mail::Leftover(_)
+            | Mail::Regrouped(_)
+            | Mail::Emptying => None,
+        }
+    }
+
+    /// Who waits for the fate of what this mail carries.
+    pub(super) fn settles(&self) -> Option<Origin> {
+        match self {
+            Mail::Outbound { origin, .. } => *origin,
+            Mail::Inbound { settle, .. } => *settle,
+            Mail::Retell { .. }
+            | Mail::Ended(_)
+            | Mail::Leftover(_)
+            | Mail::Regrouped(_)
+            | Mail::Emptying => None,
+        }
+    }
+
+    /// Whom to tell that this mail is done with, and under which number they know it.
+    pub(super) fn tells(&self) -> Option<(Jid, Tell)> {
+        match self {
+            Mail::Inbound { stanza, tell, .. } => stanza.header.from.clone().zip(*tell),
+            _ => None,
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::stream::{Item, SessionRef};
 use super::Shard;
 use super::cell::Mail;
 use super::overfull::{self, Verdict};
+use super::refuse::overloaded;
 use super::session_end::{Loss, OVERFULL};
-use super::turns::overloaded;
 
 impl Shard {
     /// Delivers to a session, behind what it waits for.

@@ -13,7 +13,7 @@ use super::Shard;
 use super::aside::Aside;
 use super::cell::Mail;
 use super::output::{Ask, Output};
-use super::turns::Seat;
+use super::seats::Seat;
 
 impl Shard {
     /// Asks which there are behind this one.

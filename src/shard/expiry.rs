@@ -15,7 +15,7 @@ use super::Shard;
 use super::output::{Ask, Output};
 use super::retention::RETENTION;
 use super::save::SaveRecord;
-use super::turns::Seat;
+use super::seats::Seat;
 
 /// How far the accounts of a host were looked at.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::stanza::{Kind, Stanza};
 use super::Shard;
 use super::load::Pressure;
 use super::output::{Ask, Output};
-use super::turns::Seat;
+use super::seats::Seat;
 
 impl Shard {
     /// Everything kept under numbers from `first` is due to this session.

@@ -9,8 +9,8 @@ use crate::im::Account;
 
 use super::Shard;
 use super::cell::Mail;
+use super::refuse::store_error;
 use super::save::Waiter;
-use super::turns::store_error;
 
 /// What a turn causes when its rows are durable; its stanza is still the head of the mailbox.
 pub(super) struct Held(Effects<Account>);

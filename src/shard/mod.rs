@@ -1,6 +1,8 @@
 //! One worker's whole state, driven by values in and values out: the glass box. Refuses to know sockets,
 //! threads, files and clocks.
 
+mod answers;
+mod apply;
 mod aside;
 mod bounds;
 mod capabilities;
@@ -33,12 +35,16 @@ mod outside;
 mod overfull;
 mod part;
 mod pipelines;
+mod post;
+mod refuse;
 #[cfg(test)]
 mod removal_tests;
 mod replay;
+mod resume;
 mod retention;
 mod route;
 mod save;
+mod seats;
 mod session_end;
 #[allow(clippy::module_inception)]
 mod shard;

@@ -9,7 +9,8 @@ use crate::base::{ActorKey, Now, limits};
 use super::Shard;
 use super::cell::{Cell, Mail};
 use super::output::{Ask, Output};
-use super::turns::{Seat, store_error};
+use super::refuse::store_error;
+use super::seats::Seat;
 
 /// What of an account is outside its mailbox.
 #[derive(Default)]

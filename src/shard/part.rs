@@ -13,7 +13,7 @@ use crate::stanza::{StreamCondition, StreamError};
 use super::Shard;
 use super::cell::Mail;
 use super::output::{Ask, Output};
-use super::turns::Seat;
+use super::seats::Seat;
 
 impl Shard {
     /// The keeper of the credentials answered what the head of the mailbox asked for. What was done stays done, whatever

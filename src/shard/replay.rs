@@ -12,7 +12,7 @@ use crate::stanza::Stanza;
 use super::Shard;
 use super::cell::Mail;
 use super::output::{Ask, Output};
-use super::turns::Seat;
+use super::seats::Seat;
 
 impl Shard {
     /// Reads the first page, or the next.

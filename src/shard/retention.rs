@@ -25,7 +25,7 @@ use super::expiry;
 use super::output::{Ask, Output};
 use super::save::SaveRecord;
 use super::sweep::first_behind;
-use super::turns::Seat;
+use super::seats::Seat;
 
 /// One row, and one for each host that keeps less than another.
 pub static RETENTION: Table = Table {

@@ -11,7 +11,8 @@ use crate::stanza::Stanza;
 
 use super::Shard;
 use super::output::{Ask, Output};
-use super::turns::{Seat, store_error};
+use super::refuse::store_error;
+use super::seats::Seat;
 
 /// What was written since the last save.
 pub(super) struct Saves {

@@ -33,10 +33,10 @@ use super::pipelines::Pipelines;
 use super::retention::Retention;
 use super::route::Routes;
 use super::save::Saves;
+use super::seats::Seats;
 use super::spreads::Spreads;
 use super::sweep::SWEEPER;
 use super::timers::Timers;
-use super::turns::Seats;
 use super::unstored::Unstored;
 
 /// Everything that one worker owns.

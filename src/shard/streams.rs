@@ -15,8 +15,8 @@ use super::Shard;
 use super::cell::Mail;
 use super::load::Pressure;
 use super::output::{Ask, Output};
+use super::seats::Seat;
 use super::session_end::{CLOSED, Loss};
-use super::turns::Seat;
 
 impl Shard {
     /// Offers bytes to a stream; how many it took.

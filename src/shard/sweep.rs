@@ -8,7 +8,7 @@ use crate::im::origin::{self, ORIGIN};
 
 use super::Shard;
 use super::output::{Ask, Output};
-use super::turns::Seat;
+use super::seats::Seat;
 
 /// The worker that sweeps.
 pub(super) const SWEEPER: WorkerId = WorkerId(0);

@@ -10,7 +10,7 @@ use crate::im::archive::{Holding, Quota, key};
 use super::Shard;
 use super::cell::Cell;
 use super::output::{Ask, Output};
-use super::turns::Seat;
+use super::seats::Seat;
 
 /// A question about an archive that holds too much.
 #[derive(Clone, Copy, Debug)]
