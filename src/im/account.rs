@@ -1,4 +1,7 @@
-//! A bare JID: who it is, its sessions, and how its state changes.
+//! A bare JID: who it is, its sessions, and what of it is in memory.
+
+mod change;
+mod contacts;
 
 use std::sync::Arc;
 
@@ -7,18 +10,20 @@ use crate::actor::groups::{Membership, Relation, Right};
 use crate::actor::{Actor, Stop, Turn};
 use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
-use crate::stanza::{Condition, Header, Info, Stanza, StanzaError};
+use crate::stanza::{Condition, StanzaError};
 
-use super::archive::{Archive, ArchiveTally, Entry, Preferences, Search};
+use super::archive::{Archive, Search};
 use super::blocking::Blocklist;
-use super::capabilities::Claim;
-use super::commands::{CommandSession, CommandSessions};
+use super::commands::CommandSessions;
 use super::credentials::{self, AccountRow};
-use super::origin::{Mark, Origins};
-use super::quota::{Sender, Tally};
+use super::origin::Origins;
+use super::quota::Tally;
 use super::roster::shared::standing_of;
 use super::roster::{Roster, Standing};
 use super::session::Session;
+
+pub use change::Change;
+pub use contacts::Contacts;
 
 /// An account while it is resident: online, or in the middle of something.
 pub struct Account {
@@ -62,163 +67,6 @@ enum Freshness {
     Current,
     /// A commit was refused, or the account may be another.
     Doubtful,
-}
-
-/// A change of an account's state, applied when its turn is complete.
-#[derive(Debug)]
-pub enum Change {
-    /// The account's row was read.
-    Identified(AccountRef),
-    /// A session said that it is available, or with `None` that it is not.
-    Presence {
-        session: SessionId,
-        presence: Option<Stanza>,
-        priority: i8,
-    },
-    /// Its presence says what its client can do (XEP-0115), and if `is_new` it has not said so before.
-    Claimed {
-        session: SessionId,
-        claim: Box<Claim>,
-        is_new: bool,
-    },
-    /// What this verification string stands for, as its client says and as was verified.
-    Capable {
-        session: SessionId,
-        ver: Box<str>,
-        info: Arc<Info>,
-    },
-    /// Directed presence went out: its receiver is owed the end of it, or no longer.
-    Directed {
-        session: SessionId,
-        to: Jid,
-        available: bool,
-    },
-    /// XEP-0280 section 4 and 5.
-    Carbons { session: SessionId, enabled: bool },
-    /// It asked for the roster (RFC 6121 section 2.1.3).
-    Interested { session: SessionId },
-    /// Messages kept while nobody could take them are due to this session.
-    DeliverPending { session: SessionId },
-    /// The message of this number is stored and due to this session as soon as it has room.
-    Missed {
-        session: SessionId,
-        number: u64,
-        from: Option<Jid>,
-    },
-    /// Messages kept were counted.
-    Counted(Box<Tally>),
-    /// A message was kept or is kept no longer; ignored until they have been counted.
-    Kept { bytes: usize, sender: Sender },
-    /// Something is kept no longer, and nobody knows how long it was: it is counted when that is asked.
-    Uncounted,
-    /// The marks of what it was sent lately were read.
-    OriginsRead(Box<Origins>),
-    /// A message was kept under this mark on this day.
-    OriginKept { day: u32, mark: Mark },
-    /// What is remembered of the archive was read.
-    ArchiveRead(Box<Archive>),
-    /// A message was archived, in a row of so many bytes.
-    Archived { entry: Entry, bytes: u64 },
-    /// The archive holds more than it may.
-    TrimArchive,
-    /// The owner of the archive has other wishes.
-    Preferences(Box<Preferences>),
-    /// The roster was read.
-    RosterRead(Arc<Roster>),
-    /// The roster was changed, or read again after a doubt of which clients hear the outcome.
-    Roster(Arc<Roster>),
-    /// A request for a subscription was sent, which counts until then.
-    Acted { until_ms: u64 },
-    /// Requests to other servers were sent again.
-    AskedAgain { next_ms: u64 },
-    /// So much of each month is in the archive.
-    ArchiveTally(Box<ArchiveTally>),
-    /// A command was begun, or goes on.
-    CommandGoesOn(Box<CommandSession>),
-    /// The command of this session id is over.
-    CommandEnded(Box<str>),
-    /// Their owner ends these sessions; of those that are over already, what they have sent is not done any more.
-    EndSessions(Vec<SessionId>),
-    /// There is no room for what these sessions are owed: they end.
-    GiveUp(Vec<SessionId>),
-    /// The blocklist was read.
-    BlocklistRead(Arc<Blocklist>),
-    /// The blocklist was changed.
-    Blocklist(Arc<Blocklist>),
-    /// A report (XEP-0377) was filed.
-    Reported { mono_ms: u64 },
-    /// It asked for the blocklist (XEP-0191 section 3.2), and hears of its changes.
-    WatchesBlocklist { session: SessionId },
-    /// It answered a request of somebody with an IQ of this header.
-    Answered {
-        session: SessionId,
-        answer: Box<Header>,
-    },
-    /// The session is over.
-    Ended(SessionId),
-}
-
-/// What a change is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
-    /// What the store holds of the account, as it was found there.
-    Found,
-    /// What the store holds from now on.
-    Rows,
-    /// What its sessions are and what they do.
-    Sessions,
-}
-
-impl Change {
-    /// Whether it only says what the store holds, so that it stands whatever becomes of the turn that asked. Else
-    /// whoever is refused has the same rows read with each thing that he tries.
-    pub fn is_read(&self) -> bool {
-        self.about() == About::Found
-    }
-
-    /// Whether it is what the store holds of the account, and not what its sessions are.
-    pub fn is_of_rows(&self) -> bool {
-        self.about() != About::Sessions
-    }
-
-    /// Every change by name: one that is forgotten here would bring back an account that was removed.
-    fn about(&self) -> About {
-        match self {
-            Change::Identified(_)
-            | Change::Counted(_)
-            | Change::OriginsRead(_)
-            | Change::ArchiveRead(_)
-            | Change::RosterRead(_)
-            | Change::BlocklistRead(_) => About::Found,
-            Change::Kept { .. }
-            | Change::Uncounted
-            | Change::OriginKept { .. }
-            | Change::ArchiveTally(_)
-            | Change::Archived { .. }
-            | Change::TrimArchive
-            | Change::Preferences(_)
-            | Change::Roster(_)
-            | Change::Blocklist(_) => About::Rows,
-            Change::Presence { .. }
-            | Change::Claimed { .. }
-            | Change::Capable { .. }
-            | Change::Directed { .. }
-            | Change::Carbons { .. }
-            | Change::Interested { .. }
-            | Change::DeliverPending { .. }
-            | Change::Missed { .. }
-            | Change::Acted { .. }
-            | Change::AskedAgain { .. }
-            | Change::CommandGoesOn(_)
-            | Change::CommandEnded(_)
-            | Change::EndSessions(_)
-            | Change::GiveUp(_)
-            | Change::Reported { .. }
-            | Change::WatchesBlocklist { .. }
-            | Change::Answered { .. }
-            | Change::Ended(_) => About::Sessions,
-        }
-    }
 }
 
 /// How far a request came that is answered in steps.
@@ -294,11 +142,7 @@ impl Account {
     /// The session of this number, and who is what to its account.
     pub fn session_and_contacts(&mut self, id: SessionId) -> Option<(&mut Session, Contacts<'_>)> {
         let session = self.sessions.iter_mut().find(|session| session.id == id)?;
-        let contacts = Contacts {
-            own: &self.jid,
-            roster: self.roster.as_deref(),
-            membership: &self.membership,
-        };
+        let contacts = Contacts::new(&self.jid, self.roster.as_deref(), &self.membership);
         Some((session, contacts))
     }
 
@@ -342,11 +186,7 @@ impl Account {
     }
 
     fn contacts(&self) -> Contacts<'_> {
-        Contacts {
-            own: &self.jid,
-            roster: self.roster.as_deref(),
-            membership: &self.membership,
-        }
+        Contacts::new(&self.jid, self.roster.as_deref(), &self.membership)
     }
 
     /// The roster, if it was read and is what the store holds.
@@ -365,15 +205,6 @@ impl Account {
     /// its end.
     pub fn last_roster(&self) -> Option<&Roster> {
         self.roster.as_deref()
-    }
-
-    fn change_commands(&mut self, change: impl FnOnce(&mut CommandSessions)) {
-        if let Some(commands) = &mut self.commands {
-            change(commands);
-            if commands.is_empty() {
-                self.commands = None;
-            }
-        }
     }
 
     /// It is known to block nobody: all that most accounts' stanzas have to ask.
@@ -398,162 +229,6 @@ impl Account {
         let is_over = mono_ms.saturating_sub(since_ms) > limits::REPORTS_WINDOW_MS;
         let used = if is_over { 0 } else { usize::from(count) };
         limits::REPORTS_MAX.saturating_sub(used)
-    }
-
-    /// Applies one change.
-    pub fn apply(&mut self, change: Change) {
-        match change {
-            Change::Identified(identity) => self.identity = Some(identity),
-            Change::Presence {
-                session,
-                presence,
-                priority,
-            } => {
-                if let Some(session) = self.session_mut(session) {
-                    session.presence = presence;
-                    session.priority = priority;
-                }
-            }
-            Change::Directed {
-                session,
-                to,
-                available,
-            } => {
-                if let Some(session) = self.session_mut(session) {
-                    if available {
-                        session.directed.insert(to);
-                    } else {
-                        session.directed.remove(&to);
-                    }
-                }
-            }
-            Change::Answered { session, answer } => {
-                let session = self.session_mut(session);
-                if let Some(acks) = session.and_then(|session| session.acks.as_mut()) {
-                    acks.answered(&answer);
-                }
-            }
-            Change::Carbons { session, enabled } => {
-                if let Some(session) = self.session_mut(session) {
-                    session.carbons = enabled;
-                }
-            }
-            Change::Interested { session } => {
-                if let Some(session) = self.session_mut(session) {
-                    session.interested = true;
-                }
-            }
-            Change::Missed {
-                session,
-                number,
-                from,
-            } => {
-                if let Some(session) = self.session_mut(session) {
-                    session.owe(number);
-                    if let Some(from) = from {
-                        session.kept_from.get_or_insert_default().add(from);
-                    }
-                }
-            }
-            Change::Counted(tally) => self.tally = Some(tally),
-            Change::Kept { bytes, sender } => {
-                if let Some(tally) = &mut self.tally {
-                    tally.add(sender, bytes);
-                }
-            }
-            Change::Uncounted => self.tally = None,
-            Change::OriginsRead(origins) => self.origins = Some(origins),
-            Change::OriginKept { day, mark } => {
-                if let Some(origins) = &mut self.origins {
-                    origins.add(day, mark);
-                }
-            }
-            Change::ArchiveRead(archive) => self.archive = Some(archive),
-            Change::Archived { entry, bytes } => {
-                if let Some(archive) = &mut self.archive {
-                    archive.add(entry, bytes);
-                }
-            }
-            Change::Preferences(preferences) => {
-                if let Some(archive) = &mut self.archive {
-                    archive.preferences = *preferences;
-                }
-            }
-            Change::RosterRead(roster) | Change::Roster(roster) => {
-                self.roster = Some(roster).filter(|roster| **roster != Roster::default());
-                self.freshness = Freshness::Current;
-            }
-            Change::Acted { until_ms } => self.acts_until_ms = until_ms,
-            Change::AskedAgain { next_ms } => self.asks_again_at_ms = next_ms,
-            Change::ArchiveTally(tally) => {
-                if let Some(archive) = &mut self.archive {
-                    archive.tally = *tally;
-                }
-            }
-            Change::CommandGoesOn(session) => {
-                self.commands.get_or_insert_default().keep(*session);
-            }
-            Change::CommandEnded(id) => self.change_commands(|commands| commands.end(&id)),
-            Change::BlocklistRead(list) | Change::Blocklist(list) => {
-                self.blocklist = Some(list).filter(|list| !list.is_empty());
-                self.blocklist_freshness = Freshness::Current;
-            }
-            Change::Reported { mono_ms } => {
-                let (count, since_ms) = &mut self.reports;
-                if mono_ms.saturating_sub(*since_ms) > limits::REPORTS_WINDOW_MS {
-                    (*count, *since_ms) = (0, mono_ms);
-                }
-                *count = count.saturating_add(1);
-            }
-            Change::WatchesBlocklist { session } => {
-                if let Some(session) = self.session_mut(session) {
-                    session.watches_blocklist = true;
-                }
-            }
-            Change::Ended(id) => {
-                self.sessions.retain(|session| session.id != id);
-                self.change_commands(|commands| commands.forget(id));
-            }
-            // The engine's: it holds the cursor and the streams, reads what is trimmed, and knows clients.
-            Change::DeliverPending { .. }
-            | Change::Claimed { .. }
-            | Change::Capable { .. }
-            | Change::EndSessions(_)
-            | Change::GiveUp(_)
-            | Change::TrimArchive => {}
-        }
-    }
-}
-
-/// Who is what to an account, as far as it is in memory: by the roster as it was when it was last known, and by the lists of
-/// the host's directory. For who changes a session of the account meanwhile.
-#[derive(Clone, Copy)]
-pub struct Contacts<'a> {
-    own: &'a Jid,
-    roster: Option<&'a Roster>,
-    membership: &'a Membership,
-}
-
-impl Contacts<'_> {
-    /// All that stands between the account and an address.
-    pub fn standing(&self, jid: &Jid) -> Standing {
-        let listed = standing_of(self.relation(jid));
-        match self.roster {
-            Some(roster) => {
-                let own = roster.standing(&jid.to_bare(), self.own.domainpart());
-                own.or(listed)
-            }
-            None => listed,
-        }
-    }
-
-    fn relation(&self, jid: &Jid) -> Relation {
-        let is_near =
-            self.membership.member().is_some() && jid.domainpart() == self.own.domainpart();
-        match jid.localpart().filter(|_| is_near) {
-            Some(localpart) => self.membership.relation(localpart),
-            None => Relation::default(),
-        }
     }
 }
 

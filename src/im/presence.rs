@@ -5,18 +5,21 @@
 //! | section | item |
 //! |---|---|
 //! | 4.2 initial presence | `available`, also of the account's other resources |
-//! | 4.3 probes | `probe`, `probed`; to accounts on this server that nobody uses they are not brought, which is an answer, too |
+//! | 4.3 probes | `probe`, `asked.rs`; to accounts on this server that nobody uses they are not brought, which is an answer, too |
 //! | 4.4 updates | `available` |
 //! | 4.5 unavailable | `unavailable`, [`ended`] for a session that said no good-bye |
 //! | 4.6 directed presence | `directed`, `forget_directed` |
 //! | 4.7.2.3 priority | `priority` |
 
+mod asked;
+mod hidden;
+
 use crate::actor::{Draft, Envelope, Outcome, Stop, Turn};
-use crate::base::{SessionId, limits};
+use crate::base::limits;
 use crate::jid::{Jid, JidList};
 use crate::stanza::{Condition, Header, Kind, Payload, Stanza, StanzaError, Type, ns};
 
-use super::account::{self, Account, Change};
+use super::account::{Account, Change};
 use super::blocking::{self, Blocklist};
 use super::capabilities;
 use super::last;
@@ -24,6 +27,11 @@ use super::roster::shared::standing_of;
 use super::roster::{self, Roster, Standing};
 use super::session::Session;
 use super::subscription::{self, Act};
+
+use asked::probed;
+
+pub use asked::{is_known, is_own, may_know, may_see, shares_presence, turned_away};
+pub use hidden::{hide, show};
 
 /// Outbound: what a client says about itself, to everybody or to one.
 pub fn outbound(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
@@ -178,60 +186,6 @@ pub fn regrouped(
         broadcast(turn, probe_of(session), free(seen));
     }
     Ok(())
-}
-
-/// XEP-0191 section 3.3: "When the user blocks communications with a JID, the user's server MUST send unavailable
-/// presence information to the JID (but only if the JID is allowed to receive presence notifications from the user".
-/// That are contacts with a subscription and who has directed presence.
-pub fn hide(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new: &Blocklist) {
-    let seers = seers(turn.actor, roster, new, old);
-    for session in turn.actor.sessions.iter().filter(|session| !session.ended) {
-        if session.is_available() {
-            broadcast(turn, gone(session), seers.iter().collect());
-        }
-        let directed = session.directed.iter();
-        let is_hit =
-            |to: &&Jid| new.matches(to) && !old.matches(to) && !is_own(turn.actor, Some(to));
-        for to in directed.filter(is_hit) {
-            if !session.is_available() || !seers.contains(&to.to_bare()) {
-                turn.out.send(addressed(&gone(session), to));
-            }
-            turn.out.change.push(Change::Directed {
-                session: session.id,
-                to: to.clone(),
-                available: false,
-            });
-        }
-    }
-}
-
-/// XEP-0191 section 3.4: "When the user unblocks communications with a JID, the user's server MUST send the user's
-/// current presence information to the JID (but only if the JID is allowed to receive presence notifications from the
-/// user". What they said meanwhile was not delivered, so they are asked.
-pub fn show(turn: &mut Turn<'_, Account>, roster: &Roster, old: &Blocklist, new: &Blocklist) {
-    let seers = seers(turn.actor, roster, old, new);
-    let is_free = |jid: &Jid| old.matches(jid) && !new.matches(jid);
-    let mut seen = contacts(turn.actor, roster, &Blocklist::default(), |s| s.to);
-    seen.retain(is_free);
-    for session in turn.actor.available() {
-        if let Some(presence) = &session.presence {
-            broadcast(turn, presence.clone(), seers.iter().collect());
-        }
-        broadcast(turn, probe_of(session), seen.iter().collect());
-    }
-}
-
-/// Who has a subscription to the account's presence and is matched by one list and not by the other. A listed full
-/// JID stands for itself.
-fn seers(account: &Account, roster: &Roster, by: &Blocklist, not_by: &Blocklist) -> Vec<Jid> {
-    let mut seers = contacts(account, roster, &Blocklist::default(), |s| s.from);
-    seers.retain(|jid| by.matches(jid) && !not_by.matches(jid));
-    let full = by
-        .jids()
-        .filter(|jid| jid.is_full() && !not_by.matches(jid));
-    let full = full.filter(|jid| account.standing(roster, jid).from);
-    seers.extend(full.filter(|jid| !by.matches(&jid.to_bare())).cloned());
-    seers
 }
 
 fn available(turn: &mut Turn<'_, Account>, session: &Session, stanza: &Stanza) -> Outcome {
@@ -414,111 +368,6 @@ fn forget_directed(turn: &mut Turn<'_, Account>, stanza: &Stanza) {
     }
 }
 
-/// Section 4.3.2: somebody asks who is there. A stranger hears the same whether there is such a user or not
-/// (peers.md 7.5 row 39).
-fn probed(turn: &mut Turn<'_, Account>, stanza: &Stanza) -> Outcome {
-    let Some(prober) = &stanza.header.from else {
-        return Ok(());
-    };
-    let resource = stanza.header.to.as_ref().and_then(|to| to.resourcepart());
-    let may_see = may_see(turn, prober)?;
-    // Section 4.6.6: directed presence lets its receiver see "only for that full JID".
-    let shows = |session: &&Session| {
-        (may_see && session.is_available()) || (!session.ended && session.has_told(prober))
-    };
-    let mut is_answered = false;
-    for session in turn.actor.sessions.iter().filter(shows) {
-        let is_meant = resource.is_none_or(|it| session.jid.resourcepart() == Some(it));
-        if !is_meant {
-            continue;
-        }
-        is_answered = true;
-        let whole = session
-            .presence
-            .as_ref()
-            .filter(|_| may_see && resource.is_none());
-        let answer = match whole {
-            // Rule 4: "the full XML of the last presence stanza", with its 'id' (section 4.3.2.1).
-            Some(presence) => addressed(presence, prober),
-            // "which SHOULD communicate only the fact that the resource is available".
-            None => from_to(Type::Available, &session.jid, prober),
-        };
-        turn.out.send(answer);
-    }
-    if is_answered {
-        return Ok(());
-    }
-    let answer = match &stanza.header.to {
-        Some(to) if may_see => {
-            let mut answer = from_to(Type::Unavailable, to, prober);
-            // "the contact's server SHOULD mirror the 'id' of the user's presence probe".
-            answer.header.id = stanza.header.id.clone();
-            answer
-        }
-        _ => denial(turn.actor, stanza, prober),
-    };
-    turn.out.send(answer);
-    Ok(())
-}
-
-/// What a probe hears of who may not see the account. Rule 1: "Here the 'from' address MUST be the bare JID of the
-/// contact".
-fn denial(account: &Account, probe: &Stanza, prober: &Jid) -> Stanza {
-    let mut answer = from_to(Type::Unsubscribed, &account.jid, &prober.to_bare());
-    answer.header.id = probe.header.id.clone();
-    answer
-}
-
-/// The answer to a stranger's probe, where what is in memory suffices to know one.
-pub fn turned_away(account: &Account, probe: &Stanza) -> Option<Stanza> {
-    let prober = probe.header.from.as_ref()?;
-    account.roster()?;
-    (!is_known(account, Some(prober))).then(|| denial(account, probe, prober))
-}
-
-/// Whether it is in memory that somebody may know whether the account is there (section 11).
-pub fn is_known(account: &Account, asker: Option<&Jid>) -> bool {
-    let Some(asker) = asker else {
-        return false;
-    };
-    is_own(account, Some(asker))
-        || account.last_standing(asker).from
-        || account.sessions.iter().any(|at| at.has_told(asker))
-}
-
-/// Whether an answer may show `asker` who is there (section 11).
-///
-/// # Errors
-/// Parks until the roster was read.
-pub fn may_know(turn: &mut Turn<'_, Account>, asker: Option<&Jid>) -> Result<bool, Stop> {
-    let Some(asker) = asker else {
-        return Ok(false);
-    };
-    let has_directed = |session: &Session| !session.ended && session.has_told(asker);
-    Ok(turn.actor.sessions.iter().any(has_directed) || may_see(turn, asker)?)
-}
-
-/// Whether somebody is subscribed to the account's presence, or is one of its own. Nobody sees an account that does
-/// not exist.
-///
-/// # Errors
-/// Parks until the roster was read.
-pub fn may_see(turn: &mut Turn<'_, Account>, prober: &Jid) -> Result<bool, Stop> {
-    if is_own(turn.actor, Some(prober)) {
-        return Ok(true);
-    }
-    if turn.actor.anonymous {
-        return Ok(false);
-    }
-    match account::identify(turn) {
-        Ok(_) => {}
-        Err(Stop::Reject(_)) => return Ok(false),
-        Err(stop) => return Err(stop),
-    }
-    let roster = roster::load(turn)?;
-    Ok(turn.actor.standing(&roster, prober).from)
-}
-
 /// The same presence to all of these.
 fn broadcast(turn: &mut Turn<'_, Account>, stanza: Stanza, to: JidList) {
     if !to.is_empty() {
@@ -637,20 +486,4 @@ fn priority(stanza: &Stanza) -> Result<i8, Stop> {
     // "The value MUST be an integer between -128 and +127".
     let priority = element.text().trim().parse();
     priority.map_err(|_| refused("The priority is not an integer between -128 and 127"))
-}
-
-/// Whether `asker` may know that `session` is there: it is of the same account, is subscribed to its presence, or
-/// has its directed presence.
-pub fn shares_presence(account: &Account, session: SessionId, asker: Option<&Jid>) -> bool {
-    let (Some(asker), Some(session)) = (asker, account.session(session)) else {
-        return false;
-    };
-    is_own(account, Some(asker))
-        || session.has_told(asker)
-        || (session.is_available() && account.last_standing(asker).from)
-}
-
-/// Whether `asker` is one of the account's own.
-pub fn is_own(account: &Account, asker: Option<&Jid>) -> bool {
-    asker.is_some_and(|asker| asker.bare_str() == account.jid.as_str())
 }

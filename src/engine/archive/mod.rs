@@ -4,9 +4,10 @@
 //! - `row`: how one is stored. `term`: what it is found by. `list`: the index. `words`: the index of words, made on demand.
 //! - `kept`: what waits for a client and is stored here.
 //! - `first_form`: how one was stored before, for data that comes from there.
-//! - `query`: what a client asks for. `scan`: how its page is found, a step at a time.
+//! - `query`: what a client asks for. `scan`: how its page is found, a step at a time. `intersect`: what lists have in common.
 
 mod first_form;
+mod intersect;
 mod kept;
 mod list;
 mod query;
