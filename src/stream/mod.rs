@@ -5,7 +5,7 @@
 //! - XEP-0175: Best Practices for Use of SASL ANONYMOUS, version 1.2 (`sasl/exchange.rs`; off by default)
 //! - XEP-0178: Best Practices for Use of SASL EXTERNAL with Certificates, version 1.2, of clients
 //!   (`sasl/exchange.rs`; off by default)
-//! - XEP-0368: SRV records for XMPP over TLS, version 1.1.0: direct TLS and ALPN (`worker/tls.rs`)
+//! - XEP-0368: SRV records for XMPP over TLS, version 1.1.0: direct TLS and ALPN (`worker/tls/context.rs`)
 //! - XEP-0386: Bind 2, version 1.1.0 (`login.rs`, `shard/login.rs`); the `<metadata/>` of the archive in `<bound/>` (section
 //!   3.3, a SHOULD) is not done, because every login would wait for two reads of the archive: a client that wants it asks
 //!   with its first request (XEP-0313 section 6)

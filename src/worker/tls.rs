@@ -1,8 +1,10 @@
 //! TLS sessions as rustls keeps them, fed record by record so that its buffers stay small (CRATES.md
-//! section 2), or as we do with `tls.compact` once the handshake is over. Refuses to know sockets' readiness and what the
-//! plaintext means.
+//! section 2), or as we do with `tls.compact` once the handshake is over. Refuses to know sockets' readiness, what the
+//! plaintext means, and what handshakes are made with (`tls/context.rs`).
 
 mod compact;
+mod context;
+mod header;
 mod record;
 mod traffic;
 
@@ -10,251 +12,20 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ProducesTickets, WebPkiClientVerifier};
-use rustls::{
-    CipherSuite, ProtocolVersion, ServerConfig, ServerConnection, SupportedProtocolVersion,
-};
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 
 use crate::stream::{TlsFacts, TlsVersion};
 
-use super::certificate::{Certificates, HostCertificate, subject, xmpp_addresses};
-use super::client_certificate::{AnyCertificate, Authorities};
+use super::certificate::{subject, xmpp_addresses};
 
-use compact::{Compact, Overhearing, TrafficSecrets};
+use compact::{Compact, TrafficSecrets};
+use header::{prefers_chacha, record_bytes};
 
+pub use context::{ClientCertificate, Keeper, Security, TlsContext, TlsWishes};
+pub use header::PARTIAL_BYTES_MAX;
 pub use record::{RECORDS_PER_KEY_MAX, Records, Sequence, Silent};
 pub use traffic::Suite;
 
-/// What handshakes are made with; replaced as a whole when certificates are loaded again. Sessions that
-/// stand keep the one they began with.
-#[derive(Debug)]
-pub struct TlsContext {
-    silent: Configs,
-    /// The same, but a certificate is asked of the client.
-    asking: Configs,
-    certificates: Arc<Certificates>,
-    client_authorities: Authorities,
-    client_verifier: Option<Arc<dyn ClientCertVerifier>>,
-    tickets: Arc<dyn ProducesTickets>,
-    handshake_timeout_ms: u64,
-    negotiation_timeout_ms: u64,
-}
-
-#[derive(Debug)]
-struct Configs {
-    starttls: Ordered,
-    direct: Ordered,
-}
-
-/// By whose order the cipher suite is chosen. Most libraries name AES-256 with SHA-384 first because it looks stronger; a
-/// handshake hashes so much that this costs 20 microseconds more than AES-128 with SHA-256, which processors have
-/// instructions for. Who names ChaCha20 first has none for AES, and gets what it wants.
-#[derive(Clone, Debug)]
-struct Ordered {
-    by_us: Arc<ServerConfig>,
-    by_client: Arc<ServerConfig>,
-}
-
-/// What a context is made of.
-#[derive(Debug)]
-pub struct TlsWishes {
-    /// The first host's certificate is shown to clients that name no host of ours.
-    pub hosts: Vec<HostCertificate>,
-    /// Versions that are accepted.
-    pub versions: Vec<TlsVersion>,
-    /// Authorities whose certificates prove addresses of clients. Without any, no client is asked.
-    pub client_authorities: Authorities,
-    /// How long a client may take.
-    pub handshake_timeout_ms: u64,
-    /// How long it may take to prove who it is.
-    pub negotiation_timeout_ms: u64,
-    /// Who keeps the keys of what comes behind the handshake.
-    pub keeper: Keeper,
-}
-
-/// Who keeps the keys of a TLS 1.3 connection behind its handshake. Those of TLS 1.2 are always rustls'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
-    /// rustls, as ever: 7.3 KB.
-    Rustls,
-    /// We: a third of a kilobyte.
-    Compact,
-}
-
-/// Whether clients of a listener are asked for a certificate. One that does not chain to a known authority
-/// is no error, it merely proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientCertificate {
-    /// They are.
-    Asked,
-    /// They are not: some clients trouble their user with a dialogue when they are.
-    Unasked,
-}
-
-/// How a connection comes to its handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
-    /// Plaintext first; TLS when the stream asks for it (RFC 6120 section 5).
-    StartTls,
-    /// TLS from the first byte (XEP-0368).
-    Direct,
-}
-
-impl TlsContext {
-    /// A context of `wishes` that replaces `before`, if there was one.
-    ///
-    /// # Errors
-    /// No host, no version, or authorities that cannot be used.
-    pub fn new(
-        wishes: TlsWishes,
-        before: Option<&TlsContext>,
-    ) -> Result<TlsContext, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let certificates = Arc::new(Certificates::new(wishes.hosts)?);
-        let client_verifier = if wishes.client_authorities.is_empty() {
-            None
-        } else {
-            let roots = wishes.client_authorities.roots();
-            let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
-            let verifier = builder.build();
-            Some(verifier.map_err(|error| rustls::Error::General(error.to_string()))?)
-        };
-        let tickets = match before {
-            // Or every reload would cost all clients their resumption.
-            Some(before) if before.proved_the_same(&certificates, &wishes.client_authorities) => {
-                Arc::clone(&before.tickets)
-            }
-            _ => rustls::crypto::ring::Ticketer::new()?,
-        };
-        let versions: Vec<_> = wishes.versions.iter().map(of_rustls).collect();
-        let mut light = rustls::crypto::CryptoProvider::clone(&provider);
-        // Stable: the rest keeps its order.
-        light
-            .cipher_suites
-            .sort_by_key(|suite| !is_light(suite.suite()));
-        let light = Arc::new(light);
-        let configs = |verifier: Arc<dyn ClientCertVerifier>| -> Result<Configs, rustls::Error> {
-            let config = |provider: &Arc<rustls::crypto::CryptoProvider>| {
-                let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
-                    .with_protocol_versions(&versions)?
-                    .with_client_cert_verifier(Arc::clone(&verifier));
-                let resolver: Arc<Certificates> = Arc::clone(&certificates);
-                Ok::<_, rustls::Error>(builder.with_cert_resolver(resolver))
-            };
-            let mut by_us = config(&light)?;
-            by_us.ignore_client_order = true;
-            let by_client = config(&provider)?;
-            Ok(Configs::of(by_us, by_client, &tickets, wishes.keeper))
-        };
-        let silent = configs(WebPkiClientVerifier::no_client_auth())?;
-        let asking = match &client_verifier {
-            Some(strict) => configs(Arc::new(AnyCertificate::new(Arc::clone(strict))))?,
-            None => configs(WebPkiClientVerifier::no_client_auth())?,
-        };
-        Ok(TlsContext {
-            silent,
-            asking,
-            certificates,
-            client_authorities: wishes.client_authorities,
-            client_verifier,
-            tickets,
-            handshake_timeout_ms: wishes.handshake_timeout_ms,
-            negotiation_timeout_ms: wishes.negotiation_timeout_ms,
-        })
-    }
-
-    /// What each host shows, in the order of the configuration.
-    pub fn hosts(&self) -> &[HostCertificate] {
-        self.certificates.all()
-    }
-
-    /// The authorities whose certificates log clients in.
-    pub fn client_authorities(&self) -> &Authorities {
-        &self.client_authorities
-    }
-
-    /// Whether a session that began under this context may be resumed under one of these: then both sides know the
-    /// same of each other. A client that resumes is not shown the host's certificate again and binds its login to the
-    /// one that it saw (RFC 5929 section 4.1, tls-server-end-point), it is not asked for its own again, and a
-    /// certificate that was replaced because somebody else has its key shall vouch for nothing any more.
-    fn proved_the_same(&self, certificates: &Certificates, authorities: &Authorities) -> bool {
-        let shown = |certificates: &Certificates| -> Vec<(String, String)> {
-            let hosts = certificates.all().iter();
-            hosts
-                .map(|host| (host.host.clone(), host.fingerprint()))
-                .collect()
-        };
-        shown(&self.certificates) == shown(certificates) && self.client_authorities == *authorities
-    }
-
-    /// How long a client may take.
-    pub fn handshake_timeout_ms(&self) -> u64 {
-        self.handshake_timeout_ms
-    }
-
-    /// How long it may take to prove who it is, from the opening of its stream.
-    pub fn negotiation_timeout_ms(&self) -> u64 {
-        self.negotiation_timeout_ms
-    }
-}
-
-impl Configs {
-    fn of(
-        mut by_us: ServerConfig,
-        mut by_client: ServerConfig,
-        tickets: &Arc<dyn ProducesTickets>,
-        keeper: Keeper,
-    ) -> Configs {
-        for config in [&mut by_us, &mut by_client] {
-            if keeper == Keeper::Compact {
-                config.enable_secret_extraction = true;
-                config.key_log = Arc::new(Overhearing);
-            }
-            config.ticketer = Arc::clone(tickets);
-            config.send_tls13_tickets = 1;
-            // RFC 9266 section 3: before TLS 1.3 the exporter binds a channel only with the extended master
-            // secret. rustls does not tell whether it was agreed on, so it is required; every maintained
-            // library has had it since 2016.
-            config.require_ems = true;
-        }
-        // XEP-0368: clients and servers use ALPN with the protocol name `xmpp-client`. rustls refuses a
-        // client that offers only others and takes one that offers none.
-        let direct = |config: &ServerConfig| {
-            let mut config = config.clone();
-            config.alpn_protocols = vec![ALPN_CLIENT.to_vec()];
-            Arc::new(config)
-        };
-        Configs {
-            direct: Ordered {
-                by_us: direct(&by_us),
-                by_client: direct(&by_client),
-            },
-            starttls: Ordered {
-                by_us: Arc::new(by_us),
-                by_client: Arc::new(by_client),
-            },
-        }
-    }
-}
-
-/// What a processor with instructions for AES and SHA-256 does at least cost.
-fn is_light(suite: CipherSuite) -> bool {
-    matches!(
-        suite,
-        CipherSuite::TLS13_AES_128_GCM_SHA256
-            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-    )
-}
-
-fn of_rustls(version: &TlsVersion) -> &'static SupportedProtocolVersion {
-    match version {
-        TlsVersion::V1_2 => &rustls::version::TLS12,
-        TlsVersion::V1_3 => &rustls::version::TLS13,
-    }
-}
-
-const ALPN_CLIENT: &[u8] = b"xmpp-client";
 /// RFC 9266 section 2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -302,14 +73,7 @@ impl Session {
         security: Security,
         client_certificate: ClientCertificate,
     ) -> Result<Box<Session>, rustls::Error> {
-        let configs = match client_certificate {
-            ClientCertificate::Asked => &context.asking,
-            ClientCertificate::Unasked => &context.silent,
-        };
-        let configs = match security {
-            Security::StartTls => &configs.starttls,
-            Security::Direct => &configs.direct,
-        };
+        let configs = context.configs(security, client_certificate);
         Ok(Box::new(Session {
             partial: Vec::new(),
             form: Form::Rustls(Box::new(Whole {
@@ -523,16 +287,12 @@ impl Whole {
         let exporter = self
             .rustls
             .export_keying_material([0; 32], EXPORTER_LABEL, Some(b""));
-        let end_point = context.as_ref().and_then(|context| {
-            context
-                .certificates
-                .of(server_name.as_deref())
-                .end_point
-                .clone()
-        });
+        let end_point = context
+            .as_ref()
+            .and_then(|context| context.end_point(server_name.as_deref()));
         let (certificate_addresses, certificate_subject) = context
             .as_ref()
-            .and_then(|context| context.client_verifier.as_ref())
+            .and_then(|context| context.client_verifier())
             .and_then(|verifier| self.verified(verifier))
             .map(|leaf| (xmpp_addresses(leaf), subject(leaf).map(Arc::from)))
             .unwrap_or_default();
@@ -574,27 +334,6 @@ fn connection(config: &Arc<ServerConfig>) -> Result<ServerConnection, rustls::Er
     Ok(rustls)
 }
 
-/// Whether the first suite in a ClientHello is one of ChaCha20. Who sends anything else, or a part of one, has told no
-/// preference.
-fn prefers_chacha(record: &[u8]) -> bool {
-    // RFC 8446 section 4.1.2, behind the headers of record and message: version and random, then the session's id.
-    let suites = || -> Option<&[u8]> {
-        let hello = record.get(RECORD_HEADER_BYTES + MESSAGE_HEADER_BYTES + 2 + 32..)?;
-        let (&id_bytes, rest) = hello.split_first()?;
-        let (length, rest) = rest.get(usize::from(id_bytes)..)?.split_first_chunk()?;
-        rest.get(..usize::from(u16::from_be_bytes(*length)))
-    };
-    let is_hello = record.first() == Some(&22) && record.get(RECORD_HEADER_BYTES) == Some(&1);
-    let suites = is_hello.then(suites).flatten().unwrap_or_default();
-    let mut suites = suites.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    // RFC 8701: 0x0A0A, 0x1A1A and so on stand for suites that nobody knows.
-    let is_real = |suite: &[u8; 2]| suite[0] != suite[1] || suite[0] & 0x0f != 0x0a;
-    matches!(
-        suites.find(is_real),
-        Some([0x13, 0x03] | [0xcc, 0xa8] | [0xcc, 0xa9])
-    )
-}
-
 /// A socket to which a single record is written without `writev`: rustls always writes vectors, but what one turn
 /// says to one client is nearly always one record, and for that the kernel's way through `writev` is longer than
 /// that through `send`.
@@ -617,67 +356,15 @@ impl Write for Plainly<'_> {
     }
 }
 
-/// The length of the first record in `bytes` with its header, once it is whole. What cannot be a record
-/// is handed over as it is, so that rustls makes the alert.
-fn record_bytes(bytes: &[u8]) -> Option<usize> {
-    let header = bytes.get(..RECORD_HEADER_BYTES)?;
-    let body_bytes = usize::from(u16::from_be_bytes([header[3], header[4]]));
-    // RFC 8446 section 5.1: content types 20 to 23, and "legacy_record_version" 3.x on the wire.
-    let plausible =
-        matches!(header[0], 20..=23) && header[1] == 3 && body_bytes <= RECORD_BODY_BYTES_MAX;
-    if !plausible {
-        return Some(bytes.len());
-    }
-    let length = RECORD_HEADER_BYTES + body_bytes;
-    (bytes.len() >= length).then_some(length)
-}
-
-const RECORD_HEADER_BYTES: usize = 5;
-/// RFC 8446 section 4: of a handshake message.
-const MESSAGE_HEADER_BYTES: usize = 4;
-/// RFC 5246 section 6.2.3: "The length MUST NOT exceed 2^14 + 2048"; TLS 1.3 allows less.
-const RECORD_BODY_BYTES_MAX: usize = 16_384 + 2_048;
-/// Longest record that may wait unfinished.
-pub const PARTIAL_BYTES_MAX: usize = RECORD_HEADER_BYTES + RECORD_BODY_BYTES_MAX;
-
 #[cfg(test)]
 mod compact_tests;
 
 #[cfg(test)]
 mod tests {
+    use rustls::CipherSuite;
+
+    use super::context::testing::context;
     use super::*;
-
-    pub(super) fn context(keeper: Keeper) -> TlsContext {
-        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
-        let provider = rustls::crypto::ring::default_provider();
-        let certificate = vec![made.cert.der().clone()];
-        let key = rustls::sign::CertifiedKey::from_der(certificate, key.unwrap(), &provider);
-        let wishes = TlsWishes {
-            hosts: vec![HostCertificate::new("a.example", key.unwrap())],
-            versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
-            client_authorities: Authorities::default(),
-            handshake_timeout_ms: 1,
-            negotiation_timeout_ms: 1,
-            keeper,
-        };
-        TlsContext::new(wishes, None).unwrap()
-    }
-
-    // peers.md row 20.
-    #[test]
-    fn no_configuration_takes_early_data_and_tickets_are_of_half_a_day() {
-        let context = context(Keeper::Rustls);
-        for configs in [&context.silent, &context.asking] {
-            let ordered = [&configs.starttls, &configs.direct];
-            for config in ordered.iter().flat_map(|it| [&it.by_us, &it.by_client]) {
-                assert_eq!(config.max_early_data_size, 0);
-                assert!(config.ticketer.enabled());
-                // The ticketer changes its key after half of that.
-                assert!(config.ticketer.lifetime() <= 12 * 60 * 60);
-            }
-        }
-    }
 
     /// The suite on which a client agrees with us that names its suites in this order.
     fn agreed(context: &Arc<TlsContext>, order: impl Fn(CipherSuite) -> u8) -> CipherSuite {
@@ -734,22 +421,5 @@ mod tests {
             agreed(&context, chacha_first),
             CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
         );
-    }
-
-    #[test]
-    fn a_hello_that_is_cut_or_is_none_tells_no_preference() {
-        let mut hello = vec![22, 3, 1, 0, 0, 1, 0, 0, 0, 3, 3];
-        hello.extend([7; 32]);
-        hello.extend([2, 9, 9, 0, 6, 0x1a, 0x1a, 0x13, 0x03, 0x13, 0x01]);
-        assert!(prefers_chacha(&hello));
-        for length in 0..hello.len() {
-            assert!(!prefers_chacha(&hello[..length]), "{length}");
-        }
-        let mut other = hello.clone();
-        other[5] = 2;
-        assert!(!prefers_chacha(&other));
-        let end = hello.len();
-        hello.swap(end - 3, end - 1);
-        assert!(!prefers_chacha(&hello));
     }
 }

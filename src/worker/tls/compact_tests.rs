@@ -1,8 +1,8 @@
 //! Connections that leave rustls, against a client that stays with it, in memory.
 
-use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind};
+use rustls::{AlertDescription, CipherSuite, ClientConfig, ClientConnection, HandshakeKind};
 
-use super::tests::context;
+use super::context::testing::context;
 use super::*;
 
 const SUITES: [CipherSuite; 3] = [
