@@ -16,21 +16,11 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
+use crate::target::Wishes;
 
 /// Pairs with so many messages in flight; one figure, with the calls by name beside it.
 pub fn measure(bench: &Bench, pairs: usize, pace: Pace, transport: Transport) -> Result<Figure> {
-    let wishes = Wishes {
-        users: u32::try_from(2 * pairs)?,
-        transport,
-        keep: Keep::OfflineOnly,
-        archive: Archive::Off,
-        compact_tls: CompactTls::Off,
-        mechanism: Mechanism::ScramSha1,
-        collector: Collector::Generational,
-        contacts: Contacts::None,
-        store_cache: None,
-    };
+    let wishes = Wishes::plain(u32::try_from(2 * pairs)?, transport);
     let site = bench.prepare(wishes)?;
     let title = format!(
         "system calls, {pairs} pairs, {} in flight, {}",

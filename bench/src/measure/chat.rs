@@ -11,7 +11,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::raise_descriptors;
-use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Site, Wishes, start_relay};
+use crate::target::{Archive, CompactTls, Keep, Site, Wishes, start_relay};
 use std::time::Duration;
 
 /// What of a server is compared.
@@ -34,15 +34,10 @@ pub fn measure(
     let mut sites: Vec<(Site, Variant, Figure)> = Vec::new();
     for &variant in variants {
         let wishes = Wishes {
-            users: u32::try_from(2 * pairs)?,
-            transport: variant.transport,
             keep: variant.keep,
             archive: variant.archive,
             compact_tls: variant.compact_tls,
-            mechanism: Mechanism::ScramSha1,
-            collector: Collector::Generational,
-            contacts: Contacts::None,
-            store_cache: None,
+            ..Wishes::plain(u32::try_from(2 * pairs)?, variant.transport)
         };
         let archive = match variant.archive {
             Archive::Off => "",

@@ -14,7 +14,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::Server;
-use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
+use crate::target::{Collector, Wishes};
 
 /// How many connections, and how long the server may rest before its memory is read.
 #[derive(Debug, Clone, Copy)]
@@ -30,15 +30,8 @@ pub struct Turnover {
 /// If descriptors stay open, or memory is more than a twentieth and [`SLACK`] above what it was.
 pub fn measure(bench: &Bench, turnover: Turnover, transport: Transport) -> Result<Vec<Figure>> {
     let wishes = Wishes {
-        users: u32::try_from(BATCH)?,
-        transport,
-        keep: Keep::OfflineOnly,
-        archive: Archive::Off,
-        compact_tls: CompactTls::Off,
-        mechanism: Mechanism::ScramSha1,
         collector: Collector::Incremental,
-        contacts: Contacts::None,
-        store_cache: None,
+        ..Wishes::plain(u32::try_from(BATCH)?, transport)
     };
     let site = bench.prepare(wishes)?;
     let server = site.start()?;

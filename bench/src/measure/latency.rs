@@ -11,7 +11,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes, start_relay};
+use crate::target::{Wishes, start_relay};
 
 /// Pairs at so many percent of the server's own saturation, found first in each round; two figures, the relay's and the
 /// server's, of the 99th percentile.
@@ -23,17 +23,7 @@ pub fn measure(
     transport: Transport,
 ) -> Result<[Figure; 2]> {
     ensure!((1..100).contains(&percent), "1 to 99 percent");
-    let wishes = Wishes {
-        users: u32::try_from(2 * pairs)?,
-        transport,
-        keep: Keep::OfflineOnly,
-        archive: Archive::Off,
-        compact_tls: CompactTls::Off,
-        mechanism: Mechanism::ScramSha1,
-        collector: Collector::Generational,
-        contacts: Contacts::None,
-        store_cache: None,
-    };
+    let wishes = Wishes::plain(u32::try_from(2 * pairs)?, transport);
     let site = bench.prepare(wishes)?;
     let title = format!("latency p99, {pairs} pairs, {percent} % of saturation");
     let mut floor_figure = Figure::new(format!("{title}, plain"), "null relay", UNIT);

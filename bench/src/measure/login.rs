@@ -11,7 +11,7 @@ use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
 use crate::process::{Server, cpu_of_process, own_cpu};
-use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
+use crate::target::{Contacts, Wishes};
 
 /// How many log in, and whom they know.
 #[derive(Debug, Clone, Copy)]
@@ -31,18 +31,12 @@ pub fn measure(
     transport: Transport,
 ) -> Result<Figure> {
     let wishes = Wishes {
-        users: u32::try_from(storm.count)?,
-        transport,
-        keep: Keep::OfflineOnly,
-        archive: Archive::Off,
-        compact_tls: CompactTls::Off,
         mechanism,
-        collector: Collector::Generational,
         contacts: match storm.contacts {
             0 => Contacts::None,
             count => Contacts::Offline(count),
         },
-        store_cache: None,
+        ..Wishes::plain(u32::try_from(storm.count)?, transport)
     };
     let site = bench.prepare(wishes)?;
     let server = site.start()?;

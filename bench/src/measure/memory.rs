@@ -10,7 +10,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Wishes};
+use crate::target::{Collector, CompactTls, Contacts, Wishes};
 
 /// Between which numbers of sessions the slope is taken, and how long they rest before each reading.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +34,6 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
         "the slope needs more sessions at its end than at its start"
     );
     let wishes = Wishes {
-        users: u32::try_from(slope.to)?,
-        transport,
-        keep: Keep::OfflineOnly,
-        archive: Archive::Off,
         compact_tls: slope.compact_tls,
         mechanism: slope.mechanism,
         collector: Collector::Incremental,
@@ -46,6 +42,7 @@ pub fn measure(bench: &Bench, slope: Slope, transport: Transport) -> Result<Figu
             count => Contacts::Offline(count),
         },
         store_cache: slope.store_cache,
+        ..Wishes::plain(u32::try_from(slope.to)?, transport)
     };
     let site = bench.prepare(wishes)?;
     let title = format!(

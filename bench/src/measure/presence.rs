@@ -12,7 +12,7 @@ use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
 use crate::client::swarm::Swarm;
 use crate::figures::Figure;
-use crate::target::{Archive, Collector, CompactTls, Contacts, Keep, Site, Wishes, start_fan_out};
+use crate::target::{Contacts, Site, Wishes, start_fan_out};
 
 /// Who is there, and how many of them say something at a time.
 #[derive(Debug, Clone, Copy)]
@@ -45,15 +45,8 @@ pub fn measure(
     let mut sites: Vec<(Site, Transport, Figure)> = Vec::new();
     for &transport in transports {
         let wishes = Wishes {
-            users: u32::try_from(users)?,
-            transport,
-            keep: Keep::OfflineOnly,
-            archive: Archive::Off,
-            compact_tls: CompactTls::Off,
-            mechanism: Mechanism::ScramSha1,
-            collector: Collector::Generational,
             contacts: Contacts::Neighbours(contacts),
-            store_cache: None,
+            ..Wishes::plain(u32::try_from(users)?, transport)
         };
         let what = format!("{title}, {}", transport.label());
         let figure = Figure::new(what, bench.kind.label(), UNIT);

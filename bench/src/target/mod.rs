@@ -124,6 +124,24 @@ pub struct Wishes {
     pub store_cache: Option<u32>,
 }
 
+impl Wishes {
+    /// What most measures ask: messages that are stored for nobody who is there and archived by nobody, rustls, accounts without
+    /// rosters, and of Prosody the collector that makes a message cheapest.
+    pub fn plain(users: u32, transport: Transport) -> Self {
+        Self {
+            users,
+            transport,
+            keep: Keep::OfflineOnly,
+            archive: Archive::Off,
+            compact_tls: CompactTls::Off,
+            mechanism: Mechanism::ScramSha1,
+            collector: Collector::Generational,
+            contacts: Contacts::None,
+            store_cache: None,
+        }
+    }
+}
+
 /// Whom users have in their rosters; all of them mutual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contacts {
