@@ -53,6 +53,18 @@ impl<S: Read + Write> Client<S> {
         assert_eq!(self.line(), line);
     }
 
+    /// Moves to the other of two workers for the `n`th time, with `count` lines behind it in one piece, which come back there.
+    pub fn move_with(&mut self, n: usize, count: usize) {
+        let lines: Vec<String> = (0..count)
+            .map(|line| format!("{n} {line} parting is such sweet sorrow"))
+            .collect();
+        self.send(&format!("MOVE {}\n{}\n", n % 2, lines.join("\n")));
+        self.expect("arrived");
+        for line in &lines {
+            self.expect(line);
+        }
+    }
+
     /// Reads exactly `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
@@ -72,6 +84,17 @@ impl<S: Read + Write> Client<S> {
 
     pub fn stream(&mut self) -> &mut S {
         self.0.get_mut()
+    }
+}
+
+impl Secure {
+    /// Says the first thing, and with it shakes hands; what the server says of the handshake.
+    pub fn greet(&mut self) -> String {
+        self.send("hello\n");
+        let secured = self.line();
+        assert!(secured.starts_with("secured"), "{secured}");
+        self.expect("hello");
+        secured
     }
 }
 

@@ -1,18 +1,11 @@
 //! Connections that move between workers, with everything that is on its way.
 
 use crate::client::{TlsWishes, compress, plain, secure, socket, start_tls};
-use crate::house::{Server, Wishes};
-
-fn server() -> Server {
-    Server::with(Wishes {
-        workers: 2,
-        ..Wishes::default()
-    })
-}
+use crate::house::Server;
 
 #[test]
 fn bytes_carried_and_bytes_in_the_kernel_stay_in_order() {
-    let server = server();
+    let server = Server::of(2);
     let mut client = plain(server.plain);
     let mut writer = client.stream().try_clone().unwrap();
     let thread = std::thread::spawn(move || {
@@ -35,11 +28,9 @@ fn bytes_carried_and_bytes_in_the_kernel_stay_in_order() {
 
 #[test]
 fn a_tls_session_moves_with_records_and_halves_of_records() {
-    let server = server();
+    let server = Server::of(2);
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    assert!(client.line().starts_with("secured"));
-    client.expect("hello");
+    client.greet();
     for n in 0..200 {
         // Several records in one segment, the last one cut in two.
         let mut records = Vec::new();
@@ -65,18 +56,11 @@ fn a_tls_session_moves_with_records_and_halves_of_records() {
 
 #[test]
 fn a_compressed_connection_moves_with_what_is_not_decompressed_yet() {
-    let server = server();
+    let server = Server::of(2);
     let mut client = compress(plain(server.plain));
     for n in 0..50 {
-        let lines: Vec<String> = (0..2_000)
-            .map(|line| format!("{n} {line} parting is such sweet sorrow"))
-            .collect();
-        // In one piece, far more than is decompressed at once.
-        client.send(&format!("MOVE {}\n{}\n", n % 2, lines.join("\n")));
-        client.expect("arrived");
-        for line in &lines {
-            client.expect(line);
-        }
+        // Far more than is decompressed at once.
+        client.move_with(n, 2_000);
     }
     let counters = server.counters();
     assert_eq!((counters.compressed, counters.garbled), (1, 0));
@@ -87,7 +71,7 @@ fn a_compressed_connection_moves_with_what_is_not_decompressed_yet() {
 
 #[test]
 fn a_connection_moves_after_starttls_and_serves_on() {
-    let server = server();
+    let server = Server::of(2);
     let mut client = start_tls(plain(server.plain), TlsWishes::default());
     client.send("MOVE 1\nhello\n");
     assert!(client.line().starts_with("secured"));
@@ -97,7 +81,7 @@ fn a_connection_moves_after_starttls_and_serves_on() {
 
 #[test]
 fn a_client_that_left_behind_its_bytes_is_heard_and_forgotten_by_the_new_worker() {
-    let server = server();
+    let server = Server::of(2);
     let mut client = plain(server.plain);
     client.send("MOVE 1\nfarewell\nCLOSE\n");
     client.stream().shutdown(std::net::Shutdown::Write).unwrap();

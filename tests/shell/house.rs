@@ -70,6 +70,14 @@ impl Server {
         Server::with(Wishes::default())
     }
 
+    /// One with so many workers.
+    pub fn of(workers: u8) -> Server {
+        Server::with(Wishes {
+            workers,
+            ..Wishes::default()
+        })
+    }
+
     pub fn with(wishes: Wishes) -> Server {
         let directory = Directory::new();
         let hosts: Vec<_> = ["juliet.example", "romeo.example"]

@@ -155,10 +155,7 @@ fn a_full_house_turns_callers_away_and_has_room_again() {
 
 #[test]
 fn a_drain_says_goodbye_to_everybody_and_lets_nobody_in() {
-    let mut server = Server::with(Wishes {
-        workers: 2,
-        ..Wishes::default()
-    });
+    let mut server = Server::of(2);
     let mut clients: Vec<_> = (0..4).map(|_| plain(server.plain)).collect();
     for client in &mut clients {
         client.send("here\n");
@@ -185,10 +182,7 @@ fn a_panic_outside_a_turn_is_told_to_the_process() {
 
 #[test]
 fn many_half_open_connections_keep_nobody_else_waiting() {
-    let server = Server::with(Wishes {
-        workers: 2,
-        ..Wishes::default()
-    });
+    let server = Server::of(2);
     let idle: Vec<_> = (0..400)
         .map(|n| {
             socket(if n % 2 == 0 {

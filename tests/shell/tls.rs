@@ -29,9 +29,7 @@ fn both_versions_echo_over_both_ways_in_and_agree_on_the_channel_binding() {
             } else {
                 start_tls(plain(server.plain), wishes)
             };
-            client.send("hello\n");
-            let secured = client.line();
-            client.expect("hello");
+            let secured = client.greet();
             let session = &client.stream().conn;
             let exporter = session
                 .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
@@ -56,9 +54,7 @@ fn both_versions_echo_over_both_ways_in_and_agree_on_the_channel_binding() {
 fn records_may_come_byte_by_byte() {
     let server = Server::start();
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     let mut record = Vec::new();
     let stream = client.stream();
     stream.conn.writer().write_all(b"byte by byte\n").unwrap();
@@ -74,9 +70,7 @@ fn records_may_come_byte_by_byte() {
 fn what_is_said_in_one_turn_leaves_in_one_record() {
     let server = Server::start();
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     let lines = "one\ntwo\nthree\n";
     client.send(lines);
     let mut header = [0; 5];
@@ -134,9 +128,7 @@ fn plaintext_behind_the_starttls_request_is_dropped() {
     client.expect("proceed");
     let socket = client.stream().try_clone().unwrap();
     let mut client = secure(socket, TlsWishes::default());
-    client.send("hello\n");
-    assert!(client.line().starts_with("secured"));
-    client.expect("hello");
+    client.greet();
     assert_eq!(
         server.counters().injected_bytes,
         "CLOSE\ninjected\n".len() as u64
@@ -156,8 +148,7 @@ fn each_host_shows_its_own_certificate_and_strangers_see_the_first() {
             ..TlsWishes::default()
         };
         let mut client = secure(socket(server.direct), wishes);
-        client.send("hello\n");
-        let secured = client.line();
+        let secured = client.greet();
         let end_point = server.hosts[host].end_point.as_ref().unwrap();
         assert!(secured.contains(&hex(end_point)));
         let shown = client.stream().conn.peer_certificates().unwrap();
@@ -181,8 +172,7 @@ fn new_certificates_are_for_new_sessions_only() {
     old.send("after\n");
     old.expect("after");
     let mut new = secure(socket(server.direct), TlsWishes::default());
-    new.send("hello\n");
-    new.line();
+    new.greet();
     assert_eq!(
         new.stream().conn.peer_certificates().unwrap(),
         fresh.key.cert
@@ -200,9 +190,7 @@ fn nothing_is_taken_before_the_handshake_is_complete() {
         let mut client = secure_by(&wishes, socket(server.direct), "juliet.example");
         let early = client.stream().conn.early_data().is_some();
         assert!(!early, "the ticket allows none");
-        client.send("hello\n");
-        client.line();
-        client.expect("hello");
+        client.greet();
         assert_eq!(client.stream().conn.handshake_kind(), Some(kind));
     }
 }
@@ -219,9 +207,7 @@ fn a_session_is_resumed_until_another_certificate_is_shown_and_binds_to_the_one_
         });
         let hello = || {
             let mut client = secure_by(&config, socket(server.direct), "juliet.example");
-            client.send("hello\n");
-            let secured = client.line();
-            client.expect("hello");
+            let secured = client.greet();
             let session = &client.stream().conn;
             let saw = session.peer_certificates().unwrap()[0].clone();
             let bound_to = secured.split(' ').nth(3).unwrap().to_owned();
@@ -260,8 +246,7 @@ fn a_client_that_speaks_another_protocol_is_refused() {
             ..TlsWishes::default()
         },
     );
-    without.send("hello\n");
-    assert!(without.line().contains(" None []"));
+    assert!(without.greet().contains(" None []"));
     let wishes = TlsWishes {
         alpn: &[b"h2"],
         ..TlsWishes::default()
@@ -303,9 +288,7 @@ fn what_is_not_tls_gets_an_alert_and_is_closed() {
 fn a_forged_record_ends_the_connection() {
     let server = Server::start();
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     client.stream().sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
     client.stream().sock.write_all(&[0; 20]).unwrap();
     // An alert: what rustls makes of it is an error that says so.
@@ -319,15 +302,11 @@ fn a_forged_record_ends_the_connection() {
 fn a_client_that_says_close_notify_is_heard_to_the_end() {
     let server = Server::start();
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     client.send("CLOSE\n");
     assert_eq!(client.rest(), b"bye\n");
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     client.stream().conn.send_close_notify();
     client.stream().flush().unwrap();
     client.rest();
@@ -356,9 +335,7 @@ fn a_stalled_handshake_ends_after_its_time_and_holds_up_nobody() {
     server.pass_ms(HANDSHAKE_TIMEOUT_MS + 1);
     server.until(|counters| counters.handshakes_late >= 256);
     let mut secured = secure(socket(server.direct), TlsWishes::default());
-    secured.send("hello\n");
-    secured.line();
-    secured.expect("hello");
+    secured.greet();
     for socket in stalled {
         drop(socket);
     }
@@ -396,14 +373,12 @@ fn a_client_certificate_proves_addresses_if_its_authority_is_known() {
             ..TlsWishes::default()
         };
         let mut client = secure(socket(server.direct), wishes);
-        client.send("hello\n");
-        client.line()
+        client.greet()
     };
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         assert!(secured_with(known.der(), version).ends_with(" [\"juliet@example.com\"]"));
         assert!(secured_with(unknown.der(), version).ends_with(" []"));
     }
     let mut without = secure(socket(server.direct), TlsWishes::default());
-    without.send("hello\n");
-    assert!(without.line().ends_with(" []"));
+    assert!(without.greet().ends_with(" []"));
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::client::{TlsWishes, compress, plain, secure, socket, start_tls};
-use crate::house::{Server, Wishes};
+use crate::house::Server;
 
 #[test]
 fn connections_of_tls_1_3_leave_rustls_and_others_do_not() {
@@ -17,9 +17,7 @@ fn connections_of_tls_1_3_leave_rustls_and_others_do_not() {
             true => secure(socket(server.direct), wishes),
             false => start_tls(plain(server.plain), wishes),
         };
-        client.send("hello\n");
-        assert!(client.line().starts_with("secured"));
-        client.expect("hello");
+        client.greet();
     };
     for is_direct in [true, false] {
         hello(&rustls::version::TLS13, is_direct);
@@ -33,14 +31,9 @@ fn connections_of_tls_1_3_leave_rustls_and_others_do_not() {
 
 #[test]
 fn key_updates_are_answered_and_survive_a_move() {
-    let server = Server::with(Wishes {
-        workers: 2,
-        ..Wishes::default()
-    });
+    let server = Server::of(2);
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     // rustls asks for an answer each time, and takes no more than 32 in a connection's life.
     for n in 0..20 {
         client.stream().conn.refresh_traffic_keys().unwrap();
@@ -57,24 +50,12 @@ fn key_updates_are_answered_and_survive_a_move() {
 
 #[test]
 fn a_compressed_stream_inside_goes_on_and_moves() {
-    let server = Server::with(Wishes {
-        workers: 2,
-        ..Wishes::default()
-    });
+    let server = Server::of(2);
     let mut client = start_tls(plain(server.plain), TlsWishes::default());
-    client.send("hello\n");
-    assert!(client.line().starts_with("secured"));
-    client.expect("hello");
+    client.greet();
     let mut client = compress(client);
     for n in 0..20 {
-        let lines: Vec<String> = (0..500)
-            .map(|line| format!("{n} {line} parting is such sweet sorrow"))
-            .collect();
-        client.send(&format!("MOVE {}\n{}\n", n % 2, lines.join("\n")));
-        client.expect("arrived");
-        for line in &lines {
-            client.expect(line);
-        }
+        client.move_with(n, 500);
     }
     let counters = server.counters();
     assert_eq!((counters.compact, counters.compressed), (1, 1));
@@ -84,9 +65,7 @@ fn a_compressed_stream_inside_goes_on_and_moves() {
 fn a_record_longer_than_any_may_be_is_refused_at_once() {
     let server = Server::start();
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     // RFC 8446 section 5.2: 2^14 + 256 is the most. The rest of it never comes.
     client
         .stream()
@@ -103,9 +82,7 @@ fn a_record_longer_than_any_may_be_is_refused_at_once() {
 fn a_slow_reader_gets_all_of_it_in_order() {
     let server = Server::start();
     let mut client = secure(socket(server.direct), TlsWishes::default());
-    client.send("hello\n");
-    client.line();
-    client.expect("hello");
+    client.greet();
     // More than the sockets hold, so that records wait in parts; key updates come in between.
     client.send("BIG 16777216\nend\n");
     for _ in 0..16 {
