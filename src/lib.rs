@@ -283,7 +283,8 @@
 //!   archive knows by origin-id, too, what is sent again ([`im::origin::recall_sent`]), and stores it once.
 //! - Saves of one turn of the loop are one save, and the store's writer commits many workers' saves at once. A row
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
-//!   within the writer's collection the store's memory.
+//!   within the writer's collection the store's memory. Counts and lists of an archive rest on the saves before them, which
+//!   nobody has answered yet: behind one that is refused they are refused, too (`store/chain.rs`).
 //! - A server that stops reads nothing more, waits until what it has read is settled, and says the count before the
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use stonechat::actor::rows::{Durability, Export, RowKey, Slices, Table, Write};
 use stonechat::actor::{Answer, Ticket};
 use stonechat::base::Rng;
-use stonechat::store::{Port, PortId, Store, StoreOptions};
+use stonechat::store::{Port, PortId, Reply, Store, StoreOptions};
 
 static LETTERS: Table = Table {
     name: "letters",
@@ -142,7 +142,13 @@ fn write_until_killed(dir: &Path, first: u64) -> ! {
     let mut outstanding = 0;
     for n in first.. {
         for (ticket, writes) in saves_at(n, first) {
-            store.save_all(PortId(0), [(Ticket(ticket), writes)]);
+            store.save(
+                Reply {
+                    port: PortId(0),
+                    ticket: Ticket(ticket),
+                },
+                writes,
+            );
             outstanding += 1;
         }
         while outstanding > OUTSTANDING_MAX {

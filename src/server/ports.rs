@@ -8,7 +8,7 @@ use crate::base::WorkerId;
 use crate::directory::DirectoryService;
 use crate::im::credentials::ACCOUNT;
 use crate::shard::Ask;
-use crate::store::{PortId, Reply, Store};
+use crate::store::{PortId, Reply, Saving, Store};
 use crate::worker::Ports;
 
 /// The ports of one worker. They hold the store, the auth service and the directories until the worker ends.
@@ -37,7 +37,11 @@ fn ask_all(
     for (ticket, ask) in asked.drain(..) {
         let reply = Reply { port, ticket };
         match ask {
-            Ask::Save(writes) => saves.push((ticket, writes)),
+            Ask::Save { writes, chain } => saves.push(Saving {
+                ticket,
+                writes,
+                chain,
+            }),
             Ask::Auth(ask) => directory.ask(worker, ticket, ask),
             Ask::Directory(ask) => directory.ask_about(worker, ticket, *ask),
             // Whether there is an account, a directory knows better where there is one. No worker writes this table.
@@ -77,7 +81,7 @@ fn ask_all(
     save(store, port, &mut saves);
 }
 
-fn save(store: &Store, port: PortId, saves: &mut Vec<(Ticket, Vec<crate::actor::rows::Write>)>) {
+fn save(store: &Store, port: PortId, saves: &mut Vec<Saving>) {
     if !saves.is_empty() {
         store.save_all(port, saves.drain(..));
     }

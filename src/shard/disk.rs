@@ -35,7 +35,7 @@ impl Shard {
             // What was counted as archived is not.
             self.forget_archives();
             if disk == Disk::Roomy {
-                self.store_unstored();
+                self.store_unstored(now);
             }
         }
     }
@@ -164,7 +164,7 @@ mod tests {
             };
             shard.handle(now, Input::Tick);
             while let Some(output) = shard.poll_output() {
-                if let Output::Ask(ticket, Ask::Save(writes)) = output {
+                if let Output::Ask(ticket, Ask::Save { writes, .. }) = output {
                     asked.push(writes.len());
                     commits(&mut shard, ticket, Ok(()));
                 }
@@ -202,6 +202,43 @@ mod tests {
     }
 
     #[test]
+    fn what_rests_on_a_refused_save_says_so_until_that_is_known() {
+        let (mut shard, _) = stage();
+        let archives = |shard: &mut Shard, number| {
+            shard.unsave(Write::Put {
+                table: &ARCHIVE,
+                key: archive::key(AccountId(7), number),
+                value: [1][..].into(),
+            });
+        };
+        let sent = |shard: &mut Shard| {
+            shard.flush_saves(NOW);
+            let outputs = std::iter::from_fn(|| shard.poll_output());
+            let saves = outputs.filter_map(|output| match output {
+                Output::Ask(ticket, Ask::Save { chain, .. }) => Some((ticket, chain)),
+                _ => None,
+            });
+            saves.collect::<Vec<_>>()
+        };
+        archives(&mut shard, 1);
+        let first = sent(&mut shard)[0];
+        archives(&mut shard, 2);
+        let second = sent(&mut shard)[0];
+        // It is not sent yet when the first is refused.
+        archives(&mut shard, 3);
+        commits(&mut shard, first.0, Err(StoreError::Broken));
+        let third = sent(&mut shard)[0];
+        assert_eq!([first.1, second.1, third.1], [Some(0); 3]);
+        // Those that are refused for it begin no other.
+        archives(&mut shard, 4);
+        commits(&mut shard, second.0, Err(StoreError::Broken));
+        commits(&mut shard, third.0, Err(StoreError::Broken));
+        assert_eq!(sent(&mut shard)[0].1, Some(1));
+        shard.unsave(pending::delete(AccountId(7), 9));
+        assert_eq!(sent(&mut shard)[0].1, None, "it rests on nothing");
+    }
+
+    #[test]
     fn what_is_saved_beside_removals_is_under_way_until_its_own_save_is_answered() {
         let (mut shard, _) = stage();
         shard.disk = Disk::Full;
@@ -215,7 +252,7 @@ mod tests {
         shard.flush_saves(NOW);
         let mut asked = Vec::new();
         while let Some(output) = shard.poll_output() {
-            if let Output::Ask(ticket, Ask::Save(writes)) = output {
+            if let Output::Ask(ticket, Ask::Save { writes, .. }) = output {
                 let is_it = |write: &Write| write.table().name == ARCHIVE.name;
                 asked.push((ticket, writes.iter().any(is_it)));
             }

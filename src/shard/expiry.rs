@@ -312,7 +312,7 @@ mod tests {
             };
             let answer = match ask {
                 // Until when the clock is believed: nothing but a put.
-                Ask::Save(_) => Answer::Failed(StoreError::DiskFull),
+                Ask::Save { .. } => Answer::Failed(StoreError::DiskFull),
                 _ => nothing(),
             };
             shard.handle(later, Input::Answer(ticket, answer));
@@ -321,7 +321,7 @@ mod tests {
         let is_done =
             |write: &Write| matches!(write, Write::Put { key, .. } if *key == key_of("localhost"));
         let done = std::iter::from_fn(|| shard.poll_output()).any(|output| match output {
-            Output::Ask(_, Ask::Save(writes)) => writes.iter().any(is_done),
+            Output::Ask(_, Ask::Save { writes, .. }) => writes.iter().any(is_done),
             _ => false,
         });
         assert!(done, "all of it is gone");
@@ -375,7 +375,7 @@ mod tests {
                     let page = page.into_iter();
                     page.map(|n| row(archive::key(account, n), b"x")).collect()
                 }
-                Ask::Save(_) => {
+                Ask::Save { .. } => {
                     shard.handle(later, Input::Answer(ticket, Answer::Saved));
                     continue;
                 }

@@ -75,8 +75,11 @@ pub enum Ask {
     },
     /// Whatever was numbered before this goes, a month at a time ([`crate::actor::rows::Slices`]).
     Drop { table: &'static Table, before: u64 },
-    /// Writes, atomically; answered when they are durable.
-    Save(Vec<Write>),
+    /// Writes, atomically; answered when they are durable. Behind one of its chain that was refused, it is refused, too.
+    Save {
+        writes: Vec<Write>,
+        chain: Option<u64>,
+    },
     /// A credential to be verified.
     Auth(AuthAsk),
     /// What a directory says, or shall say.

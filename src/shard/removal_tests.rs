@@ -108,7 +108,7 @@ impl Library {
                     Ask::Row { table, key, .. } => Request::Row { table, key },
                     Ask::Range { table, range, .. } => Request::Range { table, range },
                     Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
-                    Ask::Save(writes) => {
+                    Ask::Save { writes, .. } => {
                         self.longest = self.longest.max(writes.len());
                         let is_it = |write: &&Write| {
                             matches!(write, Write::Delete { .. }) && write.table().is(&INDEX)

@@ -24,8 +24,8 @@ use super::Shard;
 use super::expiry;
 use super::output::{Ask, Output};
 use super::save::SaveRecord;
-use super::sweep::first_behind;
 use super::seats::Seat;
+use super::sweep::first_behind;
 
 /// One row, and one for each host that keeps less than another.
 pub static RETENTION: Table = Table {
@@ -290,7 +290,7 @@ mod tests {
         shard.found_waiting(NOW, Months { before: 5 }, nothing);
         shard.end_turn(NOW);
         let asked = std::iter::from_fn(|| shard.poll_output()).filter_map(|output| match output {
-            Output::Ask(_, Ask::Save(_)) => Some("save"),
+            Output::Ask(_, Ask::Save { .. }) => Some("save"),
             Output::Ask(_, Ask::Drop { .. }) => Some("drop"),
             _ => None,
         });

@@ -25,6 +25,8 @@ pub(super) struct Saves {
     spare: Vec<Promise>,
     /// Keys of what clients have, and that is to leave [`PENDING`].
     gone: Vec<RowKey>,
+    /// Which chain rows of archives belong to: counts and lists say what the saves before them have put there.
+    chain: u64,
 }
 
 impl Saves {
@@ -35,6 +37,7 @@ impl Saves {
             promises: Vec::new(),
             spare: Vec::new(),
             gone: Vec::new(),
+            chain: 0,
         }
     }
 }
@@ -62,8 +65,8 @@ pub(super) struct SaveRecord {
     promises: Vec<Promise>,
     /// The mark among its rows (`numbers.rs`).
     mark: Option<u64>,
-    /// There are rows of archives among it.
-    is_of_archives: bool,
+    /// The chain to which it belongs, if there are rows of archives among it.
+    chain: Option<u64>,
     /// See [`Saves::gone`].
     gone: Vec<RowKey>,
     pub attempt: Attempt,
@@ -212,7 +215,7 @@ impl Shard {
         let mut record = SaveRecord {
             promises,
             mark,
-            is_of_archives: writes.iter().any(is_of_archive),
+            chain: writes.iter().any(is_of_archive).then_some(self.saves.chain),
             ..SaveRecord::default()
         };
         let apart = match self.is_disk_full() {
@@ -229,11 +232,12 @@ impl Shard {
     }
 
     pub(super) fn ask_save(&mut self, record: SaveRecord, writes: Vec<Write>) {
+        let chain = record.chain;
         match self.seats.take(Seat::Save(record)) {
             Ok(ticket) => {
                 self.fresh.sent();
                 self.outputs
-                    .push_back(Output::Ask(ticket, Ask::Save(writes)));
+                    .push_back(Output::Ask(ticket, Ask::Save { writes, chain }));
             }
             Err(_) => debug_assert!(false, "a save always gets a seat"),
         }
@@ -251,9 +255,8 @@ impl Shard {
                     "save_failed error={error} promises={}",
                     record.promises.len()
                 );
-                // What was counted and indexed is not.
-                if record.is_of_archives {
-                    self.forget_archives();
+                if let Some(chain) = record.chain {
+                    self.break_chain(now, chain);
                 }
             }
             self.retention.is_refused |= record.attempt == Attempt::Expiry;
@@ -289,6 +292,18 @@ impl Shard {
         if (spare.capacity()..=SPARE_COUNT_MAX).contains(&record.promises.capacity()) {
             *spare = record.promises;
         }
+    }
+
+    /// A save with rows of archives was refused: what was counted and indexed is not, and those of its chain that were sent
+    /// behind it are refused as well.
+    fn break_chain(&mut self, now: Now, chain: u64) {
+        if chain != self.saves.chain {
+            return;
+        }
+        // When this was written, nobody knew.
+        self.flush_saves(now);
+        self.saves.chain += 1;
+        self.forget_archives();
     }
 
     /// Two have to settle this stanza of one of our clients.

@@ -178,7 +178,7 @@ pub fn held(shard: &Shard, actor: ActorKey) -> impl Iterator<Item = &Stanza> {
 pub fn saved(shard: &mut Shard) -> Option<(Ticket, Vec<Write>)> {
     shard.end_turn(NOW);
     std::iter::from_fn(|| shard.poll_output()).find_map(|output| match output {
-        Output::Ask(ticket, Ask::Save(writes)) => Some((ticket, writes)),
+        Output::Ask(ticket, Ask::Save { writes, .. }) => Some((ticket, writes)),
         _ => None,
     })
 }

@@ -101,8 +101,19 @@ pub enum Request {
     Drop { table: &'static Table, before: u64 },
     /// Writes, all or none.
     Save(Vec<Write>),
+    /// The same of this chain (`chain.rs`).
+    SaveOfChain(Vec<Write>, u64),
     /// The same of somebody who may use the reserve.
     SaveInReserve(Vec<Write>),
+}
+
+/// A save that is answered at a port.
+#[derive(Debug)]
+pub struct Saving {
+    pub ticket: Ticket,
+    pub writes: Vec<Write>,
+    /// Its chain, if it rests on others (`chain.rs`).
+    pub chain: Option<u64>,
 }
 
 /// A store. Clones share it; when the last is dropped, what was saved is committed, all is answered, and the
@@ -230,15 +241,26 @@ impl Store {
     /// Asks that all these writes, or none, become durable: [`Answer::Saved`] when they are. Saves take effect
     /// in the order in which they are asked.
     pub fn save(&self, reply: Reply, writes: Vec<Write>) {
-        self.save_all(reply.port, std::iter::once((reply.ticket, writes)));
+        let saving = Saving {
+            ticket: reply.ticket,
+            writes,
+            chain: None,
+        };
+        self.save_all(reply.port, std::iter::once(saving));
     }
 
     /// Asks for several saves at once, each with its own ticket: what a worker's turn has collected, for the
     /// price of one lock.
-    pub fn save_all(&self, port: PortId, saves: impl IntoIterator<Item = (Ticket, Vec<Write>)>) {
-        let asked = saves.into_iter().map(|(ticket, writes)| Asked {
-            to: To::Port(Reply { port, ticket }),
-            request: Request::Save(writes),
+    pub fn save_all(&self, port: PortId, saves: impl IntoIterator<Item = Saving>) {
+        let asked = saves.into_iter().map(|saving| Asked {
+            to: To::Port(Reply {
+                port,
+                ticket: saving.ticket,
+            }),
+            request: match saving.chain {
+                None => Request::Save(saving.writes),
+                Some(chain) => Request::SaveOfChain(saving.writes, chain),
+            },
         });
         self.0.threads.save(asked);
     }

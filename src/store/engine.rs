@@ -153,9 +153,10 @@ pub(super) fn read(engine: &dyn Engine, request: &Request) -> Answer {
         }),
         Request::Joined { table, range, join } => joined(engine, table, range, *join),
         Request::Pick { table, pick } => picked(engine, table, pick),
-        Request::Drop { .. } | Request::Save(_) | Request::SaveInReserve(_) => {
-            Err(StoreError::Broken)
-        }
+        Request::Drop { .. }
+        | Request::Save(_)
+        | Request::SaveOfChain(..)
+        | Request::SaveInReserve(_) => Err(StoreError::Broken),
     };
     answer.unwrap_or_else(Answer::Failed)
 }

@@ -248,7 +248,9 @@ impl MemoryStore {
     /// Does what is asked. Writes are visible at once, durable after the next sync.
     pub fn apply(&mut self, request: Request) -> Answer {
         let writes = match request {
-            Request::Save(writes) | Request::SaveInReserve(writes) => writes,
+            Request::Save(writes)
+            | Request::SaveOfChain(writes, _)
+            | Request::SaveInReserve(writes) => writes,
             Request::Drop { table, before } => {
                 let done = self.0.drop_before(table, before);
                 return done.map_or_else(Answer::Failed, |()| Answer::Saved);

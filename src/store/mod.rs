@@ -4,7 +4,7 @@
 //! - `api`: the handle. Requests carry a ticket, answers come to a port; blocking forms for those who may wait.
 //! - `queue`: what waits for the writer, and when it begins. `thread`: readers, and the one writer that commits
 //!   once and then answers all.
-//! - `batch`: what a collection of saves amounts to.
+//! - `batch`: what a collection of saves amounts to. `chain`: saves that rest on each other.
 //! - `engine`: what an engine does; `embedded` does it on disk (fjall, opened by `files`), `memory` in maps.
 //! - `schema`: versions of the data and the way from one to the next, whose steps alone know rows (`from_1`). `backup`: a copy while writes go on.
 //!
@@ -16,6 +16,7 @@
 mod api;
 mod backup;
 mod batch;
+mod chain;
 mod embedded;
 mod engine;
 mod files;
@@ -32,7 +33,8 @@ mod thread;
 mod testing;
 
 pub use crate::actor::rows::Fence;
-pub use api::{OpenError, Port, PortId, Reply, Request, Store, StoreOptions};
+pub use api::{OpenError, Port, PortId, Reply, Request, Saving, Store, StoreOptions};
 pub use backup::BackupError;
+pub use chain::Chains;
 pub use engine::{Engine, Keys, Page, Visitor};
 pub use schema::{MIGRATIONS, Migration};

@@ -33,7 +33,9 @@ impl Asked {
     fn urgent(&self) -> bool {
         let waits = |write: &Write| write.table().durability == Durability::BeforeReply;
         match (&self.to, &self.request) {
-            (To::Port(_), Request::Save(writes)) => writes.iter().any(waits),
+            (To::Port(_), Request::Save(writes) | Request::SaveOfChain(writes, _)) => {
+                writes.iter().any(waits)
+            }
             _ => true,
         }
     }

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::api::{Port, Request};
 use super::batch::Batch;
+use super::chain::Chains;
 use super::engine::{Engine, read};
 use super::queue::{Asked, Queue, To};
 use super::room::makes_room;
@@ -41,6 +42,7 @@ impl Threads {
         let writer = Writer {
             queue,
             engine: engine.clone(),
+            chains: vec![Chains::default(); ports.len()],
             ports: ports.clone(),
             reads,
         };
@@ -94,54 +96,71 @@ struct Writer {
     queue: Arc<Queue>,
     engine: Arc<dyn Engine>,
     ports: Arc<Vec<Port>>,
+    /// One for each port.
+    chains: Vec<Chains>,
     reads: Sender<Asked>,
 }
 
+/// What is committed at once.
+#[derive(Default)]
+struct Collected {
+    batch: Batch,
+    /// Who asked for it, and the chain of each.
+    asked: Vec<(To, Option<u64>)>,
+}
+
 impl Writer {
-    fn run(self) {
+    fn run(mut self) {
         // One save of a collection must not be refused for what another would add.
         let mut is_full = false;
         while let Some(all) = self.queue.take() {
-            let mut batch = Batch::default();
-            let mut saved = Vec::with_capacity(all.len());
+            let mut collected = Collected::default();
+            collected.asked.reserve(all.len());
             let mut behind = Vec::new();
-            for asked in all {
-                match asked.request {
-                    Request::Save(writes) => {
-                        let adds = writes.iter().any(|w| matches!(w, Write::Put { .. }));
-                        // What makes room is let through while there is none, and says nothing.
-                        let adds = adds && !makes_room(&writes);
-                        batch.add(writes);
-                        saved.push(asked.to);
-                        if is_full {
-                            let commit = self.commit(take(&mut batch), take(&mut saved));
-                            is_full = !(commit.is_ok() && adds);
-                        }
-                    }
+            for Asked { to, request } in all {
+                let (writes, chain) = match request {
+                    Request::Save(writes) => (writes, None),
+                    Request::SaveOfChain(writes, chain) => (writes, Some(chain)),
                     Request::SaveInReserve(writes) => {
-                        let commit = self.commit(take(&mut batch), take(&mut saved));
-                        is_full |= commit == Err(StoreError::DiskFull);
+                        is_full |= is_full_disk(self.commit(take(&mut collected)));
                         let mut own = Batch::default();
                         own.add(writes);
                         let result =
                             self.commit_by(own, |engine, writes| engine.commit_in_reserve(writes));
-                        self.answer(vec![asked.to], result);
+                        self.answer([to], result);
+                        continue;
                     }
                     Request::Drop { table, before } => {
-                        let commit = self.commit(take(&mut batch), take(&mut saved));
-                        is_full |= commit == Err(StoreError::DiskFull);
+                        is_full |= is_full_disk(self.commit(take(&mut collected)));
                         let result = caught(|| self.engine.drop_before(table, before));
-                        self.answer(vec![asked.to], result);
+                        self.answer([to], result);
+                        continue;
                     }
-                    _ => behind.push(asked),
+                    request => {
+                        behind.push(Asked { to, request });
+                        continue;
+                    }
+                };
+                if let Some(error) = self.refuse(&to, chain) {
+                    // Answers come in the order in which saves were asked.
+                    is_full |= is_full_disk(self.commit(take(&mut collected)));
+                    self.answer([to], Err(error));
+                    continue;
                 }
-                if batch.bytes() >= COMMIT_BYTES {
-                    let commit = self.commit(take(&mut batch), take(&mut saved));
-                    is_full |= commit == Err(StoreError::DiskFull);
+                let adds = writes.iter().any(|w| matches!(w, Write::Put { .. }));
+                // What makes room is let through while there is none, and says nothing.
+                let adds = adds && !makes_room(&writes);
+                collected.batch.add(writes);
+                collected.asked.push((to, chain));
+                if is_full {
+                    let commit = self.commit(take(&mut collected));
+                    is_full = !(commit.is_ok() && adds);
+                }
+                if collected.batch.bytes() >= COMMIT_BYTES {
+                    is_full |= is_full_disk(self.commit(take(&mut collected)));
                 }
             }
-            let commit = self.commit(batch, saved);
-            is_full |= commit == Err(StoreError::DiskFull);
+            is_full |= is_full_disk(self.commit(collected));
             for asked in behind {
                 // The readers outlive the writer: they end when its sender is gone.
                 let _ = self.reads.send(asked);
@@ -149,9 +168,26 @@ impl Writer {
         }
     }
 
-    fn commit(&self, batch: Batch, saved: Vec<To>) -> Result<(), StoreError> {
+    /// Why a save is refused for another of its chain.
+    fn refuse(&self, to: &To, chain: Option<u64>) -> Option<StoreError> {
+        match to {
+            To::Port(reply) => self.chains.get(usize::from(reply.port.0))?.refuse(chain),
+            To::Caller(_) => None,
+        }
+    }
+
+    fn commit(&mut self, Collected { batch, asked }: Collected) -> Result<(), StoreError> {
         let result = self.commit_by(batch, |engine, writes| engine.commit(writes));
-        self.answer(saved, result);
+        if result.is_err() {
+            for (to, chain) in &asked {
+                if let To::Port(reply) = to
+                    && let Some(chains) = self.chains.get_mut(usize::from(reply.port.0))
+                {
+                    chains.tried(*chain, result);
+                }
+            }
+        }
+        self.answer(asked.into_iter().map(|(to, _)| to), result);
         result
     }
 
@@ -170,7 +206,7 @@ impl Writer {
         })
     }
 
-    fn answer(&self, saved: Vec<To>, result: Result<(), StoreError>) {
+    fn answer(&self, saved: impl IntoIterator<Item = To>, result: Result<(), StoreError>) {
         let mut answers: Vec<Vec<(Ticket, Answer)>> = Vec::new();
         answers.resize_with(self.ports.len(), Vec::new);
         for to in saved {
@@ -212,6 +248,10 @@ fn tell(caller: &Sender<Answer>, answer: Answer) {
     let _ = caller.send(answer);
 }
 
+fn is_full_disk(commit: Result<(), StoreError>) -> bool {
+    commit == Err(StoreError::DiskFull)
+}
+
 /// Runs a call of the engine so that its panic is an error of those who asked and not the end of the thread:
 /// everybody else would wait for ever.
 fn caught<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -228,7 +268,7 @@ const COMMIT_BYTES: usize = 2 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::super::api::Reply;
-    use super::super::api::{PortId, Store};
+    use super::super::api::{PortId, Saving, Store};
     use super::super::testing::{Guard, Guarded, LETTERS, ROSTERS, delete, key, put, range};
     use super::*;
     use crate::actor::rows::Write;
@@ -303,6 +343,14 @@ mod tests {
         }
     }
 
+    fn saving(ticket: u64, write: Write) -> Saving {
+        Saving {
+            ticket: Ticket(ticket),
+            writes: vec![write],
+            chain: None,
+        }
+    }
+
     fn reply(ticket: u64) -> Reply {
         Reply {
             port: PortId(0),
@@ -314,7 +362,7 @@ mod tests {
     fn saves_of_one_collection_share_a_commit_and_are_answered_in_order() {
         let stage = stage();
         let gate = stage.engine.guard.gate.lock();
-        let saves = (0..50_u8).map(|n| (Ticket(n.into()), vec![put(&LETTERS, &[n], b"x")]));
+        let saves = (0..50_u8).map(|n| saving(n.into(), put(&LETTERS, &[n], b"x")));
         stage.store.save_all(PortId(0), saves);
         drop(gate);
         for n in 0..50 {
@@ -327,9 +375,8 @@ mod tests {
     #[test]
     fn a_row_that_came_and_went_is_answered_twice_and_never_committed() {
         let stage = stage();
-        let put = vec![put(&LETTERS, b"a", b"x")];
-        let delete = vec![delete(&LETTERS, b"a")];
-        let both = [(Ticket(1), put), (Ticket(2), delete)];
+        let put = saving(1, put(&LETTERS, b"a", b"x"));
+        let both = [put, saving(2, delete(&LETTERS, b"a"))];
         stage.store.save_all(PortId(0), both);
         assert!(matches!(stage.next(), (1, Answer::Saved)));
         assert!(matches!(stage.next(), (2, Answer::Saved)));
@@ -420,6 +467,36 @@ mod tests {
         assert_eq!(stage.next_saved(), (5, true));
         assert_eq!(stage.next_saved(), (6, false));
         assert_eq!(stage.next_saved(), (7, true));
+    }
+
+    #[test]
+    fn what_rests_on_a_refused_save_is_refused_though_there_is_room_again() {
+        let stage = stage();
+        let save = |ticket, chain, letter: &[u8]| {
+            let saving = Saving {
+                ticket: Ticket(ticket),
+                writes: vec![put(&LETTERS, letter, b"1")],
+                chain,
+            };
+            stage.store.save_all(PortId(0), [saving]);
+        };
+        stage.engine.memory.set_fault(Some(StoreError::DiskFull));
+        save(1, Some(7), b"a");
+        assert_eq!(stage.next_saved(), (1, false));
+        stage.engine.memory.set_fault(None);
+        // Of one collection, in the order in which they were asked.
+        let gate = stage.engine.guard.gate.lock();
+        save(2, None, b"b");
+        save(3, Some(7), b"c");
+        save(4, Some(7), b"d");
+        save(5, Some(8), b"e");
+        drop(gate);
+        for expected in [(2, true), (3, false), (4, false), (5, true)] {
+            assert_eq!(stage.next_saved(), expected);
+        }
+        let all = stage.store.range_now(&LETTERS, &range(b"a", b"z")).unwrap();
+        let keys: Vec<&[u8]> = all.rows.iter().map(|row| row.key.as_bytes()).collect();
+        assert_eq!(keys, [b"b", b"e"]);
     }
 
     #[test]

@@ -130,6 +130,32 @@ fn an_archive_is_emptied_though_the_power_goes_meanwhile() {
 }
 
 #[test]
+fn what_an_older_server_left_to_be_emptied_is_emptied_once() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &notes(0, 3, 0));
+    world.end_turns();
+    // It knew one for each account, and left no number in its key.
+    let account = world.account_id("romeo");
+    let mut value = vec![1];
+    value.extend_from_slice(&u64::MAX.to_be_bytes());
+    value.extend_from_slice(b"romeo@localhost");
+    let write = Write::Put {
+        table: &EMPTYING,
+        key: RowKey::new(&account.0.to_be_bytes()),
+        value: value.into(),
+    };
+    world.store.lock().apply(Request::Save(vec![write]));
+    world.store.lock().sync().expect("no fault is set");
+    let mut world = world.crash(7);
+    world.advance(120_000);
+    world.end_turns();
+    assert!(archived(&world, "romeo").is_empty());
+    assert_eq!(world.row_count(&EMPTYING), 0);
+    world.assert_rest();
+}
+
+#[test]
 fn old_messages_of_a_host_go_when_the_disk_has_room_again() {
     let options = "host.archive.retention = \"30 d\"\n";
     let mut config = sim::config(&format!(
@@ -235,6 +261,38 @@ fn a_search_while_the_disk_is_full_says_that_it_cannot_be_done_instead_of_findin
 }
 
 #[test]
+fn a_conversation_is_found_though_lists_of_it_were_refused_and_the_next_would_not_be() {
+    let mut world = world("");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    // The first of a month is indexed at once, and the 64th behind it.
+    says(&mut world, romeo, &notes(0, 64, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    world.disk_is_asleep = true;
+    fill(&mut world);
+    says(&mut world, romeo, &notes(64, 65, 0));
+    // There is room again, and enough comes for the next lists before anybody has heard that some were refused.
+    world.store.lock().set_fault(None);
+    let heard = says(&mut world, romeo, &notes(65, 200, 0));
+    assert_eq!(numbers(&heard).len(), 135, "nobody waits for the disk");
+    world.disk_is_asleep = false;
+    world.end_turns();
+    make_room(&mut world);
+    hears(&mut world, romeo);
+    // They were bounced with what they rest on, and what comes from now on is counted and found.
+    let kept = archived(&world, "romeo");
+    assert!(kept.len() >= 64 && !kept.contains(&64), "{kept:?}");
+    says(&mut world, romeo, &notes(200, 340, 0));
+    world.end_turns();
+    hears(&mut world, romeo);
+    let all = archived(&world, "romeo");
+    assert_eq!(all.len(), kept.len() + 140);
+    let all: Vec<String> = all.iter().map(|n| format!("m{n}")).collect();
+    assert_eq!(found_with(&mut world, romeo, "romeo"), all);
+    world.assert_rest();
+}
+
+#[test]
 fn a_conversation_is_read_while_the_disk_is_full() {
     let (mut world, romeo) = keeper(100);
     fill(&mut world);
@@ -250,7 +308,7 @@ fn a_conversation_is_read_while_the_disk_is_full() {
 }
 
 /// One of them asks to see the other, who allows it.
-fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, &str)) {
+pub(super) fn sees(world: &mut World, (asker, asked): (ConnId, ConnId), (from, to): (&str, &str)) {
     says(
         world,
         asker,

@@ -25,8 +25,8 @@ use stonechat::shard::{
     Batch, Control, Input, NUMBERS, Place, Routes, Seeds, Shard, numbers_floor, numbers_range,
     numbers_wait_ms,
 };
-use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
+use stonechat::store::{Chains, Request};
 
 use house::{accounts, cheap};
 
@@ -101,6 +101,8 @@ struct Worker {
     answers: Vec<(Ticket, Answer)>,
     /// Saves that are visible and not synced; answered in order.
     unsynced: VecDeque<(Ticket, Answer)>,
+    /// Which of them are refused because one before them was.
+    chains: Chains,
     arrivals: VecDeque<(ConnId, Box<stonechat::stream::StreamState>)>,
 }
 
@@ -192,6 +194,7 @@ impl World {
                 shard: Shard::new(place, Arc::clone(&config), routes.clone(), seeds, floor),
                 answers: Vec::new(),
                 unsynced: VecDeque::new(),
+                chains: Chains::default(),
                 arrivals: VecDeque::new(),
             }
         });

@@ -106,9 +106,16 @@ impl World {
             } => Request::Joined { table, range, join },
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
-            Ask::Save(writes) => {
-                let answer = self.store.lock().apply(Request::Save(writes));
-                return self.workers[worker].unsynced.push_back((ticket, answer));
+            Ask::Save { writes, chain } => {
+                let worker = &mut self.workers[worker];
+                let answer = match worker.chains.refuse(chain) {
+                    Some(error) => Answer::Failed(error),
+                    None => self.store.lock().apply(Request::Save(writes)),
+                };
+                if let Answer::Failed(error) = answer {
+                    worker.chains.tried(chain, Err(error));
+                }
+                return worker.unsynced.push_back((ticket, answer));
             }
             // No host of the simulator has one.
             Ask::Directory(_) => {

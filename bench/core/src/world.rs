@@ -222,7 +222,7 @@ impl World {
             } => Request::Joined { table, range, join },
             Ask::Pick { table, pick, .. } => Request::Pick { table, pick },
             Ask::Drop { table, before } => Request::Drop { table, before },
-            Ask::Save(writes) => Request::Save(writes),
+            Ask::Save { writes, .. } => Request::Save(writes),
             // The host here has none.
             Ask::Directory(_) => return Answer::Directory(DirectoryAnswer::Unavailable),
             Ask::Auth(ask) => return Answer::Auth(self.accounts.answer(ask, self.now).0),
