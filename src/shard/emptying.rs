@@ -36,21 +36,24 @@ impl Shard {
             other => return log::error!("emptying_unknown answer={other:?}"),
         };
         for row in &rows {
-            match Emptying::read(row) {
-                Some(Emptying {
-                    account,
-                    owner,
-                    until,
-                }) => self.route(
-                    now,
-                    Envelope::Empty {
-                        owner,
-                        account,
-                        until,
-                    },
-                ),
-                None => log::error!("emptying_row_damaged key={:?}", row.key),
+            let Some(emptying) = Emptying::read(row) else {
+                log::error!("emptying_row_damaged key={:?}", row.key);
+                continue;
+            };
+            if let Some(writes) = emptying.renew(row) {
+                self.save(writes.into_iter(), None, None);
             }
+            let Emptying {
+                account,
+                owner,
+                until,
+            } = emptying;
+            let envelope = Envelope::Empty {
+                owner,
+                account,
+                until,
+            };
+            self.route(now, envelope);
         }
         if let Some(last) = rows.into_iter().next_back().filter(|_| more) {
             self.ask_emptying(Some(last.key));

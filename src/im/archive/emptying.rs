@@ -62,6 +62,14 @@ impl Emptying {
         })
     }
 
+    /// The writes that give a row its present key, if it is under another: a stonechat of before knew one of each account, and
+    /// nothing that is done with it would find it.
+    pub fn renew(&self, row: &Row) -> Option<[Write; 2]> {
+        let (table, key) = (&EMPTYING, row.key.clone());
+        let is_old = key != row_key(self.account, self.until);
+        is_old.then(|| [self.put(), Write::Delete { table, key }])
+    }
+
     /// All rows behind this key, from the first if there is none.
     pub fn rows_after(after: Option<RowKey>) -> RowRange {
         RowRange {
@@ -99,7 +107,19 @@ mod tests {
             key,
             value: value.to_vec(),
         };
-        assert_eq!(Emptying::read(&row), Some(emptying));
+        assert_eq!(Emptying::read(&row), Some(emptying.clone()));
+        assert!(emptying.renew(&row).is_none());
+        let old = Row {
+            key: super::key(emptying.account),
+            value: row.value.clone(),
+        };
+        assert_eq!(Emptying::read(&old), Some(emptying.clone()));
+        let writes = emptying.renew(&old).expect("another key");
+        let keys = writes.map(|write| match write {
+            Write::Put { key, .. } | Write::Delete { key, .. } => key,
+            Write::Replace { .. } => panic!("nothing to replace"),
+        });
+        assert_eq!(keys, [row.key.clone(), old.key]);
         for damaged in [
             &b""[..],
             b"\x01",
