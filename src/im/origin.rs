@@ -148,6 +148,34 @@ pub fn remember(turn: &mut Turn<'_, Account>, draft: &mut Draft) -> Outcome {
     Ok(())
 }
 
+/// The mark of a message that gets its row late, and is waited for by its sender's client: with the same save. None if it has
+/// none, or its account has enough of them.
+pub fn remember_late(
+    now: Now,
+    account: &Account,
+    id: AccountId,
+    stanza: &Stanza,
+) -> Option<(Change, Write)> {
+    let mark = mark_in_stanza(stanza)?;
+    let day = day_of(now);
+    let from = stanza.header.from.as_ref()?;
+    let standing = account.last_standing(from);
+    let is_contact = from.bare_str() == account.jid.bare_str()
+        || standing.listed
+        || standing.to
+        || standing.from;
+    let most = match is_contact {
+        true => limits::ORIGINS_COUNT_MAX,
+        false => limits::ORIGINS_STRANGERS_MAX,
+    };
+    // They were read when it came. Of an account of which they were forgotten since, sessions hold no more than some.
+    let origins = account.origins.as_ref();
+    if origins.is_some_and(|origins| origins.holds(day, most)) {
+        return None;
+    }
+    Some((Change::OriginKept { day, mark }, put(now, id, mark)))
+}
+
 /// Every row that is too old to be asked for.
 pub fn outdated(now: Now) -> RowRange {
     RowRange {
@@ -263,6 +291,10 @@ fn mark_of(turn: &Turn<'_, Account>, draft: &Draft) -> Option<Mark> {
     if draft.settle.is_none() || turn.actor.anonymous || !message::is_storable(stanza) {
         return None;
     }
+    mark_in_stanza(stanza)
+}
+
+fn mark_in_stanza(stanza: &Stanza) -> Option<Mark> {
     let id = stanza.payload.child(ns::STANZA_ID, "origin-id")?;
     let id = id.attribute("id")?;
     let sender = stanza.header.from.as_ref()?;

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::actor::{Delivery, Kept, Origin};
-use crate::base::ActorKey;
+use crate::base::{ActorKey, Now};
 use crate::config::Keep;
 use crate::im::account::Change;
-use crate::im::pending;
+use crate::im::{origin, pending};
 use crate::stanza::Stanza;
 
 use super::Shard;
@@ -68,7 +68,7 @@ impl Shard {
     }
 
     /// There is room again: each gets its row. What is being written to a client that does not count is nowhere else.
-    pub(super) fn store_unstored(&mut self) {
+    pub(super) fn store_unstored(&mut self, now: Now) {
         for ((actor, number), origin) in std::mem::take(&mut self.unstored) {
             let identity = self.cells.get(actor).and_then(|it| it.account.identity);
             let stanza = self.held_under(actor, number);
@@ -80,10 +80,20 @@ impl Shard {
             };
             log::debug!("stanza_kept_late trace={}", stanza.header.trace);
             let write = pending::keep(identity.id, number, &stanza);
+            let mut mark = None;
             if let Some(cell) = self.cells.get_mut(actor) {
-                cell.account.apply(Change::Uncounted);
+                let account = &mut cell.account;
+                account.apply(Change::Uncounted);
+                // Only who waits for it sends it again.
+                let late =
+                    origin.and_then(|_| origin::remember_late(now, account, identity.id, &stanza));
+                if let Some((change, write)) = late {
+                    account.apply(change);
+                    mark = Some(write);
+                }
             }
-            self.save(std::iter::once(write), origin, Some(stanza));
+            let writes = std::iter::once(write).chain(mark);
+            self.save(writes, origin, Some(stanza));
             self.stored(actor, number);
         }
     }

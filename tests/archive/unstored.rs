@@ -26,6 +26,15 @@ fn pair(world: &mut World) -> [ConnId; 2] {
     [romeo, juliet]
 }
 
+/// A second client of juliet's; both count what they have from now on.
+fn counting_laptop(world: &mut World, juliet: ConnId) -> ConnId {
+    says(world, juliet, MANAGED);
+    let laptop = log_in(world, "juliet", "<presence/>");
+    says(world, laptop, MANAGED);
+    hears(world, juliet);
+    laptop
+}
+
 /// What romeo hears when he has said something to juliet, and asks whether it is certain.
 fn tells(world: &mut World, romeo: ConnId, number: usize) -> String {
     let heard = says(world, romeo, &(chat("juliet", number, 1) + REQUEST));
@@ -62,10 +71,7 @@ fn what_only_a_client_has_is_certain_when_that_acknowledges_it() {
     for workers in [1, 4] {
         let mut world = world_of(workers, "");
         let [romeo, juliet] = pair(&mut world);
-        says(&mut world, juliet, MANAGED);
-        let laptop = log_in(&mut world, "juliet", "<presence/>");
-        says(&mut world, laptop, MANAGED);
-        hears(&mut world, juliet);
+        let laptop = counting_laptop(&mut world, juliet);
         let heard = tells(&mut world, romeo, 0);
         assert!(heard.contains(&count(0)), "{heard}");
         // Nobody who is there waits.
@@ -102,10 +108,7 @@ fn what_no_client_has_yet_gets_its_row_when_there_is_room_again() {
         for is_crash in [false, true] {
             let mut world = world_of(workers, "");
             let [romeo, juliet] = pair(&mut world);
-            says(&mut world, juliet, MANAGED);
-            let laptop = log_in(&mut world, "juliet", "<presence/>");
-            says(&mut world, laptop, MANAGED);
-            hears(&mut world, juliet);
+            let laptop = counting_laptop(&mut world, juliet);
             let heard = tells(&mut world, romeo, 0);
             assert!(heard.contains(&count(0)), "{heard}");
             assert_eq!(world.row_count(&PENDING), 0);
@@ -126,6 +129,34 @@ fn what_no_client_has_yet_gets_its_row_when_there_is_room_again() {
             assert_eq!(world.row_count(&PENDING), 0);
             world.assert_rest();
         }
+    }
+}
+
+#[test]
+fn what_gets_its_row_when_there_is_room_again_is_recognised_when_it_is_sent_again() {
+    for workers in [1, 4] {
+        let mut world = world_of(workers, "");
+        let [romeo, juliet] = pair(&mut world);
+        says(&mut world, juliet, MANAGED);
+        let origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>";
+        let message = chat("juliet", 0, 1).replace("</message>", &format!("{origin}</message>"));
+        assert!(message.contains(origin));
+        let heard = says(&mut world, romeo, &(message.clone() + REQUEST));
+        assert!(heard.contains(&count(0)), "{heard}");
+        make_room(&mut world);
+        world.end_turns();
+        let rows = (world.row_count(&PENDING), world.row_count(&ORIGIN));
+        assert_eq!(rows, (1, 1));
+        // Romeo's client never saw the acknowledgement.
+        let mut world = world.crash(7);
+        let romeo = log_in(&mut world, "romeo", &format!("<presence/>{MANAGED}"));
+        let heard = says(&mut world, romeo, &(message + REQUEST));
+        world.end_turns();
+        let heard = heard + &hears(&mut world, romeo);
+        assert!(heard.contains(&count(1)), "{heard}");
+        let juliet = log_in(&mut world, "juliet", "");
+        assert_eq!(numbers(&says(&mut world, juliet, "<presence/>")), [0]);
+        world.assert_rest();
     }
 }
 
