@@ -1,5 +1,7 @@
 //! Messages (RFC 6121 sections 5 and 8.5): who gets one, and what its sender hears when nobody does.
 
+use smallvec::SmallVec;
+
 use crate::actor::{Delivery, Disk, Draft, Kept, Outcome, Stop, Turn};
 use crate::base::SessionId;
 use crate::config::Keep;
@@ -369,21 +371,43 @@ pub fn leftover(turn: &mut Turn<'_, Account>, held: &Unacked) -> Outcome {
         Leftover::Leave => Ok(()),
         Leftover::Bounce => Err(nobody()),
         Leftover::Keep(kept) => {
+            let takers = takers(turn.actor);
+            // XEP-0198 section 4 offers three ways: "by either returning an error to the sender, delivery to an alternate
+            // resource, or committing the stanza to offline storage". Where there is no room in the storage, a session that
+            // is not full can take what it would else never see, though it gets more than it should at once.
+            let is_refused = !kept.is_stored
+                && !takers.is_empty()
+                && quota::room(turn, &held.stanza)? == Room::NoneForContacts;
+            if is_refused {
+                redeliver(turn, held, &takers);
+                return Ok(());
+            }
             // If it was archived, its row may be gone from there by now.
             store(turn, kept, Body::Whole(&held.stanza), held.wall_ms)?;
             Ok(())
         }
         Leftover::Redeliver(sessions) => {
-            let kept = held.kept.map(|kept| among(kept, sessions.len()));
-            for session in sessions {
-                turn.out.deliver.push(Delivery {
-                    session,
-                    stanza: delayed(turn, held),
-                    kept,
-                });
-            }
+            redeliver(turn, held, &sessions);
             Ok(())
         }
+    }
+}
+
+/// Sessions that are not full.
+fn takers(account: &Account) -> SmallVec<[SessionId; 4]> {
+    let takers = account.sessions.iter().filter(|s| s.takes_messages());
+    takers.map(|session| session.id).collect()
+}
+
+fn redeliver(turn: &mut Turn<'_, Account>, held: &Unacked, sessions: &[SessionId]) {
+    let kept = held.kept.map(|kept| among(kept, sessions.len()));
+    for &session in sessions {
+        let stanza = delayed(turn, held);
+        turn.out.deliver.push(Delivery {
+            session,
+            stanza,
+            kept,
+        });
     }
 }
 

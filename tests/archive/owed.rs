@@ -1,6 +1,6 @@
 //! What no client has yet is owed, whatever its owner does with the archive meanwhile.
 
-use super::full_disk::confirmation;
+use super::full_disk::{confirmation, sees};
 use super::*;
 
 const MANAGED: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
@@ -115,4 +115,38 @@ fn what_an_unfinished_session_holds_is_delivered_though_another_empties_the_arch
     assert_eq!(window.numbers, [0, 1, 2]);
     assert_eq!(world.row_count(&PENDING), 0);
     world.assert_rest();
+}
+
+#[test]
+fn who_has_too_much_for_what_another_left_behind_and_is_not_full_gets_it_where_nothing_else_holds_it()
+ {
+    let mut world = world(
+        "delivery.keep = \"offline-only\"\ndelivery.offline_count = 1\nsm.unacked_count = 8\n",
+    );
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    let juliet = user(&mut world, "juliet", "<presence/>");
+    sees(&mut world, (romeo, juliet), ("romeo", "juliet"));
+    sees(&mut world, (juliet, romeo), ("juliet", "romeo"));
+    says(&mut world, juliet, "</stream:stream>");
+    says(&mut world, romeo, &chat("juliet", 0, 1));
+    world.end_turns();
+    assert_eq!(world.row_count(&PENDING), 1, "all that may be");
+    let laptop = Managed::log_in(&mut world, "juliet");
+    assert_eq!(laptop.numbers, [0]);
+    let phone = log_in(&mut world, "juliet", MANAGED);
+    says(
+        &mut world,
+        phone,
+        "<presence><priority>5</priority></presence>",
+    );
+    says(&mut world, romeo, &chat("juliet", 1, 1));
+    world.end_turns();
+    assert_eq!(numbers(&hears(&mut world, phone)), [1]);
+    hears(&mut world, laptop.conn);
+    says(&mut world, phone, "</stream:stream>");
+    world.end_turns();
+    // XEP-0198 section 4: "delivery to an alternate resource".
+    assert_eq!(numbers(&hears(&mut world, laptop.conn)), [1]);
+    assert!(!world.is_closed(laptop.conn));
+    assert_eq!(archived(&world, "juliet"), [0, 1]);
 }
