@@ -1,28 +1,19 @@
 use std::sync::Arc;
 
-use super::super::input::Opened;
+use super::super::Input;
 use super::super::output::Ask;
-use super::super::route::Routes;
 use super::super::session_end::CLOSED;
-use super::super::shard::Seeds;
-use super::super::testing::saved;
-use super::super::{Input, Place};
+use super::super::testing::{NOW, open, saved, shard};
 use super::*;
 use crate::actor::auth::AccountRef;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
-use crate::base::{AccountId, AddressPrefix, Generation, HashSeed, StreamKey, WorkerId};
-use crate::config::{Outside, load};
+use crate::base::{AccountId, Generation, StreamKey, WorkerId};
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
 use crate::im::archive::{EMPTYING, Emptying, Reach, Search, Stage};
 use crate::jid::Jid;
 use crate::stanza::{Header, Iq, Kind, Payload, Stanza, StreamCondition, StreamError, Type};
-
-const NOW: Now = Now {
-    mono_ms: 1_000,
-    wall_ms: 1_000_000,
-};
 
 static THINGS: Table = Table {
     name: "things",
@@ -114,35 +105,11 @@ fn now(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
 
 /// A shard with one account, whose one session may hold `unacked` stanzas.
 fn stage(unacked: usize) -> (Shard, ActorKey) {
-    let outside = Outside {
-        features: &[],
-        address: |_| Ok(()),
-        log_filter: |_| Ok(()),
-        cores: 1,
-    };
-    let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
-    let place = Place {
-        worker: WorkerId(0),
-        worker_count: 1,
-    };
-    let seeds = Seeds {
-        maps: HashSeed(1, 2),
-        rng: [0; 32],
-        ids: [0; 16],
-    };
-    let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
+    let mut shard = shard(WorkerId(0), 1);
     shard.switch(Catalog::new(&[&LIBRARY], |_| true));
     let jid = Jid::parse("romeo@localhost").expect("valid");
     let actor = shard.cell_at(NOW, &jid);
-    let opened = Opened {
-        listener: 0,
-        prefix: AddressPrefix::Local,
-        address: None,
-        peer: "test".into(),
-        secured: None,
-        waited_ms: 0,
-    };
-    let stream = shard.open(NOW, opened);
+    let stream = open(&mut shard);
     let full = jid.with_resource("orchard").expect("valid");
     let session = session(SessionId(1), full, stream, unacked);
     shard.cells[actor].account.sessions.push(session);
@@ -164,15 +131,7 @@ fn session(id: SessionId, full: Jid, stream: StreamKey, unacked: usize) -> Sessi
 
 /// A second device of the account.
 fn join(shard: &mut Shard, actor: ActorKey, unacked: usize) {
-    let opened = Opened {
-        listener: 0,
-        prefix: AddressPrefix::Local,
-        address: None,
-        peer: "test".into(),
-        secured: None,
-        waited_ms: 0,
-    };
-    let stream = shard.open(NOW, opened);
+    let stream = open(shard);
     let full = Jid::parse("romeo@localhost/street").expect("valid");
     let session = session(SessionId(2), full, stream, unacked);
     shard.cells[actor].account.sessions.push(session);

@@ -86,38 +86,16 @@ impl Shard {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::testing::{NOW, shard};
     use super::*;
     use crate::actor::{Envelope, Tell, Ticket};
-    use crate::base::{AccountId, ActorKey, HashSeed, Now, WorkerId};
-    use crate::config::{Outside, load};
+    use crate::base::{AccountId, ActorKey, WorkerId};
     use crate::jid::Jid;
-    use crate::shard::{Place, Routes, Seeds};
     use crate::stanza::{Header, Kind, Payload, Stanza, Type};
-
-    const NOW: Now = Now {
-        mono_ms: 1_000,
-        wall_ms: 1_000,
-    };
 
     /// A shard with an account whose mailbox's head waits for the store.
     fn parked() -> (Shard, ActorKey) {
-        let outside = Outside {
-            features: &[],
-            address: |_| Ok(()),
-            log_filter: |_| Ok(()),
-            cores: 1,
-        };
-        let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
-        let place = Place {
-            worker: WorkerId(0),
-            worker_count: 1,
-        };
-        let seeds = Seeds {
-            maps: HashSeed(1, 2),
-            rng: [0; 32],
-            ids: [0; 16],
-        };
-        let mut shard = Shard::new(place, config, Routes::new(HashSeed(3, 4), 1), seeds, 0);
+        let mut shard = shard(WorkerId(0), 1);
         let actor = shard.cell_at(NOW, &Jid::parse("juliet@localhost").expect("valid"));
         shard.cells[actor].parked = Some(Ticket(u64::MAX));
         (shard, actor)

@@ -137,46 +137,19 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::super::input::Control;
-    use super::super::testing::stage;
-    use super::super::{Input, Output, Place, Routes, Seeds};
+    use super::super::testing::{NOW, shard, stage};
+    use super::super::{Input, Output};
     use super::*;
     use crate::actor::Origin;
-    use crate::base::SessionId;
-    use crate::base::{AddressPrefix, HashSeed, WorkerId};
-    use crate::config::{Outside, load};
+    use crate::base::{AddressPrefix, SessionId, WorkerId};
     use crate::stanza::{Header, Kind, Type};
     use crate::stream::SessionRef;
     use crate::stream::StreamState;
     use std::sync::Arc;
 
-    const NOW: Now = Now {
-        mono_ms: 1_000,
-        wall_ms: 1_000_000,
-    };
-
-    fn shard() -> Shard {
-        let outside = Outside {
-            features: &[],
-            address: |_| Ok(()),
-            log_filter: |_| Ok(()),
-            cores: 1,
-        };
-        let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
-        let place = Place {
-            worker: WorkerId(0),
-            worker_count: 2,
-        };
-        let seeds = Seeds {
-            maps: HashSeed(1, 2),
-            rng: [0; 32],
-            ids: [0; 16],
-        };
-        Shard::new(place, config, Routes::new(HashSeed(3, 4), 2), seeds, 0)
-    }
-
     #[test]
     fn a_stream_that_was_on_its_way_from_another_worker_hears_of_the_drain_too() {
-        let mut shard = shard();
+        let mut shard = shard(WorkerId(0), 2);
         let peer = Arc::from("192.0.2.1:50123");
         let local = AddressPrefix::Local;
         let state = StreamState::new(NOW, &shard.config, 0, local, peer, None);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::actor::rows::{Durability, Export, RowKey, Slices, StoreError, Table, Write};
 use crate::actor::{Answer, Catalog, Feature, IqRoute, Outcome, Ticket, Turn};
-use crate::base::{ActorKey, AddressPrefix, HashSeed, Now, SessionId, StreamKey};
+use crate::base::{ActorKey, AddressPrefix, HashSeed, Now, SessionId, StreamKey, WorkerId};
 use crate::config::{Outside, load};
 use crate::im::acks::{Acks, Bounds};
 use crate::im::{Account, Change, Session};
@@ -78,25 +78,8 @@ pub fn stage() -> (Shard, ActorKey) {
 
 /// The same as one of so many workers.
 pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
-    let outside = Outside {
-        features: &[],
-        address: |_| Ok(()),
-        log_filter: |_| Ok(()),
-        cores: 1,
-    };
-    let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
-    let routes = Routes::new(HashSeed(3, 4), worker_count);
     let jid = Jid::parse("romeo@localhost").expect("valid");
-    let place = Place {
-        worker: routes.home(&jid),
-        worker_count,
-    };
-    let seeds = Seeds {
-        maps: HashSeed(1, 2),
-        rng: [0; 32],
-        ids: [0; 16],
-    };
-    let mut shard = Shard::new(place, config, routes, seeds, 0);
+    let mut shard = shard(routes(worker_count).home(&jid), worker_count);
     shard.switch(Catalog::new(&[&TRAP], |_| true));
     let actor = shard.cell_at(NOW, &jid);
     let full = jid.with_resource("orchard").expect("valid");
@@ -109,6 +92,31 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
     session.stream = None;
     shard.cells[actor].account.sessions.push(session);
     (shard, actor)
+}
+
+/// A shard without accounts: this one of so many workers.
+pub fn shard(worker: WorkerId, worker_count: u8) -> Shard {
+    let outside = Outside {
+        features: &[],
+        address: |_| Ok(()),
+        log_filter: |_| Ok(()),
+        cores: 1,
+    };
+    let config = Arc::new(load("", "", &outside).expect("the defaults are valid"));
+    let place = Place {
+        worker,
+        worker_count,
+    };
+    let seeds = Seeds {
+        maps: HashSeed(1, 2),
+        rng: [0; 32],
+        ids: [0; 16],
+    };
+    Shard::new(place, config, routes(worker_count), seeds, 0)
+}
+
+fn routes(worker_count: u8) -> Routes {
+    Routes::new(HashSeed(3, 4), worker_count)
 }
 
 /// A new stream.
