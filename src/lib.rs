@@ -321,6 +321,7 @@
 //! | [`config::ConfigError`] | the administrator, all of them at once | no start, or the old configuration stays |
 //! | a panic in a turn | the sender, as `internal-server-error` | the actor is as it was |
 //! | a panic of a worker, an auth thread or the doorman | the operator | the store is flushed, the process ends with status 70 |
+//! | a panic of a directory's thread | the operator; who asked, as if the directory did not answer | the thread begins anew |
 //!
 //! # Where this differs from the first design
 //!

@@ -20,8 +20,8 @@ pub struct Groups {
     /// Lists that each is a member of, and lists that each sees without being one.
     on: Spans,
     sees: Spans,
-    /// Who may do something, in the order of [`Right::ALL`]; none where everybody may.
-    rights: [Option<Box<[u32]>>; 4],
+    /// To whom some group gives a right, in the order of [`Right::ALL`].
+    rights: [Box<[u32]>; 4],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub struct Draft {
     /// Names by localparts, prepared.
     pub people: BTreeMap<String, String>,
     pub lists: Vec<DraftList>,
-    /// Localparts; everybody may what is not in it, but nobody manages.
+    /// Localparts of those to whom some group gives a right.
     pub rights: Vec<(Right, BTreeSet<String>)>,
 }
 
@@ -154,9 +154,8 @@ impl Groups {
         groups.on = Spans::of(count, lists.iter().map(|list| &*list.members));
         groups.sees = Spans::of(count, lists.iter().map(|list| &*list.viewers));
         groups.lists = lists.into();
-        groups.rights[Right::Manage.at()] = Some(Box::default());
         for (right, who) in &draft.rights {
-            groups.rights[right.at()] = Some(groups.ids(who));
+            groups.rights[right.at()] = groups.ids(who);
         }
         groups
     }
@@ -336,12 +335,10 @@ impl Groups {
         sizes.max().unwrap_or(0)
     }
 
-    /// Whether somebody, or who is in no group, may do this.
-    pub fn may(&self, who: Option<Member>, right: Right) -> bool {
-        match &self.rights[right.at()] {
-            None => true,
-            Some(those) => who.is_some_and(|who| those.binary_search(&who.0).is_ok()),
-        }
+    /// Whether some group gives somebody this right. Others may have it because nobody needs a group for it: who wants to know
+    /// what is allowed asks `im::access`.
+    pub fn gives(&self, who: Member, right: Right) -> bool {
+        self.rights[right.at()].binary_search(&who.0).is_ok()
     }
 
     /// How many people, and how many lists.
@@ -357,7 +354,7 @@ impl Groups {
                 + list.name.len()
                 + 4 * (list.members.len() + list.viewers.len())
         });
-        let rights = self.rights.iter().flatten().map(|those| 4 * those.len());
+        let rights = self.rights.iter().map(|those| 4 * those.len());
         self.text.len()
             + size_of_val(&*self.people)
             + self.on.bytes()
@@ -565,15 +562,15 @@ mod tests {
     }
 
     #[test]
-    fn rights_are_everybodys_unless_they_are_some_groups() {
+    fn rights_are_those_that_some_group_gives() {
         let groups = Groups::new(&verona());
-        let may = |name: &str, right| groups.may(groups.find(name), right);
-        assert!(may("escalus", Right::Manage));
-        assert!(!may("juliet", Right::Manage) && !may("paris", Right::Manage));
-        assert!(!may("escalus", Right::CreateRooms));
-        assert!(may("paris", Right::Federate));
-        let nobody = Groups::new(&Draft::default());
-        assert!(!nobody.may(None, Right::Manage) && nobody.may(None, Right::CreateRooms));
+        let gives = |name: &str, right| {
+            let who = groups.find(name);
+            who.is_some_and(|who| groups.gives(who, right))
+        };
+        assert!(gives("escalus", Right::Manage));
+        assert!(!gives("juliet", Right::Manage) && !gives("paris", Right::Manage));
+        assert!(!gives("escalus", Right::CreateRooms) && !gives("escalus", Right::Federate));
     }
 
     #[test]

@@ -498,6 +498,9 @@ pub const DIRECTORY_ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const DIRECTORY_GROUPS_MAX: usize = 100_000;
 /// People in the groups of one host: 60 bytes each for all workers, and 300 where they are read.
 pub const DIRECTORY_PEOPLE_MAX: usize = 2_000_000;
+/// Bytes of what one search finds, page by page: all groups of a host, and half as much again.
+pub const DIRECTORY_ANSWER_BYTES_MAX: usize = 512 * 1024 * 1024;
+const _: () = assert!(DIRECTORY_ANSWER_BYTES_MAX / DIRECTORY_GROUPS_MAX > 3 * 1024);
 /// How deep groups are in groups: organisations have fewer levels.
 pub const DIRECTORY_GROUP_DEPTH_MAX: u32 = 10;
 /// The most that an operator may allow.

@@ -48,6 +48,8 @@ impl DirectoryPreset {
 /// A directory, checked, with its preset applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryConfig {
+    /// The prepared domainpart of the host whose users live in it.
+    pub host: Arc<str>,
     /// The options, none of which is left to the preset.
     pub options: HostDirectory,
     /// For which digests it has keys, best first; empty if it has none.
@@ -57,9 +59,10 @@ pub struct DirectoryConfig {
     pub groups: Option<GroupsConfig>,
 }
 
-/// The directory of a host, if it has one. `at` is the path of its section.
+/// The directory of a host, if it has one. `name` is its prepared domainpart, `at` the path of its section.
 pub(super) fn check_directory(
     host: &Host,
+    name: &Arc<str>,
     at: &str,
     sink: &mut Sink<'_>,
 ) -> Option<Arc<DirectoryConfig>> {
@@ -121,6 +124,7 @@ pub(super) fn check_directory(
     );
     let hashes = ScramHash::ALL.iter().filter(has).copied().collect();
     Some(Arc::new(DirectoryConfig {
+        host: Arc::clone(name),
         options: directory,
         hashes,
         cards,

@@ -72,7 +72,7 @@ pub(super) fn check_hosts(file: &File, sink: &mut Sink<'_>) -> Vec<Arc<HostConfi
                 "must be URIs, as in \"mailto:admin@example.org\" or \"xmpp:admin@example.org\"",
             );
         }
-        let directory = check_directory(host, &format!("host[{index}]"), sink);
+        let directory = check_directory(host, &name, &format!("host[{index}]"), sink);
         hosts.push(Arc::new(HostConfig {
             name,
             certificate,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::desk::Admission;
 use super::error::DirectoryError;
 use super::host::Shared;
-use super::person::Person;
+use super::person::{self, Found, Person};
 use crate::actor::Answer;
+use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AuthAnswer, KeyShape, ScramHash};
 use crate::actor::rows::StoreError;
 use crate::im::credentials::name_key;
@@ -47,6 +48,28 @@ impl Shared {
             self.report_taken_over(localpart, person);
         }
         Ok(met != Met::AnotherEntry)
+    }
+
+    /// An operator wants to know of names that several have, and of entries whose address is not that of their name.
+    pub fn report(&self, localpart: &str, found: &Found) {
+        match found {
+            Found::Elsewhere(name) => log::warn!(
+                "directory_other_address account={localpart}@{} entry={name:?} attribute={}",
+                self.host,
+                person::ADDRESS
+            ),
+            Found::Many(names) => {
+                log::error!(
+                    "directory_collision account={localpart}@{} entries={names:?}",
+                    self.host
+                );
+                (self.desk.audit)(AuditEvent::DirectoryCollision {
+                    account: self.jid(localpart),
+                    entries: names.clone(),
+                });
+            }
+            Found::Nobody | Found::One(_) => {}
+        }
     }
 
     fn report_taken_over(&self, localpart: &str, person: &Person) {

@@ -102,7 +102,7 @@ fn entry(bytes: &[u8]) -> Result<(), &'static str> {
     let Ok(entry) = Entry::read(tag) else {
         return Ok(());
     };
-    let read = rooms::read(&entry);
+    let read = rooms::read(&entry, "example");
     let room = read.room.as_ref();
     if !read.problems.is_empty() && room.is_some_and(|room| !room.is_closed) {
         return Err("a room that is not understood is open");

@@ -92,6 +92,17 @@ impl Entry {
             .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
+    /// What it holds, with what keeping each value costs.
+    pub fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, values)| {
+            let values = values
+                .iter()
+                .map(|value| value.len() + size_of::<Vec<u8>>());
+            name.len() + values.sum::<usize>()
+        });
+        self.dn.len() + attributes.sum::<usize>()
+    }
+
     /// Name and number of values of each attribute: what an operator is shown.
     pub fn names(&self) -> impl Iterator<Item = (&str, usize)> {
         self.attributes

@@ -85,9 +85,12 @@ impl Due {
         std::mem::take(&mut self.marked.lock().work)
     }
 
-    /// It was not done.
+    /// It was not done, or not all of it: whom it was about may have been looked at, and be the same the next time, and the
+    /// groups must be read all the same.
     pub fn put_back(&self, work: Work) {
-        self.marked.lock().work.join(work);
+        let mut marked = self.marked.lock();
+        marked.work.join(work);
+        marked.work.groups = true;
     }
 
     fn rouse(&self) {
@@ -153,6 +156,19 @@ mod tests {
         assert_eq!(due.take(), Work::default());
         due.put_back(work.clone());
         assert_eq!(due.take(), work);
+    }
+
+    #[test]
+    fn what_failed_half_way_is_done_whole_the_next_time() {
+        let (due, _woken) = Due::new();
+        due.people(vec!["dn:uid=romeo".to_owned()], &[]);
+        let work = due.take();
+        assert!(!work.groups);
+        due.put_back(work);
+        // Somebody else changes before it is tried again.
+        due.people(vec!["dn:uid=juliet".to_owned()], &[]);
+        let work = due.take();
+        assert!(work.groups && work.is_about("dn:uid=romeo", None));
     }
 
     #[test]

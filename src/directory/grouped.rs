@@ -13,7 +13,6 @@ use super::person;
 use super::pool::{Depth, Link, Query};
 use crate::base::limits;
 use crate::config::{DirectoryConfig, DirectoryReferrals, GroupNesting, GroupsConfig};
-use crate::jid::prepare_localpart;
 
 /// Somebody whom groups name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,34 +57,15 @@ pub fn read_tree(
             attributes: vec!["1.1".to_owned()],
             ..query.clone()
         };
-        let entries = link.search(&query, until)?;
+        let entries = link.search_tending(&query, until, tend)?;
         let names = entries.iter().filter_map(|entry| Dn::parse(&entry.dn));
         marked.extend(names.map(|dn| dn.key()));
         tend();
     }
-    let mut entries = link.search(&query, until)?;
+    let mut entries = link.search_tending(&query, until, tend)?;
     tend();
     for entry in &mut entries {
-        let names = entry
-            .names()
-            .filter_map(|(name, _)| groups::part_behind(name));
-        let mut behind: Vec<String> = names.collect();
-        while !behind.is_empty() {
-            let query = Query {
-                base: entry.dn.clone(),
-                depth: Depth::Base,
-                filter: "(objectClass=*)".to_owned(),
-                attributes: std::mem::take(&mut behind),
-                count_max: 1,
-            };
-            for part in link.search(&query, until)? {
-                // An empty part has none behind it.
-                let names = part.names().filter(|(_, count)| *count > 0);
-                behind.extend(names.filter_map(|(name, _)| groups::part_behind(name)));
-                entry.absorb(part);
-            }
-            tend();
-        }
+        read_behind(directory, entry, link, until, tend)?;
     }
     let mut tree = Tree::new(config, &entries, &marked);
     if options.nested == GroupNesting::Rule {
@@ -99,6 +79,46 @@ pub fn read_tree(
         }
     }
     Ok(tree)
+}
+
+/// Reads the members of a group that are behind those that were given at once, part by part.
+fn read_behind(
+    directory: &DirectoryConfig,
+    entry: &mut Entry,
+    link: &mut Link,
+    until: Instant,
+    tend: &dyn Fn(),
+) -> Result<(), DirectoryError> {
+    let names = entry.names();
+    let names = names.filter_map(|(name, _)| groups::part_behind(name));
+    let mut behind: Vec<String> = names.collect();
+    while !behind.is_empty() {
+        let count: usize = entry.names().map(|(_, count)| count).sum();
+        if count > limits::DIRECTORY_VALUES_MAX {
+            log::warn!(
+                "directory_groups_trouble host={} group={:?} members=\"more than {}\"",
+                directory.host,
+                entry.dn,
+                limits::DIRECTORY_VALUES_MAX
+            );
+            return Ok(());
+        }
+        let query = Query {
+            base: entry.dn.clone(),
+            depth: Depth::Base,
+            filter: "(objectClass=*)".to_owned(),
+            attributes: std::mem::take(&mut behind),
+            count_max: 1,
+        };
+        for part in link.search(&query, until)? {
+            // An empty part has none behind it.
+            let names = part.names().filter(|(_, count)| *count > 0);
+            behind.extend(names.filter_map(|(name, _)| groups::part_behind(name)));
+            entry.absorb(part);
+        }
+        tend();
+    }
+    Ok(())
 }
 
 /// The people in a group and in groups in it, as Active Directory finds them ([MS-ADTS] section 3.1.1.3.4.4.3):
@@ -186,6 +206,7 @@ fn query_for(directory: &DirectoryConfig, condition: &str) -> Query {
     let mut attributes = vec![
         options.localpart.clone(),
         USER_NAME.to_owned(),
+        person::ADDRESS.to_owned(),
         "cn".to_owned(),
     ];
     attributes.extend(person::STANDING.map(str::to_owned));
@@ -206,11 +227,10 @@ fn query_for(directory: &DirectoryConfig, condition: &str) -> Query {
 }
 
 fn known(directory: &DirectoryConfig, entry: &Entry) -> Option<Known> {
-    let mut names = entry.texts(&directory.options.localpart);
-    let localpart = names.find_map(|name| prepare_localpart(name).ok())?;
+    let localpart = person::prepared_names(directory, entry).next()?;
     Some(Known {
         entry: Dn::parse(&entry.dn)?.key(),
-        localpart: localpart.into_owned(),
+        localpart,
         name: bounded(mapping::display_name(&directory.cards, entry).unwrap_or_default()),
     })
 }

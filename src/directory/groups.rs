@@ -177,7 +177,7 @@ impl Group {
             true => None,
             false => entry.texts(&options.list_name).find_map(readable),
         };
-        let dn = |value: &str| Dn::parse(value).map(|dn| dn.key());
+        let dn = |value: &str| Dn::parse(without_uid(value)).map(|dn| dn.key());
         let display_to = match options.display_to.is_empty() {
             true => Vec::new(),
             false => entry.texts(&options.display_to).filter_map(dn).collect(),
@@ -196,6 +196,22 @@ impl Group {
             display_to,
             members: members.chain(users).collect(),
         }
+    }
+}
+
+/// The name of an entry, of which `uniqueMember` may say more (RFC 4517 section 3.3.21): `NameAndOptionalUID =
+/// distinguishedName [ SHARP BitString ]`.
+fn without_uid(value: &str) -> &str {
+    let Some((name, uid)) = value.rsplit_once('#') else {
+        return value;
+    };
+    let bits = uid
+        .strip_prefix('\'')
+        .and_then(|uid| uid.strip_suffix("'B"));
+    let is_uid = bits.is_some_and(|bits| bits.chars().all(|bit| matches!(bit, '0' | '1')));
+    match is_uid && !name.ends_with('\\') {
+        true => name,
+        false => value,
     }
 }
 
@@ -266,7 +282,7 @@ pub(super) mod tests {
                 group(
                     "inner",
                     "uniqueMember",
-                    &["UID = Romeo,dc=a", "cn=swords,ou=groups,dc=a"],
+                    &["UID = Romeo,dc=a#'0101'B", "cn=swords,ou=groups,dc=a"],
                 ),
                 group("swords", "memberUid", &["Tybalt"]),
             ],
@@ -294,6 +310,20 @@ pub(super) mod tests {
             "member;range=x",
         ] {
             assert_eq!(part_behind(whole), None, "{whole}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_have_bits_behind_it_and_a_sharp_in_it() {
+        for (value, expected) in [
+            ("uid=a,dc=b", "uid=a,dc=b"),
+            ("uid=a,dc=b#'0110'B", "uid=a,dc=b"),
+            ("uid=a,dc=b#''B", "uid=a,dc=b"),
+            ("uid=a#1,dc=b", "uid=a#1,dc=b"),
+            ("uid=a,dc=b#'2'B", "uid=a,dc=b#'2'B"),
+            ("uid=a,dc=b\\#'0'B", "uid=a,dc=b\\#'0'B"),
+        ] {
+            assert_eq!(without_uid(value), expected);
         }
     }
 

@@ -1,31 +1,26 @@
 //! The directory of one host: its connections, each on a thread of its own, and what becomes of each question. Refuses to
 //! let anybody wait for it: what cannot be answered in time is answered with that.
 
-use std::io;
+mod start;
+
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 
-use super::access::Access;
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
 use super::desk::Desk;
 use super::due::Due;
 use super::error::DirectoryError;
-use super::grouped;
-use super::lists::{self, Lists, Woken};
+use super::lists::Lists;
 use super::password::OwnChanges;
-use super::people::People;
 use super::person::{self, Found, Person};
-use super::pool::{Link, Purpose};
-use super::room_book::{self, RoomBook, RoomKeeper};
-use super::servers::Servers;
+use super::pool::Link;
+use super::room_book::RoomBook;
 use super::service::Answers;
+use super::threads;
 use super::verdict::{self, Verdict};
-use super::watch::{self, Watch};
-use crate::actor::audit::AuditEvent;
 use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
@@ -90,6 +85,18 @@ pub enum Wish {
     Standing(Box<AuthAsk>),
 }
 
+impl Question {
+    /// What is answered if we fail, and not the directory.
+    fn unserved(&self) -> (WorkerId, Ticket, Answer) {
+        let answer = match &self.wish {
+            Wish::Exists(_) => Answer::Failed(StoreError::Broken),
+            Wish::Card | Wish::Change(_) => Answer::Directory(DirectoryAnswer::Unavailable),
+            _ => Answer::Auth(AuthAnswer::Unavailable),
+        };
+        (self.worker, self.ticket, answer)
+    }
+}
+
 /// A password that is to be tried.
 struct Attempt {
     question: Question,
@@ -101,107 +108,6 @@ struct Attempt {
 }
 
 impl HostDirectory {
-    /// Starts the threads. Connections are made when they are needed.
-    ///
-    /// # Errors
-    /// The system has no thread left.
-    pub fn start(
-        host: &Arc<str>,
-        config: &Arc<DirectoryConfig>,
-        access: Access,
-        desk: &Arc<Desk>,
-        answers: &Arc<Answers>,
-    ) -> io::Result<HostDirectory> {
-        let options = &config.options;
-        let access = Arc::new(access);
-        let servers = Arc::new(Servers::new(access.servers.len()));
-        let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
-        let shared = Arc::new(Shared {
-            host: Arc::clone(host),
-            config: Arc::clone(config),
-            known: Known::new(
-                options.cache as usize,
-                Duration::from_millis(options.fresh.as_ms()),
-                Duration::from_millis(options.fresh_unknown.as_ms()),
-            ),
-            cards: CardCache::new(
-                config.cards.cache_bytes,
-                Duration::from_millis(config.cards.fresh_ms),
-            ),
-            lists: Lists::default(),
-            due,
-            desk: Arc::clone(desk),
-            answers: Arc::clone(answers),
-            own_changes: OwnChanges::default(),
-            rooms: Arc::default(),
-        });
-        let (questions, asked) = bounded(options.queue as usize);
-        let (attempts, attempted) = bounded(options.queue as usize);
-        let link = |purpose| Link::new(Arc::clone(&access), Arc::clone(&servers), purpose);
-        for _ in 0..options.search_connections {
-            let (shared, asked) = (Arc::clone(&shared), asked.clone());
-            let (link, attempts) = (link(Purpose::Searching), attempts.clone());
-            thread::Builder::new()
-                .name("ldap-search".to_owned())
-                .spawn(move || shared.search_all(link, &asked, &attempts))?;
-        }
-        for _ in 0..options.bind_connections {
-            let (shared, attempted) = (Arc::clone(&shared), attempted.clone());
-            let link = link(Purpose::Binding);
-            thread::Builder::new()
-                .name("ldap-bind".to_owned())
-                .spawn(move || shared.bind_all(link, &attempted))?;
-        }
-        let (follows, stop) = bounded(0);
-        let watch = |what: &str, query| Watch {
-            name: format!("{what} of {host}"),
-            query,
-            every: Duration::from_millis(options.poll.as_ms()),
-            listens: options.listen,
-            entries_max: options.watched as usize,
-        };
-        let people = watch("people", person::query_for_all(config));
-        let follower = People::new(&shared);
-        watch::start(
-            "ldap-people",
-            people,
-            link(Purpose::Searching),
-            follower,
-            &stop,
-        )?;
-        if !options.rooms_base.is_empty() {
-            let rooms = watch("rooms", room_book::query(config));
-            let keeper = RoomKeeper::new(&shared);
-            watch::start("ldap-rooms", rooms, link(Purpose::Searching), keeper, &stop)?;
-        }
-        if let (Some(meant), Some(woken)) = (&config.groups, woken) {
-            let told = watch("groups", grouped::query(meant));
-            let follower = Woken::new(&shared);
-            watch::start(
-                "ldap-grouped",
-                told,
-                link(Purpose::Searching),
-                follower,
-                &stop,
-            )?;
-            let (watching, link) = (Arc::clone(&shared), link(Purpose::Searching));
-            let (meant, stop) = (meant.clone(), stop.clone());
-            let every = Duration::from_millis(options.poll.as_ms());
-            thread::Builder::new()
-                .name("ldap-groups".to_owned())
-                .spawn(move || {
-                    if let Some(due) = &watching.due {
-                        lists::run(&watching, (&meant, due), link, every, (&woken, &stop));
-                    }
-                })?;
-        }
-        Ok(HostDirectory {
-            shared,
-            questions,
-            _follows: follows,
-        })
-    }
-
     /// Asks; never blocks. What does not fit is answered at once.
     pub fn ask(&self, question: Question) {
         if let Err(refused) = self.questions.try_send(question) {
@@ -224,11 +130,13 @@ impl Shared {
                 self.failed(&question, &DirectoryError::Late);
                 continue;
             }
-            match &question.wish {
+            let unserved = question.unserved();
+            let serve = || match &question.wish {
                 Wish::Card | Wish::Change(_) => self.answer_profile(&mut link, &question),
                 Wish::Certified(subject) => self.answer_certified(&mut link, &question, subject),
                 _ => self.answer_login(&mut link, question, attempts),
-            }
+            };
+            threads::or_else(serve, || self.answers.any(unserved));
             if questions.is_empty() {
                 link.go_back();
             }
@@ -259,7 +167,10 @@ impl Shared {
         while let Ok(attempt) = attempts.recv() {
             match self.is_late(attempt.queued) {
                 true => self.failed(&attempt.question, &DirectoryError::Late),
-                false => self.try_password(&mut link, &attempt),
+                false => threads::or_else(
+                    || self.try_password(&mut link, &attempt),
+                    || self.answers.any(attempt.question.unserved()),
+                ),
             }
             if attempts.is_empty() {
                 link.go_back();
@@ -314,7 +225,7 @@ impl Shared {
                 _ if person.bar.is_some() => Standing::Barred,
                 Met::Changed | Met::Nobody | Met::Same => Standing::Member,
             },
-            Found::Many(_) | Found::Nobody => Standing::Unknown,
+            Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => Standing::Unknown,
         };
         self.known
             .learn(&question.localpart, standing, Instant::now());
@@ -326,24 +237,10 @@ impl Shared {
         Arc::from(format!("{localpart}@{}", self.host))
     }
 
-    /// An operator wants to know of names that several have.
-    pub fn report(&self, localpart: &str, found: &Found) {
-        if let Found::Many(names) = found {
-            log::error!(
-                "directory_collision account={localpart}@{} entries={names:?}",
-                self.host
-            );
-            (self.desk.audit)(AuditEvent::DirectoryCollision {
-                account: self.jid(localpart),
-                entries: names.clone(),
-            });
-        }
-    }
-
     fn found(&self, link: &mut Link, question: Question, found: Found, attempts: &Sender<Attempt>) {
         let person = match found {
             Found::One(person) => Some(person),
-            Found::Nobody | Found::Many(_) => None,
+            Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => None,
         };
         let Question {
             asked,

@@ -123,15 +123,33 @@ struct Watch {
     current: Option<Arc<Groups>>,
     /// Many were missing the last time.
     is_doubtful: bool,
-    /// What the operator was told of already.
-    reported: BTreeSet<String>,
+    told: Told,
+}
+
+/// What an operator was told of: once for as long as it is so.
+#[derive(Default)]
+struct Told {
+    before: BTreeSet<String>,
+    now: BTreeSet<String>,
+}
+
+impl Told {
+    /// A look begins; what was so before and is not any more would be news again.
+    fn begin(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    /// It is so; whether that is news.
+    fn is_news(&mut self, text: &str) -> bool {
+        self.now.insert(text.to_owned()) && !self.before.contains(text)
+    }
 }
 
 /// Looks at once, `every`, and when it is woken, until nobody can wake it any more.
 pub fn run(
     shared: &Shared,
     (config, due): (&GroupsConfig, &Due),
-    mut link: Link,
+    link: &mut Link,
     every: Duration,
     (wake, stop): (&Receiver<()>, &Receiver<()>),
 ) {
@@ -139,7 +157,7 @@ pub fn run(
     let mut work = watch.everything(due);
     loop {
         let begun = Instant::now();
-        let looked = watch.look(shared, config, &mut link, &work);
+        let looked = watch.look(shared, config, link, &work);
         // Whoever watches by other options now may have said more by then.
         if stop.try_recv() == Err(TryRecvError::Disconnected) {
             return;
@@ -255,8 +273,11 @@ impl Watch {
         let in_rooms = rooms.iter();
         let in_rooms = in_rooms.map(|(name, room)| (name, RoomNames::of(room, &tree, depth)));
         let in_rooms: Vec<(&String, RoomNames)> = in_rooms.collect();
+        self.told.begin();
         for text in &meant.troubles {
-            self.report(&shared.host, text);
+            if self.told.is_news(text) {
+                log::warn!("directory_groups_trouble host={} {text}", shared.host);
+            }
         }
         let listed = meant.everybody();
         let mut needed = listed.clone();
@@ -355,17 +376,11 @@ impl Watch {
             .collect();
         people.retain(|_, known| !several.contains_key(&known.localpart));
         for (localpart, entries) in several {
-            if self.reported.insert(localpart.clone()) {
+            if self.told.is_news(&localpart) {
                 shared.report(&localpart, &Found::Many(entries));
             }
         }
         people
-    }
-
-    fn report(&mut self, host: &str, text: &str) {
-        if self.reported.insert(text.to_owned()) {
-            log::warn!("directory_groups_trouble host={host} {text}");
-        }
     }
 }
 
@@ -376,6 +391,23 @@ fn localpart_of(known: &Option<Known>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_operator_is_told_once_of_what_is_so_and_again_when_it_comes_back() {
+        let mut told = Told::default();
+        let mut look = |texts: &[&str]| {
+            told.begin();
+            let news = texts.iter().filter(|text| told.is_news(text));
+            (news.count(), told.before.len() + told.now.len())
+        };
+        assert_eq!(look(&["unknown", "large members=1"]).0, 2);
+        assert_eq!(look(&["unknown", "large members=2"]).0, 1);
+        assert_eq!(look(&[]).0, 0);
+        assert_eq!(look(&["unknown"]).0, 1);
+        // What changes all the time is not remembered for ever.
+        let kept = (3..100).map(|count| look(&[format!("large members={count}").as_str()]).1);
+        assert_eq!(kept.max(), Some(2));
+    }
 
     #[test]
     fn reading_takes_no_more_than_a_part_of_the_time() {

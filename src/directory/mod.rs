@@ -37,6 +37,7 @@ pub mod rooms;
 mod servers;
 pub mod service;
 mod sync;
+mod threads;
 pub mod trace;
 mod verdict;
 mod watch;

@@ -250,7 +250,7 @@ impl Shared {
         let entries = link.search(&query, self.until(question)).ok()?;
         match person::judge(&self.config, &question.localpart, &entries) {
             Found::One(person) => Some(person.stamp),
-            Found::Many(_) | Found::Nobody => None,
+            Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who is behind a name: the question to the directory, and what its entry says of an account. Refuses to know how it
 //! is asked.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,12 +13,14 @@ use crate::actor::auth::{Bar, KeyShape, ScramHash, ScramKeys};
 use crate::base::Secret;
 use crate::config::DirectoryConfig;
 use crate::im::seen::{PasswordStamp, Sight};
-use crate::jid::prepare_localpart;
+use crate::jid::{Jid, prepare_localpart};
 use crate::stream::sasl::digest::digest;
 
 /// What was found for a name.
 #[derive(Clone, Debug)]
 pub enum Found {
+    /// An entry would have it, and says that its address is another ([`ADDRESS`]): its name.
+    Elsewhere(String),
     /// Several entries have it: their names. None of them is let in.
     Many(Vec<String>),
     Nobody,
@@ -63,7 +66,7 @@ impl Person {
 /// What is asked of the directory about a name, prepared.
 pub fn query(config: &DirectoryConfig, localpart: &str) -> Query {
     let options = &config.options;
-    let mut attributes = vec![options.localpart.clone()];
+    let mut attributes = vec![options.localpart.clone(), ADDRESS.to_owned()];
     attributes.extend(STANDING.map(str::to_owned));
     attributes.extend(STAMPS.map(str::to_owned));
     if !options.unique.is_empty() {
@@ -108,12 +111,50 @@ pub fn query_for_all(config: &DirectoryConfig) -> Query {
 
 /// The names that an entry stands for.
 pub fn names(config: &DirectoryConfig, entry: &Entry) -> Vec<Arc<str>> {
-    let values = entry.texts(&config.options.localpart);
-    let prepared = values.filter_map(|value| prepare_localpart(value).ok());
-    let mut names: Vec<Arc<str>> = prepared.map(Arc::from).collect();
+    let mut names: Vec<Arc<str>> = prepared_names(config, entry).map(Arc::from).collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// The same in the entry's own order. An entry that says its address has that one and no other: on another host it is nobody
+/// here, whatever its other attributes say.
+pub fn prepared_names<'a>(
+    config: &'a DirectoryConfig,
+    entry: &'a Entry,
+) -> impl Iterator<Item = String> + 'a {
+    let said = said_names(config, entry);
+    said.filter(move |name| is_its_address(config, entry, name))
+}
+
+/// What the attribute with localparts says, which may be the one with addresses.
+fn said_names<'a>(
+    config: &'a DirectoryConfig,
+    entry: &'a Entry,
+) -> impl Iterator<Item = String> + 'a {
+    let attribute = &config.options.localpart;
+    let has_addresses = attribute.eq_ignore_ascii_case(ADDRESS);
+    entry
+        .texts(attribute)
+        .filter_map(move |value| match has_addresses {
+            true => localpart_here(config, value),
+            false => prepare_localpart(value).ok().map(Cow::into_owned),
+        })
+}
+
+/// Whether an entry says nothing of its address, or this.
+fn is_its_address(config: &DirectoryConfig, entry: &Entry, name: &str) -> bool {
+    let mut said = entry.values(ADDRESS).peekable();
+    let is_silent = said.peek().is_none();
+    let mut texts = said.filter_map(|value| std::str::from_utf8(value).ok());
+    is_silent || texts.any(|value| localpart_here(config, value).is_some_and(|own| own == name))
+}
+
+/// The localpart of a bare address of this host.
+fn localpart_here(config: &DirectoryConfig, address: &str) -> Option<String> {
+    let address = Jid::parse(address).ok()?;
+    let is_here = address.domainpart() == &*config.host && address.resourcepart().is_none();
+    address.localpart().filter(|_| is_here).map(str::to_owned)
 }
 
 /// Something that is another when the password is. Where the directory does not say when it was changed, and has no keys,
@@ -149,10 +190,8 @@ fn digest_of(entry: &Entry, attributes: &[&str]) -> [u8; 8] {
 pub fn judge_all(config: &DirectoryConfig, names: &[String], entries: &[Entry]) -> Vec<Found> {
     let mut having: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for entry in entries {
-        let values = entry.texts(&config.options.localpart);
-        for name in values.filter_map(|value| prepare_localpart(value).ok()) {
-            let known = having.entry(name.into_owned()).or_default();
-            known.push(entry.clone());
+        for name in said_names(config, entry) {
+            having.entry(name).or_default().push(entry.clone());
         }
     }
     let none = Vec::new();
@@ -165,14 +204,14 @@ pub fn judge_all(config: &DirectoryConfig, names: &[String], entries: &[Entry]) 
 /// Who of the found entries has the name. A directory compares more loosely than addresses are compared (RFC 4517
 /// section 4.2.11 folds case and spaces): an entry without a value that prepares to this name does not count.
 pub fn judge(config: &DirectoryConfig, localpart: &str, entries: &[Entry]) -> Found {
-    let attribute = &config.options.localpart;
-    let has_name = |entry: &&Entry| {
-        let mut values = entry.texts(attribute);
-        values.any(|value| prepare_localpart(value).is_ok_and(|name| name == localpart))
-    };
-    let mut having = entries.iter().filter(has_name);
+    let says = |entry: &&Entry| said_names(config, entry).any(|name| name == localpart);
+    let is_here = |entry: &&Entry| is_its_address(config, entry, localpart);
+    let mut having = entries.iter().filter(says).filter(is_here);
     match (having.next(), having.next()) {
-        (None, _) => Found::Nobody,
+        (None, _) => match entries.iter().find(says) {
+            Some(entry) => Found::Elsewhere(entry.dn.clone()),
+            None => Found::Nobody,
+        },
         (Some(entry), None) => Found::One(Box::new(person(config, entry))),
         (Some(first), Some(second)) => {
             let all = [first, second].into_iter().chain(having);
@@ -239,6 +278,8 @@ pub fn is_closed(entry: &Entry) -> bool {
         })
 }
 
+/// Where an entry says its whole address (conf/ldap/stonechat.schema).
+pub const ADDRESS: &str = "stonechatJid";
 /// Where directories say that an account is closed.
 pub const STANDING: [&str; 4] = [
     "nsAccountLock",
@@ -250,3 +291,92 @@ pub const STANDING: [&str; 4] = [
 const STAMPS: [&str; 3] = ["pwdChangedTime", "pwdUpdateTime", "pwdLastSet"];
 /// Entries of one name: more than one is an error already, and an operator wants to see which.
 const ENTRIES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Outside, load};
+
+    fn config(options: &str) -> Arc<DirectoryConfig> {
+        let text = format!(
+            "[[host]]\nname = \"Verona.Example\"\n[host.directory]\nservers = [\"ldap://a\"]\nbase = \"dc=a\"\n{options}"
+        );
+        let outside = Outside {
+            features: &[],
+            address: |_| Ok(()),
+            log_filter: |_| Ok(()),
+            cores: 1,
+        };
+        let config = load("s.toml", &text, &outside).expect("valid");
+        config.hosts[0].directory.clone().expect("is there")
+    }
+
+    /// Juliet, who says this address.
+    fn juliet(address: &[u8]) -> Entry {
+        Entry::of(
+            "uid=juliet,dc=a",
+            &[("uid", &[b"Juliet"]), (ADDRESS, &[address])],
+        )
+    }
+
+    #[test]
+    fn an_entry_that_says_another_address_has_no_name_here() {
+        let config = config("");
+        let silent = Entry::of("uid=juliet,dc=a", &[("uid", &[b"Juliet"])]);
+        for entry in [
+            silent,
+            juliet(b"juliet@verona.example"),
+            juliet(b"JULIET@Verona.example"),
+        ] {
+            assert_eq!(names(&config, &entry), [Arc::<str>::from("juliet")]);
+            let found = judge(&config, "juliet", std::slice::from_ref(&entry));
+            assert!(matches!(found, Found::One(_)), "{found:?}");
+        }
+        for address in [
+            &b"juliet@mantua.example"[..],
+            b"juliet@chat.verona.example",
+            b"jule@verona.example",
+            b"juliet@verona.example/balcony",
+            b"verona.example",
+            b"juliet",
+            b"",
+            b"\xff",
+        ] {
+            let entry = juliet(address);
+            assert!(names(&config, &entry).is_empty(), "{address:?}");
+            let found = judge(&config, "juliet", std::slice::from_ref(&entry));
+            assert!(
+                matches!(&found, Found::Elsewhere(dn) if *dn == entry.dn),
+                "{address:?}: {found:?}"
+            );
+        }
+        // Of two entries of one name the one is here.
+        let both = [
+            juliet(b"juliet@mantua.example"),
+            juliet(b"juliet@verona.example"),
+        ];
+        assert!(matches!(judge(&config, "juliet", &both), Found::One(_)));
+        let all = judge_all(
+            &config,
+            &["juliet".to_owned(), "romeo".to_owned()],
+            &both[..1],
+        );
+        assert!(matches!(all[..], [Found::Elsewhere(_), Found::Nobody]));
+    }
+
+    #[test]
+    fn addresses_may_be_what_names_are_made_of() {
+        let config = config(
+            "localpart = \"stonechatjid\"\nfilter = \"(stonechatJid={user}@verona.example)\"\n",
+        );
+        for (address, expected) in [
+            (&b"jule@verona.example"[..], &["jule"][..]),
+            (b"jule@mantua.example", &[]),
+            (b"jule", &[]),
+        ] {
+            let found = names(&config, &juliet(address));
+            let found: Vec<&str> = found.iter().map(|name| &**name).collect();
+            assert_eq!(found, expected, "{address:?}");
+        }
+    }
+}

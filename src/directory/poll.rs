@@ -35,7 +35,7 @@ pub fn look(shared: &Shared, link: &mut Link) -> Result<(), DirectoryError> {
                         _ if person.bar.is_some() => Standing::Barred,
                         Met::Changed | Met::Nobody | Met::Same => continue,
                     },
-                    Found::Many(_) | Found::Nobody => Standing::Unknown,
+                    Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => Standing::Unknown,
                 };
                 missing.push((name, standing));
             }

@@ -4,6 +4,7 @@
 mod password;
 mod search;
 mod sync;
+mod whoami;
 mod write;
 
 use std::panic::{self, AssertUnwindSafe};
@@ -167,6 +168,28 @@ impl Link {
         })
     }
 
+    /// Whether the server says in its root (RFC 4512 section 5.1) that it can do this.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    fn offers(
+        &mut self,
+        attribute: &str,
+        oid: &str,
+        until: Instant,
+    ) -> Result<bool, DirectoryError> {
+        let root = Query {
+            base: String::new(),
+            depth: Depth::Base,
+            filter: "(objectClass=*)".to_owned(),
+            attributes: vec![attribute.to_owned()],
+            count_max: 1,
+        };
+        let found = self.search(&root, until)?;
+        let mut said = found.iter().flat_map(|entry| entry.texts(attribute));
+        Ok(said.any(|said| said == oid))
+    }
+
     /// Goes back to a server that is before the one it has, if one works again. For when nobody waits.
     pub fn go_back(&mut self) {
         let Some(server) = self.kept.as_ref().map(|kept| kept.server) else {
@@ -174,8 +197,8 @@ impl Link {
         };
         let now = Instant::now();
         let patience = self.access.connect_timeout;
-        if server > 0
-            && let Some(better) = self.servers.pick(Some(server), patience, now)
+        let is_better = |other| other < server;
+        if let Some(better) = self.servers.pick(is_better, patience, now)
             && let Some(connection) = self.connect(better, now + patience)
         {
             self.kept = Some(Kept {
@@ -192,18 +215,21 @@ impl Link {
         until: Instant,
         mut operation: impl FnMut(&mut LdapConn, Instant) -> Result<T, Failure>,
     ) -> Result<T, DirectoryError> {
+        let mut spared = Vec::new();
         loop {
             if Instant::now() >= until {
                 return Err(DirectoryError::Late);
             }
-            let mut kept = self.take_connection(until)?;
+            let mut kept = self.take_connection(until, &spared)?;
             let whole = Instant::now() + self.access.operation_timeout;
             let own_until = until.min(whole);
             let is_whole = until >= whole;
             let done = guarded(|| operation(&mut kept.connection, own_until));
             match done {
                 Ok(value) => {
-                    kept.used = Some(Instant::now());
+                    let now = Instant::now();
+                    self.servers.did(kept.server, now);
+                    kept.used = Some(now);
                     self.kept = Some(kept);
                     return Ok(value);
                 }
@@ -217,15 +243,35 @@ impl Link {
                 }
                 // One that was kept may have been closed meanwhile by whoever is between.
                 Err(Failure::Connection(_)) if kept.used.is_some() => {}
-                Err(Failure::Connection(reason)) => self.note_failure(kept.server, &reason),
+                Err(Failure::Connection(reason)) => self.blame(kept.server, reason, &mut spared),
                 // One that is cut short by a question's end says nothing of the server.
                 Err(Failure::Silence) if !is_whole => {}
-                Err(Failure::Silence) => self.note_failure(kept.server, SILENCE),
+                Err(Failure::Silence) => {
+                    self.blame(kept.server, SILENCE.to_owned(), &mut spared);
+                }
             }
         }
     }
 
-    fn take_connection(&mut self, until: Instant) -> Result<Kept, DirectoryError> {
+    /// An operation has failed. If others went well in the time that one may take, it may be a matter of this one alone (of an
+    /// entry whose password somebody else judges, of a group that is too large): the server is spared, and not asked again
+    /// for it.
+    fn blame(&self, server: usize, reason: String, spared: &mut Vec<(usize, String)>) {
+        let since = Instant::now().checked_sub(self.access.operation_timeout);
+        if !since.is_some_and(|since| self.servers.has_done_since(server, since)) {
+            return self.note_failure(server, &reason);
+        }
+        let url = &self.access.servers[server];
+        log::warn!("directory_fails_once server={url} reason={reason:?}");
+        spared.push((server, format!("{url}: {reason}")));
+    }
+
+    /// One to another server than these, which are spared for the reasons beside them.
+    fn take_connection(
+        &mut self,
+        until: Instant,
+        spared: &[(usize, String)],
+    ) -> Result<Kept, DirectoryError> {
         let idle = Duration::from_millis(limits::DIRECTORY_IDLE_MS);
         // Whoever finds that a server is silent finds it for all: none of the others has to wait for it, too.
         let is_good = |kept: &Kept| {
@@ -235,11 +281,14 @@ impl Link {
         if let Some(kept) = self.kept.take().filter(is_good) {
             return Ok(kept);
         }
+        let is_meant = |server| spared.iter().all(|(known, _)| *known != server);
         loop {
             let now = Instant::now();
             let patience = self.access.connect_timeout;
-            let Some(server) = self.servers.pick(None, patience, now) else {
-                return Err(DirectoryError::NoServer(self.servers.why()));
+            let Some(server) = self.servers.pick(is_meant, patience, now) else {
+                let last = spared.last().map(|(_, reason)| reason.clone());
+                let reason = last.unwrap_or_else(|| self.servers.why());
+                return Err(DirectoryError::NoServer(reason));
             };
             if let Some(connection) = self.connect(server, until.min(now + patience)) {
                 return Ok(Kept {

@@ -131,7 +131,7 @@ impl Pages {
         match change {
             Change::Begins => self.is_whole = false,
             Change::Is { id, entry } => {
-                let read = rooms::read(entry);
+                let read = rooms::read(entry, &self.host);
                 for problem in &read.problems {
                     log::warn!(
                         "directory_room_unclear host={} entry={:?} problem={problem:?}",

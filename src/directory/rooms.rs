@@ -77,17 +77,30 @@ impl Affiliation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     pub dn: String,
-    /// None if the entry has no name that an address can have.
+    /// None if the entry has no name that an address can have, or is a room of another host.
     pub room: Option<Room>,
+    /// The address of one of another host.
+    pub elsewhere: Option<String>,
     /// For an operator.
     pub problems: Vec<String>,
 }
 
 /// Reads an entry. What is no sense in it is left out, except that a room whose affiliations or options cannot be read is
-/// closed: who was kept out by them must not come in because of a slip.
-pub fn read(entry: &Entry) -> Read {
+/// closed: who was kept out by them must not come in because of a slip. A room that says an address is one of `host` if that
+/// is the address's domain, or one that it is below.
+pub fn read(entry: &Entry, host: &str) -> Read {
     let mut problems = Vec::new();
     let first = |name| entry.texts(name).next().map(str::to_owned);
+    let elsewhere = first("stonechatJid").filter(|jid| is_elsewhere(jid, host));
+    if elsewhere.is_some() {
+        // What else it says is that host's matter.
+        return Read {
+            dn: entry.dn.clone(),
+            room: None,
+            elsewhere,
+            problems,
+        };
+    }
     let localpart = localpart(entry, &mut problems);
     let mut room = Room {
         localpart: localpart.clone().unwrap_or_default(),
@@ -141,8 +154,19 @@ pub fn read(entry: &Entry) -> Read {
     Read {
         dn: entry.dn.clone(),
         room: localpart.map(|_| room),
+        elsewhere: None,
         problems,
     }
+}
+
+/// Whether this is the address of a room, and neither the host nor anything below it has that.
+fn is_elsewhere(jid: &str, host: &str) -> bool {
+    let Ok(jid) = Jid::parse(jid) else {
+        return false;
+    };
+    let above = jid.domainpart().strip_suffix(host);
+    let is_here = above.is_some_and(|above| above.is_empty() || above.ends_with('.'));
+    jid.localpart().is_some() && !is_here
 }
 
 /// That of `stonechatJid`, or `cn`.
@@ -315,7 +339,7 @@ mod tests {
             .iter()
             .map(|(name, values)| (*name, values.as_slice()))
             .collect();
-        let found = read(&Entry::of("cn=x", &told));
+        let found = read(&Entry::of("cn=x", &told), "example");
         assert_eq!(found.problems, [""; 0]);
         let localpart = "x".to_owned();
         assert_eq!(found.room, Some(Room { localpart, ..room }));
@@ -332,7 +356,7 @@ mod tests {
             ("stonechatRoomAffiliation", "member romeo@a/balcony"),
             ("stonechatRoomAffiliation", "member @"),
         ] {
-            let found = read(&entry(&[("cn", "x"), (name, value)]));
+            let found = read(&entry(&[("cn", "x"), (name, value)]), "example");
             assert_eq!(found.problems.len(), 1, "{value}");
             assert!(found.room.unwrap().is_closed, "{value}");
         }
@@ -342,14 +366,32 @@ mod tests {
             &[("cn", "x"), ("stonechatJid", "@@")],
             &[("cn", "x"), ("stonechatJid", "rooms.example")],
         ] {
-            let found = read(&entry(attributes));
+            let found = read(&entry(attributes), "example");
             assert_eq!(
                 (found.room, found.problems.len()),
                 (None, 1),
                 "{attributes:?}"
             );
         }
-        let fine = read(&entry(&[("cn", "Piazza")]));
+        let fine = read(&entry(&[("cn", "Piazza")]), "example");
         assert_eq!(fine.room.unwrap().localpart, "piazza");
+    }
+
+    #[test]
+    fn a_room_is_the_hosts_whose_domain_its_address_has_or_is_below() {
+        for (jid, host, is_here) in [
+            ("Piazza@Verona.Example", "verona.example", true),
+            ("piazza@rooms.verona.example", "verona.example", true),
+            ("piazza@rooms.verona.example", "example", true),
+            ("piazza@rooms.mantua.example", "verona.example", false),
+            ("piazza@inverona.example", "verona.example", false),
+            ("piazza@example", "verona.example", false),
+        ] {
+            let found = read(&entry(&[("cn", "x"), ("stonechatJid", jid)]), host);
+            let room = found.room.map(|room| room.localpart);
+            assert_eq!(room.as_deref(), is_here.then_some("piazza"), "{jid} {host}");
+            assert_eq!(found.elsewhere.is_none(), is_here, "{jid} {host}");
+            assert_eq!(found.problems, [""; 0], "{jid} {host}");
+        }
     }
 }

@@ -16,6 +16,8 @@ struct State {
     failures: u32,
     /// Left alone until then; none if it works as far as anybody knows.
     until: Option<Instant>,
+    /// When it last did what somebody asked for.
+    worked: Option<Instant>,
     reason: String,
 }
 
@@ -27,13 +29,18 @@ impl Servers {
         }
     }
 
-    /// The first that may be used, before `before` if that is given. One whose back-off is over is given to one asker,
-    /// who tells what came of it; the others wait `patience` for that.
-    pub fn pick(&self, before: Option<usize>, patience: Duration, now: Instant) -> Option<usize> {
+    /// The first that may be used and is meant. One whose back-off is over is given to one asker, who tells what came of it;
+    /// the others wait `patience` for that.
+    pub fn pick(
+        &self,
+        is_meant: impl Fn(usize) -> bool,
+        patience: Duration,
+        now: Instant,
+    ) -> Option<usize> {
         let mut states = self.states.lock();
-        let end = before.unwrap_or(states.len());
         let usable = |state: &State| state.until.is_none_or(|until| until <= now);
-        let found = states[..end].iter().position(usable)?;
+        let mut all = states.iter().enumerate();
+        let found = all.position(|(at, state)| is_meant(at) && usable(state))?;
         let state = &mut states[found];
         if state.failures > 0 {
             state.until = Some(now + patience);
@@ -49,11 +56,27 @@ impl Servers {
         states[server].failures > 0 && others.any(|(_, state)| usable(state))
     }
 
-    /// It works. Whether it had failed before.
+    /// It can be connected to. Whether it had failed before.
     pub fn works(&self, server: usize) -> bool {
         let mut states = self.states.lock();
-        let before = std::mem::take(&mut states[server]);
-        before.failures > 0
+        let worked = states[server].worked;
+        let now = State {
+            worked,
+            ..State::default()
+        };
+        std::mem::replace(&mut states[server], now).failures > 0
+    }
+
+    /// It has done what somebody asked for.
+    pub fn did(&self, server: usize, now: Instant) {
+        self.states.lock()[server].worked = Some(now);
+    }
+
+    /// Whether it has done so since then: what fails meanwhile is not the whole server's failure.
+    pub fn has_done_since(&self, server: usize, since: Instant) -> bool {
+        self.states.lock()[server]
+            .worked
+            .is_some_and(|worked| worked >= since)
     }
 
     /// It does not, and is left alone for a while: twice as long as the last time. Whether that is news.
@@ -84,18 +107,26 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn all(_: usize) -> bool {
+        true
+    }
+
+    fn first(server: usize) -> bool {
+        server == 0
+    }
+
     #[test]
     fn the_first_that_works_is_used_and_again_once_it_does() {
         let servers = Servers::new(2);
         let now = Instant::now();
-        assert_eq!(servers.pick(None, SECOND, now), Some(0));
+        assert_eq!(servers.pick(all, SECOND, now), Some(0));
         assert!(servers.failed(0, "gone", now));
-        assert_eq!(servers.pick(None, SECOND, now), Some(1));
-        assert_eq!(servers.pick(Some(1), SECOND, now), None, "too early");
+        assert_eq!(servers.pick(all, SECOND, now), Some(1));
+        assert_eq!(servers.pick(first, SECOND, now), None, "too early");
         let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
-        assert_eq!(servers.pick(Some(1), SECOND, later), Some(0));
+        assert_eq!(servers.pick(first, SECOND, later), Some(0));
         assert!(servers.works(0));
-        assert_eq!(servers.pick(None, SECOND, later), Some(0));
+        assert_eq!(servers.pick(all, SECOND, later), Some(0));
         assert!(!servers.works(0));
     }
 
@@ -112,16 +143,30 @@ mod tests {
     }
 
     #[test]
+    fn what_works_for_others_is_remembered_whatever_becomes_of_it() {
+        let servers = Servers::new(2);
+        let now = Instant::now();
+        assert!(!servers.has_done_since(0, now), "nobody has asked it yet");
+        servers.did(0, now);
+        assert!(servers.has_done_since(0, now) && !servers.has_done_since(1, now));
+        assert!(!servers.has_done_since(0, now + SECOND), "that was before");
+        servers.failed(0, "gone", now);
+        assert!(servers.works(0) && servers.has_done_since(0, now));
+        // Who must not ask the first asks the second.
+        assert_eq!(servers.pick(|at| at != 0, SECOND, now), Some(1));
+    }
+
+    #[test]
     fn one_asker_tries_what_has_failed_and_the_others_are_not_held_up() {
         let servers = Servers::new(1);
         let now = Instant::now();
         servers.failed(0, "gone", now);
         let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
-        assert_eq!(servers.pick(None, SECOND, later), Some(0));
-        assert_eq!(servers.pick(None, SECOND, later), None);
+        assert_eq!(servers.pick(all, SECOND, later), Some(0));
+        assert_eq!(servers.pick(all, SECOND, later), None);
         assert_eq!(servers.why(), "gone");
         // Whoever tried it was never heard of again.
-        assert_eq!(servers.pick(None, SECOND, later + SECOND), Some(0));
+        assert_eq!(servers.pick(all, SECOND, later + SECOND), Some(0));
     }
 
     #[test]
@@ -131,10 +176,10 @@ mod tests {
         for _ in 0..40 {
             servers.failed(0, "gone", now);
             now += Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
-            assert_eq!(servers.pick(None, Duration::ZERO, now), Some(0));
+            assert_eq!(servers.pick(all, Duration::ZERO, now), Some(0));
         }
         assert!(!servers.failed(0, "gone", now), "no news any more");
         let nearly = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS - 1);
-        assert_eq!(servers.pick(None, SECOND, now + nearly), None);
+        assert_eq!(servers.pick(all, SECOND, now + nearly), None);
     }
 }

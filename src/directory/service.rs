@@ -22,7 +22,7 @@ use crate::actor::directory::{DirectoryAnswer, DirectoryAsk};
 use crate::actor::rows::{RowKey, StoreError};
 use crate::actor::{Answer, Ticket};
 use crate::base::{WorkerId, limits};
-use crate::config::Config;
+use crate::config::{Config, DirectoryConfig};
 use crate::im::credentials::localpart_of;
 
 /// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
@@ -60,17 +60,13 @@ struct RowQuestion {
 /// A host's directory with what its files say: ready to be put in force.
 pub struct Prepared {
     pub host: Arc<str>,
-    pub config: Arc<crate::config::DirectoryConfig>,
+    pub config: Arc<DirectoryConfig>,
     pub access: Access,
 }
 
 impl Prepared {
     /// One whose files were read.
-    pub fn new(
-        host: &Arc<str>,
-        config: &Arc<crate::config::DirectoryConfig>,
-        access: Access,
-    ) -> Prepared {
+    pub fn new(host: &Arc<str>, config: &Arc<DirectoryConfig>, access: Access) -> Prepared {
         Prepared {
             host: Arc::clone(host),
             config: Arc::clone(config),
@@ -271,9 +267,11 @@ impl DirectoryService {
             host: Arc::clone(host),
             key: key.clone(),
         };
-        if !seat.take() || self.rows.try_send(question).is_err() {
-            // Not `Answers::row`: that gives a seat back.
+        if !seat.take() {
             (seat.port)(ticket, Answer::Failed(StoreError::Overloaded));
+        } else if self.rows.try_send(question).is_err() {
+            let answer = Answer::Failed(StoreError::Overloaded);
+            self.answers.row(worker, ticket, answer);
         }
         true
     }
@@ -332,6 +330,16 @@ impl Answers {
         (seat.port)(ticket, answer);
     }
 
+    /// An answer of any kind: those of rows have a seat.
+    pub fn any(&self, (worker, ticket, answer): (WorkerId, Ticket, Answer)) {
+        match answer {
+            Answer::Auth(_) | Answer::Directory(_) => {
+                (self.seats[worker.index()].port)(ticket, answer);
+            }
+            answer => self.row(worker, ticket, answer),
+        }
+    }
+
     /// An answer that waits, as all refusals do.
     pub fn refuse(&self, asked: Instant, worker: WorkerId, ticket: Ticket, answer: AuthAnswer) {
         let due = refusals::due(asked, Instant::now());
@@ -387,29 +395,49 @@ fn host_of(ask: &AuthAsk) -> Option<&Arc<str>> {
 /// The directories that a configuration names, with their files read. `beside` makes a path of what an option says.
 ///
 /// # Errors
-/// For each that is wrong: the host's place in the configuration, the option and why.
+/// For each that is wrong: the host's place in the configuration, the option with its section, and why.
 pub fn prepare(
     config: &Config,
     beside: &dyn Fn(&str) -> std::path::PathBuf,
-) -> Result<Vec<Prepared>, Vec<(usize, &'static str, String)>> {
+) -> Result<Vec<Prepared>, Vec<(usize, String, String)>> {
     let mut prepared = Vec::new();
     let mut errors = Vec::new();
     for (index, host) in config.hosts.iter().enumerate() {
         let Some(directory) = &host.directory else {
             continue;
         };
-        let filter = super::escape::filter_for(&directory.options.filter, "name");
-        if !super::pool::is_filter(&filter) {
-            let message = "is no filter as RFC 4515 writes it".to_owned();
-            errors.push((index, "filter", message));
+        for (option, filter) in filters(directory) {
+            if !super::pool::is_filter(&super::escape::filter_for(filter, "name")) {
+                let message = "is no filter as RFC 4515 writes it".to_owned();
+                errors.push((index, option.to_owned(), message));
+            }
         }
         match Access::read(directory, beside) {
             Ok(access) => prepared.push(Prepared::new(&host.name, directory, access)),
-            Err((option, message)) => errors.push((index, option, message)),
+            Err((option, message)) => errors.push((index, format!("directory.{option}"), message)),
         }
     }
     match errors.is_empty() {
         true => Ok(prepared),
         false => Err(errors),
     }
+}
+
+/// Every filter that options hold, by the option.
+fn filters(directory: &DirectoryConfig) -> Vec<(&'static str, &str)> {
+    let options = &directory.options;
+    let mut filters = vec![
+        ("directory.filter", options.filter.as_str()),
+        ("directory.rooms_filter", options.rooms_filter.as_str()),
+    ];
+    if let Some(groups) = &directory.groups {
+        filters.push(("directory_groups.filter", &groups.options.filter));
+        filters.push((
+            "directory_groups.lists_filter",
+            &groups.options.lists_filter,
+        ));
+    }
+    // Where nothing marks a list.
+    filters.retain(|(_, filter)| !filter.is_empty());
+    filters
 }

@@ -1,25 +1,24 @@
 //! Every step from a name to an account, as an operator reads it: `stonechat directory test` and `stonechat check`.
 //! Refuses to show a password, a key, or the value of an attribute that it was not asked about.
 
-use std::collections::BTreeSet;
+mod rooms;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::access::{Access, Identity};
 use super::ber::Entry;
-use super::error::DirectoryError;
 use super::grouped::{self, WholeName};
 use super::mapping;
 use super::person::{self, Found, Person};
 use super::pool::{Depth, Link, Purpose, Query};
-use super::room_book;
-use super::room_people::RoomNames;
-use super::rooms::{self as room_entries, Room};
 use super::servers::Servers;
 use super::verdict::{self, Verdict};
 use crate::actor::auth::ScramHash;
-use crate::base::{Secret, limits};
+use crate::base::Secret;
 use crate::config::{DirectoryCards, DirectoryConfig, GroupsConfig};
+
+pub use rooms::rooms;
 
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,18 +50,27 @@ pub fn servers(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
                 count_max: 1,
             };
             let begun = Instant::now();
-            match link.search(&base, until(access)) {
-                Err(error) => wrong(format!("server {server}: {error}")),
-                Ok(found) if found.is_empty() => wrong(format!(
-                    "server {server}: answers as {}, but shows no base {}",
-                    whoever(access),
-                    config.options.base
-                )),
-                Ok(_) => fine(format!(
-                    "server {server}: answers as {} in {} ms",
-                    whoever(access),
-                    begun.elapsed().as_millis()
-                )),
+            let found = match link.search(&base, until(access)) {
+                Ok(found) => found,
+                Err(error) => return wrong(format!("server {server}: {error}")),
+            };
+            let took_ms = begun.elapsed().as_millis();
+            let text = format!("server {server}: answers as {}", whoever(access));
+            let text = match found.is_empty() {
+                true => return wrong(format!("{text}, but shows no base {}", config.options.base)),
+                false => format!("{text} in {took_ms} ms"),
+            };
+            match (link.whoami(until(access)), &access.identity) {
+                (Ok(Some(known)), Identity::Certificate | Identity::Password { .. })
+                    if known.is_empty() =>
+                {
+                    wrong(format!("{text}, but knows us as nobody"))
+                }
+                (Ok(Some(known)), _) if !known.is_empty() => {
+                    fine(format!("{text}, and knows us as {known}"))
+                }
+                (Ok(_), _) => fine(text),
+                (Err(error), _) => fine(format!("{text}, and does not say who we are: {error}")),
             }
         })
         .collect()
@@ -134,6 +142,11 @@ pub fn person(
             "mapping: {} entries have this name, so nobody comes in by it",
             names.len()
         ))),
+        Found::Elsewhere(name) => steps.push(wrong(format!(
+            "mapping: {name} has a value of {} that is another address, so nobody is {localpart}@{} by it",
+            person::ADDRESS,
+            config.host
+        ))),
         Found::Nobody if entries.is_empty() => {}
         Found::Nobody => steps.push(wrong(format!(
             "mapping: no entry has a value of {} that is this name, prepared as an address is (RFC 7622)",
@@ -141,121 +154,6 @@ pub fn person(
         ))),
     }
     steps
-}
-
-/// Every room, and what of its entry is no sense.
-pub fn rooms(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
-    let mut steps = servers(config, access);
-    let working = steps.iter().position(|step| step.fine);
-    let Some(server) = working.map(|at| access.servers[at].clone()) else {
-        return steps;
-    };
-    let query = room_book::query(config);
-    steps.push(fine(format!(
-        "rooms: {} below {}",
-        query.filter, query.base
-    )));
-    let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
-    let mut link = link(access, &server, Purpose::Searching);
-    let entries = match link.search(&query, until) {
-        Ok(entries) => entries,
-        Err(error) => {
-            steps.push(wrong(format!("rooms: {error}")));
-            return steps;
-        }
-    };
-    let mut names = BTreeSet::new();
-    let mut found = Vec::new();
-    for read in entries.iter().map(room_entries::read) {
-        let problems = read.problems.iter();
-        steps.extend(problems.map(|problem| wrong(format!("room {}: {problem}", read.dn))));
-        let Some(room) = &read.room else {
-            continue;
-        };
-        if !names.insert(room.localpart.clone()) {
-            let name = &room.localpart;
-            steps.push(wrong(format!(
-                "room {}: another entry is {name}, too",
-                read.dn
-            )));
-        }
-        steps.push(fine(described(room)));
-        found.push(room.clone());
-    }
-    match &config.groups {
-        Some(meant) => match room_people((config, meant), &mut link, &found) {
-            Ok(people) => steps.extend(people),
-            Err(error) => steps.push(wrong(format!("people of rooms: {error}"))),
-        },
-        None if found.iter().all(|room| room.entries.is_empty()) => {}
-        None => steps.push(fine(
-            "people of rooms: host.directory_groups has no base, so nobody is looked up".to_owned(),
-        )),
-    }
-    steps
-}
-
-/// Who has which affiliation to these rooms by the entries that they name.
-fn room_people(
-    (config, meant): (&DirectoryConfig, &GroupsConfig),
-    link: &mut Link,
-    rooms: &[Room],
-) -> Result<Vec<Step>, DirectoryError> {
-    let others = rooms
-        .iter()
-        .flat_map(|room| room.entries.values().flatten());
-    let others: Vec<String> = others.cloned().collect();
-    let tree = grouped::read_tree(config, (meant, &others), link, &|| {})?;
-    let depth = meant.options.depth;
-    let names: Vec<RoomNames> = rooms
-        .iter()
-        .map(|room| RoomNames::of(room, &tree, depth))
-        .collect();
-    let due: BTreeSet<&str> = names.iter().flat_map(RoomNames::all).collect();
-    let known = grouped::look_up(config, meant, link, &due, &|| {})?;
-    let localpart = |named: &str| known.get(named).map(|known| known.localpart.as_str());
-    let steps = rooms.iter().zip(&names).map(|(room, names)| {
-        let people = names.people(localpart).into_iter();
-        let people = people.map(|(name, affiliation)| format!("{name} {}", affiliation.name()));
-        let people: Vec<String> = people.collect();
-        let strangers = names.all().into_iter();
-        let strangers: Vec<&str> = strangers
-            .filter(|named| localpart(named).is_none())
-            .collect();
-        let text = format!("people of room {}: {}", room.localpart, people.join(", "));
-        match strangers.is_empty() {
-            true => fine(text),
-            false => fine(format!(
-                "{text}; closed, or nobody: {}",
-                strangers.join(" and ")
-            )),
-        }
-    });
-    Ok(steps.collect())
-}
-
-/// A room in one line, without its password.
-fn described(room: &Room) -> String {
-    let mut text = format!("room {}", room.localpart);
-    if let Some(name) = &room.name {
-        text.push_str(&format!(" {name:?}"));
-    }
-    if room.is_closed {
-        text.push_str(", closed");
-    }
-    if room.password.is_some() {
-        text.push_str(", with a password");
-    }
-    for (field, values) in &room.options {
-        text.push_str(&format!(", {field} {}", values.join(" and ")));
-    }
-    for (affiliation, names) in &room.entries {
-        text.push_str(&format!(", {} {}", affiliation.name(), names.join(" and ")));
-    }
-    for other in &room.others {
-        text.push_str(&format!(", {} {}", other.affiliation.name(), other.jid));
-    }
-    text
 }
 
 /// An entry: its name, what it is called, and which attributes came of those that were asked for.
@@ -441,7 +339,16 @@ fn bind(
         said.push_str(&format!(", {count} logins are left to an expired password"));
     }
     match verdict::of_bind(config.options.preset, outcome) {
-        Ok(Verdict::Right) => fine(format!("bind: the password is right ({said})")),
+        Ok(Verdict::Right) => {
+            let text = format!("bind: the password is right ({said})");
+            match link.whoami(until(access)) {
+                Ok(Some(known)) if !known.is_empty() => {
+                    fine(format!("{text}; its owner is known as {known}"))
+                }
+                // Whoever has it may not be allowed to ask.
+                _ => fine(text),
+            }
+        }
         Ok(Verdict::Wrong) => wrong(format!("bind: the password is wrong ({said})")),
         Ok(Verdict::Barred(bar)) => wrong(format!("bind: nobody comes in by it, {bar:?} ({said})")),
         Ok(Verdict::Shut(bar)) => wrong(format!(

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use super::content::{Change, Content};
 use super::error::DirectoryError;
 use super::pool::{Link, Listened, Query};
+use super::threads;
 use crate::base::limits;
 
 /// A part of the directory.
@@ -58,7 +59,11 @@ pub fn start(
     let stop = stop.clone();
     thread::Builder::new()
         .name(thread.to_owned())
-        .spawn(move || run(&watch, &mut link, &mut follower, &stop))?;
+        .spawn(move || {
+            threads::again(&watch.name, &stop, || {
+                run(&watch, &mut link, &mut follower, &stop);
+            });
+        })?;
     Ok(())
 }
 

@@ -3,9 +3,10 @@
 //! Tests: `tests/directory/groups.rs`
 
 use super::NONE;
-use crate::actor::groups::Right;
+use crate::actor::groups::{Membership, Right};
 use crate::actor::{Answers, Command, Feature, Field, Page, Report, Stop, Turn};
 use crate::im::Account;
+use crate::im::access::allows;
 use crate::im::account::is_manager;
 use crate::jid::prepare_localpart;
 use crate::stanza::{FieldType, FormKind, FormWriter};
@@ -39,8 +40,9 @@ fn run(turn: &mut Turn<'_, Account>, answers: &Answers) -> Result<Report, Stop> 
     let member = groups.find(&user);
     let lists = member.map_or_else(Vec::new, |member| groups.list_names(member));
     let count = member.map_or(0, |member| groups.colleagues(member).len());
+    let place = Membership::find(Some(groups), Some(&user));
     let rights = Right::ALL.into_iter();
-    let rights = rights.filter(|right| groups.may(member, *right));
+    let rights = rights.filter(|right| allows(turn.host, &place, *right));
     let rights: Vec<&str> = rights.map(Right::name).collect();
     let form = FormWriter::new(FormKind::Result, "stonechat:groups")
         .field(FieldType::TextSingle, "user", &[&user])

@@ -12,6 +12,7 @@ use crate::base::{AccountId, SessionId, limits};
 use crate::jid::Jid;
 use crate::stanza::{Condition, StanzaError};
 
+use super::access::allows;
 use super::archive::{Archive, Search};
 use super::blocking::Blocklist;
 use super::commands::CommandSessions;
@@ -287,27 +288,9 @@ pub fn is_user(turn: &Turn<'_, Account>) -> bool {
     !turn.actor.anonymous
 }
 
-/// Whether whoever is served in this turn may do something. What is some groups' alone is nobody's until it is known who is
-/// in them.
+/// Whether whoever is served in this turn may do something.
 pub fn may(turn: &Turn<'_, Account>, right: Right) -> bool {
-    let membership = &turn.actor.membership;
-    let rules = turn.host.directory.as_ref();
-    let rules = rules.and_then(|directory| directory.groups.as_ref());
-    match membership.groups() {
-        Some(groups) => is_user(turn) && groups.may(membership.member().map(|(_, me)| me), right),
-        None => {
-            let is_open = match rules.map(|rules| &rules.options) {
-                None => right != Right::Manage,
-                Some(options) => match right {
-                    Right::CreateRooms => options.create_rooms.is_empty(),
-                    Right::Federate => options.federate.is_empty(),
-                    Right::Manage => false,
-                    Right::Register => options.register.is_empty(),
-                },
-            };
-            is_user(turn) && is_open
-        }
-    }
+    is_user(turn) && allows(turn.host, &turn.actor.membership, right)
 }
 
 /// Whether whoever is served may run the commands of managers.

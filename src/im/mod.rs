@@ -1,6 +1,7 @@
 //! Accounts and their sessions (RFC 6121): what happens to a stanza at the bare JID to which it belongs.
 //! Refuses to know how bytes became a stanza, and on which worker anybody else lives.
 
+pub mod access;
 pub mod account;
 pub mod acks;
 pub mod archive;

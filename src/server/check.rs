@@ -16,10 +16,10 @@ use super::certificates::{
     asking_listener, authorities_place, client_authorities, client_authorities_file,
 };
 use super::directory::prepare_directories;
-use super::settings::{read_certificate, read_config};
+use super::settings::{beside_config, read_certificate, read_config};
 use crate::config::{Certificate, Config, ConfigError, HostConfig, help};
 use crate::directory::trace;
-use data::{check_audit, check_data};
+use data::{check_audit, check_data, check_secret};
 use ports::{check_ports, held_by_server};
 
 /// Something that was looked at.
@@ -203,6 +203,11 @@ fn check_directories(path: Option<&Path>, config: &Config) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for directory in &prepared {
+        let options = &directory.config.options;
+        for secret in [&options.password_file, &options.key] {
+            let file = beside_config(path, secret);
+            findings.extend(check_secret(&directory.host, &file).filter(|_| !secret.is_empty()));
+        }
         for step in trace::servers(&directory.config, &directory.access) {
             let text = format!("directory of {}: {}", directory.host, step.text);
             findings.push(match step.fine {

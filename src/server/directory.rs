@@ -26,8 +26,8 @@ pub fn prepare_directories(
     let beside = |name: &str| -> PathBuf { beside_config(path, name) };
     prepare(config, &beside).map_err(|errors| {
         let places = config.places();
-        let place = |(index, option, message): (usize, &str, String)| {
-            places.error(&format!("host[{index}].directory.{option}"), message)
+        let place = |(index, option, message): (usize, String, String)| {
+            places.error(&format!("host[{index}].{option}"), message)
         };
         errors.into_iter().map(place).collect()
     })

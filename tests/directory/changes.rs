@@ -295,6 +295,23 @@ fn what_is_told_halfway_wrongly_or_endlessly_ends_nobodys_session() {
 }
 
 #[test]
+fn who_may_be_behind_a_reference_is_looked_for_because_nobody_would_tell() {
+    let directory = StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    directory.offer_to_tell();
+    directory.set(Mode::Tells);
+    let files = Files::new("behind");
+    let house = beside(
+        "behind",
+        &directory,
+        &files,
+        "referrals = \"follow\"\npoll = \"1 s\"\n",
+    );
+    let mut server = house.serve();
+    until_said(&mut server, "directory_looked host=localhost accounts=");
+    assert!(directory.cookies().is_empty(), "it asked to be told");
+}
+
+#[test]
 fn two_who_are_not_told_of_are_gone() {
     let (directory, _files, _house, mut server, _romeo) = telling("nobody", Mode::Tells, "");
     until_said(&mut server, "directory_followed host=localhost people=2");

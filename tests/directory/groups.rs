@@ -227,7 +227,8 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
         person.attributes.push(("entryDN".to_owned(), dn));
         person
     };
-    let names = (0..1_950).map(|number| format!("u{number:04}"));
+    // No more than are asked for by their names: of more, everybody would be told with one question.
+    let names = (0..990).map(|number| format!("u{number:04}"));
     let mut entries: Vec<Entry> = names.map(person).collect();
     let mut list = Entry {
         dn: format!("cn=everyone,ou=groups,{BASE}"),
@@ -244,13 +245,13 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
     let directory = StandIn::start(entries);
     let files = Files::new("late-groups");
     let more = format!(
-        "listen = false\nqueue_timeout = \"2 s\"\noperation_timeout = \"8 s\"\n\
+        "listen = false\nconnect_timeout = \"8 s\"\nqueue_timeout = \"2 s\"\noperation_timeout = \"8 s\"\n\
          [host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\nlists = [\"everyone\"]\n"
     );
     let house = beside_with("late-groups", &directory, &files, &more);
-    // Thirty-nine questions of fifty, one after the other, each a second late: far more than the roster may wait, and than
+    // Twenty questions of fifty, one after the other, each two seconds late: far more than the roster may wait, and than
     // a busy machine takes for the login.
-    directory.set(Mode::Slow(Duration::from_secs(1)));
+    directory.set(Mode::Slow(Duration::from_secs(2)));
     let server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");
     juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
@@ -266,4 +267,64 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
         !printed.contains("directory_groups host="),
         "the groups were read first"
     );
+}
+
+#[test]
+fn a_roster_waits_for_no_more_pages_of_groups_than_for_any_answer() {
+    let group = |number: u32| Entry {
+        dn: format!("cn=g{number},ou=groups,{BASE}"),
+        attributes: vec![
+            ("objectClass".to_owned(), "groupOfNames".to_owned()),
+            ("cn".to_owned(), format!("g{number}")),
+        ],
+    };
+    let mut entries: Vec<Entry> = (0..20).map(group).collect();
+    entries.push(Entry::person("juliet"));
+    let directory = StandIn::start(entries);
+    let files = Files::new("late-pages");
+    let more = format!(
+        "listen = false\nqueue_timeout = \"1 s\"\noperation_timeout = \"5 s\"\n\
+         [host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\n"
+    );
+    let house = beside_with("late-pages", &directory, &files, &more);
+    // Each in its time, and all of them not in that of an answer.
+    directory.set(Mode::PagesOfOne(Duration::from_secs(1)));
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
+    let answer = loop {
+        let heard = juliet.element();
+        if heard.contains("id='r'") {
+            break heard;
+        }
+    };
+    assert!(answer.contains("type='result'"), "{answer}");
+    let printed = server.stop();
+    assert!(
+        !printed.contains("directory_groups host="),
+        "the groups were read first"
+    );
+}
+
+#[test]
+fn a_group_whose_members_have_no_end_is_left_where_it_is_too_large() {
+    let group = Entry {
+        dn: format!("cn=everyone,ou=groups,{BASE}"),
+        attributes: vec![
+            ("objectClass".to_owned(), "groupOfNames".to_owned()),
+            ("cn".to_owned(), "everyone".to_owned()),
+            ("member;range=0-0".to_owned(), format!("uid=u,{BASE}")),
+        ],
+    };
+    let directory = StandIn::start(vec![group, Entry::person("juliet")]);
+    let files = Files::new("endless-ranges");
+    let more = format!(
+        "listen = false\n[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\n"
+    );
+    let house = beside_with("endless-ranges", &directory, &files, &more);
+    directory.set(Mode::EndlessRanges);
+    let mut server = house.serve();
+    let line = server.until_logged("directory_groups_trouble host=localhost group=");
+    assert!(line.contains("members=\"more than 100000\""), "{line}");
+    server.until_logged("directory_groups host=localhost people=0 ");
 }

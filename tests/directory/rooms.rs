@@ -44,7 +44,9 @@ fn rooms_of_the_directory_are_shown_without_their_passwords() {
     assert!(!said.contains("dagger"), "{said}");
     directory.change(&format!(
         "dn: cn=wrong,ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: wrong\nstonechatRoomAffiliation: friend romeo@a\n\n\
-         dn: cn=twin,ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: twin\nstonechatJid: piazza@rooms.localhost\n"
+         dn: cn=twin,ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: twin\nstonechatJid: piazza@rooms.localhost\n\n\
+         dn: cn=foreign,ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: crypt\ncn: foreign\n\
+         stonechatJid: crypt@rooms.mantua.example\n"
     ));
     let (fine, said) = house.tool(&["directory", "rooms", "localhost"], "");
     assert!(!fine, "{said}");
@@ -52,9 +54,11 @@ fn rooms_of_the_directory_are_shown_without_their_passwords() {
         "problem room cn=wrong,ou=rooms,dc=verona,dc=example: \"friend romeo@a\" is no AFFILIATION JID",
         "ok      room wrong, closed\n",
         "problem room cn=twin,ou=rooms,dc=verona,dc=example: another entry is piazza, too",
+        "ok      room cn=foreign,ou=rooms,dc=verona,dc=example: is crypt@rooms.mantua.example, of another host\n",
     ] {
         assert!(said.contains(line), "{line:?} is not in\n{said}");
     }
+    assert_eq!(said.matches("ok      room crypt").count(), 1, "{said}");
 }
 
 #[test]

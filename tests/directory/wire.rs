@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::changes::beside_with;
 use crate::client::Client;
 use crate::faults::{QUICK, until_let_in};
 use crate::house::Files;
@@ -157,4 +158,24 @@ fn a_password_crosses_no_open_channel_that_should_have_been_encrypted() {
         );
     }
     assert_eq!(directory.binds(), []);
+}
+
+#[test]
+fn one_entry_whose_password_cannot_be_tried_costs_nobody_else_a_login() {
+    let directory = StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let files = Files::new("one-entry");
+    // Whatever is found out by the search before is of this login, however slow the machine is.
+    let more = "connect_timeout = \"1 min\"\noperation_timeout = \"1 min\"\nlisten = false\n";
+    let house = beside_with("one-entry", &directory, &files, more);
+    let mut server = house.serve();
+    directory.set(Mode::BusyOf("romeo"));
+    for _ in 0..3 {
+        let heard = try_password(&server, "romeo", PASSWORD);
+        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+        // Whose turn is next has a server.
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(heard.starts_with("<success"), "{heard}");
+    }
+    server.until_logged("directory_fails_once server=");
+    assert!(!server.printed().contains("directory_fails server="));
 }

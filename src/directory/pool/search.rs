@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ldap3::controls::{Control, PagedResults, RawControl};
-use ldap3::{LdapConn, SearchOptions};
+use ldap3::{EntryStream, LdapConn, SearchOptions};
 
 use super::{
     Failure, Link, Purpose, Query, REFERRAL, connect, failure, guarded, refused, remaining,
@@ -25,12 +25,28 @@ impl Link {
     /// # Errors
     /// Everything that [`DirectoryError`] has but `TooManyWaiting`.
     pub fn search(&mut self, query: &Query, until: Instant) -> Result<Vec<Entry>, DirectoryError> {
+        self.search_tending(query, until, &|| {})
+    }
+
+    /// The same; `tend` is called between one page and the next.
+    ///
+    /// # Errors
+    /// As [`Link::search`].
+    pub fn search_tending(
+        &mut self,
+        query: &Query,
+        until: Instant,
+        tend: &dyn Fn(),
+    ) -> Result<Vec<Entry>, DirectoryError> {
         let access = Arc::clone(&self.access);
         self.call(until, |connection, own_until| {
             let found = match query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize {
                 true => search(connection, query, own_until)?,
                 // Each page is an answer of its own.
-                false => search_pages(connection, query, access.operation_timeout, until)?,
+                false => {
+                    let times = (access.operation_timeout, until);
+                    search_pages(connection, query, times, tend)?
+                }
             };
             match (found.references.is_empty(), access.referrals) {
                 (true, _) => Ok(found.entries),
@@ -84,9 +100,43 @@ impl Link {
 #[derive(Default)]
 struct Found {
     entries: Vec<Entry>,
+    /// What they hold.
+    bytes: usize,
     references: Vec<String>,
     /// The base itself is on other servers.
     is_elsewhere: bool,
+}
+
+impl Found {
+    /// One more, unless they are too many or too large altogether.
+    fn take(
+        &mut self,
+        entry: Entry,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Result<(), DirectoryError> {
+        self.bytes += entry.bytes();
+        if self.entries.len() >= count_max || self.bytes > bytes_max {
+            return Err(DirectoryError::TooMuch);
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// Begins a search on a connection that has its controls, each part of whose answer may take so long.
+pub(super) fn begin<'a, 'b>(
+    connection: &'b mut LdapConn,
+    query: &'a Query,
+    patience: Duration,
+) -> Result<EntryStream<'a, 'b, String, &'a Vec<String>>, Failure> {
+    let search = connection.with_timeout(patience).streaming_search(
+        &query.base,
+        query.depth.scope(),
+        &query.filter,
+        &query.attributes,
+    );
+    search.map_err(failure)
 }
 
 fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Found, Failure> {
@@ -101,16 +151,17 @@ fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Fo
 fn search_pages(
     connection: &mut LdapConn,
     query: &Query,
-    page_time: Duration,
-    until: Instant,
+    times: (Duration, Instant),
+    tend: &dyn Fn(),
 ) -> Result<Found, Failure> {
     let mut found = Found::default();
     let mut cookie = Vec::new();
     loop {
-        (found, cookie) = search_page(connection, query, (page_time, until), cookie, found)?;
+        (found, cookie) = search_page(connection, query, times, cookie, found)?;
         if cookie.is_empty() || found.is_elsewhere {
             return Ok(found);
         }
+        tend();
     }
 }
 
@@ -147,15 +198,7 @@ fn search_once(
     until: Instant,
     mut found: Found,
 ) -> Result<(Found, Vec<Control>), Failure> {
-    let mut stream = connection
-        .with_timeout(remaining(until)?)
-        .streaming_search(
-            &query.base,
-            query.depth.scope(),
-            &query.filter,
-            &query.attributes,
-        )
-        .map_err(failure)?;
+    let mut stream = begin(connection, query, remaining(until)?)?;
     let base = Dn::parse(&query.base);
     while let Some(item) = stream.next().map_err(failure)? {
         // The library's own time begins anew with each entry.
@@ -166,16 +209,19 @@ fn search_once(
         } else if !item.is_intermediate() {
             let entry = Entry::read(item.0).map_err(Failure::Answer)?;
             // Nobody asked for what is elsewhere: whoever is there is nobody here.
-            match base.as_ref().is_some_and(|base| entry.is_within(base)) {
-                true => found.entries.push(entry),
-                false => log::warn!(
+            if !base.as_ref().is_some_and(|base| entry.is_within(base)) {
+                log::warn!(
                     "directory_elsewhere entry={:?} base={:?}",
                     entry.dn,
                     query.base
-                ),
+                );
+                continue;
             }
+            found
+                .take(entry, query.count_max, limits::DIRECTORY_ANSWER_BYTES_MAX)
+                .map_err(Failure::Answer)?;
         }
-        if found.entries.len() > query.count_max || found.references.len() > REFERENCES_MAX {
+        if found.references.len() > REFERENCES_MAX {
             return Err(Failure::Answer(DirectoryError::TooMuch));
         }
     }
@@ -252,3 +298,28 @@ const SIZE_LIMIT: u32 = 4;
 const NO_SUCH_OBJECT: u32 = 32;
 /// References that one answer may hold.
 const REFERENCES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_with_so_many_entries_and_with_so_many_bytes() {
+        let value = [b'x'; 100];
+        let entry = || Entry::of("cn=a", &[("cn", &[&value[..]])]);
+        let mut found = Found::default();
+        assert_eq!(found.take(entry(), 2, 1_000), Ok(()));
+        assert_eq!(found.take(entry(), 2, 1_000), Ok(()));
+        assert_eq!(found.take(entry(), 2, 1_000), Err(DirectoryError::TooMuch));
+        let mut found = Found::default();
+        let bytes_max = entry().bytes() * 3;
+        for _ in 0..3 {
+            assert_eq!(found.take(entry(), 100, bytes_max), Ok(()));
+        }
+        assert_eq!(
+            found.take(entry(), 100, bytes_max),
+            Err(DirectoryError::TooMuch)
+        );
+        assert!(entry().bytes() > 100);
+    }
+}

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use ldap3::controls::{RawControl, RefreshMode, SyncRequest};
 use ldap3::{LdapConn, LdapError, ResultEntry};
 
-use super::{Depth, Failure, Link, Query, failure, guarded, refused};
+use super::search::begin;
+use super::{Failure, Link, Query, failure, guarded, refused};
 use crate::base::limits;
 use crate::directory::ber::Entry;
 use crate::directory::content::{Change, Content};
@@ -32,19 +33,8 @@ impl Link {
     /// # Errors
     /// As [`Link::search`].
     pub fn offers_sync(&mut self) -> Result<bool, DirectoryError> {
-        let root = Query {
-            base: String::new(),
-            depth: Depth::Base,
-            filter: "(objectClass=*)".to_owned(),
-            attributes: vec!["supportedControl".to_owned()],
-            count_max: 1,
-        };
         let until = Instant::now() + self.access.connect_timeout + self.access.operation_timeout;
-        let found = self.search(&root, until)?;
-        let mut controls = found
-            .iter()
-            .flat_map(|entry| entry.texts("supportedControl"));
-        Ok(controls.any(|control| control == SYNC_REQUEST))
+        self.offers("supportedControl", SYNC_REQUEST, until)
     }
 
     /// Listens to what becomes of a content, from the state on that we have of it. Blocks for as long as something
@@ -59,7 +49,7 @@ impl Link {
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(Change<'_>),
     ) -> Result<Listened, DirectoryError> {
-        let mut kept = self.take_connection(Instant::now() + self.access.connect_timeout)?;
+        let mut kept = self.take_connection(Instant::now() + self.access.connect_timeout, &[])?;
         let connection = &mut kept.connection;
         let heard = guarded(|| listen(connection, query, content, is_stopped, tell));
         match heard {
@@ -96,16 +86,8 @@ fn listen(
         ..RawControl::from(request)
     };
     let base = Dn::parse(&query.base);
-    let mut stream = connection
-        .with_timeout(Duration::from_millis(limits::DIRECTORY_LISTEN_MS))
-        .with_controls(control)
-        .streaming_search(
-            &query.base,
-            query.depth.scope(),
-            &query.filter,
-            &query.attributes,
-        )
-        .map_err(failure)?;
+    let patience = Duration::from_millis(limits::DIRECTORY_LISTEN_MS);
+    let mut stream = begin(connection.with_controls(control), query, patience)?;
     content.begin(tell);
     loop {
         let item = match stream.next() {

@@ -62,6 +62,19 @@ pub fn check_data(data: &Path) -> Vec<Finding> {
     findings
 }
 
+/// Whether a file that holds a secret of the directory of a host hides it.
+pub fn check_secret(host: &str, file: &Path) -> Option<Finding> {
+    // Whoever cannot read it at all has said so.
+    let metadata = fs::metadata(file).ok()?;
+    let shown = file.display();
+    (metadata.permissions().mode() & 0o007 != 0).then(|| {
+        warning(
+            format!("directory of {host}: {shown}: everybody may look into it"),
+            format!("chmod o= {shown}"),
+        )
+    })
+}
+
 /// Whether the audit file can be written, if there shall be one.
 pub fn check_audit(config: &Config, data: &Path) -> Option<Finding> {
     if config.audit.file.is_empty() {

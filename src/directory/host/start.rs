@@ -1,0 +1,153 @@
+//! The threads of a host's directory: how many there are, and what each has. Refuses to know what they are asked.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{HostDirectory, Question, Shared};
+use crate::config::{DirectoryConfig, DirectoryReferrals};
+use crate::directory::access::Access;
+use crate::directory::cache::Known;
+use crate::directory::cards::CardCache;
+use crate::directory::desk::Desk;
+use crate::directory::due::Due;
+use crate::directory::lists::{self, Lists, Woken};
+use crate::directory::password::OwnChanges;
+use crate::directory::people::People;
+use crate::directory::pool::{Link, Purpose};
+use crate::directory::room_book::{self, RoomKeeper};
+use crate::directory::servers::Servers;
+use crate::directory::service::Answers;
+use crate::directory::watch::{self, Watch};
+use crate::directory::{grouped, person, threads};
+
+impl HostDirectory {
+    /// Starts the threads. Connections are made when they are needed.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(
+        host: &Arc<str>,
+        config: &Arc<DirectoryConfig>,
+        access: Access,
+        desk: &Arc<Desk>,
+        answers: &Arc<Answers>,
+    ) -> io::Result<HostDirectory> {
+        let options = &config.options;
+        let servers = Arc::new(Servers::new(access.servers.len()));
+        let ways = Ways(Arc::new(access), servers);
+        let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
+        let shared = Arc::new(Shared {
+            host: Arc::clone(host),
+            config: Arc::clone(config),
+            known: Known::new(
+                options.cache as usize,
+                Duration::from_millis(options.fresh.as_ms()),
+                Duration::from_millis(options.fresh_unknown.as_ms()),
+            ),
+            cards: CardCache::new(
+                config.cards.cache_bytes,
+                Duration::from_millis(config.cards.fresh_ms),
+            ),
+            lists: Lists::default(),
+            due,
+            desk: Arc::clone(desk),
+            answers: Arc::clone(answers),
+            own_changes: OwnChanges::default(),
+            rooms: Arc::default(),
+        });
+        let questions = serve(&shared, &ways)?;
+        let (follows, stop) = bounded(0);
+        follow(&shared, &ways, &stop)?;
+        if let Some(woken) = woken {
+            keep_groups(&shared, &ways, woken, &stop)?;
+        }
+        Ok(HostDirectory {
+            shared,
+            questions,
+            _follows: follows,
+        })
+    }
+}
+
+/// How connections are made, and to which servers.
+struct Ways(Arc<Access>, Arc<Servers>);
+
+impl Ways {
+    fn link(&self, purpose: Purpose) -> Link {
+        Link::new(Arc::clone(&self.0), Arc::clone(&self.1), purpose)
+    }
+}
+
+/// Those who answer questions.
+fn serve(shared: &Arc<Shared>, ways: &Ways) -> io::Result<Sender<Question>> {
+    let options = &shared.config.options;
+    let (questions, asked) = bounded(options.queue as usize);
+    let (attempts, attempted) = bounded(options.queue as usize);
+    for _ in 0..options.search_connections {
+        let (shared, asked) = (Arc::clone(shared), asked.clone());
+        let (link, attempts) = (ways.link(Purpose::Searching), attempts.clone());
+        thread::Builder::new()
+            .name("ldap-search".to_owned())
+            .spawn(move || shared.search_all(link, &asked, &attempts))?;
+    }
+    for _ in 0..options.bind_connections {
+        let (shared, attempted) = (Arc::clone(shared), attempted.clone());
+        let link = ways.link(Purpose::Binding);
+        thread::Builder::new()
+            .name("ldap-bind".to_owned())
+            .spawn(move || shared.bind_all(link, &attempted))?;
+    }
+    Ok(questions)
+}
+
+/// Those who hear of changes, until nobody holds the other end of `stop`.
+fn follow(shared: &Arc<Shared>, ways: &Ways, stop: &Receiver<()>) -> io::Result<()> {
+    let config = &shared.config;
+    let options = &config.options;
+    let watch = |what: &str, query| Watch {
+        name: format!("{what} of {}", shared.host),
+        query,
+        every: Duration::from_millis(options.poll.as_ms()),
+        // Nobody tells of what is behind a reference.
+        listens: options.listen && options.referrals == DirectoryReferrals::Refuse,
+        entries_max: options.watched as usize,
+    };
+    let link = || ways.link(Purpose::Searching);
+    let people = watch("people", person::query_for_all(config));
+    watch::start("ldap-people", people, link(), People::new(shared), stop)?;
+    if !options.rooms_base.is_empty() {
+        let rooms = watch("rooms", room_book::query(config));
+        watch::start("ldap-rooms", rooms, link(), RoomKeeper::new(shared), stop)?;
+    }
+    if let Some(meant) = &config.groups {
+        let groups = watch("groups", grouped::query(meant));
+        watch::start("ldap-grouped", groups, link(), Woken::new(shared), stop)?;
+    }
+    Ok(())
+}
+
+/// Who keeps what groups say, if they mean anything.
+fn keep_groups(
+    shared: &Arc<Shared>,
+    ways: &Ways,
+    woken: Receiver<()>,
+    stop: &Receiver<()>,
+) -> io::Result<()> {
+    let (shared, stop) = (Arc::clone(shared), stop.clone());
+    let mut link = ways.link(Purpose::Searching);
+    let every = Duration::from_millis(shared.config.options.poll.as_ms());
+    let run = move || {
+        threads::again("ldap-groups", &stop, || {
+            if let (Some(meant), Some(due)) = (&shared.config.groups, &shared.due) {
+                lists::run(&shared, (meant, due), &mut link, every, (&woken, &stop));
+            }
+        });
+    };
+    let thread = thread::Builder::new().name("ldap-groups".to_owned());
+    thread.spawn(run)?;
+    Ok(())
+}
