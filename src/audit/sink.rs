@@ -221,6 +221,8 @@ impl Sink {
                 },
                 recv(spool) -> first => match first {
                     Ok(first) => {
+                        // Asleep and not at the spool, where each record would wake it, at the worker's cost.
+                        thread::sleep(GATHER);
                         self.take(first, spool);
                         self.write();
                     }
@@ -353,6 +355,9 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 
 /// Longer than any record: addresses are bounded.
 const TAIL_BYTES: u64 = 64 * 1024;
+/// How long a record waits for others, so that they are one write and one sync: in a storm of logins each sync would else be for
+/// one or two of them.
+const GATHER: Duration = Duration::from_millis(5);
 /// Records in one write.
 const BATCH_COUNT: usize = 1_000;
 /// How long a disk that refused is left alone.
