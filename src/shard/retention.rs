@@ -49,6 +49,10 @@ pub(super) struct Retention {
     swept_at_ms: Option<u64>,
     /// The month before which nobody waits for anything in the archives.
     rescued: u64,
+    /// What is owed got rows of its own since the first page of what waits was read; what became of them is not known.
+    is_rescuing: bool,
+    /// Such rows were refused.
+    pub(super) is_unrescued: bool,
     /// Messages of a host's accounts are being removed.
     pub(super) is_walking: bool,
     /// What such a walk asked to be removed was refused since it began.
@@ -110,6 +114,7 @@ impl Shard {
         };
         let months = Months { before };
         if before > self.retention.rescued {
+            (self.retention.is_rescuing, self.retention.is_unrescued) = (false, false);
             self.ask_waiting(months, RowKey::new(&[]));
         } else {
             self.drop_months(now, months);
@@ -198,22 +203,35 @@ impl Shard {
         let rescued = rows
             .iter()
             .filter_map(|row| archive::rescue(row, &self.seal));
-        for write in rescued.collect::<Vec<_>>() {
-            self.unsave(write);
+        let rescued: Vec<Write> = rescued.collect();
+        if !rescued.is_empty() {
+            // Apart from what may be refused for reasons of its own.
+            self.flush_saves(now);
+            for write in &rescued {
+                self.fresh.wrote(write);
+            }
+            self.ask_save(SaveRecord::rescue(), rescued);
+            self.retention.is_rescuing = true;
         }
-        self.flush_saves(now);
         let last = rows.into_iter().next_back().filter(|_| is_cut);
         self.go_on_with(now, months, last.map(|row| first_behind(row.key)).or(next));
     }
 
     fn go_on_with(&mut self, now: Now, months: Months, next: Option<RowKey>) {
-        match next {
-            Some(from) => self.ask_waiting(months, from),
-            None => {
-                self.retention.rescued = months.before;
-                self.drop_months(now, months);
-            }
+        if let Some(from) = next {
+            return self.ask_waiting(months, from);
         }
+        let retention = &mut self.retention;
+        if std::mem::take(&mut retention.is_unrescued) {
+            // The next hour tries again.
+            return log::error!("retention_waits reason=\"what is owed could not be stored\"");
+        }
+        if std::mem::take(&mut retention.is_rescuing) {
+            // The pages come behind the answers to what was saved before (`Fence::AfterSaves`).
+            return self.ask_waiting(months, RowKey::new(&[]));
+        }
+        retention.rescued = months.before;
+        self.drop_months(now, months);
     }
 
     fn drop_months(&mut self, now: Now, Months { before }: Months) {

@@ -6,6 +6,7 @@ use crate::actor::{Answer, Envelope, Origin};
 use crate::base::{ActorKey, KeyedMap, KeyedState, Now};
 use crate::engine::archive::{ARCHIVE, INDEX};
 use crate::im::archive::TALLY;
+use crate::im::origin::ORIGIN;
 use crate::im::pending::PENDING;
 use crate::stanza::Stanza;
 
@@ -25,7 +26,7 @@ pub(super) struct Saves {
     spare: Vec<Promise>,
     /// Keys of what clients have, and that is to leave [`PENDING`].
     gone: Vec<RowKey>,
-    /// Which chain rows of archives belong to: counts and lists say what the saves before them have put there.
+    /// Which chain rows belong to that say what the saves before them have put there.
     chain: u64,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct SaveRecord {
     promises: Vec<Promise>,
     /// The mark among its rows (`numbers.rs`).
     mark: Option<u64>,
-    /// The chain to which it belongs, if there are rows of archives among it.
+    /// The chain to which it belongs, if it rests on saves before it.
     chain: Option<u64>,
     /// See [`Saves::gone`].
     gone: Vec<RowKey>,
@@ -83,6 +84,8 @@ pub(super) enum Attempt {
     Again,
     /// It removes old messages: who asked for that looks what became of it (`expiry.rs`).
     Expiry,
+    /// It gives messages that are owed rows of their own, before their month goes: the same (`retention.rs`).
+    Rescue,
 }
 
 impl SaveRecord {
@@ -99,6 +102,14 @@ impl SaveRecord {
     pub fn expiry() -> SaveRecord {
         SaveRecord {
             attempt: Attempt::Expiry,
+            ..SaveRecord::default()
+        }
+    }
+
+    /// Rows of their own for messages of months that go.
+    pub fn rescue() -> SaveRecord {
+        SaveRecord {
+            attempt: Attempt::Rescue,
             ..SaveRecord::default()
         }
     }
@@ -215,7 +226,10 @@ impl Shard {
         let mut record = SaveRecord {
             promises,
             mark,
-            chain: writes.iter().any(is_of_archive).then_some(self.saves.chain),
+            chain: writes
+                .iter()
+                .any(rests_on_others)
+                .then_some(self.saves.chain),
             ..SaveRecord::default()
         };
         let apart = match self.is_disk_full() {
@@ -260,6 +274,7 @@ impl Shard {
                 }
             }
             self.retention.is_refused |= record.attempt == Attempt::Expiry;
+            self.retention.is_unrescued |= record.attempt == Attempt::Rescue;
             self.keep_removals(now, record.gone);
         }
         if let (None, Some(mark)) = (error, record.mark) {
@@ -294,7 +309,7 @@ impl Shard {
         }
     }
 
-    /// A save with rows of archives was refused: what was counted and indexed is not, and those of its chain that were sent
+    /// A save on which others rest was refused: what was counted and indexed is not, and those of its chain that were sent
     /// behind it are refused as well.
     fn break_chain(&mut self, now: Now, chain: u64) {
         if chain != self.saves.chain {
@@ -350,9 +365,13 @@ impl Shard {
     }
 }
 
-fn is_of_archive(write: &Write) -> bool {
+/// Rows that say what others before them have put into the store: counts and lists of archives, and the mark of a message that
+/// was known when it was sent again, because the first is on its way to the store.
+fn rests_on_others(write: &Write) -> bool {
     let table = write.table();
-    [&ARCHIVE, &INDEX, &TALLY].iter().any(|of| table.is(of))
+    [&ARCHIVE, &INDEX, &TALLY, &ORIGIN]
+        .iter()
+        .any(|of| table.is(of))
 }
 
 /// Promises whose memory is kept: a burst's is given back.

@@ -487,16 +487,17 @@ mod tests {
         // Of one collection, in the order in which they were asked.
         let gate = stage.engine.guard.gate.lock();
         save(2, None, b"b");
-        save(3, Some(7), b"c");
+        save(3, None, b"c");
         save(4, Some(7), b"d");
-        save(5, Some(8), b"e");
+        save(5, Some(7), b"e");
+        save(6, Some(8), b"f");
         drop(gate);
-        for expected in [(2, true), (3, false), (4, false), (5, true)] {
+        for expected in [(2, true), (3, true), (4, false), (5, false), (6, true)] {
             assert_eq!(stage.next_saved(), expected);
         }
         let all = stage.store.range_now(&LETTERS, &range(b"a", b"z")).unwrap();
         let keys: Vec<&[u8]> = all.rows.iter().map(|row| row.key.as_bytes()).collect();
-        assert_eq!(keys, [b"b", b"e"]);
+        assert_eq!(keys, [b"b", b"c", b"f"]);
     }
 
     #[test]
