@@ -376,3 +376,29 @@ fn rests_on_others(write: &Write) -> bool {
 
 /// Promises whose memory is kept: a burst's is given back.
 const SPARE_COUNT_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use super::super::testing::{NOW, stage};
+
+    #[test]
+    fn the_mark_of_what_was_sent_again_rests_on_the_saves_before_it() {
+        let (mut shard, _) = stage();
+        for (table, expected) in [(&ORIGIN, Some(0)), (&PENDING, None)] {
+            shard.unsave(Write::Put {
+                table,
+                key: RowKey::new(b"1"),
+                value: [1][..].into(),
+            });
+            shard.end_turn(NOW);
+            let mut outputs = std::iter::from_fn(|| shard.poll_output());
+            let chain = outputs.find_map(|output| match output {
+                Output::Ask(_, Ask::Save { chain, .. }) => Some(chain),
+                _ => None,
+            });
+            assert_eq!(chain, Some(expected), "{}", table.name);
+        }
+    }
+}

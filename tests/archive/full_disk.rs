@@ -3,6 +3,9 @@
 
 use super::*;
 
+/// Months are counted in UTC; November is too old when December has thirty days.
+const NOVEMBER_IS_OLD_MS: u64 = 1_798_675_200_000;
+
 /// The disk has no room, and every worker knows it.
 pub(super) fn fill(world: &mut World) {
     world.store.lock().set_fault(Some(StoreError::DiskFull));
@@ -170,9 +173,7 @@ fn old_messages_of_a_host_go_when_the_disk_has_room_again() {
     let romeo = user(&mut world, "romeo", "<presence/>");
     says(&mut world, romeo, &notes(0, 600, 0));
     world.end_turns();
-    // Months are counted in UTC; November is too old when December has thirty days.
-    let due_ms = 1_798_675_200_000;
-    let before_ms = due_ms - world.now.wall_ms - 3_600_000;
+    let before_ms = NOVEMBER_IS_OLD_MS - world.now.wall_ms - 3_600_000;
     world.advance(before_ms);
     assert_eq!(archived(&world, "romeo").len(), 600);
     fill(&mut world);
@@ -181,6 +182,27 @@ fn old_messages_of_a_host_go_when_the_disk_has_room_again() {
     world.store.lock().set_fault(None);
     world.advance(2 * 3_600_000);
     assert!(archived(&world, "romeo").is_empty());
+}
+
+#[test]
+fn a_month_stays_until_what_is_owed_of_it_has_rows_of_its_own() {
+    let mut world = world("host.archive.retention = \"30 d\"\n");
+    world.register("juliet", "secret");
+    let romeo = user(&mut world, "romeo", "<presence/>");
+    says(&mut world, romeo, &chat("juliet", 0, 20));
+    world.end_turns();
+    let before_ms = NOVEMBER_IS_OLD_MS - world.now.wall_ms - 3_600_000;
+    world.advance(before_ms);
+    fill(&mut world);
+    world.advance(3 * 3_600_000);
+    assert_eq!(archived(&world, "juliet").len(), 20);
+    world.store.lock().set_fault(None);
+    world.advance(3 * 3_600_000);
+    assert!(archived(&world, "juliet").is_empty());
+    let mut world = world.crash(7);
+    let conn = log_in(&mut world, "juliet", "");
+    let heard = says(&mut world, conn, "<presence/>");
+    assert_eq!(numbers(&heard), (0..20).collect::<Vec<usize>>());
 }
 
 #[test]
