@@ -479,8 +479,9 @@ pub const DIRECTORY_BACK_OFF_FIRST_MS: u64 = 500;
 pub const DIRECTORY_BACK_OFF_MAX_MS: u64 = 15_000;
 /// A connection that was idle for longer is made anew: whatever is between may have forgotten it.
 pub const DIRECTORY_IDLE_MS: u64 = 60_000;
-/// Servers to which one question may be sent on.
-pub const DIRECTORY_REFERRALS_MAX: usize = 5;
+/// Servers to which one question may be sent on. RFC 4511 section 4.1.10: "Clients that follow referrals MUST ensure that they
+/// do not loop between servers ... Clients MUST be able to handle at least ten nested referrals"; and some that are dead.
+pub const DIRECTORY_REFERRALS_MAX: usize = 16;
 /// How often it is looked whether everybody is still there: 100,000 accounts keep a directory busy for two seconds.
 pub const DIRECTORY_POLL_MS: u64 = 300_000;
 /// Names that one question is about: fifty cost little more than one (CRATES.md section 7).

@@ -177,13 +177,15 @@ impl Group {
             true => None,
             false => entry.texts(&options.list_name).find_map(readable),
         };
-        let dn = |value: &str| Dn::parse(without_uid(value)).map(|dn| dn.key());
+        let dn = |value: &str| Dn::parse(value).map(|dn| dn.key());
         let display_to = match options.display_to.is_empty() {
             true => Vec::new(),
             false => entry.texts(&options.display_to).filter_map(dn).collect(),
         };
-        let named = |name: &'static str| entry.texts(name).filter_map(dn);
-        let members = named("member").chain(named("uniqueMember").filter(|name| !name.is_empty()));
+        // The others are names and nothing else: there a sharp begins no bits.
+        let unique = entry.texts("uniqueMember").map(without_uid).filter_map(dn);
+        let members = entry.texts("member").filter_map(dn);
+        let members = members.chain(unique.filter(|name| !name.is_empty()));
         let members = members.map(|name| format!("{DN}{name}"));
         let users = entry.texts("memberUid").filter_map(readable);
         let users = users.map(|user| format!("{UID}{}", user.to_lowercase()));
@@ -324,6 +326,18 @@ pub(super) mod tests {
             ("uid=a,dc=b\\#'0'B", "uid=a,dc=b\\#'0'B"),
         ] {
             assert_eq!(without_uid(value), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_unique_member_has_bits_behind_its_name() {
+        let name = "uid=a,dc=b#'0'B";
+        for (attribute, expected) in [
+            ("uniqueMember", "dn:uid=a,dc=b"),
+            ("member", "dn:uid=a,dc=b#'0'b"),
+        ] {
+            let tree = tree("", &[group("all", attribute, &[name])]);
+            assert_eq!(members(&tree, "all", 10), [expected]);
         }
     }
 

@@ -136,7 +136,7 @@ impl Shared {
                 Wish::Certified(subject) => self.answer_certified(&mut link, &question, subject),
                 _ => self.answer_login(&mut link, question, attempts),
             };
-            threads::or_else(serve, || self.answers.any(unserved));
+            threads::or_else(serve, || self.panicked(unserved));
             if questions.is_empty() {
                 link.go_back();
             }
@@ -169,13 +169,19 @@ impl Shared {
                 true => self.failed(&attempt.question, &DirectoryError::Late),
                 false => threads::or_else(
                     || self.try_password(&mut link, &attempt),
-                    || self.answers.any(attempt.question.unserved()),
+                    || self.panicked(attempt.question.unserved()),
                 ),
             }
             if attempts.is_empty() {
                 link.go_back();
             }
         }
+    }
+
+    /// What somebody asked has met a bug of ours.
+    fn panicked(&self, unserved: (WorkerId, Ticket, Answer)) {
+        log::error!("directory_question_panicked host={}", self.host);
+        self.answers.any(unserved);
     }
 
     /// Whether something has waited too long for a connection.

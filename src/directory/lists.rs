@@ -115,7 +115,7 @@ impl Follower for Woken {
 
 /// What one look has found, and those before.
 #[derive(Default)]
-struct Watch {
+pub struct Watch {
     people: HashMap<Named, Option<Known>>,
     round: u64,
     /// When everybody was last looked at.
@@ -145,57 +145,6 @@ impl Told {
     }
 }
 
-/// Looks at once, `every`, and when it is woken, until nobody can wake it any more.
-pub fn run(
-    shared: &Shared,
-    (config, due): (&GroupsConfig, &Due),
-    link: &mut Link,
-    every: Duration,
-    (wake, stop): (&Receiver<()>, &Receiver<()>),
-) {
-    let mut watch = Watch::default();
-    let mut work = watch.everything(due);
-    loop {
-        let begun = Instant::now();
-        let looked = watch.look(shared, config, link, &work);
-        // Whoever watches by other options now may have said more by then.
-        if stop.try_recv() == Err(TryRecvError::Disconnected) {
-            return;
-        }
-        let mut next = every;
-        match looked {
-            Ok(Some(groups)) => watch.adopt(shared, groups, begun),
-            Ok(None) => {}
-            Err(error) => {
-                log::warn!(
-                    "directory_groups_unread host={} error=\"{error}\"",
-                    shared.host
-                );
-                due.put_back(work);
-                next = every.min(Duration::from_millis(limits::DIRECTORY_GROUPS_AGAIN_MS));
-            }
-        }
-        for (worker, ticket) in shared.lists.learn(watch.current.clone()) {
-            let answer = answer(watch.current.clone());
-            shared.answers.profile(worker, ticket, answer);
-        }
-        link.go_back();
-        let ended = Instant::now();
-        let pause = pause(ended - begun, every);
-        if stop.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
-            return;
-        }
-        select! {
-            recv(wake) -> woken => match woken {
-                Ok(()) => work = due.take(),
-                Err(_) => return,
-            },
-            recv(stop) -> _ => return,
-            default(next.saturating_sub(ended.elapsed())) => work = watch.everything(due),
-        }
-    }
-}
-
 /// How long nothing is read after a look that took so long: a change waits for that long at most, and of a directory that
 /// is changed all the time we ask no more than that.
 fn pause(took: Duration, every: Duration) -> Duration {
@@ -206,6 +155,60 @@ fn pause(took: Duration, every: Duration) -> Duration {
 }
 
 impl Watch {
+    /// Looks at once, `every`, and when it is woken, until nobody can wake it any more. Begun anew, it goes on from what was
+    /// found before.
+    pub fn run(
+        &mut self,
+        shared: &Shared,
+        (config, due): (&GroupsConfig, &Due),
+        link: &mut Link,
+        every: Duration,
+        (wake, stop): (&Receiver<()>, &Receiver<()>),
+    ) {
+        // What was due when a look panicked is due again.
+        self.looked_at_all = None;
+        let mut work = self.everything(due);
+        loop {
+            let begun = Instant::now();
+            let looked = self.look(shared, config, link, &work);
+            // Whoever watches by other options now may have said more by then.
+            if stop.try_recv() == Err(TryRecvError::Disconnected) {
+                return;
+            }
+            let mut next = every;
+            match looked {
+                Ok(Some(groups)) => self.adopt(shared, groups, begun),
+                Ok(None) => {}
+                Err(error) => {
+                    log::warn!(
+                        "directory_groups_unread host={} error=\"{error}\"",
+                        shared.host
+                    );
+                    due.put_back(work);
+                    next = every.min(Duration::from_millis(limits::DIRECTORY_GROUPS_AGAIN_MS));
+                }
+            }
+            for (worker, ticket) in shared.lists.learn(self.current.clone()) {
+                let answer = answer(self.current.clone());
+                shared.answers.profile(worker, ticket, answer);
+            }
+            link.go_back();
+            let ended = Instant::now();
+            let pause = pause(ended - begun, every);
+            if stop.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+            select! {
+                recv(wake) -> woken => match woken {
+                    Ok(()) => work = due.take(),
+                    Err(_) => return,
+                },
+                recv(stop) -> _ => return,
+                default(next.saturating_sub(ended.elapsed())) => work = self.everything(due),
+            }
+        }
+    }
+
     /// What is looked at when nobody has said anything: groups, and of the people those of whom nobody would tell.
     fn everything(&self, due: &Due) -> Work {
         let mut work = due.take();

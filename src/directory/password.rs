@@ -29,10 +29,36 @@ struct UnderWay {
     is_met: bool,
 }
 
+/// One that is under way until it ends or is dropped: a panic in the middle must not hide all later changes of others.
+struct OwnChange<'a> {
+    changes: &'a OwnChanges,
+    /// None when it is over.
+    name: Option<Arc<str>>,
+}
+
+impl OwnChange<'_> {
+    /// It is over; whether the entry is to be looked at.
+    fn end(&mut self) -> bool {
+        let name = self.name.take();
+        name.is_some_and(|name| self.changes.end(&name))
+    }
+}
+
+impl Drop for OwnChange<'_> {
+    fn drop(&mut self) {
+        // If it did not come to its end, whoever looks next sees what has become of the entry.
+        self.end();
+    }
+}
+
 impl OwnChanges {
-    fn begin(&self, name: &Arc<str>) {
+    fn begin(&self, name: &Arc<str>) -> OwnChange<'_> {
         let mut changes = self.0.lock();
         changes.entry(Arc::clone(name)).or_default().count += 1;
+        OwnChange {
+            changes: self,
+            name: Some(Arc::clone(name)),
+        }
     }
 
     /// Whether one is under way; then the entry is to be looked at when it is over.
@@ -126,9 +152,9 @@ impl Shared {
         if !(self.desk.may_change)(account.id, prefix) {
             return Ok(AccountAnswer::TooMany);
         }
-        self.own_changes.begin(&question.localpart);
+        let mut own = self.own_changes.begin(&question.localpart);
         let changed = self.change_password(link, question, account, (person, &password));
-        if self.own_changes.end(&question.localpart)
+        if own.end()
             && let Err(error) = self.find(link, question)
         {
             // The next look says more.
@@ -264,6 +290,8 @@ fn of_store(error: StoreError) -> DirectoryError {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{self, AssertUnwindSafe};
+
     use super::*;
 
     #[test]
@@ -271,13 +299,24 @@ mod tests {
         let changes = OwnChanges::default();
         let juliet: Arc<str> = Arc::from("juliet");
         assert!(!changes.meets("juliet"));
-        changes.begin(&juliet);
-        assert!(!changes.end("juliet"), "nothing was met");
-        changes.begin(&juliet);
-        changes.begin(&juliet);
+        assert!(!changes.begin(&juliet).end(), "nothing was met");
+        let mut first = changes.begin(&juliet);
+        let mut second = changes.begin(&juliet);
         assert!(changes.meets("juliet") && !changes.meets("romeo"));
-        assert!(!changes.end("juliet"), "another is under way");
-        assert!(changes.end("juliet"));
+        assert!(!first.end(), "another is under way");
+        assert!(second.end());
+        assert!(!changes.meets("juliet") && changes.0.lock().is_empty());
+    }
+
+    #[test]
+    fn a_change_that_panics_is_over() {
+        let changes = OwnChanges::default();
+        let juliet: Arc<str> = Arc::from("juliet");
+        let change = || {
+            let _own = changes.begin(&juliet);
+            assert!(!changes.meets("juliet"), "as a bug would have it");
+        };
+        assert!(panic::catch_unwind(AssertUnwindSafe(change)).is_err());
         assert!(!changes.meets("juliet") && changes.0.lock().is_empty());
     }
 }

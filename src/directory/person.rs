@@ -293,11 +293,11 @@ const STAMPS: [&str; 3] = ["pwdChangedTime", "pwdUpdateTime", "pwdLastSet"];
 const ENTRIES_MAX: usize = 8;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::{Outside, load};
 
-    fn config(options: &str) -> Arc<DirectoryConfig> {
+    pub fn config(options: &str) -> Arc<DirectoryConfig> {
         let text = format!(
             "[[host]]\nname = \"Verona.Example\"\n[host.directory]\nservers = [\"ldap://a\"]\nbase = \"dc=a\"\n{options}"
         );

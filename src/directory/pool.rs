@@ -72,7 +72,7 @@ pub struct BindOutcome {
     pub policy: PolicyWords,
 }
 
-/// What a connection is for.
+/// What a connection is for. In the order of places in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Others bind on it, one after the other.
@@ -228,7 +228,7 @@ impl Link {
             match done {
                 Ok(value) => {
                     let now = Instant::now();
-                    self.servers.did(kept.server, now);
+                    self.servers.did(kept.server, self.purpose, now);
                     kept.used = Some(now);
                     self.kept = Some(kept);
                     return Ok(value);
@@ -253,16 +253,21 @@ impl Link {
         }
     }
 
-    /// An operation has failed. If others went well in the time that one may take, it may be a matter of this one alone (of an
-    /// entry whose password somebody else judges, of a group that is too large): the server is spared, and not asked again
-    /// for it.
+    /// An operation has failed. If others of its kind went well in the time that one may take, it may be a matter of this one
+    /// alone (of an entry whose password somebody else judges, of a group that is too large): the server is spared, and not
+    /// asked again for it.
     fn blame(&self, server: usize, reason: String, spared: &mut Vec<(usize, String)>) {
-        let since = Instant::now().checked_sub(self.access.operation_timeout);
-        if !since.is_some_and(|since| self.servers.has_done_since(server, since)) {
+        let now = Instant::now();
+        let since = now.checked_sub(self.access.operation_timeout);
+        let has_done = |since| self.servers.has_done_since(server, self.purpose, since);
+        if !since.is_some_and(has_done) {
             return self.note_failure(server, &reason);
         }
         let url = &self.access.servers[server];
-        log::warn!("directory_fails_once server={url} reason={reason:?}");
+        match self.servers.failed_once(server, now) {
+            true => log::warn!("directory_fails_once server={url} reason={reason:?}"),
+            false => log::debug!("directory_fails_once server={url} reason={reason:?}"),
+        }
         spared.push((server, format!("{url}: {reason}")));
     }
 

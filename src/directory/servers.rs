@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::pool::Purpose;
 use crate::base::limits;
 
 /// What is known of the servers, by their places in the configuration. Shared by all connections.
@@ -16,8 +17,10 @@ struct State {
     failures: u32,
     /// Left alone until then; none if it works as far as anybody knows.
     until: Option<Instant>,
-    /// When it last did what somebody asked for.
-    worked: Option<Instant>,
+    /// When it last did what somebody asked for, by [`Purpose`].
+    worked: [Option<Instant>; 2],
+    /// When an operator was last told that it failed for one alone.
+    told: Option<Instant>,
     reason: String,
 }
 
@@ -59,24 +62,35 @@ impl Servers {
     /// It can be connected to. Whether it had failed before.
     pub fn works(&self, server: usize) -> bool {
         let mut states = self.states.lock();
-        let worked = states[server].worked;
+        let State { worked, told, .. } = states[server];
         let now = State {
             worked,
+            told,
             ..State::default()
         };
         std::mem::replace(&mut states[server], now).failures > 0
     }
 
     /// It has done what somebody asked for.
-    pub fn did(&self, server: usize, now: Instant) {
-        self.states.lock()[server].worked = Some(now);
+    pub fn did(&self, server: usize, purpose: Purpose, now: Instant) {
+        self.states.lock()[server].worked[purpose as usize] = Some(now);
     }
 
-    /// Whether it has done so since then: what fails meanwhile is not the whole server's failure.
-    pub fn has_done_since(&self, server: usize, since: Instant) -> bool {
-        self.states.lock()[server]
-            .worked
-            .is_some_and(|worked| worked >= since)
+    /// Whether it has done something of that kind since then: what fails meanwhile is not the whole server's failure. That it
+    /// finds people says nothing of whether it can try their passwords.
+    pub fn has_done_since(&self, server: usize, purpose: Purpose, since: Instant) -> bool {
+        self.states.lock()[server].worked[purpose as usize].is_some_and(|worked| worked >= since)
+    }
+
+    /// It has failed for one and works for others. Whether that is news: once in the longest back-off.
+    pub fn failed_once(&self, server: usize, now: Instant) -> bool {
+        let pause = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
+        let told = &mut self.states.lock()[server].told;
+        let is_news = told.is_none_or(|told| now.saturating_duration_since(told) >= pause);
+        if is_news {
+            *told = Some(now);
+        }
+        is_news
     }
 
     /// It does not, and is left alone for a while: twice as long as the last time. Whether that is news.
@@ -146,14 +160,29 @@ mod tests {
     fn what_works_for_others_is_remembered_whatever_becomes_of_it() {
         let servers = Servers::new(2);
         let now = Instant::now();
-        assert!(!servers.has_done_since(0, now), "nobody has asked it yet");
-        servers.did(0, now);
-        assert!(servers.has_done_since(0, now) && !servers.has_done_since(1, now));
-        assert!(!servers.has_done_since(0, now + SECOND), "that was before");
+        let has_done = |server, since| servers.has_done_since(server, Purpose::Binding, since);
+        assert!(!has_done(0, now), "nobody has asked it yet");
+        servers.did(0, Purpose::Searching, now);
+        assert!(!has_done(0, now), "that was something else");
+        servers.did(0, Purpose::Binding, now);
+        assert!(has_done(0, now) && !has_done(1, now));
+        assert!(!has_done(0, now + SECOND), "that was before");
         servers.failed(0, "gone", now);
-        assert!(servers.works(0) && servers.has_done_since(0, now));
+        assert!(servers.works(0) && has_done(0, now));
         // Who must not ask the first asks the second.
         assert_eq!(servers.pick(|at| at != 0, SECOND, now), Some(1));
+    }
+
+    #[test]
+    fn what_fails_for_one_alone_is_told_once_in_a_while() {
+        let servers = Servers::new(2);
+        let now = Instant::now();
+        let longest = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
+        assert!(servers.failed_once(0, now) && servers.failed_once(1, now));
+        servers.works(0);
+        assert!(!servers.failed_once(0, now + longest - SECOND));
+        assert!(servers.failed_once(0, now + longest));
+        assert!(!servers.failed_once(0, now + longest));
     }
 
     #[test]

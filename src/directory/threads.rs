@@ -18,11 +18,11 @@ pub fn or_else(work: impl FnOnce(), unserved: impl FnOnce()) {
 /// Does it until it ends by itself, and anew after a pause if it panicked; not if nobody holds the other end of `stop`. `name`
 /// is for the log.
 pub fn again(name: &str, stop: &Receiver<()>, work: impl FnMut()) {
-    let pause = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
-    again_after(pause, name, stop, work);
+    again_after(PAUSE, name, stop, work);
 }
 
-fn again_after(pause: Duration, name: &str, stop: &Receiver<()>, mut work: impl FnMut()) {
+/// The same after a pause of that length.
+pub fn again_after(pause: Duration, name: &str, stop: &Receiver<()>, mut work: impl FnMut()) {
     let mut has_ended = false;
     while !has_ended {
         has_ended = true;
@@ -33,6 +33,9 @@ fn again_after(pause: Duration, name: &str, stop: &Receiver<()>, mut work: impl 
         }
     }
 }
+
+/// Before what panicked is begun anew.
+pub const PAUSE: Duration = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
 
 #[cfg(test)]
 mod tests {

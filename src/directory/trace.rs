@@ -38,42 +38,47 @@ fn wrong(text: String) -> Step {
 
 /// Whether each server can be used, and has the base.
 pub fn servers(config: &DirectoryConfig, access: &Access) -> Vec<Step> {
-    let servers = access.servers.iter();
-    servers
-        .map(|server| {
-            let mut link = link(access, server, Purpose::Searching);
-            let base = Query {
-                base: config.options.base.clone(),
-                depth: Depth::Base,
-                filter: "(objectClass=*)".to_owned(),
-                attributes: vec![NO_ATTRIBUTES.to_owned()],
-                count_max: 1,
-            };
-            let begun = Instant::now();
-            let found = match link.search(&base, until(access)) {
-                Ok(found) => found,
-                Err(error) => return wrong(format!("server {server}: {error}")),
-            };
-            let took_ms = begun.elapsed().as_millis();
-            let text = format!("server {server}: answers as {}", whoever(access));
-            let text = match found.is_empty() {
-                true => return wrong(format!("{text}, but shows no base {}", config.options.base)),
-                false => format!("{text} in {took_ms} ms"),
-            };
-            match (link.whoami(until(access)), &access.identity) {
-                (Ok(Some(known)), Identity::Certificate | Identity::Password { .. })
-                    if known.is_empty() =>
-                {
-                    wrong(format!("{text}, but knows us as nobody"))
-                }
-                (Ok(Some(known)), _) if !known.is_empty() => {
-                    fine(format!("{text}, and knows us as {known}"))
-                }
-                (Ok(_), _) => fine(text),
-                (Err(error), _) => fine(format!("{text}, and does not say who we are: {error}")),
-            }
-        })
-        .collect()
+    let asked = access.servers.iter().map(|url| server(config, access, url));
+    asked.map(|(_, step)| step).collect()
+}
+
+/// Whether this one has the base and shows it, which is all that a look-up needs, and what there is to say of it.
+fn server(config: &DirectoryConfig, access: &Access, server: &str) -> (bool, Step) {
+    let mut link = link(access, server, Purpose::Searching);
+    let base = Query {
+        base: config.options.base.clone(),
+        depth: Depth::Base,
+        filter: "(objectClass=*)".to_owned(),
+        attributes: vec![NO_ATTRIBUTES.to_owned()],
+        count_max: 1,
+    };
+    let begun = Instant::now();
+    let found = match link.search(&base, until(access)) {
+        Ok(found) => found,
+        Err(error) => return (false, wrong(format!("server {server}: {error}"))),
+    };
+    let took_ms = begun.elapsed().as_millis();
+    let text = format!("server {server}: answers as {}", whoever(access));
+    let text = match found.is_empty() {
+        true => {
+            let base = &config.options.base;
+            return (false, wrong(format!("{text}, but shows no base {base}")));
+        }
+        false => format!("{text} in {took_ms} ms"),
+    };
+    let step = match (link.whoami(until(access)), &access.identity) {
+        (Ok(Some(known)), Identity::Certificate | Identity::Password { .. })
+            if known.is_empty() =>
+        {
+            wrong(format!("{text}, but knows us as nobody"))
+        }
+        (Ok(Some(known)), _) if !known.is_empty() => {
+            fine(format!("{text}, and knows us as {known}"))
+        }
+        (Ok(_), _) => fine(text),
+        (Err(error), _) => fine(format!("{text}, and does not say who we are: {error}")),
+    };
+    (true, step)
 }
 
 /// All of it for one name; a password is tried if there is one.
@@ -83,10 +88,14 @@ pub fn person(
     localpart: &str,
     password: Option<&Secret>,
 ) -> Vec<Step> {
-    let mut steps = servers(config, access);
-    // The first that works, as for a login.
-    let working = steps.iter().position(|step| step.fine);
-    let Some(server) = working.map(|at| access.servers[at].clone()) else {
+    let servers = access.servers.iter();
+    let asked = servers.map(|url| (url, server(config, access, url)));
+    let asked: Vec<(&String, (bool, Step))> = asked.collect();
+    // The first that answers, as for a login, whatever else there is to say of it.
+    let answering = asked.iter().find(|(_, (answers, _))| *answers);
+    let answering = answering.map(|(url, _)| (*url).clone());
+    let mut steps: Vec<Step> = asked.into_iter().map(|(_, (_, step))| step).collect();
+    let Some(server) = answering else {
         return steps;
     };
     let plain = person::query(config, localpart);

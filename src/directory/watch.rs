@@ -45,26 +45,38 @@ enum Turn {
     Stopped,
 }
 
-/// Starts a thread that follows until nobody holds the other end of `stop`.
+/// Starts a thread that follows until nobody holds the other end of `stop`. `follower` makes who wants to know: anew after a
+/// panic, for what is heard then is told from the beginning, and of what is gone nobody tells who has not been told of it.
 ///
 /// # Errors
 /// The system has no thread left.
-pub fn start(
+pub fn start<F: Follower>(
     thread: &str,
     watch: Watch,
     mut link: Link,
-    mut follower: impl Follower + Send + 'static,
+    follower: impl Fn() -> F + Send + 'static,
     stop: &Receiver<()>,
 ) -> io::Result<()> {
     let stop = stop.clone();
     thread::Builder::new()
         .name(thread.to_owned())
         .spawn(move || {
-            threads::again(&watch.name, &stop, || {
-                run(&watch, &mut link, &mut follower, &stop);
-            });
+            let pause = threads::PAUSE;
+            follow(pause, &watch, &mut link, &follower, &stop);
         })?;
     Ok(())
+}
+
+fn follow<F: Follower>(
+    pause: Duration,
+    watch: &Watch,
+    link: &mut Link,
+    follower: &impl Fn() -> F,
+    stop: &Receiver<()>,
+) {
+    threads::again_after(pause, &watch.name, stop, || {
+        run(watch, link, &mut follower(), stop);
+    });
 }
 
 /// Follows until nobody holds the other end of `stop`.
@@ -162,4 +174,68 @@ fn look(
         log::warn!("directory_unseen of={} error=\"{error}\"", watch.name);
     }
     Turn::Looked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use crossbeam_channel::{Sender, bounded};
+
+    use super::*;
+    use crate::directory::access::Access;
+    use crate::directory::person;
+    use crate::directory::pool::{Depth, Purpose};
+    use crate::directory::servers::Servers;
+
+    /// Panics at its first look; the second ends it all.
+    struct Fragile<'a> {
+        looks: &'a Cell<u32>,
+        hold: &'a Cell<Option<Sender<()>>>,
+    }
+
+    impl Follower for Fragile<'_> {
+        fn hear(&mut self, _: Change<'_>) {}
+
+        fn look(&mut self, _: &mut Link, _: &mut Content) -> Result<(), DirectoryError> {
+            self.looks.set(self.looks.get() + 1);
+            assert!(self.looks.get() > 1, "as a bug would have it");
+            self.hold.take();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_follows_after_a_panic_knows_nothing_from_before() {
+        let (hold, stop) = bounded(0);
+        let (looks, hold) = (Cell::new(0), Cell::new(Some(hold)));
+        let made = Cell::new(0);
+        let watch = Watch {
+            name: "test".to_owned(),
+            query: Query {
+                base: "dc=a".to_owned(),
+                depth: Depth::Subtree,
+                filter: "(cn=*)".to_owned(),
+                attributes: Vec::new(),
+                count_max: 1,
+            },
+            every: Duration::MAX,
+            listens: false,
+            entries_max: 1,
+        };
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|path| path.into()).expect("no files");
+        let access = Arc::new(access);
+        let mut link = Link::new(access, Arc::new(Servers::new(0)), Purpose::Searching);
+        let follower = || {
+            made.set(made.get() + 1);
+            Fragile {
+                looks: &looks,
+                hold: &hold,
+            }
+        };
+        follow(Duration::ZERO, &watch, &mut link, &follower, &stop);
+        assert_eq!((looks.get(), made.get()), (2, 2));
+    }
 }

@@ -278,12 +278,12 @@ fn a_roster_waits_for_no_more_pages_of_groups_than_for_any_answer() {
             ("cn".to_owned(), format!("g{number}")),
         ],
     };
-    let mut entries: Vec<Entry> = (0..20).map(group).collect();
+    let mut entries: Vec<Entry> = (0..40).map(group).collect();
     entries.push(Entry::person("juliet"));
     let directory = StandIn::start(entries);
     let files = Files::new("late-pages");
     let more = format!(
-        "listen = false\nqueue_timeout = \"1 s\"\noperation_timeout = \"5 s\"\n\
+        "listen = false\nconnect_timeout = \"8 s\"\nqueue_timeout = \"2 s\"\noperation_timeout = \"8 s\"\n\
          [host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\n"
     );
     let house = beside_with("late-pages", &directory, &files, &more);

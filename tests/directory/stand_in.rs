@@ -42,6 +42,12 @@ pub enum Mode {
     Referrals,
     /// A search finds nothing but references to itself.
     References,
+    /// A search finds one reference (RFC 4511 section 4.5.3), to any of these ports; 0 is an address of another protocol.
+    RefersToAny([u16; 3]),
+    /// A search finds a reference to each of these ports.
+    RefersToEach([u16; 2]),
+    /// It says nothing when it is asked to bind anybody but the service.
+    SilentInBinds,
     /// Answers to what nobody asked.
     WrongIds,
     /// It begins a message of two gigabytes and goes on with it.

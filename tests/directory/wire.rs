@@ -1,10 +1,11 @@
 //! A directory that answers wrongly: whatever it says, nobody comes in by it who should not, everybody is answered in
 //! time, and the server goes on.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::changes::beside_with;
-use crate::client::Client;
+use crate::client::{Client, auth, plain};
 use crate::faults::{QUICK, until_let_in};
 use crate::house::Files;
 use crate::served::{is_failure, try_password};
@@ -13,11 +14,16 @@ use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
 use crate::stand_in::{Entry, Mode, StandIn, Who};
 
 fn house(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
+    house_in_time(test, directory, files, &format!("{QUICK}{more}"))
+}
+
+/// The same with its own times.
+fn house_in_time(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
     let password = files.write("password", SERVICE_PASSWORD);
     let host = format!(
         "[[host]]\nname = \"localhost\"\n[host.directory]\nservers = [{:?}]\nstart_tls = false\n\
          base = \"ou=people,{BASE}\"\nbind_dn = {SERVICE:?}\npassword_file = {password:?}\n\
-         search_connections = 1\nbind_connections = 1\n{QUICK}{more}",
+         search_connections = 1\nbind_connections = 1\n{more}",
         directory.url()
     );
     House::new(&format!("wire-{test}"), "log.filter = \"debug\"\n", &host)
@@ -120,6 +126,67 @@ fn referrals_that_are_followed_in_a_circle_end() {
 }
 
 #[test]
+fn of_the_servers_that_one_reference_names_the_first_that_answers_is_asked() {
+    let people = || StandIn::start(vec![Entry::person("juliet")]);
+    let (directory, first, second) = (people(), people(), people());
+    let files = Files::new("any");
+    let house = house("any", &directory, &files, "referrals = \"follow\"\n");
+    let server = house.serve();
+    until_let_in(&server);
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead_port = dead.local_addr().unwrap().port();
+    drop(dead);
+    for mode in [
+        Mode::RefersToAny([first.port, second.port, first.port]),
+        Mode::RefersToAny([0, dead_port, second.port]),
+        // Two servers may have the same entry.
+        Mode::RefersToEach([first.port, second.port]),
+    ] {
+        directory.set(mode);
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(heard.starts_with("<success"), "{mode:?}: {heard}");
+    }
+    directory.set(Mode::RefersToAny([0, dead_port, dead_port]));
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+}
+
+#[test]
+fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
+    let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("silent-binds");
+    let more = "connect_timeout = \"8 s\"\noperation_timeout = \"8 s\"\nqueue_timeout = \"20 s\"\nlisten = false\n";
+    let house = house_in_time("silent-binds", &directory, &files, more);
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    let servers = format!("servers = [{:?}, {:?}]", directory.url(), other.url());
+    house.write_config(&text.replace(&format!("servers = [{:?}]", directory.url()), &servers));
+    let mut server = house.serve();
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let before = directory.binds().len();
+    directory.set(Mode::SilentInBinds);
+    let mut juliet = Client::secure(&server);
+    juliet.open();
+    juliet.send(&auth(&plain("juliet", PASSWORD)));
+    let begun = Instant::now();
+    let is_juliet = |(dn, _): &(String, String)| dn.starts_with("uid=juliet,");
+    while !directory.binds()[before..].iter().any(is_juliet) {
+        assert!(
+            begun.elapsed() < crate::slapd::PATIENCE,
+            "nobody has tried her password"
+        );
+        std::thread::yield_now();
+    }
+    // Meanwhile it is asked for somebody else, and answers.
+    romeo.send("<message to='mercutio@localhost' type='chat' id='q'><body>Who</body></message>");
+    assert!(romeo.element().contains("type='error'"));
+    let heard = juliet.element();
+    assert!(heard.starts_with("<success"), "{heard}");
+    server.until_logged("directory_fails server=");
+    assert!(!server.printed().contains("directory_fails_once"));
+}
+
+#[test]
 fn an_empty_password_is_never_tried_though_the_directory_would_take_it() {
     let directory = StandIn::start(vec![Entry::person("juliet")]);
     let files = Files::new("empty");
@@ -168,6 +235,8 @@ fn one_entry_whose_password_cannot_be_tried_costs_nobody_else_a_login() {
     let more = "connect_timeout = \"1 min\"\noperation_timeout = \"1 min\"\nlisten = false\n";
     let house = beside_with("one-entry", &directory, &files, more);
     let mut server = house.serve();
+    // It is a server that works for others.
+    until_let_in(&server);
     directory.set(Mode::BusyOf("romeo"));
     for _ in 0..3 {
         let heard = try_password(&server, "romeo", PASSWORD);

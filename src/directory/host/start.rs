@@ -118,14 +118,20 @@ fn follow(shared: &Arc<Shared>, ways: &Ways, stop: &Receiver<()>) -> io::Result<
     };
     let link = || ways.link(Purpose::Searching);
     let people = watch("people", person::query_for_all(config));
-    watch::start("ldap-people", people, link(), People::new(shared), stop)?;
+    let own = Arc::clone(shared);
+    let follower = move || People::new(&own);
+    watch::start("ldap-people", people, link(), follower, stop)?;
     if !options.rooms_base.is_empty() {
         let rooms = watch("rooms", room_book::query(config));
-        watch::start("ldap-rooms", rooms, link(), RoomKeeper::new(shared), stop)?;
+        let own = Arc::clone(shared);
+        let follower = move || RoomKeeper::new(&own);
+        watch::start("ldap-rooms", rooms, link(), follower, stop)?;
     }
     if let Some(meant) = &config.groups {
         let groups = watch("groups", grouped::query(meant));
-        watch::start("ldap-grouped", groups, link(), Woken::new(shared), stop)?;
+        let own = Arc::clone(shared);
+        let follower = move || Woken::new(&own);
+        watch::start("ldap-grouped", groups, link(), follower, stop)?;
     }
     Ok(())
 }
@@ -141,9 +147,12 @@ fn keep_groups(
     let mut link = ways.link(Purpose::Searching);
     let every = Duration::from_millis(shared.config.options.poll.as_ms());
     let run = move || {
+        // What is in force stays so, and is what the next look is compared with, whatever becomes of this one.
+        let mut watch = lists::Watch::default();
         threads::again("ldap-groups", &stop, || {
             if let (Some(meant), Some(due)) = (&shared.config.groups, &shared.due) {
-                lists::run(&shared, (meant, due), &mut link, every, (&woken, &stop));
+                let means = (meant, due);
+                watch.run(&shared, means, &mut link, every, (&woken, &stop));
             }
         });
     };

@@ -1,7 +1,7 @@
 //! Searches: whole or page by page, and on the servers that references name if they are followed. Refuses to know what the
 //! entries mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -102,7 +102,8 @@ struct Found {
     entries: Vec<Entry>,
     /// What they hold.
     bytes: usize,
-    references: Vec<String>,
+    /// Of each the places, any of which will do.
+    references: Vec<Vec<String>>,
     /// The base itself is on other servers.
     is_elsewhere: bool,
 }
@@ -205,7 +206,7 @@ fn search_once(
         remaining(until)?;
         if item.is_ref() {
             let urls = ber::references(item.0).map_err(Failure::Answer)?;
-            found.references.extend(urls);
+            found.references.push(urls);
         } else if !item.is_intermediate() {
             let entry = Entry::read(item.0).map_err(Failure::Answer)?;
             // Nobody asked for what is elsewhere: whoever is there is nobody here.
@@ -221,7 +222,7 @@ fn search_once(
                 .take(entry, query.count_max, limits::DIRECTORY_ANSWER_BYTES_MAX)
                 .map_err(Failure::Answer)?;
         }
-        if found.references.len() > REFERENCES_MAX {
+        if found.references.iter().map(Vec::len).sum::<usize>() > REFERENCES_MAX {
             return Err(Failure::Answer(DirectoryError::TooMuch));
         }
     }
@@ -237,7 +238,7 @@ fn search_once(
         )),
         REFERRAL => Ok((
             Found {
-                references: result.refs,
+                references: vec![result.refs],
                 is_elsewhere: true,
                 ..found
             },
@@ -249,47 +250,98 @@ fn search_once(
 }
 
 /// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
-/// than [`limits::DIRECTORY_REFERRALS_MAX`].
+/// than [`limits::DIRECTORY_REFERRALS_MAX`]. An entry that several of them have is one.
 fn follow(
     access: &Access,
     query: &Query,
     found: Found,
     until: Instant,
 ) -> Result<Vec<Entry>, DirectoryError> {
+    let mut journey = Journey {
+        access,
+        query,
+        until,
+        places: BTreeMap::new(),
+    };
+    let mut known = BTreeSet::new();
+    let mut is_new = |entry: &Entry| {
+        let key = Dn::parse(&entry.dn).map_or_else(|| entry.dn.clone(), |dn| dn.key());
+        known.insert(key)
+    };
     let mut entries = found.entries;
+    entries.retain(&mut is_new);
     let mut open = found.references;
-    let mut seen = BTreeSet::new();
-    while let Some(reference) = open.pop() {
-        let Some((server, base)) = referral(&reference) else {
-            return Err(DirectoryError::Referred);
-        };
-        let base = base.unwrap_or_else(|| query.base.clone());
-        if !seen.insert((server.clone(), base.clone())) {
-            continue;
-        }
-        if seen.len() > limits::DIRECTORY_REFERRALS_MAX {
-            return Err(DirectoryError::Referred);
-        }
-        let there = Query {
-            base,
-            ..query.clone()
-        };
-        let own_until = until.min(Instant::now() + access.connect_timeout);
-        let connection = connect(access, &server, Purpose::Searching, own_until);
-        let mut connection = connection.map_err(DirectoryError::NoServer)?;
-        let more = guarded(|| search(&mut connection, &there, until));
-        let more = more.map_err(|failure| match failure {
-            Failure::Answer(error) => error,
-            Failure::Connection(reason) => DirectoryError::NoServer(reason),
-            Failure::Silence => DirectoryError::Late,
-        })?;
-        entries.extend(more.entries);
+    while let Some(urls) = open.pop() {
+        let more = journey.ask_any(&urls)?;
+        entries.extend(more.entries.into_iter().filter(&mut is_new));
         open.extend(more.references);
         if entries.len() > query.count_max {
             return Err(DirectoryError::TooMuch);
         }
     }
     Ok(entries)
+}
+
+/// Servers that are asked because others named them.
+struct Journey<'a> {
+    access: &'a Access,
+    query: &'a Query,
+    until: Instant,
+    /// Servers and bases, and whether they have answered.
+    places: BTreeMap<(String, String), bool>,
+}
+
+impl Journey<'_> {
+    /// Asks the first of these that answers; nothing new if one has answered before. RFC 4511 section 4.1.10: "If multiple
+    /// URIs are present, the client assumes that any supported URI may be used to progress the operation"; "Clients may
+    /// ignore URIs that they do not support."
+    fn ask_any(&mut self, urls: &[String]) -> Result<Found, DirectoryError> {
+        let places = urls.iter().filter_map(|url| {
+            let (server, base) = referral(url)?;
+            Some((server, base.unwrap_or_else(|| self.query.base.clone())))
+        });
+        let places: Vec<(String, String)> = places.collect();
+        if places
+            .iter()
+            .any(|place| self.places.get(place) == Some(&true))
+        {
+            return Ok(Found::default());
+        }
+        let mut why = DirectoryError::Referred;
+        for place in places {
+            if self.places.contains_key(&place) {
+                continue;
+            }
+            if self.places.len() >= limits::DIRECTORY_REFERRALS_MAX {
+                return Err(DirectoryError::Referred);
+            }
+            let asked = self.ask(&place);
+            self.places.insert(
+                place,
+                !matches!(asked, Err(Failure::Connection(_) | Failure::Silence)),
+            );
+            match asked {
+                Ok(found) => return Ok(found),
+                Err(Failure::Answer(error)) => return Err(error),
+                Err(Failure::Connection(reason)) => why = DirectoryError::NoServer(reason),
+                Err(Failure::Silence) => why = DirectoryError::Late,
+            }
+        }
+        Err(why)
+    }
+
+    fn ask(&self, (server, base): &(String, String)) -> Result<Found, Failure> {
+        let query = Query {
+            base: base.clone(),
+            ..self.query.clone()
+        };
+        let soon = |time: Duration| self.until.min(Instant::now() + time);
+        let own_until = soon(self.access.connect_timeout);
+        let connection = connect(self.access, server, Purpose::Searching, own_until);
+        let mut connection = connection.map_err(Failure::Connection)?;
+        let own_until = soon(self.access.operation_timeout);
+        guarded(|| search(&mut connection, &query, own_until))
+    }
 }
 
 /// RFC 2696.

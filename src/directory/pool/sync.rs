@@ -51,8 +51,8 @@ impl Link {
     ) -> Result<Listened, DirectoryError> {
         let mut kept = self.take_connection(Instant::now() + self.access.connect_timeout, &[])?;
         let connection = &mut kept.connection;
-        let heard = guarded(|| listen(connection, query, content, is_stopped, tell));
-        match heard {
+        // A panic of who is told is none of the server's answer: it goes on to whoever began to listen.
+        match listen(connection, query, content, is_stopped, tell) {
             Ok(Listened::Quiet) => {
                 kept.used = Some(Instant::now());
                 self.kept = Some(kept);
@@ -87,16 +87,16 @@ fn listen(
     };
     let base = Dn::parse(&query.base);
     let patience = Duration::from_millis(limits::DIRECTORY_LISTEN_MS);
-    let mut stream = begin(connection.with_controls(control), query, patience)?;
+    let mut stream = guarded(|| begin(connection.with_controls(control), query, patience))?;
     content.begin(tell);
     loop {
-        let item = match stream.next() {
+        let item = match guarded(|| Ok(stream.next()))? {
             Ok(Some(item)) => item,
             Ok(None) => break,
             Err(LdapError::Timeout { .. }) if content.is_up_to_date() => {
                 let id = stream.last_id();
                 drop(stream);
-                connection.abandon(id).map_err(failure)?;
+                guarded(|| connection.abandon(id).map_err(failure))?;
                 return Ok(Listened::Quiet);
             }
             Err(error) => return Err(failure(error)),
@@ -104,11 +104,12 @@ fn listen(
         if is_stopped() {
             return Ok(Listened::Stopped);
         }
-        if let Some(message) = message(item, base.as_ref()).map_err(Failure::Answer)? {
+        let message = guarded(|| message(item, base.as_ref()).map_err(Failure::Answer))?;
+        if let Some(message) = message {
             content.hear(message, tell).map_err(Failure::Answer)?;
         }
     }
-    let result = stream.result();
+    let result = guarded(|| Ok(stream.result()))?;
     match result.rc {
         0 => {
             if let Some(value) = value_of(&result.ctrls, SYNC_DONE) {

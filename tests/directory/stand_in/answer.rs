@@ -109,6 +109,24 @@ impl Asked<'_> {
                 self.say(&ber::of(REFERENCE, &[ber::text(&here)]))?;
                 self.say(&self.result(DONE, 0, &[]))
             }
+            Mode::RefersToAny(ports) if operation.tag == SEARCH => {
+                let any: Vec<_> = ports.iter().map(|port| there(*port)).collect();
+                self.say(&ber::of(REFERENCE, &any))?;
+                self.say(&self.result(DONE, 0, &[]))
+            }
+            Mode::RefersToEach(ports) if operation.tag == SEARCH => {
+                for port in ports {
+                    self.say(&ber::of(REFERENCE, &[there(port)]))?;
+                }
+                self.say(&self.result(DONE, 0, &[]))
+            }
+            Mode::SilentInBinds if operation.tag == BIND => {
+                let parts = ber::parts(&operation.content);
+                match parts[1].content == SERVICE.as_bytes() {
+                    true => self.well(operation),
+                    false => Ok(()),
+                }
+            }
             Mode::WrongIds => {
                 let id = ber::number(INTEGER, self.id + 1000);
                 let result = self.result(answer_to(operation.tag), 0, &[]);
@@ -366,6 +384,14 @@ impl Shared {
             }
         }
     }
+}
+
+/// Where the people are, on this port; an address of another protocol on none.
+fn there(port: u16) -> Vec<u8> {
+    ber::text(&match port {
+        0 => "http://localhost/".to_owned(),
+        port => format!("ldap://127.0.0.1:{port}/ou=people,dc=verona,dc=example??sub"),
+    })
 }
 
 /// Whether this is a bind of this person.
