@@ -159,12 +159,7 @@ pub fn remember_late(
     let mark = mark_in_stanza(stanza)?;
     let day = day_of(now);
     let from = stanza.header.from.as_ref()?;
-    let standing = account.last_standing(from);
-    let is_contact = from.bare_str() == account.jid.bare_str()
-        || standing.listed
-        || standing.to
-        || standing.from;
-    let most = match is_contact {
+    let most = match quota::is_contact_in_memory(account, from) {
         true => limits::ORIGINS_COUNT_MAX,
         false => limits::ORIGINS_STRANGERS_MAX,
     };

@@ -14,7 +14,7 @@ use crate::stanza::Stanza;
 use super::account::{self, Account, Change};
 use super::pending::{self, PENDING};
 use super::presence;
-use super::roster;
+use super::roster::{self, Standing};
 use super::session::Session;
 
 /// How much is kept for an account.
@@ -121,14 +121,23 @@ fn count(turn: &mut Turn<'_, Account>, most: Share) -> Result<Tally, Stop> {
 /// # Errors
 /// Parks until that is known.
 pub(super) fn is_contact(turn: &mut Turn<'_, Account>, from: Option<&Jid>) -> Result<bool, Stop> {
-    let Some(from) = from else {
-        return Ok(true);
-    };
-    if presence::is_own(turn.actor, Some(from)) || from.as_str() == turn.actor.jid.domainpart() {
-        return Ok(true);
+    match from.filter(|from| !is_of_the_house(turn.actor, from)) {
+        None => Ok(true),
+        Some(from) => Ok(knows(roster::standing(turn, from)?)),
     }
-    let standing = roster::standing(turn, from)?;
-    Ok(standing.listed || standing.to || standing.from)
+}
+
+/// The same as far as it is in memory.
+pub(super) fn is_contact_in_memory(account: &Account, from: &Jid) -> bool {
+    is_of_the_house(account, from) || knows(account.last_standing(from))
+}
+
+fn is_of_the_house(account: &Account, from: &Jid) -> bool {
+    presence::is_own(account, Some(from)) || from.as_str() == account.jid.domainpart()
+}
+
+fn knows(standing: Standing) -> bool {
+    standing.listed || standing.to || standing.from
 }
 
 impl Tally {
