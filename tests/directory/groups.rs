@@ -219,6 +219,25 @@ fn active_directory_is_asked_by_its_rule_for_who_is_in_groups_in_groups() {
     );
 }
 
+/// Juliet has her roster, and the groups are not read yet.
+fn expect_roster_before_groups(house: &House) {
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
+    let answer = loop {
+        let heard = juliet.element();
+        if heard.contains("id='r'") {
+            break heard;
+        }
+    };
+    assert!(answer.contains("type='result'"), "{answer}");
+    let printed = server.stop();
+    assert!(
+        !printed.contains("directory_groups host="),
+        "the groups were read first"
+    );
+}
+
 #[test]
 fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
     let person = |name: String| {
@@ -252,21 +271,7 @@ fn a_roster_waits_for_groups_no_longer_than_for_any_answer() {
     // Twenty questions of fifty, one after the other, each two seconds late: far more than the roster may wait, and than
     // a busy machine takes for the login.
     directory.set(Mode::Slow(Duration::from_secs(2)));
-    let server = house.serve();
-    let mut juliet = Client::session(&server, "juliet", "balcony");
-    juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
-    let answer = loop {
-        let heard = juliet.element();
-        if heard.contains("id='r'") {
-            break heard;
-        }
-    };
-    assert!(answer.contains("type='result'"), "{answer}");
-    let printed = server.stop();
-    assert!(
-        !printed.contains("directory_groups host="),
-        "the groups were read first"
-    );
+    expect_roster_before_groups(&house);
 }
 
 #[test]
@@ -289,21 +294,7 @@ fn a_roster_waits_for_no_more_pages_of_groups_than_for_any_answer() {
     let house = beside_with("late-pages", &directory, &files, &more);
     // Each in its time, and all of them not in that of an answer.
     directory.set(Mode::PagesOfOne(Duration::from_secs(1)));
-    let server = house.serve();
-    let mut juliet = Client::session(&server, "juliet", "balcony");
-    juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
-    let answer = loop {
-        let heard = juliet.element();
-        if heard.contains("id='r'") {
-            break heard;
-        }
-    };
-    assert!(answer.contains("type='result'"), "{answer}");
-    let printed = server.stop();
-    assert!(
-        !printed.contains("directory_groups host="),
-        "the groups were read first"
-    );
+    expect_roster_before_groups(&house);
 }
 
 #[test]

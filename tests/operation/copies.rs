@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::client::Client;
 use crate::server::{House, LOCALHOST, PASSWORD};
+use crate::stop::await_handled;
 
 #[test]
 fn a_copy_of_a_running_server_is_restored_with_its_accounts_and_messages() {
@@ -117,15 +118,7 @@ fn say(client: &mut Client, number: usize, text: &str) {
     client.send(&format!(
         "<message to='romeo@localhost' type='chat'><body>{text}</body></message>"
     ));
-    let wanted = format!("h='{number}'");
-    loop {
-        client.send("<r xmlns='urn:xmpp:sm:3'/>");
-        let answer = client.element();
-        assert!(answer.starts_with("<a "), "{answer}");
-        if answer.contains(&wanted) {
-            return;
-        }
-    }
+    await_handled(client, number);
 }
 
 /// Whether Romeo's account has no room for a message: it answers a question behind it. Whatever else comes is of the

@@ -115,15 +115,7 @@ fn send_acknowledged(client: &mut Client, to: &str, count: usize) {
             "<message to='{to}' type='chat' id='m{number}'><body>{number}</body></message>"
         ));
     }
-    let wanted = format!("h='{count}'");
-    loop {
-        client.send("<r xmlns='urn:xmpp:sm:3'/>");
-        let answer = client.element();
-        assert!(answer.starts_with("<a "), "{answer}");
-        if answer.contains(&wanted) {
-            return;
-        }
-    }
+    await_handled(client, count);
 }
 
 fn expect_messages(client: &mut Client, count: usize) {
@@ -275,4 +267,17 @@ fn connections_that_say_nothing_do_not_hold_a_stop_up() {
     let log = server.stop();
     assert!(!log.contains("drain_incomplete"), "{log}");
     drop((silent, half, upgrading));
+}
+
+/// Waits until the server has taken on so many stanzas of the client's (XEP-0198).
+pub fn await_handled(client: &mut Client, count: usize) {
+    let wanted = format!("h='{count}'");
+    loop {
+        client.send("<r xmlns='urn:xmpp:sm:3'/>");
+        let answer = client.element();
+        assert!(answer.starts_with("<a "), "{answer}");
+        if answer.contains(&wanted) {
+            return;
+        }
+    }
 }
