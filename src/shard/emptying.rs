@@ -83,22 +83,16 @@ impl Shard {
         };
         let is_it = |aside: &Aside| matches!(aside.progress, Progress::Erasing { .. });
         if !cell.asides.iter().any(is_it) {
-            cell.asides.push(Aside {
-                number,
-                // Nobody's: none has this number.
-                session: SessionId(0),
-                mail: Mail::Emptying,
-                progress: Progress::Erasing {
-                    of: account,
-                    from: 0,
-                    until,
-                    count: 0,
-                },
-                loaded: Vec::new(),
-                runs: 0,
-                parked: None,
-                is_saving: false,
-            });
+            let progress = Progress::Erasing {
+                of: account,
+                from: 0,
+                until,
+                count: 0,
+            };
+            // Nobody's: no session has this number.
+            let nobody = SessionId(0);
+            cell.asides
+                .push(Aside::new(number, nobody, Mail::Emptying, progress));
         }
         self.run_asides(now, actor);
         // Else nobody looks whether the account can leave memory.

@@ -263,6 +263,7 @@ impl Shard {
             Answer::Failed(error) => Some(error),
             _ => None,
         };
+        let is_behind = record.chain.is_some_and(|chain| chain != self.saves.chain);
         if let Some(error) = error {
             if record.attempt == Attempt::First {
                 log::error!(
@@ -298,7 +299,10 @@ impl Shard {
             match promise.waiter {
                 Some(Waiter::Turn(actor)) => self.committed(now, actor, error),
                 Some(Waiter::Step(actor, number)) => {
-                    self.step_committed(now, actor, number, error);
+                    let is_untried = error.is_some() && is_behind;
+                    if !(is_untried && self.step_again(now, actor, number)) {
+                        self.step_committed(now, actor, number, error);
+                    }
                 }
                 None => {}
             }
