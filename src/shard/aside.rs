@@ -80,7 +80,7 @@ impl Aside {
 
 impl Shard {
     /// What this session asked for is done no further, in the next process neither. What is gone is gone.
-    pub(super) fn call_off(&mut self, actor: ActorKey, session: SessionId) {
+    pub(super) fn call_off(&mut self, now: Now, actor: ActorKey, session: SessionId) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -96,12 +96,12 @@ impl Shard {
                     "emptying_called_off account={} removed={count}",
                     cell.account.jid
                 );
-                emptied.push((of, until));
+                emptied.push(Emptying::key(of, until));
             }
             !is_its
         });
-        for (account, until) in emptied {
-            self.unsave(Emptying::done(account, until));
+        if !emptied.is_empty() {
+            self.empty_no_further(now, emptied);
         }
     }
 

@@ -75,12 +75,63 @@ fn is_end(write: &Write) -> bool {
     matches!(write, Write::Delete { table, .. } if table.is(&EMPTYING))
 }
 
+#[test]
+fn what_was_called_off_is_called_off_until_the_store_has_heard_of_it() {
+    let (mut shard, actor) = stage(100);
+    let owner = shard.cells[actor].account.jid.clone();
+    ask(&mut shard, actor, "read", "a");
+    shard.cells[actor].asides[0].progress = Progress::Erasing {
+        of: OWNER,
+        from: 5,
+        until: 9,
+        count: 1,
+    };
+    // What somebody else wants in the same turn takes room.
+    shard.unsave(careful());
+    let error = StreamError::new(StreamCondition::NotAuthorized, "Ended by its user");
+    shard.revoke(NOW, actor, SessionId(1), error);
+    for is_refused in [true, true, false] {
+        let mut saves = saves(&mut shard).into_iter();
+        let found = saves.find(|(_, writes)| writes.iter().any(is_end));
+        let (ticket, writes) = found.expect("a save");
+        assert_eq!(writes.len(), 1, "{writes:?}");
+        // The row is found meanwhile.
+        shard.empty(NOW, owner.clone(), OWNER, 9);
+        let actor = shard.cell_at(NOW, &owner);
+        assert!(shard.cells[actor].asides.is_empty());
+        let outcome = if is_refused {
+            Err(StoreError::DiskFull)
+        } else {
+            Ok(())
+        };
+        commits(&mut shard, ticket, outcome);
+        pass(&mut shard, limits::DISK_PROBE_MS);
+    }
+    assert!(shard.called_off.is_empty());
+    let mut left = saves(&mut shard).into_iter();
+    assert!(left.all(|(_, writes)| writes.is_empty()));
+}
+
+#[test]
+fn so_much_is_remembered_as_called_off_and_no_more() {
+    let (mut shard, _) = stage(100);
+    let keys = (0..=limits::CALLED_OFF_MAX as u64).map(|until| Emptying::key(OWNER, until));
+    shard.empty_no_further(NOW, keys.collect());
+    assert_eq!(shard.called_off.len(), limits::CALLED_OFF_MAX);
+}
+
 fn careful() -> Write {
     Write::Put {
         table: &CAREFUL,
         key: RowKey::new(b"key"),
         value: [1][..].into(),
     }
+}
+
+/// Time passes.
+fn pass(shard: &mut Shard, ms: u64) {
+    let mono_ms = NOW.mono_ms + ms;
+    shard.handle(Now { mono_ms, ..NOW }, Input::Tick);
 }
 
 /// What is to be saved, in this order.
