@@ -1,6 +1,8 @@
 //! The archive over time, over its bounds, beside what waits for clients, and before slow readers and disks. What a query
 //! answers is played in `tests/scenarios/mam.xmpp` and judged in `src/engine/archive/tests`.
 
+#[path = "archive/behind.rs"]
+mod behind;
 #[path = "archive/expiry.rs"]
 mod expiry;
 #[path = "archive/full.rs"]
