@@ -213,16 +213,19 @@ impl Sink {
                     Err(_) => return self.finish(spool),
                 },
                 recv(spool) -> first => match first {
-                    Ok(first) => {
-                        // Asleep and not at the spool, where each record would wake it, at the worker's cost.
-                        thread::sleep(GATHER);
-                        self.take(first, spool);
-                        self.write();
-                    }
+                    // Asleep and not at the spool, where each record would wake it, at the worker's cost.
+                    Ok(first) => self.gather(first, spool, || thread::sleep(GATHER)),
                     Err(_) => return self.finish(spool),
                 },
             }
         }
+    }
+
+    /// Writes and syncs a record with those that come while it waits.
+    fn gather(&mut self, first: Record, spool: &Receiver<Record>, wait: impl FnOnce()) {
+        wait();
+        self.take(first, spool);
+        self.write();
     }
 
     /// Takes everything that waits and tries once more; what the disk still refuses is lost, and counted.
@@ -311,11 +314,13 @@ const RETRY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::directory;
+    use super::super::testing::{Watched, directory};
     use super::*;
     use std::fs::{self, File, OpenOptions};
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+
+    use parking_lot::Mutex;
 
     fn event(count: u64) -> AuditEvent {
         AuditEvent::RecordsDropped { count }
@@ -408,6 +413,55 @@ mod tests {
         // What did not fit is told by a record, which is lost too.
         let lost = audit.state.lost.load(Ordering::Relaxed);
         assert!((3..=5).contains(&lost), "{lost}");
+    }
+
+    /// A sink on what a test watches, and who hands records over.
+    fn watched() -> (Arc<Mutex<Watched>>, Sink, Audit, Receiver<Record>, Orders) {
+        let (watched, medium) = Watched::new();
+        let (sender, receiver) = bounded(100);
+        let (line, orders) = line();
+        let audit = Audit {
+            spool: Some(sender),
+            line,
+            state: Arc::default(),
+        };
+        let sink = Sink {
+            path: PathBuf::new(),
+            journal: Journal::new(medium),
+            sequence: 0,
+            state: Arc::clone(&audit.state),
+        };
+        (watched, sink, audit, receiver, orders)
+    }
+
+    #[test]
+    fn records_that_come_while_one_waits_are_synced_with_it_at_once() {
+        let (watched, mut sink, audit, spool, _orders) = watched();
+        for round in 1..=2 {
+            audit.record(0, event(0));
+            let first = spool.try_recv().expect("it waits");
+            sink.gather(first, &spool, || {
+                (1..10).for_each(|n| audit.record(0, event(n)));
+            });
+            let watched = watched.lock();
+            assert_eq!((watched.records(), watched.syncs), (10 * round, round));
+        }
+    }
+
+    #[test]
+    fn what_is_called_written_is_synced() {
+        for refuses in [false, true] {
+            let (watched, sink, audit, spool, orders) = watched();
+            watched.lock().refuses_to_sync = refuses;
+            let thread = thread::spawn(move || sink.run(&spool, &orders));
+            (0..10).for_each(|n| audit.record(0, event(n)));
+            let expected = match refuses {
+                true => (Stopped::Incomplete, 0),
+                false => (Stopped::Written, 10),
+            };
+            assert_eq!((audit.stop(), watched.lock().records()), expected);
+            thread.join().expect("ends");
+        }
     }
 
     #[test]
