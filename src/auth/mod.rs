@@ -18,6 +18,7 @@ pub mod service;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod tokens;
 mod turns;
 mod waiting;
