@@ -16,6 +16,7 @@ mod registrations;
 mod seen;
 pub mod service;
 mod shapes;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -34,4 +35,5 @@ pub use invitations::{InviteWish, Invited};
 pub use open_invitations::KnownInvitation;
 pub use purge::Purged;
 pub use service::AuthService;
-pub use tokens::{TOKEN, TokenSettings};
+pub use slots::TOKEN;
+pub use tokens::TokenSettings;
