@@ -10,6 +10,7 @@ pub mod keys;
 mod looks;
 mod open_invitations;
 mod own;
+mod passwords;
 pub mod penalty;
 mod purge;
 mod registrations;
