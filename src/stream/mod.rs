@@ -21,6 +21,7 @@ mod negotiate;
 mod nonza;
 mod outbound;
 mod rate;
+mod reading;
 mod register;
 pub mod sasl;
 mod sasl_profile;
