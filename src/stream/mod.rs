@@ -24,6 +24,7 @@ mod rate;
 mod reading;
 mod register;
 pub mod sasl;
+mod sasl_outcome;
 mod sasl_profile;
 mod state;
 mod tls;
