@@ -223,6 +223,7 @@ fn what_is_behind_refused_saves_time_and_again_is_given_up() {
     while heard(&shard, actor).is_empty() {
         let (ticket, _) = removes(&mut shard);
         tried += 1;
+        assert!(tried <= 2, "it is tried without end");
         // Somebody else's was refused meanwhile.
         shard.unsave(Write::Put {
             table: &ARCHIVE,

@@ -16,7 +16,12 @@ pub(super) struct Share {
 }
 
 /// Who drives whom. Communities stay whole.
-pub(super) fn divide(scenario: &Scenario, hosts: usize, parts: usize, threads: usize) -> Result<Vec<Share>> {
+pub(super) fn divide(
+    scenario: &Scenario,
+    hosts: usize,
+    parts: usize,
+    threads: usize,
+) -> Result<Vec<Share>> {
     ensure!(
         hosts > 0 && threads > 0,
         "nothing to load, or nobody to do it"
