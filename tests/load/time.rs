@@ -3,7 +3,7 @@
 use stonechat::base::limits;
 
 use crate::session;
-use crate::sim::plainly::{hears, proves, says};
+use crate::sim::plainly::{self, proves, says};
 use crate::sim::{self, ConnId, Habits, World};
 
 /// From when on each of them waits.
@@ -39,6 +39,11 @@ fn couple(world: &mut World) -> (ConnId, ConnId) {
         hears(world, conn);
     }
     (romeo, juliet)
+}
+
+fn hears(world: &mut World, conn: ConnId) -> String {
+    world.settle();
+    plainly::hears(world, conn)
 }
 
 /// All workers keep up, and have for long enough.
