@@ -2,7 +2,7 @@
 //! does nothing else. To the connection's partner it is the null relay, beside which chat is measured; to its neighbours
 //! on a ring the null fan-out, beside which presence is: what these system calls cost on this machine, at this moment.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 
 use anyhow::Result;
