@@ -264,6 +264,9 @@ pub const DISK_PROBE_MS: u64 = 1_000;
 pub const REMOVALS_REFUSED_MAX: usize = 1_000_000;
 /// How many of them are asked for at a time.
 pub const REMOVALS_AT_ONCE: usize = 10_000;
+/// Emptyings of archives that were called off and of which a disk without any room still says the contrary: owners end
+/// them one by one, and all of them are one small save.
+pub const CALLED_OFF_MAX: usize = 1_000;
 
 // ---- Archives (XEP-0313) ----
 

@@ -29,3 +29,65 @@ impl Shard {
         black_box(seen);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::Output;
+    use super::super::testing::{NOW, connect, open, rendered, say, stage};
+    use super::super::{CloseReason, Input};
+    use super::*;
+    use crate::base::{ActorKey, SessionId};
+    use crate::stanza::{Header, Kind, Type};
+    use crate::stream::SessionRef;
+
+    /// Everything of a shard that somebody outside can see.
+    fn seen(shard: &mut Shard) -> (Option<u64>, [usize; 3], bool, Vec<Output>) {
+        let outputs = std::iter::from_fn(|| shard.poll_output()).collect();
+        let counts = [
+            shard.stream_count(),
+            shard.resident_accounts(),
+            shard.open_questions(),
+        ];
+        (shard.next_deadline(), counts, shard.has_unsaved(), outputs)
+    }
+
+    /// A client that was asked about, and what it hears then; all others are of every other kind.
+    fn heard(look: impl Fn(&Shard, &[StreamKey])) -> String {
+        let (mut shard, actor) = stage();
+        let client = connect(&mut shard, actor);
+        let unbound = open(&mut shard);
+        let gone = open(&mut shard);
+        shard.handle(NOW, Input::Closed(gone, CloseReason::Asked));
+        // Its account has left memory, and its session is over.
+        let (of_nobody, of_ended) = (open(&mut shard), open(&mut shard));
+        let jid = shard.cells[actor].account.sessions[0].jid.clone();
+        for (stream, actor, session) in [
+            (of_nobody, ActorKey::default(), SessionId(1)),
+            (of_ended, actor, SessionId(99)),
+        ] {
+            shard.streams[stream].bound(SessionRef { actor, session }, jid.clone());
+        }
+        seen(&mut shard);
+        let before = format!("{:?}", seen(&mut shard));
+        look(
+            &shard,
+            &[client, unbound, gone, of_nobody, of_ended, client],
+        );
+        look(&shard, &[]);
+        assert_eq!(format!("{:?}", seen(&mut shard)), before);
+        say(
+            &mut shard,
+            actor,
+            Header::new(Kind::Iq, Type::Get),
+            "<safe xmlns='urn:trap'/>",
+        );
+        rendered(&mut shard, client)
+    }
+
+    #[test]
+    fn a_look_ahead_changes_nothing_whatever_became_of_the_streams() {
+        let expected = heard(|_, _| ());
+        assert!(expected.contains("type='result'"), "{expected}");
+        assert_eq!(heard(|shard, streams| shard.look_ahead(streams)), expected);
+    }
+}

@@ -232,7 +232,7 @@ impl Shard {
         if let Some(session) = cell.and_then(|cell| cell.account.session_mut(id)) {
             session.revoked = true;
         }
-        self.call_off(actor, id);
+        self.call_off(now, actor, id);
         self.expel(now, actor, id, error);
     }
 

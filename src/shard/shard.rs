@@ -94,6 +94,8 @@ pub struct Shard {
     pub(super) disk: Disk,
     /// Keys of what clients have, and that could not be removed from [`crate::im::pending::PENDING`] yet.
     pub(super) refused: BTreeSet<RowKey>,
+    /// Keys of what was called off, and that may not be removed from [`crate::im::archive::EMPTYING`] yet.
+    pub(super) called_off: BTreeSet<RowKey>,
     /// What is owed and has no row because the disk was full.
     pub(super) unstored: Unstored,
     /// Accounts that were removed by their users in this turn of the loop.
@@ -187,6 +189,7 @@ impl Shard {
             retention: Retention::default(),
             disk: Disk::default(),
             refused: BTreeSet::new(),
+            called_off: BTreeSet::new(),
             unstored: Unstored::new(),
             removed: Vec::new(),
             left: Vec::new(),

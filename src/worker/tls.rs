@@ -4,6 +4,7 @@
 
 mod compact;
 mod context;
+mod form;
 mod header;
 mod record;
 mod traffic;
