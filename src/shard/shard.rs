@@ -17,7 +17,7 @@ use crate::features;
 use crate::im::Account;
 use crate::stanza::{StreamCondition, StreamError};
 use crate::stream::{Item, StreamState};
-use crate::xml::Scratch;
+use crate::xml::{Scopes, Scratch};
 
 use super::capabilities::Known;
 use super::cell::{Cell, Mail};
@@ -74,6 +74,7 @@ pub struct Shard {
     pub(super) spare_items: Spares<Item>,
     pub(super) spare_rendered: Spares<Option<Kept>>,
     pub(super) scratch: Scratch,
+    pub(super) scopes: Scopes,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
     pub(super) seal: Seal,
@@ -172,6 +173,7 @@ impl Shard {
             spare_items: Spares::default(),
             spare_rendered: Spares::default(),
             scratch: Scratch::new(),
+            scopes: Scopes::default(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::above(floor),
             seal: Seal::new(&seeds.ids),

@@ -14,7 +14,7 @@ use crate::jid::Jid;
 use crate::stanza::{
     ReadError, Stanza, StanzaError, StreamCondition, StreamError, ns, read_stanza,
 };
-use crate::xml::{Frame, FrameLimits, Framer, Scope, Scratch, XmlError, normalise};
+use crate::xml::{Frame, FrameLimits, Framer, Scope, Scopes, Scratch, XmlError, normalise};
 
 use super::login::{ClientState, EnableWish, Login, ResumeWish};
 use super::nonza::Nonza;
@@ -32,6 +32,7 @@ pub struct Context<'a> {
     pub caps: &'a BTreeMap<Arc<str>, String>,
     pub rng: &'a mut Rng,
     pub scratch: &'a mut Scratch,
+    pub scopes: &'a mut Scopes,
     /// Given to the next stanza.
     pub trace: TraceId,
 }
@@ -85,7 +86,7 @@ pub struct StreamState {
     /// XEP-0138: bytes of both directions go through a codec, which remembers so much.
     pub compression: Option<Dictionary>,
     pub(super) framer: Framer,
-    pub(super) scope: Option<Box<Scope>>,
+    pub(super) scope: Option<Arc<Scope>>,
     /// The prefix of the client's header, which its end tag has to repeat; empty if none.
     pub(super) root_prefix: Cow<'static, str>,
     pub(super) lang: Option<Arc<str>>,
