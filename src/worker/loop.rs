@@ -2,6 +2,7 @@
 //! XMPP; it carries values between a `Shard` and the operating system.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,8 @@ impl<C: Core> Worker<C> {
                 self.note(event);
             }
         }
+        #[cfg(feature = "trunk")]
+        self.end_trunk();
     }
 
     /// Finish what is inside before admitting more: this order is the back-pressure policy.
@@ -282,15 +285,21 @@ impl<C: Core> Worker<C> {
 
     /// The next streams of a list have their turn now.
     fn look_ahead(&self, list: &VecDeque<ConnectionKey>) {
-        let connections = list
-            .iter()
-            .take(AHEAD)
-            .map(|&key| self.connections.get(key));
-        let streams: SmallVec<[StreamKey; AHEAD]> =
-            connections.filter_map(|at| at?.stream).collect();
-        if streams.len() > 1 {
-            self.shard.look_ahead(&streams);
+        let keys = list.iter().take(AHEAD);
+        let connections: SmallVec<[&Connection; AHEAD]> =
+            keys.filter_map(|&key| self.connections.get(key)).collect();
+        if connections.len() < 2 {
+            return;
         }
+        let streams: SmallVec<[StreamKey; AHEAD]> =
+            connections.iter().filter_map(|at| at.stream).collect();
+        let mut seen = 0;
+        for tls in connections.iter().filter_map(|at| at.tls.as_ref()) {
+            seen ^= tls.glance();
+        }
+        // Without a use of them the reads would be no reads.
+        black_box(seen);
+        self.shard.look_ahead(&streams);
     }
 
     /// Once per turn, so that a service is woken once for all of them.
@@ -483,7 +492,7 @@ const CONNECTIONS_PER_TURN: usize = 64;
 const READS_PER_TURN: usize = 256;
 /// For so many connections what they need is fetched at once: more would not fit into the processor's nearest cache, and it has
 /// no more reads under way than a few of these ask for.
-const AHEAD: usize = 8;
+pub(super) const AHEAD: usize = 8;
 const FLUSHES_PER_TURN: usize = 256;
 /// How soon a batch that found its channel full is tried again: the receiver empties it every turn.
 const MESH_RETRY_MS: u64 = 1;
