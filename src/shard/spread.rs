@@ -199,7 +199,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::super::output::{Ask, Output};
-    use super::super::testing::{NOW, answers, connect, held, say, stage_of};
+    use super::super::testing::{NOW, answers, connect, held, say, shard, stage_of};
     use super::*;
     use std::collections::BTreeMap;
 
@@ -210,7 +210,7 @@ mod tests {
     use crate::features;
     use crate::im::blocking::BLOCKLIST;
     use crate::im::roster::{ROSTER, RosterItem, Standing};
-    use crate::shard::Input;
+    use crate::shard::{Control, Input};
     use crate::stanza::{Header, Kind, ns};
 
     const ACCOUNT: AccountId = AccountId(7);
