@@ -52,7 +52,7 @@ impl Shard {
             self.outboxes.take_overflow();
             self.on_event(now, key, event);
             // Each stanza is run before the next is read, so that a full mailbox is seen in time.
-            self.drive(now);
+            self.drive_sender(now, key, count);
             if let Some(to) = self.outboxes.take_overflow() {
                 self.outboxes.hold(key, to);
             }

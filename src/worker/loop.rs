@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::actor::Ticket;
 use crate::base::{Now, WorkerId, limits};
-use crate::shard::{Ask, Batch, CloseReason, Control, Input};
+use crate::shard::{AHEAD, Ask, Batch, CloseReason, Control, Input};
 use crate::stream::StreamKey;
 
 use super::Ports;
@@ -257,7 +257,7 @@ impl<C: Core> Worker<C> {
                 self.look_ahead(&self.ready);
             }
             let Some(key) = self.ready.pop_front() else {
-                return;
+                break;
             };
             self.round.read(1);
             if let Some(connection) = self.connections.get_mut(key) {
@@ -265,6 +265,12 @@ impl<C: Core> Worker<C> {
                 self.serve(key);
             }
         }
+        self.hand_out();
+    }
+
+    fn hand_out(&mut self) {
+        self.shard.hand_out(self.now);
+        self.drain();
     }
 
     fn flush_streams(&mut self) {
@@ -490,9 +496,6 @@ const EVENTS_PER_TURN: usize = 256;
 const ANSWERS_PER_TURN: usize = 1_024;
 const CONNECTIONS_PER_TURN: usize = 64;
 const READS_PER_TURN: usize = 256;
-/// For so many connections what they need is fetched at once: more would not fit into the processor's nearest cache, and it has
-/// no more reads under way than a few of these ask for.
-pub(super) const AHEAD: usize = 8;
 const FLUSHES_PER_TURN: usize = 256;
 /// How soon a batch that found its channel full is tried again: the receiver empties it every turn.
 const MESH_RETRY_MS: u64 = 1;

@@ -22,13 +22,13 @@ use slotmap::KeyData;
 use smallvec::SmallVec;
 
 use crate::base::AddressPrefix;
+use crate::shard::AHEAD;
 
 use super::Worker;
 use super::admit::{Guest, Listener, Newcomer};
 use super::connection::ConnectionKey;
 use super::core::Core;
 use super::door::Door;
-use super::r#loop::AHEAD;
 
 /// The token of a worker's trunk; like [`super::mesh::KNOCK`], no connection's.
 pub const TRUNK: Token = Token(usize::MAX - 1);

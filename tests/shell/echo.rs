@@ -219,6 +219,12 @@ impl Core for Echo {
         !self.is_full
     }
 
+    fn take_in(&mut self, now: Now, stream: StreamKey, bytes: &[u8]) -> usize {
+        self.handle(now, Input::Bytes(stream, bytes))
+    }
+
+    fn hand_out(&mut self, _now: Now) {}
+
     fn look_ahead(&self, _streams: &[StreamKey]) {}
 
     fn lets_go(&mut self, stream: StreamKey) -> bool {
