@@ -120,6 +120,9 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 /// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
 /// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
+/// What a worker has read and not yet given to those for whom it is: far below what a mailbox holds, or that would be full although
+/// its account does not wait.
+pub const UNDRIVEN_BYTES_MAX: usize = 64 * 1024;
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
 /// Requests (IQ) of others in a mailbox from which on strangers' are refused without waiting there: what the owner asks

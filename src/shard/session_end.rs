@@ -65,6 +65,7 @@ impl Shard {
                 &self.caps,
                 &mut self.rng,
                 &mut self.scratch,
+                &mut self.scopes,
                 trace,
             );
             stream.fail(&mut cx, error);

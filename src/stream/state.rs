@@ -12,7 +12,7 @@ use crate::base::{AccountId, ActorKey, AddressPrefix, Now, Rng, SessionId, Trace
 use crate::config::{Config, Dictionary, HostConfig, Listener};
 use crate::jid::Jid;
 use crate::stanza::{Stanza, StanzaError, StreamCondition, StreamError};
-use crate::xml::{Framer, Scope, Scratch};
+use crate::xml::{Framer, Scope, Scopes, Scratch};
 
 use super::login::{ClientState, EnableWish, Login, ResumeWish};
 use super::outbound::Outbound;
@@ -29,6 +29,7 @@ pub struct Context<'a> {
     pub caps: &'a BTreeMap<Arc<str>, String>,
     pub rng: &'a mut Rng,
     pub scratch: &'a mut Scratch,
+    pub scopes: &'a mut Scopes,
     /// Given to the next stanza.
     pub trace: TraceId,
 }
@@ -82,7 +83,7 @@ pub struct StreamState {
     /// XEP-0138: bytes of both directions go through a codec, which remembers so much.
     pub compression: Option<Dictionary>,
     pub(super) framer: Framer,
-    pub(super) scope: Option<Box<Scope>>,
+    pub(super) scope: Option<Arc<Scope>>,
     /// The prefix of the client's header, which its end tag has to repeat; empty if none.
     pub(super) root_prefix: Cow<'static, str>,
     pub(super) lang: Option<Arc<str>>,

@@ -227,6 +227,12 @@ impl Core for Echo {
         !self.is_full
     }
 
+    fn take_in(&mut self, now: Now, stream: StreamKey, bytes: &[u8]) -> usize {
+        self.handle(now, Input::Bytes(stream, bytes))
+    }
+
+    fn hand_out(&mut self, _now: Now) {}
+
     fn look_ahead(&self, streams: &[StreamKey]) {
         self.looked.borrow_mut().push(streams.len());
     }

@@ -71,6 +71,12 @@ enum Halt {
 }
 
 impl Records {
+    /// As [`super::Session::glance`]: what stands beside keys, and nothing of them.
+    pub fn glance(&self) -> usize {
+        let sequences = self.from_peer.sequence() ^ self.to_peer.sequence();
+        sequences as usize ^ usize::from(self.is_silent ^ self.owes_update)
+    }
+
     /// Records that neither say nor take anything, until [`Records::begin`] gives them keys.
     pub fn blank(suite: Suite) -> Records {
         Records {
