@@ -93,6 +93,7 @@ impl<C: Core> Worker<C> {
     /// Finish what is inside before admitting more: this order is the back-pressure policy.
     fn turn(&mut self) -> Turn {
         self.now = self.clock.now();
+        self.inbox.begin_turn();
         if self.take_orders() == Turn::Last {
             return Turn::Last;
         }
@@ -190,13 +191,9 @@ impl<C: Core> Worker<C> {
 
     /// Inboxes are always emptied: the channels' bound is the bound.
     fn take_batches(&mut self) {
-        for index in 0..self.inbox.batches.len() {
-            for _ in 0..self.inbox.batches[index].len() {
-                if let Ok(batch) = self.inbox.batches[index].try_recv() {
-                    self.batches += 1;
-                    self.tell(Input::Mesh(batch));
-                }
-            }
+        while let Some(batch) = self.inbox.next_batch() {
+            self.batches += 1;
+            self.tell(Input::Mesh(batch));
         }
     }
 
