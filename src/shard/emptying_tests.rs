@@ -187,7 +187,7 @@ fn what_was_to_be_removed_behind_a_refused_save_is_tried_once_more() {
         let (others, _) = saved(&mut shard).expect("a save");
         ask(&mut shard, actor, "erase", "e");
         let (ticket, keys) = removes(&mut shard);
-        assert_eq!(keys, [first.clone()]);
+        assert_eq!(keys, std::slice::from_ref(&first));
         commits(&mut shard, others, full());
         commits(&mut shard, ticket, full());
         assert_eq!(heard(&shard, actor), "", "nobody has looked at it");
