@@ -47,15 +47,16 @@
 //!
 //! 1. `Worker::read_sockets` on 3 gives her connection its share of the turn (`serve`, `read_stream`): at most
 //!    [`base::limits::READ_PER_TURN_BYTES`], decrypted into one buffer that all connections share.
-//! 2. [`shard::Shard::handle`] with [`shard::Input::Bytes`] says how many of them it took. What it did not take
-//!    stays in `Connection::unread` and is offered again after [`shard::Output::Resume`].
+//! 2. [`shard::Shard::take_in`] says how many of them it took. What it did not take stays in `Connection::unread` and is
+//!    offered again after [`shard::Output::Resume`].
 //! 3. `Shard::read` asks `may_read` (rate, mailbox, outboxes, unsettled stanzas), then
 //!    [`stream::StreamState::take`]: [`xml::Framer`] finds the end of an element, [`xml::normalise`] checks it and
 //!    writes it once in normal form, and a [`stanza::Stanza`] comes out as [`stream::Event::Stanza`].
 //! 4. `Shard::stanza` stamps her full JID as `from` (RFC 6120 section 8.1.2.1), counts the stanza
 //!    ([`im::acks::Acks::receive`]) and puts it into the mailbox of her account (`Mailbox` in `shard/cell.rs`).
-//! 5. `Shard::drive` runs accounts that have mail; `attempt` runs the head of the mailbox through the stages of
-//!    the outbound pipeline. All that they cause gathers in [`actor::Effects`].
+//! 5. `Shard::drive_sender` runs her account at once; `attempt` runs the head of the mailbox through the stages of
+//!    the outbound pipeline. All that they cause gathers in [`actor::Effects`]. Whom it reaches on this worker is run by
+//!    `Shard::drive` when some of them are together, or when all connections have been read ([`shard::Shard::hand_out`]).
 //! 6. `Shard::apply` carries the effects out. Carbons go to her other sessions (`deliver`); the message goes to
 //!    its home (`route`): here that is the outbox for worker 9.
 //! 7. `Worker::flush_mesh` sends everything in it as one [`shard::Batch`], and knocks if 9 sleeps.
@@ -235,7 +236,8 @@
 //!
 //! With thousands of sessions what a message costs is mostly the way to memory: forty cache lines on either side, none of
 //! which is in the processor's caches when its turn comes. The worker knows whose turn comes next, so it has them fetched for
-//! eight connections at once before it reads or writes them ([`shard::Shard::look_ahead`]).
+//! eight at once: connections with their TLS before they are read or written ([`shard::Shard::look_ahead`]), accounts with their
+//! sessions before they get their mail, which therefore waits until there is some for eight (`shard/look.rs`).
 //!
 //! A client at which nobody looks (XEP-0352) has what may wait held in its session (`shard/client_state.rs`), before the
 //! ack queue and uncounted, until something comes that may not wait; then it goes out in its order. It is not more than a

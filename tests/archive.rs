@@ -1,6 +1,8 @@
 //! The archive over time, over its bounds, beside what waits for clients, and before slow readers and disks. What a query
 //! answers is played in `tests/scenarios/mam.xmpp` and judged in `src/engine/archive/tests`.
 
+#[path = "archive/behind.rs"]
+mod behind;
 #[path = "archive/expiry.rs"]
 mod expiry;
 #[path = "archive/full.rs"]
@@ -22,9 +24,7 @@ mod unstored;
 #[path = "archive/waiting.rs"]
 mod waiting;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
+use sim::plainly::{hears, says};
 use sim::{ConnId, Habits, World};
 use stonechat::actor::rows::{Row, RowKey, StoreError, Write};
 use stonechat::base::Rng;
@@ -38,24 +38,12 @@ use stonechat::stanza::{Rounding, parse_stamp};
 use stonechat::store::Request;
 
 const DAY_MS: u64 = 24 * 3_600_000;
-const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams'>";
 
 fn world(options: &str) -> World {
     let rates = "c2s.rate_stanzas_per_s = 100000\nc2s.rate_stanzas_burst = 100000\n\
         c2s.rate_bytes_per_s = \"1 GiB\"\nc2s.rate_bytes_burst = \"1 GiB\"\n";
     let config = sim::config(&format!("{rates}{options}"));
     World::new(1, 1, Habits::KIND, config.expect("valid options"))
-}
-
-fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
-    world.write(conn, xml.as_bytes());
-    world.settle();
-    hears(world, conn)
-}
-
-fn hears(world: &mut World, conn: ConnId) -> String {
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
 }
 
 /// A new account with one available resource.
@@ -65,17 +53,7 @@ fn user(world: &mut World, name: &str, first: &str) -> ConnId {
 }
 
 fn log_in(world: &mut World, name: &str, first: &str) -> ConnId {
-    let conn = world.connect_secure(1);
-    let plain = STANDARD.encode(format!("\0{name}\0secret"));
-    says(world, conn, LOGIN);
-    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
-    let auth = format!("<auth xmlns='{sasl}' mechanism='PLAIN'>{plain}</auth>");
-    assert!(says(world, conn, &auth).contains("<success"));
-    says(world, conn, LOGIN);
-    let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
-    let xml = format!("<iq type='set' id='b'>{bind}</iq>{first}");
-    assert!(says(world, conn, &xml).contains("<jid>"));
-    conn
+    sim::plainly::session(world, name, None, first)
 }
 
 /// Messages to oneself: each goes into the archive once.

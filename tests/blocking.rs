@@ -4,17 +4,13 @@
 #[path = "sim/mod.rs"]
 mod sim;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
+use sim::plainly::{hears, says};
 use sim::{ConnId, Habits, World};
 use stonechat::actor::audit::AuditEvent;
 use stonechat::actor::rows::StoreError;
 use stonechat::base::limits;
 use stonechat::im::blocking::BLOCKLIST;
 
-const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
-    xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 const LIST: &str = "<iq type='get' id='l'><blocklist xmlns='urn:xmpp:blocking'/></iq>";
 
 fn world(options: &str) -> World {
@@ -26,26 +22,8 @@ fn world(options: &str) -> World {
     )
 }
 
-fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
-    world.write(conn, xml.as_bytes());
-    world.settle();
-    hears(world, conn)
-}
-
-fn hears(world: &mut World, conn: ConnId) -> String {
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
-}
-
 fn log_in(world: &mut World, name: &str) -> ConnId {
-    let conn = world.connect_secure(1);
-    let plain = STANDARD.encode(format!("\0{name}\0secret"));
-    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
-    let auth = format!("<auth xmlns='{sasl}' mechanism='PLAIN'>{plain}</auth>");
-    let bind =
-        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq><presence/>";
-    let said = [HEADER, &auth, HEADER, bind].map(|xml| says(world, conn, xml));
-    assert!(said[3].contains("<jid>"), "{said:?}");
-    conn
+    sim::plainly::session(world, name, None, "<presence/>")
 }
 
 fn user(world: &mut World, name: &str) -> ConnId {

@@ -5,8 +5,6 @@ mod sim;
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use stonechat::actor::Answer;
 use stonechat::actor::rows::Write;
 use stonechat::base::AccountId;
@@ -14,10 +12,9 @@ use stonechat::im::roster::{ROSTER, RosterItem, Standing};
 use stonechat::jid::Jid;
 use stonechat::store::Request;
 
+use sim::plainly::says;
 use sim::{ConnId, Habits, World};
 
-const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams'>";
 const OPTIONS: &str = "c2s.rate_stanzas_burst = 100000\nc2s.rate_bytes_burst = \"1 GiB\"\n";
 
 fn world(seed: u64, workers: u8, habits: Habits) -> World {
@@ -25,26 +22,9 @@ fn world(seed: u64, workers: u8, habits: Habits) -> World {
     World::new(seed, workers, habits, config)
 }
 
-fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
-    world.write(conn, xml.as_bytes());
-    world.settle();
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
-}
-
 /// A session without presence.
 fn connects(world: &mut World, name: &str) -> ConnId {
-    let conn = world.connect_secure(1);
-    let plain = STANDARD.encode(format!("\0{name}\0secret"));
-    says(world, conn, LOGIN);
-    let auth =
-        format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>");
-    says(world, conn, &auth);
-    says(world, conn, LOGIN);
-    let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
-                <resource>r</resource></bind></iq>";
-    let bound = says(world, conn, bind);
-    assert!(bound.contains("<jid>"), "{bound}");
-    conn
+    sim::plainly::session(world, name, Some("r"), "")
 }
 
 /// The row of a contact who sees the account and is seen by it.

@@ -3,38 +3,13 @@
 #[path = "sim/mod.rs"]
 mod sim;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
+use sim::plainly::{HEADER, hears, says};
 use sim::{ConnId, Habits, World};
-
-const OPEN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams'>";
-
-fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
-    world.write(conn, xml.as_bytes());
-    world.settle();
-    hears(world, conn)
-}
-
-fn hears(world: &mut World, conn: ConnId) -> String {
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
-}
 
 /// A new account with one available resource.
 fn user(world: &mut World, name: &str) -> ConnId {
     world.register(name, "secret");
-    let conn = world.connect_secure(1);
-    let plain = STANDARD.encode(format!("\0{name}\0secret"));
-    says(world, conn, OPEN);
-    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
-    let auth = format!("<auth xmlns='{sasl}' mechanism='PLAIN'>{plain}</auth>");
-    assert!(says(world, conn, &auth).contains("<success"));
-    says(world, conn, OPEN);
-    let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
-    let xml = format!("<iq type='set' id='b'>{bind}</iq><presence/>");
-    assert!(says(world, conn, &xml).contains("<jid>"));
-    conn
+    sim::plainly::session(world, name, None, "<presence/>")
 }
 
 fn token(world: &mut World) -> String {
@@ -56,7 +31,7 @@ fn of_a_newcomer_and_a_contact_who_use_one_invitation_at_once_one_is_served() {
         let token = token(&mut world);
         let preauth = format!("<preauth xmlns='urn:xmpp:pars:0' token='{token}'/>");
         let tybalt = world.connect_secure(1);
-        says(&mut world, tybalt, OPEN);
+        says(&mut world, tybalt, HEADER);
         let shown = format!("<iq type='set' to='localhost' id='p'>{preauth}</iq>");
         assert!(says(&mut world, tybalt, &shown).contains("type='result'"));
         let wish = "<query xmlns='jabber:iq:register'><username>tybalt</username><password>secret</password></query>";

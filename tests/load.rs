@@ -6,10 +6,8 @@ mod sim;
 #[path = "load/time.rs"]
 mod time;
 
+use sim::plainly::{proves, says};
 use sim::{ConnId, Habits, World};
-
-const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// One worker with so little queue memory that one stalled reader fills most of it.
 fn world() -> World {
@@ -24,43 +22,9 @@ fn world() -> World {
     )
 }
 
-fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
-    world.write(conn, xml.as_bytes());
-    world.settle();
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
-}
-
-/// Authenticates by PLAIN; the answer to that.
-fn login(world: &mut World, conn: ConnId, name: &str) -> String {
-    use base64::Engine;
-    let plain = base64::engine::general_purpose::STANDARD.encode(format!("\0{name}\0secret"));
-    says(world, conn, LOGIN);
-    says(
-        world,
-        conn,
-        &format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>"),
-    )
-}
-
-fn bind(world: &mut World, conn: ConnId, resource: &str) {
-    says(world, conn, LOGIN);
-    let bound = says(
-        world,
-        conn,
-        &format!(
-            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
-             <resource>{resource}</resource></bind></iq><presence/>"
-        ),
-    );
-    assert!(bound.contains("<jid>"), "{bound}");
-}
-
 fn session(world: &mut World, name: &str) -> ConnId {
     world.register(name, "secret");
-    let conn = world.connect_secure(1);
-    assert!(login(world, conn, name).contains("<success"));
-    bind(world, conn, "r");
-    conn
+    sim::plainly::session(world, name, Some("r"), "<presence/>")
 }
 
 #[test]
@@ -78,7 +42,7 @@ fn new_logins_wait_while_the_queues_are_full_and_come_in_when_they_are_not() {
 
     world.register("late", "secret");
     let late = world.connect_secure(1);
-    assert_eq!(login(&mut world, late, "late"), "", "the login waits");
+    assert_eq!(proves(&mut world, late, "late"), "", "the login waits");
 
     world.stall(juliet, false);
     world.settle();

@@ -4,9 +4,7 @@
 
 mod sim;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
+use sim::plainly::says;
 use sim::{ConnId, Habits, World};
 use stonechat::actor::Answer;
 use stonechat::actor::rows::{RowKey, RowRange, Write};
@@ -14,9 +12,6 @@ use stonechat::base::limits;
 use stonechat::im::origin::ORIGIN;
 use stonechat::im::pending::PENDING;
 use stonechat::store::Request;
-
-const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams'>";
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// More than two pages of a sweep.
@@ -123,26 +118,7 @@ fn twenty() -> String {
 /// A new account with a session that counts what is acknowledged.
 fn managed(world: &mut World, name: &str) -> ConnId {
     world.register(name, "secret");
-    let conn = world.connect_secure(1);
-    let plain = STANDARD.encode(format!("\0{name}\0secret"));
-    says(world, conn, LOGIN);
-    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
-    let auth = format!("<auth xmlns='{sasl}' mechanism='PLAIN'>{plain}</auth>");
-    assert!(says(world, conn, &auth).contains("<success"));
-    says(world, conn, LOGIN);
-    let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
-    says(
-        world,
-        conn,
-        &format!("{bind}<enable xmlns='urn:xmpp:sm:3'/>"),
-    );
-    conn
-}
-
-fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
-    world.write(conn, xml.as_bytes());
-    world.settle();
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
+    sim::plainly::session(world, name, None, "<enable xmlns='urn:xmpp:sm:3'/>")
 }
 
 fn remember(world: &World, day: u64) {

@@ -6,10 +6,9 @@ mod sim;
 #[path = "queues/order.rs"]
 mod order;
 
+use sim::plainly::{hears, log_in, says};
 use sim::{ConnId, Habits, World};
 
-const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams'>";
 const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
 
 /// One worker that lets its clients write as fast as they like.
@@ -24,38 +23,9 @@ fn world_of(workers: u8, habits: Habits, options: &str) -> World {
     World::new(1, workers, habits, config.expect("valid options"))
 }
 
-fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
-    world.write(conn, xml.as_bytes());
-    world.settle();
-    hears(world, conn)
-}
-
-fn hears(world: &mut World, conn: ConnId) -> String {
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
-}
-
-fn login(world: &mut World, name: &str) -> ConnId {
-    use base64::Engine;
-    let conn = world.connect_secure(1);
-    let plain = base64::engine::general_purpose::STANDARD.encode(format!("\0{name}\0secret"));
-    says(world, conn, LOGIN);
-    let auth =
-        format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>");
-    assert!(says(world, conn, &auth).contains("<success"));
-    says(world, conn, LOGIN);
-    conn
-}
-
 /// Logs in and sends `first` behind the binding.
 fn session(world: &mut World, name: &str, resource: &str, first: &str) -> ConnId {
-    let conn = login(world, name);
-    let bind = format!(
-        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}\
-         </resource></bind></iq>{first}"
-    );
-    let bound = says(world, conn, &bind);
-    assert!(bound.contains("<jid>"), "{bound}");
-    conn
+    sim::plainly::session(world, name, Some(resource), first)
 }
 
 /// A new account with one available resource.
@@ -76,7 +46,7 @@ fn managed(world: &mut World, name: &str) -> (ConnId, String) {
 }
 
 fn resume(world: &mut World, name: &str, id: &str, h: usize) -> (ConnId, String) {
-    let conn = login(world, name);
+    let conn = log_in(world, name);
     let xml = format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>");
     let heard = says(world, conn, &xml);
     (conn, heard)

@@ -6,17 +6,13 @@ mod sim;
 
 use std::collections::BTreeSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
+use sim::plainly::hears;
 use sim::{ConnId, Habits, World};
 use stonechat::im::pending::PENDING;
 
 const APPENDIX_A: &str = include_str!("../src/im/subscription/table/appendix_a.txt");
 /// Section 8.5.4.
 const TABLE_1: &str = include_str!("rules/table_1.txt");
-const LOGIN: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams'>";
 
 fn world() -> World {
     world_with("roster.items = 2000\n")
@@ -36,23 +32,12 @@ fn says(world: &mut World, conn: ConnId, xml: &str) -> String {
     hears(world, conn)
 }
 
-fn hears(world: &mut World, conn: ConnId) -> String {
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
-}
-
 /// A session of an account, which is interested and says this first.
 fn session(world: &mut World, name: &str, resource: &str, first: &str) -> ConnId {
-    let conn = world.connect_secure(1);
-    let plain = STANDARD.encode(format!("\0{name}\0secret"));
-    says(world, conn, LOGIN);
-    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
-    let auth = format!("<auth xmlns='{sasl}' mechanism='PLAIN'>{plain}</auth>");
-    assert!(says(world, conn, &auth).contains("<success"));
-    says(world, conn, LOGIN);
-    let bind = "urn:ietf:params:xml:ns:xmpp-bind";
-    let bind = format!("<bind xmlns='{bind}'><resource>{resource}</resource></bind>");
-    let xml = format!("<iq type='set' id='b'>{bind}</iq>{ROSTER}{first}");
-    assert!(says(world, conn, &xml).contains("<jid>"));
+    let first = format!("{ROSTER}{first}");
+    let conn = sim::plainly::session(world, name, Some(resource), &first);
+    world.end_turns();
+    hears(world, conn);
     conn
 }
 

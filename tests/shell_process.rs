@@ -175,6 +175,22 @@ impl Drop for Server {
     }
 }
 
+/// What a client hears when the server is told to stop.
+fn farewell(server: &Server) -> String {
+    let mut client = TcpStream::connect(server.address("(STARTTLS)")).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let header = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
+        xmlns:stream='http://etherx.jabber.org/streams'>";
+    client.write_all(header).unwrap();
+    // An answer proves that the doorman has let it in.
+    let mut first = [0; 1];
+    client.read_exact(&mut first).unwrap();
+    server.signal("TERM");
+    let mut goodbye = String::new();
+    client.read_to_string(&mut goodbye).unwrap();
+    goodbye
+}
+
 /// The program as a careless operator calls it: whatever it makes would be open to everybody.
 fn tolerant() -> Command {
     let mut command = Command::new("sh");
@@ -233,19 +249,8 @@ fn sigterm_drains_and_the_next_start_finds_the_same_secrets() {
         place.data().join("cert/localhost.pem"),
     );
     let before = (fs::read(&secret).unwrap(), fs::read(&certificate).unwrap());
-    let mut client = TcpStream::connect(server.address("(STARTTLS)")).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    let header = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-        xmlns:stream='http://etherx.jabber.org/streams'>";
-    client.write_all(header).unwrap();
-    // An answer proves that the doorman has let it in.
-    let mut first = [0; 1];
-    client.read_exact(&mut first).unwrap();
-    server.signal("TERM");
-    let mut goodbye = String::new();
-    client.read_to_string(&mut goodbye).unwrap();
+    let goodbye = farewell(&server);
     assert!(goodbye.contains("<system-shutdown"), "{goodbye}");
-    drop(client);
     let (code, log) = server.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains(" stopped"), "{log}");
@@ -431,18 +436,8 @@ fn clients_of_a_stopping_server_are_sent_to_the_other_one_if_there_is_one() {
     let other = "[server]\nsee_other_host = \"[2001:db8::1]:5222\"\n";
     fs::write(&file, text.replacen("[server]\n", other, 1)).unwrap();
     let server = place.serve();
-    let mut client = TcpStream::connect(server.address("(STARTTLS)")).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    let header = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-        xmlns:stream='http://etherx.jabber.org/streams'>";
-    client.write_all(header).unwrap();
-    let mut first = [0; 1];
-    client.read_exact(&mut first).unwrap();
-    server.signal("TERM");
-    let mut goodbye = String::new();
-    client.read_to_string(&mut goodbye).unwrap();
+    let goodbye = farewell(&server);
     let expected = "<see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>[2001:db8::1]:5222</see-other-host>";
     assert!(goodbye.contains(expected), "{goodbye}");
-    drop(client);
     assert_eq!(server.end().0, Some(0));
 }

@@ -330,7 +330,7 @@ fn a_layer_imports_only_lower_ones() {
 /// changes a value adds a step to `store::MIGRATIONS` that brings old rows along, with a test that has rows of the form
 /// before, and writes the version here that the step leads to.
 const ROWS: &[(&str, u8, usize)] = &[
-    ("src/auth/tokens.rs ROW_VERSION", 1, 1),
+    ("src/auth/slots.rs ROW_VERSION", 1, 1),
     ("src/engine/archive/row.rs ROW_VERSION", 2, 2),
     ("src/features/private_storage.rs ROW_VERSION", 1, 1),
     ("src/features/vcard/mod.rs ROW_VERSION", 1, 1),

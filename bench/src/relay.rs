@@ -2,13 +2,15 @@
 //! does nothing else. To the connection's partner it is the null relay, beside which chat is measured; to its neighbours
 //! on a ring the null fan-out, beside which presence is: what these system calls cost on this machine, at this moment.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 
 use anyhow::Result;
 use clap::Args;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+
+use crate::client::link::write_some;
 
 /// To whom a block goes, by the order in which connections arrived.
 #[derive(Debug, Clone, Copy)]
@@ -178,19 +180,6 @@ impl Peer {
             Err(_) => self.socket = None,
         }
     }
-}
-
-fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match socket.write(&bytes[sent..]) {
-            Ok(count) => sent += count,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(sent)
 }
 
 const LISTENER: Token = Token(usize::MAX);

@@ -1,13 +1,14 @@
 //! What a directory says of the people of a host as groups: whose contact lists they are on, and what they may do. One
 //! value for all workers, never changed: what an account sees of it is looked up, not copied, so that a list of thousands
-//! costs its members four bytes each. Refuses to know how groups are written, and what else a roster holds.
+//! costs its members four bytes each. Refuses to know what they are made of, and what else a roster holds.
+
+mod draft;
+mod membership;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-use crate::jid::JidList;
+pub use draft::{Draft, DraftList};
+pub use membership::Membership;
 
 /// Everybody of a host who is in some group that means something here.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -111,85 +112,7 @@ pub struct Colleague<'a> {
     pub lists: Vec<&'a str>,
 }
 
-/// What [`Groups`] are made of.
-#[derive(Debug, Default)]
-pub struct Draft {
-    /// Names by localparts, prepared.
-    pub people: BTreeMap<String, String>,
-    pub lists: Vec<DraftList>,
-    /// Localparts of those to whom some group gives a right.
-    pub rights: Vec<(Right, BTreeSet<String>)>,
-}
-
-/// A list as localparts; who is not among the people of the draft is left out.
-#[derive(Debug, Default)]
-pub struct DraftList {
-    /// What tells it from others, whatever it is called.
-    pub key: String,
-    pub name: String,
-    pub members: BTreeSet<String>,
-    pub viewers: BTreeSet<String>,
-}
-
 impl Groups {
-    /// The same, packed.
-    pub fn new(draft: &Draft) -> Groups {
-        let (mut text, mut people) = (String::new(), Vec::with_capacity(draft.people.len()));
-        for (localpart, name) in &draft.people {
-            text.push_str(localpart);
-            let ends = short(text.len());
-            text.push_str(name);
-            people.push(Ends {
-                localpart: ends,
-                name: short(text.len()),
-            });
-        }
-        let mut groups = Groups {
-            text: text.into(),
-            people: people.into(),
-            ..Groups::default()
-        };
-        let lists: Vec<List> = draft.lists.iter().map(|list| groups.list(list)).collect();
-        let count = groups.people.len();
-        groups.on = Spans::of(count, lists.iter().map(|list| &*list.members));
-        groups.sees = Spans::of(count, lists.iter().map(|list| &*list.viewers));
-        groups.lists = lists.into();
-        for (right, who) in &draft.rights {
-            groups.rights[right.at()] = groups.ids(who);
-        }
-        groups
-    }
-
-    fn list(&self, draft: &DraftList) -> List {
-        let members = self.ids(&draft.members);
-        let outside = draft.viewers.difference(&draft.members);
-        let viewers = self.ids(&outside.cloned().collect());
-        let mut hash = Sha256::new();
-        for text in [&draft.key, &draft.name] {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text);
-        }
-        for &member in &members {
-            let (localpart, name) = self.person(member);
-            for text in [localpart, name] {
-                hash.update((text.len() as u64).to_be_bytes());
-                hash.update(text);
-            }
-        }
-        List {
-            key: draft.key.as_str().into(),
-            name: draft.name.as_str().into(),
-            members,
-            viewers,
-            digest: first_bytes(hash),
-        }
-    }
-
-    fn ids(&self, who: &BTreeSet<String>) -> Box<[u32]> {
-        let known = who.iter().filter_map(|localpart| self.find(localpart));
-        known.map(|member| member.0).collect()
-    }
-
     /// Who this is, if any group names them.
     pub fn find(&self, localpart: &str) -> Option<Member> {
         let (mut low, mut high) = (0, self.people.len());
@@ -422,67 +345,17 @@ impl Spans {
     }
 }
 
-/// An account and the groups of its host.
-#[derive(Clone, Debug, Default)]
-pub struct Membership {
-    groups: Option<Arc<Groups>>,
-    member: Option<Member>,
-}
-
-impl Membership {
-    /// Where somebody is in these groups.
-    pub fn find(groups: Option<&Arc<Groups>>, localpart: Option<&str>) -> Membership {
-        let member = groups.zip(localpart);
-        Membership {
-            groups: groups.cloned(),
-            member: member.and_then(|(groups, localpart)| groups.find(localpart)),
-        }
-    }
-
-    /// The groups of the host, if they are known.
-    pub fn groups(&self) -> Option<&Arc<Groups>> {
-        self.groups.as_ref()
-    }
-
-    /// The groups, and who this is, for who is in some.
-    pub fn member(&self) -> Option<(&Groups, Member)> {
-        self.groups.as_deref().zip(self.member)
-    }
-
-    /// See [`Groups::relation`].
-    pub fn relation(&self, other: &str) -> Relation {
-        let member = self.member();
-        member.map_or_else(Relation::default, |(groups, me)| groups.relation(me, other))
-    }
-
-    /// See [`Groups::digest`]; 0 for who is on no list.
-    pub fn digest(&self) -> u64 {
-        self.member().map_or(0, |(groups, me)| groups.digest(me))
-    }
-
-    /// Adds those on lists for whom this holds to an audience.
-    pub fn list(&self, domain: &str, is_meant: impl Fn(Relation) -> bool, list: &mut JidList) {
-        if let Some((groups, me)) = self.member() {
-            groups.audience(me, is_meant, |localpart| list.push_parts(localpart, domain));
-        }
-    }
-}
-
 /// Numbers of people and bytes of their names are bounded far below 4 GiB
 /// ([`crate::base::limits::DIRECTORY_PEOPLE_MAX`]).
 fn short(number: usize) -> u32 {
     u32::try_from(number).expect("bounded where it entered")
 }
 
-fn first_bytes(hash: Sha256) -> u64 {
-    let digest = hash.finalize();
-    let bytes = digest.first_chunk().copied();
-    u64::from_be_bytes(bytes.expect("a digest is longer"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jid::JidList;
+    use std::sync::Arc;
 
     fn set(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()

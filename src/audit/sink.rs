@@ -1,9 +1,7 @@
 //! The thread that writes audit records, and the handle that workers hold. Refuses to block whoever records:
 //! what does not fit in the spool is counted, and `audit.when_full` decides whether logins go on.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
+use super::journal::{Journal, open};
 use super::json;
 use crate::actor::audit::AuditEvent;
 use crate::base::limits;
@@ -99,10 +98,8 @@ impl Audit {
         let state = Arc::new(State::default());
         let sink = Sink {
             path: path.to_owned(),
-            file,
+            journal: Journal::new(file),
             sequence,
-            buffer: Vec::new(),
-            begun: 0,
             state: state.clone(),
         };
         let thread = thread::Builder::new()
@@ -186,13 +183,9 @@ fn line() -> (Line, Orders) {
 
 struct Sink {
     path: PathBuf,
-    file: File,
+    journal: Journal,
     /// The number of the last record.
     sequence: u64,
-    /// Whole records that are not yet written, and the one of which the file has a part.
-    buffer: Vec<u8>,
-    /// So many bytes of the first are in the file.
-    begun: usize,
     state: Arc<State>,
 }
 
@@ -220,16 +213,19 @@ impl Sink {
                     Err(_) => return self.finish(spool),
                 },
                 recv(spool) -> first => match first {
-                    Ok(first) => {
-                        // Asleep and not at the spool, where each record would wake it, at the worker's cost.
-                        thread::sleep(GATHER);
-                        self.take(first, spool);
-                        self.write();
-                    }
+                    // Asleep and not at the spool, where each record would wake it, at the worker's cost.
+                    Ok(first) => self.gather(first, spool, || thread::sleep(GATHER)),
                     Err(_) => return self.finish(spool),
                 },
             }
         }
+    }
+
+    /// Writes and syncs a record with those that come while it waits.
+    fn gather(&mut self, first: Record, spool: &Receiver<Record>, wait: impl FnOnce()) {
+        wait();
+        self.take(first, spool);
+        self.write();
     }
 
     /// Takes everything that waits and tries once more; what the disk still refuses is lost, and counted.
@@ -238,8 +234,7 @@ impl Sink {
             self.take(first, spool);
         }
         self.write();
-        let unwritten = self.buffer.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let lost = unwritten + self.state.dropped.swap(0, Ordering::Relaxed);
+        let lost = self.journal.missing() + self.state.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             log::error!(
                 "audit_records_lost path={} count={lost}",
@@ -275,12 +270,12 @@ impl Sink {
 
     fn append(&mut self, wall_ms: u64, event: &AuditEvent) {
         self.sequence += 1;
-        json::write_record(self.sequence, wall_ms, event, &mut self.buffer);
+        json::write_record(self.sequence, wall_ms, event, self.journal.end());
     }
 
     /// Writes and syncs what was taken; what is not written stays.
     fn write(&mut self) {
-        let result = write_all(&mut self.file, &mut self.buffer, &mut self.begun);
+        let result = self.journal.write();
         let failed = result.is_err();
         let failed_before = self.state.failing.swap(failed, Ordering::Relaxed);
         match result {
@@ -300,11 +295,7 @@ impl Sink {
     fn reopen(&mut self) {
         self.write();
         match open(&self.path) {
-            Ok((file, _)) => {
-                self.file = file;
-                // The old file keeps its part; this one gets the whole record.
-                self.begun = 0;
-            }
+            Ok((file, _)) => self.journal.go_on_in(file),
             Err(error) => log::error!(
                 "audit_reopen_failed path={} error=\"{error}\"",
                 self.path.display()
@@ -313,48 +304,6 @@ impl Sink {
     }
 }
 
-/// Writes the buffer, of which `begun` bytes are written already, and takes out of it what records are complete.
-fn write_all(file: &mut File, buffer: &mut Vec<u8>, begun: &mut usize) -> io::Result<()> {
-    if buffer.is_empty() {
-        return Ok(());
-    }
-    while *begun < buffer.len() {
-        // A full disk may take a part: the rest follows when there is room again.
-        match file.write(&buffer[*begun..])? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => *begun += written,
-        }
-        let line_feed = buffer[..*begun].iter().rposition(|byte| *byte == b'\n');
-        let complete = line_feed.map_or(0, |at| at + 1);
-        buffer.drain(..complete);
-        *begun -= complete;
-    }
-    file.sync_data()
-}
-
-/// The file, ready to append a line, and the number of its last record.
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
-    let length = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-    let mut tail = Vec::new();
-    Read::by_ref(&mut file)
-        .take(TAIL_BYTES)
-        .read_to_end(&mut tail)?;
-    if tail.last().is_some_and(|byte| *byte != b'\n') {
-        // A crash cut the last record off.
-        file.write_all(b"\n")?;
-    }
-    Ok((file, json::last_sequence(&tail).unwrap_or(0)))
-}
-
-/// Longer than any record: addresses are bounded.
-const TAIL_BYTES: u64 = 64 * 1024;
 /// How long a record waits for others, so that they are one write and one sync: in a storm of logins each sync would else be for
 /// one or two of them.
 const GATHER: Duration = Duration::from_millis(5);
@@ -365,20 +314,16 @@ const RETRY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{Watched, directory};
     use super::*;
-    use std::fs;
+    use std::fs::{self, File, OpenOptions};
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+
+    use parking_lot::Mutex;
 
     fn event(count: u64) -> AuditEvent {
         AuditEvent::RecordsDropped { count }
-    }
-
-    fn directory(name: &str) -> PathBuf {
-        let path =
-            std::env::temp_dir().join(format!("stonechat-audit-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).expect("a temporary directory");
-        path
     }
 
     fn write(path: &Path, counts: &[u64]) {
@@ -426,10 +371,8 @@ mod tests {
         let (file, sequence) = open(&path).expect("opens");
         let mut sink = Sink {
             path: path.clone(),
-            file,
+            journal: Journal::new(file),
             sequence,
-            buffer: Vec::new(),
-            begun: 0,
             state: audit.state,
         };
         sink.take(receiver.recv().expect("waits"), &receiver);
@@ -460,10 +403,8 @@ mod tests {
         let sink = Sink {
             path: path.clone(),
             // Opened to be read: nothing can be written into it.
-            file: File::open(&path).expect("opens"),
+            journal: Journal::new(File::open(&path).expect("opens")),
             sequence: 0,
-            buffer: Vec::new(),
-            begun: 0,
             state: Arc::clone(&audit.state),
         };
         let thread = thread::spawn(move || sink.run(&receiver, &orders));
@@ -472,6 +413,55 @@ mod tests {
         // What did not fit is told by a record, which is lost too.
         let lost = audit.state.lost.load(Ordering::Relaxed);
         assert!((3..=5).contains(&lost), "{lost}");
+    }
+
+    /// A sink on what a test watches, and who hands records over.
+    fn watched() -> (Arc<Mutex<Watched>>, Sink, Audit, Receiver<Record>, Orders) {
+        let (watched, medium) = Watched::new();
+        let (sender, receiver) = bounded(100);
+        let (line, orders) = line();
+        let audit = Audit {
+            spool: Some(sender),
+            line,
+            state: Arc::default(),
+        };
+        let sink = Sink {
+            path: PathBuf::new(),
+            journal: Journal::new(medium),
+            sequence: 0,
+            state: Arc::clone(&audit.state),
+        };
+        (watched, sink, audit, receiver, orders)
+    }
+
+    #[test]
+    fn records_that_come_while_one_waits_are_synced_with_it_at_once() {
+        let (watched, mut sink, audit, spool, _orders) = watched();
+        for round in 1..=2 {
+            audit.record(0, event(0));
+            let first = spool.try_recv().expect("it waits");
+            sink.gather(first, &spool, || {
+                (1..10).for_each(|n| audit.record(0, event(n)));
+            });
+            let watched = watched.lock();
+            assert_eq!((watched.records(), watched.syncs), (10 * round, round));
+        }
+    }
+
+    #[test]
+    fn what_is_called_written_is_synced() {
+        for refuses in [false, true] {
+            let (watched, sink, audit, spool, orders) = watched();
+            watched.lock().refuses_to_sync = refuses;
+            let thread = thread::spawn(move || sink.run(&spool, &orders));
+            (0..10).for_each(|n| audit.record(0, event(n)));
+            let expected = match refuses {
+                true => (Stopped::Incomplete, 0),
+                false => (Stopped::Written, 10),
+            };
+            assert_eq!((audit.stop(), watched.lock().records()), expected);
+            thread.join().expect("ends");
+        }
     }
 
     #[test]
@@ -504,10 +494,8 @@ mod tests {
         let state = Arc::new(State::default());
         let mut sink = Sink {
             path: path.clone(),
-            file,
+            journal: Journal::new(file),
             sequence,
-            buffer: Vec::new(),
-            begun: 0,
             state,
         };
         fs::rename(&path, directory.join("audit.1")).expect("moves");
@@ -519,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_refuses_is_left_for_a_new_one_which_gets_whole_records() {
+    fn a_file_that_refuses_is_left_for_a_new_one() {
         let directory = directory("refuses-rotate");
         let path = directory.join("audit.jsonl");
         fs::write(&path, b"").expect("writes");
@@ -533,15 +521,11 @@ mod tests {
         let mut sink = Sink {
             path: path.clone(),
             // Opened to be read: nothing can be written into it.
-            file: File::open(&path).expect("opens"),
+            journal: Journal::new(File::open(&path).expect("opens")),
             sequence: 0,
-            buffer: Vec::new(),
-            begun: 0,
             state: Arc::clone(&audit.state),
         };
         sink.append(0, &event(1));
-        // As if the disk had taken the beginning of it.
-        sink.begun = 5;
         sink.write();
         assert!(audit.state.failing.load(Ordering::Relaxed));
         fs::rename(&path, directory.join("audit.1")).expect("moves");
@@ -559,18 +543,5 @@ mod tests {
         assert_eq!(audit.stop(), Stopped::Written);
         thread.join().expect("ends");
         assert_eq!(sequences(&path), [1, 2]);
-        let text = fs::read_to_string(&path).expect("readable");
-        assert!(text.starts_with("{\"sequence\":1,"), "{text}");
-    }
-
-    #[test]
-    fn what_a_full_disk_took_of_a_record_is_not_written_again() {
-        let path = directory("torn").join("audit.jsonl");
-        let mut file = File::create(&path).expect("makes");
-        let mut buffer = b"one\ntwo\n".to_vec();
-        let mut begun = 2;
-        write_all(&mut file, &mut buffer, &mut begun).expect("writes");
-        assert_eq!((buffer.len(), begun), (0, 0));
-        assert_eq!(fs::read(&path).expect("readable"), b"e\ntwo\n");
     }
 }

@@ -1,23 +1,21 @@
-//! The threads around [`Accounts`]: one that answers what a read answers and lets failures wait, a few that
-//! derive keys. Refuses to know what is asked, and never waits for a worker.
+//! The threads around [`Accounts`] as their callers see them: which of them a question goes to, and how many may wait.
+//! Refuses to know what is asked, and never waits for a worker.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 
 use super::accounts::Accounts;
-use super::purge::Purged;
-use super::turns::Turns;
+use super::threads::{
+    answer_in_turns, answer_quickly, commit_tokens, derive_and_answer, purge_and_answer,
+};
 use crate::actor::auth::{AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::{Answer, Ticket};
-use crate::base::{AccountId, AddressPrefix, Now, WorkerId, limits};
+use crate::base::{AccountId, Now, WorkerId, limits};
 
 /// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
 pub type AnswerPort = Arc<dyn Fn(Ticket, Answer) + Send + Sync>;
@@ -41,39 +39,39 @@ pub struct AuthService {
 }
 
 /// One worker's side: its port, and how many questions of it the quick thread has not answered.
-struct Seat {
+pub(super) struct Seat {
     port: AnswerPort,
     outstanding: AtomicUsize,
 }
 
-enum Message {
+pub(super) enum Message {
     Question(Question),
     Purge(PurgeOrder),
     Stop,
 }
 
 /// Rows of removed accounts that go, and who is told of each.
-struct PurgeOrder {
-    accounts: Vec<AccountId>,
-    what: What,
-    then: Then,
+pub(super) struct PurgeOrder {
+    pub accounts: Vec<AccountId>,
+    pub what: What,
+    pub then: Then,
 }
 
 /// Told that nothing of an account is left.
 pub type Then = Box<dyn Fn(AccountId) + Send>;
 
 #[derive(Clone, Copy)]
-enum What {
+pub(super) enum What {
     /// They were removed just now.
     Purge,
     /// They were removed before the start.
     PurgeAgain,
 }
 
-struct Question {
-    worker: WorkerId,
-    ticket: Ticket,
-    ask: AuthAsk,
+pub(super) struct Question {
+    pub worker: WorkerId,
+    pub ticket: Ticket,
+    pub ask: AuthAsk,
 }
 
 impl AuthService {
@@ -271,296 +269,12 @@ impl Seat {
         true
     }
 
-    fn leave(&self) {
+    pub fn leave(&self) {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn deliver(&self, ticket: Ticket, answer: AuthAnswer) {
+    pub fn deliver(&self, ticket: Ticket, answer: AuthAnswer) {
         (self.port)(ticket, Answer::Auth(answer));
-    }
-}
-
-/// A failure whose peer may be told at `at_ms`; ordered by that, then by arrival.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Waiting {
-    at_ms: u64,
-    order: u64,
-    worker: WorkerId,
-    ticket: Ticket,
-}
-
-fn answer_quickly(
-    accounts: &Accounts,
-    seats: &[Seat],
-    questions: &Receiver<Message>,
-    tokens: &Sender<Message>,
-    clock: &Clock,
-) {
-    let mut waiting: BinaryHeap<Reverse<Waiting>> = BinaryHeap::new();
-    let mut order = 0;
-    loop {
-        let now = clock();
-        while waiting
-            .peek()
-            .is_some_and(|Reverse(first)| first.at_ms <= now.mono_ms)
-        {
-            let Some(Reverse(due)) = waiting.pop() else {
-                break;
-            };
-            seats[due.worker.index()].deliver(due.ticket, AuthAnswer::Released);
-        }
-        let received = match waiting.peek() {
-            Some(Reverse(first)) => {
-                let wait = Duration::from_millis(first.at_ms.saturating_sub(now.mono_ms));
-                questions.recv_timeout(wait)
-            }
-            None => questions.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        let Question {
-            worker,
-            ticket,
-            ask,
-        } = match received {
-            Ok(Message::Question(question)) => question,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Ok(Message::Purge(_)) => continue,
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let seat = &seats[worker.index()];
-        let (answer, at_ms) = match ask {
-            AuthAsk::Token(proof) => match accounts.peek_token(&proof, clock()) {
-                Some(answer) => (answer, 0),
-                None => {
-                    let question = Question {
-                        worker,
-                        ticket,
-                        ask: AuthAsk::Token(proof),
-                    };
-                    if tokens.try_send(Message::Question(question)).is_ok() {
-                        seat.leave();
-                        continue;
-                    }
-                    (AuthAnswer::Unavailable, 0)
-                }
-            },
-            ask => accounts.answer(ask, clock()),
-        };
-        match answer {
-            AuthAnswer::Released if waiting.len() < limits::PENALTY_WAITING_MAX => {
-                waiting.push(Reverse(Waiting {
-                    at_ms,
-                    order,
-                    worker,
-                    ticket,
-                }));
-                order += 1;
-            }
-            AuthAnswer::Released => seat.deliver(ticket, AuthAnswer::Released),
-            other => {
-                seat.leave();
-                seat.deliver(ticket, other);
-            }
-        }
-    }
-}
-
-/// Answers what waits for the disk, many for one commit; of one account one at a time, so that each sees what the one
-/// before did.
-fn commit_tokens(
-    accounts: &Accounts,
-    seats: &[Seat],
-    questions: &Receiver<Message>,
-    clock: &Clock,
-) {
-    let mut behind = None;
-    loop {
-        let first = match behind.take() {
-            Some(question) => question,
-            None => match questions.recv() {
-                Ok(Message::Question(question)) => question,
-                Ok(Message::Purge(_)) => continue,
-                Ok(Message::Stop) | Err(_) => return,
-            },
-        };
-        let mut asked = BTreeSet::new();
-        let mut answers = Vec::new();
-        let mut writes = Vec::new();
-        let mut next = Some(first);
-        let mut is_over = false;
-        while let Some(question) = next.take() {
-            if !asked.insert(account_of(&question.ask)) {
-                behind = Some(question);
-                break;
-            }
-            let judged = match &question.ask {
-                AuthAsk::Token(proof) => accounts.prove_token(proof, clock()),
-                AuthAsk::IssueToken(wish) => accounts.issue_token(wish, clock()),
-                AuthAsk::Own(ask, _) => accounts.revoke_clients(ask, clock()),
-                // Only tokens are sent here.
-                _ => continue,
-            };
-            answers.push((question.worker, question.ticket, judged.answer));
-            writes.extend(judged.writes);
-            if answers.len() < limits::TOKEN_BATCH_COUNT {
-                match questions.try_recv() {
-                    Ok(Message::Question(question)) => next = Some(question),
-                    Ok(Message::Stop) => is_over = true,
-                    // Nobody sends it here.
-                    Ok(Message::Purge(_)) | Err(_) => {}
-                }
-            }
-        }
-        let is_kept = writes.is_empty() || accounts.save_tokens(writes).is_ok();
-        for (worker, ticket, answer) in answers {
-            let answer = match is_kept {
-                true => answer,
-                false => AuthAnswer::Unavailable,
-            };
-            seats[worker.index()].deliver(ticket, answer);
-        }
-        if is_over {
-            return;
-        }
-    }
-}
-
-/// Whose token is asked for.
-fn account_of(ask: &AuthAsk) -> Option<(Arc<str>, Arc<str>)> {
-    match ask {
-        AuthAsk::Token(proof) => Some((Arc::clone(&proof.host), Arc::clone(&proof.localpart))),
-        AuthAsk::IssueToken(wish) => Some((Arc::clone(&wish.host), Arc::clone(&wish.localpart))),
-        AuthAsk::Own(
-            AccountAsk::Revoke {
-                host, localpart, ..
-            },
-            _,
-        ) => Some((Arc::clone(host), Arc::clone(localpart))),
-        _ => None,
-    }
-}
-
-fn purge_and_answer(
-    accounts: &Accounts,
-    seats: &[Seat],
-    questions: &Receiver<Message>,
-    clock: &Clock,
-) {
-    while let Ok(message) = questions.recv() {
-        match message {
-            Message::Question(Question {
-                worker,
-                ticket,
-                ask,
-            }) => {
-                let (answer, _) = accounts.answer(ask, clock());
-                seats[worker.index()].deliver(ticket, answer);
-            }
-            Message::Purge(order) => carry_out(accounts, &order),
-            Message::Stop => return,
-        }
-    }
-}
-
-fn carry_out(accounts: &Accounts, order: &PurgeOrder) {
-    let mut count = 0;
-    for account in &order.accounts {
-        let purged = match order.what {
-            What::Purge => accounts.purge(*account),
-            What::PurgeAgain => accounts.purge_again(*account),
-        };
-        match purged {
-            Ok(Purged::All) => (order.then)(*account),
-            // The next start goes on from here.
-            Ok(Purged::Stopped) => return,
-            Err(error) => {
-                return log::error!(
-                    "account_purge_failed account={} error=\"{error}\"",
-                    account.0
-                );
-            }
-        }
-        count += 1;
-    }
-    log::info!("accounts_purged count={count}");
-}
-
-/// Answers what takes long one address after the other, so that none keeps the others waiting.
-fn answer_in_turns(
-    accounts: &Accounts,
-    seats: &[Seat],
-    questions: &Receiver<Message>,
-    clock: &Clock,
-) {
-    let mut waiting = Turns::new(limits::OWN_WAITING_OF_ADDRESS_MAX, limits::OWN_WAITING_MAX);
-    let mut is_over = false;
-    loop {
-        let first = match waiting.is_empty() && !is_over {
-            true => questions.recv().ok(),
-            false => None,
-        };
-        is_over |= first.is_none() && waiting.is_empty();
-        for message in first.into_iter().chain(questions.try_iter()) {
-            let Message::Question(question) = message else {
-                // Nobody sends orders of purges here.
-                is_over = true;
-                continue;
-            };
-            if let Err(refused) = waiting.push(prefix_of(&question.ask), question) {
-                seats[refused.worker.index()].deliver(refused.ticket, AuthAnswer::Unavailable);
-            }
-        }
-        match waiting.pop() {
-            Some(next) => {
-                let (answer, _) = accounts.answer(next.ask, clock());
-                seats[next.worker.index()].deliver(next.ticket, answer);
-            }
-            None if is_over => return,
-            None => {}
-        }
-    }
-}
-
-/// From where it is asked, if that is known.
-pub(super) fn prefix_of(ask: &AuthAsk) -> Option<AddressPrefix> {
-    match ask {
-        AuthAsk::Own(_, prefix) => *prefix,
-        AuthAsk::Register(registration) => Some(registration.prefix),
-        AuthAsk::TakeKeys { prefix, .. } => Some(*prefix),
-        _ => None,
-    }
-}
-
-fn derive_and_answer(
-    accounts: &Accounts,
-    seats: &[Seat],
-    questions: &Receiver<Message>,
-    clock: &Clock,
-) {
-    while let Ok(Message::Question(Question {
-        worker,
-        ticket,
-        ask,
-    })) = questions.recv()
-    {
-        let seat = &seats[worker.index()];
-        let (host, localpart, password) = match ask {
-            AuthAsk::Password {
-                host,
-                localpart,
-                password,
-            } => (host, localpart, password),
-            other => {
-                let (answer, _) = accounts.answer(other, clock());
-                seat.deliver(ticket, answer);
-                continue;
-            }
-        };
-        let (answer, upgrade) = accounts.check_password(&host, &localpart, &password);
-        // The user first: an upgrade derives three times and waits for the disk.
-        seat.deliver(ticket, answer);
-        if let Some(upgrade) = upgrade {
-            accounts.upgrade(&upgrade);
-        }
     }
 }
 

@@ -1,22 +1,24 @@
 //! What the SCRAM keys of a host's directory look like, so that names without an entry show the same: the host's own
 //! option says nothing of keys that others made. Refuses to know the keys.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-
 use super::accounts::AccountRows;
-use super::counts::ITERATIONS;
+use super::noted::{Form, Noted};
 use crate::actor::auth::{KeyShape, ScramHash};
-use crate::actor::rows::{Row, RowKey, RowRange, StoreError, Write};
-use crate::base::{Secret, limits};
+use crate::actor::rows::StoreError;
+use crate::base::Secret;
 use crate::stream::sasl::digest::hmac;
 
-/// What is known of the table, by host; a directory has few.
-#[derive(Default)]
-pub(super) struct Shapes {
-    known: Mutex<BTreeMap<Arc<str>, Vec<KeyShape>>>,
+/// The shapes by host.
+pub(super) struct Shapes(Noted<KeyShape>);
+
+impl Default for Shapes {
+    fn default() -> Shapes {
+        Shapes(Noted::new(Form {
+            letter: 1,
+            write,
+            read,
+        }))
+    }
 }
 
 impl Shapes {
@@ -32,7 +34,7 @@ impl Shapes {
         (host, localpart): (&str, &str),
         hash: ScramHash,
     ) -> Result<Option<KeyShape>, StoreError> {
-        let shapes = self.of(rows, host)?;
+        let shapes = self.0.of(rows, host)?;
         // The highest number wins, as in `Counts::pick`.
         let drawn = |shape: &KeyShape| {
             let (count, salt) = (shape.iterations, shape.salt_bytes);
@@ -49,57 +51,25 @@ impl Shapes {
     /// # Errors
     /// The store's.
     pub fn note(&self, rows: &AccountRows, host: &str, shape: KeyShape) -> Result<(), StoreError> {
-        let shapes = self.of(rows, host)?;
-        if shapes.contains(&shape) || shapes.len() >= limits::SCRAM_COUNTS_MAX {
-            return Ok(());
-        }
-        (rows.save)(vec![Write::Put {
-            table: &ITERATIONS,
-            key: key_of(host, shape),
-            value: Vec::new().into(),
-        }])?;
-        if let Some(known) = self.known.lock().get_mut(host)
-            && !known.contains(&shape)
-        {
-            known.push(shape);
-        }
-        Ok(())
+        self.0.note(rows, host, shape)
     }
-
-    fn of(&self, rows: &AccountRows, host: &str) -> Result<Vec<KeyShape>, StoreError> {
-        if let Some(shapes) = self.known.lock().get(host) {
-            return Ok(shapes.clone());
-        }
-        let range = RowRange {
-            from: prefix(host),
-            to: RowKey::new(host.as_bytes()).then(&[2]),
-            count_max: limits::SCRAM_COUNTS_MAX,
-            bytes_max: limits::RANGE_BYTES_MAX,
-        };
-        let (found, _) = (rows.range)(&ITERATIONS, &range)?;
-        let shapes: Vec<KeyShape> = found.iter().filter_map(shape_of).collect();
-        let mut known = self.known.lock();
-        Ok(known.entry(Arc::from(host)).or_insert(shapes).clone())
-    }
-}
-
-fn prefix(host: &str) -> RowKey {
-    RowKey::new(host.as_bytes()).then(&[1])
 }
 
 /// Digest, count and length of the salt: six bytes.
-fn key_of(host: &str, shape: KeyShape) -> RowKey {
+fn write(shape: KeyShape) -> Vec<u8> {
     let hash = match shape.hash {
         ScramHash::Sha1 => 1,
         ScramHash::Sha256 => 2,
         ScramHash::Sha512 => 3,
     };
     let [a, b, c, d] = shape.iterations.to_be_bytes();
-    prefix(host).then(&[hash, a, b, c, d, shape.salt_bytes])
+    vec![hash, a, b, c, d, shape.salt_bytes]
 }
 
-fn shape_of(row: &Row) -> Option<KeyShape> {
-    let [hash, a, b, c, d, salt_bytes] = *row.key.as_bytes().last_chunk()?;
+fn read(bytes: &[u8]) -> Option<KeyShape> {
+    let [hash, a, b, c, d, salt_bytes] = *bytes else {
+        return None;
+    };
     Some(KeyShape {
         hash: match hash {
             1 => ScramHash::Sha1,
@@ -124,16 +94,9 @@ mod tests {
                 iterations: 4_096,
                 salt_bytes: 255,
             };
-            let row = Row {
-                key: key_of("a.example", shape),
-                value: Vec::new(),
-            };
-            assert_eq!(shape_of(&row), Some(shape));
+            assert_eq!(read(&write(shape)), Some(shape));
         }
-        let damaged = Row {
-            key: prefix("a").then(&[9, 0, 0, 16, 0, 16]),
-            value: Vec::new(),
-        };
-        assert_eq!(shape_of(&damaged), None);
+        assert_eq!(read(&[9, 0, 0, 16, 0, 16]), None);
+        assert_eq!(read(&[1, 0, 0, 16, 0]), None);
     }
 }

@@ -10,25 +10,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
 use super::accounts::Accounts;
+use super::slots::{SERIAL_BYTES, Slot, Slots, TOKEN, client_of, key, range};
 use crate::actor::auth::{
     AccountAnswer, AccountAsk, AccountRef, AuthAnswer, FreshToken, KnownClient, ScramHash,
     TokenMechanism, TokenProof, TokenWish,
 };
-use crate::actor::rows::{Durability, Export, RowKey, RowRange, Slices, StoreError, Table, Write};
+use crate::actor::rows::{RowKey, StoreError, Write};
 use crate::base::{AccountId, Generation, Now, Secret, Uuid, limits};
 use crate::im::credentials::AccountState;
 use crate::stream::sasl::digest::hmac;
 use crate::stream::sasl::token;
-
-/// What is known of tokens, a row for each client of an account.
-pub static TOKEN: Table = Table {
-    name: "token",
-    durability: Durability::BeforeReply,
-    // Means nothing without this server's secret, and goes with the account.
-    export: Export::Derived,
-    slices: Slices::Whole,
-    about: "Numbers and times of a client's tokens (XEP-0484), never a token. Key: account id, the client's id.",
-};
 
 /// An answer, and what has to be durable before it is given.
 pub(super) struct Judged {
@@ -43,25 +34,6 @@ impl Judged {
             writes: Vec::new(),
         }
     }
-}
-
-/// XEP-0484 section 5: "For every client using FAST, have two token slots - 'current' and 'new'."
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Slots {
-    fresh: Option<Slot>,
-    current: Option<Slot>,
-    /// The last that are good no more, the latest first: whoever shows one is told so, and is no guesser (section 4.2).
-    past: [Option<Slot>; PAST_COUNT],
-}
-
-/// One token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Slot {
-    mechanism: TokenMechanism,
-    /// Random: no two tokens are alike.
-    serial: [u8; SERIAL_BYTES],
-    issued_wall_ms: u64,
-    expires_wall_ms: u64,
 }
 
 /// Each of these reads the store once or twice.
@@ -372,146 +344,11 @@ impl Accounts {
     }
 }
 
-impl Slot {
-    /// Half of its time is over.
-    fn due_wall_ms(&self) -> u64 {
-        let lasts_ms = self.expires_wall_ms.saturating_sub(self.issued_wall_ms);
-        self.issued_wall_ms + lasts_ms / 2
-    }
-
-    fn put(&self, bytes: &mut Vec<u8>) {
-        bytes.push(self.mechanism.code());
-        bytes.extend_from_slice(&self.serial);
-        bytes.extend_from_slice(&self.issued_wall_ms.to_be_bytes());
-        bytes.extend_from_slice(&self.expires_wall_ms.to_be_bytes());
-    }
-
-    fn take(bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
-        let (mechanism, rest) = bytes.split_first()?;
-        let (serial, rest) = rest.split_first_chunk()?;
-        let (issued, rest) = rest.split_first_chunk()?;
-        Some(Slot {
-            mechanism: TokenMechanism::from_code(*mechanism)?,
-            serial: *serial,
-            issued_wall_ms: u64::from_be_bytes(*issued),
-            expires_wall_ms: u64::from_be_bytes(rest.try_into().ok()?),
-        })
-    }
-}
-
-impl Slots {
-    /// When the last of those ends that are good; 0 if there is none.
-    fn last_wall_ms(&self) -> u64 {
-        let both = self.fresh.iter().chain(&self.current);
-        both.map(|slot| slot.expires_wall_ms).max().unwrap_or(0)
-    }
-
-    /// The same of those that are good no more.
-    fn past_wall_ms(&self) -> u64 {
-        let past = self.past.iter().flatten();
-        past.map(|slot| slot.expires_wall_ms).max().unwrap_or(0)
-    }
-
-    /// This one, if it is one, is good no more. The caller takes it out of where it was.
-    fn retire(&mut self, slot: Option<Slot>) {
-        if slot.is_some() {
-            self.past = [slot, self.past[0]];
-        }
-    }
-
-    /// None is good any more.
-    fn retire_all(&mut self) {
-        let Slots { fresh, current, .. } = *self;
-        self.retire(current);
-        self.retire(fresh);
-        (self.fresh, self.current) = (None, None);
-    }
-
-    /// What is kept of them: of those whose time is over nothing, for they would not be good anyway.
-    fn write(&self, account: AccountId, client: Uuid, now: Now) -> Write {
-        let key = key(account, client);
-        let mut kept = *self;
-        for past in &mut kept.past {
-            *past = past.filter(|slot| now.wall_ms < slot.expires_wall_ms);
-        }
-        if kept == Slots::default() {
-            return Write::Delete { table: &TOKEN, key };
-        }
-        Write::Put {
-            table: &TOKEN,
-            key,
-            value: kept.encode().into(),
-        }
-    }
-
-    /// A version, then each slot behind the letter of its kind.
-    fn encode(&self) -> Vec<u8> {
-        let mut value = vec![ROW_VERSION];
-        let [last, before] = self.past;
-        let slots = [(FRESH, self.fresh), (CURRENT, self.current)];
-        for (letter, slot) in slots.into_iter().chain([(PAST, last), (PAST, before)]) {
-            if let Some(slot) = slot {
-                value.push(letter);
-                slot.put(&mut value);
-            }
-        }
-        value
-    }
-
-    fn decode(value: &[u8]) -> Option<Slots> {
-        let (&version, mut rest) = value.split_first()?;
-        let mut slots = Slots::default();
-        while let Some((&letter, behind)) = rest.split_first() {
-            let (slot, behind) = behind.split_first_chunk::<SLOT_BYTES>()?;
-            let place = match letter {
-                FRESH => &mut slots.fresh,
-                CURRENT => &mut slots.current,
-                PAST if slots.past[0].is_none() => &mut slots.past[0],
-                PAST => &mut slots.past[1],
-                _ => return None,
-            };
-            if place.replace(Slot::take(slot)?).is_some() {
-                return None;
-            }
-            rest = behind;
-        }
-        (version == ROW_VERSION).then_some(slots)
-    }
-}
-
-fn key(account: AccountId, client: Uuid) -> RowKey {
-    RowKey::new(&account.0.to_be_bytes()).then(&client.bytes())
-}
-
-/// Whose tokens a row is about.
-fn client_of(key: &RowKey) -> Option<Uuid> {
-    let (_, client) = key.as_bytes().split_first_chunk::<8>()?;
-    Some(Uuid::from_bytes(client.try_into().ok()?))
-}
-
-fn range(account: AccountId) -> RowRange {
-    RowRange {
-        from: RowKey::new(&account.0.to_be_bytes()),
-        to: RowKey::new(&account.0.to_be_bytes()).then(&[0xff; 17]),
-        count_max: limits::TOKEN_CLIENTS_LIMIT as usize + 1,
-        bytes_max: limits::RANGE_BYTES_MAX,
-    }
-}
-
 /// Whose tokens are compared for who has no account. No account has this number.
 const NOBODY: AccountRef = AccountRef {
     id: AccountId(u64::MAX),
     generation: Generation(0),
 };
-
-const SERIAL_BYTES: usize = 16;
-const SLOT_BYTES: usize = 1 + SERIAL_BYTES + 8 + 8;
-const FRESH: u8 = b'n';
-const CURRENT: u8 = b'c';
-const PAST: u8 = b'p';
-/// So many tokens of a client that are good no more are known: one that was replaced, or both of one that was logged out.
-const PAST_COUNT: usize = 2;
-const ROW_VERSION: u8 = 1;
 
 /// What an operator chooses.
 #[derive(Clone, Copy, Debug)]
@@ -533,55 +370,3 @@ impl Default for TokenSettings {
 
 /// See `Accounts::counts_on`: counts of attempts by client, with the serial of the token that they belong to.
 pub(super) type TokenCounts = crate::base::KeyedMap<(AccountId, Uuid), ([u8; SERIAL_BYTES], u32)>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slot(byte: u8) -> Slot {
-        Slot {
-            mechanism: TokenMechanism::Exporter,
-            serial: [byte; SERIAL_BYTES],
-            issued_wall_ms: 100,
-            expires_wall_ms: 200,
-        }
-    }
-
-    #[test]
-    fn a_row_comes_back_as_it_was_written_and_nothing_else_is_one() {
-        for slots in [
-            Slots::default(),
-            Slots {
-                fresh: Some(slot(1)),
-                ..Slots::default()
-            },
-            Slots {
-                fresh: Some(slot(1)),
-                current: Some(slot(2)),
-                past: [Some(slot(3)), None],
-            },
-            Slots {
-                past: [Some(slot(3)), Some(slot(4))],
-                ..Slots::default()
-            },
-        ] {
-            let value = slots.encode();
-            assert_eq!(Slots::decode(&value), Some(slots));
-            let longer = [&value[..], b"n"].concat();
-            assert_eq!(Slots::decode(&longer), None);
-        }
-        let once = Slots {
-            fresh: Some(slot(1)),
-            ..Slots::default()
-        };
-        let twice = [&once.encode()[..], &once.encode()[1..]].concat();
-        assert_eq!(Slots::decode(&twice), None);
-        assert_eq!(Slots::decode(b""), None);
-        assert_eq!(Slots::decode(b"\x02"), None);
-    }
-
-    #[test]
-    fn a_token_is_due_when_half_of_its_time_is_over() {
-        assert_eq!(slot(1).due_wall_ms(), 150);
-    }
-}

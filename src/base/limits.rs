@@ -120,6 +120,9 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 /// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
 /// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
+/// What a worker has read and not yet given to those for whom it is: far below what a mailbox holds, or that would be full although
+/// its account does not wait.
+pub const UNDRIVEN_BYTES_MAX: usize = 64 * 1024;
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
 /// Requests (IQ) of others in a mailbox from which on strangers' are refused without waiting there: what the owner asks
@@ -264,6 +267,9 @@ pub const DISK_PROBE_MS: u64 = 1_000;
 pub const REMOVALS_REFUSED_MAX: usize = 1_000_000;
 /// How many of them are asked for at a time.
 pub const REMOVALS_AT_ONCE: usize = 10_000;
+/// Emptyings of archives that were called off and of which a disk without any room still says the contrary: owners end
+/// them one by one, and all of them are one small save.
+pub const CALLED_OFF_MAX: usize = 1_000;
 
 // ---- Archives (XEP-0313) ----
 

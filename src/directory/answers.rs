@@ -5,6 +5,7 @@ use super::ber::{self, Entry, PolicyWords};
 use super::dn::{self, Dn};
 use super::keys;
 use super::pool::BindOutcome;
+use super::referral::Referral;
 use super::rooms;
 use super::sync::{self, SyncMessage};
 use super::{escape, groups, verdict};
@@ -68,7 +69,7 @@ pub fn read(form: u8, bytes: &[u8]) -> Result<(), &'static str> {
         }
         8 => {
             // Any answer will do.
-            let _ = (escape::referral(&text), groups::part_behind(&text));
+            let _ = (Referral::parse(&text), groups::part_behind(&text));
             let filter = escape::filter_for("(uid={user})", &text);
             match super::pool::is_filter(&filter) {
                 true => Ok(()),

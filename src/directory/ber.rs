@@ -2,6 +2,7 @@
 //! attribute is for.
 
 use lber::structure::StructureTag;
+use zeroize::Zeroize;
 
 use super::dn::Dn;
 use super::error::DirectoryError;
@@ -16,6 +17,19 @@ const _: () = assert!(lber::parse::DEPTH_MAX <= 16);
 pub struct Entry {
     pub dn: String,
     attributes: Vec<(String, Vec<Vec<u8>>)>,
+}
+
+/// Keys of SCRAM are as good as a password to who would be the server: they are not left where somebody else's memory was.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let values = self.attributes.iter_mut().flat_map(|(_, values)| values);
+        values.filter(|it| is_key(it)).for_each(Zeroize::zeroize);
+    }
+}
+
+/// By what all of them begin with (RFC 5803 section 2), whatever the attribute is called.
+fn is_key(value: &[u8]) -> bool {
+    value.trim_ascii_start().starts_with(b"SCRAM-")
 }
 
 impl Entry {
@@ -82,8 +96,8 @@ impl Entry {
     }
 
     /// Takes over what was read besides of the same entry.
-    pub fn absorb(&mut self, other: Entry) {
-        self.attributes.extend(other.attributes);
+    pub fn absorb(&mut self, mut other: Entry) {
+        self.attributes.append(&mut other.attributes);
     }
 
     /// Forgets an attribute.

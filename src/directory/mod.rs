@@ -29,6 +29,7 @@ mod poll;
 mod polled;
 mod pool;
 mod profile;
+mod referral;
 mod refusals;
 pub mod room_book;
 pub mod room_people;

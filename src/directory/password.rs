@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::error::DirectoryError;
 use super::host::{Question, Shared};
 use super::person::{self, Found, Person};
-use super::pool::{BindOutcome, Link, Secrets};
+use super::pool::{BindOutcome, Depth, Link, Query, Secrets};
 use super::{Admission, keys, verdict};
 use crate::actor::auth::{AccountAnswer, AccountRef, KeyShape, ScramHash};
 use crate::actor::rows::StoreError;
@@ -178,6 +178,15 @@ impl Shared {
         if !outcome.is_success() {
             return verdict::of_change(outcome);
         }
+        if self.config.options.preset == DirectoryPreset::Ds389
+            && let Err(error) = no_reset(link, person, self.until(question))
+        {
+            log::error!(
+                "directory_must_change account={}@{} error=\"{error}\" mend=\"let bind_dn write {EXPIRES}\"",
+                question.localpart,
+                self.host
+            );
+        }
         let stamp = self.stamp_of(link, question);
         let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id, stamp);
         // It is changed, whatever became of the tokens: the next look, or an operator, ends those.
@@ -280,6 +289,28 @@ impl Shared {
         }
     }
 }
+
+/// To 389 DS with passwordMustChange a password that somebody else has set is an administrator's, whoever chose it: the user
+/// would have to change it first, which nobody can here. Without a date the next bind sets one.
+fn no_reset(link: &mut Link, person: &Person, until: Instant) -> Result<(), DirectoryError> {
+    let query = Query {
+        base: person.dn.clone(),
+        depth: Depth::Base,
+        filter: "(objectClass=*)".to_owned(),
+        attributes: vec![EXPIRES.to_owned()],
+        count_max: 1,
+    };
+    let entries = link.search(&query, until)?;
+    let mut said = entries.iter().flat_map(|entry| entry.texts(EXPIRES));
+    match said.any(|time| time == BE_CHANGED) {
+        true => link.replace(&person.dn, vec![(EXPIRES.to_owned(), Vec::new())], until),
+        false => Ok(()),
+    }
+}
+
+/// Until when a password is good, in 389 DS; its beginning of time is what [`no_reset`] is about.
+const EXPIRES: &str = "passwordExpirationTime";
+const BE_CHANGED: &str = "19700101000000Z";
 
 fn of_store(error: StoreError) -> DirectoryError {
     DirectoryError::Refused {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::ber::Entry;
 use super::escape::filter_for;
 use super::keys;
@@ -170,7 +172,14 @@ pub fn stamp(config: &DirectoryConfig, entry: &Entry) -> PasswordStamp {
 
 /// Of all values that an entry has there, in whatever order.
 fn digest_of(entry: &Entry, attributes: &[&str]) -> [u8; 8] {
-    let mut text = Vec::new();
+    let length = |name: &&str| {
+        let values = entry.values(name);
+        values
+            .map(|value| name.len() + 8 + value.len())
+            .sum::<usize>()
+    };
+    // Keys are among them: what grows leaves pieces behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(attributes.iter().map(length).sum()));
     for name in attributes {
         let mut values: Vec<&[u8]> = entry.values(name).collect();
         values.sort_unstable();

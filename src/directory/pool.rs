@@ -1,6 +1,7 @@
 //! Connections to a directory's servers: made, kept, tried on the next server when one fails. What names
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
+mod connect;
 mod password;
 mod search;
 mod sync;
@@ -12,15 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ldap3::controls::{ProxyAuth, RawControl};
-use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope};
+use ldap3::{LdapConn, LdapError, LdapResult, Mod, Scope};
 
-use super::access::{Access, Identity};
+use super::access::Access;
 use super::ber::PolicyWords;
 use super::error::DirectoryError;
-use super::servers::Servers;
+use super::servers::{Servers, Setback};
 use crate::base::{Secret, limits};
 use crate::config::{DirectoryScope, DirectoryWriter};
 
+use connect::connect;
 pub use password::Secrets;
 pub use sync::Listened;
 
@@ -36,7 +38,7 @@ pub struct Query {
 }
 
 /// How far below its base a search goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Depth {
     Base,
     Children,
@@ -81,6 +83,16 @@ pub enum Purpose {
     Searching,
 }
 
+impl Purpose {
+    /// What an operator reads.
+    fn work(self) -> &'static str {
+        match self {
+            Purpose::Binding => "binds",
+            Purpose::Searching => "searches",
+        }
+    }
+}
+
 /// One thread's connection, to whichever server it has now.
 pub struct Link {
     access: Arc<Access>,
@@ -92,8 +104,10 @@ pub struct Link {
 struct Kept {
     connection: LdapConn,
     server: usize,
-    /// When it was last used; none if it never was.
-    used: Option<Instant>,
+    /// When it was last used, or made.
+    used: Instant,
+    /// Whether it was ever used: one that was not may be there to try a server that has failed.
+    is_tried: bool,
 }
 
 /// How an operation failed.
@@ -196,17 +210,20 @@ impl Link {
             return;
         };
         let now = Instant::now();
-        let patience = self.access.connect_timeout;
         let is_better = |other| other < server;
-        if let Some(better) = self.servers.pick(is_better, patience, now)
-            && let Some(connection) = self.connect(better, now + patience)
+        let better = self
+            .servers
+            .pick(self.purpose, is_better, self.patience(), now);
+        if let Some(better) = better
+            && let Some(kept) = self.connect(better, now + self.access.connect_timeout)
         {
-            self.kept = Some(Kept {
-                connection,
-                server: better,
-                used: None,
-            });
+            self.kept = Some(kept);
         }
+    }
+
+    /// How long whoever tries a server that has failed may take until it is known what came of it.
+    fn patience(&self) -> Duration {
+        self.access.connect_timeout + self.access.operation_timeout
     }
 
     /// Runs an operation on a connection; on others if that fails, while there is time.
@@ -227,22 +244,22 @@ impl Link {
             let done = guarded(|| operation(&mut kept.connection, own_until));
             match done {
                 Ok(value) => {
-                    let now = Instant::now();
-                    self.servers.did(kept.server, self.purpose, now);
-                    kept.used = Some(now);
+                    self.note_work(&mut kept);
                     self.kept = Some(kept);
                     return Ok(value);
                 }
                 Err(Failure::Answer(error)) => {
-                    kept.used = Some(Instant::now());
                     // What still comes of an answer that was too long must not be taken for the next one's.
                     let is_clean =
                         !matches!(error, DirectoryError::TooMuch | DirectoryError::Garbled);
-                    self.kept = is_clean.then_some(kept);
+                    if is_clean {
+                        self.note_work(&mut kept);
+                        self.kept = Some(kept);
+                    }
                     return Err(error);
                 }
                 // One that was kept may have been closed meanwhile by whoever is between.
-                Err(Failure::Connection(_)) if kept.used.is_some() => {}
+                Err(Failure::Connection(_)) if kept.is_tried => {}
                 Err(Failure::Connection(reason)) => self.blame(kept.server, reason, &mut spared),
                 // One that is cut short by a question's end says nothing of the server.
                 Err(Failure::Silence) if !is_whole => {}
@@ -253,6 +270,20 @@ impl Link {
         }
     }
 
+    /// The server has answered.
+    fn note_work(&self, kept: &mut Kept) {
+        let now = Instant::now();
+        (kept.used, kept.is_tried) = (now, true);
+        if self.servers.did(kept.server, self.purpose, now) {
+            self.note_health(kept.server);
+        }
+    }
+
+    fn note_health(&self, server: usize) {
+        let url = &self.access.servers[server];
+        log::warn!("directory_works server={url} at={}", self.purpose.work());
+    }
+
     /// An operation has failed. If others of its kind went well in the time that one may take, it may be a matter of this one
     /// alone (of an entry whose password somebody else judges, of a group that is too large): the server is spared, and not
     /// asked again for it.
@@ -261,7 +292,7 @@ impl Link {
         let since = now.checked_sub(self.access.operation_timeout);
         let has_done = |since| self.servers.has_done_since(server, self.purpose, since);
         if !since.is_some_and(has_done) {
-            return self.note_failure(server, &reason);
+            return self.note_failure(server, true, &reason);
         }
         let url = &self.access.servers[server];
         match self.servers.failed_once(server, now) {
@@ -279,55 +310,64 @@ impl Link {
     ) -> Result<Kept, DirectoryError> {
         let idle = Duration::from_millis(limits::DIRECTORY_IDLE_MS);
         // Whoever finds that a server is silent finds it for all: none of the others has to wait for it, too.
-        let is_good = |kept: &Kept| {
-            kept.used.is_none_or(|used| used.elapsed() < idle)
-                && !self.servers.is_better_left(kept.server, Instant::now())
+        let is_left = |kept: &Kept| {
+            let now = Instant::now();
+            kept.is_tried && self.servers.is_better_left(kept.server, self.purpose, now)
         };
+        let is_good = |kept: &Kept| kept.used.elapsed() < idle && !is_left(kept);
         if let Some(kept) = self.kept.take().filter(is_good) {
             return Ok(kept);
         }
         let is_meant = |server| spared.iter().all(|(known, _)| *known != server);
         loop {
             let now = Instant::now();
-            let patience = self.access.connect_timeout;
-            let Some(server) = self.servers.pick(is_meant, patience, now) else {
+            let found = self
+                .servers
+                .pick(self.purpose, is_meant, self.patience(), now);
+            let Some(server) = found else {
                 let last = spared.last().map(|(_, reason)| reason.clone());
-                let reason = last.unwrap_or_else(|| self.servers.why());
+                let reason = last.unwrap_or_else(|| self.servers.why(self.purpose));
                 return Err(DirectoryError::NoServer(reason));
             };
-            if let Some(connection) = self.connect(server, until.min(now + patience)) {
-                return Ok(Kept {
-                    connection,
-                    server,
-                    used: None,
-                });
+            let connect_until = until.min(now + self.access.connect_timeout);
+            if let Some(kept) = self.connect(server, connect_until) {
+                return Ok(kept);
             }
         }
     }
 
-    fn connect(&self, server: usize, until: Instant) -> Option<LdapConn> {
+    fn connect(&self, server: usize, until: Instant) -> Option<Kept> {
         let url = &self.access.servers[server];
         match connect(&self.access, url, self.purpose, until) {
             Ok(connection) => {
-                if self.servers.works(server) {
-                    log::warn!("directory_works server={url}");
+                if self.servers.is_reached(server, self.purpose) {
+                    self.note_health(server);
                 }
-                Some(connection)
+                Some(Kept {
+                    connection,
+                    server,
+                    used: Instant::now(),
+                    is_tried: false,
+                })
             }
             Err(reason) => {
-                self.note_failure(server, &reason);
+                self.note_failure(server, false, &reason);
                 None
             }
         }
     }
 
-    fn note_failure(&self, server: usize, reason: &str) {
+    fn note_failure(&self, server: usize, is_at_work: bool, reason: &str) {
         let url = &self.access.servers[server];
-        if self
-            .servers
-            .failed(server, &format!("{url}: {reason}"), Instant::now())
-        {
-            log::warn!("directory_fails server={url} reason={reason:?}");
+        let now = Instant::now();
+        let setback = Setback {
+            is_at_work,
+            reason: &format!("{url}: {reason}"),
+            since: now.checked_sub(self.access.operation_timeout),
+        };
+        if self.servers.failed(server, self.purpose, setback, now) {
+            let work = self.purpose.work();
+            log::warn!("directory_fails server={url} at={work} reason={reason:?}");
         }
     }
 }
@@ -354,55 +394,6 @@ impl BindOutcome {
     /// RFC 4511 appendix A.1: success.
     pub fn is_success(&self) -> bool {
         self.code == 0
-    }
-}
-
-/// A new connection to one server, as whom we are on it.
-///
-/// # Errors
-/// Why not, for an operator.
-fn connect(
-    access: &Access,
-    url: &str,
-    purpose: Purpose,
-    until: Instant,
-) -> Result<LdapConn, String> {
-    guarded(|| {
-        let settings = LdapConnSettings::new()
-            .set_conn_timeout(remaining(until)?)
-            .set_starttls(access.start_tls)
-            .set_config(Arc::clone(&access.tls));
-        let mut connection = LdapConn::with_settings(settings, url).map_err(failure)?;
-        if purpose == Purpose::Searching {
-            authenticate(access, &mut connection, until)?;
-        }
-        Ok(connection)
-    })
-    .map_err(|failure| match failure {
-        Failure::Answer(error) => error.to_string(),
-        Failure::Connection(reason) => reason,
-        Failure::Silence => SILENCE.to_owned(),
-    })
-}
-
-fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> Result<(), Failure> {
-    connection.with_timeout(remaining(until)?);
-    let result = match &access.identity {
-        Identity::Nobody => return Ok(()),
-        Identity::Certificate => connection.sasl_external_bind(),
-        Identity::Password { dn, password } => {
-            let password = std::str::from_utf8(password.expose());
-            let password = password.map_err(|error| Failure::Connection(error.to_string()))?;
-            connection.simple_bind(dn, password)
-        }
-    };
-    let result = result.map_err(failure)?;
-    match result.rc {
-        0 => Ok(()),
-        code => Err(Failure::Connection(format!(
-            "our own bind was refused (result {code}): {}",
-            result.text
-        ))),
     }
 }
 

@@ -14,14 +14,34 @@ pub struct Servers {
 
 #[derive(Clone, Default)]
 struct State {
+    /// By [`Purpose`]: that it finds people says nothing of whether it can try their passwords.
+    health: [Health; 2],
+    /// When an operator was last told that it failed for one alone.
+    told: Option<Instant>,
+}
+
+#[derive(Clone, Default)]
+struct Health {
     failures: u32,
     /// Left alone until then; none if it works as far as anybody knows.
     until: Option<Instant>,
-    /// When it last did what somebody asked for, by [`Purpose`].
-    worked: [Option<Instant>; 2],
-    /// When an operator was last told that it failed for one alone.
-    told: Option<Instant>,
+    /// Whether the last failure was one of what was asked on a connection: then it takes an answer to prove it well.
+    is_at_work: bool,
+    /// It failed for the other purpose, and nobody has tried it for this one.
+    is_suspected: bool,
+    /// When it last did what somebody asked for.
+    worked: Option<Instant>,
     reason: String,
+}
+
+/// How a server failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Setback<'a> {
+    /// It could be connected to.
+    pub is_at_work: bool,
+    pub reason: &'a str,
+    /// If it has done something for the other purpose since then, it is not suspected there.
+    pub since: Option<Instant>,
 }
 
 impl Servers {
@@ -36,50 +56,45 @@ impl Servers {
     /// the others wait `patience` for that.
     pub fn pick(
         &self,
+        purpose: Purpose,
         is_meant: impl Fn(usize) -> bool,
         patience: Duration,
         now: Instant,
     ) -> Option<usize> {
         let mut states = self.states.lock();
-        let usable = |state: &State| state.until.is_none_or(|until| until <= now);
         let mut all = states.iter().enumerate();
-        let found = all.position(|(at, state)| is_meant(at) && usable(state))?;
-        let state = &mut states[found];
-        if state.failures > 0 {
-            state.until = Some(now + patience);
+        let found = all.position(|(at, state)| is_meant(at) && state.of(purpose).is_usable(now))?;
+        let health = &mut states[found].health[purpose as usize];
+        if health.failures > 0 {
+            health.until = Some(now + patience);
         }
         Some(found)
     }
 
     /// Whether it has failed for somebody, and another can be used instead.
-    pub fn is_better_left(&self, server: usize, now: Instant) -> bool {
+    pub fn is_better_left(&self, server: usize, purpose: Purpose, now: Instant) -> bool {
         let states = self.states.lock();
-        let usable = |state: &State| state.until.is_none_or(|until| until <= now);
         let mut others = states.iter().enumerate().filter(|(at, _)| *at != server);
-        states[server].failures > 0 && others.any(|(_, state)| usable(state))
+        states[server].of(purpose).failures > 0
+            && others.any(|(_, state)| state.of(purpose).is_usable(now))
     }
 
-    /// It can be connected to. Whether it had failed before.
-    pub fn works(&self, server: usize) -> bool {
-        let mut states = self.states.lock();
-        let State { worked, told, .. } = states[server];
-        let now = State {
-            worked,
-            told,
-            ..State::default()
-        };
-        std::mem::replace(&mut states[server], now).failures > 0
+    /// It can be connected to. Whether an operator was told that it cannot.
+    pub fn is_reached(&self, server: usize, purpose: Purpose) -> bool {
+        let health = &mut self.states.lock()[server].health[purpose as usize];
+        !health.is_at_work && health.heal()
     }
 
-    /// It has done what somebody asked for.
-    pub fn did(&self, server: usize, purpose: Purpose, now: Instant) {
-        self.states.lock()[server].worked[purpose as usize] = Some(now);
+    /// It has done what somebody asked for. Whether an operator was told that it does not.
+    pub fn did(&self, server: usize, purpose: Purpose, now: Instant) -> bool {
+        let health = &mut self.states.lock()[server].health[purpose as usize];
+        health.worked = Some(now);
+        health.heal()
     }
 
-    /// Whether it has done something of that kind since then: what fails meanwhile is not the whole server's failure. That it
-    /// finds people says nothing of whether it can try their passwords.
+    /// Whether it has done something of that kind since then: what fails meanwhile is not the whole server's failure.
     pub fn has_done_since(&self, server: usize, purpose: Purpose, since: Instant) -> bool {
-        self.states.lock()[server].worked[purpose as usize].is_some_and(|worked| worked >= since)
+        self.states.lock()[server].of(purpose).has_done_since(since)
     }
 
     /// It has failed for one and works for others. Whether that is news: once in the longest back-off.
@@ -93,33 +108,104 @@ impl Servers {
         is_news
     }
 
-    /// It does not, and is left alone for a while: twice as long as the last time. Whether that is news.
-    pub fn failed(&self, server: usize, reason: &str, now: Instant) -> bool {
+    /// It does not work, and is left alone for a while: twice as long as the last time. Whoever has something else of it to
+    /// do need not find that out, too, and does not have to believe it for longer than the first back-off. Whether it is news.
+    pub fn failed(
+        &self,
+        server: usize,
+        purpose: Purpose,
+        setback: Setback<'_>,
+        now: Instant,
+    ) -> bool {
         let mut states = self.states.lock();
         let state = &mut states[server];
-        let is_news = state.failures == 0;
-        let doublings = state.failures.min(16);
-        let wait_ms = (limits::DIRECTORY_BACK_OFF_FIRST_MS << doublings)
-            .min(limits::DIRECTORY_BACK_OFF_MAX_MS);
-        state.failures = state.failures.saturating_add(1);
-        state.until = Some(now + Duration::from_millis(wait_ms));
-        reason.clone_into(&mut state.reason);
+        let is_news = state.health[purpose as usize].fail(&setback, now);
+        let other = &mut state.health[purpose.other() as usize];
+        let is_well = setback
+            .since
+            .is_some_and(|since| other.has_done_since(since));
+        if other.failures == 0 && !is_well {
+            other.fail(&setback, now);
+            other.is_suspected = true;
+        }
         is_news
     }
 
     /// Why none can be used: the reason of the first that failed.
-    pub fn why(&self) -> String {
+    pub fn why(&self, purpose: Purpose) -> String {
         let states = self.states.lock();
-        let reason = states.iter().find(|state| !state.reason.is_empty());
-        reason.map_or_else(String::new, |state| state.reason.clone())
+        let mut reasons = states.iter().map(|state| &state.of(purpose).reason);
+        let reason = reasons.find(|reason| !reason.is_empty());
+        reason.cloned().unwrap_or_default()
+    }
+}
+
+impl State {
+    fn of(&self, purpose: Purpose) -> &Health {
+        &self.health[purpose as usize]
+    }
+}
+
+impl Health {
+    fn is_usable(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+
+    fn has_done_since(&self, since: Instant) -> bool {
+        self.worked.is_some_and(|worked| worked >= since)
+    }
+
+    /// Whether that is news.
+    fn fail(&mut self, setback: &Setback<'_>, now: Instant) -> bool {
+        let is_news = self.failures == 0 || self.is_suspected;
+        let doublings = self.failures.min(16);
+        let wait_ms = (limits::DIRECTORY_BACK_OFF_FIRST_MS << doublings)
+            .min(limits::DIRECTORY_BACK_OFF_MAX_MS);
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(now + Duration::from_millis(wait_ms));
+        (self.is_at_work, self.is_suspected) = (setback.is_at_work, false);
+        setback.reason.clone_into(&mut self.reason);
+        is_news
+    }
+
+    /// Whether anybody was told that it does not work.
+    fn heal(&mut self) -> bool {
+        let was_told = self.failures > 0 && !self.is_suspected;
+        let worked = self.worked;
+        *self = Health {
+            worked,
+            ..Health::default()
+        };
+        was_told
+    }
+}
+
+impl Purpose {
+    fn other(self) -> Purpose {
+        match self {
+            Purpose::Binding => Purpose::Searching,
+            Purpose::Searching => Purpose::Binding,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Purpose::{Binding, Searching};
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    /// Nobody answers who connects.
+    const GONE: Setback<'_> = Setback {
+        is_at_work: false,
+        reason: "gone",
+        since: None,
+    };
+    const SILENT: Setback<'_> = Setback {
+        is_at_work: true,
+        reason: "silent",
+        since: None,
+    };
 
     fn all(_: usize) -> bool {
         true
@@ -133,44 +219,122 @@ mod tests {
     fn the_first_that_works_is_used_and_again_once_it_does() {
         let servers = Servers::new(2);
         let now = Instant::now();
-        assert_eq!(servers.pick(all, SECOND, now), Some(0));
-        assert!(servers.failed(0, "gone", now));
-        assert_eq!(servers.pick(all, SECOND, now), Some(1));
-        assert_eq!(servers.pick(first, SECOND, now), None, "too early");
+        let pick =
+            |is_meant: fn(usize) -> bool, now| servers.pick(Searching, is_meant, SECOND, now);
+        assert_eq!(pick(all, now), Some(0));
+        assert!(servers.failed(0, Searching, GONE, now));
+        assert_eq!(pick(all, now), Some(1));
+        assert_eq!(pick(first, now), None, "too early");
         let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
-        assert_eq!(servers.pick(first, SECOND, later), Some(0));
-        assert!(servers.works(0));
-        assert_eq!(servers.pick(all, SECOND, later), Some(0));
-        assert!(!servers.works(0));
+        assert_eq!(pick(first, later), Some(0));
+        assert!(servers.is_reached(0, Searching));
+        assert_eq!(pick(all, later), Some(0));
+        assert!(!servers.is_reached(0, Searching));
+    }
+
+    #[test]
+    fn a_server_that_is_silent_to_passwords_is_well_when_it_judges_one_again() {
+        let servers = Servers::new(2);
+        let mut now = Instant::now();
+        let mut wait_ms = limits::DIRECTORY_BACK_OFF_FIRST_MS;
+        // It finds people all the time.
+        let silent = |now| Setback {
+            since: Some(now),
+            ..SILENT
+        };
+        for round in 0..4 {
+            servers.did(0, Searching, now);
+            assert_eq!(
+                servers.failed(0, Binding, silent(now), now),
+                round == 0,
+                "news once"
+            );
+            assert!(servers.is_better_left(0, Binding, now));
+            assert!(!servers.is_better_left(0, Searching, now));
+            assert_eq!(servers.pick(Searching, all, SECOND, now), Some(0));
+            let nearly = now + Duration::from_millis(wait_ms - 1);
+            assert_eq!(servers.pick(Binding, first, SECOND, nearly), None);
+            now += Duration::from_millis(wait_ms);
+            wait_ms *= 2;
+            assert_eq!(servers.pick(Binding, first, SECOND, now), Some(0));
+            // That somebody answers the connection says nothing.
+            assert!(!servers.is_reached(0, Binding));
+            assert!(!servers.did(0, Searching, now));
+            assert!(servers.is_better_left(0, Binding, now));
+        }
+        assert!(servers.did(0, Binding, now));
+        assert!(!servers.is_better_left(0, Binding, now));
+        assert_eq!(servers.pick(Binding, all, SECOND, now), Some(0));
+    }
+
+    #[test]
+    fn what_fails_for_one_purpose_is_suspected_for_the_other_once_and_not_if_it_works_there() {
+        let servers = Servers::new(2);
+        let now = Instant::now();
+        assert!(servers.failed(0, Searching, SILENT, now));
+        assert!(
+            servers.is_better_left(0, Binding, now),
+            "nobody has to find out, too"
+        );
+        assert_eq!(servers.why(Binding), "silent");
+        let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
+        assert_eq!(servers.pick(Binding, all, SECOND, later), Some(0));
+        assert!(
+            !servers.did(0, Binding, later),
+            "nobody was told that it does not"
+        );
+        assert!(servers.is_better_left(0, Searching, later));
+        let since = Setback {
+            since: Some(later),
+            ..SILENT
+        };
+        assert!(
+            !servers.failed(0, Searching, since, later + SECOND),
+            "no news"
+        );
+        assert!(!servers.is_better_left(0, Binding, later + SECOND));
+        let since = Setback {
+            since: Some(later + SECOND),
+            ..SILENT
+        };
+        servers.failed(0, Searching, since, later + SECOND);
+        assert!(servers.is_better_left(0, Binding, later + SECOND));
+        assert!(
+            servers.failed(0, Binding, SILENT, later + SECOND),
+            "a suspicion is no news"
+        );
     }
 
     #[test]
     fn who_has_a_connection_to_what_failed_for_others_leaves_it_if_there_is_another() {
         let servers = Servers::new(2);
         let now = Instant::now();
-        assert!(!servers.is_better_left(0, now), "it works");
-        servers.failed(0, "gone", now);
-        assert!(servers.is_better_left(0, now));
-        assert!(!servers.is_better_left(1, now), "it works");
-        servers.failed(1, "gone, too", now);
-        assert!(!servers.is_better_left(0, now), "there is no other");
+        assert!(!servers.is_better_left(0, Searching, now), "it works");
+        servers.failed(0, Searching, GONE, now);
+        assert!(servers.is_better_left(0, Searching, now));
+        assert!(!servers.is_better_left(1, Searching, now), "it works");
+        servers.failed(1, Searching, GONE, now);
+        assert!(
+            !servers.is_better_left(0, Searching, now),
+            "there is no other"
+        );
     }
 
     #[test]
     fn what_works_for_others_is_remembered_whatever_becomes_of_it() {
         let servers = Servers::new(2);
         let now = Instant::now();
-        let has_done = |server, since| servers.has_done_since(server, Purpose::Binding, since);
+        let has_done = |server, since| servers.has_done_since(server, Binding, since);
         assert!(!has_done(0, now), "nobody has asked it yet");
-        servers.did(0, Purpose::Searching, now);
+        servers.did(0, Searching, now);
         assert!(!has_done(0, now), "that was something else");
-        servers.did(0, Purpose::Binding, now);
+        servers.did(0, Binding, now);
         assert!(has_done(0, now) && !has_done(1, now));
         assert!(!has_done(0, now + SECOND), "that was before");
-        servers.failed(0, "gone", now);
-        assert!(servers.works(0) && has_done(0, now));
+        servers.failed(0, Binding, GONE, now);
+        assert!(servers.is_reached(0, Binding) && has_done(0, now));
         // Who must not ask the first asks the second.
-        assert_eq!(servers.pick(|at| at != 0, SECOND, now), Some(1));
+        assert_eq!(servers.pick(Binding, |at| at != 0, SECOND, now), Some(1));
     }
 
     #[test]
@@ -179,7 +343,7 @@ mod tests {
         let now = Instant::now();
         let longest = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
         assert!(servers.failed_once(0, now) && servers.failed_once(1, now));
-        servers.works(0);
+        servers.did(0, Searching, now);
         assert!(!servers.failed_once(0, now + longest - SECOND));
         assert!(servers.failed_once(0, now + longest));
         assert!(!servers.failed_once(0, now + longest));
@@ -189,13 +353,14 @@ mod tests {
     fn one_asker_tries_what_has_failed_and_the_others_are_not_held_up() {
         let servers = Servers::new(1);
         let now = Instant::now();
-        servers.failed(0, "gone", now);
+        servers.failed(0, Searching, GONE, now);
         let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
-        assert_eq!(servers.pick(all, SECOND, later), Some(0));
-        assert_eq!(servers.pick(all, SECOND, later), None);
-        assert_eq!(servers.why(), "gone");
+        let pick = |now| servers.pick(Searching, all, SECOND, now);
+        assert_eq!(pick(later), Some(0));
+        assert_eq!(pick(later), None);
+        assert_eq!(servers.why(Searching), "gone");
         // Whoever tried it was never heard of again.
-        assert_eq!(servers.pick(all, SECOND, later + SECOND), Some(0));
+        assert_eq!(pick(later + SECOND), Some(0));
     }
 
     #[test]
@@ -203,12 +368,12 @@ mod tests {
         let servers = Servers::new(1);
         let mut now = Instant::now();
         for _ in 0..40 {
-            servers.failed(0, "gone", now);
+            servers.failed(0, Searching, GONE, now);
             now += Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
-            assert_eq!(servers.pick(all, Duration::ZERO, now), Some(0));
+            assert_eq!(servers.pick(Searching, all, Duration::ZERO, now), Some(0));
         }
-        assert!(!servers.failed(0, "gone", now), "no news any more");
+        assert!(!servers.failed(0, Searching, GONE, now), "no news any more");
         let nearly = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS - 1);
-        assert_eq!(servers.pick(all, SECOND, now + nearly), None);
+        assert_eq!(servers.pick(Searching, all, SECOND, now + nearly), None);
     }
 }

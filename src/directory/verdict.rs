@@ -42,6 +42,10 @@ fn bar_of(preset: DirectoryPreset, outcome: &BindOutcome) -> Option<Verdict> {
     // draft-behera-ldap-password-policy-10 section 6.2: passwordExpired (0), accountLocked (1), changeAfterReset (2).
     // Section 8.1: whether an account is locked is seen to before the password is.
     match (outcome.policy.error, outcome.code) {
+        // "Account inactivated. Contact system administrator.": 389 DS says so, too, with accountLocked.
+        (Some(1), UNWILLING) if preset == DirectoryPreset::Ds389 => {
+            return Some(Shut(Bar::Disabled));
+        }
         (Some(0), _) => return Some(Barred(Bar::Expired)),
         (Some(1), SUCCESS) => return Some(Barred(Bar::Locked)),
         (Some(1), _) => return Some(Shut(Bar::Locked)),
@@ -65,9 +69,8 @@ fn bar_of(preset: DirectoryPreset, outcome: &BindOutcome) -> Option<Verdict> {
                 _ => None,
             }
         }
-        // "Exceed password retry limit" and "Account inactivated".
+        // "Exceed password retry limit".
         (DirectoryPreset::Ds389, CONSTRAINT_VIOLATION) => Some(Shut(Bar::Locked)),
-        (DirectoryPreset::Ds389, UNWILLING) => Some(Shut(Bar::Disabled)),
         _ => None,
     }
 }
@@ -134,10 +137,12 @@ mod tests {
         assert_eq!(ad("773"), barred(Bar::MustChange));
         assert_eq!(ad("775"), shut(Bar::Locked));
         assert_eq!(of(Ds389, 19, "", None), shut(Bar::Locked));
-        assert_eq!(of(Ds389, 53, "", None), shut(Bar::Disabled));
+        assert_eq!(of(Ds389, 19, "", Some(1)), shut(Bar::Locked));
+        assert_eq!(of(Ds389, 53, "", Some(1)), shut(Bar::Disabled));
         // Not a word about the password: nobody is told that it is wrong.
         assert!(of(OpenLdap, 13, "confidentiality required", None).is_err());
         assert!(of(OpenLdap, 53, "", None).is_err());
+        assert!(of(Ds389, 53, "", None).is_err());
     }
 
     #[test]

@@ -33,13 +33,30 @@ pub(super) struct Aside {
     pub loaded: Vec<Loaded>,
     pub runs: u8,
     pub parked: Option<Ticket>,
-    /// What its last step wrote is on its way to the disk.
-    pub is_saving: bool,
+    /// Where its last step began, while what that wrote is on its way to the disk.
+    pub saving: Option<Progress>,
+    /// That step was refused for another's sake, and is made once more.
+    pub is_again: bool,
 }
 
 impl Aside {
+    /// A request of this number that no step was made of.
+    pub fn new(number: u64, session: SessionId, mail: Mail, progress: Progress) -> Aside {
+        Aside {
+            number,
+            session,
+            mail,
+            progress,
+            loaded: Vec::new(),
+            runs: 0,
+            parked: None,
+            saving: None,
+            is_again: false,
+        }
+    }
+
     fn is_running(&self) -> bool {
-        self.parked.is_some() || self.is_saving
+        self.parked.is_some() || self.saving.is_some()
     }
 
     /// It removes what its user wants removed, and needs nobody who listens for that.
@@ -63,7 +80,7 @@ impl Aside {
 
 impl Shard {
     /// What this session asked for is done no further, in the next process neither. What is gone is gone.
-    pub(super) fn call_off(&mut self, actor: ActorKey, session: SessionId) {
+    pub(super) fn call_off(&mut self, now: Now, actor: ActorKey, session: SessionId) {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
@@ -79,12 +96,12 @@ impl Shard {
                     "emptying_called_off account={} removed={count}",
                     cell.account.jid
                 );
-                emptied.push((of, until));
+                emptied.push(Emptying::key(of, until));
             }
             !is_its
         });
-        for (account, until) in emptied {
-            self.unsave(Emptying::done(account, until));
+        if !emptied.is_empty() {
+            self.empty_no_further(now, emptied);
         }
     }
 
@@ -125,20 +142,12 @@ impl Shard {
             return self.tell_session(now, actor, session, &stanza, &error);
         }
         self.next_aside += 1;
-        let aside = Aside {
-            number: self.next_aside,
+        let mail = Mail::Outbound {
             session,
-            mail: Mail::Outbound {
-                session,
-                stanza,
-                origin: None,
-            },
-            progress,
-            loaded: Vec::new(),
-            runs: 0,
-            parked: None,
-            is_saving: false,
+            stanza,
+            origin: None,
         };
+        let aside = Aside::new(self.next_aside, session, mail, progress);
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.asides.push(aside);
         }
@@ -228,17 +237,44 @@ impl Shard {
             return self.apply(now, actor, None);
         };
         let writes: Vec<Write> = self.effects.write.drain(..).collect();
-        aside.progress = progress;
+        let began = std::mem::replace(&mut aside.progress, progress);
         aside.loaded = Vec::new();
         aside.runs = 0;
-        aside.is_saving = !writes.is_empty();
+        aside.saving = (!writes.is_empty()).then_some(began);
+        let makes_room = aside.is_emptying();
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.asides.push(aside);
         }
         self.apply(now, actor, None);
-        if !writes.is_empty() {
-            self.save_awaited(writes.into_iter(), Waiter::Step(actor, number));
+        if writes.is_empty() {
+            return;
         }
+        if makes_room {
+            // Apart from what a disk without room refuses.
+            self.flush_saves(now);
+        }
+        self.save_awaited(writes.into_iter(), Waiter::Step(actor, number));
+        if makes_room {
+            self.flush_saves(now);
+        }
+    }
+
+    /// What a step wrote was refused because a save before it was, and nobody looked at it. If it removes what its owner
+    /// wants removed, it is made once more, of what is there now: on a disk without room, and maybe only there, that goes.
+    /// Whether it is.
+    pub(super) fn step_again(&mut self, now: Now, actor: ActorKey, number: u64) -> bool {
+        let Some(aside) = self.aside(actor, number) else {
+            return false;
+        };
+        if !aside.is_emptying() || std::mem::replace(&mut aside.is_again, true) {
+            return false;
+        }
+        if let Some(began) = aside.saving.take() {
+            aside.progress = began;
+        }
+        self.run_asides(now, actor);
+        self.wake(actor);
+        true
     }
 
     /// What a step wrote is durable, or never will be.
@@ -252,7 +288,7 @@ impl Shard {
         match error {
             None => {
                 if let Some(aside) = self.aside(actor, number) {
-                    aside.is_saving = false;
+                    (aside.saving, aside.is_again) = (None, false);
                 }
             }
             Some(error) => {

@@ -1,19 +1,21 @@
+#[path = "emptying_tests.rs"]
+mod emptying;
+
 use std::sync::Arc;
 
 use super::super::Input;
 use super::super::output::Ask;
-use super::super::session_end::CLOSED;
-use super::super::testing::{NOW, open, saved, shard};
+use super::super::testing::{NOW, open, shard};
 use super::*;
-use crate::actor::auth::AccountRef;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::actor::{Catalog, Feature, IqRoute, Outcome, Turn};
-use crate::base::{AccountId, Generation, StreamKey, WorkerId};
+use crate::base::{AccountId, StreamKey, WorkerId};
+use crate::engine::archive::{self, ARCHIVE};
 use crate::im::Session;
 use crate::im::acks::{Acks, Bounds};
-use crate::im::archive::{EMPTYING, Emptying, Reach, Search, Stage};
+use crate::im::archive::{Reach, Search, Stage};
 use crate::jid::Jid;
-use crate::stanza::{Header, Iq, Kind, Payload, Stanza, StreamCondition, StreamError, Type};
+use crate::stanza::{Header, Iq, Kind, Payload, Stanza, Type};
 
 static THINGS: Table = Table {
     name: "things",
@@ -34,6 +36,7 @@ const LIBRARY: Feature<Account> = Feature {
         IqRoute::get("urn:library", "steps", steps),
         IqRoute::get("urn:library", "long", long),
         IqRoute::get("urn:library", "now", now),
+        IqRoute::get("urn:library", "erase", erase),
     ],
     commands: &[],
     portable: None,
@@ -102,6 +105,33 @@ fn now(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     turn.out.send(iq.result(Payload::EMPTY));
     Ok(())
 }
+
+/// Removes two messages, each in a step of its own, then answers.
+fn erase(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
+    let reached = |from| Progress::Erasing {
+        of: OWNER,
+        from,
+        until: 9,
+        count: from,
+    };
+    turn.out.go_on(reached(0));
+    let Progress::Erasing { from, .. } = *turn.aside()?.progress else {
+        panic!("it began so");
+    };
+    if from == 2 {
+        turn.out.more = None;
+        turn.out.send(iq.result(Payload::EMPTY));
+        return Ok(());
+    }
+    turn.out.write.push(Write::Delete {
+        table: &ARCHIVE,
+        key: archive::key(OWNER, from),
+    });
+    turn.out.go_on(reached(from + 1));
+    Ok(())
+}
+
+const OWNER: AccountId = AccountId(7);
 
 /// A shard with one account, whose one session may hold `unacked` stanzas.
 fn stage(unacked: usize) -> (Shard, ActorKey) {
@@ -397,66 +427,4 @@ fn a_session_that_ends_takes_its_requests_along() {
     answer(&mut shard, asked[0].0, Answer::Row(None));
     assert!(shard.cells[actor].account.sessions.is_empty());
     assert_eq!(shard.open_questions(), 0);
-}
-
-#[test]
-fn who_is_thrown_out_empties_nothing_any_more_and_who_hangs_up_does() {
-    let error = || StreamError::new(StreamCondition::NotAuthorized, "Ended by its user");
-    for is_revoked in [false, true] {
-        let (mut shard, actor) = stage(100);
-        ask(&mut shard, actor, "read", "a");
-        shard.cells[actor].asides[0].progress = Progress::Erasing {
-            of: AccountId(7),
-            from: 5,
-            until: 9,
-            count: 1,
-        };
-        match is_revoked {
-            true => shard.revoke(NOW, actor, SessionId(1), error()),
-            false => shard.expel(NOW, actor, SessionId(1), error()),
-        }
-        shard.drive(NOW);
-        assert_eq!(shard.cells[actor].asides.is_empty(), is_revoked);
-        // Nor in the next process.
-        let writes = saved(&mut shard).map_or(Vec::new(), |(_, writes)| writes);
-        let is_end = |write: &Write| matches!(write, Write::Delete { table, .. } if table.name == EMPTYING.name);
-        assert_eq!(writes.iter().any(is_end), is_revoked, "{writes:?}");
-        // What another session began since goes on.
-        let other = Emptying {
-            account: AccountId(7),
-            owner: shard.cells[actor].account.jid.clone(),
-            until: 20,
-        };
-        let Write::Put { key: other, .. } = other.put() else {
-            panic!("no put");
-        };
-        let is_other = |write: &Write| matches!(write, Write::Delete { key, .. } if *key == other);
-        assert!(!writes.iter().any(is_other), "{writes:?}");
-    }
-}
-
-#[test]
-fn an_archive_is_emptied_though_nothing_could_be_read_when_its_owner_had_gone() {
-    let (mut shard, actor) = stage(100);
-    shard.cells[actor].account.identity = Some(AccountRef {
-        id: AccountId(7),
-        generation: Generation(0),
-    });
-    ask(&mut shard, actor, "read", "a");
-    let aside = &mut shard.cells[actor].asides[0];
-    aside.parked = None;
-    aside.progress = Progress::Erasing {
-        of: AccountId(7),
-        from: 0,
-        until: 9,
-        count: 0,
-    };
-    while shard.seats.take(Seat::Sweep).is_ok() {}
-    shard.end_session(NOW, actor, SessionId(1), Vec::new(), CLOSED);
-    shard.drive(NOW);
-    assert!(shard.cells[actor].asides.is_empty());
-    let (_, writes) = saved(&mut shard).expect("it is not forgotten");
-    let is_it =
-        |write: &Write| matches!(write, Write::Put { table, .. } if table.name == EMPTYING.name);
-    assert!(writes.iter().any(is_it), "{writes:?}");
 }

@@ -54,6 +54,7 @@ impl Shard {
             self.refused.remove(key);
         }
         self.remove_waiting(again);
+        self.call_off_emptyings(now);
         // Nobody else does when there is room again.
         if !self.refused.is_empty() {
             self.timers.arm_disk(now.mono_ms + limits::DISK_PROBE_MS);

@@ -2,9 +2,9 @@
 //! when the server starts and once an hour. One worker reads which they are, and gives each to its owner's home. Refuses to
 //! know how messages are removed (`features/mam/erase.rs`).
 
-use crate::actor::rows::{Fence, RowKey};
+use crate::actor::rows::{Fence, RowKey, StoreError, Write};
 use crate::actor::{Answer, Envelope};
-use crate::base::{AccountId, Now, SessionId};
+use crate::base::{AccountId, Now, SessionId, limits};
 use crate::im::Progress;
 use crate::im::archive::{EMPTYING, Emptying};
 use crate::jid::Jid;
@@ -13,6 +13,7 @@ use super::Shard;
 use super::aside::Aside;
 use super::cell::Mail;
 use super::output::{Ask, Output};
+use super::save::SaveRecord;
 use super::seats::Seat;
 
 impl Shard {
@@ -75,6 +76,9 @@ impl Shard {
             };
             return self.send(home, envelope);
         }
+        if self.called_off.contains(&Emptying::key(account, until)) {
+            return;
+        }
         let actor = self.cell_at(now, &owner);
         self.next_aside += 1;
         let number = self.next_aside;
@@ -83,25 +87,56 @@ impl Shard {
         };
         let is_it = |aside: &Aside| matches!(aside.progress, Progress::Erasing { .. });
         if !cell.asides.iter().any(is_it) {
-            cell.asides.push(Aside {
-                number,
-                // Nobody's: none has this number.
-                session: SessionId(0),
-                mail: Mail::Emptying,
-                progress: Progress::Erasing {
-                    of: account,
-                    from: 0,
-                    until,
-                    count: 0,
-                },
-                loaded: Vec::new(),
-                runs: 0,
-                parked: None,
-                is_saving: false,
-            });
+            let progress = Progress::Erasing {
+                of: account,
+                from: 0,
+                until,
+                count: 0,
+            };
+            // Nobody's: no session has this number.
+            let nobody = SessionId(0);
+            cell.asides
+                .push(Aside::new(number, nobody, Mail::Emptying, progress));
         }
         self.run_asides(now, actor);
         // Else nobody looks whether the account can leave memory.
         self.wake(actor);
+    }
+
+    /// Archives are emptied no further: nor in the next process, as soon as the store has heard of it.
+    pub(super) fn empty_no_further(&mut self, now: Now, emptyings: Vec<RowKey>) {
+        for key in emptyings {
+            if self.called_off.len() >= limits::CALLED_OFF_MAX {
+                log::error!("call_off_forgotten: an archive is emptied in the end");
+                break;
+            }
+            self.called_off.insert(key);
+        }
+        self.call_off_emptyings(now);
+    }
+
+    /// Asks for the rows to be removed of all that were called off and have one.
+    pub(super) fn call_off_emptyings(&mut self, now: Now) {
+        if self.called_off.is_empty() {
+            return;
+        }
+        // Behind what put them there, and apart from what a disk without room refuses.
+        self.flush_saves(now);
+        let keys: Vec<RowKey> = self.called_off.iter().cloned().collect();
+        let table = &EMPTYING;
+        let delete = |key| Write::Delete { table, key };
+        let deletes = keys.iter().cloned().map(delete).collect();
+        self.ask_save(SaveRecord::call_off(keys), deletes);
+    }
+
+    /// The store answered that.
+    pub(super) fn called_off(&mut self, now: Now, keys: Vec<RowKey>, error: Option<StoreError>) {
+        if error.is_some() {
+            // `probe_disk` asks again.
+            return self.timers.arm_disk(now.mono_ms + limits::DISK_PROBE_MS);
+        }
+        for key in keys {
+            self.called_off.remove(&key);
+        }
     }
 }

@@ -18,7 +18,8 @@ pub(super) struct Regrouping {
     open: Vec<ActorKey>,
     /// Whether all workers know it.
     is_told: bool,
-    /// Accounts that know and have something to do when all workers do, and where they were.
+    /// Accounts that know and have something to do when all workers do, and where they were; those that came meanwhile among
+    /// them, for whom others may have refused what they said.
     touched: Vec<(ActorKey, Membership)>,
 }
 
@@ -48,6 +49,15 @@ impl Shard {
         };
         self.regrouping.is_told = false;
         self.regrouping.open = self.cells.keys().collect();
+    }
+
+    /// An account is new here. Until all workers know what it knows, what its sessions tell others may be lost: they are told
+    /// once more then.
+    pub(super) fn note_newcomer(&mut self, actor: ActorKey) {
+        let has_place = self.cells[actor].account.membership.member().is_some();
+        if has_place && !self.regrouping.is_told {
+            self.regrouping.touched.push((actor, Membership::default()));
+        }
     }
 
     /// All workers know: whoever is concerned acts on it, some at a time.
@@ -84,7 +94,8 @@ impl Shard {
         }
         let membership = Membership::find(now, account.jid.localpart());
         let before = std::mem::replace(&mut account.membership, membership);
-        if account.sessions.is_empty() {
+        // Some may come before all workers know.
+        if account.sessions.is_empty() && self.regrouping.is_told {
             return;
         }
         let host = self.config.host(account.jid.domainpart());
@@ -117,7 +128,7 @@ mod tests {
     use super::super::input::{Control, Input};
     use super::super::testing::{NOW, stage};
     use super::*;
-    use crate::actor::groups::Draft;
+    use crate::actor::groups::{Draft, DraftList};
 
     fn those_who_know(shard: &Shard) -> usize {
         let accounts = shard.cells.values().map(|cell| &cell.account);
@@ -155,5 +166,49 @@ mod tests {
             );
         }
         assert_eq!(those_who_know(&shard), 1 + others.len());
+    }
+
+    fn montagues() -> Draft {
+        let names = ["benvolio", "montague", "romeo"].map(str::to_owned);
+        let list = DraftList {
+            key: "m".to_owned(),
+            name: "The Montagues".to_owned(),
+            members: names.iter().cloned().collect(),
+            ..DraftList::default()
+        };
+        Draft {
+            people: names.map(|name| (name.clone(), name)).into(),
+            lists: vec![list],
+            ..Draft::default()
+        }
+    }
+
+    #[test]
+    fn who_comes_before_all_workers_know_says_it_again_when_they_do() {
+        let (mut shard, romeo) = stage();
+        shard.cells[romeo].account.sessions.clear();
+        let known = |shard: &Shard| {
+            let touched = shard.regrouping.touched.iter();
+            touched.map(|(actor, _)| *actor).collect::<Vec<_>>()
+        };
+        let order = |shard: &mut Shard, control| shard.handle(NOW, Input::Control(control));
+        let groups = || {
+            let groups = Arc::new(Groups::new(&montagues()));
+            Control::Groups(Arc::from("localhost"), Some(groups))
+        };
+        let come = |shard: &mut Shard, name: &str| {
+            let jid = Jid::parse(&format!("{name}@localhost")).expect("valid");
+            shard.cell_at(NOW, &jid)
+        };
+        order(&mut shard, groups());
+        // Nobody is here of whom it was known, and two come.
+        shard.catch_up(romeo);
+        let benvolio = come(&mut shard, "benvolio");
+        come(&mut shard, "paris");
+        assert_eq!(known(&shard), [romeo, benvolio], "paris is on no list");
+        order(&mut shard, Control::GroupsTold);
+        assert_eq!(known(&shard), []);
+        come(&mut shard, "montague");
+        assert_eq!(known(&shard), [], "everybody knows");
     }
 }

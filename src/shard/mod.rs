@@ -62,6 +62,7 @@ mod turns;
 mod unstored;
 
 pub use input::{CloseReason, Control, Input, Opened, Place};
+pub use look::AHEAD;
 pub use mesh::Batch;
 pub use numbers::{NUMBERS, numbers_floor, numbers_range, numbers_wait_ms};
 pub use output::{Ask, Codec, Output};

@@ -22,6 +22,7 @@ impl Shard {
         account.membership = self.membership_of(jid);
         let actor = self.cells.insert(Box::new(Cell::new(now, account)));
         self.homes.insert(jid.bare_str().into(), actor);
+        self.note_newcomer(actor);
         actor
     }
 

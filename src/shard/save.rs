@@ -68,7 +68,7 @@ pub(super) struct SaveRecord {
     mark: Option<u64>,
     /// The chain to which it belongs, if it rests on saves before it.
     chain: Option<u64>,
-    /// See [`Saves::gone`].
+    /// See [`Saves::gone`]; of an [`Attempt::CallOff`] the keys of what is called off.
     gone: Vec<RowKey>,
     pub attempt: Attempt,
 }
@@ -82,6 +82,8 @@ pub(super) enum Attempt {
     Probe,
     /// It was refused for want of room.
     Again,
+    /// It calls off emptyings of archives: it is repeated until it is durable (`emptying.rs`).
+    CallOff,
     /// It removes old messages: who asked for that looks what became of it (`expiry.rs`).
     Expiry,
     /// It gives messages that are owed rows of their own, before their month goes: the same (`retention.rs`).
@@ -110,6 +112,15 @@ impl SaveRecord {
     pub fn rescue() -> SaveRecord {
         SaveRecord {
             attempt: Attempt::Rescue,
+            ..SaveRecord::default()
+        }
+    }
+
+    /// Emptyings of archives that are called off, by the keys of their rows.
+    pub fn call_off(gone: Vec<RowKey>) -> SaveRecord {
+        SaveRecord {
+            gone,
+            attempt: Attempt::CallOff,
             ..SaveRecord::default()
         }
     }
@@ -263,6 +274,11 @@ impl Shard {
             Answer::Failed(error) => Some(error),
             _ => None,
         };
+        let is_behind = record.chain.is_some_and(|chain| chain != self.saves.chain);
+        if record.attempt == Attempt::CallOff {
+            let gone = std::mem::take(&mut record.gone);
+            self.called_off(now, gone, error);
+        }
         if let Some(error) = error {
             if record.attempt == Attempt::First {
                 log::error!(
@@ -298,7 +314,10 @@ impl Shard {
             match promise.waiter {
                 Some(Waiter::Turn(actor)) => self.committed(now, actor, error),
                 Some(Waiter::Step(actor, number)) => {
-                    self.step_committed(now, actor, number, error);
+                    let is_untried = error.is_some() && is_behind;
+                    if !(is_untried && self.step_again(now, actor, number)) {
+                        self.step_committed(now, actor, number, error);
+                    }
                 }
                 None => {}
             }

@@ -65,6 +65,7 @@ impl Shard {
                 &self.caps,
                 &mut self.rng,
                 &mut self.scratch,
+                &mut self.scopes,
                 trace,
             );
             stream.fail(&mut cx, error);
@@ -232,7 +233,7 @@ impl Shard {
         if let Some(session) = cell.and_then(|cell| cell.account.session_mut(id)) {
             session.revoked = true;
         }
-        self.call_off(actor, id);
+        self.call_off(now, actor, id);
         self.expel(now, actor, id, error);
     }
 

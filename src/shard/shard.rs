@@ -17,7 +17,7 @@ use crate::features;
 use crate::im::Account;
 use crate::stanza::{StreamCondition, StreamError};
 use crate::stream::{Item, StreamState};
-use crate::xml::Scratch;
+use crate::xml::{Scopes, Scratch};
 
 use super::capabilities::Known;
 use super::cell::{Cell, Mail};
@@ -27,7 +27,8 @@ use super::fresh::Fresh;
 use super::groups::Regrouping;
 use super::input::{Input, Opened, Place};
 use super::load::{BUSY, Load};
-use super::mesh::{Batch, Outboxes};
+use super::look::AHEAD;
+use super::mesh::{Batch, Outboxes, charge};
 use super::output::Output;
 use super::pipelines::Pipelines;
 use super::retention::Retention;
@@ -56,6 +57,8 @@ pub struct Shard {
     pub(super) homes: KeyedMap<Arc<str>, ActorKey>,
     /// Accounts with mail to be read in this turn.
     pub(super) ready: VecDeque<ActorKey>,
+    /// How many stanzas were taken in since accounts were run, and their bytes.
+    undriven: (usize, usize),
     pub(super) outboxes: Outboxes,
     pub(super) outputs: VecDeque<Output>,
     pub(super) seats: Seats,
@@ -74,6 +77,7 @@ pub struct Shard {
     pub(super) spare_items: Spares<Item>,
     pub(super) spare_rendered: Spares<Option<Kept>>,
     pub(super) scratch: Scratch,
+    pub(super) scopes: Scopes,
     pub(super) rng: Rng,
     pub(super) sequence: Sequence,
     pub(super) seal: Seal,
@@ -94,6 +98,8 @@ pub struct Shard {
     pub(super) disk: Disk,
     /// Keys of what clients have, and that could not be removed from [`crate::im::pending::PENDING`] yet.
     pub(super) refused: BTreeSet<RowKey>,
+    /// Keys of what was called off, and that may not be removed from [`crate::im::archive::EMPTYING`] yet.
+    pub(super) called_off: BTreeSet<RowKey>,
     /// What is owed and has no row because the disk was full.
     pub(super) unstored: Unstored,
     /// Accounts that were removed by their users in this turn of the loop.
@@ -158,6 +164,7 @@ impl Shard {
             cells: SlotMap::with_key(),
             homes: KeyedMap::with_hasher(KeyedState::new(seeds.maps)),
             ready: VecDeque::new(),
+            undriven: (0, 0),
             outboxes: Outboxes::new(place.worker, place.worker_count),
             outputs: VecDeque::new(),
             seats: Seats::default(),
@@ -172,6 +179,7 @@ impl Shard {
             spare_items: Spares::default(),
             spare_rendered: Spares::default(),
             scratch: Scratch::new(),
+            scopes: Scopes::default(),
             rng: Rng::from_seed(seeds.rng),
             sequence: Sequence::above(floor),
             seal: Seal::new(&seeds.ids),
@@ -187,6 +195,7 @@ impl Shard {
             retention: Retention::default(),
             disk: Disk::default(),
             refused: BTreeSet::new(),
+            called_off: BTreeSet::new(),
             unstored: Unstored::new(),
             removed: Vec::new(),
             left: Vec::new(),
@@ -244,10 +253,22 @@ impl Shard {
         key
     }
 
+    /// As [`Shard::handle`] of [`Input::Bytes`], but whom the stanzas are for may have to wait until [`Shard::hand_out`], which is
+    /// to be called before the worker does anything but read: together they are fetched from memory side by side.
+    pub fn take_in(&mut self, now: Now, key: StreamKey, bytes: &[u8]) -> usize {
+        self.read(now, key, bytes)
+    }
+
+    /// Whatever [`Shard::take_in`] has left.
+    pub fn hand_out(&mut self, now: Now) {
+        self.drive(now);
+    }
+
     /// Something happened. Returns how many of `Input::Bytes` were taken, or of `Input::Spent` may be followed by more at
     /// once, else 0.
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
         let mut taken = 0;
+        self.drive(now);
         match input {
             Input::Bytes(key, bytes) => taken = self.read(now, key, bytes),
             Input::Secured(key, facts) => {
@@ -262,9 +283,9 @@ impl Shard {
             Input::Closed(key, reason) => self.closed(now, key, reason),
             Input::Mesh(batch) => {
                 for envelope in batch.envelopes {
+                    let bytes = charge(&envelope);
                     self.route(now, envelope);
-                    // A mailbox is full when its account waits, not when a batch is long.
-                    self.drive(now);
+                    self.drive_soon(now, bytes);
                 }
             }
             Input::Answer(ticket, answer) => self.answered(now, ticket, answer),
@@ -366,8 +387,40 @@ impl Shard {
 
     /// Runs every account that has mail, until none has or all wait.
     pub(super) fn drive(&mut self, now: Now) {
-        while let Some(actor) = self.ready.pop_front() {
-            self.run(now, actor);
+        self.undriven = (0, 0);
+        let mut fetched = 0;
+        while !self.ready.is_empty() {
+            if fetched == 0 {
+                fetched = self.look_at_accounts();
+            }
+            fetched -= 1;
+            if let Some(actor) = self.ready.pop_front() {
+                self.run(now, actor);
+            }
+        }
+    }
+
+    /// Runs the account whose stream has just said so many bytes. Those for whom that is wait until there are some of them.
+    pub(super) fn drive_sender(&mut self, now: Now, key: StreamKey, bytes: usize) {
+        let sender = self.session_of(key).map(|at| at.actor);
+        if sender.is_some() && self.ready.back().copied() == sender {
+            self.ready.pop_back();
+            sender.into_iter().for_each(|sender| self.run(now, sender));
+        }
+        match sender {
+            Some(_) => self.drive_soon(now, bytes),
+            None => self.drive(now),
+        }
+    }
+
+    /// Something may have got into mailboxes. A few such things wait for each other; not many, or a mailbox would be full because
+    /// one stream said much at once, and not because its account waits.
+    fn drive_soon(&mut self, now: Now, bytes: usize) {
+        let (count, sum) = &mut self.undriven;
+        *count += 1;
+        *sum += bytes;
+        if *count >= AHEAD || *sum >= limits::UNDRIVEN_BYTES_MAX {
+            self.drive(now);
         }
     }
 

@@ -18,6 +18,10 @@ use super::load::Pressure;
 impl Shard {
     /// Brings a presence to all of these: to the first now, to the rest when others had their turn.
     pub(super) fn spread(&mut self, now: Now, stanza: Stanza, to: JidList) {
+        let to = match stanza.header.type_ {
+            Type::Unavailable if self.is_draining() => self.of_elsewhere(&to),
+            _ => to,
+        };
         if self.puts_presence_off() {
             self.spreads.begin(Envelope::Group { stanza, to });
             self.count_spreads();
@@ -31,6 +35,22 @@ impl Shard {
         self.spreads.begin(Envelope::Group { stanza, to });
         self.spread_turn(now, limits::SPREAD_COUNT);
         self.timers.arm_spread(now.mono_ms + 1);
+    }
+
+    /// Those whom this server does not serve. When it stops, all that it serves hear the farewell themselves: to tell each of them of
+    /// all the others would take longer than the stop may, with a million sessions.
+    fn of_elsewhere(&self, to: &JidList) -> JidList {
+        let mut elsewhere = JidList::default();
+        for text in to.iter() {
+            let bare = text.split_once('/').map_or(text, |(bare, _)| bare);
+            let domainpart = bare
+                .split_once('@')
+                .map_or(bare, |(_, domainpart)| domainpart);
+            if self.config.host(domainpart).is_none() {
+                elsewhere.push_prepared(text);
+            }
+        }
+        elsewhere
     }
 
     fn puts_presence_off(&self) -> bool {
@@ -179,7 +199,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::super::output::{Ask, Output};
-    use super::super::testing::{NOW, answers, connect, held, say, stage_of};
+    use super::super::testing::{NOW, answers, connect, held, say, shard, stage_of};
     use super::*;
     use std::collections::BTreeMap;
 
@@ -190,7 +210,7 @@ mod tests {
     use crate::features;
     use crate::im::blocking::BLOCKLIST;
     use crate::im::roster::{ROSTER, RosterItem, Standing};
-    use crate::shard::Input;
+    use crate::shard::{Control, Input};
     use crate::stanza::{Header, Kind, ns};
 
     const ACCOUNT: AccountId = AccountId(7);
@@ -361,6 +381,33 @@ mod tests {
         assert!(left(&shard, ROMEO).is_empty());
         shard.handle(at(4), Input::Tick);
         assert!(shard.spreads.is_empty());
+    }
+
+    #[test]
+    fn a_server_that_stops_tells_only_those_elsewhere_who_has_gone() {
+        let heard_of = |stops: bool| {
+            let mut shard = shard(WorkerId(0), 2);
+            if stops {
+                shard.handle(NOW, Input::Control(Control::Drain));
+            }
+            to_many(&mut shard, presence(Type::Unavailable, ORCHARD), 20);
+            let mut heard = BTreeMap::new();
+            collect(&mut shard, &mut heard);
+            heard.len()
+        };
+        // Of twenty, about half live on the other worker.
+        assert!(heard_of(false) > 0);
+        assert_eq!(heard_of(true), 0);
+        let shard = shard(WorkerId(0), 2);
+        let to = [
+            &jid(1),
+            &Jid::parse("juliet@elsewhere.example").expect("valid"),
+        ];
+        let elsewhere = shard.of_elsewhere(&to.into_iter().collect());
+        assert_eq!(
+            elsewhere.iter().collect::<Vec<_>>(),
+            ["juliet@elsewhere.example"]
+        );
     }
 
     #[test]

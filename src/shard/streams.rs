@@ -9,7 +9,7 @@ use crate::base::{Now, Rng, StreamKey, TraceId, limits};
 use crate::config::Config;
 use crate::stanza::{Kind, Stanza, StanzaError, ns, reply_error};
 use crate::stream::{Context, Event, SessionRef};
-use crate::xml::Scratch;
+use crate::xml::{Scopes, Scratch};
 
 use super::Shard;
 use super::cell::Mail;
@@ -39,6 +39,7 @@ impl Shard {
                 &self.caps,
                 &mut self.rng,
                 &mut self.scratch,
+                &mut self.scopes,
                 trace,
             );
             let (count, event) = stream.take(&mut cx, &bytes[taken..]);
@@ -51,7 +52,7 @@ impl Shard {
             self.outboxes.take_overflow();
             self.on_event(now, key, event);
             // Each stanza is run before the next is read, so that a full mailbox is seen in time.
-            self.drive(now);
+            self.drive_sender(now, key, count);
             if let Some(to) = self.outboxes.take_overflow() {
                 self.outboxes.hold(key, to);
             }
@@ -246,6 +247,7 @@ impl Shard {
             &self.caps,
             &mut self.rng,
             &mut self.scratch,
+            &mut self.scopes,
             trace,
         );
         let event = stream.answered(&mut cx, ticket, answer);
@@ -360,6 +362,7 @@ pub(super) fn context<'a>(
     caps: &'a BTreeMap<Arc<str>, String>,
     rng: &'a mut Rng,
     scratch: &'a mut Scratch,
+    scopes: &'a mut Scopes,
     trace: TraceId,
 ) -> Context<'a> {
     Context {
@@ -368,6 +371,7 @@ pub(super) fn context<'a>(
         caps,
         rng,
         scratch,
+        scopes,
         trace,
     }
 }

@@ -13,6 +13,7 @@ use crate::base::Month;
 use super::api::Request;
 use super::batch::Batch;
 use super::engine::{Engine, Keys, Page, Visitor, number_in, read};
+use super::room::makes_room;
 
 /// Rows in maps, and the way back to what was last synced.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct ForgetfulDisk {
     /// What each unsynced write replaced, oldest first.
     undo: Vec<Undo>,
     fault: Option<StoreError>,
+    /// A disk without room lets through what makes some.
+    has_reserve: bool,
 }
 
 struct Rows {
@@ -44,8 +47,10 @@ impl ForgetfulDisk {
 
     /// Does the writes, visible at once and durable with the next [`ForgetfulDisk::sync`].
     fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
+        match self.fault {
+            Some(StoreError::DiskFull) if self.has_reserve && makes_room(writes) => {}
+            Some(fault) => return Err(fault),
+            None => {}
         }
         // No more than the engine on disk takes: that has no empty keys.
         let known = |write: &Write| match write {
@@ -89,8 +94,11 @@ impl ForgetfulDisk {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
+        match self.fault {
+            // What was let through has its place.
+            Some(StoreError::DiskFull) if self.has_reserve => {}
+            Some(fault) => return Err(fault),
+            None => {}
         }
         self.undo.clear();
         Ok(())
@@ -232,7 +240,10 @@ impl Engine for Memory {
         Ok(())
     }
 
-    fn set_reserve(&self, _: u64) {}
+    /// Nothing is counted: with any reserve there is enough for what makes room.
+    fn set_reserve(&self, bytes: u64) {
+        self.0.lock().has_reserve = bytes > 0;
+    }
 }
 
 /// The store without threads: a request is answered where it is made. Whoever drives it delivers the answers of
@@ -290,6 +301,11 @@ impl MemoryStore {
     /// The power goes: what was not synced is gone.
     pub fn crash(&mut self) {
         self.0.0.lock().crash();
+    }
+
+    /// See [`Engine::set_reserve`]: without one, which is how it begins, a full disk refuses removals, too.
+    pub fn set_reserve(&mut self, bytes: u64) {
+        self.0.set_reserve(bytes);
     }
 
     /// See [`Memory::set_fault`].
@@ -354,6 +370,22 @@ mod tests {
         store.set_fault(None);
         let saved = store.apply(Request::Save(vec![put(&LETTERS, b"a", b"2")]));
         assert!(matches!(saved, Answer::Saved));
+    }
+
+    #[test]
+    fn a_full_disk_with_a_reserve_lets_through_what_makes_room() {
+        let mut store = store();
+        store.apply(Request::Save(vec![put(&LETTERS, b"a", b"1")]));
+        store.sync().unwrap();
+        store.set_reserve(1);
+        store.set_fault(Some(StoreError::DiskFull));
+        let refused = store.apply(Request::Save(vec![put(&LETTERS, b"b", b"1")]));
+        assert!(matches!(refused, Answer::Failed(StoreError::DiskFull)));
+        let removed = store.apply(Request::Save(vec![delete(&LETTERS, b"a")]));
+        assert!(matches!(removed, Answer::Saved));
+        store.sync().unwrap();
+        store.crash();
+        assert_eq!(value(&mut store, b"a"), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl StreamState {
         self.lang = header.lang.as_deref().map(std::sync::Arc::from);
         self.root_prefix = header.prefix.clone();
         // Content that the client prefixes, with no default namespace, is jabber:client all the same.
-        self.scope = Some(Box::new(header.scope.with_content(ns::CLIENT)));
+        self.scope = Some(cx.scopes.share(header.scope.with_content(ns::CLIENT)));
         self.send_header(cx);
         self.phase = if self.jid.is_some() {
             Phase::Binding

@@ -243,7 +243,7 @@ mod tests {
     use crate::base::{AccountId, AddressPrefix, Generation, Now, Rng, TraceId};
     use crate::config::{Outside, load};
     use crate::stream::{TlsFacts, TlsVersion};
-    use crate::xml::Scratch;
+    use crate::xml::{Scopes, Scratch};
 
     const OUTSIDE: Outside<'_> = Outside {
         features: &["sasl-upgrade"],
@@ -259,6 +259,7 @@ mod tests {
         config: Config,
         rng: Rng,
         scratch: Scratch,
+        scopes: Scopes,
         stream: StreamState,
     }
 
@@ -281,6 +282,7 @@ mod tests {
                 config,
                 rng: Rng::from_seed([1; 32]),
                 scratch: Scratch::new(),
+                scopes: Scopes::default(),
                 stream,
             };
             assert!(stand.say(HEADER).is_none());
@@ -325,6 +327,7 @@ mod tests {
                 caps: &BTreeMap::new(),
                 rng: &mut self.rng,
                 scratch: &mut self.scratch,
+                scopes: &mut self.scopes,
                 trace: TraceId(1),
             };
             f(&mut self.stream, &mut cx)

@@ -90,7 +90,7 @@ impl<C: Core> Worker<C> {
         if count > 0 {
             self.counters.read_bytes += count as u64;
             let bytes = &self.scratch.plaintext[..count];
-            let taken = self.shard.handle(self.now, Input::Bytes(stream, bytes));
+            let taken = self.shard.take_in(self.now, stream, bytes);
             if taken < count {
                 connection.unread = bytes[taken..].to_vec();
             }

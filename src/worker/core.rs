@@ -13,6 +13,10 @@ pub trait Core {
     fn arrive(&mut self, now: Now, state: Box<StreamState>) -> StreamKey;
     /// See [`Shard::handle`].
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize;
+    /// See [`Shard::take_in`].
+    fn take_in(&mut self, now: Now, stream: StreamKey, bytes: &[u8]) -> usize;
+    /// See [`Shard::hand_out`].
+    fn hand_out(&mut self, now: Now);
     /// See [`Shard::admits`].
     fn admits(&self) -> bool;
     /// See [`Shard::look_ahead`].
@@ -50,6 +54,14 @@ impl Core for Shard {
 
     fn handle(&mut self, now: Now, input: Input<'_>) -> usize {
         self.handle(now, input)
+    }
+
+    fn take_in(&mut self, now: Now, stream: StreamKey, bytes: &[u8]) -> usize {
+        self.take_in(now, stream, bytes)
+    }
+
+    fn hand_out(&mut self, now: Now) {
+        self.hand_out(now);
     }
 
     fn admits(&self) -> bool {

@@ -2,6 +2,7 @@
 //! XMPP; it carries values between a `Shard` and the operating system.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::actor::Ticket;
 use crate::base::{Now, WorkerId, limits};
-use crate::shard::{Ask, Batch, CloseReason, Control, Input};
+use crate::shard::{AHEAD, Ask, Batch, CloseReason, Control, Input};
 use crate::stream::StreamKey;
 
 use super::Ports;
@@ -85,11 +86,14 @@ impl<C: Core> Worker<C> {
                 self.note(event);
             }
         }
+        #[cfg(feature = "trunk")]
+        self.end_trunk();
     }
 
     /// Finish what is inside before admitting more: this order is the back-pressure policy.
     fn turn(&mut self) -> Turn {
         self.now = self.clock.now();
+        self.inbox.begin_turn();
         if self.take_orders() == Turn::Last {
             return Turn::Last;
         }
@@ -187,13 +191,9 @@ impl<C: Core> Worker<C> {
 
     /// Inboxes are always emptied: the channels' bound is the bound.
     fn take_batches(&mut self) {
-        for index in 0..self.inbox.batches.len() {
-            for _ in 0..self.inbox.batches[index].len() {
-                if let Ok(batch) = self.inbox.batches[index].try_recv() {
-                    self.batches += 1;
-                    self.tell(Input::Mesh(batch));
-                }
-            }
+        while let Some(batch) = self.inbox.next_batch() {
+            self.batches += 1;
+            self.tell(Input::Mesh(batch));
         }
     }
 
@@ -254,7 +254,7 @@ impl<C: Core> Worker<C> {
                 self.look_ahead(&self.ready);
             }
             let Some(key) = self.ready.pop_front() else {
-                return;
+                break;
             };
             self.round.read(1);
             if let Some(connection) = self.connections.get_mut(key) {
@@ -262,6 +262,12 @@ impl<C: Core> Worker<C> {
                 self.serve(key);
             }
         }
+        self.hand_out();
+    }
+
+    fn hand_out(&mut self) {
+        self.shard.hand_out(self.now);
+        self.drain();
     }
 
     fn flush_streams(&mut self) {
@@ -282,15 +288,21 @@ impl<C: Core> Worker<C> {
 
     /// The next streams of a list have their turn now.
     fn look_ahead(&self, list: &VecDeque<ConnectionKey>) {
-        let connections = list
-            .iter()
-            .take(AHEAD)
-            .map(|&key| self.connections.get(key));
-        let streams: SmallVec<[StreamKey; AHEAD]> =
-            connections.filter_map(|at| at?.stream).collect();
-        if streams.len() > 1 {
-            self.shard.look_ahead(&streams);
+        let keys = list.iter().take(AHEAD);
+        let connections: SmallVec<[&Connection; AHEAD]> =
+            keys.filter_map(|&key| self.connections.get(key)).collect();
+        if connections.len() < 2 {
+            return;
         }
+        let streams: SmallVec<[StreamKey; AHEAD]> =
+            connections.iter().filter_map(|at| at.stream).collect();
+        let mut seen = 0;
+        for tls in connections.iter().filter_map(|at| at.tls.as_ref()) {
+            seen ^= tls.glance();
+        }
+        // Without a use of them the reads would be no reads.
+        black_box(seen);
+        self.shard.look_ahead(&streams);
     }
 
     /// Once per turn, so that a service is woken once for all of them.
@@ -481,9 +493,6 @@ const EVENTS_PER_TURN: usize = 256;
 const ANSWERS_PER_TURN: usize = 1_024;
 const CONNECTIONS_PER_TURN: usize = 64;
 const READS_PER_TURN: usize = 256;
-/// For so many connections what they need is fetched at once: more would not fit into the processor's nearest cache, and it has
-/// no more reads under way than a few of these ask for.
-const AHEAD: usize = 8;
 const FLUSHES_PER_TURN: usize = 256;
 /// How soon a batch that found its channel full is tried again: the receiver empties it every turn.
 const MESH_RETRY_MS: u64 = 1;

@@ -120,10 +120,27 @@ pub struct Inbox {
     pub orders: Receiver<Order>,
     /// One per other worker; bounded, so that a worker which cannot keep up is felt by its senders.
     pub batches: Vec<Receiver<Batch>>,
+    /// How many of each are of this turn.
+    pub due: Vec<usize>,
     pub knocker: Arc<Knocker>,
 }
 
 impl Inbox {
+    /// A turn begins: what other workers have sent by now is of it, and what comes later is of the next. Whoever orders
+    /// something of all workers (new groups) tells each before any of them says anything because of it: so a batch that is
+    /// there before orders are taken comes behind the order that it follows from, and one that is not would come before it.
+    pub fn begin_turn(&mut self) {
+        self.due.clear();
+        self.due.extend(self.batches.iter().map(Receiver::len));
+    }
+
+    /// The next batch of this turn.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        let at = self.due.iter().position(|count| *count > 0)?;
+        self.due[at] -= 1;
+        self.batches[at].try_recv().ok()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.newcomers.is_empty() && self.is_empty_but_for_newcomers()
@@ -187,6 +204,7 @@ fn seat(worker: WorkerId) -> io::Result<Seat> {
             answers,
             orders,
             batches: Vec::new(),
+            due: Vec::new(),
             knocker: Arc::clone(&knocker),
         },
         outboxes: Vec::new(),
@@ -238,5 +256,34 @@ mod tests {
         seat.inbox.knocker.wake_up();
         assert_eq!(knocks_of_a_hundred(seat), 0);
         assert_eq!(seat.inbox.answers.len(), 400);
+    }
+
+    #[test]
+    fn what_another_worker_sends_while_orders_are_taken_is_of_the_next_turn() {
+        let mut seats = seats(2).expect("descriptors are left");
+        let Seat {
+            mut inbox, address, ..
+        } = seats.pop().expect("two");
+        let outbox = seats[0].outboxes[1].as_ref().expect("to the second");
+        let send = |number| {
+            let batch = Batch {
+                from: WorkerId(0),
+                number,
+                envelopes: Vec::new(),
+            };
+            outbox.try_send(batch).expect("there is room");
+        };
+        send(1);
+        inbox.begin_turn();
+        assert!(inbox.orders.try_recv().is_err());
+        // Both are told, and the other is faster.
+        address.order(Order::LookAtClock);
+        send(2);
+        assert!(inbox.next_batch().is_some_and(|batch| batch.number == 1));
+        assert!(inbox.next_batch().is_none(), "it follows from the order");
+        assert!(!inbox.is_empty(), "nobody sleeps");
+        inbox.begin_turn();
+        assert!(inbox.orders.try_recv().is_ok() && inbox.next_batch().is_some());
+        assert!(inbox.is_empty());
     }
 }

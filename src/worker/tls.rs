@@ -4,6 +4,7 @@
 
 mod compact;
 mod context;
+mod form;
 mod header;
 mod record;
 mod traffic;
@@ -91,6 +92,16 @@ impl Session {
             Form::Rustls(whole) => whole.rustls.is_handshaking(),
             Form::Compact(_) => false,
         }
+    }
+
+    /// Reads a little of all that records need and that can be seen from here, so that it is at hand when they come; the value
+    /// has no meaning.
+    pub fn glance(&self) -> usize {
+        let form = match &self.form {
+            Form::Rustls(whole) => whole.glance(),
+            Form::Compact(compact) => compact.glance(),
+        };
+        self.partial.len() ^ form
     }
 
     /// Whether it has left rustls.
@@ -218,6 +229,14 @@ impl Session {
 }
 
 impl Whole {
+    fn glance(&self) -> usize {
+        let rustls = &self.rustls;
+        let has = self.context.is_some() ^ self.by_client.is_some() ^ self.secrets.is_some();
+        let flags = rustls.is_handshaking() ^ rustls.wants_read() ^ rustls.wants_write();
+        let facts = rustls.protocol_version().is_some() ^ rustls.alpn_protocol().is_some();
+        usize::from(has ^ flags ^ facts)
+    }
+
     fn take_handshake(&mut self, record: &[u8]) -> Opened {
         if let Some(config) = self.by_client.take()
             && prefers_chacha(record)

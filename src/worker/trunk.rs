@@ -7,17 +7,22 @@
 //! the bytes behind it in the others, both little-endian.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use parking_lot::Mutex;
 use slotmap::KeyData;
+use smallvec::SmallVec;
 
 use crate::base::AddressPrefix;
+use crate::shard::AHEAD;
 
 use super::Worker;
 use super::admit::{Guest, Listener, Newcomer};
@@ -124,9 +129,13 @@ impl Far {
     }
 
     fn key(&self, lane: u32) -> Option<ConnectionKey> {
-        let token = *self.tokens.lock().get(lane as usize)?;
-        (token != 0).then(|| ConnectionKey::from(KeyData::from_ffi(token as u64)))
+        key_of(&self.tokens.lock(), lane)
     }
+}
+
+fn key_of(tokens: &[usize], lane: u32) -> Option<ConnectionKey> {
+    let token = *tokens.get(lane as usize)?;
+    (token != 0).then(|| ConnectionKey::from(KeyData::from_ffi(token as u64)))
 }
 
 impl Trunk {
@@ -160,6 +169,10 @@ impl Trunk {
             }
         }
         Ok(())
+    }
+
+    fn owes(&self) -> bool {
+        !self.far.out.lock().is_empty()
     }
 
     /// What one read brings, behind what was left of the last one.
@@ -207,7 +220,14 @@ impl<C: Core> Worker<C> {
             Err(error) => return self.lose_trunk(&error),
         };
         let mut left = &bytes[..];
-        while let Some((lane, kind, bytes, rest)) = split(left) {
+        let mut ahead = left;
+        for at in 0.. {
+            if at % AHEAD == 0 {
+                ahead = self.look_at_lanes(ahead);
+            }
+            let Some((lane, kind, bytes, rest)) = split(left) else {
+                break;
+            };
             self.take_frame(lane, kind, bytes);
             left = rest;
         }
@@ -216,12 +236,50 @@ impl<C: Core> Worker<C> {
         }
     }
 
+    /// The connections of the next frames are fetched from memory side by side, as the loop does with those that it reads.
+    /// Says what is behind these frames.
+    fn look_at_lanes<'b>(&self, mut bytes: &'b [u8]) -> &'b [u8] {
+        let mut lanes: SmallVec<[u32; AHEAD]> = SmallVec::new();
+        while lanes.len() < AHEAD
+            && let Some((lane, _, _, rest)) = split(bytes)
+        {
+            lanes.push(lane);
+            bytes = rest;
+        }
+        if let Some(trunk) = &self.trunk {
+            let keys: SmallVec<[_; AHEAD]> = {
+                let tokens = trunk.far.tokens.lock();
+                lanes.iter().map(|&lane| key_of(&tokens, lane)).collect()
+            };
+            let connections = || keys.iter().filter_map(|key| self.connections.get((*key)?));
+            let mut seen = 0;
+            for connection in connections() {
+                seen ^= usize::from(connection.readable ^ connection.is_ready);
+            }
+            for connection in connections() {
+                if let Socket::Lane(lane) = &connection.socket {
+                    seen ^= lane.incoming.len();
+                }
+            }
+            black_box(seen);
+        }
+        bytes
+    }
+
     /// Sends what this turn has written into lanes.
     pub(super) fn flush_trunk(&mut self) {
         if let Some(trunk) = &mut self.trunk
             && let Err(error) = trunk.push()
         {
             self.lose_trunk(&error);
+        }
+    }
+
+    /// The driver hears how every lane ended, however long it takes to read that.
+    pub(super) fn end_trunk(&mut self) {
+        while self.trunk.as_ref().is_some_and(Trunk::owes) {
+            self.flush_trunk();
+            thread::sleep(Duration::from_millis(1));
         }
     }
 

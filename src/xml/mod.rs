@@ -24,7 +24,7 @@ pub use frame::{Frame, Framer};
 pub use header::{Header, parse_header};
 pub use limits::FrameLimits;
 pub use normal::normalise;
-pub use scope::Scope;
+pub use scope::{Scope, Scopes};
 pub use scratch::{Attribute, Child, Normal, Scratch};
 pub use write::{Writer, escape_attribute, escape_text};
 

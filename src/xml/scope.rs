@@ -1,9 +1,9 @@
 //! What a stream header declares for the elements behind it. Refuses to know the stream's state.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-/// Namespaces and language that top-level elements inherit from the stream header. One for each stream; equal
-/// ones may be shared.
+/// Namespaces and language that top-level elements inherit from the stream header. Streams share equal ones ([`Scopes`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     pub(super) content: Cow<'static, str>,
@@ -55,6 +55,32 @@ impl Scope {
     }
 }
 
+/// What the headers of one worker's streams declared lately. Nearly all say the same, so that one scope serves thousands of
+/// streams: it costs their memory once, and is at hand when a stanza comes.
+#[derive(Debug, Default)]
+pub struct Scopes {
+    lately: [Option<Arc<Scope>>; SCOPES_COUNT],
+    /// Whose place the next new one takes.
+    oldest: usize,
+}
+
+impl Scopes {
+    /// One that is equal, shared where there was one lately.
+    pub fn share(&mut self, scope: Scope) -> Arc<Scope> {
+        let known = self.lately.iter().flatten().find(|known| ***known == scope);
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        let scope = Arc::new(scope);
+        self.lately[self.oldest] = Some(Arc::clone(&scope));
+        self.oldest = (self.oldest + 1) % SCOPES_COUNT;
+        scope
+    }
+}
+
+/// Clients in use differ in `xml:lang`, and a few in prefixes. Each is as large as a header may be, at most.
+const SCOPES_COUNT: usize = 16;
+
 /// Owned text that costs no memory where it is one of the names that nearly every stream uses.
 pub(super) fn shared(text: &str) -> Cow<'static, str> {
     for known in [
@@ -69,4 +95,36 @@ pub(super) fn shared(text: &str) -> Cow<'static, str> {
         }
     }
     Cow::Owned(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speaking(lang: &str) -> Scope {
+        Scope {
+            lang: Some(lang.into()),
+            ..Scope::without_header("jabber:client")
+        }
+    }
+
+    #[test]
+    fn equal_scopes_are_one() {
+        let mut scopes = Scopes::default();
+        let first = scopes.share(speaking("it"));
+        let other = scopes.share(speaking("en"));
+        assert!(Arc::ptr_eq(&first, &scopes.share(speaking("it"))));
+        assert!(!Arc::ptr_eq(&first, &other));
+    }
+
+    #[test]
+    fn of_many_different_ones_only_some_are_kept() {
+        let mut scopes = Scopes::default();
+        let first = scopes.share(speaking("it"));
+        for number in 0..SCOPES_COUNT {
+            scopes.share(speaking(&format!("x-{number}")));
+        }
+        assert_eq!(Arc::strong_count(&first), 1);
+        assert!(!Arc::ptr_eq(&first, &scopes.share(speaking("it"))));
+    }
 }

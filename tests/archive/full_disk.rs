@@ -62,6 +62,41 @@ fn who_empties_his_archive_while_the_disk_is_full_hears_that_it_failed() {
 }
 
 #[test]
+fn an_archive_is_emptied_on_a_full_disk_though_what_others_want_is_refused_meanwhile() {
+    // Room for what makes room is all that is left; then there is room again before anybody has heard that there was none.
+    for has_room_again in [false, true] {
+        let (mut world, romeo) = keeper(1_000);
+        let juliet = user(&mut world, "juliet", "<presence/>");
+        says(&mut world, juliet, &notes(0, 20, 0));
+        world.end_turns();
+        hears(&mut world, juliet);
+        let confirm = confirmation(&mut world, romeo);
+        world.store.lock().set_reserve(1);
+        fill(&mut world);
+        world.disk_is_asleep = true;
+        says(&mut world, juliet, &search("note"));
+        if has_room_again {
+            world.store.lock().set_fault(None);
+        }
+        // Nobody knows yet that the index of her words was refused.
+        let heard = says(&mut world, romeo, &confirm);
+        world.disk_is_asleep = false;
+        world.end_turns();
+        let heard = heard + &hears(&mut world, romeo);
+        assert!(heard.contains("1000 messages were removed"), "{heard}");
+        assert!(archived(&world, "romeo").is_empty());
+        assert!(hears(&mut world, juliet).contains("<resource-constraint "));
+        make_room(&mut world);
+        assert_eq!(world.row_count(&EMPTYING), 0);
+        says(&mut world, romeo, &notes(0, 3, 0));
+        world.end_turns();
+        assert_eq!(archived(&world, "romeo"), [0, 1, 2]);
+        assert_eq!(archived(&world, "juliet").len(), 20);
+        world.assert_rest();
+    }
+}
+
+#[test]
 fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
     let (mut world, romeo) = keeper(1_000);
     let confirm = confirmation(&mut world, romeo);

@@ -22,7 +22,7 @@ pub fn until_said(server: &mut Server, text: &str) {
     }
 }
 
-fn is_here(client: &mut Client) {
+pub fn is_here(client: &mut Client) {
     client.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
     let answer = client.element();
     assert!(answer.contains("type='result'"), "{answer}");

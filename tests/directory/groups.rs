@@ -20,7 +20,7 @@ fn grouped(test: &str, directory: &Slapd, more: &str) -> House {
 }
 
 /// The commands that somebody is shown.
-fn commands(client: &mut Client) -> String {
+pub fn commands(client: &mut Client) -> String {
     client.send(
         "<iq type='get' id='c' to='localhost'><query xmlns='http://jabber.org/protocol/disco#items' \
          node='http://jabber.org/protocol/commands'/></iq>",

@@ -74,6 +74,10 @@ impl Authority {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
+        // 389 DS crashes at a certificate whose subject is empty.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Server of the tests");
         self.sign(files, "server", &params)
     }
 

@@ -1,5 +1,6 @@
-//! The directory: people, groups and rooms that a real OpenLDAP keeps, and servers on the wire that mean no good. It
-//! refuses to know what Stonechat keeps itself. Needs slapd and ldap-utils, which `scripts/test packages` installs.
+//! The directory: people, groups and rooms that a real OpenLDAP keeps, or another, and servers on the wire that mean no good. It
+//! refuses to know what Stonechat keeps itself. Needs slapd, ldap-utils, 389-ds-base and samba, which
+//! `scripts/test packages` installs.
 
 mod ber;
 mod cards;
@@ -7,6 +8,8 @@ mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
+mod ds389;
+mod elsewhere;
 mod faults;
 #[path = "../play/framer.rs"]
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
@@ -22,6 +25,7 @@ mod ports;
 mod proofs;
 mod rooms;
 mod rosters;
+mod samba;
 mod schema;
 #[path = "../play/scram.rs"]
 #[allow(dead_code)] // As above.

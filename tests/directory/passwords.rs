@@ -109,6 +109,11 @@ fn the_command_that_changes_a_password_changes_it_in_the_directory_or_says_why_n
         assert!(answer.contains(expected), "{change}: {answer}");
         let is_changed = directory.lets_in(JULIET, "swear not by the moon");
         assert_eq!(is_changed, change == "modify");
+        // It was the user's own word, not an administrator's that the policy would have changed first.
+        if is_changed {
+            let heard = try_password(&server, "juliet", "swear not by the moon");
+            assert!(heard.starts_with("<success"), "{heard}");
+        }
         // What we changed ourselves is told by the directory, too, and ends nothing.
         juliet.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
         let answer = juliet.element();

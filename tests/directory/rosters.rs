@@ -36,7 +36,7 @@ fn member(directory: &Slapd, what: &str, name: &str, group: &str) {
 }
 
 /// The roster, or what comes instead where this version is known.
-fn roster(client: &mut Client, ver: &str) -> String {
+pub fn roster(client: &mut Client, ver: &str) -> String {
     client.send(&format!(
         "<iq type='get' id='roster'><query xmlns='{ROSTER}'{ver}/></iq>"
     ));
@@ -51,7 +51,7 @@ fn set(client: &mut Client, item: &str) -> String {
 }
 
 /// The next element that holds this; others are passed over.
-fn until(client: &mut Client, text: &str) -> String {
+pub fn until(client: &mut Client, text: &str) -> String {
     loop {
         let heard = client.element();
         if heard.contains(text) {
@@ -61,7 +61,7 @@ fn until(client: &mut Client, text: &str) -> String {
 }
 
 /// What came until each of these had come, in whatever order, in one text.
-fn until_all(client: &mut Client, texts: &[&str]) -> String {
+pub fn until_all(client: &mut Client, texts: &[&str]) -> String {
     let mut heard = String::new();
     while !texts.iter().all(|text| heard.contains(text)) {
         heard.push_str(&client.element());

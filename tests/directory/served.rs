@@ -9,6 +9,18 @@ use crate::slapd::{BASE, SERVICE, SERVICE_PASSWORD, Slapd};
 /// What a host's directory section says of this directory, with these options besides.
 pub fn options(directory: &Slapd, more: &str) -> String {
     let password = directory.file("service-password", &format!("{SERVICE_PASSWORD}\n"));
+    let usual = [
+        ("servers", format!("[{:?}]", directory.url())),
+        ("ca", format!("{:?}", directory.authority.certificate)),
+        ("base", format!("\"ou=people,{BASE}\"")),
+        ("bind_dn", format!("{SERVICE:?}")),
+        ("password_file", format!("{password:?}")),
+    ];
+    section(&usual, more)
+}
+
+/// A host whose directory section says this besides, and the usual of what it does not say.
+pub fn section(usual: &[(&str, String)], more: &str) -> String {
     let mut text = String::from("[[host]]\nname = \"localhost\"\n[host.directory]\n");
     let said = |name: &str| {
         // Those of sections behind it are others'.
@@ -16,25 +28,25 @@ pub fn options(directory: &Slapd, more: &str) -> String {
         own.into_iter()
             .any(|line| line.starts_with(&format!("{name} =")))
     };
-    let mut option = |name: &str, value: String| {
+    for (name, value) in usual {
         if !said(name) {
             writeln!(text, "{name} = {value}").unwrap();
         }
-    };
-    option("servers", format!("[{:?}]", directory.url()));
-    option("ca", format!("{:?}", directory.authority.certificate));
-    option("base", format!("\"ou=people,{BASE}\""));
-    option("bind_dn", format!("{SERVICE:?}"));
-    option("password_file", format!("{password:?}"));
+    }
     text + more
 }
 
 /// A house of such a server.
 pub fn house(test: &str, directory: &Slapd, more: &str) -> House {
+    house_of(test, &options(directory, more))
+}
+
+/// The same of such a host.
+pub fn house_of(test: &str, host: &str) -> House {
     House::new(
         &format!("directory-{test}"),
         "log.filter = \"info,stonechat=debug\"\n",
-        &options(directory, more),
+        host,
     )
 }
 

@@ -46,6 +46,8 @@ pub enum Mode {
     RefersToAny([u16; 3]),
     /// A search finds a reference to each of these ports.
     RefersToEach([u16; 2]),
+    /// A search finds one to this port, with this behind it (RFC 4516): `base?attributes?scope?filter`.
+    RefersWith(u16, &'static str),
     /// It says nothing when it is asked to bind anybody but the service.
     SilentInBinds,
     /// Answers to what nobody asked.

@@ -11,7 +11,7 @@ use crate::house::Files;
 use crate::served::{is_failure, try_password};
 use crate::server::House;
 use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
-use crate::stand_in::{Entry, Mode, StandIn, Who};
+use crate::stand_in::{Entry, Filter, Mode, StandIn, Who};
 
 fn house(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
     house_in_time(test, directory, files, &format!("{QUICK}{more}"))
@@ -152,6 +152,51 @@ fn of_the_servers_that_one_reference_names_the_first_that_answers_is_asked() {
 }
 
 #[test]
+fn a_reference_says_what_is_asked_there() {
+    let people = || StandIn::start(vec![Entry::person("juliet")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("asks-there");
+    let house = house("asks-there", &directory, &files, "referrals = \"follow\"\n");
+    let server = house.serve();
+    until_let_in(&server);
+    let log_in = |rest, condition: Option<&str>| {
+        directory.set(Mode::RefersWith(other.port, rest));
+        let heard = try_password(&server, "juliet", PASSWORD);
+        match condition {
+            None => assert!(heard.starts_with("<success"), "{rest}: {heard}"),
+            Some(condition) => assert!(is_failure(&heard, condition), "{rest}: {heard}"),
+        }
+        let mut searches = other.searches();
+        searches.pop()
+    };
+    let usual = log_in("", None).expect("it was asked");
+    assert_eq!(
+        (usual.base.as_str(), usual.scope),
+        ("ou=people,dc=verona,dc=example", 2)
+    );
+    // RFC 4511 section 4.1.10: "If the <filter> part of the LDAP URL is present, the client uses this filter in its next
+    // request to progress this Search".
+    let juliets = "uid=juliet,ou=people,dc=verona,dc=example??base?(mail=juliet@verona%2eexample)";
+    let asked = log_in(juliets, None).expect("it was asked");
+    let mail = ("mail".to_owned(), "juliet@verona.example".to_owned());
+    assert_eq!(asked.filter, Filter::Equal(mail.0, mail.1));
+    assert_eq!(
+        (asked.base.as_str(), asked.scope),
+        ("uid=juliet,ou=people,dc=verona,dc=example", 0)
+    );
+    // One that finds nobody is used, too.
+    log_in("???(mail=romeo@verona.example)", Some("not-authorized"));
+    // A wider one does not make somebody else of who was asked for.
+    directory.set(Mode::RefersWith(other.port, "???(objectClass=*)"));
+    let heard = try_password(&server, "romeo", PASSWORD);
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    // What is no filter or no scope is no address that we could ask.
+    for rest in ["??all", "??sub?(mail="] {
+        log_in(rest, Some("temporary-auth-failure"));
+    }
+}
+
+#[test]
 fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
     let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
     let (directory, other) = (people(), people());
@@ -184,6 +229,26 @@ fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
     assert!(heard.starts_with("<success"), "{heard}");
     server.until_logged("directory_fails server=");
     assert!(!server.printed().contains("directory_fails_once"));
+    // Now and then a password is tried there. That it takes connections and finds people is no sign that it judges them.
+    let until_tried_there = || {
+        let of_people = |(dn, _): &&(String, String)| dn.starts_with("uid=");
+        let tried = || directory.binds().iter().filter(of_people).count();
+        let before = tried();
+        let begun = Instant::now();
+        while tried() == before {
+            let heard = try_password(&server, "romeo", PASSWORD);
+            assert!(heard.starts_with("<success"), "{heard}");
+            assert!(begun.elapsed() < crate::slapd::PATIENCE);
+        }
+    };
+    until_tried_there();
+    directory.set(Mode::Well);
+    until_tried_there();
+    server.until_logged("directory_works server=");
+    let printed = server.printed();
+    for (once, count) in [("directory_fails server=", 1), ("directory_works", 1)] {
+        assert_eq!(printed.matches(once).count(), count, "{printed}");
+    }
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
@@ -18,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::framer::{Framer, Item};
 use crate::server::{PASSWORD, PATIENCE, Server};
 
-use trusting::Trusting;
+use trusting::trusting;
 
 pub const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
     xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -38,6 +37,13 @@ impl Default for TlsWishes {
             version: &rustls::version::TLS13,
             certificate: None,
         }
+    }
+}
+
+impl TlsWishes {
+    /// Whatever certificate it is shown, it takes.
+    fn config(self) -> Arc<ClientConfig> {
+        trusting(&[self.version], self.certificate, &[b"xmpp-client"])
     }
 }
 
@@ -127,7 +133,7 @@ impl Client {
     /// The same on another port, as TLS is wished for.
     pub fn wishing(port: u16, wishes: TlsWishes) -> Client {
         let mut client = Client::over(TcpStream::connect(("127.0.0.1", port)).unwrap());
-        client.shake_hands_with(trusting(wishes));
+        client.shake_hands_with(wishes.config());
         client
     }
 
@@ -201,7 +207,7 @@ impl Client {
 
     /// The TLS handshake.
     pub fn shake_hands(&mut self) {
-        self.shake_hands_with(trusting(TlsWishes::default()));
+        self.shake_hands_with(TlsWishes::default().config());
     }
 
     fn shake_hands_with(&mut self, config: Arc<ClientConfig>) {
@@ -404,28 +410,10 @@ pub fn auth(message: &[u8]) -> String {
     format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{message}</auth>")
 }
 
-/// A TLS client that takes whatever certificate it is shown.
-fn trusting(wishes: TlsWishes) -> Arc<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[wishes.version])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(provider)));
-    let mut config = match wishes.certificate {
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(vec![certificate], key)
-            .unwrap(),
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
-    Arc::new(config)
-}
-
 /// The first flight of a TLS client.
 pub fn client_hello() -> Vec<u8> {
     let name = ServerName::try_from("localhost").unwrap();
-    let mut tls = ClientConnection::new(trusting(TlsWishes::default()), name).unwrap();
+    let mut tls = ClientConnection::new(TlsWishes::default().config(), name).unwrap();
     let mut hello = Vec::new();
     tls.write_tls(&mut hello).unwrap();
     hello

@@ -2,8 +2,9 @@
 
 use stonechat::base::limits;
 
+use crate::session;
+use crate::sim::plainly::{self, proves, says};
 use crate::sim::{self, ConnId, Habits, World};
-use crate::{login, says, session};
 
 /// From when on each of them waits.
 const LOGINS: u64 = limits::OVERLOAD_AFTER_MS * limits::LAG_LOGINS;
@@ -42,7 +43,7 @@ fn couple(world: &mut World) -> (ConnId, ConnId) {
 
 fn hears(world: &mut World, conn: ConnId) -> String {
     world.settle();
-    String::from_utf8(world.read(conn)).expect("the server writes UTF-8")
+    plainly::hears(world, conn)
 }
 
 /// All workers keep up, and have for long enough.
@@ -66,7 +67,7 @@ const QUERY: &str = "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>"
 fn comes_in(world: &mut World, name: &str) -> bool {
     world.register(name, "secret");
     let conn = world.connect_secure(1);
-    login(world, conn, name).contains("<success")
+    proves(world, conn, name).contains("<success")
 }
 
 /// What Juliet hears when Romeo changes his presence, and what he hears when he asks his archive.
@@ -118,11 +119,11 @@ fn logins_that_wait_come_in_when_there_is_time_and_hear_after_ten_seconds_that_t
     }
     world.waited(LOGINS);
     let romeo = world.connect_secure(1);
-    assert_eq!(login(&mut world, romeo, "romeo"), "");
+    assert_eq!(proves(&mut world, romeo, "romeo"), "");
     world.advance(limits::LOGIN_PATIENCE_MS - 1);
     world.waited(LOGINS);
     let juliet = world.connect_secure(1);
-    assert_eq!(login(&mut world, juliet, "juliet"), "");
+    assert_eq!(proves(&mut world, juliet, "juliet"), "");
     assert_eq!(hears(&mut world, romeo), "");
     world.advance(1);
     let heard = hears(&mut world, romeo);

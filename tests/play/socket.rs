@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::server::Server;
 use super::stage::{Channel, Conn, Stage};
 
-use trusting::Trusting;
+use trusting::trusting;
 
 /// How long a server may keep silent before a play concludes that nothing comes. Only scenes that fail wait for it. More
 /// than the eight seconds for which a verdict on a password is held back where many scenes guess at one name.
@@ -44,7 +43,7 @@ impl Sockets {
             server,
             channel,
             links: Vec::new(),
-            tls: Arc::new(trusting()?),
+            tls: trusting(rustls::ALL_VERSIONS, None, &[b"xmpp-client"]),
         })
     }
 
@@ -166,17 +165,4 @@ impl Stage for Sockets {
     fn advance(&mut self, ms: u64) -> Result<(), String> {
         self.server.advance(ms)
     }
-}
-
-/// A client that accepts whatever certificate the server shows.
-fn trusting() -> Result<ClientConfig, String> {
-    let provider = Arc::new(ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(provider)))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
-    Ok(config)
 }

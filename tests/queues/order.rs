@@ -261,7 +261,7 @@ fn what_waited_ahead_of_enabled_is_not_lost_with_the_connection() {
     says(&mut world, romeo, &chat(1));
     world.lose(juliet);
     world.settle();
-    let juliet = login(&mut world, "juliet");
+    let juliet = log_in(&mut world, "juliet");
     let bind =
         "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq><presence/>";
     let heard = says(&mut world, juliet, bind);

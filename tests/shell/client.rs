@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersi
 
 use crate::house::PATIENCE;
 
-use trusting::Trusting;
+use trusting::trusting;
 
 /// A client that sends and expects lines.
 pub struct Client<S: Read + Write>(BufReader<S>);
@@ -137,20 +137,7 @@ pub fn session(wishes: TlsWishes) -> ClientConnection {
 
 /// What handshakes of one client have in common; it remembers sessions.
 pub fn config(wishes: TlsWishes) -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[wishes.version])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(provider)));
-    let mut config = match wishes.certificate {
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(vec![certificate], key)
-            .unwrap(),
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = wishes.alpn.iter().map(|name| name.to_vec()).collect();
-    Arc::new(config)
+    trusting(&[wishes.version], wishes.certificate, wishes.alpn)
 }
 
 /// Begins TLS as a client of this configuration.

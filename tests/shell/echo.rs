@@ -1,5 +1,6 @@
 //! What stands behind the border in these tests: lines in, lines out, and a few orders in capital letters.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
@@ -41,6 +42,8 @@ pub struct Echo {
     deadline: Option<u64>,
     asked: Option<StreamKey>,
     is_full: bool,
+    /// So many streams were named at a time as the next that are read or written.
+    looked: RefCell<Vec<usize>>,
 }
 
 static TABLE: Table = Table {
@@ -64,6 +67,7 @@ impl Echo {
             deadline: None,
             asked: None,
             is_full: false,
+            looked: RefCell::default(),
         }
     }
     fn secured(&mut self, key: StreamKey, facts: &TlsFacts) {
@@ -175,6 +179,10 @@ impl Echo {
                         }
                     }
                 }
+                "LOOKED" => {
+                    let looked = format!("looked {:?}\n", self.looked.take());
+                    self.say(key, looked.into_bytes());
+                }
                 "CLOSE" => {
                     s.closing = true;
                     self.say(key, b"bye\n".to_vec());
@@ -219,7 +227,15 @@ impl Core for Echo {
         !self.is_full
     }
 
-    fn look_ahead(&self, _streams: &[StreamKey]) {}
+    fn take_in(&mut self, now: Now, stream: StreamKey, bytes: &[u8]) -> usize {
+        self.handle(now, Input::Bytes(stream, bytes))
+    }
+
+    fn hand_out(&mut self, _now: Now) {}
+
+    fn look_ahead(&self, streams: &[StreamKey]) {
+        self.looked.borrow_mut().push(streams.len());
+    }
 
     fn lets_go(&mut self, stream: StreamKey) -> bool {
         self.streams.get(stream).is_none_or(|s| !s.guesses)

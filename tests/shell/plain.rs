@@ -34,6 +34,26 @@ fn more_than_one_turn_reads_comes_back_whole_and_in_order() {
 }
 
 #[test]
+fn streams_that_are_written_next_are_named_some_at_a_time() {
+    let server = Server::start();
+    let mut clients: Vec<_> = (0..20).map(|_| plain(server.plain)).collect();
+    for client in &mut clients {
+        client.send("hello\n");
+        client.expect("hello");
+    }
+    clients[0].send("LOOKED\nTICK 1000\nready\n");
+    assert!(clients[0].line().starts_with("looked "));
+    clients[0].expect("ready");
+    // They are told at once, and one stream at a time is no reason to look.
+    server.pass_ms(1_000);
+    for client in &mut clients {
+        client.expect("tick");
+    }
+    clients[0].send("LOOKED\n");
+    clients[0].expect("looked [8, 8, 4]");
+}
+
+#[test]
 fn ipv6_callers_are_let_in_too() {
     let server = Server::start();
     let mut client = plain(server.v6);

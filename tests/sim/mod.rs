@@ -9,6 +9,7 @@ mod connections;
 mod events;
 mod house;
 mod outputs;
+pub mod plainly;
 mod sight;
 
 use std::collections::VecDeque;

@@ -204,7 +204,8 @@ fn decrypt(tls: &mut ClientConnection, mut records: &[u8], input: &mut Vec<u8>) 
     Ok(())
 }
 
-fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+/// Writes as much as the socket takes; how much that was.
+pub fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match socket.write(&bytes[sent..]) {

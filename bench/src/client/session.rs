@@ -249,6 +249,7 @@ impl Session {
                     management.received(&element);
                 }
                 if is_answer("bench-roster") {
+                    ensure!(element.kind() != b"error", "no roster: {}", text());
                     let found = memmem::find_iter(element.bytes, b"<item ").count();
                     ensure!(
                         found >= plan.contacts,

@@ -1,20 +1,19 @@
-//! A run: divides the users among parts, starts these or waits for them to join, leads them through the phases, watches
-//! the server meanwhile, and sums up. It drives no user itself.
+//! A run: leads its parts through the phases, watches the server meanwhile, and sums up. It drives no user itself, and refuses
+//! to know who drives whom (`division.rs`), and where (`reach.rs`).
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::counts::{Counts, Latencies, Outcome};
+use super::division::{Share, cores_of, divide, sources_of};
 use super::latency::Latency;
 use super::part::{Assignment, Line};
 use super::progress::Progress;
+use super::reach::{Part, accept, joined, spawn};
 use super::result::{Moment, RunResult, ServerUse};
 use super::scenario::{Kind, Scenario};
 use super::surge::Surge;
@@ -51,32 +50,6 @@ pub struct Run {
     pub prepares: bool,
 }
 
-/// Users of one thread, of one part, of one host.
-#[derive(Debug, PartialEq, Eq)]
-struct Share {
-    host: usize,
-    threads: Vec<(u32, u32)>,
-}
-
-/// A part, wherever it runs.
-struct Part {
-    orders: Box<dyn Write + Send>,
-    child: Option<Child>,
-    threads: usize,
-    /// Threads that are done.
-    left: usize,
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // It ends by itself when nobody gives orders any longer; who does not listen is ended.
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 /// Does it all.
 pub fn run(run: &Run) -> Result<RunResult> {
     let shares = divide(&run.scenario, run.hosts.len(), run.parts, run.threads)?;
@@ -89,48 +62,6 @@ pub fn run(run: &Run) -> Result<RunResult> {
     let result = lead.through(run);
     lead.progress.done();
     result
-}
-
-/// Who drives whom. Communities stay whole.
-fn divide(scenario: &Scenario, hosts: usize, parts: usize, threads: usize) -> Result<Vec<Share>> {
-    ensure!(
-        hosts > 0 && threads > 0,
-        "nothing to load, or nobody to do it"
-    );
-    let community = scenario.community();
-    let communities = scenario.users.count / community;
-    let needed = scenario.users.count.div_ceil(MOST_SESSIONS);
-    let parts = (parts.div_ceil(hosts) as u32).max(needed).min(communities);
-    let threads = (threads as u32).min(communities.div_ceil(parts));
-    let slices = parts * threads;
-    let first = |slice: u32| {
-        (u64::from(communities) * u64::from(slice) / u64::from(slices)) as u32 * community
-    };
-    let mut shares = Vec::new();
-    for host in 0..hosts {
-        for part in 0..parts {
-            let threads = (part * threads..(part + 1) * threads)
-                .map(|slice| {
-                    (
-                        scenario.users.first + first(slice),
-                        first(slice + 1) - first(slice),
-                    )
-                })
-                .filter(|(_, count)| *count > 0);
-            shares.push(Share {
-                host,
-                threads: threads.collect(),
-            });
-        }
-    }
-    for share in &shares {
-        let sessions: u32 = share.threads.iter().map(|(_, count)| count).sum();
-        ensure!(
-            sessions <= MOST_SESSIONS,
-            "a community is too large for one part"
-        );
-    }
-    Ok(shares)
 }
 
 /// A run under way.
@@ -188,16 +119,7 @@ impl Lead {
                 prepares: run.prepares,
             };
             let mut part = match joining.next() {
-                Some(stream) => {
-                    let reader = BufReader::new(stream.try_clone()?);
-                    listen(number, reader, sender.clone());
-                    Part {
-                        orders: Box::new(stream),
-                        child: None,
-                        threads: share.threads.len(),
-                        left: 0,
-                    }
-                }
+                Some(stream) => joined(number, share.threads.len(), stream, &sender)?,
                 None => spawn(number, share.threads.len(), &sender)?,
             };
             part.say(&assignment)?;
@@ -530,153 +452,4 @@ impl Lead {
 enum Until {
     All(fn(&News) -> bool),
     Time(Instant, Duration),
-}
-
-impl Part {
-    fn say(&mut self, what: &impl serde::Serialize) -> Result<()> {
-        let mut text = serde_json::to_string(what)?;
-        text.push('\n');
-        self.orders.write_all(text.as_bytes())?;
-        Ok(self.orders.flush()?)
-    }
-}
-
-fn spawn(
-    number: usize,
-    threads: usize,
-    sender: &Sender<(usize, Result<Line, String>)>,
-) -> Result<Part> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("part")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting a part")?;
-    let orders = child.stdin.take().context("a pipe to the part")?;
-    let out = child.stdout.take().context("a pipe from the part")?;
-    listen(number, BufReader::new(out), sender.clone());
-    Ok(Part {
-        orders: Box::new(orders),
-        child: Some(child),
-        threads,
-        left: 0,
-    })
-}
-
-fn accept(address: SocketAddr, count: usize) -> Result<Vec<std::net::TcpStream>> {
-    let listener = TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
-    let address = listener.local_addr()?;
-    eprintln!("waiting for {count} parts: stonechat-load part --join {address}");
-    let mut all = Vec::new();
-    while all.len() < count {
-        let (stream, from) = listener.accept()?;
-        stream.set_nodelay(true)?;
-        eprintln!("{from} has joined");
-        all.push(stream);
-    }
-    Ok(all)
-}
-
-fn listen(
-    number: usize,
-    mut reader: impl BufRead + Send + 'static,
-    sender: Sender<(usize, Result<Line, String>)>,
-) {
-    thread::spawn(move || {
-        loop {
-            let mut text = String::new();
-            let line = match reader.read_line(&mut text) {
-                Ok(0) => Err("it closed its side".to_owned()),
-                Ok(_) => serde_json::from_str(&text).map_err(|error| format!("{error}: {text}")),
-                Err(error) => Err(error.to_string()),
-            };
-            let is_last = line.is_err();
-            if sender.send((number, line)).is_err() || is_last {
-                return;
-            }
-        }
-    });
-}
-
-/// Addresses that part `number` connects from: each part has some for itself, if there are enough.
-fn sources_of(run: &Run, number: usize, parts: usize) -> Vec<IpAddr> {
-    let servers = run.hosts.iter().flat_map(|host| &host.servers);
-    let is_loopback = servers
-        .clone()
-        .all(|server| server.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let sessions = u64::from(run.scenario.users.count) * run.hosts.len() as u64;
-    if run.sources.is_empty() {
-        // Ephemeral ports are 28,000 by default: on the loopback network there are addresses for all.
-        if !is_loopback || sessions <= 25_000 {
-            return Vec::new();
-        }
-        let [high, low] = (number as u16 + 1).to_be_bytes();
-        return vec![IpAddr::V4(Ipv4Addr::new(127, 0, high, low))];
-    }
-    if run.sources.len() < parts {
-        return run.sources.clone();
-    }
-    run.sources
-        .iter()
-        .copied()
-        .skip(number)
-        .step_by(parts)
-        .collect()
-}
-
-fn cores_of(run: &Run, number: usize) -> Vec<usize> {
-    let count = run.cores.len();
-    (0..run.threads.min(count))
-        .map(|thread| run.cores[(number * run.threads + thread) % count])
-        .collect()
-}
-
-/// Of one part: a process usually may have 20,000 descriptors.
-pub const MOST_SESSIONS: u32 = 19_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scenario(text: &str) -> Scenario {
-        Scenario::parse(text, &[]).expect("a good scenario")
-    }
-
-    #[test]
-    fn every_user_is_driven_once_and_communities_stay_whole() {
-        for (count, community, contacts) in
-            [(1_000, 50, 10), (40_000, 100, 2), (150, 50, 2), (50, 50, 4)]
-        {
-            let scenario = scenario(&format!(
-                "scenario = 'day'\n[users]\ncount = {count}\ncommunity = {community}\ncontacts = {contacts}\nfirst = 7"
-            ));
-            for (parts, threads) in [(1, 1), (2, 1), (3, 2), (8, 4)] {
-                let shares = divide(&scenario, 2, parts, threads).expect("possible");
-                for host in 0..2 {
-                    let mut next = 7;
-                    for (first, users) in shares
-                        .iter()
-                        .filter(|s| s.host == host)
-                        .flat_map(|s| &s.threads)
-                    {
-                        assert_eq!(*first, next);
-                        assert!(users.is_multiple_of(community));
-                        next += users;
-                    }
-                    assert_eq!(
-                        next,
-                        7 + count,
-                        "{count} users, {parts} parts, {threads} threads"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn no_part_has_more_sessions_than_descriptors() {
-        let scenario = scenario("scenario = 'idle'\n[users]\ncount = 300_000");
-        let shares = divide(&scenario, 1, 1, 2).expect("possible");
-        assert_eq!(shares.len(), 16);
-    }
 }

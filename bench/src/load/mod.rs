@@ -3,12 +3,14 @@
 pub mod accounts;
 pub mod coordinator;
 pub mod counts;
+mod division;
 pub mod latency;
 pub mod ledger;
 pub mod markdown;
 pub mod part;
 mod play;
 mod progress;
+mod reach;
 pub mod report;
 pub mod result;
 pub mod scenario;

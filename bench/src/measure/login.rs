@@ -62,6 +62,8 @@ pub fn measure(
         );
         swarm.log_in(storm.count, LOGINS_IN_FLIGHT)?;
         let wall = began.elapsed();
+        // As long as logins queue.
+        let busy = bench.programs.beside.map(cpu_of_process).transpose()?;
         // What it still does for the last of them belongs to them.
         swarm.idle(Duration::from_millis(300))?;
         let (after, driver_after) = (Spent::by(&server, bench.programs.beside)?, own_cpu()?);
@@ -80,8 +82,17 @@ pub fn measure(
             figure.push_beside("helpers us", each(after.all - before.all - workers));
             if let Some((before, after)) = before.beside.zip(after.beside) {
                 let beside = each(after - before);
-                eprintln!("  round {}: beside {beside:.1} us", round - warm_ups);
+                let share = busy
+                    .map_or(Duration::ZERO, |busy| busy - before)
+                    .as_secs_f64()
+                    / wall.as_secs_f64();
+                eprintln!(
+                    "  round {}: beside {beside:.1} us, {:.1} % of a core while they logged in",
+                    round - warm_ups,
+                    share * 100.0
+                );
                 figure.push_beside("beside us", beside);
+                figure.push_beside("beside busy %", share * 100.0);
             }
             figure.push_beside("farewell us", each(server.cpu()? - after.all));
             figure.push_beside("logins/s", storm.count as f64 / wall.as_secs_f64());

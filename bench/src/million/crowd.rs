@@ -90,12 +90,18 @@ impl Crowd {
         Ok(())
     }
 
-    /// Keeps so many things under way for a while, then waits until all have arrived.
-    pub fn talk(&mut self, talk: Talk, at_a_time: usize, time: Duration) -> Result<()> {
+    /// Keeps so many things under way for a while, said by the first `among`, then waits until all have arrived.
+    pub fn talk(
+        &mut self,
+        talk: Talk,
+        at_a_time: usize,
+        among: usize,
+        time: Duration,
+    ) -> Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             while self.awaited.len() < at_a_time {
-                self.say(talk)?;
+                self.say(talk, among)?;
             }
             self.turn(Duration::from_millis(100))?;
         }
@@ -113,10 +119,8 @@ impl Crowd {
         self.may_end = true;
         let deadline = Instant::now() + patience;
         while self.ended < self.online {
-            if self.turn(Duration::from_millis(100)).is_err() && self.ended > 0 {
-                // The process has ended behind its last words.
-                break;
-            }
+            self.turn(Duration::from_millis(100))
+                .with_context(|| format!("{} of {} heard it", self.ended, self.online))?;
             ensure!(
                 Instant::now() < deadline,
                 "{} of {}",
@@ -127,12 +131,12 @@ impl Crowd {
         Ok(())
     }
 
-    fn say(&mut self, talk: Talk) -> Result<()> {
+    fn say(&mut self, talk: Talk, among: usize) -> Result<()> {
         self.number += 1;
         let number = self.number;
         let (by, left, text) = match talk {
             Talk::Chat => {
-                let by = self.below(self.online as u64 / 2 * 2);
+                let by = self.below(among as u64 / 2 * 2);
                 let to = user_name(by ^ 1);
                 let text = format!(
                     "<message to='{to}@localhost/{RESOURCE}' type='chat' id='m-{by:08}-{number:012}'>\
@@ -142,7 +146,7 @@ impl Crowd {
             }
             Talk::Presence { reach } => {
                 // Everybody within reach is online.
-                let span = self.online as u64 - 2 * u64::from(reach);
+                let span = among as u64 - 2 * u64::from(reach);
                 let by = self.below(span) + reach;
                 let show = if number.is_multiple_of(2) {
                     "away"

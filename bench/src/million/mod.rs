@@ -54,8 +54,12 @@ struct Level {
     logins_per_s: f64,
     chat_us: f64,
     messages_per_s: f64,
+    /// What a message costs while all talk, over what it costs while so many do as the first level has, with all others online:
+    /// taken in turn, because this machine is a third slower from one minute to the next.
+    chat_growth: f64,
     presence_us: f64,
     presences_per_s: f64,
+    presence_growth: f64,
 }
 
 /// Prints a line for each level, and returns all as JSON.
@@ -87,23 +91,26 @@ pub fn measure(wishes: &Million) -> Result<String> {
         let login_us = (server.cpu()? - cpu).as_secs_f64() * 1e6 / came;
         let bytes = server.private_bytes()? as f64 - before;
         let seconds = Duration::from_secs(wishes.seconds);
-        let (chat_us, messages_per_s) = talk(&server, &mut crowd, Talk::Chat, 256, seconds)?;
+        let few = wishes.levels[0];
+        let chat = compare(&server, &mut crowd, Talk::Chat, 256, few, seconds)?;
         let presence = Talk::Presence {
             reach: wishes.contacts / 2,
         };
-        let (presence_us, presences_per_s) = match wishes.contacts {
-            0 => (0.0, 0.0),
-            _ => talk(&server, &mut crowd, presence, 16, seconds)?,
+        let presence = match wishes.contacts {
+            0 => Said::default(),
+            _ => compare(&server, &mut crowd, presence, 16, few, seconds)?,
         };
         let level = Level {
             sessions: count,
             bytes_per_session: bytes / count as f64,
             login_us,
             logins_per_s,
-            chat_us,
-            messages_per_s,
-            presence_us,
-            presences_per_s,
+            chat_us: chat.us,
+            messages_per_s: chat.per_s,
+            chat_growth: chat.growth,
+            presence_us: presence.us,
+            presences_per_s: presence.per_s,
+            presence_growth: presence.growth,
         };
         println!("{}", serde_json::to_string(&level)?);
         levels.push(level);
@@ -130,21 +137,57 @@ pub fn measure(wishes: &Million) -> Result<String> {
     Ok(serde_json::to_string_pretty(&result)?)
 }
 
-/// Microseconds of the server for each delivery, and deliveries a second.
-fn talk(
+/// What was said while all talked.
+#[derive(Debug, Default)]
+struct Said {
+    /// Of the server, for each delivery.
+    us: f64,
+    per_s: f64,
+    /// As [`Level::chat_growth`].
+    growth: f64,
+}
+
+/// All talk for `time`, in turn with the first `few`, who do so as long.
+fn compare(
     server: &Server,
     crowd: &mut Crowd,
     talk: Talk,
     at_a_time: usize,
+    few: usize,
     time: Duration,
-) -> Result<(f64, f64)> {
-    // Memory that others have used meanwhile comes back into the caches first, as far as it can.
-    crowd.talk(talk, at_a_time, time / 10)?;
-    let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.deliveries);
-    crowd.talk(talk, at_a_time, time)?;
-    let count = (crowd.deliveries - already) as f64;
-    let used = (server.cpu()? - cpu).as_secs_f64();
-    Ok((used * 1e6 / count, count / clock.elapsed().as_secs_f64()))
+) -> Result<Said> {
+    let all = crowd.online;
+    let (mut of_all, mut of_few) = (Slices::default(), Slices::default());
+    while of_all.time < time {
+        for (among, slices) in [(all, &mut of_all), (few, &mut of_few)] {
+            // Memory that others have used meanwhile comes back into the caches first, as far as it can.
+            crowd.talk(talk, at_a_time, among, SLICE / 10)?;
+            let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.deliveries);
+            crowd.talk(talk, at_a_time, among, SLICE)?;
+            slices.count += crowd.deliveries - already;
+            slices.cpu += server.cpu()? - cpu;
+            slices.time += clock.elapsed();
+        }
+    }
+    Ok(Said {
+        us: of_all.us(),
+        per_s: of_all.count as f64 / of_all.time.as_secs_f64(),
+        growth: of_all.us() / of_few.us(),
+    })
+}
+
+/// What was done in the turns of one crowd.
+#[derive(Debug, Default)]
+struct Slices {
+    count: u64,
+    cpu: Duration,
+    time: Duration,
+}
+
+impl Slices {
+    fn us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.count as f64
+    }
 }
 
 /// Lets the server finish what it does behind everybody's back.
@@ -266,4 +309,6 @@ fn run(command: &mut Command) -> Result<()> {
 }
 
 const LOGINS_AT_A_TIME: usize = 64;
+/// Processor time is told in steps of ten milliseconds.
+const SLICE: Duration = Duration::from_secs(1);
 const END_PATIENCE: Duration = Duration::from_secs(300);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::actor::auth::UpgradeTerms;
-use crate::auth::service::prefix_of;
+use crate::auth::threads::prefix_of;
 
 fn account(house: &House) -> AccountRef {
     house.row("juliet").account

@@ -3,8 +3,11 @@
 mod admin;
 mod client_keys;
 mod invited;
+mod inviting;
 mod looks;
+mod newcomers;
 mod own;
+mod purge;
 mod service;
 mod tokens;
 mod verdicts;

@@ -1,7 +1,9 @@
 //! Searches: whole or page by page, and on the servers that references name if they are followed. Refuses to know what the
 //! entries mean.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::any::Any;
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use ldap3::controls::{Control, PagedResults, RawControl};
 use ldap3::{EntryStream, LdapConn, SearchOptions};
 
 use super::{
-    Failure, Link, Purpose, Query, REFERRAL, connect, failure, guarded, refused, remaining,
+    Depth, Failure, Link, Purpose, Query, REFERRAL, connect, failure, guarded, refused, remaining,
 };
 use crate::base::limits;
 use crate::config::DirectoryReferrals;
@@ -17,7 +19,7 @@ use crate::directory::access::Access;
 use crate::directory::ber::{self, Entry};
 use crate::directory::dn::Dn;
 use crate::directory::error::DirectoryError;
-use crate::directory::escape::referral;
+use crate::directory::referral::Referral;
 
 impl Link {
     /// Entries that match; if they may be many, page by page (RFC 2696), so that no size limit cuts them.
@@ -39,13 +41,14 @@ impl Link {
         tend: &dyn Fn(),
     ) -> Result<Vec<Entry>, DirectoryError> {
         let access = Arc::clone(&self.access);
-        self.call(until, |connection, own_until| {
+        let mut ours = Ours::default();
+        let found = self.call(until, |connection, own_until| {
             let found = match query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize {
                 true => search(connection, query, own_until)?,
                 // Each page is an answer of its own.
                 false => {
                     let times = (access.operation_timeout, until);
-                    search_pages(connection, query, times, tend)?
+                    search_pages(connection, query, times, &mut || ours.run(tend))?
                 }
             };
             match (found.references.is_empty(), access.referrals) {
@@ -59,7 +62,9 @@ impl Link {
                     follow(&access, query, found, until).map_err(Failure::Answer)
                 }
             }
-        })
+        });
+        ours.go_on();
+        found
     }
 
     /// The same page by page, of which none is kept. If a connection breaks, what was handed over comes again. References
@@ -74,7 +79,8 @@ impl Link {
         take: &mut dyn FnMut(Vec<Entry>),
     ) -> Result<(), DirectoryError> {
         let page_time = self.access.operation_timeout;
-        self.call(until, |connection, _| {
+        let mut ours = Ours::default();
+        let done = self.call(until, |connection, _| {
             let (mut cookie, mut count) = (Vec::new(), 0);
             loop {
                 let times = (page_time, until);
@@ -86,13 +92,36 @@ impl Link {
                 if count > query.count_max {
                     return Err(Failure::Answer(DirectoryError::TooMuch));
                 }
-                take(page.entries);
+                ours.run(|| take(page.entries))?;
                 if next.is_empty() {
                     return Ok(());
                 }
                 cookie = next;
             }
+        });
+        ours.go_on();
+        done
+    }
+}
+
+/// What is called in the middle of an operation: a panic of it is a bug of ours and none of the server's answer, which would
+/// be blamed for it, and asked the same of the next server. It goes on behind the operation.
+#[derive(Default)]
+struct Ours(Option<Box<dyn Any + Send>>);
+
+impl Ours {
+    fn run(&mut self, work: impl FnOnce()) -> Result<(), Failure> {
+        panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panicked| {
+            self.0 = Some(panicked);
+            // Nobody hears it; what still comes on the connection is nobody's.
+            Failure::Answer(DirectoryError::TooMuch)
         })
+    }
+
+    fn go_on(self) {
+        if let Some(panicked) = self.0 {
+            panic::resume_unwind(panicked);
+        }
     }
 }
 
@@ -153,7 +182,7 @@ fn search_pages(
     connection: &mut LdapConn,
     query: &Query,
     times: (Duration, Instant),
-    tend: &dyn Fn(),
+    tend: &mut dyn FnMut() -> Result<(), Failure>,
 ) -> Result<Found, Failure> {
     let mut found = Found::default();
     let mut cookie = Vec::new();
@@ -162,7 +191,7 @@ fn search_pages(
         if cookie.is_empty() || found.is_elsewhere {
             return Ok(found);
         }
-        tend();
+        tend()?;
     }
 }
 
@@ -261,7 +290,7 @@ fn follow(
         access,
         query,
         until,
-        places: BTreeMap::new(),
+        places: HashMap::new(),
     };
     let mut known = BTreeSet::new();
     let mut is_new = |entry: &Entry| {
@@ -287,8 +316,33 @@ struct Journey<'a> {
     access: &'a Access,
     query: &'a Query,
     until: Instant,
-    /// Servers and bases, and whether they have answered.
-    places: BTreeMap<(String, String), bool>,
+    /// Whether they have answered.
+    places: HashMap<Place, bool>,
+}
+
+/// What is asked of which server. RFC 4511 section 4.1.10: "They MUST NOT repeatedly contact the same server for the same
+/// request with the same parameters."
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    server: String,
+    base: String,
+    depth: Depth,
+    filter: String,
+}
+
+impl Place {
+    /// RFC 4511 section 4.1.10: "If the <filter> part of the LDAP URL is present, the client uses this filter in its next
+    /// request to progress this Search, and if it is not present the client uses the same filter as it used for that Search";
+    /// so it is with <dn> and <scope>. Whom a wider filter finds still needs the name that was asked for.
+    fn of(url: &str, query: &Query) -> Option<Place> {
+        let found = Referral::parse(url)?;
+        Some(Place {
+            server: found.server,
+            base: found.base.unwrap_or_else(|| query.base.clone()),
+            depth: found.depth.unwrap_or(query.depth),
+            filter: found.filter.unwrap_or_else(|| query.filter.clone()),
+        })
+    }
 }
 
 impl Journey<'_> {
@@ -296,11 +350,8 @@ impl Journey<'_> {
     /// URIs are present, the client assumes that any supported URI may be used to progress the operation"; "Clients may
     /// ignore URIs that they do not support."
     fn ask_any(&mut self, urls: &[String]) -> Result<Found, DirectoryError> {
-        let places = urls.iter().filter_map(|url| {
-            let (server, base) = referral(url)?;
-            Some((server, base.unwrap_or_else(|| self.query.base.clone())))
-        });
-        let places: Vec<(String, String)> = places.collect();
+        let places = urls.iter().filter_map(|url| Place::of(url, self.query));
+        let places: Vec<Place> = places.collect();
         if places
             .iter()
             .any(|place| self.places.get(place) == Some(&true))
@@ -330,14 +381,16 @@ impl Journey<'_> {
         Err(why)
     }
 
-    fn ask(&self, (server, base): &(String, String)) -> Result<Found, Failure> {
+    fn ask(&self, place: &Place) -> Result<Found, Failure> {
         let query = Query {
-            base: base.clone(),
+            base: place.base.clone(),
+            depth: place.depth,
+            filter: place.filter.clone(),
             ..self.query.clone()
         };
         let soon = |time: Duration| self.until.min(Instant::now() + time);
         let own_until = soon(self.access.connect_timeout);
-        let connection = connect(self.access, server, Purpose::Searching, own_until);
+        let connection = connect(self.access, &place.server, Purpose::Searching, own_until);
         let mut connection = connection.map_err(Failure::Connection)?;
         let own_until = soon(self.access.operation_timeout);
         guarded(|| search(&mut connection, &query, own_until))
@@ -353,7 +406,15 @@ const REFERENCES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
     use super::*;
+    use crate::directory::person;
+    use crate::directory::servers::Servers;
 
     #[test]
     fn an_answer_ends_with_so_many_entries_and_with_so_many_bytes() {
@@ -373,5 +434,56 @@ mod tests {
             Err(DirectoryError::TooMuch)
         );
         assert!(entry().bytes() > 100);
+    }
+
+    /// Answers each search with nothing, and that it is done; how often somebody connected.
+    fn nobody() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ldap://{}", listener.local_addr().expect("bound"));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        thread::spawn(move || {
+            for mut socket in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut bytes = [0; 4096];
+                while socket.read(&mut bytes).is_ok_and(|read| read > 0) {
+                    // SEQUENCE, its length, INTEGER, one byte: the message's number.
+                    let long = usize::from(bytes[1].saturating_sub(0x80));
+                    let id = bytes[2 + long + 2];
+                    let done = [0x30, 12, 2, 1, id, 0x65, 7, 10, 1, 0, 4, 0, 4, 0];
+                    if socket.write_all(&done).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        (url, connections)
+    }
+
+    #[test]
+    fn a_panic_of_who_is_called_in_between_is_no_failure_of_the_server() {
+        let (url, connections) = nobody();
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let access = Access {
+            start_tls: false,
+            ..access.to(&url)
+        };
+        let servers = Arc::new(Servers::new(1));
+        let mut link = Link::new(Arc::new(access), Arc::clone(&servers), Purpose::Searching);
+        let query = person::query_for_all(&config);
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut taken = 0;
+        let each = panic::catch_unwind(AssertUnwindSafe(|| {
+            link.search_each(&query, until, &mut |_| {
+                taken += 1;
+                panic!("as a bug would have it");
+            })
+        }));
+        assert!(each.is_err(), "{each:?}");
+        assert_eq!(taken, 1, "nobody else is asked for it");
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+        assert_eq!(servers.why(Purpose::Searching), "");
+        assert_eq!(link.search_each(&query, until, &mut |_| {}), Ok(()));
     }
 }

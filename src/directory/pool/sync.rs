@@ -54,7 +54,7 @@ impl Link {
         // A panic of who is told is none of the server's answer: it goes on to whoever began to listen.
         match listen(connection, query, content, is_stopped, tell) {
             Ok(Listened::Quiet) => {
-                kept.used = Some(Instant::now());
+                self.note_work(&mut kept);
                 self.kept = Some(kept);
                 Ok(Listened::Quiet)
             }

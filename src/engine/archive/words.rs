@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::row::{ARCHIVE, Archived, put_words, range};
 use crate::actor::rows::{Durability, Export, RowRange, Slices, Table, Write};
-use crate::actor::{Actor, Stop, Turn};
+use crate::actor::{Actor, Disk, Stop, Turn};
 use crate::base::{AccountId, limits};
 use crate::im::archive::key;
+use crate::im::message::no_room;
 
 /// How far the index of an archive's words goes.
 pub static INDEXED: Table = Table {
@@ -29,7 +30,8 @@ pub(super) struct Step {
 /// Indexes messages from number `from` on, or from where the index ends; none if there are no more.
 ///
 /// # Errors
-/// Parks until the mark and the messages were read.
+/// Parks until the mark and the messages were read. Rejects if there are some, and the disk is known to be full: a save that is
+/// refused takes along what rests on it, of whomever.
 pub(super) fn index<A: Actor>(
     turn: &Turn<'_, A>,
     account: AccountId,
@@ -48,6 +50,9 @@ pub(super) fn index<A: Actor>(
         ..range(account, from, u64::MAX)
     };
     let (rows, _) = turn.load_range(&ARCHIVE, &range)?;
+    if !rows.is_empty() && turn.disk == Disk::Full {
+        return Err(Stop::Reject(no_room()));
+    }
     let (mut writes, mut last) = (Vec::new(), None);
     for row in rows {
         if writes.len() >= limits::ARCHIVE_INDEX_WORDS {

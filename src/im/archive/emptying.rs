@@ -34,7 +34,7 @@ impl Emptying {
         value.extend_from_slice(self.owner.as_str().as_bytes());
         Write::Put {
             table: &EMPTYING,
-            key: row_key(self.account, self.until),
+            key: Emptying::key(self.account, self.until),
             value: value.into(),
         }
     }
@@ -44,8 +44,13 @@ impl Emptying {
     pub fn done(account: AccountId, until: u64) -> Write {
         Write::Delete {
             table: &EMPTYING,
-            key: row_key(account, until),
+            key: Emptying::key(account, until),
         }
+    }
+
+    /// Under which key its row is.
+    pub fn key(account: AccountId, until: u64) -> RowKey {
+        key(account).then(&until.to_be_bytes())
     }
 
     /// What a row says; none if it is damaged.
@@ -66,7 +71,7 @@ impl Emptying {
     /// nothing that is done with it would find it.
     pub fn renew(&self, row: &Row) -> Option<[Write; 2]> {
         let (table, key) = (&EMPTYING, row.key.clone());
-        let is_old = key != row_key(self.account, self.until);
+        let is_old = key != Emptying::key(self.account, self.until);
         is_old.then(|| [self.put(), Write::Delete { table, key }])
     }
 
@@ -79,10 +84,6 @@ impl Emptying {
             bytes_max: limits::RANGE_BYTES_MAX,
         }
     }
-}
-
-fn row_key(account: AccountId, until: u64) -> RowKey {
-    key(account).then(&until.to_be_bytes())
 }
 
 const ROW_VERSION: u8 = 1;

@@ -67,6 +67,11 @@ impl Compact {
         }
     }
 
+    /// As [`super::Session::glance`].
+    pub fn glance(&self) -> usize {
+        self.records.glance() ^ self.unsent.len() ^ self.sent
+    }
+
     /// As [`Records::open`].
     pub fn open(
         &mut self,

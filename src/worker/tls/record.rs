@@ -7,7 +7,7 @@
 //! | 4.6.2 authentication behind the handshake | never asked for, so an unexpected message |
 //! | 4.6.3 key updates | [`Records::open`] takes them, answers when asked; [`Records::seal`] makes them before 5.5's limit |
 //! | 5.1 fragments, alignment, empty ones | `Records::take_handshake`, `Records::take_content` |
-//! | 5.2, 5.4 protection, padding, longest record | `first_record`, `Records::open_record`, `seal_record` |
+//! | 5.2, 5.4 protection, padding, longest record | `first_record` and `seal_record` (`form.rs`), `Records::open_record` |
 //! | 5.3 nonces | `Traffic::next_nonce` |
 //! | 5.5 limits on keys | [`RECORDS_PER_KEY_MAX`] |
 //! | 6 alerts | `Records::take_alert`, `Records::fail`, [`Records::close`] |
@@ -23,6 +23,10 @@ use rustls::ExtractedSecrets;
 use zeroize::{Zeroize, zeroize_stack};
 
 use super::Opened;
+use super::form::{
+    ALERT, APPLICATION_DATA, Alert, FRAGMENT_BYTES_MAX, HANDSHAKE, RECORD_EXTRA_BYTES,
+    RECORD_HEADER_BYTES, Sealed, first_record, seal_record,
+};
 use super::traffic::{Suite, Traffic};
 
 /// Both directions of one connection. Its keys are wiped when it is dropped, and as soon as they are good for nothing more.
@@ -67,6 +71,12 @@ enum Halt {
 }
 
 impl Records {
+    /// As [`super::Session::glance`]: what stands beside keys, and nothing of them.
+    pub fn glance(&self) -> usize {
+        let sequences = self.from_peer.sequence() ^ self.to_peer.sequence();
+        sequences as usize ^ usize::from(self.is_silent ^ self.owes_update)
+    }
+
     /// Records that neither say nor take anything, until [`Records::begin`] gives them keys.
     pub fn blank(suite: Suite) -> Records {
         Records {
@@ -437,12 +447,6 @@ impl fmt::Debug for Records {
     }
 }
 
-/// A whole record as it came.
-struct Sealed<'a> {
-    header: [u8; RECORD_HEADER_BYTES],
-    body: &'a [u8],
-}
-
 /// What holds for the records that are opened together.
 struct Burst {
     key: Option<LessSafeKey>,
@@ -462,88 +466,10 @@ impl From<Alert> for Halt {
     }
 }
 
-/// The first record, once it is whole.
-fn first_record(bytes: &[u8]) -> Result<Option<Sealed<'_>>, Alert> {
-    let Some((header, rest)) = bytes.split_first_chunk() else {
-        return Ok(None);
-    };
-    let [kind, _, _, high, low] = *header;
-    // Section 5.2: "The outer opaque_type field of a TLSCiphertext record is always set to the value 23". A change_cipher_spec
-    // "after the peer's Finished message [...] MUST be treated as an unexpected record type" (section 5).
-    if kind != APPLICATION_DATA {
-        return Err(Alert::UnexpectedMessage);
-    }
-    // Section 5.2: "An endpoint that receives a record that exceeds this length MUST terminate the connection with a
-    // "record_overflow" alert."
-    let length = usize::from(u16::from_be_bytes([high, low]));
-    if length > SEALED_BYTES_MAX {
-        return Err(Alert::RecordOverflow);
-    }
-    let body = rest.get(..length);
-    Ok(body.map(|body| Sealed {
-        header: *header,
-        body,
-    }))
-}
-
-/// Appends one record. If it cannot be sealed, nothing of it is left there.
-fn seal_record(
-    key: &LessSafeKey,
-    traffic: &mut Traffic,
-    kind: u8,
-    content: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Unspecified> {
-    let length = u16::try_from(content.len() + 1 + TAG_BYTES).map_err(|_| Unspecified)?;
-    let [high, low] = length.to_be_bytes();
-    let header = [APPLICATION_DATA, 3, 3, high, low];
-    let nonce = traffic.next_nonce()?;
-    let start = out.len();
-    out.extend_from_slice(&header);
-    out.extend_from_slice(content);
-    out.push(kind);
-    let inner = &mut out[start + RECORD_HEADER_BYTES..];
-    match key.seal_in_place_separate_tag(nonce, Aad::from(header), inner) {
-        Ok(tag) => out.extend_from_slice(tag.as_ref()),
-        Err(error) => {
-            out.truncate(start);
-            return Err(error);
-        }
-    }
-    Ok(())
-}
-
-/// RFC 8446 section 6: those that we send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Alert {
-    CloseNotify = 0,
-    UnexpectedMessage = 10,
-    BadRecordMac = 20,
-    RecordOverflow = 22,
-    IllegalParameter = 47,
-    DecodeError = 50,
-    InternalError = 80,
-}
-
 /// The one alert that means nothing behind a handshake.
 const USER_CANCELED: u8 = 90;
 const WARNING: u8 = 1;
 const FATAL: u8 = 2;
-
-/// RFC 8446 section 5.1.
-const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
-const RECORD_HEADER_BYTES: usize = 5;
-/// Of content: "The length MUST NOT exceed 2^14 bytes" (section 5.1).
-const FRAGMENT_BYTES_MAX: usize = 1 << 14;
-/// Of what is sealed: "The length MUST NOT exceed 2^14 + 256 bytes" (section 5.2).
-const SEALED_BYTES_MAX: usize = FRAGMENT_BYTES_MAX + 256;
-/// What all three AEADs add.
-const TAG_BYTES: usize = 16;
-/// What a record is longer than its content.
-const RECORD_EXTRA_BYTES: usize = RECORD_HEADER_BYTES + 1 + TAG_BYTES;
 
 /// RFC 8446 section 4: of a KeyUpdate, its type and the length of what follows.
 const KEY_UPDATE_HEADER: [u8; 4] = [24, 0, 0, 1];

@@ -1,6 +1,7 @@
 //! Records between two ends of ours, of which one says what no honest peer would. Against rustls and OpenSSL: `tests.rs` beside
 //! this, `tests/shell_compact.rs`.
 
+use super::super::form::{SEALED_BYTES_MAX, TAG_BYTES};
 use super::*;
 
 const SUITES: [Suite; 3] = [Suite::Aes128, Suite::Aes256, Suite::ChaCha20];

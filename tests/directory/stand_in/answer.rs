@@ -120,6 +120,11 @@ impl Asked<'_> {
                 }
                 self.say(&self.result(DONE, 0, &[]))
             }
+            Mode::RefersWith(port, rest) if operation.tag == SEARCH => {
+                let url = ber::text(&format!("ldap://127.0.0.1:{port}/{rest}"));
+                self.say(&ber::of(REFERENCE, &[url]))?;
+                self.say(&self.result(DONE, 0, &[]))
+            }
             Mode::SilentInBinds if operation.tag == BIND => {
                 let parts = ber::parts(&operation.content);
                 match parts[1].content == SERVICE.as_bytes() {

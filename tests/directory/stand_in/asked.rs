@@ -7,6 +7,8 @@ use crate::ber::{self, Element, OCTETS};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     pub base: String,
+    /// RFC 4511 section 4.5.1.2: baseObject (0), singleLevel (1), wholeSubtree (2).
+    pub scope: u32,
     pub filter: Filter,
     /// The state that was shown with a request to be told of changes; empty if there was none.
     pub cookie: Option<Vec<u8>>,
@@ -37,6 +39,7 @@ impl Search {
         let parts = ber::parts(&operation.content);
         Search {
             base: String::from_utf8_lossy(&parts[0].content).into_owned(),
+            scope: ber::as_number(&parts[1].content),
             filter: Filter::read(&parts[6]),
             cookie: None,
         }

@@ -32,6 +32,7 @@ pub struct Library {
     pub tail: Vec<Unindexed>,
     /// Writes by which searches took the index further.
     pub indexed: usize,
+    pub disk: Disk,
 }
 
 pub struct Entry {
@@ -71,6 +72,7 @@ pub fn library(rng: &mut Rng, count: u32) -> Library {
         sequence: Sequence::above(0),
         tail: Vec::new(),
         indexed: 0,
+        disk: Disk::Roomy,
     };
     for _ in 0..count {
         library.grow(rng);
@@ -242,7 +244,7 @@ impl Library {
                 out: &mut out,
                 loaded: &loaded,
                 asker: None,
-                disk: Disk::Roomy,
+                disk: self.disk,
                 aside: Some(Aside {
                     progress: &progress,
                     room,

@@ -2,11 +2,11 @@
 
 use super::super::*;
 use super::library::*;
-use crate::actor::Answer;
 use crate::actor::rows::Write;
+use crate::actor::{Answer, Disk};
 use crate::base::{Rng, Sequence, limits};
 use crate::im::archive::ArchiveId;
-use crate::stanza::Payload;
+use crate::stanza::{Condition, Payload};
 use crate::store::Request;
 
 #[test]
@@ -72,6 +72,23 @@ fn words_are_indexed_when_somebody_searches_and_once() {
     assert_eq!(search(&mut library).1, 3);
     let (sent, _) = library.play(&by_words("black"), 100).unwrap();
     assert_eq!(sent, [id]);
+}
+
+#[test]
+fn a_search_asks_a_full_disk_for_nothing() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let mut library = library(&mut rng, 50);
+    let query = by_words("sun");
+    library.disk = Disk::Full;
+    let refused = Err(Condition::ResourceConstraint);
+    assert_eq!(library.play(&query, 100), refused);
+    assert_eq!(library.indexed, 0);
+    library.disk = Disk::Roomy;
+    let found = library.play(&query, 100);
+    assert!(library.indexed > 0);
+    // Where all is indexed nothing needs to be written.
+    library.disk = Disk::Full;
+    assert_eq!(library.play(&query, 100), found);
 }
 
 /// So many characters that are written without spaces, from this one on.

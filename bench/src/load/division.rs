@@ -1,0 +1,146 @@
+//! Who drives whom: the users of a run, divided among parts and their threads, and from where and on which processors each of
+//! these works. Refuses to know how parts are reached.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Result, ensure};
+
+use super::coordinator::Run;
+use super::scenario::Scenario;
+
+/// Users of one thread, of one part, of one host.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub host: usize,
+    pub threads: Vec<(u32, u32)>,
+}
+
+/// Who drives whom. Communities stay whole.
+pub(super) fn divide(
+    scenario: &Scenario,
+    hosts: usize,
+    parts: usize,
+    threads: usize,
+) -> Result<Vec<Share>> {
+    ensure!(
+        hosts > 0 && threads > 0,
+        "nothing to load, or nobody to do it"
+    );
+    let community = scenario.community();
+    let communities = scenario.users.count / community;
+    let needed = scenario.users.count.div_ceil(MOST_SESSIONS);
+    let parts = (parts.div_ceil(hosts) as u32).max(needed).min(communities);
+    let threads = (threads as u32).min(communities.div_ceil(parts));
+    let slices = parts * threads;
+    let first = |slice: u32| {
+        (u64::from(communities) * u64::from(slice) / u64::from(slices)) as u32 * community
+    };
+    let mut shares = Vec::new();
+    for host in 0..hosts {
+        for part in 0..parts {
+            let threads = (part * threads..(part + 1) * threads)
+                .map(|slice| {
+                    (
+                        scenario.users.first + first(slice),
+                        first(slice + 1) - first(slice),
+                    )
+                })
+                .filter(|(_, count)| *count > 0);
+            shares.push(Share {
+                host,
+                threads: threads.collect(),
+            });
+        }
+    }
+    for share in &shares {
+        let sessions: u32 = share.threads.iter().map(|(_, count)| count).sum();
+        ensure!(
+            sessions <= MOST_SESSIONS,
+            "a community is too large for one part"
+        );
+    }
+    Ok(shares)
+}
+
+/// Addresses that part `number` connects from: each part has some for itself, if there are enough.
+pub(super) fn sources_of(run: &Run, number: usize, parts: usize) -> Vec<IpAddr> {
+    let servers = run.hosts.iter().flat_map(|host| &host.servers);
+    let is_loopback = servers
+        .clone()
+        .all(|server| server.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let sessions = u64::from(run.scenario.users.count) * run.hosts.len() as u64;
+    if run.sources.is_empty() {
+        // Ephemeral ports are 28,000 by default: on the loopback network there are addresses for all.
+        if !is_loopback || sessions <= 25_000 {
+            return Vec::new();
+        }
+        let [high, low] = (number as u16 + 1).to_be_bytes();
+        return vec![IpAddr::V4(Ipv4Addr::new(127, 0, high, low))];
+    }
+    if run.sources.len() < parts {
+        return run.sources.clone();
+    }
+    run.sources
+        .iter()
+        .copied()
+        .skip(number)
+        .step_by(parts)
+        .collect()
+}
+
+pub(super) fn cores_of(run: &Run, number: usize) -> Vec<usize> {
+    let count = run.cores.len();
+    (0..run.threads.min(count))
+        .map(|thread| run.cores[(number * run.threads + thread) % count])
+        .collect()
+}
+
+/// Of one part: a process usually may have 20,000 descriptors.
+pub const MOST_SESSIONS: u32 = 19_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(text: &str) -> Scenario {
+        Scenario::parse(text, &[]).expect("a good scenario")
+    }
+
+    #[test]
+    fn every_user_is_driven_once_and_communities_stay_whole() {
+        for (count, community, contacts) in
+            [(1_000, 50, 10), (40_000, 100, 2), (150, 50, 2), (50, 50, 4)]
+        {
+            let scenario = scenario(&format!(
+                "scenario = 'day'\n[users]\ncount = {count}\ncommunity = {community}\ncontacts = {contacts}\nfirst = 7"
+            ));
+            for (parts, threads) in [(1, 1), (2, 1), (3, 2), (8, 4)] {
+                let shares = divide(&scenario, 2, parts, threads).expect("possible");
+                for host in 0..2 {
+                    let mut next = 7;
+                    for (first, users) in shares
+                        .iter()
+                        .filter(|s| s.host == host)
+                        .flat_map(|s| &s.threads)
+                    {
+                        assert_eq!(*first, next);
+                        assert!(users.is_multiple_of(community));
+                        next += users;
+                    }
+                    assert_eq!(
+                        next,
+                        7 + count,
+                        "{count} users, {parts} parts, {threads} threads"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_part_has_more_sessions_than_descriptors() {
+        let scenario = scenario("scenario = 'idle'\n[users]\ncount = 300_000");
+        let shares = divide(&scenario, 1, 1, 2).expect("possible");
+        assert_eq!(shares.len(), 16);
+    }
+}

@@ -1,0 +1,58 @@
+//! New connections, and as whom we are on them. Refuses to choose a server.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ldap3::{LdapConn, LdapConnSettings};
+
+use super::{Failure, Purpose, SILENCE, failure, guarded, remaining};
+use crate::directory::access::{Access, Identity};
+
+/// A new connection to one server, as whom we are on it.
+///
+/// # Errors
+/// Why not, for an operator.
+pub(super) fn connect(
+    access: &Access,
+    url: &str,
+    purpose: Purpose,
+    until: Instant,
+) -> Result<LdapConn, String> {
+    guarded(|| {
+        let settings = LdapConnSettings::new()
+            .set_conn_timeout(remaining(until)?)
+            .set_starttls(access.start_tls)
+            .set_config(Arc::clone(&access.tls));
+        let mut connection = LdapConn::with_settings(settings, url).map_err(failure)?;
+        if purpose == Purpose::Searching {
+            authenticate(access, &mut connection, until)?;
+        }
+        Ok(connection)
+    })
+    .map_err(|failure| match failure {
+        Failure::Answer(error) => error.to_string(),
+        Failure::Connection(reason) => reason,
+        Failure::Silence => SILENCE.to_owned(),
+    })
+}
+
+fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> Result<(), Failure> {
+    connection.with_timeout(remaining(until)?);
+    let result = match &access.identity {
+        Identity::Nobody => return Ok(()),
+        Identity::Certificate => connection.sasl_external_bind(),
+        Identity::Password { dn, password } => {
+            let password = std::str::from_utf8(password.expose());
+            let password = password.map_err(|error| Failure::Connection(error.to_string()))?;
+            connection.simple_bind(dn, password)
+        }
+    };
+    let result = result.map_err(failure)?;
+    match result.rc {
+        0 => Ok(()),
+        code => Err(Failure::Connection(format!(
+            "our own bind was refused (result {code}): {}",
+            result.text
+        ))),
+    }
+}

@@ -1,0 +1,238 @@
+//! Archives that are emptied: apart from what a full disk refuses, once more behind a save that was refused, and no further
+//! when that is called off.
+
+use super::super::super::NUMBERS;
+use super::super::super::session_end::CLOSED;
+use super::super::super::testing::{CAREFUL, commits, saved};
+use super::*;
+use crate::actor::auth::AccountRef;
+use crate::base::Generation;
+use crate::im::archive::EMPTYING;
+use crate::stanza::{StreamCondition, StreamError};
+
+#[test]
+fn who_is_thrown_out_empties_nothing_any_more_and_who_hangs_up_does() {
+    let error = || StreamError::new(StreamCondition::NotAuthorized, "Ended by its user");
+    for is_revoked in [false, true] {
+        let (mut shard, actor) = stage(100);
+        ask(&mut shard, actor, "read", "a");
+        shard.cells[actor].asides[0].progress = Progress::Erasing {
+            of: AccountId(7),
+            from: 5,
+            until: 9,
+            count: 1,
+        };
+        match is_revoked {
+            true => shard.revoke(NOW, actor, SessionId(1), error()),
+            false => shard.expel(NOW, actor, SessionId(1), error()),
+        }
+        shard.drive(NOW);
+        assert_eq!(shard.cells[actor].asides.is_empty(), is_revoked);
+        // Nor in the next process.
+        let writes = saved(&mut shard).map_or(Vec::new(), |(_, writes)| writes);
+        assert_eq!(writes.iter().any(is_end), is_revoked, "{writes:?}");
+        // What another session began since goes on.
+        let other = Emptying {
+            account: AccountId(7),
+            owner: shard.cells[actor].account.jid.clone(),
+            until: 20,
+        };
+        let Write::Put { key: other, .. } = other.put() else {
+            panic!("no put");
+        };
+        let is_other = |write: &Write| matches!(write, Write::Delete { key, .. } if *key == other);
+        assert!(!writes.iter().any(is_other), "{writes:?}");
+    }
+}
+
+#[test]
+fn an_archive_is_emptied_though_nothing_could_be_read_when_its_owner_had_gone() {
+    let (mut shard, actor) = stage(100);
+    shard.cells[actor].account.identity = Some(AccountRef {
+        id: AccountId(7),
+        generation: Generation(0),
+    });
+    ask(&mut shard, actor, "read", "a");
+    let aside = &mut shard.cells[actor].asides[0];
+    aside.parked = None;
+    aside.progress = Progress::Erasing {
+        of: AccountId(7),
+        from: 0,
+        until: 9,
+        count: 0,
+    };
+    while shard.seats.take(Seat::Sweep).is_ok() {}
+    shard.end_session(NOW, actor, SessionId(1), Vec::new(), CLOSED);
+    shard.drive(NOW);
+    assert!(shard.cells[actor].asides.is_empty());
+    let (_, writes) = saved(&mut shard).expect("it is not forgotten");
+    let is_it =
+        |write: &Write| matches!(write, Write::Put { table, .. } if table.name == EMPTYING.name);
+    assert!(writes.iter().any(is_it), "{writes:?}");
+}
+
+fn is_end(write: &Write) -> bool {
+    matches!(write, Write::Delete { table, .. } if table.is(&EMPTYING))
+}
+
+#[test]
+fn what_was_called_off_is_called_off_until_the_store_has_heard_of_it() {
+    let (mut shard, actor) = stage(100);
+    let owner = shard.cells[actor].account.jid.clone();
+    ask(&mut shard, actor, "read", "a");
+    shard.cells[actor].asides[0].progress = Progress::Erasing {
+        of: OWNER,
+        from: 5,
+        until: 9,
+        count: 1,
+    };
+    // What somebody else wants in the same turn takes room.
+    shard.unsave(careful());
+    let error = StreamError::new(StreamCondition::NotAuthorized, "Ended by its user");
+    shard.revoke(NOW, actor, SessionId(1), error);
+    for is_refused in [true, true, false] {
+        let mut saves = saves(&mut shard).into_iter();
+        let found = saves.find(|(_, writes)| writes.iter().any(is_end));
+        let (ticket, writes) = found.expect("a save");
+        assert_eq!(writes.len(), 1, "{writes:?}");
+        // The row is found meanwhile.
+        shard.empty(NOW, owner.clone(), OWNER, 9);
+        let actor = shard.cell_at(NOW, &owner);
+        assert!(shard.cells[actor].asides.is_empty());
+        let outcome = if is_refused {
+            Err(StoreError::DiskFull)
+        } else {
+            Ok(())
+        };
+        commits(&mut shard, ticket, outcome);
+        pass(&mut shard, limits::DISK_PROBE_MS);
+    }
+    assert!(shard.called_off.is_empty());
+    let mut left = saves(&mut shard).into_iter();
+    assert!(left.all(|(_, writes)| writes.is_empty()));
+}
+
+#[test]
+fn so_much_is_remembered_as_called_off_and_no_more() {
+    let (mut shard, _) = stage(100);
+    let keys = (0..=limits::CALLED_OFF_MAX as u64).map(|until| Emptying::key(OWNER, until));
+    shard.empty_no_further(NOW, keys.collect());
+    assert_eq!(shard.called_off.len(), limits::CALLED_OFF_MAX);
+}
+
+fn careful() -> Write {
+    Write::Put {
+        table: &CAREFUL,
+        key: RowKey::new(b"key"),
+        value: [1][..].into(),
+    }
+}
+
+/// Time passes.
+fn pass(shard: &mut Shard, ms: u64) {
+    let mono_ms = NOW.mono_ms + ms;
+    shard.handle(Now { mono_ms, ..NOW }, Input::Tick);
+}
+
+/// What is to be saved, in this order.
+fn saves(shard: &mut Shard) -> Vec<(Ticket, Vec<Write>)> {
+    shard.end_turn(NOW);
+    let outputs = std::iter::from_fn(|| shard.poll_output());
+    let saves = outputs.filter_map(|output| match output {
+        Output::Ask(ticket, Ask::Save { mut writes, .. }) => {
+            // Any save may have a mark with it.
+            writes.retain(|write| !write.table().is(&NUMBERS));
+            Some((ticket, writes))
+        }
+        _ => None,
+    });
+    saves.collect()
+}
+
+/// The messages that the one save removes.
+fn removes(shard: &mut Shard) -> (Ticket, Vec<RowKey>) {
+    let all = saves(shard);
+    assert_eq!(all.len(), 1, "{all:?}");
+    let (ticket, writes) = all.into_iter().next().expect("one");
+    let keys = writes.into_iter().map(|write| match write {
+        Write::Delete { table, key } if table.is(&ARCHIVE) => key,
+        other => panic!("{other:?}"),
+    });
+    (ticket, keys.collect())
+}
+
+#[test]
+fn what_empties_an_archive_is_saved_apart_from_what_takes_room() {
+    let (mut shard, actor) = stage(100);
+    shard.unsave(careful());
+    ask(&mut shard, actor, "erase", "e");
+    shard.unsave(careful());
+    let tables = saves(&mut shard).into_iter();
+    let tables = tables.map(|(_, writes)| writes.iter().map(|w| w.table().name).collect());
+    let tables: Vec<Vec<&str>> = tables.collect();
+    assert_eq!(tables, [[CAREFUL.name], [ARCHIVE.name], [CAREFUL.name]]);
+}
+
+#[test]
+fn what_was_to_be_removed_behind_a_refused_save_is_tried_once_more() {
+    let full = || Err(StoreError::DiskFull);
+    for is_refused_again in [false, true] {
+        let (mut shard, actor) = stage(100);
+        let (first, second) = (archive::key(OWNER, 0), archive::key(OWNER, 1));
+        shard.unsave(Write::Put {
+            table: &ARCHIVE,
+            key: archive::key(OWNER, 7),
+            value: [1][..].into(),
+        });
+        let (others, _) = saved(&mut shard).expect("a save");
+        ask(&mut shard, actor, "erase", "e");
+        let (ticket, keys) = removes(&mut shard);
+        assert_eq!(keys, std::slice::from_ref(&first));
+        commits(&mut shard, others, full());
+        commits(&mut shard, ticket, full());
+        assert_eq!(heard(&shard, actor), "", "nobody has looked at it");
+        let (ticket, keys) = removes(&mut shard);
+        assert_eq!(keys, [first]);
+        if is_refused_again {
+            commits(&mut shard, ticket, full());
+            assert_eq!(heard(&shard, actor), "!e");
+            continue;
+        }
+        commits(&mut shard, ticket, Ok(()));
+        let (ticket, keys) = removes(&mut shard);
+        assert_eq!(keys, [second]);
+        commits(&mut shard, ticket, Ok(()));
+        assert_eq!(heard(&shard, actor), "e");
+    }
+}
+
+#[test]
+fn what_was_refused_for_its_own_sake_is_not_tried_again() {
+    let (mut shard, actor) = stage(100);
+    ask(&mut shard, actor, "erase", "e");
+    let (ticket, _) = removes(&mut shard);
+    commits(&mut shard, ticket, Err(StoreError::DiskFull));
+    assert_eq!(heard(&shard, actor), "!e");
+}
+
+#[test]
+fn what_is_behind_refused_saves_time_and_again_is_given_up() {
+    let (mut shard, actor) = stage(100);
+    ask(&mut shard, actor, "erase", "e");
+    let mut tried = 0;
+    while heard(&shard, actor).is_empty() {
+        let (ticket, _) = removes(&mut shard);
+        tried += 1;
+        assert!(tried <= 2, "it is tried without end");
+        // Somebody else's was refused meanwhile.
+        shard.unsave(Write::Put {
+            table: &ARCHIVE,
+            key: archive::key(OWNER, 7),
+            value: [1][..].into(),
+        });
+        let (others, _) = saved(&mut shard).expect("a save");
+        commits(&mut shard, others, Err(StoreError::DiskFull));
+        commits(&mut shard, ticket, Err(StoreError::DiskFull));
+    }
+    assert_eq!((tried, heard(&shard, actor).as_str()), (2, "!e"));
+}

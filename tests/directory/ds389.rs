@@ -1,0 +1,331 @@
+//! A real 389 Directory Server with a small organisation: the people of `slapd.rs`, under the same names. It refuses to
+//! know Stonechat.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
+
+use crate::house::{Authority, Files};
+use crate::ports::free_port;
+use crate::slapd::{BASE, PASSWORD, PATIENCE, SERVICE, SERVICE_PASSWORD};
+
+/// Who may everything.
+pub const ADMIN: &str = "cn=Directory Manager";
+pub const ADMIN_PASSWORD: &str = "arras-1597";
+/// The same as the configuration wants it.
+const ADMIN_PASSWORD_HASHED: &str = "{SSHA}mLINyfbrivAGPSwoEb2iTapuQDtzYWx0c2FsdA==";
+
+/// What a test's server does besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Plugins {
+    /// As Debian has it.
+    Usual,
+    /// It tells of changes (RFC 4533): the plug-ins "Content Synchronization" and "Retro Changelog".
+    Telling,
+}
+
+/// A directory server; dropped, it is killed and its files are removed.
+pub struct Ds389 {
+    port: u16,
+    pub authority: Authority,
+    files: Files,
+    child: Option<Child>,
+}
+
+impl Ds389 {
+    pub fn start(test: &str, plugins: Plugins) -> Ds389 {
+        let program = Path::new("/usr/sbin/ns-slapd");
+        assert!(
+            program.exists(),
+            "389-ds-base is not installed (scripts/test packages does it)"
+        );
+        let files = Files::new(test);
+        let authority = Authority::new(&files);
+        let mut directory = Ds389 {
+            port: free_port(),
+            authority,
+            files,
+            child: None,
+        };
+        directory.set_up(plugins);
+        let people = directory.files.write("people.ldif", &people());
+        let config = directory.path("config");
+        let mut load = Command::new(program);
+        load.args(["ldif2db", "-n", "userRoot", "-D"]).arg(&config);
+        finish(load.arg("-i").arg(&people));
+        let output = fs::File::create(directory.path("output")).unwrap();
+        let child = Command::new(program)
+            .args(["-d", "0", "-D"])
+            .arg(&config)
+            .arg("-i")
+            .arg(directory.path("pid"))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        directory.child = Some(child);
+        directory.until_it_listens();
+        directory
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path(name)
+    }
+
+    /// As its own tools do it from Debian's templates, which would put it among the system's files.
+    fn set_up(&self, plugins: Plugins) {
+        let places = [
+            "config",
+            "config/schema",
+            "certs",
+            "db",
+            "ldif",
+            "bak",
+            "run",
+            "lock",
+            "log",
+            "tmp",
+            "inst",
+        ];
+        for name in places {
+            fs::create_dir(self.path(name)).unwrap();
+        }
+        self.certify();
+        for (shipped, own) in [
+            ("config/slapd-collations.conf", "slapd-collations.conf"),
+            ("config/certmap.conf", "certmap.conf"),
+            ("schema/99user.ldif", "schema/99user.ldif"),
+        ] {
+            let own = self.path("config").join(own);
+            fs::copy(Path::new("/etc/dirsrv").join(shipped), own).unwrap();
+        }
+        let template = |name: &str| {
+            let shipped = Path::new("/usr/share/dirsrv/data").join(name);
+            fs::read_to_string(shipped).unwrap()
+        };
+        let mut text = template("template-dse.ldif");
+        let mut put = |shipped: &str, own: &str| {
+            assert!(text.contains(shipped), "the template has no {shipped:?}");
+            text = text.replace(shipped, own);
+        };
+        put(
+            "nsslapd-port: %ds_port%",
+            // Nobody uses the other port.
+            &format!(
+                "nsslapd-port: {}\nnsslapd-listenhost: 127.0.0.1\nnsslapd-security: on\nnsslapd-securePort: {}\n\
+                 nsslapd-securelistenhost: 127.0.0.1",
+                free_port(),
+                self.port
+            ),
+        );
+        put(
+            "%schema_dir%",
+            &self.path("config/schema").display().to_string(),
+        );
+        for name in [
+            "lock", "tmp", "ldif", "bak", "run", "inst", "log", "config", "db",
+        ] {
+            put(
+                &format!("%{name}_dir%"),
+                &self.path(name).display().to_string(),
+            );
+        }
+        put("%cert_dir%", &self.path("certs").display().to_string());
+        put("%db_home_dir%", &self.path("db").display().to_string());
+        put("%db_lib%", "bdb");
+        put("%ds_suffix%", BASE);
+        put("%fqdn%", "localhost");
+        put("%ds_user%", &user());
+        put("%rootdn%", ADMIN);
+        put("%ds_passwd%", ADMIN_PASSWORD_HASHED);
+        put("%ldapi_enabled%", "off");
+        put("%ldapi_autobind%", "off");
+        put("%ldapi%", &self.path("run/socket").display().to_string());
+        if plugins == Plugins::Telling {
+            for name in ["Content Synchronization", "Retro Changelog Plugin"] {
+                let entry = text
+                    .split("\n\n")
+                    .find(|it| it.starts_with(&format!("dn: cn={name},")));
+                let entry = entry.expect("the template has the plug-in").to_owned();
+                let off = "nsslapd-pluginenabled: off";
+                assert!(entry.contains(off), "{entry}");
+                text = text.replace(&entry, &entry.replace(off, "nsslapd-pluginenabled: on"));
+            }
+        }
+        let database = template("template-suffix-db.ldif")
+            .replace("%ds_bename%", "userRoot")
+            .replace("%ds_suffix%", BASE)
+            .replace("%db_dir%", &self.path("db").display().to_string());
+        // One empty line between entries, and no more.
+        let text = format!("{}\n\n{database}", text.trim_end());
+        self.files.write("config/dse.ldif", &text);
+    }
+
+    /// Puts the server's certificate where it looks for one.
+    fn certify(&self) {
+        const PIN: &str = "pin-of-the-tests";
+        let identity = self
+            .authority
+            .server(&self.files, &["127.0.0.1", "localhost"]);
+        let certs = format!("sql:{}", self.path("certs").display());
+        let pin = self.files.write("certs/pwd", PIN);
+        self.files.write(
+            "certs/pin.txt",
+            &format!("Internal (Software) Token:{PIN}\n"),
+        );
+        let p12 = self.path("server.p12");
+        let certutil = |arguments: &[&str]| {
+            let mut command = Command::new("certutil");
+            finish(command.args(["-d", &certs, "-f"]).arg(&pin).args(arguments));
+        };
+        certutil(&["-N"]);
+        let authority = self.authority.certificate.display().to_string();
+        certutil(&["-A", "-n", "CA", "-t", "CT,,", "-a", "-i", &authority]);
+        let mut export = Command::new("openssl");
+        export.args([
+            "pkcs12",
+            "-export",
+            "-name",
+            "Server-Cert",
+            "-passout",
+            "pass:x",
+            "-in",
+        ]);
+        export
+            .arg(&identity.certificate)
+            .arg("-inkey")
+            .arg(&identity.key);
+        finish(export.arg("-out").arg(&p12));
+        let mut import = Command::new("pk12util");
+        import
+            .args(["-d", &certs, "-W", "x", "-k"])
+            .arg(&pin)
+            .arg("-i");
+        finish(import.arg(&p12));
+    }
+
+    fn until_it_listens(&mut self) {
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self
+                .child
+                .as_mut()
+                .expect("it was started")
+                .try_wait()
+                .unwrap();
+            let output = || {
+                let log = fs::read_to_string(self.path("log/errors")).unwrap_or_default();
+                fs::read_to_string(self.path("output")).unwrap_or_default() + &log
+            };
+            assert_eq!(ended, None, "it ends before it listens:\n{}", output());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "it does not listen:\n{}",
+                output()
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("ldaps://127.0.0.1:{}", self.port)
+    }
+
+    /// Makes a file in the directory that goes with the test.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        self.files.write(name, text)
+    }
+
+    /// Changes entries, or the configuration (`cn=config`), as the administrator: LDIF, `changetype: add` where nothing is
+    /// said.
+    pub fn change(&self, ldif: &str) {
+        let path = self.files.write("change.ldif", ldif);
+        let output = self.client("ldapmodify", &["-a", "-f", path.to_str().unwrap()]);
+        assert!(output.status.success(), "{ldif}\n{}", said(&output));
+    }
+
+    /// Whether this password lets somebody in.
+    pub fn lets_in(&self, dn: &str, password: &str) -> bool {
+        let arguments = ["-x", "-D", dn, "-w", password];
+        self.run("ldapwhoami", &arguments).status.success()
+    }
+
+    /// Runs one of ldap-utils as the administrator.
+    fn client(&self, program: &str, arguments: &[&str]) -> Output {
+        let who = ["-x", "-D", ADMIN, "-w", ADMIN_PASSWORD];
+        self.run(program, &[&who[..], arguments].concat())
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        Command::new(program)
+            .args(["-H", &self.url()])
+            .args(arguments)
+            .env("LDAPTLS_CACERT", &self.authority.certificate)
+            .stdin(Stdio::null())
+            .output()
+            .expect("ldap-utils is installed (scripts/test packages does it)")
+    }
+}
+
+impl Drop for Ds389 {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What ldif2db loads: the conf/README.md's set-up, and a few of the people of the other tests.
+fn people() -> String {
+    let unit = |name: &str| {
+        format!("dn: ou={name},{BASE}\nobjectClass: organizationalUnit\nou: {name}\n\n")
+    };
+    let person = |name: &str| {
+        format!(
+            "dn: uid={name},ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name} of Verona\nsn: {name}\n\
+             mail: {name}@verona.example\nuserPassword: {PASSWORD}\n\n"
+        )
+    };
+    let names = [
+        "juliet", "romeo", "benvolio", "mercutio", "tybalt", "escalus",
+    ];
+    let service = format!("userdn = \"ldap:///{SERVICE}\"");
+    format!(
+        "dn: {BASE}\nobjectClass: domain\ndc: verona\n\
+         aci: (targetattr != \"userPassword || aci\")(version 3.0; acl \"read\"; allow (read, search, compare) {service};)\n\
+         aci: (targetattr = \"userPassword || passwordExpirationTime\")(version 3.0; acl \"set passwords\"; allow (write) {service};)\n\n\
+         {}{}{}\
+         dn: {SERVICE}\nobjectClass: applicationProcess\nobjectClass: simpleSecurityObject\ncn: stonechat\n\
+         userPassword: {SERVICE_PASSWORD}\nnsSizeLimit: -1\nnsLookThroughLimit: -1\n\n\
+         {}\
+         dn: cn=montagues,ou=groups,{BASE}\nobjectClass: groupOfNames\ncn: montagues\n\
+         member: uid=romeo,ou=people,{BASE}\nmember: uid=benvolio,ou=people,{BASE}\n\n\
+         dn: cn=heads,ou=groups,{BASE}\nobjectClass: groupOfUniqueNames\ncn: heads\n\
+         uniqueMember: uid=escalus,ou=people,{BASE}\n\n\
+         dn: cn=rulers,ou=groups,{BASE}\nobjectClass: groupOfNames\ncn: rulers\nmember: cn=heads,ou=groups,{BASE}\n",
+        unit("people"),
+        unit("groups"),
+        unit("services"),
+        names.map(person).concat(),
+    )
+}
+
+/// Who runs the tests.
+fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn finish(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", said(&output));
+}
+
+fn said(output: &Output) -> String {
+    let bytes = [output.stdout.clone(), output.stderr.clone()].concat();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
