@@ -21,7 +21,7 @@ use stonechat::base::{AccountId, AddressPrefix, HashSeed, Now, Rng, Secret, Stre
 use stonechat::config::{Config, Outside, load};
 use stonechat::server::rows::TABLES;
 use stonechat::shard::{
-    Ask, Batch, CloseReason, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
+    AHEAD, Ask, Batch, CloseReason, Input, Opened, Output, Place, Rendered, Routes, Seeds, Shard,
 };
 use stonechat::store::Request;
 use stonechat::store::memory::MemoryStore;
@@ -219,6 +219,7 @@ impl World {
                     ensure!(taken == bytes.len(), "a stream is paused");
                 }
             }
+            self.hand_out();
             self.flush(&mut hear);
             self.end_turn();
         }
@@ -283,9 +284,15 @@ impl World {
 
     /// How many of these bytes the stream took.
     pub fn read(&mut self, key: StreamKey, bytes: &[u8]) -> usize {
-        let taken = self.shard.handle(self.now, Input::Bytes(key, bytes));
+        let taken = self.shard.take_in(self.now, key, bytes);
         self.drain();
         taken
+    }
+
+    /// All that are read in this turn have been.
+    pub fn hand_out(&mut self) {
+        self.shard.hand_out(self.now);
+        self.drain();
     }
 
     pub fn end_turn(&mut self) {
@@ -390,9 +397,8 @@ rate_bytes_burst = "1 GiB"
 ping_after = "1 h"
 "#;
 
-/// As the worker's loop has them.
+/// As the worker's loop has it.
 const FLUSHES_PER_TURN: usize = 256;
-pub const AHEAD: usize = 8;
 
 /// When all is quiet, nothing waits but what sessions remember.
 const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;

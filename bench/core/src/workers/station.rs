@@ -17,7 +17,9 @@ use stonechat::worker::{Address, Clock, Seat};
 use super::board::{Board, Verdict};
 use super::clients::{Act, Client, Clients};
 use crate::cpu;
-use crate::world::{AHEAD, Leaving, World};
+use stonechat::shard::AHEAD;
+
+use crate::world::{Leaving, World};
 
 /// What goes between threads besides batches.
 pub enum Note {
@@ -108,6 +110,7 @@ impl Station {
 
     fn turn(&mut self) -> Result<()> {
         self.world.now = self.post.clock.now();
+        self.post.seat.inbox.begin_turn();
         self.world.take_answers();
         // At once, as the worker does: whoever comes next may have the key of one that has gone.
         self.carry()?;
@@ -140,13 +143,9 @@ impl Station {
     }
 
     fn take_batches(&mut self) {
-        for batches in &self.post.seat.inbox.batches {
-            for _ in 0..batches.len() {
-                if let Ok(batch) = batches.try_recv() {
-                    self.received += 1;
-                    self.world.take_batch(batch);
-                }
-            }
+        while let Some(batch) = self.post.seat.inbox.next_batch() {
+            self.received += 1;
+            self.world.take_batch(batch);
         }
     }
 
@@ -175,6 +174,7 @@ impl Station {
                 self.clients.took(key, taken);
             }
         }
+        self.world.hand_out();
         for key in std::mem::take(&mut self.world.resumed) {
             self.clients.resume(key);
         }
