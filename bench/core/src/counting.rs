@@ -1,13 +1,14 @@
-//! An allocator that counts what is asked of it while somebody wants to know, and can tell from where. It knows nothing of
-//! what is measured.
+//! The server's allocator, with a count of what is asked of it while somebody wants to know, and of where. It knows nothing
+//! of what is measured.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -113,23 +114,23 @@ fn own_lines(backtrace: &str) -> String {
 
 const LINES_SHOWN: usize = 5;
 
-// SAFETY: every call is the system allocator's with the same arguments; counting neither touches blocks nor unwinds.
+// SAFETY: every call is jemalloc's with the same arguments; counting neither touches blocks nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
+        // SAFETY: the caller's promises are jemalloc's.
+        unsafe { Jemalloc.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above; all blocks are the system allocator's.
-        unsafe { System.dealloc(block, layout) }
+        // SAFETY: as above; all blocks are jemalloc's.
+        unsafe { Jemalloc.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note(size.saturating_sub(layout.size()));
         // SAFETY: as above.
-        unsafe { System.realloc(block, layout, size) }
+        unsafe { Jemalloc.realloc(block, layout, size) }
     }
 }
 

@@ -5,12 +5,15 @@ mod counting;
 mod presence;
 mod relay;
 mod rosters;
+mod workers;
 mod world;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
+use rustix::time::{ClockId, clock_gettime};
 
 #[derive(Parser)]
 #[command(about = "Stonechat's core under load, without sockets")]
@@ -73,6 +76,8 @@ enum Cli {
         #[arg(long)]
         places: bool,
     },
+    /// Processor time of an operation with one worker, with two, and with two that have nothing to do with each other
+    Workers(workers::Load),
 }
 
 fn main() -> Result<()> {
@@ -130,5 +135,13 @@ fn main() -> Result<()> {
             },
         )
         .map(drop),
+        Cli::Workers(load) => workers::measure(&load).map(drop),
     }
+}
+
+/// Processor time of this thread so far.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // Neither is negative, and there are fewer than a billion nanoseconds in a second.
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

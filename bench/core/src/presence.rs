@@ -1,17 +1,13 @@
 //! Presence in broadcast, the core alone: every user says something else, and all contacts hear it. Counts what arrived,
 //! and takes the time of this thread for it.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use memchr::memmem::Finder;
-use rustix::time::{ClockId, clock_gettime};
 
-use stonechat::actor::Answer;
-use stonechat::base::{AccountId, StreamKey};
-use stonechat::store::Request;
+use stonechat::base::StreamKey;
 
-use crate::rosters::{Who, contacts, rows, user_name};
+use crate::cpu;
+use crate::rosters::{Who, user_name};
 use crate::world::World;
 
 /// How many, and how often.
@@ -70,22 +66,10 @@ pub fn measure(load: Load, rounds: usize) -> Result<()> {
 
 fn crowd(load: Load) -> Result<(World, Vec<StreamKey>)> {
     let mut world = World::new(load.reads_per_turn, "")?;
-    for user in 0..load.users {
-        world.register(&user_name(user))?;
-        let contacts = contacts(Who::Neighbours, user, load.users, load.contacts);
-        let rows = rows(AccountId(u64::from(user) + 1), "localhost", &contacts)?;
-        let saved = world.store.lock().apply(Request::Save(rows));
-        ensure!(matches!(saved, Answer::Saved), "the rosters are not saved");
-    }
+    world.people(load.users, Who::Neighbours, load.contacts)?;
     let mut streams = Vec::new();
     for user in 0..load.users {
         streams.push(world.log_in(&user_name(user))?);
     }
     Ok((world, streams))
-}
-
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    // Neither is negative, and there are fewer than a billion nanoseconds in a second.
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

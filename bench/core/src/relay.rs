@@ -72,7 +72,7 @@ pub fn measure(load: Load, detail: Detail) -> Result<f64> {
 }
 
 /// 200 bytes, as the driver's.
-fn message(to: u32) -> String {
+pub fn message(to: u32) -> String {
     let head = format!(
         "<message to='{}@localhost/b' type='chat' id='00000000'><body>",
         user_name(to)
