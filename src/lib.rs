@@ -54,9 +54,9 @@
 //!    writes it once in normal form, and a [`stanza::Stanza`] comes out as [`stream::Event::Stanza`].
 //! 4. `Shard::stanza` stamps her full JID as `from` (RFC 6120 section 8.1.2.1), counts the stanza
 //!    ([`im::acks::Acks::receive`]) and puts it into the mailbox of her account (`Mailbox` in `shard/cell.rs`).
-//! 5. `Shard::drive_sender` runs her account at once; `attempt` runs the head of the mailbox through the stages of
+//! 5. `Shard::run_sender` runs her account at once; `attempt` runs the head of the mailbox through the stages of
 //!    the outbound pipeline. All that they cause gathers in [`actor::Effects`]. Whom it reaches on this worker is run by
-//!    `Shard::drive` when some of them are together, or when all connections have been read ([`shard::Shard::hand_out`]).
+//!    `Shard::drive` when some of them are together (`drive_soon`), or when all connections have been read ([`shard::Shard::hand_out`]).
 //! 6. `Shard::apply` carries the effects out. Carbons go to her other sessions (`deliver`); the message goes to
 //!    its home (`route`): here that is the outbox for worker 9.
 //! 7. `Worker::flush_mesh` sends everything in it as one [`shard::Batch`], and knocks if 9 sleeps.

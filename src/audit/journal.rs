@@ -71,6 +71,13 @@ impl Journal {
     /// # Errors
     /// What the disk says; what is not written stays, and what is not synced counts as [`Journal::missing`].
     pub fn write(&mut self) -> io::Result<()> {
+        let written = self.write_out();
+        // What is whole is synced although the rest cannot be written: a full disk may stay full.
+        let synced = self.sync();
+        written.and(synced)
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
         while self.begun < self.buffer.len() {
             // A full disk may take a part: the rest follows when there is room again.
             match self.medium.write(&self.buffer[self.begun..])? {
@@ -84,7 +91,7 @@ impl Journal {
             self.buffer.drain(..complete);
             self.begun -= complete;
         }
-        self.sync()
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -179,6 +186,19 @@ mod tests {
             (1, &b"one\ntwo\n"[..])
         );
         assert_eq!(journal.missing(), 0);
+    }
+
+    #[test]
+    fn what_a_disk_took_before_it_was_full_is_synced() {
+        let (watched, medium) = Watched::new();
+        watched.lock().room = Some(6);
+        let mut journal = Journal::new(medium);
+        journal.end().extend(b"one\ntwo\n");
+        journal
+            .write()
+            .expect_err("there is no room for the second");
+        assert_eq!(watched.lock().records(), 1);
+        assert_eq!(journal.missing(), 1);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Watched {
     pub synced: Vec<u8>,
     pub syncs: usize,
     pub refuses_to_sync: bool,
+    /// How many bytes the disk takes in all; none: any number.
+    pub room: Option<usize>,
 }
 
 pub(super) struct WatchedMedium(Arc<Mutex<Watched>>);
@@ -43,8 +45,14 @@ impl Watched {
 
 impl Write for WatchedMedium {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().written.extend_from_slice(bytes);
-        Ok(bytes.len())
+        let mut watched = self.0.lock();
+        let room = watched.room.unwrap_or(usize::MAX) - watched.written.len();
+        if room == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let count = bytes.len().min(room);
+        watched.written.extend_from_slice(&bytes[..count]);
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {

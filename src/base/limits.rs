@@ -120,9 +120,15 @@ pub const MAILBOX_COUNT_MAX: usize = 1_000;
 /// Bytes of them; beyond it messages and IQs bounce. Some thousand messages come while the rows of an account are read
 /// that was not in memory.
 pub const MAILBOX_BYTES_MAX: usize = 1024 * 1024;
-/// What a worker has read and not yet given to those for whom it is: far below what a mailbox holds, or that would be full although
-/// its account does not wait.
+/// Stanzas that a worker has read and not yet given to those for whom they are: fewer than a mailbox holds of any kind, or that would
+/// be full although its account does not wait.
+pub const UNDRIVEN_COUNT_MAX: usize = 32;
+/// The same in bytes; the last may be as large as a stanza may.
 pub const UNDRIVEN_BYTES_MAX: usize = 64 * 1024;
+const _: () = assert!(UNDRIVEN_COUNT_MAX < MAILBOX_OWN_COUNT_MAX);
+const _: () =
+    assert!(UNDRIVEN_COUNT_MAX < PROBES_WAIT_MAX && UNDRIVEN_COUNT_MAX < REQUESTS_WAIT_MAX);
+const _: () = assert!(8 * UNDRIVEN_BYTES_MAX < MAILBOX_BYTES_MAX);
 /// Stanzas from elsewhere in a mailbox from which on strangers' probes are answered without waiting there.
 pub const PROBES_WAIT_MAX: usize = 64;
 /// Requests (IQ) of others in a mailbox from which on strangers' are refused without waiting there: what the owner asks

@@ -400,26 +400,27 @@ impl Shard {
         }
     }
 
-    /// Runs the account whose stream has just said so many bytes. Those for whom that is wait until there are some of them.
-    pub(super) fn drive_sender(&mut self, now: Now, key: StreamKey, bytes: usize) {
-        let sender = self.session_of(key).map(|at| at.actor);
-        if sender.is_some() && self.ready.back().copied() == sender {
-            self.ready.pop_back();
-            sender.into_iter().for_each(|sender| self.run(now, sender));
-        }
-        match sender {
-            Some(_) => self.drive_soon(now, bytes),
-            None => self.drive(now),
+    /// Runs the account whose stream has just said something. Those for whom that is wait until there are some of them.
+    pub(super) fn run_sender(&mut self, now: Now, key: StreamKey) {
+        let Some(sender) = self.session_of(key).map(|at| at.actor) else {
+            return self.drive(now);
+        };
+        if self.cells.get(sender).is_some_and(|cell| cell.is_ready)
+            && let Some(at) = self.ready.iter().rposition(|&actor| actor == sender)
+        {
+            self.ready.remove(at);
+            self.run(now, sender);
         }
     }
 
-    /// Something may have got into mailboxes. A few such things wait for each other; not many, or a mailbox would be full because
-    /// one stream said much at once, and not because its account waits.
-    fn drive_soon(&mut self, now: Now, bytes: usize) {
+    /// Something of so many bytes may have got into mailboxes. What does waits until it is for as many accounts as are fetched
+    /// together; but not for long, or a mailbox would be full because much is said at once, and not because its account waits.
+    pub(super) fn drive_soon(&mut self, now: Now, bytes: usize) {
         let (count, sum) = &mut self.undriven;
         *count += 1;
         *sum += bytes;
-        if *count >= AHEAD || *sum >= limits::UNDRIVEN_BYTES_MAX {
+        let is_enough = *count >= limits::UNDRIVEN_COUNT_MAX || *sum >= limits::UNDRIVEN_BYTES_MAX;
+        if is_enough || self.ready.len() >= AHEAD {
             self.drive(now);
         }
     }

@@ -22,6 +22,9 @@ impl Shard {
             Type::Unavailable if self.is_draining() => self.of_elsewhere(&to),
             _ => to,
         };
+        if to.is_empty() {
+            return;
+        }
         if self.puts_presence_off() {
             self.spreads.begin(Envelope::Group { stanza, to });
             self.count_spreads();

@@ -48,14 +48,19 @@ impl Shard {
             let Some(event) = event else {
                 break;
             };
+            let bytes = match &event {
+                Event::Stanza(stanza) => stanza.charge(),
+                _ => 0,
+            };
             // Whatever filled an outbox before was not this stream.
             self.outboxes.take_overflow();
             self.on_event(now, key, event);
             // Each stanza is run before the next is read, so that a full mailbox is seen in time.
-            self.drive_sender(now, key, count);
+            self.run_sender(now, key);
             if let Some(to) = self.outboxes.take_overflow() {
                 self.outboxes.hold(key, to);
             }
+            self.drive_soon(now, bytes);
         }
         if let Some(stream) = self.streams.get_mut(key) {
             stream.unread_bytes = bytes.len() - taken;

@@ -12,7 +12,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -275,9 +275,10 @@ impl<C: Core> Worker<C> {
         }
     }
 
-    /// The driver hears how every lane ended, however long it takes to read that.
+    /// The driver hears how every lane ended, though it takes a while to read that.
     pub(super) fn end_trunk(&mut self) {
-        while self.trunk.as_ref().is_some_and(Trunk::owes) {
+        let until = Instant::now() + END_PATIENCE;
+        while self.trunk.as_ref().is_some_and(Trunk::owes) && Instant::now() < until {
             self.flush_trunk();
             thread::sleep(Duration::from_millis(1));
         }
@@ -440,6 +441,8 @@ impl Drop for Lane {
 
 const LENGTH_BITS: u32 = 30;
 const LENGTH_MAX: u32 = (1 << LENGTH_BITS) - 1;
+/// For a driver to read the ends of a million lanes.
+const END_PATIENCE: Duration = Duration::from_secs(60);
 /// What is read of a trunk in one turn: some hundred messages.
 const READ_BYTES: usize = 256 * 1024;
 

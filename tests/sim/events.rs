@@ -5,7 +5,7 @@ use stonechat::actor::Answer;
 use stonechat::base::{StreamKey, WorkerId};
 use stonechat::shard::{CloseReason, Input, Rendered};
 
-use super::World;
+use super::{Worker, World};
 
 /// One thing that may happen next.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,7 @@ pub(super) enum Event {
     Flush(usize),
     Written(usize),
     EndTurn(usize),
+    HandOut(usize),
     Send(usize, usize),
 }
 
@@ -121,6 +122,9 @@ impl World {
             if !worker.arrivals.is_empty() {
                 events.push(Event::Arrive(at));
             }
+            if worker.is_undriven {
+                events.push(Event::HandOut(at));
+            }
         }
         for (at, conn) in self.conns.iter().enumerate() {
             let feed = !conn.upstream.is_empty() && conn.unread.is_empty() && !conn.securing;
@@ -207,6 +211,11 @@ impl World {
                 self.workers[at].shard.end_turn(now);
                 self.outputs(at);
             }
+            Event::HandOut(at) => {
+                self.workers[at].is_undriven = false;
+                self.workers[at].shard.hand_out(now);
+                self.outputs(at);
+            }
             Event::Send(from, to) => {
                 if let Some(batch) = self.workers[from].shard.take_batch(WorkerId(to as u8)) {
                     self.note(format_args!("{from} {to} {batch:?}"));
@@ -240,9 +249,14 @@ impl World {
             return;
         }
         let bytes = std::mem::take(&mut conn.unread);
-        let taken = self.workers[worker]
-            .shard
-            .handle(self.now, Input::Bytes(key, &bytes));
+        let Worker {
+            shard, is_undriven, ..
+        } = &mut self.workers[worker];
+        let taken = match self.habits.shuffles {
+            true => shard.take_in(self.now, key, &bytes),
+            false => shard.handle(self.now, Input::Bytes(key, &bytes)),
+        };
+        *is_undriven = self.habits.shuffles;
         let conn = &mut self.conns[at];
         conn.unread = bytes[taken..].to_vec();
         conn.waits = !conn.unread.is_empty();

@@ -105,6 +105,8 @@ struct Worker {
     /// Which of them are refused because one before them was.
     chains: Chains,
     arrivals: VecDeque<(ConnId, Box<stonechat::stream::StreamState>)>,
+    /// Something was read, and whom it is for may not have been run.
+    is_undriven: bool,
 }
 
 struct Conn {
@@ -197,6 +199,7 @@ impl World {
                 unsynced: VecDeque::new(),
                 chains: Chains::default(),
                 arrivals: VecDeque::new(),
+                is_undriven: false,
             }
         });
         let shards: Vec<Worker> = shards.collect();
