@@ -1,8 +1,9 @@
 //! Directories that are slow, gone, back, somebody else, or one of several.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::client::Client;
+use crate::client::{Client, auth, plain};
 use crate::house::{Authority, Files};
 use crate::served::{house, is_failure, try_password};
 use crate::slapd::{PASSWORD, Slapd, Wishes};
@@ -51,6 +52,39 @@ fn a_slow_directory_costs_logins_a_clear_word_in_time_and_sessions_nothing() {
     );
     directory.go_on();
     until_let_in(&server);
+}
+
+#[test]
+fn for_whom_there_is_no_room_in_the_queue_hears_so_at_once_and_who_has_waited_too_long_in_the_end()
+{
+    let directory = Slapd::start("queue");
+    let house = house(
+        "queue",
+        &directory,
+        "search_connections = 1\nbind_connections = 1\nqueue = 1\nconnect_timeout = \"40 s\"\n\
+         operation_timeout = \"40 s\"\nqueue_timeout = \"1 s\"\n",
+    );
+    let server = house.serve();
+    until_let_in(&server);
+    directory.hang();
+    let [mut asked, mut waits, mut third] = ["juliet", "romeo", "tybalt"].map(|name| {
+        let mut client = Client::secure(&server);
+        client.open();
+        client.send(&auth(&plain(name, PASSWORD)));
+        // So that a thread has taken up the first when the second comes; if not, that one hears the same a little earlier.
+        thread::sleep(Duration::from_millis(300));
+        client
+    });
+    // It says so while the directory hangs.
+    let heard = third.element();
+    assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    // Longer than `queue_timeout`.
+    thread::sleep(Duration::from_millis(1_500));
+    directory.go_on();
+    let heard = waits.element();
+    assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    let heard = asked.element();
+    assert!(heard.starts_with("<success"), "{heard}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use crate::client::{Client, SASL};
 use crate::scram::Scram;
 use crate::served::{house, is_failure, options, try_password};
-use crate::slapd::{JULIET, PASSWORD, ROMEO, Schema, Slapd, Wishes};
+use crate::slapd::{BASE, JULIET, PASSWORD, ROMEO, Schema, Slapd, Wishes};
 
 #[test]
 fn people_log_in_by_their_password_and_others_learn_nothing() {
@@ -55,6 +55,37 @@ fn people_log_in_by_their_password_and_others_learn_nothing() {
     let records = house.records();
     let text = format!("{records:?}");
     assert!(text.contains("juliet@localhost") && !text.contains(PASSWORD));
+}
+
+#[test]
+fn people_are_those_of_the_scope_that_is_set() {
+    let directory = Slapd::start("scope");
+    let guests = format!("ou=guests,ou=people,{BASE}");
+    directory.change(&format!(
+        "dn: {guests}\nchangetype: add\nobjectClass: organizationalUnit\nou: guests\n\n\
+         dn: uid=paris,{guests}\nchangetype: add\nobjectClass: inetOrgPerson\nuid: paris\ncn: Paris\nsn: Paris\n\
+         userPassword: {PASSWORD}\n"
+    ));
+    for (scope, lets_guests_in) in [("sub", true), ("one", false)] {
+        let house = house(
+            &format!("scope-{scope}"),
+            &directory,
+            &format!("scope = \"{scope}\"\n"),
+        );
+        let server = house.serve();
+        Client::session(&server, "romeo", "orchard");
+        let heard = try_password(&server, "paris", PASSWORD);
+        assert_eq!(
+            heard.starts_with("<success"),
+            lets_guests_in,
+            "{scope}: {heard}"
+        );
+        assert_eq!(
+            is_failure(&heard, "not-authorized"),
+            !lets_guests_in,
+            "{scope}: {heard}"
+        );
+    }
 }
 
 #[test]

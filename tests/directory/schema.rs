@@ -6,8 +6,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::client::Client;
+use crate::groups::commands;
 use crate::house::{Files, repository};
-use crate::slapd::{Log, PASSWORD, Schema, Slapd, Wishes};
+use crate::rosters::roster;
+use crate::served::house;
+use crate::slapd::{BASE, Log, PASSWORD, Schema, Slapd, Wishes};
 
 /// Definitions of `conf/ldap/` by name, as slapd prints them when it has read them, and without what numbers their
 /// form gives them.
@@ -195,7 +199,7 @@ pub fn crowd(test: &str, count: u32, options: &[&str], log: Log) -> Slapd {
 }
 
 #[test]
-fn a_hundred_thousand_people_load_in_seconds_and_each_gets_in() {
+fn any_of_a_hundred_thousand_people_logs_in_finds_colleagues_and_manages_if_a_manager() {
     let directory = crowd(
         "crowd",
         100_000,
@@ -212,4 +216,29 @@ fn a_hundred_thousand_people_load_in_seconds_and_each_gets_in() {
     }
     let large = "cn=large,ou=groups,dc=verona,dc=example";
     assert_eq!(directory.values(large, "member").len(), 5_000);
+
+    let options = format!(
+        "poll = \"1 h\"\n[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nmanagers = [\"leaders\"]\n\
+         lists_filter = \"(cn=team-*)\"\n"
+    );
+    let house = house("schema-crowd", &directory, &options);
+    let mut server = house.serve();
+    server.until_logged("directory_groups host=localhost people=");
+    // The first of each fifty leads them.
+    for (number, leads) in [(0, true), (31_415, false), (99_950, true), (99_999, false)] {
+        let mut client = Client::session(&server, &format!("u{number:05}"), "desk");
+        let colleagues = roster(&mut client, "");
+        assert_eq!(
+            colleagues.matches("subscription='both'").count(),
+            49,
+            "{number}"
+        );
+        let team = number / 50 * 50;
+        for colleague in (team..team + 50).filter(|colleague| *colleague != number) {
+            let jid = format!("jid='u{colleague:05}@localhost'");
+            assert!(colleagues.contains(&jid), "{number} {jid}: {colleagues}");
+        }
+        let shown = commands(&mut client);
+        assert_eq!(shown.contains("node='groups'"), leads, "{number}: {shown}");
+    }
 }
