@@ -2,6 +2,7 @@
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
 mod connect;
+mod filter;
 mod password;
 mod search;
 mod sync;
@@ -23,6 +24,7 @@ use crate::base::{Secret, limits};
 use crate::config::{DirectoryScope, DirectoryWriter};
 
 use connect::connect;
+pub use filter::is_filter;
 pub use password::Secrets;
 pub use sync::Listened;
 
@@ -443,11 +445,6 @@ fn failure(error: LdapError) -> Failure {
         LdapError::Timeout { .. } => Failure::Silence,
         error => Failure::Connection(error.to_string()),
     }
-}
-
-/// Whether this is a filter as RFC 4515 writes it.
-pub fn is_filter(text: &str) -> bool {
-    ldap3::parse_filter(text).is_ok()
 }
 
 fn remaining(until: Instant) -> Result<Duration, Failure> {

@@ -194,6 +194,14 @@ fn a_reference_says_what_is_asked_there() {
     for rest in ["??all", "??sub?(mail="] {
         log_in(rest, Some("temporary-auth-failure"));
     }
+    // Nor is what is deeper than anybody's stack.
+    for depth in [100, 200_000] {
+        directory.set(Mode::RefersDeeply(other.port, depth));
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    }
+    directory.set(Mode::Well);
+    until_let_in(&server);
 }
 
 #[test]
