@@ -3,6 +3,7 @@
 
 mod connect;
 mod filter;
+mod follow;
 mod password;
 mod search;
 mod sync;
@@ -340,7 +341,12 @@ impl Link {
 
     fn connect(&self, server: usize, until: Instant) -> Option<Kept> {
         let url = &self.access.servers[server];
-        match connect(&self.access, url, self.purpose, until) {
+        match connect(
+            &self.access,
+            (url, self.access.start_tls),
+            self.purpose,
+            until,
+        ) {
             Ok(connection) => {
                 if self.servers.is_reached(server, self.purpose) {
                     self.note_health(server);

@@ -8,20 +8,20 @@ use ldap3::{LdapConn, LdapConnSettings};
 use super::{Failure, Purpose, SILENCE, failure, guarded, remaining};
 use crate::directory::access::{Access, Identity};
 
-/// A new connection to one server, as whom we are on it.
+/// A new connection to one server, as whom we are on it; `start_tls` where its scheme is `ldap`.
 ///
 /// # Errors
 /// Why not, for an operator.
 pub(super) fn connect(
     access: &Access,
-    url: &str,
+    (url, start_tls): (&str, bool),
     purpose: Purpose,
     until: Instant,
 ) -> Result<LdapConn, String> {
     guarded(|| {
         let settings = LdapConnSettings::new()
             .set_conn_timeout(remaining(until)?)
-            .set_starttls(access.start_tls)
+            .set_starttls(start_tls)
             .set_config(Arc::clone(&access.tls));
         let mut connection = LdapConn::with_settings(settings, url).map_err(failure)?;
         if purpose == Purpose::Searching {
