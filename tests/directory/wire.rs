@@ -260,6 +260,42 @@ fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
 }
 
 #[test]
+fn nobody_is_sent_back_to_a_server_that_takes_connections_and_answers_nothing() {
+    let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("silent");
+    let more = "connect_timeout = \"2 s\"\noperation_timeout = \"2 s\"\nqueue_timeout = \"30 s\"\nlisten = false\n";
+    let house = house_in_time("silent", &directory, &files, more);
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    let servers = format!("servers = [{:?}, {:?}]", directory.url(), other.url());
+    house.write_config(&text.replace(&format!("servers = [{:?}]", directory.url()), &servers));
+    let server = house.serve();
+    until_let_in(&server);
+    let tried = |of: &str| {
+        let binds = directory.binds();
+        binds.iter().filter(|(dn, _)| dn.starts_with(of)).count()
+    };
+    let come_in_until = |is_done: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_done() {
+            let heard = try_password(&server, "romeo", PASSWORD);
+            assert!(heard.starts_with("<success"), "{heard}");
+            assert!(begun.elapsed() < crate::slapd::PATIENCE);
+        }
+    };
+    directory.set(Mode::Silent);
+    // Whoever is first finds out, by a search or by both.
+    let heard = try_password(&server, "romeo", PASSWORD);
+    assert!(heard.starts_with("<success"), "{heard}");
+    let (of_people, of_service) = (tried("uid="), tried(SERVICE));
+    // From then on we find out ourselves, time and again.
+    come_in_until(&|| tried(SERVICE) > of_service + 4);
+    assert_eq!(tried("uid="), of_people);
+    directory.set(Mode::Well);
+    come_in_until(&|| tried("uid=") > of_people);
+}
+
+#[test]
 fn an_empty_password_is_never_tried_though_the_directory_would_take_it() {
     let directory = StandIn::start(vec![Entry::person("juliet")]);
     let files = Files::new("empty");
