@@ -494,6 +494,12 @@ pub const DIRECTORY_IDLE_MS: u64 = 60_000;
 /// Servers to which one question may be sent on. RFC 4511 section 4.1.10: "Clients that follow referrals MUST ensure that they
 /// do not loop between servers ... Clients MUST be able to handle at least ten nested referrals"; and some that are dead.
 pub const DIRECTORY_REFERRALS_MAX: usize = 16;
+/// An address to which a question may be sent on: a long name, a long filter, and each byte of them escaped. A longer
+/// one is ignored.
+pub const DIRECTORY_REFERRAL_BYTES_MAX: usize = 4 * 1024;
+/// Parentheses in parentheses of a filter: who reads one goes down the stack with each of them, and directories may write
+/// some. Administrators' filters have three or four.
+pub const DIRECTORY_FILTER_DEPTH_MAX: usize = 32;
 /// How often it is looked whether everybody is still there: 100,000 accounts keep a directory busy for two seconds.
 pub const DIRECTORY_POLL_MS: u64 = 300_000;
 /// Names that one question is about: fifty cost little more than one (CRATES.md section 7).

@@ -72,6 +72,13 @@ impl Access {
 }
 
 impl Access {
+    /// Whether connections to where a directory sends us begin TLS (RFC 4511 section 4.14): our password does not cross an
+    /// open channel because somebody else names one. Not where the operator has it cross such a channel already.
+    pub fn refers_to_tls(&self) -> bool {
+        let is_open = |url: &String| url.starts_with("ldap://");
+        self.start_tls || !self.servers.iter().any(is_open)
+    }
+
     /// The same to one server alone.
     pub fn to(&self, server: &str) -> Access {
         Access {

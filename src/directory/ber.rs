@@ -23,8 +23,14 @@ pub struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let values = self.attributes.iter_mut().flat_map(|(_, values)| values);
-        values.filter(|it| is_key(it)).for_each(Zeroize::zeroize);
+        values.filter(|it| is_key(it)).for_each(wipe);
     }
+}
+
+fn wipe(value: &mut Vec<u8>) {
+    value.zeroize();
+    #[cfg(test)]
+    tests::WIPED.with_borrow_mut(|wiped| wiped.push(value.is_empty()));
 }
 
 /// By what all of them begin with (RFC 5803 section 2), whatever the attribute is called.
@@ -42,8 +48,12 @@ impl Entry {
         let mut parts = children(tag)?.into_iter();
         let dn = text(parts.next())?;
         let listed = children(parts.next().ok_or(DirectoryError::Garbled)?)?;
-        let mut attributes = Vec::with_capacity(listed.len());
         let mut bytes = dn.len();
+        // What is read and not wanted goes as an entry does.
+        let mut entry = Entry {
+            dn,
+            attributes: Vec::with_capacity(listed.len()),
+        };
         for attribute in listed {
             let mut parts = children(attribute)?.into_iter();
             let name = text(parts.next())?;
@@ -58,9 +68,9 @@ impl Entry {
             if bytes > limits::DIRECTORY_ENTRY_BYTES_MAX {
                 return Err(DirectoryError::TooMuch);
             }
-            attributes.push((name, values));
+            entry.attributes.push((name, values));
         }
-        Ok(Entry { dn, attributes })
+        Ok(entry)
     }
 
     /// One that says this.
@@ -218,6 +228,8 @@ fn number(tag: StructureTag) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use lber::common::TagClass;
     use lber::structure::PL;
     use proptest::prelude::*;
@@ -246,6 +258,30 @@ mod tests {
         });
         let listed = tag(16, PL::C(listed.collect()));
         tag(4, PL::C(vec![octets(b"uid=juliet,dc=a"), listed]))
+    }
+
+    thread_local! {
+        /// Of each value that was to be wiped, whether it was.
+        pub(super) static WIPED: RefCell<Vec<bool>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn an_entry_that_goes_leaves_no_key_of_scram_behind() {
+        let key: &[u8] = b"SCRAM-SHA-256$4096:c2FsdA==$a2V5:a2V5";
+        let spaced: &[u8] = b" SCRAM-SHA-1$4096:c2FsdA==$a2V5:a2V5";
+        let entry = Entry::of(
+            "cn=a",
+            &[("cn", &[&b"a"[..]]), ("authPassword", &[key, spaced])],
+        );
+        let wiped = || WIPED.take();
+        drop(entry.clone());
+        assert_eq!(wiped(), [true, true]);
+        // What is taken over from another is wiped once, with what it belongs to then.
+        let mut whole = Entry::of("cn=a", &[]);
+        whole.absorb(entry);
+        assert!(wiped().is_empty());
+        drop(whole);
+        assert_eq!(wiped(), [true, true]);
     }
 
     #[test]

@@ -302,7 +302,9 @@ fn no_reset(link: &mut Link, person: &Person, until: Instant) -> Result<(), Dire
     };
     let entries = link.search(&query, until)?;
     let mut said = entries.iter().flat_map(|entry| entry.texts(EXPIRES));
-    match said.any(|time| time == BE_CHANGED) {
+    // Where nothing is said it may as well be that we are not shown it. RFC 4511 section 4.6: "A replace with no value will
+    // delete the entire attribute if it exists, and it is ignored if the attribute does not exist."
+    match said.next().is_none_or(|time| time == BE_CHANGED) {
         true => link.replace(&person.dn, vec![(EXPIRES.to_owned(), Vec::new())], until),
         false => Ok(()),
     }

@@ -1,7 +1,10 @@
 //! Connections to a directory's servers: made, kept, tried on the next server when one fails. What names
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
+mod back;
 mod connect;
+mod filter;
+mod follow;
 mod password;
 mod search;
 mod sync;
@@ -23,6 +26,7 @@ use crate::base::{Secret, limits};
 use crate::config::{DirectoryScope, DirectoryWriter};
 
 use connect::connect;
+pub use filter::is_filter;
 pub use password::Secrets;
 pub use sync::Listened;
 
@@ -204,23 +208,6 @@ impl Link {
         Ok(said.any(|said| said == oid))
     }
 
-    /// Goes back to a server that is before the one it has, if one works again. For when nobody waits.
-    pub fn go_back(&mut self) {
-        let Some(server) = self.kept.as_ref().map(|kept| kept.server) else {
-            return;
-        };
-        let now = Instant::now();
-        let is_better = |other| other < server;
-        let better = self
-            .servers
-            .pick(self.purpose, is_better, self.patience(), now);
-        if let Some(better) = better
-            && let Some(kept) = self.connect(better, now + self.access.connect_timeout)
-        {
-            self.kept = Some(kept);
-        }
-    }
-
     /// How long whoever tries a server that has failed may take until it is known what came of it.
     fn patience(&self) -> Duration {
         self.access.connect_timeout + self.access.operation_timeout
@@ -238,7 +225,8 @@ impl Link {
                 return Err(DirectoryError::Late);
             }
             let mut kept = self.take_connection(until, &spared)?;
-            let whole = Instant::now() + self.access.operation_timeout;
+            let begun = Instant::now();
+            let whole = begun + self.access.operation_timeout;
             let own_until = until.min(whole);
             let is_whole = until >= whole;
             let done = guarded(|| operation(&mut kept.connection, own_until));
@@ -260,11 +248,13 @@ impl Link {
                 }
                 // One that was kept may have been closed meanwhile by whoever is between.
                 Err(Failure::Connection(_)) if kept.is_tried => {}
-                Err(Failure::Connection(reason)) => self.blame(kept.server, reason, &mut spared),
+                Err(Failure::Connection(reason)) => {
+                    self.blame((kept.server, begun), reason, &mut spared);
+                }
                 // One that is cut short by a question's end says nothing of the server.
                 Err(Failure::Silence) if !is_whole => {}
                 Err(Failure::Silence) => {
-                    self.blame(kept.server, SILENCE.to_owned(), &mut spared);
+                    self.blame((kept.server, begun), SILENCE.to_owned(), &mut spared);
                 }
             }
         }
@@ -287,12 +277,17 @@ impl Link {
     /// An operation has failed. If others of its kind went well in the time that one may take, it may be a matter of this one
     /// alone (of an entry whose password somebody else judges, of a group that is too large): the server is spared, and not
     /// asked again for it.
-    fn blame(&self, server: usize, reason: String, spared: &mut Vec<(usize, String)>) {
+    fn blame(
+        &self,
+        (server, begun): (usize, Instant),
+        reason: String,
+        spared: &mut Vec<(usize, String)>,
+    ) {
         let now = Instant::now();
         let since = now.checked_sub(self.access.operation_timeout);
         let has_done = |since| self.servers.has_done_since(server, self.purpose, since);
         if !since.is_some_and(has_done) {
-            return self.note_failure(server, true, &reason);
+            return self.note_failure((server, begun), true, &reason);
         }
         let url = &self.access.servers[server];
         match self.servers.failed_once(server, now) {
@@ -338,7 +333,13 @@ impl Link {
 
     fn connect(&self, server: usize, until: Instant) -> Option<Kept> {
         let url = &self.access.servers[server];
-        match connect(&self.access, url, self.purpose, until) {
+        let begun = Instant::now();
+        match connect(
+            &self.access,
+            (url, self.access.start_tls),
+            self.purpose,
+            until,
+        ) {
             Ok(connection) => {
                 if self.servers.is_reached(server, self.purpose) {
                     self.note_health(server);
@@ -351,18 +352,19 @@ impl Link {
                 })
             }
             Err(reason) => {
-                self.note_failure(server, false, &reason);
+                self.note_failure((server, begun), false, &reason);
                 None
             }
         }
     }
 
-    fn note_failure(&self, server: usize, is_at_work: bool, reason: &str) {
+    fn note_failure(&self, (server, begun): (usize, Instant), is_at_work: bool, reason: &str) {
         let url = &self.access.servers[server];
         let now = Instant::now();
         let setback = Setback {
             is_at_work,
             reason: &format!("{url}: {reason}"),
+            begun,
             since: now.checked_sub(self.access.operation_timeout),
         };
         if self.servers.failed(server, self.purpose, setback, now) {
@@ -443,11 +445,6 @@ fn failure(error: LdapError) -> Failure {
         LdapError::Timeout { .. } => Failure::Silence,
         error => Failure::Connection(error.to_string()),
     }
-}
-
-/// Whether this is a filter as RFC 4515 writes it.
-pub fn is_filter(text: &str) -> bool {
-    ldap3::parse_filter(text).is_ok()
 }
 
 fn remaining(until: Instant) -> Result<Duration, Failure> {

@@ -2,6 +2,7 @@
 //! to go there.
 
 use super::pool::{Depth, is_filter};
+use crate::base::limits;
 
 /// What an address says; what it does not say stays as it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,12 @@ pub struct Referral {
 
 impl Referral {
     /// Reads `ldap://host:port/base?attributes?scope?filter?extensions`; none for what is no such address. RFC 4511 section
-    /// 4.1.10: "Clients may ignore URIs that they do not support"; so they are where a part of them is none.
+    /// 4.1.10: "Clients may ignore URIs that they do not support"; so they are where a part of them is none, or longer than
+    /// [`limits::DIRECTORY_REFERRAL_BYTES_MAX`] altogether.
     pub fn parse(url: &str) -> Option<Referral> {
+        if url.len() > limits::DIRECTORY_REFERRAL_BYTES_MAX {
+            return None;
+        }
         let (scheme, rest) = url.split_once("://")?;
         if !matches!(scheme, "ldap" | "ldaps") {
             return None;
@@ -143,5 +148,35 @@ mod tests {
         ] {
             assert_eq!(Referral::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_address_has_so_many_bytes_and_its_filter_is_so_deep() {
+        let long = |bytes: usize| {
+            let url = "ldap://a/".to_owned();
+            let rest = bytes - url.len();
+            url + &"x".repeat(rest)
+        };
+        assert!(Referral::parse(&long(limits::DIRECTORY_REFERRAL_BYTES_MAX)).is_some());
+        assert_eq!(
+            Referral::parse(&long(limits::DIRECTORY_REFERRAL_BYTES_MAX + 1)),
+            None
+        );
+        let deep = |depth: usize, open: &str| {
+            let url = format!(
+                "ldap://a/???{}(a=b){}",
+                open.repeat(depth - 1),
+                ")".repeat(depth - 1)
+            );
+            Referral::parse(&url)
+        };
+        let most = limits::DIRECTORY_FILTER_DEPTH_MAX;
+        for open in ["(!", "(%26", "%28|", "(&"] {
+            assert!(deep(most, open).is_some(), "{open}");
+            assert_eq!(deep(most + 1, open), None, "{open}");
+        }
+        // Where nothing is closed, too.
+        let open = format!("ldap://a/???{}", "(!".repeat(most + 1));
+        assert_eq!(Referral::parse(&open), None);
     }
 }

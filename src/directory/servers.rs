@@ -25,8 +25,10 @@ struct Health {
     failures: u32,
     /// Left alone until then; none if it works as far as anybody knows.
     until: Option<Instant>,
-    /// Whether the last failure was one of what was asked on a connection: then it takes an answer to prove it well.
+    /// Whether one of its failures was one of what was asked on a connection: then it takes an answer to prove it well.
     is_at_work: bool,
+    /// When it failed last.
+    failed: Option<Instant>,
     /// It failed for the other purpose, and nobody has tried it for this one.
     is_suspected: bool,
     /// When it last did what somebody asked for.
@@ -40,6 +42,8 @@ pub struct Setback<'a> {
     /// It could be connected to.
     pub is_at_work: bool,
     pub reason: &'a str,
+    /// When that was begun which failed.
+    pub begun: Instant,
     /// If it has done something for the other purpose since then, it is not suspected there.
     pub since: Option<Instant>,
 }
@@ -157,13 +161,18 @@ impl Health {
 
     /// Whether that is news.
     fn fail(&mut self, setback: &Setback<'_>, now: Instant) -> bool {
+        self.is_at_work |= setback.is_at_work;
+        // What was under way when it failed the last time failed with it: many connections find out about one failure.
+        if !self.is_suspected && self.failed.is_some_and(|last| setback.begun < last) {
+            return false;
+        }
         let is_news = self.failures == 0 || self.is_suspected;
         let doublings = self.failures.min(16);
         let wait_ms = (limits::DIRECTORY_BACK_OFF_FIRST_MS << doublings)
             .min(limits::DIRECTORY_BACK_OFF_MAX_MS);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(now + Duration::from_millis(wait_ms));
-        (self.is_at_work, self.is_suspected) = (setback.is_at_work, false);
+        (self.failed, self.is_suspected) = (Some(now), false);
         setback.reason.clone_into(&mut self.reason);
         is_news
     }
@@ -196,16 +205,22 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     /// Nobody answers who connects.
-    const GONE: Setback<'_> = Setback {
-        is_at_work: false,
-        reason: "gone",
-        since: None,
-    };
-    const SILENT: Setback<'_> = Setback {
-        is_at_work: true,
-        reason: "silent",
-        since: None,
-    };
+    fn gone(begun: Instant) -> Setback<'static> {
+        Setback {
+            is_at_work: false,
+            reason: "gone",
+            begun,
+            since: None,
+        }
+    }
+
+    fn silent(begun: Instant) -> Setback<'static> {
+        Setback {
+            is_at_work: true,
+            reason: "silent",
+            ..gone(begun)
+        }
+    }
 
     fn all(_: usize) -> bool {
         true
@@ -222,7 +237,7 @@ mod tests {
         let pick =
             |is_meant: fn(usize) -> bool, now| servers.pick(Searching, is_meant, SECOND, now);
         assert_eq!(pick(all, now), Some(0));
-        assert!(servers.failed(0, Searching, GONE, now));
+        assert!(servers.failed(0, Searching, gone(now), now));
         assert_eq!(pick(all, now), Some(1));
         assert_eq!(pick(first, now), None, "too early");
         let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
@@ -238,14 +253,14 @@ mod tests {
         let mut now = Instant::now();
         let mut wait_ms = limits::DIRECTORY_BACK_OFF_FIRST_MS;
         // It finds people all the time.
-        let silent = |now| Setback {
+        let silent_there = |now| Setback {
             since: Some(now),
-            ..SILENT
+            ..silent(now)
         };
         for round in 0..4 {
             servers.did(0, Searching, now);
             assert_eq!(
-                servers.failed(0, Binding, silent(now), now),
+                servers.failed(0, Binding, silent_there(now), now),
                 round == 0,
                 "news once"
             );
@@ -271,7 +286,7 @@ mod tests {
     fn what_fails_for_one_purpose_is_suspected_for_the_other_once_and_not_if_it_works_there() {
         let servers = Servers::new(2);
         let now = Instant::now();
-        assert!(servers.failed(0, Searching, SILENT, now));
+        assert!(servers.failed(0, Searching, silent(now), now));
         assert!(
             servers.is_better_left(0, Binding, now),
             "nobody has to find out, too"
@@ -286,7 +301,7 @@ mod tests {
         assert!(servers.is_better_left(0, Searching, later));
         let since = Setback {
             since: Some(later),
-            ..SILENT
+            ..silent(later + SECOND)
         };
         assert!(
             !servers.failed(0, Searching, since, later + SECOND),
@@ -295,12 +310,12 @@ mod tests {
         assert!(!servers.is_better_left(0, Binding, later + SECOND));
         let since = Setback {
             since: Some(later + SECOND),
-            ..SILENT
+            ..silent(later + SECOND)
         };
         servers.failed(0, Searching, since, later + SECOND);
         assert!(servers.is_better_left(0, Binding, later + SECOND));
         assert!(
-            servers.failed(0, Binding, SILENT, later + SECOND),
+            servers.failed(0, Binding, silent(later + SECOND), later + SECOND),
             "a suspicion is no news"
         );
     }
@@ -310,10 +325,10 @@ mod tests {
         let servers = Servers::new(2);
         let now = Instant::now();
         assert!(!servers.is_better_left(0, Searching, now), "it works");
-        servers.failed(0, Searching, GONE, now);
+        servers.failed(0, Searching, gone(now), now);
         assert!(servers.is_better_left(0, Searching, now));
         assert!(!servers.is_better_left(1, Searching, now), "it works");
-        servers.failed(1, Searching, GONE, now);
+        servers.failed(1, Searching, gone(now), now);
         assert!(
             !servers.is_better_left(0, Searching, now),
             "there is no other"
@@ -331,7 +346,7 @@ mod tests {
         servers.did(0, Binding, now);
         assert!(has_done(0, now) && !has_done(1, now));
         assert!(!has_done(0, now + SECOND), "that was before");
-        servers.failed(0, Binding, GONE, now);
+        servers.failed(0, Binding, gone(now), now);
         assert!(servers.is_reached(0, Binding) && has_done(0, now));
         // Who must not ask the first asks the second.
         assert_eq!(servers.pick(Binding, |at| at != 0, SECOND, now), Some(1));
@@ -353,7 +368,7 @@ mod tests {
     fn one_asker_tries_what_has_failed_and_the_others_are_not_held_up() {
         let servers = Servers::new(1);
         let now = Instant::now();
-        servers.failed(0, Searching, GONE, now);
+        servers.failed(0, Searching, gone(now), now);
         let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
         let pick = |now| servers.pick(Searching, all, SECOND, now);
         assert_eq!(pick(later), Some(0));
@@ -368,12 +383,54 @@ mod tests {
         let servers = Servers::new(1);
         let mut now = Instant::now();
         for _ in 0..40 {
-            servers.failed(0, Searching, GONE, now);
+            servers.failed(0, Searching, gone(now), now);
             now += Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS);
             assert_eq!(servers.pick(Searching, all, Duration::ZERO, now), Some(0));
         }
-        assert!(!servers.failed(0, Searching, GONE, now), "no news any more");
+        assert!(
+            !servers.failed(0, Searching, gone(now), now),
+            "no news any more"
+        );
         let nearly = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX_MS - 1);
         assert_eq!(servers.pick(Searching, all, SECOND, now + nearly), None);
+    }
+
+    #[test]
+    fn one_failure_that_many_find_out_about_counts_once() {
+        let servers = Servers::new(2);
+        let begun = Instant::now();
+        let first = Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
+        let now = begun + SECOND;
+        for index in 0..4 {
+            assert_eq!(
+                servers.failed(0, Binding, silent(begun), now),
+                index == 0,
+                "news once"
+            );
+        }
+        assert_eq!(servers.pick(Binding, |at| at == 0, SECOND, now), None);
+        let later = now + first;
+        assert_eq!(servers.pick(Binding, |at| at == 0, SECOND, later), Some(0));
+        // What was begun since then is another one.
+        servers.failed(0, Binding, silent(later), later);
+        assert_eq!(
+            servers.pick(Binding, |at| at == 0, SECOND, later + first),
+            None
+        );
+        let later = later + 2 * first;
+        assert_eq!(servers.pick(Binding, |at| at == 0, SECOND, later), Some(0));
+    }
+
+    #[test]
+    fn a_server_that_is_silent_and_gone_by_turns_is_not_well_before_it_answers() {
+        let servers = Servers::new(2);
+        let now = Instant::now();
+        servers.failed(0, Binding, silent(now), now);
+        servers.failed(0, Binding, gone(now), now);
+        assert!(!servers.is_reached(0, Binding));
+        assert!(servers.is_better_left(0, Binding, now));
+        assert!(servers.did(0, Binding, now));
+        servers.failed(0, Binding, gone(now), now);
+        assert!(servers.is_reached(0, Binding), "that is over");
     }
 }

@@ -94,13 +94,16 @@ impl Ds389 {
             fs::create_dir(self.path(name)).unwrap();
         }
         self.certify();
-        for (shipped, own) in [
-            ("config/slapd-collations.conf", "slapd-collations.conf"),
-            ("config/certmap.conf", "certmap.conf"),
-            ("schema/99user.ldif", "schema/99user.ldif"),
+        // Debian's own are for nobody's eyes but its server's.
+        for (name, text) in [
+            (
+                "slapd-collations.conf",
+                "collation \"\" \"\" \"\" 1 3 2.16.840.1.113730.3.3.2.0.1 default\n",
+            ),
+            ("certmap.conf", "certmap default default\n"),
+            ("schema/99user.ldif", "dn: cn=schema\n"),
         ] {
-            let own = self.path("config").join(own);
-            fs::copy(Path::new("/etc/dirsrv").join(shipped), own).unwrap();
+            self.files.write(&format!("config/{name}"), text);
         }
         let template = |name: &str| {
             let shipped = Path::new("/usr/share/dirsrv/data").join(name);

@@ -126,6 +126,14 @@ fn people_of_389_directory_server_log_in_and_hear_what_its_policy_says() {
     // It is her own word, and not to be changed first.
     comes_in(&server, "juliet", "a nightingale sings");
     is_here(&mut juliet);
+    // Where we are not shown that it were, too.
+    directory.change(&format!(
+        "dn: {BASE}\nchangetype: modify\nadd: aci\naci: (targetattr = \"passwordExpirationTime\")(version 3.0; acl \"hide\"; \
+         deny (read, search, compare) userdn = \"ldap:///{SERVICE}\";)\n"
+    ));
+    let changed = change_password(&mut juliet, "juliet", "it is the lark");
+    assert!(changed.contains("type='result'"), "{changed}");
+    comes_in(&server, "juliet", "it is the lark");
     for _ in 0..3 {
         directory.lets_in(&person("romeo"), "guess");
     }

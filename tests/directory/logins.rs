@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use crate::changes::greet_pages;
 use crate::client::{Client, SASL};
 use crate::scram::Scram;
 use crate::served::{house, is_failure, options, try_password};
@@ -431,13 +432,7 @@ fn nobody_is_let_go_because_the_directory_looks_empty() {
     let house = house("empty", &directory, "listen = false\npoll = \"1 s\"\n");
     let mut server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");
-    for index in 0..30 {
-        juliet.send(&format!(
-            "<message to='page{index}@localhost' type='chat'><body>Go</body></message>"
-        ));
-    }
-    juliet.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
-    assert!(juliet.element().contains("type='result'"));
+    greet_pages(&house, &mut juliet);
     let deletes = (0..30).map(|index| {
         format!("dn: uid=page{index},ou=people,dc=verona,dc=example\nchangetype: delete\n\n")
     });

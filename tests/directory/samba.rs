@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
@@ -36,16 +36,17 @@ pub struct Samba {
 }
 
 impl Samba {
-    /// Whether whoever runs the tests may have a controller's ports; says loudly if not.
+    /// Whether whoever runs the tests may do what a controller does; says loudly if not.
     pub fn is_possible() -> bool {
-        let tried = TcpListener::bind((Ipv4Addr::new(127, 127, 127, 2), PORT));
-        let is_possible = !tried.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
-        if !is_possible {
-            // Not by a macro, whose words nobody sees of a test that passes.
-            let text = "\n!!! NOT ROOT: NO DOMAIN CONTROLLER IS STARTED, ACTIVE DIRECTORY IS NOT TESTED\n\n";
-            std::io::stderr().write_all(text.as_bytes()).unwrap();
-        }
-        is_possible
+        let Some(why) = obstacle() else {
+            return true;
+        };
+        // Not by a macro, whose words nobody sees of a test that passes.
+        let text = format!(
+            "\n!!! {why}: NO DOMAIN CONTROLLER IS STARTED, ACTIVE DIRECTORY IS NOT TESTED\n\n"
+        );
+        std::io::stderr().write_all(text.as_bytes()).unwrap();
+        false
     }
 
     pub fn start(test: &str) -> Samba {
@@ -232,6 +233,29 @@ impl Drop for Samba {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// What whoever runs the tests may not do, though a controller must.
+fn obstacle() -> Option<&'static str> {
+    let files = Files::new("samba-trial");
+    let trial = files.write("trial", "");
+    // It makes files others' and itself whoever asks.
+    if fs::metadata(&trial).unwrap().uid() != 0 {
+        return Some("NOT ROOT");
+    }
+    // It keeps who may what in an attribute of files that takes CAP_SYS_ADMIN, which root has not got in many a container.
+    // Python is there: Samba's tools are written in it.
+    let set = "import os, sys; os.setxattr(sys.argv[1], 'security.NTACL', b'trial')";
+    let mut python = Command::new("python3");
+    python.args(["-c", set]).arg(&trial).stdin(Stdio::null());
+    if !python.output().unwrap().status.success() {
+        return Some("NO ATTRIBUTE security.NTACL OF FILES MAY BE SET HERE");
+    }
+    let port = TcpListener::bind((Ipv4Addr::new(127, 127, 127, 2), PORT));
+    match port {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Some("NO LOW PORTS"),
+        _ => None,
     }
 }
 

@@ -422,8 +422,10 @@ impl Slapd {
     /// Reads what it logs up to the line that holds this.
     pub fn until_logged(&mut self, text: &str) -> String {
         let running = self.running.as_mut().expect("it runs");
+        let begun = Instant::now();
         loop {
-            let Ok(line) = running.lines.recv_timeout(PATIENCE) else {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let Ok(line) = running.lines.recv_timeout(left) else {
                 panic!("no line of slapd's says {text:?}:\n{}", running.log);
             };
             running.log.push_str(&line);

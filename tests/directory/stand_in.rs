@@ -48,6 +48,8 @@ pub enum Mode {
     RefersToEach([u16; 2]),
     /// A search finds one to this port, with this behind it (RFC 4516): `base?attributes?scope?filter`.
     RefersWith(u16, &'static str),
+    /// A search finds one to this port, with a filter of so many parentheses in parentheses.
+    RefersDeeply(u16, usize),
     /// It says nothing when it is asked to bind anybody but the service.
     SilentInBinds,
     /// Answers to what nobody asked.

@@ -194,6 +194,14 @@ fn a_reference_says_what_is_asked_there() {
     for rest in ["??all", "??sub?(mail="] {
         log_in(rest, Some("temporary-auth-failure"));
     }
+    // Nor is what is deeper than anybody's stack.
+    for depth in [100, 200_000] {
+        directory.set(Mode::RefersDeeply(other.port, depth));
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    }
+    directory.set(Mode::Well);
+    until_let_in(&server);
 }
 
 #[test]
@@ -249,6 +257,42 @@ fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
     for (once, count) in [("directory_fails server=", 1), ("directory_works", 1)] {
         assert_eq!(printed.matches(once).count(), count, "{printed}");
     }
+}
+
+#[test]
+fn nobody_is_sent_back_to_a_server_that_takes_connections_and_answers_nothing() {
+    let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("silent");
+    let more = "connect_timeout = \"2 s\"\noperation_timeout = \"2 s\"\nqueue_timeout = \"30 s\"\nlisten = false\n";
+    let house = house_in_time("silent", &directory, &files, more);
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    let servers = format!("servers = [{:?}, {:?}]", directory.url(), other.url());
+    house.write_config(&text.replace(&format!("servers = [{:?}]", directory.url()), &servers));
+    let server = house.serve();
+    until_let_in(&server);
+    let tried = |of: &str| {
+        let binds = directory.binds();
+        binds.iter().filter(|(dn, _)| dn.starts_with(of)).count()
+    };
+    let come_in_until = |is_done: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_done() {
+            let heard = try_password(&server, "romeo", PASSWORD);
+            assert!(heard.starts_with("<success"), "{heard}");
+            assert!(begun.elapsed() < crate::slapd::PATIENCE);
+        }
+    };
+    directory.set(Mode::Silent);
+    // Whoever is first finds out, by a search or by both.
+    let heard = try_password(&server, "romeo", PASSWORD);
+    assert!(heard.starts_with("<success"), "{heard}");
+    let (of_people, of_service) = (tried("uid="), tried(SERVICE));
+    // From then on we find out ourselves, time and again.
+    come_in_until(&|| tried(SERVICE) > of_service + 4);
+    assert_eq!(tried("uid="), of_people);
+    directory.set(Mode::Well);
+    come_in_until(&|| tried("uid=") > of_people);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ports::listened_on;
 
@@ -192,10 +192,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads what it prints up to the line that holds this.
+    /// Reads what it prints up to the line that holds this, which must come in time, whatever else does.
     pub fn until_logged(&mut self, text: &str) -> String {
+        let begun = Instant::now();
         loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let Ok(line) = self.lines.recv_timeout(left) else {
                 panic!("no line says {text:?}:\n{}", self.log);
             };
             self.log.push_str(&line);

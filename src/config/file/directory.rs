@@ -82,7 +82,8 @@ pub struct HostDirectory {
     /// reload: live
     pub tell_locked: bool,
     /// What is done with referrals: "refuse", or "follow", by which we search on servers that the directory names, as
-    /// `bind_dn` and with its password. Users' passwords are tried on `servers` alone, and nobody tells of changes then.
+    /// `bind_dn` and with its password; by TLS, unless `servers` has one without. Users' passwords are tried on `servers`
+    /// alone, and nobody tells of changes then.
     /// reload: live
     pub referrals: DirectoryReferrals,
     /// How long making a connection may take, TLS and our own bind included.

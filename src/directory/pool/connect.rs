@@ -3,25 +3,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ldap3::{LdapConn, LdapConnSettings};
+use ldap3::{LdapConn, LdapConnSettings, LdapResult};
 
 use super::{Failure, Purpose, SILENCE, failure, guarded, remaining};
+use crate::base::Secret;
 use crate::directory::access::{Access, Identity};
 
-/// A new connection to one server, as whom we are on it.
+/// A new connection to one server, as whom we are on it; `start_tls` where its scheme is `ldap`.
 ///
 /// # Errors
 /// Why not, for an operator.
 pub(super) fn connect(
     access: &Access,
-    url: &str,
+    (url, start_tls): (&str, bool),
     purpose: Purpose,
     until: Instant,
 ) -> Result<LdapConn, String> {
     guarded(|| {
         let settings = LdapConnSettings::new()
             .set_conn_timeout(remaining(until)?)
-            .set_starttls(access.start_tls)
+            .set_starttls(start_tls)
             .set_config(Arc::clone(&access.tls));
         let mut connection = LdapConn::with_settings(settings, url).map_err(failure)?;
         if purpose == Purpose::Searching {
@@ -40,14 +41,9 @@ fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> R
     connection.with_timeout(remaining(until)?);
     let result = match &access.identity {
         Identity::Nobody => return Ok(()),
-        Identity::Certificate => connection.sasl_external_bind(),
-        Identity::Password { dn, password } => {
-            let password = std::str::from_utf8(password.expose());
-            let password = password.map_err(|error| Failure::Connection(error.to_string()))?;
-            connection.simple_bind(dn, password)
-        }
+        Identity::Certificate => connection.sasl_external_bind().map_err(failure)?,
+        Identity::Password { dn, password } => simple_bind(connection, dn, password)?,
     };
-    let result = result.map_err(failure)?;
     match result.rc {
         0 => Ok(()),
         code => Err(Failure::Connection(format!(
@@ -55,4 +51,15 @@ fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> R
             result.text
         ))),
     }
+}
+
+/// As somebody with this password.
+pub(super) fn simple_bind(
+    connection: &mut LdapConn,
+    dn: &str,
+    password: &Secret,
+) -> Result<LdapResult, Failure> {
+    let password = std::str::from_utf8(password.expose());
+    let password = password.map_err(|error| Failure::Connection(error.to_string()))?;
+    connection.simple_bind(dn, password).map_err(failure)
 }

@@ -1,8 +1,6 @@
-//! Searches: whole or page by page, and on the servers that references name if they are followed. Refuses to know what the
-//! entries mean.
+//! Searches: whole or page by page. Refuses to know what the entries mean, and where references lead.
 
 use std::any::Any;
-use std::collections::{BTreeSet, HashMap};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,16 +8,13 @@ use std::time::{Duration, Instant};
 use ldap3::controls::{Control, PagedResults, RawControl};
 use ldap3::{EntryStream, LdapConn, SearchOptions};
 
-use super::{
-    Depth, Failure, Link, Purpose, Query, REFERRAL, connect, failure, guarded, refused, remaining,
-};
+use super::follow::follow;
+use super::{Failure, Link, Query, REFERRAL, failure, refused, remaining};
 use crate::base::limits;
 use crate::config::DirectoryReferrals;
-use crate::directory::access::Access;
 use crate::directory::ber::{self, Entry};
 use crate::directory::dn::Dn;
 use crate::directory::error::DirectoryError;
-use crate::directory::referral::Referral;
 
 impl Link {
     /// Entries that match; if they may be many, page by page (RFC 2696), so that no size limit cuts them.
@@ -127,12 +122,12 @@ impl Ours {
 
 /// What a search brought.
 #[derive(Default)]
-struct Found {
-    entries: Vec<Entry>,
+pub(super) struct Found {
+    pub(super) entries: Vec<Entry>,
     /// What they hold.
     bytes: usize,
     /// Of each the places, any of which will do.
-    references: Vec<Vec<String>>,
+    pub(super) references: Vec<Vec<String>>,
     /// The base itself is on other servers.
     is_elsewhere: bool,
 }
@@ -169,7 +164,11 @@ pub(super) fn begin<'a, 'b>(
     search.map_err(failure)
 }
 
-fn search(connection: &mut LdapConn, query: &Query, until: Instant) -> Result<Found, Failure> {
+pub(super) fn search(
+    connection: &mut LdapConn,
+    query: &Query,
+    until: Instant,
+) -> Result<Found, Failure> {
     // One more than we want, so that more is noticed.
     let size = i32::try_from(query.count_max + 1).unwrap_or(i32::MAX);
     let options = SearchOptions::new().sizelimit(size);
@@ -278,125 +277,6 @@ fn search_once(
     }
 }
 
-/// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
-/// than [`limits::DIRECTORY_REFERRALS_MAX`]. An entry that several of them have is one.
-fn follow(
-    access: &Access,
-    query: &Query,
-    found: Found,
-    until: Instant,
-) -> Result<Vec<Entry>, DirectoryError> {
-    let mut journey = Journey {
-        access,
-        query,
-        until,
-        places: HashMap::new(),
-    };
-    let mut known = BTreeSet::new();
-    let mut is_new = |entry: &Entry| {
-        let key = Dn::parse(&entry.dn).map_or_else(|| entry.dn.clone(), |dn| dn.key());
-        known.insert(key)
-    };
-    let mut entries = found.entries;
-    entries.retain(&mut is_new);
-    let mut open = found.references;
-    while let Some(urls) = open.pop() {
-        let more = journey.ask_any(&urls)?;
-        entries.extend(more.entries.into_iter().filter(&mut is_new));
-        open.extend(more.references);
-        if entries.len() > query.count_max {
-            return Err(DirectoryError::TooMuch);
-        }
-    }
-    Ok(entries)
-}
-
-/// Servers that are asked because others named them.
-struct Journey<'a> {
-    access: &'a Access,
-    query: &'a Query,
-    until: Instant,
-    /// Whether they have answered.
-    places: HashMap<Place, bool>,
-}
-
-/// What is asked of which server. RFC 4511 section 4.1.10: "They MUST NOT repeatedly contact the same server for the same
-/// request with the same parameters."
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
-    server: String,
-    base: String,
-    depth: Depth,
-    filter: String,
-}
-
-impl Place {
-    /// RFC 4511 section 4.1.10: "If the <filter> part of the LDAP URL is present, the client uses this filter in its next
-    /// request to progress this Search, and if it is not present the client uses the same filter as it used for that Search";
-    /// so it is with <dn> and <scope>. Whom a wider filter finds still needs the name that was asked for.
-    fn of(url: &str, query: &Query) -> Option<Place> {
-        let found = Referral::parse(url)?;
-        Some(Place {
-            server: found.server,
-            base: found.base.unwrap_or_else(|| query.base.clone()),
-            depth: found.depth.unwrap_or(query.depth),
-            filter: found.filter.unwrap_or_else(|| query.filter.clone()),
-        })
-    }
-}
-
-impl Journey<'_> {
-    /// Asks the first of these that answers; nothing new if one has answered before. RFC 4511 section 4.1.10: "If multiple
-    /// URIs are present, the client assumes that any supported URI may be used to progress the operation"; "Clients may
-    /// ignore URIs that they do not support."
-    fn ask_any(&mut self, urls: &[String]) -> Result<Found, DirectoryError> {
-        let places = urls.iter().filter_map(|url| Place::of(url, self.query));
-        let places: Vec<Place> = places.collect();
-        if places
-            .iter()
-            .any(|place| self.places.get(place) == Some(&true))
-        {
-            return Ok(Found::default());
-        }
-        let mut why = DirectoryError::Referred;
-        for place in places {
-            if self.places.contains_key(&place) {
-                continue;
-            }
-            if self.places.len() >= limits::DIRECTORY_REFERRALS_MAX {
-                return Err(DirectoryError::Referred);
-            }
-            let asked = self.ask(&place);
-            self.places.insert(
-                place,
-                !matches!(asked, Err(Failure::Connection(_) | Failure::Silence)),
-            );
-            match asked {
-                Ok(found) => return Ok(found),
-                Err(Failure::Answer(error)) => return Err(error),
-                Err(Failure::Connection(reason)) => why = DirectoryError::NoServer(reason),
-                Err(Failure::Silence) => why = DirectoryError::Late,
-            }
-        }
-        Err(why)
-    }
-
-    fn ask(&self, place: &Place) -> Result<Found, Failure> {
-        let query = Query {
-            base: place.base.clone(),
-            depth: place.depth,
-            filter: place.filter.clone(),
-            ..self.query.clone()
-        };
-        let soon = |time: Duration| self.until.min(Instant::now() + time);
-        let own_until = soon(self.access.connect_timeout);
-        let connection = connect(self.access, &place.server, Purpose::Searching, own_until);
-        let mut connection = connection.map_err(Failure::Connection)?;
-        let own_until = soon(self.access.operation_timeout);
-        guarded(|| search(&mut connection, &query, own_until))
-    }
-}
-
 /// RFC 2696.
 const PAGED: &str = "1.2.840.113556.1.4.319";
 const SIZE_LIMIT: u32 = 4;
@@ -412,7 +292,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
+    use super::super::Purpose;
     use super::*;
+    use crate::directory::access::Access;
     use crate::directory::person;
     use crate::directory::servers::Servers;
 

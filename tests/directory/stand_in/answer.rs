@@ -125,6 +125,12 @@ impl Asked<'_> {
                 self.say(&ber::of(REFERENCE, &[url]))?;
                 self.say(&self.result(DONE, 0, &[]))
             }
+            Mode::RefersDeeply(port, depth) if operation.tag == SEARCH => {
+                let (open, closed) = ("(!".repeat(depth), ")".repeat(depth));
+                let url = format!("ldap://127.0.0.1:{port}/???{open}(a=b){closed}");
+                self.say(&ber::of(REFERENCE, &[ber::text(&url)]))?;
+                self.say(&self.result(DONE, 0, &[]))
+            }
             Mode::SilentInBinds if operation.tag == BIND => {
                 let parts = ber::parts(&operation.content);
                 match parts[1].content == SERVICE.as_bytes() {

@@ -1,0 +1,193 @@
+//! Searches on the servers that a directory names instead of an answer (RFC 4511 sections 4.1.10 and 4.5.3). Refuses to
+//! decide whether they are asked.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use super::search::{Found, search};
+use super::{Depth, Failure, Purpose, Query, connect, guarded};
+use crate::base::limits;
+use crate::directory::access::Access;
+use crate::directory::ber::Entry;
+use crate::directory::dn::Dn;
+use crate::directory::error::DirectoryError;
+use crate::directory::referral::Referral;
+
+/// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
+/// than [`limits::DIRECTORY_REFERRALS_MAX`]. An entry that several of them have is one.
+pub(super) fn follow(
+    access: &Access,
+    query: &Query,
+    found: Found,
+    until: Instant,
+) -> Result<Vec<Entry>, DirectoryError> {
+    let mut journey = Journey {
+        access,
+        query,
+        until,
+        places: HashMap::new(),
+    };
+    let mut known = BTreeSet::new();
+    let mut is_new = |entry: &Entry| {
+        let key = Dn::parse(&entry.dn).map_or_else(|| entry.dn.clone(), |dn| dn.key());
+        known.insert(key)
+    };
+    let mut entries = found.entries;
+    entries.retain(&mut is_new);
+    let mut open = found.references;
+    while let Some(urls) = open.pop() {
+        let more = journey.ask_any(&urls)?;
+        entries.extend(more.entries.into_iter().filter(&mut is_new));
+        open.extend(more.references);
+        if entries.len() > query.count_max {
+            return Err(DirectoryError::TooMuch);
+        }
+    }
+    Ok(entries)
+}
+
+/// Servers that are asked because others named them.
+struct Journey<'a> {
+    access: &'a Access,
+    query: &'a Query,
+    until: Instant,
+    /// Whether they have answered.
+    places: HashMap<Place, bool>,
+}
+
+/// What is asked of which server. RFC 4511 section 4.1.10: "They MUST NOT repeatedly contact the same server for the same
+/// request with the same parameters."
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    server: String,
+    base: String,
+    depth: Depth,
+    filter: String,
+}
+
+impl Place {
+    /// RFC 4511 section 4.1.10: "If the <filter> part of the LDAP URL is present, the client uses this filter in its next
+    /// request to progress this Search, and if it is not present the client uses the same filter as it used for that Search";
+    /// so it is with <dn> and <scope>. Whom a wider filter finds still needs the name that was asked for.
+    fn of(url: &str, query: &Query) -> Option<Place> {
+        let found = Referral::parse(url)?;
+        Some(Place {
+            server: found.server,
+            base: found.base.unwrap_or_else(|| query.base.clone()),
+            depth: found.depth.unwrap_or(query.depth),
+            filter: found.filter.unwrap_or_else(|| query.filter.clone()),
+        })
+    }
+}
+
+impl Journey<'_> {
+    /// Asks the first of these that answers; nothing new if one has answered before. RFC 4511 section 4.1.10: "If multiple
+    /// URIs are present, the client assumes that any supported URI may be used to progress the operation"; "Clients may
+    /// ignore URIs that they do not support."
+    fn ask_any(&mut self, urls: &[String]) -> Result<Found, DirectoryError> {
+        let places = urls.iter().filter_map(|url| Place::of(url, self.query));
+        let places: Vec<Place> = places.collect();
+        if places
+            .iter()
+            .any(|place| self.places.get(place) == Some(&true))
+        {
+            return Ok(Found::default());
+        }
+        let mut why = DirectoryError::Referred;
+        for place in places {
+            if self.places.contains_key(&place) {
+                continue;
+            }
+            if self.places.len() >= limits::DIRECTORY_REFERRALS_MAX {
+                return Err(DirectoryError::Referred);
+            }
+            let asked = self.ask(&place);
+            self.places.insert(
+                place,
+                !matches!(asked, Err(Failure::Connection(_) | Failure::Silence)),
+            );
+            match asked {
+                Ok(found) => return Ok(found),
+                Err(Failure::Answer(error)) => return Err(error),
+                Err(Failure::Connection(reason)) => why = DirectoryError::NoServer(reason),
+                Err(Failure::Silence) => why = DirectoryError::Late,
+            }
+        }
+        Err(why)
+    }
+
+    fn ask(&self, place: &Place) -> Result<Found, Failure> {
+        let query = Query {
+            base: place.base.clone(),
+            depth: place.depth,
+            filter: place.filter.clone(),
+            ..self.query.clone()
+        };
+        let soon = |time: Duration| self.until.min(Instant::now() + time);
+        let own_until = soon(self.access.connect_timeout);
+        let server = (place.server.as_str(), self.access.refers_to_tls());
+        let connection = connect(self.access, server, Purpose::Searching, own_until);
+        let mut connection = connection.map_err(Failure::Connection)?;
+        let own_until = soon(self.access.operation_timeout);
+        guarded(|| search(&mut connection, &query, own_until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+    use std::thread;
+
+    use super::*;
+    use crate::directory::access::Identity;
+    use crate::directory::person;
+
+    /// The operation (RFC 4511 section 4.2 or 4.14) that the first message to a server is, which is sent to it from one of
+    /// these.
+    fn first_operation(servers: &[&str], start_tls: bool) -> u8 {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ldap://{}", listener.local_addr().expect("bound"));
+        let heard = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("somebody comes");
+            let mut bytes = [0; 4096];
+            let read = socket.read(&mut bytes).expect("and asks");
+            // Whatever it was, no.
+            let answer = [0x30, 12, 2, 1, 1, bytes[5] + 1, 7, 10, 1, 2, 4, 0, 4, 0];
+            socket.write_all(&answer).expect("who asked is there");
+            assert!(read > 5, "that is no message");
+            bytes[5]
+        });
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let access = Access {
+            servers: servers.iter().map(|it| (*it).to_owned()).collect(),
+            start_tls,
+            identity: Identity::Password {
+                dn: "cn=service".to_owned(),
+                password: crate::base::Secret::new(b"secret".to_vec()),
+            },
+            ..access.to("")
+        };
+        let mut found = Found::default();
+        found.references.push(vec![url]);
+        let until = Instant::now() + Duration::from_secs(60);
+        let query = person::query_for_all(&config);
+        assert!(follow(&access, &query, found, until).is_err());
+        heard.join().expect("it was asked")
+    }
+
+    #[test]
+    fn nobody_sends_our_password_over_an_open_channel_by_naming_one() {
+        const BIND: u8 = 0x60;
+        const EXTENDED: u8 = 0x77;
+        let (open, tls) = ("ldap://a", "ldaps://b");
+        assert_eq!(first_operation(&[tls], false), EXTENDED);
+        assert_eq!(first_operation(&["ldapi://%2frun%2fa"], false), EXTENDED);
+        assert_eq!(first_operation(&[open], true), EXTENDED);
+        // The operator has it so.
+        assert_eq!(first_operation(&[open], false), BIND);
+        assert_eq!(first_operation(&[tls, open], false), BIND);
+    }
+}
