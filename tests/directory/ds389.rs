@@ -2,14 +2,13 @@
 //! know Stonechat.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
 
-use crate::house::{Authority, Files};
+use crate::house::{Authority, Files, until_it_listens};
 use crate::ports::free_port;
-use crate::slapd::{BASE, PASSWORD, PATIENCE, SERVICE, SERVICE_PASSWORD};
+use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
 
 /// Who may everything.
 pub const ADMIN: &str = "cn=Directory Manager";
@@ -211,26 +210,12 @@ impl Ds389 {
     }
 
     fn until_it_listens(&mut self) {
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self
-                .child
-                .as_mut()
-                .expect("it was started")
-                .try_wait()
-                .unwrap();
-            let output = || {
-                let log = fs::read_to_string(self.path("log/errors")).unwrap_or_default();
-                fs::read_to_string(self.path("output")).unwrap_or_default() + &log
-            };
-            assert_eq!(ended, None, "it ends before it listens:\n{}", output());
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "it does not listen:\n{}",
-                output()
-            );
-            std::thread::yield_now();
-        }
+        let (log, output) = (self.path("log/errors"), self.path("output"));
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let child = self.child.as_mut().expect("it was started");
+        until_it_listens(child, (Ipv4Addr::LOCALHOST, self.port).into(), || {
+            read(&output) + &read(&log)
+        });
     }
 
     pub fn url(&self) -> String {

@@ -1,10 +1,15 @@
 //! What every directory of these tests has: a temporary directory of its own, certificates.
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::slapd::PATIENCE;
 
 /// A directory of files, removed with the test.
 pub struct Files(PathBuf);
@@ -102,4 +107,19 @@ impl Authority {
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Waits until a directory takes connections; `output` is what it has said, for whoever reads why it does not.
+pub fn until_it_listens(child: &mut Child, address: SocketAddr, output: impl Fn() -> String) {
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        let ended = child.try_wait().unwrap();
+        assert_eq!(ended, None, "it ends before it listens:\n{}", output());
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "it does not listen:\n{}",
+            output()
+        );
+        std::thread::yield_now();
+    }
 }

@@ -3,16 +3,14 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use crate::house::{Authority, Files};
-use crate::slapd::PATIENCE;
+use crate::house::{Authority, Files, until_it_listens};
 
 pub const BASE: &str = "DC=verona,DC=example";
 /// Where its people and groups are.
@@ -129,23 +127,11 @@ impl Samba {
     }
 
     fn until_it_listens(&mut self) {
-        let begun = Instant::now();
-        while TcpStream::connect((self.address, PORT)).is_err() {
-            let ended = self
-                .child
-                .as_mut()
-                .expect("it was started")
-                .try_wait()
-                .unwrap();
-            let output = || fs::read_to_string(self.files.path("output")).unwrap_or_default();
-            assert_eq!(ended, None, "it ends before it listens:\n{}", output());
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "it does not listen:\n{}",
-                output()
-            );
-            std::thread::yield_now();
-        }
+        let output = self.files.path("output");
+        let child = self.child.as_mut().expect("it was started");
+        until_it_listens(child, (self.address, PORT).into(), || {
+            fs::read_to_string(&output).unwrap_or_default()
+        });
     }
 
     pub fn url(&self) -> String {
