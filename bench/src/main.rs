@@ -197,6 +197,9 @@ enum Command {
         /// Stonechat's tls.compact
         #[arg(long, value_enum, default_value = "off")]
         compact_tls: CompactTls,
+        /// Whether every message is archived for both, as it is by default, and stored before it is delivered
+        #[arg(long, value_enum, default_value = "off")]
+        archive: Archive,
         /// Seconds of chat, and of presence, at each number
         #[arg(long, default_value_t = 10)]
         seconds: u64,
@@ -315,6 +318,7 @@ fn main() -> Result<()> {
         contacts,
         plain,
         compact_tls,
+        archive,
         seconds,
         directory,
     } = cli.command
@@ -329,6 +333,7 @@ fn main() -> Result<()> {
             contacts,
             is_encrypted: !plain,
             compact_tls,
+            archive,
             seconds,
         })?;
         println!("{result}");

@@ -90,18 +90,12 @@ impl Crowd {
         Ok(())
     }
 
-    /// Keeps so many things under way for a while, said by the first `among`, then waits until all have arrived.
-    pub fn talk(
-        &mut self,
-        talk: Talk,
-        at_a_time: usize,
-        among: usize,
-        time: Duration,
-    ) -> Result<()> {
+    /// Keeps so many things under way for a while, then waits until all have arrived.
+    pub fn talk(&mut self, talk: Talk, at_a_time: usize, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             while self.awaited.len() < at_a_time {
-                self.say(talk, among)?;
+                self.say(talk)?;
             }
             self.turn(Duration::from_millis(100))?;
         }
@@ -131,7 +125,8 @@ impl Crowd {
         Ok(())
     }
 
-    fn say(&mut self, talk: Talk, among: usize) -> Result<()> {
+    fn say(&mut self, talk: Talk) -> Result<()> {
+        let among = self.online;
         self.number += 1;
         let number = self.number;
         let (by, left, text) = match talk {
@@ -139,7 +134,7 @@ impl Crowd {
                 let by = self.below(among as u64 / 2 * 2);
                 let to = user_name(by ^ 1);
                 let text = format!(
-                    "<message to='{to}@localhost/{RESOURCE}' type='chat' id='m-{by:08}-{number:012}'>\
+                    "<message to='{to}@localhost/{RESOURCE}' type='chat' id='said-{by:08}-{number:012}'>\
                      <body>{WORDS}</body></message>"
                 );
                 (by, 1, text)
@@ -154,7 +149,7 @@ impl Crowd {
                     "chat"
                 };
                 let text = format!(
-                    "<presence id='m-{by:08}-{number:012}'><show>{show}</show>\
+                    "<presence id='said-{by:08}-{number:012}'><show>{show}</show>\
                      <status>{STATUS}</status></presence>"
                 );
                 // Bit `reach` would be the user himself.
@@ -270,7 +265,7 @@ impl Talk {
 }
 
 /// Before the sender and the number of everything that is said here.
-const ID: &[u8] = b" id='m-";
+const ID: &[u8] = b" id='said-";
 const WORDS: &str = "but soft what light through yonder window breaks it is the east and juliet";
 const STATUS: &str = "arise fair sun and kill the envious moon";
 const PATIENCE: Duration = Duration::from_secs(60);

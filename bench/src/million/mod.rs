@@ -18,7 +18,7 @@ use crate::client::people::PASSWORD;
 use crate::client::sasl::KeyCache;
 use crate::client::tls::{giving_keys, of_direct, trusting_config};
 use crate::process::{Ready, Server, unused_address};
-use crate::target::CompactTls;
+use crate::target::{Archive, CompactTls};
 
 use client::Plan;
 use crowd::{Crowd, Talk};
@@ -40,6 +40,8 @@ pub struct Million {
     pub contacts: u32,
     pub is_encrypted: bool,
     pub compact_tls: CompactTls,
+    /// On: as the server is by default, every message archived for both. Off: nothing is archived or stored for who is there.
+    pub archive: Archive,
     /// For chat, and again for presence.
     pub seconds: u64,
 }
@@ -54,51 +56,73 @@ struct Level {
     logins_per_s: f64,
     chat_us: f64,
     messages_per_s: f64,
-    /// What a message costs while all talk, over what it costs while so many do as the first level has, with all others online:
-    /// taken in turn, because this machine is a third slower from one minute to the next.
+    /// What a message costs here over what it costs on another server, which has as many sessions as the first level: taken in turn,
+    /// because this machine is a third slower from one minute to the next.
     chat_growth: f64,
     presence_us: f64,
     presences_per_s: f64,
     presence_growth: f64,
 }
 
+/// A server and all who are on it.
+struct Company {
+    server: Server,
+    crowd: Crowd,
+    house: House,
+}
+
+impl Company {
+    /// Starts a server on which `users` have accounts, and nobody is yet.
+    fn found(wishes: &Million, name: &str, users: usize) -> Result<Self> {
+        let house = House::prepare(wishes, name, users)?;
+        let (server, start_s) = house.start()?;
+        eprintln!("  {name}: started in {start_s:.1} s");
+        let tls = match wishes.is_encrypted {
+            true => {
+                let config = trusting_config()?;
+                Some(giving_keys(&of_direct(&config)))
+            }
+            false => None,
+        };
+        let plan = Plan {
+            tls,
+            keys: KeyCache::default(),
+            contacts: wishes.contacts as usize,
+        };
+        Ok(Self {
+            server,
+            crowd: Crowd::new(Trunk::connect(&house.trunk)?, plan),
+            house,
+        })
+    }
+}
+
 /// Prints a line for each level, and returns all as JSON.
 pub fn measure(wishes: &Million) -> Result<String> {
-    let house = House::prepare(wishes)?;
-    let (server, start_s) = house.start()?;
-    eprintln!("  started in {start_s:.1} s");
-    let before = server.private_bytes()? as f64;
-    let tls = match wishes.is_encrypted {
-        true => {
-            let config = trusting_config()?;
-            Some(giving_keys(&of_direct(&config)))
-        }
-        false => None,
-    };
-    let plan = Plan {
-        tls,
-        keys: KeyCache::default(),
-        contacts: wishes.contacts as usize,
-    };
-    let mut crowd = Crowd::new(Trunk::connect(&house.trunk)?, plan);
+    let users = *wishes.levels.last().context("no number of sessions")?;
+    let mut few = Company::found(wishes, "few", wishes.levels[0])?;
+    few.crowd.log_in(wishes.levels[0], LOGINS_AT_A_TIME)?;
+    settle(&few.server, &mut few.crowd)?;
+    let mut all = Company::found(wishes, "all", users)?;
+    let before = all.server.private_bytes()? as f64;
     let mut levels = Vec::new();
     for &count in &wishes.levels {
+        let Company { server, crowd, .. } = &mut all;
         let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.online);
         crowd.log_in(count, LOGINS_AT_A_TIME)?;
         let came = (count - already) as f64;
         let logins_per_s = came / clock.elapsed().as_secs_f64();
-        settle(&server, &mut crowd)?;
+        settle(server, crowd)?;
         let login_us = (server.cpu()? - cpu).as_secs_f64() * 1e6 / came;
         let bytes = server.private_bytes()? as f64 - before;
         let seconds = Duration::from_secs(wishes.seconds);
-        let few = wishes.levels[0];
-        let chat = compare(&server, &mut crowd, Talk::Chat, 256, few, seconds)?;
+        let chat = compare(&mut all, &mut few, Talk::Chat, 256, seconds)?;
         let presence = Talk::Presence {
             reach: wishes.contacts / 2,
         };
         let presence = match wishes.contacts {
             0 => Said::default(),
-            _ => compare(&server, &mut crowd, presence, 16, few, seconds)?,
+            _ => compare(&mut all, &mut few, presence, 16, seconds)?,
         };
         let level = Level {
             sessions: count,
@@ -115,6 +139,12 @@ pub fn measure(wishes: &Million) -> Result<String> {
         println!("{}", serde_json::to_string(&level)?);
         levels.push(level);
     }
+    few.server.stop()?;
+    let Company {
+        server,
+        mut crowd,
+        house,
+    } = all;
     let total = server.private_bytes()?;
     let clock = Instant::now();
     server.signal_end();
@@ -128,6 +158,7 @@ pub fn measure(wishes: &Million) -> Result<String> {
         "contacts": wishes.contacts,
         "tls": wishes.is_encrypted,
         "compact_tls": wishes.compact_tls == CompactTls::On,
+        "archive": wishes.archive == Archive::On,
         "levels": levels,
         "private_bytes": total,
         "farewell_s": farewell_s,
@@ -147,23 +178,22 @@ struct Said {
     growth: f64,
 }
 
-/// All talk for `time`, in turn with the first `few`, who do so as long.
+/// All talk for `time`, in turn with the `few` of the other server, who do so as long.
 fn compare(
-    server: &Server,
-    crowd: &mut Crowd,
+    all: &mut Company,
+    few: &mut Company,
     talk: Talk,
     at_a_time: usize,
-    few: usize,
     time: Duration,
 ) -> Result<Said> {
-    let all = crowd.online;
     let (mut of_all, mut of_few) = (Slices::default(), Slices::default());
     while of_all.time < time {
-        for (among, slices) in [(all, &mut of_all), (few, &mut of_few)] {
+        for (company, slices) in [(&mut *all, &mut of_all), (&mut *few, &mut of_few)] {
+            let Company { server, crowd, .. } = company;
             // Memory that others have used meanwhile comes back into the caches first, as far as it can.
-            crowd.talk(talk, at_a_time, among, SLICE / 10)?;
+            crowd.talk(talk, at_a_time, SLICE / 10)?;
             let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.deliveries);
-            crowd.talk(talk, at_a_time, among, SLICE)?;
+            crowd.talk(talk, at_a_time, SLICE)?;
             slices.count += crowd.deliveries - already;
             slices.cpu += server.cpu()? - cpu;
             slices.time += clock.elapsed();
@@ -212,10 +242,10 @@ struct House {
 }
 
 impl House {
-    fn prepare(wishes: &Million) -> Result<Self> {
+    fn prepare(wishes: &Million, name: &str, users: usize) -> Result<Self> {
         let directory = wishes
             .directory
-            .join(format!("million-{}", std::process::id()));
+            .join(format!("million-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory)
             .with_context(|| format!("creating {}", directory.display()))?;
         let house = Self {
@@ -231,7 +261,6 @@ impl House {
         let mut add = Command::new(&wishes.server);
         add.args(["user", "add", "--from"]).arg(house.path("user"));
         run(add.args(house.arguments()))?;
-        let users = wishes.levels.last().context("no number of sessions")?;
         let mut fill = Command::new(&wishes.core_program);
         fill.arg("copies").arg("--data").arg(house.path("data"));
         fill.args(["--users", &users.to_string()]);
@@ -249,12 +278,16 @@ impl House {
             CompactTls::Off => "",
             CompactTls::On => "[tls]\ncompact = true\n",
         };
+        let archive = match self.wishes.archive {
+            Archive::Off => "[delivery]\nkeep = \"offline-only\"\n[features]\nmam = false\n",
+            Archive::On => "",
+        };
         // Nobody is pinged: these clients do not answer.
         let text = format!(
             "[server]\nworkers = 1\n[[host]]\nname = \"localhost\"\n\
              [[listener]]\naddress = \"{address}\"\nkind = \"c2s\"\ntls = \"{tls}\"\n\
              [c2s]\nping_after = \"24 h\"\n[auth]\nscram_iterations = 4096\n\
-             [delivery]\nkeep = \"offline-only\"\n[features]\nmam = false\n{compact}"
+             {archive}{compact}"
         );
         Ok(fs::write(self.path("stonechat.toml"), text)?)
     }
