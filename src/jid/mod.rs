@@ -125,13 +125,18 @@ impl Jid {
         &self.text
     }
 
+    /// The text without the resourcepart, which is this address's own if it has none.
+    pub fn share_bare(&self) -> Arc<str> {
+        match self.is_bare() {
+            true => Arc::clone(&self.text),
+            false => Arc::from(self.bare_str()),
+        }
+    }
+
     /// This address without its resourcepart; costs nothing if it has none.
     pub fn to_bare(&self) -> Jid {
-        if self.is_bare() {
-            return self.clone();
-        }
         Jid {
-            text: Arc::from(self.bare_str()),
+            text: self.share_bare(),
             at: self.at,
             slash: NONE,
         }

@@ -34,7 +34,15 @@ impl Shard {
             self.deliver(now, actor, delivery);
         }
         let tell = mail.as_ref().and_then(Mail::tells);
+        let wrote_to = self.cells.get(actor).map(|cell| cell.wrote_to);
+        self.likely = wrote_to.unwrap_or_default();
         self.send_and_save(now, &mut effects, mail, own);
+        let likely = std::mem::take(&mut self.likely);
+        if wrote_to.is_some_and(|last| last != likely)
+            && let Some(cell) = self.cells.get_mut(actor)
+        {
+            cell.wrote_to = likely;
+        }
         if let Some(told) = tell {
             self.confirm(now, told);
         }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::actor::groups::Membership;
 use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
-use crate::base::{Now, SessionId, Spares, StreamKey, limits};
+use crate::base::{ActorKey, Now, SessionId, Spares, StreamKey, limits};
 use crate::im::Account;
 use crate::im::acks::Unacked;
 use crate::jid::Jid;
@@ -44,6 +44,8 @@ pub(super) struct Cell {
     pub panics: (u8, u64),
     /// Bytes of its queues that the worker's load was last told of.
     pub counted_bytes: usize,
+    /// To whom on this worker it sent last: to whom one has just written, one mostly writes again.
+    pub wrote_to: ActorKey,
     /// It stands in the queue of accounts with work.
     pub is_ready: bool,
 }
@@ -105,6 +107,7 @@ impl Cell {
             armed_for_ms: u64::MAX,
             panics: (0, 0),
             counted_bytes: 0,
+            wrote_to: ActorKey::default(),
             is_ready: false,
         }
     }

@@ -15,13 +15,22 @@ use super::refuse::overloaded;
 impl Shard {
     /// The account at this address, made resident if it is not.
     pub(super) fn cell_at(&mut self, now: Now, jid: &Jid) -> ActorKey {
-        if let Some(&actor) = self.homes.get(jid.bare_str()) {
-            return actor;
+        let bare = jid.bare_str();
+        let is_likely = |cell: &Box<Cell>| cell.account.jid.as_str() == bare;
+        if self.cells.get(self.likely).is_some_and(is_likely) {
+            return self.likely;
         }
+        let known = self.homes.get(bare).copied();
+        self.likely = known.unwrap_or_else(|| self.make_resident(now, jid));
+        self.likely
+    }
+
+    fn make_resident(&mut self, now: Now, jid: &Jid) -> ActorKey {
         let mut account = crate::im::Account::new(jid.to_bare());
         account.membership = self.membership_of(jid);
+        let name = account.jid.share_bare();
         let actor = self.cells.insert(Box::new(Cell::new(now, account)));
-        self.homes.insert(jid.bare_str().into(), actor);
+        self.homes.insert(name, actor);
         self.note_newcomer(actor);
         actor
     }
@@ -144,4 +153,45 @@ impl Shard {
 fn is_joined(account: &crate::im::Account, config: &Config, from: Option<&Jid>) -> bool {
     let mut sessions = account.sessions.iter();
     sessions.any(|session| session.sender(config, from) == Sender::Joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, say, stage_of};
+    use super::*;
+    use crate::stanza::Header;
+
+    #[test]
+    fn whom_it_is_likely_for_is_a_guess_that_misleads_nobody() {
+        let (mut shard, romeo) = stage_of(1);
+        let [romeo_at, juliet_at] = ["romeo@localhost/orchard", "juliet@localhost"]
+            .map(|text| Jid::parse(text).expect("valid"));
+        let juliet = shard.cell_at(NOW, &juliet_at);
+        assert_eq!(shard.likely, juliet);
+        for likely in [ActorKey::default(), romeo, juliet] {
+            shard.likely = likely;
+            assert_eq!(shard.cell_at(NOW, &juliet_at), juliet);
+            shard.likely = likely;
+            assert_eq!(shard.cell_at(NOW, &romeo_at), romeo);
+        }
+        shard.homes.remove(juliet_at.as_str());
+        shard.cells.remove(juliet);
+        shard.likely = juliet;
+        let again = shard.cell_at(NOW, &juliet_at);
+        assert_ne!(again, juliet, "who has left memory is made resident anew");
+        assert_eq!(shard.homes[juliet_at.as_str()], again);
+    }
+
+    #[test]
+    fn whom_one_has_written_to_is_whom_the_next_is_likely_for() {
+        let (mut shard, romeo) = stage_of(1);
+        for name in ["juliet@localhost", "mercutio@localhost"] {
+            let to = Jid::parse(name).expect("valid");
+            let mut header = Header::new(Kind::Message, Type::Headline);
+            header.to = Some(to.clone());
+            say(&mut shard, romeo, header, "");
+            let receiver = shard.homes[to.as_str()];
+            assert_eq!(shard.cells[romeo].wrote_to, receiver, "{name}");
+        }
+    }
 }

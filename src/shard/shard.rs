@@ -53,8 +53,10 @@ pub struct Shard {
     pub(super) pipelines: Pipelines,
     pub(super) streams: SlotMap<StreamKey, Box<StreamState>>,
     pub(super) cells: SlotMap<ActorKey, Box<Cell>>,
-    /// By bare JID.
+    /// By bare JID, whose text is the account's own.
     pub(super) homes: KeyedMap<Arc<str>, ActorKey>,
+    /// Whom what comes next is probably for: to see that it is costs less than to look for it among all.
+    pub(super) likely: ActorKey,
     /// Accounts with mail to be read in this turn.
     pub(super) ready: VecDeque<ActorKey>,
     /// How many stanzas were taken in since accounts were run, and their bytes.
@@ -163,6 +165,7 @@ impl Shard {
             streams: SlotMap::with_key(),
             cells: SlotMap::with_key(),
             homes: KeyedMap::with_hasher(KeyedState::new(seeds.maps)),
+            likely: ActorKey::default(),
             ready: VecDeque::new(),
             undriven: (0, 0),
             outboxes: Outboxes::new(place.worker, place.worker_count),
