@@ -2,6 +2,7 @@
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
 mod back;
+mod bind;
 mod connect;
 mod filter;
 mod follow;
@@ -15,16 +16,16 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ldap3::controls::{ProxyAuth, RawControl};
-use ldap3::{LdapConn, LdapError, LdapResult, Mod, Scope};
+use ldap3::{LdapConn, LdapError, LdapResult, Scope};
 
 use super::access::Access;
-use super::ber::PolicyWords;
 use super::error::DirectoryError;
 use super::servers::{Servers, Setback};
-use crate::base::{Secret, limits};
-use crate::config::{DirectoryScope, DirectoryWriter};
+use crate::base::limits;
+use crate::config::DirectoryScope;
 
+pub use bind::BindOutcome;
+use bind::{asking_for_policy, outcome};
 use connect::connect;
 pub use filter::is_filter;
 pub use password::Secrets;
@@ -66,16 +67,6 @@ impl From<DirectoryScope> for Depth {
             DirectoryScope::Sub => Depth::Subtree,
         }
     }
-}
-
-/// What came of a bind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindOutcome {
-    /// The result code of RFC 4511 appendix A.
-    pub code: u32,
-    /// The directory's own words.
-    pub text: String,
-    pub policy: PolicyWords,
 }
 
 /// What a connection is for. In the order of places in a table.
@@ -133,57 +124,6 @@ impl Link {
             purpose,
             kept: None,
         }
-    }
-
-    /// Tries a password. RFC 4513 section 5.1.2: "Servers SHOULD by default fail Unauthenticated Bind requests", which not
-    /// all do: an empty one is never sent.
-    ///
-    /// # Errors
-    /// As [`Link::search`]; a password that is wrong is none.
-    pub fn bind(
-        &mut self,
-        dn: &str,
-        password: &Secret,
-        until: Instant,
-    ) -> Result<BindOutcome, DirectoryError> {
-        let Ok(text) = std::str::from_utf8(password.expose()) else {
-            return Ok(BindOutcome::wrong());
-        };
-        if text.is_empty() || dn.is_empty() {
-            return Ok(BindOutcome::wrong());
-        }
-        self.call(until, |connection, until| {
-            let result = connection
-                .with_timeout(remaining(until)?)
-                .with_controls(asking_for_policy())
-                .simple_bind(dn, text);
-            outcome(result.map_err(failure)?)
-        })
-    }
-
-    /// Gives attributes of an entry other values; those without any go.
-    ///
-    /// # Errors
-    /// As [`Link::search`]; what the directory refuses is none.
-    pub fn modify(
-        &mut self,
-        dn: &str,
-        changes: &[(String, Vec<Vec<u8>>)],
-        writer: DirectoryWriter,
-        until: Instant,
-    ) -> Result<BindOutcome, DirectoryError> {
-        self.call(until, |connection, until| {
-            connection.with_timeout(remaining(until)?);
-            if let Some(authzid) = writer.identity(dn) {
-                connection.with_controls(RawControl::from(ProxyAuth { authzid }));
-            }
-            let changes = changes.iter().map(|(name, values)| {
-                let values = values.iter().cloned().collect();
-                Mod::Replace(name.clone().into_bytes(), values)
-            });
-            let result = connection.modify(dn, changes.collect());
-            outcome(result.map_err(failure)?)
-        })
     }
 
     /// Whether the server says in its root (RFC 4512 section 5.1) that it can do this.
@@ -374,55 +314,6 @@ impl Link {
     }
 }
 
-/// Asks for the words of a password policy beside the result (draft-behera-ldap-password-policy-10 section 6.1).
-fn asking_for_policy() -> RawControl {
-    RawControl {
-        ctype: PASSWORD_POLICY.to_owned(),
-        crit: false,
-        val: None,
-    }
-}
-
-impl BindOutcome {
-    /// As if the directory had said so.
-    fn wrong() -> BindOutcome {
-        BindOutcome {
-            code: INVALID_CREDENTIALS,
-            text: String::new(),
-            policy: PolicyWords::default(),
-        }
-    }
-
-    /// RFC 4511 appendix A.1: success.
-    pub fn is_success(&self) -> bool {
-        self.code == 0
-    }
-}
-
-/// What a bind's answer says; a server that cannot work is as good as none.
-fn outcome(result: LdapResult) -> Result<BindOutcome, Failure> {
-    if matches!(result.rc, BUSY | UNAVAILABLE) {
-        return Err(refused(result));
-    }
-    if result.rc == REFERRAL {
-        return Err(Failure::Answer(DirectoryError::Referred));
-    }
-    let mut policy = PolicyWords::default();
-    for control in &result.ctrls {
-        match (control.1.ctype.as_str(), &control.1.val) {
-            (PASSWORD_POLICY, Some(value)) => policy = PolicyWords::read(value),
-            // What 389 DS says in its own old way (draft-vchu-ldap-pwd-policy-00).
-            (PASSWORD_EXPIRED, _) => policy.error = policy.error.or(Some(0)),
-            _ => {}
-        }
-    }
-    Ok(BindOutcome {
-        code: result.rc,
-        text: result.text,
-        policy,
-    })
-}
-
 fn refused(result: LdapResult) -> Failure {
     let (code, text) = (result.rc, result.text);
     match code {
@@ -458,12 +349,8 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         .unwrap_or_else(|_| Err(Failure::Connection("its answer is not LDAP".to_owned())))
 }
 
-/// Asks for the words of a password policy (draft-behera-ldap-password-policy-10 section 6.1).
-const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
-const PASSWORD_EXPIRED: &str = "2.16.840.1.113730.3.4.4";
 const SILENCE: &str = "does not answer in time";
 const REFERRAL: u32 = 10;
-const INVALID_CREDENTIALS: u32 = 49;
 const BUSY: u32 = 51;
 const UNAVAILABLE: u32 = 52;
 /// The library's own, for a search that did not end.
