@@ -111,8 +111,20 @@ enum Failure {
     Answer(DirectoryError),
     /// The connection is of no use any more.
     Connection(String),
+    /// The time of whoever asks is over, which was less than a server may take: that says nothing of it.
+    Late,
     /// Nothing comes, or not fast enough.
     Silence,
+}
+
+impl Failure {
+    /// A silence until this time is none where a server may be silent for longer.
+    fn until(self, until: Instant, whole: Instant) -> Failure {
+        match self {
+            Failure::Silence if until < whole => Failure::Late,
+            failure => failure,
+        }
+    }
 }
 
 impl Link {
@@ -168,9 +180,8 @@ impl Link {
             let begun = Instant::now();
             let whole = begun + self.access.operation_timeout;
             let own_until = until.min(whole);
-            let is_whole = until >= whole;
             let done = guarded(|| operation(&mut kept.connection, own_until));
-            match done {
+            match done.map_err(|failure| failure.until(until, whole)) {
                 Ok(value) => {
                     self.note_work(&mut kept);
                     self.kept = Some(kept);
@@ -180,10 +191,8 @@ impl Link {
                     // What still comes of an answer that was too long must not be taken for the next one's.
                     let is_clean =
                         !matches!(error, DirectoryError::TooMuch | DirectoryError::Garbled);
-                    if is_clean {
-                        self.note_work(&mut kept);
-                        self.kept = Some(kept);
-                    }
+                    self.note_work(&mut kept);
+                    self.kept = is_clean.then_some(kept);
                     return Err(error);
                 }
                 // One that was kept may have been closed meanwhile by whoever is between.
@@ -191,8 +200,7 @@ impl Link {
                 Err(Failure::Connection(reason)) => {
                     self.blame((kept.server, begun), reason, &mut spared);
                 }
-                // One that is cut short by a question's end says nothing of the server.
-                Err(Failure::Silence) if !is_whole => {}
+                Err(Failure::Late) => self.put_back(&kept),
                 Err(Failure::Silence) => {
                     self.blame((kept.server, begun), SILENCE.to_owned(), &mut spared);
                 }
@@ -256,6 +264,9 @@ impl Link {
         let is_meant = |server| spared.iter().all(|(known, _)| *known != server);
         loop {
             let now = Instant::now();
+            if now >= until {
+                return Err(DirectoryError::Late);
+            }
             let found = self
                 .servers
                 .pick(self.purpose, is_meant, self.patience(), now);
@@ -264,8 +275,7 @@ impl Link {
                 let reason = last.unwrap_or_else(|| self.servers.why(self.purpose));
                 return Err(DirectoryError::NoServer(reason));
             };
-            let connect_until = until.min(now + self.access.connect_timeout);
-            if let Some(kept) = self.connect(server, connect_until) {
+            if let Some(kept) = self.connect(server, until) {
                 return Ok(kept);
             }
         }
@@ -274,27 +284,43 @@ impl Link {
     fn connect(&self, server: usize, until: Instant) -> Option<Kept> {
         let url = &self.access.servers[server];
         let begun = Instant::now();
-        match connect(
+        let whole = begun + self.access.connect_timeout;
+        let connected = connect(
             &self.access,
             (url, self.access.start_tls),
             self.purpose,
-            until,
-        ) {
+            until.min(whole),
+        );
+        let reason = match connected.map_err(|failure| failure.until(until, whole)) {
             Ok(connection) => {
                 if self.servers.is_reached(server, self.purpose) {
                     self.note_health(server);
                 }
-                Some(Kept {
+                return Some(Kept {
                     connection,
                     server,
                     used: Instant::now(),
                     is_tried: false,
-                })
+                });
             }
-            Err(reason) => {
-                self.note_failure((server, begun), false, &reason);
-                None
+            Err(Failure::Late) => {
+                self.servers.put_back(server, self.purpose, Instant::now());
+                return None;
             }
+            Err(Failure::Answer(error)) => error.to_string(),
+            Err(Failure::Connection(reason)) => reason,
+            Err(Failure::Silence) => SILENCE.to_owned(),
+        };
+        self.note_failure((server, begun), false, &reason);
+        None
+    }
+
+    /// Nobody knows what would have come of it.
+    fn put_back(&self, kept: &Kept) {
+        // Who has used it before was not the one who was to try it.
+        if !kept.is_tried {
+            let now = Instant::now();
+            self.servers.put_back(kept.server, self.purpose, now);
         }
     }
 
@@ -355,3 +381,66 @@ const BUSY: u32 = 51;
 const UNAVAILABLE: u32 = 52;
 /// The library's own, for a search that did not end.
 const PREMATURE_END: u32 = 88;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::directory::person;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    /// To a server that takes connections and says nothing, which has a minute for each answer.
+    fn silent(start_tls: bool) -> (TcpListener, Access) {
+        // The system takes them.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ldap://{}", listener.local_addr().expect("bound"));
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let access = Access {
+            start_tls,
+            connect_timeout: LONG,
+            operation_timeout: LONG,
+            ..access.to(&url)
+        };
+        (listener, access)
+    }
+
+    fn anybody() -> Query {
+        person::query_for_all(&person::tests::config(""))
+    }
+
+    #[test]
+    fn who_has_little_time_left_blames_no_server_and_keeps_nobody_from_it() {
+        // Connecting takes an answer in the first case.
+        for start_tls in [true, false] {
+            let (_listener, access) = silent(start_tls);
+            let servers = Arc::new(Servers::new(1));
+            let mut link = Link::new(Arc::new(access), Arc::clone(&servers), Purpose::Searching);
+            let found = link.search(&anybody(), Instant::now() + SHORT);
+            assert_eq!(found.err(), Some(DirectoryError::Late));
+            assert_eq!(servers.why(Purpose::Searching), "");
+            // The same where it has failed before, and the time to try it again has come.
+            let before = Instant::now().checked_sub(LONG).expect("the machine is up");
+            let setback = Setback {
+                is_at_work: true,
+                reason: "as a test would have it",
+                begun: before,
+                since: None,
+            };
+            servers.failed(0, Purpose::Searching, setback, before);
+            for _ in 0..2 {
+                let found = link.search(&anybody(), Instant::now() + SHORT);
+                assert_eq!(found.err(), Some(DirectoryError::Late));
+            }
+            assert_eq!(
+                servers.why(Purpose::Searching),
+                "as a test would have it",
+                "nothing is known that was not known before"
+            );
+        }
+    }
+}

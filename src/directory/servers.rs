@@ -75,6 +75,14 @@ impl Servers {
         Some(found)
     }
 
+    /// Whoever was given it to find out whether it works has not: the next asker may.
+    pub fn put_back(&self, server: usize, purpose: Purpose, now: Instant) {
+        let health = &mut self.states.lock()[server].health[purpose as usize];
+        if health.failures > 0 {
+            health.until = Some(now);
+        }
+    }
+
     /// Whether it has failed for somebody, and another can be used instead.
     pub fn is_better_left(&self, server: usize, purpose: Purpose, now: Instant) -> bool {
         let states = self.states.lock();
@@ -375,6 +383,15 @@ mod tests {
         assert_eq!(pick(later), None);
         assert_eq!(servers.why(Searching), "gone");
         // Whoever tried it was never heard of again.
+        assert_eq!(pick(later + SECOND), Some(0));
+        // Whoever tries it now says that nothing is known.
+        assert_eq!(pick(later + SECOND), None);
+        servers.put_back(0, Searching, later + SECOND);
+        assert_eq!(pick(later + SECOND), Some(0));
+        assert_eq!(pick(later + SECOND), None);
+        assert!(servers.did(0, Searching, later + SECOND));
+        servers.put_back(0, Searching, later + SECOND);
+        assert_eq!(pick(later + SECOND), Some(0), "it works");
         assert_eq!(pick(later + SECOND), Some(0));
     }
 

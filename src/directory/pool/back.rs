@@ -37,7 +37,7 @@ impl Link {
         let reason = match tried {
             Ok(()) | Err(Failure::Answer(_)) => return true,
             Err(Failure::Connection(reason)) => reason,
-            Err(Failure::Silence) => SILENCE.to_owned(),
+            Err(Failure::Late | Failure::Silence) => SILENCE.to_owned(),
         };
         self.note_failure((kept.server, begun), true, &reason);
         false

@@ -102,15 +102,13 @@ impl Journey<'_> {
                 return Err(DirectoryError::Referred);
             }
             let asked = self.ask(&place);
-            self.places.insert(
-                place,
-                !matches!(asked, Err(Failure::Connection(_) | Failure::Silence)),
-            );
+            self.places
+                .insert(place, matches!(asked, Ok(_) | Err(Failure::Answer(_))));
             match asked {
                 Ok(found) => return Ok(found),
                 Err(Failure::Answer(error)) => return Err(error),
                 Err(Failure::Connection(reason)) => why = DirectoryError::NoServer(reason),
-                Err(Failure::Silence) => why = DirectoryError::Late,
+                Err(Failure::Late | Failure::Silence) => why = DirectoryError::Late,
             }
         }
         Err(why)
@@ -126,8 +124,7 @@ impl Journey<'_> {
         let soon = |time: Duration| self.until.min(Instant::now() + time);
         let own_until = soon(self.access.connect_timeout);
         let server = (place.server.as_str(), self.access.refers_to_tls());
-        let connection = connect(self.access, server, Purpose::Searching, own_until);
-        let mut connection = connection.map_err(Failure::Connection)?;
+        let mut connection = connect(self.access, server, Purpose::Searching, own_until)?;
         let own_until = soon(self.access.operation_timeout);
         guarded(|| search(&mut connection, &query, own_until))
     }

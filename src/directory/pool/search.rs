@@ -208,8 +208,9 @@ fn search_page(
         cookie,
     };
     let connection = connection.with_controls(RawControl::from(page));
-    let page_until = until.min(Instant::now() + page_time);
-    let (found, controls) = search_once(connection, query, page_until, found)?;
+    let whole = Instant::now() + page_time;
+    let page = search_once(connection, query, until.min(whole), found);
+    let (found, controls) = page.map_err(|failure| failure.until(until, whole))?;
     let cookie = match controls.iter().find(|control| control.1.ctype == PAGED) {
         Some(control) => {
             let value = control.1.val.as_deref().unwrap_or_default();
@@ -293,6 +294,7 @@ mod tests {
     use std::thread;
 
     use super::super::Purpose;
+    use super::super::connect::connect;
     use super::*;
     use crate::directory::access::Access;
     use crate::directory::person;
@@ -340,6 +342,28 @@ mod tests {
             }
         });
         (url, connections)
+    }
+
+    #[test]
+    fn a_page_that_comes_too_late_for_who_asks_is_no_silence() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ldap://{}", silent.local_addr().expect("bound"));
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let query = person::query_for_all(&config);
+        let (long, short) = (Duration::from_secs(60), Duration::from_millis(50));
+        let page = |page_time, until| {
+            let connection = connect(&access, (&url, false), Purpose::Searching, until + long);
+            let Ok(mut connection) = connection else {
+                panic!("the system takes connections");
+            };
+            let times = (page_time, until);
+            search_page(&mut connection, &query, times, Vec::new(), Found::default()).err()
+        };
+        let late = page(long, Instant::now() + short);
+        assert!(matches!(late, Some(Failure::Late)));
+        let silence = page(short, Instant::now() + long);
+        assert!(matches!(silence, Some(Failure::Silence)));
     }
 
     #[test]

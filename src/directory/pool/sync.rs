@@ -63,7 +63,7 @@ impl Link {
             Err(Failure::Answer(error)) => Err(error),
             // That it does not tell is no reason not to ask it: logins go on.
             Err(Failure::Connection(reason)) => Err(DirectoryError::NoServer(reason)),
-            Err(Failure::Silence) => Err(DirectoryError::Late),
+            Err(Failure::Late | Failure::Silence) => Err(DirectoryError::Late),
         }
     }
 }
