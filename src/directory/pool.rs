@@ -1,7 +1,6 @@
 //! Connections to a directory's servers: made, kept, tried on the next server when one fails. What names
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
-mod back;
 mod bind;
 mod connect;
 mod filter;
@@ -9,6 +8,7 @@ mod follow;
 mod password;
 mod search;
 mod sync;
+mod trial;
 mod whoami;
 mod write;
 
@@ -16,6 +16,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use ldap3::{LdapConn, LdapError, LdapResult, Scope};
 
 use super::access::Access;
@@ -30,6 +31,7 @@ use connect::connect;
 pub use filter::is_filter;
 pub use password::Secrets;
 pub use sync::Listened;
+pub use trial::Trial;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -93,6 +95,8 @@ pub struct Link {
     access: Arc<Access>,
     servers: Arc<Servers>,
     purpose: Purpose,
+    /// Who tries servers that have failed; none if nobody does.
+    trials: Option<Sender<Trial>>,
     kept: Option<Kept>,
 }
 
@@ -101,7 +105,7 @@ struct Kept {
     server: usize,
     /// When it was last used, or made.
     used: Instant,
-    /// Whether it was ever used: one that was not may be there to try a server that has failed.
+    /// Whether it was ever used: one that was not may be there to find out whether a server works again.
     is_tried: bool,
 }
 
@@ -134,8 +138,14 @@ impl Link {
             access,
             servers,
             purpose,
+            trials: None,
             kept: None,
         }
+    }
+
+    /// The same, whose servers that have failed are tried by whoever hears this ([`Link::try_out`]).
+    pub fn with_trials(self, trials: Option<Sender<Trial>>) -> Link {
+        Link { trials, ..self }
     }
 
     /// Whether the server says in its root (RFC 4512 section 5.1) that it can do this.
@@ -255,7 +265,7 @@ impl Link {
         // Whoever finds that a server is silent finds it for all: none of the others has to wait for it, too.
         let is_left = |kept: &Kept| {
             let now = Instant::now();
-            kept.is_tried && self.servers.is_better_left(kept.server, self.purpose, now)
+            self.servers.is_better_left(kept.server, self.purpose, now)
         };
         let is_good = |kept: &Kept| kept.used.elapsed() < idle && !is_left(kept);
         if let Some(kept) = self.kept.take().filter(is_good) {
@@ -388,13 +398,14 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::directory::content::Content;
     use crate::directory::person;
 
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(50);
 
     /// To a server that takes connections and says nothing, which has a minute for each answer.
-    fn silent(start_tls: bool) -> (TcpListener, Access) {
+    pub(super) fn silent(start_tls: bool) -> (TcpListener, Access) {
         // The system takes them.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("ldap://{}", listener.local_addr().expect("bound"));
@@ -409,7 +420,7 @@ mod tests {
         (listener, access)
     }
 
-    fn anybody() -> Query {
+    pub(super) fn anybody() -> Query {
         person::query_for_all(&person::tests::config(""))
     }
 
@@ -442,5 +453,23 @@ mod tests {
                 "nothing is known that was not known before"
             );
         }
+    }
+
+    #[test]
+    fn who_listens_finds_out_that_nobody_can_be_reached() {
+        let (_listener, access) = silent(true);
+        let access = Access {
+            connect_timeout: SHORT,
+            ..access
+        };
+        let servers = Arc::new(Servers::new(1));
+        let mut link = Link::new(Arc::new(access), Arc::clone(&servers), Purpose::Searching);
+        let mut content = Content::new(1);
+        let heard = link.listen(&anybody(), &mut content, &|| false, &mut |_| {});
+        assert!(
+            matches!(heard, Err(DirectoryError::NoServer(_))),
+            "{heard:?}"
+        );
+        assert!(servers.why(Purpose::Searching).ends_with(SILENCE));
     }
 }

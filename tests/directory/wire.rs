@@ -9,7 +9,7 @@ use crate::faults::{QUICK, until_let_in};
 use crate::house::Files;
 use crate::served::{is_failure, try_password};
 use crate::server::House;
-use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
+use crate::slapd::{BASE, JULIET, PASSWORD, SERVICE, SERVICE_PASSWORD};
 use crate::stand_in::{Entry, Mode, StandIn, Who};
 
 pub fn house(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
@@ -154,6 +154,49 @@ fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
     for (once, count) in [("directory_fails server=", 1), ("directory_works", 1)] {
         assert_eq!(printed.matches(once).count(), count, "{printed}");
     }
+}
+
+#[test]
+fn trying_again_what_is_silent_to_passwords_costs_nobody_a_login() {
+    let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("tries");
+    // Who waits for its answer never logs in.
+    let more = "connect_timeout = \"1 min\"\noperation_timeout = \"1 min\"\nqueue_timeout = \"1 min\"\nlisten = false\n";
+    let house = house_in_time("tries", &directory, &files, more);
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    let servers = format!("servers = [{:?}, {:?}]", directory.url(), other.url());
+    house.write_config(&text.replace(&format!("servers = [{:?}]", directory.url()), &servers));
+    // Somebody has to find out, here at once.
+    directory.set(Mode::ClosesInBind(Who::Users));
+    let mut server = house.serve();
+    let comes_in = |name: &str| {
+        let heard = try_password(&server, name, PASSWORD);
+        assert!(heard.starts_with("<success"), "{name}: {heard}");
+    };
+    comes_in("juliet");
+    directory.set(Mode::SilentInBinds);
+    let of_people = |(dn, _): &&(String, String)| dn.starts_with("uid=");
+    let tried = || directory.binds().iter().filter(of_people).count();
+    let before = tried();
+    let begun = Instant::now();
+    while tried() == before {
+        comes_in("romeo");
+        assert!(begun.elapsed() < crate::slapd::PATIENCE);
+    }
+    // Nobody knows yet what becomes of that.
+    for name in ["juliet", "romeo", "juliet"] {
+        comes_in(name);
+    }
+    assert_eq!(tried(), before + 1, "one at a time");
+    let right = (JULIET.to_owned(), PASSWORD.to_owned());
+    assert!(other.binds().contains(&right));
+    // A wrong password would be a guess twice.
+    let heard = try_password(&server, "juliet", "dagger");
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    let guesses = |of: &StandIn| of.binds().iter().filter(|(_, it)| it == "dagger").count();
+    assert_eq!((guesses(&directory), guesses(&other)), (0, 1));
+    server.until_logged("directory_fails server=");
 }
 
 #[test]

@@ -38,13 +38,17 @@ impl Link {
         if text.is_empty() || dn.is_empty() {
             return Ok(BindOutcome::wrong());
         }
-        self.call(until, |connection, until| {
+        let tried = self.call(until, |connection, until| {
             let result = connection
                 .with_timeout(remaining(until)?)
                 .with_controls(asking_for_policy())
                 .simple_bind(dn, text);
             outcome(result.map_err(failure)?)
-        })
+        });
+        if tried.as_ref().is_ok_and(BindOutcome::is_success) {
+            self.offer_bind(dn, password);
+        }
+        tried
     }
 }
 

@@ -59,6 +59,9 @@ impl Link {
             }
         });
         ours.go_on();
+        if found.is_ok() {
+            self.offer_search(query);
+        }
         found
     }
 
