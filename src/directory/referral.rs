@@ -23,7 +23,9 @@ impl Referral {
             return None;
         }
         let (scheme, rest) = url.split_once("://")?;
-        if !matches!(scheme, "ldap" | "ldaps") {
+        // RFC 3986 section 3.1: "schemes are case-insensitive".
+        let scheme = scheme.to_ascii_lowercase();
+        if !matches!(scheme.as_str(), "ldap" | "ldaps") {
             return None;
         }
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -128,6 +130,10 @@ mod tests {
         }
         let found = Referral::parse("ldaps://other.example").expect("one");
         assert_eq!(found.server, "ldaps://other.example");
+        for scheme in ["LDAPS", "Ldaps"] {
+            let url = format!("{scheme}://other.example");
+            assert_eq!(Referral::parse(&url), Some(found.clone()), "{url}");
+        }
     }
 
     #[test]
