@@ -5,8 +5,8 @@ use std::net::TcpListener;
 
 use crate::faults::until_let_in;
 use crate::house::Files;
-use crate::served::{is_failure, try_password};
-use crate::slapd::PASSWORD;
+use crate::served::{self, is_failure, try_password};
+use crate::slapd::{BASE, PASSWORD, Schema, Slapd, Wishes};
 use crate::stand_in::{Entry, Filter, Mode, StandIn};
 use crate::wire::house;
 
@@ -110,4 +110,60 @@ fn a_reference_says_what_is_asked_there() {
     }
     directory.set(Mode::Well);
     until_let_in(&server);
+}
+
+/// A directory one of whose parts is on this server, where it has another name.
+fn refers(test: &str, to: &Slapd, part: &str) -> Slapd {
+    let directory = Slapd::start(test);
+    directory.change(&format!(
+        "dn: ou=abroad,{BASE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: abroad\nref: {}/{part},{BASE}\n",
+        to.url()
+    ));
+    directory
+}
+
+/// Everybody is on the other server, whose certificate is another authority's.
+const ABROAD: &str =
+    "base = \"ou=abroad,dc=verona,dc=example\"\nreferrals = \"follow\"\nverify = false\n";
+
+#[test]
+fn a_referral_instead_of_an_answer_is_followed() {
+    let mut other = Slapd::start("referred-to");
+    let directory = refers("refers", &other, "ou=people");
+    let house = served::house("refers", &directory, ABROAD);
+    let server = house.serve();
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(heard.starts_with("<success"), "{heard}");
+    let heard = try_password(&server, "paris", PASSWORD);
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    // It takes no password that is not encrypted.
+    assert!(other.operations("(uid=juliet)") > 0);
+}
+
+#[test]
+fn what_a_referral_leads_to_is_read_page_by_page() {
+    let wishes = Wishes {
+        schema: Schema::Stonechat,
+        ..Wishes::default()
+    };
+    let other = Slapd::with("pages-there", wishes);
+    let rooms = (0..600).map(|number| {
+        format!(
+            "dn: cn=room{number},ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: room{number}\n\n"
+        )
+    });
+    other.change(&rooms.collect::<String>());
+    other.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcLimits\n\
+         olcLimits: dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" size.soft=500 size.hard=500 \
+         size.pr=500 size.prtotal=unlimited\n",
+    );
+    let directory = refers("pages-refers", &other, "ou=rooms");
+    let more =
+        "rooms_base = \"ou=abroad,dc=verona,dc=example\"\nreferrals = \"follow\"\nverify = false\n";
+    let house = served::house("pages-refers", &directory, more);
+    let (fine, said) = house.tool(&["directory", "rooms"], "");
+    assert!(fine, "{said}");
+    // The sample has three.
+    assert_eq!(said.matches("ok      room ").count(), 603, "{said}");
 }

@@ -37,15 +37,9 @@ impl Link {
     ) -> Result<Vec<Entry>, DirectoryError> {
         let access = Arc::clone(&self.access);
         let mut ours = Ours::default();
-        let found = self.call(until, |connection, own_until| {
-            let found = match query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize {
-                true => search(connection, query, own_until)?,
-                // Each page is an answer of its own.
-                false => {
-                    let times = (access.operation_timeout, until);
-                    search_pages(connection, query, times, &mut || ours.run(tend))?
-                }
-            };
+        let found = self.call(until, |connection, _| {
+            let times = (access.operation_timeout, until);
+            let found = search_whole(connection, query, times, &mut || ours.run(tend))?;
             match (found.references.is_empty(), access.referrals) {
                 (true, _) => Ok(found.entries),
                 // RFC 4511 section 4.5.3: references to parts that the server does not have.
@@ -54,7 +48,8 @@ impl Link {
                     Err(Failure::Answer(DirectoryError::Referred))
                 }
                 (false, DirectoryReferrals::Follow) => {
-                    follow(&access, query, found, until).map_err(Failure::Answer)
+                    let mut tend = || ours.run(tend);
+                    follow(&access, query, found, until, &mut tend).map_err(Failure::Answer)
                 }
             }
         });
@@ -137,7 +132,7 @@ pub(super) struct Found {
 
 impl Found {
     /// One more, unless they are too many or too large altogether.
-    fn take(
+    pub(super) fn take(
         &mut self,
         entry: Entry,
         count_max: usize,
@@ -165,6 +160,22 @@ pub(super) fn begin<'a, 'b>(
         &query.attributes,
     );
     search.map_err(failure)
+}
+
+/// All that there is: as one answer, or where it may be much page by page, each an answer of its own. An answer may take as long
+/// as the first of these times, and all of them no longer than to the second; `tend` is called between one and the next.
+pub(super) fn search_whole(
+    connection: &mut LdapConn,
+    query: &Query,
+    (answer_time, until): (Duration, Instant),
+    tend: &mut dyn FnMut() -> Result<(), Failure>,
+) -> Result<Found, Failure> {
+    if query.count_max >= limits::DIRECTORY_PAGE_ENTRIES as usize {
+        return search_pages(connection, query, (answer_time, until), tend);
+    }
+    let whole = Instant::now() + answer_time;
+    let found = search(connection, query, until.min(whole));
+    found.map_err(|failure| failure.until(until, whole))
 }
 
 pub(super) fn search(
