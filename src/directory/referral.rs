@@ -29,7 +29,9 @@ impl Referral {
             return None;
         }
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        if host.is_empty() || host.contains(['@', '?', ' ']) {
+        // RFC 3986 section 2: what is no such character is escaped.
+        let is_written = host.bytes().all(|byte| byte.is_ascii_graphic());
+        if host.is_empty() || !is_written || host.contains(['@', '?']) {
             return None;
         }
         let mut parts = path.split('?').map(|part| match part {
@@ -144,6 +146,9 @@ mod tests {
             "http://a/",
             "ldap:///dc=a",
             "ldap://u@a/",
+            "ldap://a b/",
+            "ldap://a\n[WARN] forged/",
+            "ldap://ä/",
             "ldap://a/%zz",
             "ldap://a/%f",
             "ldap://a/%ff",

@@ -1,6 +1,7 @@
 //! Which of a directory's servers is used: the first that works, and again once it does. Refuses to connect.
 
 mod health;
+mod referred;
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,13 @@ use super::pool::Purpose;
 use crate::base::limits;
 use health::Health;
 pub use health::Setback;
+use referred::Referred;
 
 /// What is known of the servers, by their places in the configuration. Shared by all connections.
 pub struct Servers {
     states: Mutex<Vec<State>>,
+    /// Those that they name.
+    pub referred: Referred,
 }
 
 #[derive(Clone, Default)]
@@ -29,6 +33,7 @@ impl Servers {
     pub fn new(count: usize) -> Servers {
         Servers {
             states: Mutex::new(vec![State::default(); count]),
+            referred: Referred::default(),
         }
     }
 

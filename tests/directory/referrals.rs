@@ -167,3 +167,37 @@ fn what_a_referral_leads_to_is_read_page_by_page() {
     // The sample has three.
     assert_eq!(said.matches("ok      room ").count(), 603, "{said}");
 }
+
+#[test]
+fn where_a_directory_sends_us_and_that_it_fails_there_is_logged_once() {
+    let people = || StandIn::start(vec![Entry::person("juliet")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("logs-there");
+    let house = house("logs-there", &directory, &files, "referrals = \"follow\"\n");
+    let mut server = house.serve();
+    until_let_in(&server);
+    let there = format!("server=\"ldap://127.0.0.1:{}\"", other.port);
+    directory.set(Mode::RefersWith(
+        other.port,
+        "???(mail=juliet@verona.example)",
+    ));
+    for _ in 0..3 {
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(heard.starts_with("<success"), "{heard}");
+    }
+    let line = server.until_logged("directory_refers ");
+    // Whom it is about is nobody's business.
+    assert!(line.contains(&there) && !line.contains("juliet"), "{line}");
+    drop(other);
+    for _ in 0..3 {
+        let heard = try_password(&server, "juliet", PASSWORD);
+        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    }
+    let line = server.until_logged("directory_referral_fails ");
+    assert!(line.contains(&there) && line.contains("reason="), "{line}");
+    assert!(!line.contains("juliet"), "{line}");
+    let printed = server.stop();
+    for once in ["directory_refers ", "directory_referral_fails "] {
+        assert_eq!(printed.matches(once).count(), 1, "{printed}");
+    }
+}

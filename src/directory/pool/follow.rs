@@ -5,18 +5,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::search::{Found, search_whole};
-use super::{Depth, Failure, Purpose, Query, connect, guarded};
+use super::{Depth, Failure, Purpose, Query, SILENCE, connect, guarded};
 use crate::base::limits;
 use crate::directory::access::Access;
 use crate::directory::ber::Entry;
 use crate::directory::dn::Dn;
 use crate::directory::error::DirectoryError;
 use crate::directory::referral::Referral;
+use crate::directory::servers::Servers;
 
 /// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
 /// than [`limits::DIRECTORY_REFERRALS_MAX`]. An entry that several of them have is one.
 pub(super) fn follow(
-    access: &Access,
+    (access, servers): (&Access, &Servers),
     query: &Query,
     found: Found,
     until: Instant,
@@ -24,6 +25,7 @@ pub(super) fn follow(
 ) -> Result<Vec<Entry>, DirectoryError> {
     let mut journey = Journey {
         access,
+        servers,
         query,
         until,
         places: HashMap::new(),
@@ -49,6 +51,7 @@ pub(super) fn follow(
 /// Servers that are asked because others named them.
 struct Journey<'a> {
     access: &'a Access,
+    servers: &'a Servers,
     query: &'a Query,
     until: Instant,
     /// Whether they have answered.
@@ -106,6 +109,7 @@ impl Journey<'_> {
                 return Err(DirectoryError::Referred);
             }
             let asked = self.ask(&place, tend);
+            self.tell(&place, &asked);
             self.places
                 .insert(place, matches!(asked, Ok(_) | Err(Failure::Answer(_))));
             match asked {
@@ -116,6 +120,28 @@ impl Journey<'_> {
             }
         }
         Err(why)
+    }
+
+    /// An operator reads where we are sent, and what fails there. What was looked for is nobody's business.
+    fn tell(&self, place: &Place, asked: &Result<Found, Failure>) {
+        let reason = match asked {
+            Ok(_) => None,
+            Err(Failure::Answer(error)) => Some(error.to_string()),
+            Err(Failure::Connection(reason)) => Some(reason.clone()),
+            // Who asked had no more time.
+            Err(Failure::Late) => return,
+            Err(Failure::Silence) => Some(SILENCE.to_owned()),
+        };
+        let (server, now) = (&place.server, Instant::now());
+        if !self.servers.referred.note(server, reason.is_none(), now) {
+            return;
+        }
+        match reason {
+            None => log::info!("directory_refers server={server:?}"),
+            Some(reason) => {
+                log::warn!("directory_referral_fails server={server:?} reason={reason:?}");
+            }
+        }
     }
 
     fn ask(
@@ -185,7 +211,8 @@ mod tests {
         found.references.push(vec![url]);
         let until = Instant::now() + Duration::from_secs(60);
         let query = person::query_for_all(&config);
-        assert!(follow(&access, &query, found, until, &mut || Ok(())).is_err());
+        let ways = (&access, &Servers::new(1));
+        assert!(follow(ways, &query, found, until, &mut || Ok(())).is_err());
         heard.join().expect("it was asked")
     }
 

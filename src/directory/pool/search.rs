@@ -35,7 +35,7 @@ impl Link {
         until: Instant,
         tend: &dyn Fn(),
     ) -> Result<Vec<Entry>, DirectoryError> {
-        let access = Arc::clone(&self.access);
+        let (access, servers) = (Arc::clone(&self.access), Arc::clone(&self.servers));
         let mut ours = Ours::default();
         let found = self.call(until, |connection, _| {
             let times = (access.operation_timeout, until);
@@ -49,7 +49,8 @@ impl Link {
                 }
                 (false, DirectoryReferrals::Follow) => {
                     let mut tend = || ours.run(tend);
-                    follow(&access, query, found, until, &mut tend).map_err(Failure::Answer)
+                    follow((&access, &servers), query, found, until, &mut tend)
+                        .map_err(Failure::Answer)
                 }
             }
         });
