@@ -494,6 +494,10 @@ pub const DIRECTORY_IDLE_MS: u64 = 60_000;
 /// Servers to which one question may be sent on. RFC 4511 section 4.1.10: "Clients that follow referrals MUST ensure that they
 /// do not loop between servers ... Clients MUST be able to handle at least ten nested referrals"; and some that are dead.
 pub const DIRECTORY_REFERRALS_MAX: usize = 16;
+/// Servers of which an operator is told that questions are sent on to them, and whether that works: more than any organisation
+/// has, and no end of the log where a directory names others each time.
+pub const DIRECTORY_REFERRED_MAX: usize = 64;
+const _: () = assert!(DIRECTORY_REFERRED_MAX > DIRECTORY_REFERRALS_MAX);
 /// An address to which a question may be sent on: a long name, a long filter, and each byte of them escaped. A longer
 /// one is ignored.
 pub const DIRECTORY_REFERRAL_BYTES_MAX: usize = 4 * 1024;

@@ -270,7 +270,8 @@ fn check_url(url: &str) -> Result<(), &'static str> {
         .split_once("://")
         .ok_or("write \"ldap://\" or \"ldaps://\" and the server's name")?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    match scheme {
+    // RFC 3986 section 3.1: "schemes are case-insensitive".
+    match scheme.to_ascii_lowercase().as_str() {
         "ldapi" if !rest.is_empty() && !rest.contains('/') => Ok(()),
         "ldapi" => Err("write the path of the socket with %2F for /"),
         "ldap" | "ldaps" if rest.is_empty() => Err("the name of the server is missing"),
@@ -360,6 +361,10 @@ mod tests {
         );
         assert!(directory.hashes.is_empty());
         assert!(config.hosts[0].scram.is_empty(), "passwords are tried");
+        for scheme in ["LDAP", "Ldaps"] {
+            let text = text.replace("ldap://", &format!("{scheme}://"));
+            assert!(load("s.toml", &text, &OUTSIDE).is_ok(), "{scheme}");
+        }
         let text = text.replace("base", "preset = \"active-directory\"\nbase");
         let config = load("s.toml", &text, &OUTSIDE).expect("valid");
         let directory = config.hosts[0].directory.as_ref().expect("is there");

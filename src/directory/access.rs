@@ -60,7 +60,7 @@ impl Access {
             Identity::Nobody
         };
         Ok(Access {
-            servers: options.servers.clone(),
+            servers: options.servers.iter().map(|url| lowered(url)).collect(),
             start_tls: options.start_tls,
             tls: Arc::new(tls(options, beside)?),
             connect_timeout: Duration::from_millis(options.connect_timeout.as_ms()),
@@ -90,6 +90,14 @@ impl Access {
             identity: self.identity.clone(),
             referrals: self.referrals,
         }
+    }
+}
+
+/// An address with its scheme as everybody writes it: RFC 3986 section 3.1, "schemes are case-insensitive".
+fn lowered(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url.to_owned(),
     }
 }
 
@@ -203,5 +211,25 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::person;
+
+    #[test]
+    fn what_crosses_an_open_channel_is_seen_however_its_scheme_is_written() {
+        for (servers, refers_to_tls) in [
+            (&["LDAP://A"][..], false),
+            (&["LDAPS://a", "Ldap://b"], false),
+            (&["LDAPS://a", "LdapI://%2Frun%2Fb"], true),
+        ] {
+            let mut config = DirectoryConfig::clone(&person::tests::config("start_tls = false\n"));
+            config.options.servers = servers.iter().map(|url| (*url).to_owned()).collect();
+            let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+            assert_eq!(access.refers_to_tls(), refers_to_tls, "{servers:?}");
+        }
     }
 }

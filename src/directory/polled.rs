@@ -68,6 +68,7 @@ impl Poller {
             .last
             .as_ref()
             .and_then(|last| last.filter(count.as_ref()));
+        log::debug!("directory_looks base={:?} newer={since:?}", self.query.base);
         match &since {
             Some(_) => content.begin_further(tell),
             None => content.begin_anew(tell),

@@ -1,13 +1,14 @@
 //! Connections to a directory's servers: made, kept, tried on the next server when one fails. What names
 //! `ldap3` is here and below; refuses to know users, and to wait longer than it is told.
 
-mod back;
+mod bind;
 mod connect;
 mod filter;
 mod follow;
 mod password;
 mod search;
 mod sync;
+mod trial;
 mod whoami;
 mod write;
 
@@ -15,20 +16,22 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ldap3::controls::{ProxyAuth, RawControl};
-use ldap3::{LdapConn, LdapError, LdapResult, Mod, Scope};
+use crossbeam_channel::Sender;
+use ldap3::{LdapConn, LdapError, LdapResult, Scope};
 
 use super::access::Access;
-use super::ber::PolicyWords;
 use super::error::DirectoryError;
 use super::servers::{Servers, Setback};
-use crate::base::{Secret, limits};
-use crate::config::{DirectoryScope, DirectoryWriter};
+use crate::base::limits;
+use crate::config::DirectoryScope;
 
+pub use bind::BindOutcome;
+use bind::{asking_for_policy, outcome};
 use connect::connect;
 pub use filter::is_filter;
 pub use password::Secrets;
 pub use sync::Listened;
+pub use trial::Trial;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -68,16 +71,6 @@ impl From<DirectoryScope> for Depth {
     }
 }
 
-/// What came of a bind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindOutcome {
-    /// The result code of RFC 4511 appendix A.
-    pub code: u32,
-    /// The directory's own words.
-    pub text: String,
-    pub policy: PolicyWords,
-}
-
 /// What a connection is for. In the order of places in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -102,6 +95,8 @@ pub struct Link {
     access: Arc<Access>,
     servers: Arc<Servers>,
     purpose: Purpose,
+    /// Who tries servers that have failed; none if nobody does.
+    trials: Option<Sender<Trial>>,
     kept: Option<Kept>,
 }
 
@@ -110,7 +105,7 @@ struct Kept {
     server: usize,
     /// When it was last used, or made.
     used: Instant,
-    /// Whether it was ever used: one that was not may be there to try a server that has failed.
+    /// Whether it was ever used: one that was not may be there to find out whether a server works again.
     is_tried: bool,
 }
 
@@ -120,8 +115,20 @@ enum Failure {
     Answer(DirectoryError),
     /// The connection is of no use any more.
     Connection(String),
+    /// The time of whoever asks is over, which was less than a server may take: that says nothing of it.
+    Late,
     /// Nothing comes, or not fast enough.
     Silence,
+}
+
+impl Failure {
+    /// A silence until this time is none where a server may be silent for longer.
+    fn until(self, until: Instant, whole: Instant) -> Failure {
+        match self {
+            Failure::Silence if until < whole => Failure::Late,
+            failure => failure,
+        }
+    }
 }
 
 impl Link {
@@ -131,59 +138,14 @@ impl Link {
             access,
             servers,
             purpose,
+            trials: None,
             kept: None,
         }
     }
 
-    /// Tries a password. RFC 4513 section 5.1.2: "Servers SHOULD by default fail Unauthenticated Bind requests", which not
-    /// all do: an empty one is never sent.
-    ///
-    /// # Errors
-    /// As [`Link::search`]; a password that is wrong is none.
-    pub fn bind(
-        &mut self,
-        dn: &str,
-        password: &Secret,
-        until: Instant,
-    ) -> Result<BindOutcome, DirectoryError> {
-        let Ok(text) = std::str::from_utf8(password.expose()) else {
-            return Ok(BindOutcome::wrong());
-        };
-        if text.is_empty() || dn.is_empty() {
-            return Ok(BindOutcome::wrong());
-        }
-        self.call(until, |connection, until| {
-            let result = connection
-                .with_timeout(remaining(until)?)
-                .with_controls(asking_for_policy())
-                .simple_bind(dn, text);
-            outcome(result.map_err(failure)?)
-        })
-    }
-
-    /// Gives attributes of an entry other values; those without any go.
-    ///
-    /// # Errors
-    /// As [`Link::search`]; what the directory refuses is none.
-    pub fn modify(
-        &mut self,
-        dn: &str,
-        changes: &[(String, Vec<Vec<u8>>)],
-        writer: DirectoryWriter,
-        until: Instant,
-    ) -> Result<BindOutcome, DirectoryError> {
-        self.call(until, |connection, until| {
-            connection.with_timeout(remaining(until)?);
-            if let Some(authzid) = writer.identity(dn) {
-                connection.with_controls(RawControl::from(ProxyAuth { authzid }));
-            }
-            let changes = changes.iter().map(|(name, values)| {
-                let values = values.iter().cloned().collect();
-                Mod::Replace(name.clone().into_bytes(), values)
-            });
-            let result = connection.modify(dn, changes.collect());
-            outcome(result.map_err(failure)?)
-        })
+    /// The same, whose servers that have failed are tried by whoever hears this ([`Link::try_out`]).
+    pub fn with_trials(self, trials: Option<Sender<Trial>>) -> Link {
+        Link { trials, ..self }
     }
 
     /// Whether the server says in its root (RFC 4512 section 5.1) that it can do this.
@@ -228,9 +190,8 @@ impl Link {
             let begun = Instant::now();
             let whole = begun + self.access.operation_timeout;
             let own_until = until.min(whole);
-            let is_whole = until >= whole;
             let done = guarded(|| operation(&mut kept.connection, own_until));
-            match done {
+            match done.map_err(|failure| failure.until(until, whole)) {
                 Ok(value) => {
                     self.note_work(&mut kept);
                     self.kept = Some(kept);
@@ -240,10 +201,8 @@ impl Link {
                     // What still comes of an answer that was too long must not be taken for the next one's.
                     let is_clean =
                         !matches!(error, DirectoryError::TooMuch | DirectoryError::Garbled);
-                    if is_clean {
-                        self.note_work(&mut kept);
-                        self.kept = Some(kept);
-                    }
+                    self.note_work(&mut kept);
+                    self.kept = is_clean.then_some(kept);
                     return Err(error);
                 }
                 // One that was kept may have been closed meanwhile by whoever is between.
@@ -251,8 +210,7 @@ impl Link {
                 Err(Failure::Connection(reason)) => {
                     self.blame((kept.server, begun), reason, &mut spared);
                 }
-                // One that is cut short by a question's end says nothing of the server.
-                Err(Failure::Silence) if !is_whole => {}
+                Err(Failure::Late) => self.put_back(&kept),
                 Err(Failure::Silence) => {
                     self.blame((kept.server, begun), SILENCE.to_owned(), &mut spared);
                 }
@@ -307,7 +265,7 @@ impl Link {
         // Whoever finds that a server is silent finds it for all: none of the others has to wait for it, too.
         let is_left = |kept: &Kept| {
             let now = Instant::now();
-            kept.is_tried && self.servers.is_better_left(kept.server, self.purpose, now)
+            self.servers.is_better_left(kept.server, self.purpose, now)
         };
         let is_good = |kept: &Kept| kept.used.elapsed() < idle && !is_left(kept);
         if let Some(kept) = self.kept.take().filter(is_good) {
@@ -316,6 +274,9 @@ impl Link {
         let is_meant = |server| spared.iter().all(|(known, _)| *known != server);
         loop {
             let now = Instant::now();
+            if now >= until {
+                return Err(DirectoryError::Late);
+            }
             let found = self
                 .servers
                 .pick(self.purpose, is_meant, self.patience(), now);
@@ -324,8 +285,7 @@ impl Link {
                 let reason = last.unwrap_or_else(|| self.servers.why(self.purpose));
                 return Err(DirectoryError::NoServer(reason));
             };
-            let connect_until = until.min(now + self.access.connect_timeout);
-            if let Some(kept) = self.connect(server, connect_until) {
+            if let Some(kept) = self.connect(server, until) {
                 return Ok(kept);
             }
         }
@@ -334,27 +294,43 @@ impl Link {
     fn connect(&self, server: usize, until: Instant) -> Option<Kept> {
         let url = &self.access.servers[server];
         let begun = Instant::now();
-        match connect(
+        let whole = begun + self.access.connect_timeout;
+        let connected = connect(
             &self.access,
             (url, self.access.start_tls),
             self.purpose,
-            until,
-        ) {
+            until.min(whole),
+        );
+        let reason = match connected.map_err(|failure| failure.until(until, whole)) {
             Ok(connection) => {
                 if self.servers.is_reached(server, self.purpose) {
                     self.note_health(server);
                 }
-                Some(Kept {
+                return Some(Kept {
                     connection,
                     server,
                     used: Instant::now(),
                     is_tried: false,
-                })
+                });
             }
-            Err(reason) => {
-                self.note_failure((server, begun), false, &reason);
-                None
+            Err(Failure::Late) => {
+                self.servers.put_back(server, self.purpose, Instant::now());
+                return None;
             }
+            Err(Failure::Answer(error)) => error.to_string(),
+            Err(Failure::Connection(reason)) => reason,
+            Err(Failure::Silence) => SILENCE.to_owned(),
+        };
+        self.note_failure((server, begun), false, &reason);
+        None
+    }
+
+    /// Nobody knows what would have come of it.
+    fn put_back(&self, kept: &Kept) {
+        // Who has used it before was not the one who was to try it.
+        if !kept.is_tried {
+            let now = Instant::now();
+            self.servers.put_back(kept.server, self.purpose, now);
         }
     }
 
@@ -372,55 +348,6 @@ impl Link {
             log::warn!("directory_fails server={url} at={work} reason={reason:?}");
         }
     }
-}
-
-/// Asks for the words of a password policy beside the result (draft-behera-ldap-password-policy-10 section 6.1).
-fn asking_for_policy() -> RawControl {
-    RawControl {
-        ctype: PASSWORD_POLICY.to_owned(),
-        crit: false,
-        val: None,
-    }
-}
-
-impl BindOutcome {
-    /// As if the directory had said so.
-    fn wrong() -> BindOutcome {
-        BindOutcome {
-            code: INVALID_CREDENTIALS,
-            text: String::new(),
-            policy: PolicyWords::default(),
-        }
-    }
-
-    /// RFC 4511 appendix A.1: success.
-    pub fn is_success(&self) -> bool {
-        self.code == 0
-    }
-}
-
-/// What a bind's answer says; a server that cannot work is as good as none.
-fn outcome(result: LdapResult) -> Result<BindOutcome, Failure> {
-    if matches!(result.rc, BUSY | UNAVAILABLE) {
-        return Err(refused(result));
-    }
-    if result.rc == REFERRAL {
-        return Err(Failure::Answer(DirectoryError::Referred));
-    }
-    let mut policy = PolicyWords::default();
-    for control in &result.ctrls {
-        match (control.1.ctype.as_str(), &control.1.val) {
-            (PASSWORD_POLICY, Some(value)) => policy = PolicyWords::read(value),
-            // What 389 DS says in its own old way (draft-vchu-ldap-pwd-policy-00).
-            (PASSWORD_EXPIRED, _) => policy.error = policy.error.or(Some(0)),
-            _ => {}
-        }
-    }
-    Ok(BindOutcome {
-        code: result.rc,
-        text: result.text,
-        policy,
-    })
 }
 
 fn refused(result: LdapResult) -> Failure {
@@ -458,13 +385,91 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         .unwrap_or_else(|_| Err(Failure::Connection("its answer is not LDAP".to_owned())))
 }
 
-/// Asks for the words of a password policy (draft-behera-ldap-password-policy-10 section 6.1).
-const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
-const PASSWORD_EXPIRED: &str = "2.16.840.1.113730.3.4.4";
 const SILENCE: &str = "does not answer in time";
 const REFERRAL: u32 = 10;
-const INVALID_CREDENTIALS: u32 = 49;
 const BUSY: u32 = 51;
 const UNAVAILABLE: u32 = 52;
 /// The library's own, for a search that did not end.
 const PREMATURE_END: u32 = 88;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::directory::content::Content;
+    use crate::directory::person;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    /// To a server that takes connections and says nothing, which has a minute for each answer.
+    pub(super) fn silent(start_tls: bool) -> (TcpListener, Access) {
+        // The system takes them.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ldap://{}", listener.local_addr().expect("bound"));
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let access = Access {
+            start_tls,
+            connect_timeout: LONG,
+            operation_timeout: LONG,
+            ..access.to(&url)
+        };
+        (listener, access)
+    }
+
+    pub(super) fn anybody() -> Query {
+        person::query_for_all(&person::tests::config(""))
+    }
+
+    #[test]
+    fn who_has_little_time_left_blames_no_server_and_keeps_nobody_from_it() {
+        // Connecting takes an answer in the first case.
+        for start_tls in [true, false] {
+            let (_listener, access) = silent(start_tls);
+            let servers = Arc::new(Servers::new(1));
+            let mut link = Link::new(Arc::new(access), Arc::clone(&servers), Purpose::Searching);
+            let found = link.search(&anybody(), Instant::now() + SHORT);
+            assert_eq!(found.err(), Some(DirectoryError::Late));
+            assert_eq!(servers.why(Purpose::Searching), "");
+            // The same where it has failed before, and the time to try it again has come.
+            let before = Instant::now().checked_sub(LONG).expect("the machine is up");
+            let setback = Setback {
+                is_at_work: true,
+                reason: "as a test would have it",
+                begun: before,
+                since: None,
+            };
+            servers.failed(0, Purpose::Searching, setback, before);
+            for _ in 0..2 {
+                let found = link.search(&anybody(), Instant::now() + SHORT);
+                assert_eq!(found.err(), Some(DirectoryError::Late));
+            }
+            assert_eq!(
+                servers.why(Purpose::Searching),
+                "as a test would have it",
+                "nothing is known that was not known before"
+            );
+        }
+    }
+
+    #[test]
+    fn who_listens_finds_out_that_nobody_can_be_reached() {
+        let (_listener, access) = silent(true);
+        let access = Access {
+            connect_timeout: SHORT,
+            ..access
+        };
+        let servers = Arc::new(Servers::new(1));
+        let mut link = Link::new(Arc::new(access), Arc::clone(&servers), Purpose::Searching);
+        let mut content = Content::new(1);
+        let heard = link.listen(&anybody(), &mut content, &|| false, &mut |_| {});
+        assert!(
+            matches!(heard, Err(DirectoryError::NoServer(_))),
+            "{heard:?}"
+        );
+        assert!(servers.why(Purpose::Searching).ends_with(SILENCE));
+    }
+}

@@ -23,11 +23,15 @@ impl Referral {
             return None;
         }
         let (scheme, rest) = url.split_once("://")?;
-        if !matches!(scheme, "ldap" | "ldaps") {
+        // RFC 3986 section 3.1: "schemes are case-insensitive".
+        let scheme = scheme.to_ascii_lowercase();
+        if !matches!(scheme.as_str(), "ldap" | "ldaps") {
             return None;
         }
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        if host.is_empty() || host.contains(['@', '?', ' ']) {
+        // RFC 3986 section 2: what is no such character is escaped.
+        let is_written = host.bytes().all(|byte| byte.is_ascii_graphic());
+        if host.is_empty() || !is_written || host.contains(['@', '?']) {
             return None;
         }
         let mut parts = path.split('?').map(|part| match part {
@@ -128,6 +132,10 @@ mod tests {
         }
         let found = Referral::parse("ldaps://other.example").expect("one");
         assert_eq!(found.server, "ldaps://other.example");
+        for scheme in ["LDAPS", "Ldaps"] {
+            let url = format!("{scheme}://other.example");
+            assert_eq!(Referral::parse(&url), Some(found.clone()), "{url}");
+        }
     }
 
     #[test]
@@ -138,6 +146,9 @@ mod tests {
             "http://a/",
             "ldap:///dc=a",
             "ldap://u@a/",
+            "ldap://a b/",
+            "ldap://a\n[WARN] forged/",
+            "ldap://ä/",
             "ldap://a/%zz",
             "ldap://a/%f",
             "ldap://a/%ff",

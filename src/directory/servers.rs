@@ -1,15 +1,23 @@
 //! Which of a directory's servers is used: the first that works, and again once it does. Refuses to connect.
 
+mod health;
+mod referred;
+
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::pool::Purpose;
 use crate::base::limits;
+use health::Health;
+pub use health::Setback;
+use referred::Referred;
 
 /// What is known of the servers, by their places in the configuration. Shared by all connections.
 pub struct Servers {
     states: Mutex<Vec<State>>,
+    /// Those that they name.
+    pub referred: Referred,
 }
 
 #[derive(Clone, Default)]
@@ -20,44 +28,17 @@ struct State {
     told: Option<Instant>,
 }
 
-#[derive(Clone, Default)]
-struct Health {
-    failures: u32,
-    /// Left alone until then; none if it works as far as anybody knows.
-    until: Option<Instant>,
-    /// Whether one of its failures was one of what was asked on a connection: then it takes an answer to prove it well.
-    is_at_work: bool,
-    /// When it failed last.
-    failed: Option<Instant>,
-    /// It failed for the other purpose, and nobody has tried it for this one.
-    is_suspected: bool,
-    /// When it last did what somebody asked for.
-    worked: Option<Instant>,
-    reason: String,
-}
-
-/// How a server failed.
-#[derive(Clone, Copy, Debug)]
-pub struct Setback<'a> {
-    /// It could be connected to.
-    pub is_at_work: bool,
-    pub reason: &'a str,
-    /// When that was begun which failed.
-    pub begun: Instant,
-    /// If it has done something for the other purpose since then, it is not suspected there.
-    pub since: Option<Instant>,
-}
-
 impl Servers {
     /// So many, none of which has failed yet.
     pub fn new(count: usize) -> Servers {
         Servers {
             states: Mutex::new(vec![State::default(); count]),
+            referred: Referred::default(),
         }
     }
 
-    /// The first that may be used and is meant. One whose back-off is over is given to one asker, who tells what came of it;
-    /// the others wait `patience` for that.
+    /// The first that is meant and works, as far as anybody knows. If none does, the first whose back-off is over is given to
+    /// one asker, who tells what came of it; the others wait `patience` for that.
     pub fn pick(
         &self,
         purpose: Purpose,
@@ -67,33 +48,62 @@ impl Servers {
     ) -> Option<usize> {
         let mut states = self.states.lock();
         let mut all = states.iter().enumerate();
-        let found = all.position(|(at, state)| is_meant(at) && state.of(purpose).is_usable(now))?;
-        let health = &mut states[found].health[purpose as usize];
-        if health.failures > 0 {
-            health.until = Some(now + patience);
+        let works = all.position(|(at, state)| is_meant(at) && state.of(purpose).works());
+        if works.is_some() {
+            return works;
         }
-        Some(found)
+        State::pick_failed(&mut states, purpose, is_meant, now + patience, now)
+    }
+
+    /// One that has failed, and is to be tried by who has an answer of another and makes nobody wait.
+    pub fn pick_for_trial(
+        &self,
+        other: usize,
+        purpose: Purpose,
+        patience: Duration,
+        now: Instant,
+    ) -> Option<usize> {
+        let mut states = self.states.lock();
+        let is_meant = |at| at != other;
+        State::pick_failed(&mut states, purpose, is_meant, now + patience, now)
+    }
+
+    /// Whether there is one.
+    pub fn is_trial_due(&self, other: usize, purpose: Purpose, now: Instant) -> bool {
+        let states = self.states.lock();
+        let mut others = states.iter().enumerate().filter(|(at, _)| *at != other);
+        others.any(|(_, state)| state.of(purpose).is_due(now))
+    }
+
+    /// The first before another that works, as far as anybody knows.
+    pub fn working_before(&self, other: usize, purpose: Purpose) -> Option<usize> {
+        let states = self.states.lock();
+        let mut before = states.iter().take(other);
+        before.position(|state| state.of(purpose).works())
+    }
+
+    /// Whoever was given it to find out whether it works has not: the next asker may.
+    pub fn put_back(&self, server: usize, purpose: Purpose, now: Instant) {
+        let health = &mut self.states.lock()[server].health[purpose as usize];
+        health.leave_until(now);
     }
 
     /// Whether it has failed for somebody, and another can be used instead.
     pub fn is_better_left(&self, server: usize, purpose: Purpose, now: Instant) -> bool {
         let states = self.states.lock();
         let mut others = states.iter().enumerate().filter(|(at, _)| *at != server);
-        states[server].of(purpose).failures > 0
+        !states[server].of(purpose).works()
             && others.any(|(_, state)| state.of(purpose).is_usable(now))
     }
 
     /// It can be connected to. Whether an operator was told that it cannot.
     pub fn is_reached(&self, server: usize, purpose: Purpose) -> bool {
-        let health = &mut self.states.lock()[server].health[purpose as usize];
-        !health.is_at_work && health.heal()
+        self.states.lock()[server].health[purpose as usize].reach()
     }
 
     /// It has done what somebody asked for. Whether an operator was told that it does not.
     pub fn did(&self, server: usize, purpose: Purpose, now: Instant) -> bool {
-        let health = &mut self.states.lock()[server].health[purpose as usize];
-        health.worked = Some(now);
-        health.heal()
+        self.states.lock()[server].health[purpose as usize].work(now)
     }
 
     /// Whether it has done something of that kind since then: what fails meanwhile is not the whole server's failure.
@@ -124,23 +134,16 @@ impl Servers {
         let mut states = self.states.lock();
         let state = &mut states[server];
         let is_news = state.health[purpose as usize].fail(&setback, now);
-        let other = &mut state.health[purpose.other() as usize];
-        let is_well = setback
-            .since
-            .is_some_and(|since| other.has_done_since(since));
-        if other.failures == 0 && !is_well {
-            other.fail(&setback, now);
-            other.is_suspected = true;
-        }
+        state.health[purpose.other() as usize].suspect(&setback, now);
         is_news
     }
 
     /// Why none can be used: the reason of the first that failed.
     pub fn why(&self, purpose: Purpose) -> String {
         let states = self.states.lock();
-        let mut reasons = states.iter().map(|state| &state.of(purpose).reason);
+        let mut reasons = states.iter().map(|state| state.of(purpose).reason());
         let reason = reasons.find(|reason| !reason.is_empty());
-        reason.cloned().unwrap_or_default()
+        reason.unwrap_or_default().to_owned()
     }
 }
 
@@ -148,44 +151,19 @@ impl State {
     fn of(&self, purpose: Purpose) -> &Health {
         &self.health[purpose as usize]
     }
-}
 
-impl Health {
-    fn is_usable(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| until <= now)
-    }
-
-    fn has_done_since(&self, since: Instant) -> bool {
-        self.worked.is_some_and(|worked| worked >= since)
-    }
-
-    /// Whether that is news.
-    fn fail(&mut self, setback: &Setback<'_>, now: Instant) -> bool {
-        self.is_at_work |= setback.is_at_work;
-        // What was under way when it failed the last time failed with it: many connections find out about one failure.
-        if !self.is_suspected && self.failed.is_some_and(|last| setback.begun < last) {
-            return false;
-        }
-        let is_news = self.failures == 0 || self.is_suspected;
-        let doublings = self.failures.min(16);
-        let wait_ms = (limits::DIRECTORY_BACK_OFF_FIRST_MS << doublings)
-            .min(limits::DIRECTORY_BACK_OFF_MAX_MS);
-        self.failures = self.failures.saturating_add(1);
-        self.until = Some(now + Duration::from_millis(wait_ms));
-        (self.failed, self.is_suspected) = (Some(now), false);
-        setback.reason.clone_into(&mut self.reason);
-        is_news
-    }
-
-    /// Whether anybody was told that it does not work.
-    fn heal(&mut self) -> bool {
-        let was_told = self.failures > 0 && !self.is_suspected;
-        let worked = self.worked;
-        *self = Health {
-            worked,
-            ..Health::default()
-        };
-        was_told
+    /// The first of those that have failed whose time it is; nobody else is given it before `until`.
+    fn pick_failed(
+        states: &mut [State],
+        purpose: Purpose,
+        is_meant: impl Fn(usize) -> bool,
+        until: Instant,
+        now: Instant,
+    ) -> Option<usize> {
+        let mut all = states.iter().enumerate();
+        let found = all.position(|(at, state)| is_meant(at) && state.of(purpose).is_due(now))?;
+        states[found].health[purpose as usize].leave_until(until);
+        Some(found)
     }
 }
 
@@ -293,7 +271,7 @@ mod tests {
         );
         assert_eq!(servers.why(Binding), "silent");
         let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
-        assert_eq!(servers.pick(Binding, all, SECOND, later), Some(0));
+        assert_eq!(servers.pick_for_trial(1, Binding, SECOND, later), Some(0));
         assert!(
             !servers.did(0, Binding, later),
             "nobody was told that it does not"
@@ -376,6 +354,44 @@ mod tests {
         assert_eq!(servers.why(Searching), "gone");
         // Whoever tried it was never heard of again.
         assert_eq!(pick(later + SECOND), Some(0));
+        // Whoever tries it now says that nothing is known.
+        assert_eq!(pick(later + SECOND), None);
+        servers.put_back(0, Searching, later + SECOND);
+        assert_eq!(pick(later + SECOND), Some(0));
+        assert_eq!(pick(later + SECOND), None);
+        assert!(servers.did(0, Searching, later + SECOND));
+        servers.put_back(0, Searching, later + SECOND);
+        assert_eq!(pick(later + SECOND), Some(0), "it works");
+        assert_eq!(pick(later + SECOND), Some(0));
+    }
+
+    #[test]
+    fn who_has_another_server_that_works_tries_none_that_has_failed() {
+        let servers = Servers::new(3);
+        let now = Instant::now();
+        for server in [0, 1] {
+            servers.failed(server, Binding, silent(now), now);
+        }
+        let later = now + Duration::from_millis(limits::DIRECTORY_BACK_OFF_FIRST_MS);
+        let pick = || servers.pick(Binding, all, SECOND, later);
+        let trial = || servers.pick_for_trial(2, Binding, SECOND, later);
+        assert!(!servers.is_trial_due(2, Binding, now), "too early");
+        assert_eq!(servers.pick_for_trial(2, Binding, SECOND, now), None);
+        assert!(servers.is_trial_due(2, Binding, later));
+        assert_eq!((pick(), trial()), (Some(2), Some(0)));
+        assert_eq!((pick(), trial(), trial()), (Some(2), Some(1), None));
+        assert!(!servers.is_trial_due(2, Binding, later), "one at a time");
+        assert_eq!(servers.working_before(2, Binding), None);
+        servers.did(1, Binding, later);
+        assert_eq!(servers.working_before(2, Binding), Some(1));
+        assert_eq!(servers.working_before(1, Binding), None);
+        assert_eq!(pick(), Some(1));
+        // Where none works, one asker has to find out.
+        for server in [1, 2] {
+            servers.failed(server, Binding, silent(later), later);
+        }
+        let later = later + SECOND;
+        assert_eq!(servers.pick(Binding, all, SECOND, later), Some(0));
     }
 
     #[test]

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_directory_has_its_own_words_for_the_same() {
-        use DirectoryPreset::{ActiveDirectory, Ds389, OpenLdap};
+        use DirectoryPreset::{Ds389, OpenLdap};
         let of = |preset, code, text: &str, error| of_bind(preset, outcome(code, text, error));
         let barred = |bar| Ok(Verdict::Barred(bar));
         let shut = |bar| Ok(Verdict::Shut(bar));
@@ -125,17 +125,6 @@ mod tests {
         assert_eq!(of(OpenLdap, 49, "", Some(1)), shut(Bar::Locked));
         assert_eq!(of(OpenLdap, 49, "", Some(0)), barred(Bar::Expired));
         assert_eq!(of(OpenLdap, 0, "", Some(2)), barred(Bar::MustChange));
-        let ad = |data| {
-            let text = format!(
-                "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data {data}, v3839"
-            );
-            of(ActiveDirectory, 49, &text, None)
-        };
-        assert_eq!(ad("52e"), Ok(Verdict::Wrong));
-        assert_eq!(ad("532"), barred(Bar::Expired));
-        assert_eq!(ad("533"), barred(Bar::Disabled));
-        assert_eq!(ad("773"), barred(Bar::MustChange));
-        assert_eq!(ad("775"), shut(Bar::Locked));
         assert_eq!(of(Ds389, 19, "", None), shut(Bar::Locked));
         assert_eq!(of(Ds389, 19, "", Some(1)), shut(Bar::Locked));
         assert_eq!(of(Ds389, 53, "", Some(1)), shut(Bar::Disabled));
@@ -143,6 +132,39 @@ mod tests {
         assert!(of(OpenLdap, 13, "confidentiality required", None).is_err());
         assert!(of(OpenLdap, 53, "", None).is_err());
         assert!(of(Ds389, 53, "", None).is_err());
+    }
+
+    #[test]
+    fn active_directory_says_by_a_number_why_nobody_comes_in() {
+        use DirectoryPreset::{ActiveDirectory, OpenLdap};
+        let of = |preset, code, data: &str| {
+            let text = format!(
+                "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data {data}, v3839"
+            );
+            of_bind(preset, outcome(code, &text, None))
+        };
+        for (data, verdict) in [
+            // ERROR_NO_SUCH_USER, ERROR_LOGON_FAILURE.
+            ("525", Verdict::Wrong),
+            ("52e", Verdict::Wrong),
+            // Not now (ERROR_INVALID_LOGON_HOURS), or not there (ERROR_INVALID_WORKSTATION): which the protocol has no word for.
+            ("530", Verdict::Wrong),
+            ("531", Verdict::Wrong),
+            ("532", Verdict::Barred(Bar::Expired)),
+            ("533", Verdict::Barred(Bar::Disabled)),
+            ("701", Verdict::Barred(Bar::Disabled)),
+            ("773", Verdict::Barred(Bar::MustChange)),
+            ("775", Verdict::Shut(Bar::Locked)),
+            // Nothing that we know.
+            ("", Verdict::Wrong),
+            ("0", Verdict::Wrong),
+            ("5320", Verdict::Wrong),
+        ] {
+            assert_eq!(of(ActiveDirectory, 49, data), Ok(verdict), "{data}");
+            // To others it is a word like any.
+            assert_eq!(of(OpenLdap, 49, data), Ok(Verdict::Wrong), "{data}");
+            assert_eq!(of(ActiveDirectory, 0, data), Ok(Verdict::Right), "{data}");
+        }
     }
 
     #[test]

@@ -169,6 +169,27 @@ fn a_directory_that_was_away_is_heard_of_again() {
 }
 
 #[test]
+fn a_directory_that_has_forgotten_what_it_told_is_heard_of_again() {
+    let mut directory = Slapd::start("forgets");
+    let house = house("forgets", &directory, &format!("poll = \"1 h\"\n{QUICK}"));
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=9");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    directory.change(&format!("dn: {JULIET}\nchangetype: delete\n"));
+    juliet.fails_with("reset");
+    // Of the last change nothing is left that says when it was.
+    directory.kill();
+    directory.start_again();
+    directory.until_logged("consumer state is newer than provider");
+    // Once it has refused to go on, and once anew.
+    server.until_logged("directory_listens of=people");
+    server.until_logged("directory_listens of=people");
+    directory.change(&format!("dn: {ROMEO}\nchangetype: delete\n"));
+    romeo.fails_with("reset");
+}
+
+#[test]
 fn nobody_is_let_go_because_the_directory_tells_of_nearly_nobody() {
     let directory = Slapd::start("tells-empty");
     let name = |index: u32| format!("uid=page{index},ou=people,{BASE}");

@@ -137,7 +137,11 @@ impl Ds389 {
         }
         put("%cert_dir%", &self.path("certs").display().to_string());
         put("%db_home_dir%", &self.path("db").display().to_string());
-        put("%db_lib%", "bdb");
+        // Else its caches are parts of the machine's memory: half of what is free to load a few people.
+        put(
+            "%db_lib%",
+            "bdb\nnsslapd-cache-autosize: 0\nnsslapd-import-cache-autosize: 0\nnsslapd-dbcachesize: 10000000",
+        );
         put("%ds_suffix%", BASE);
         put("%fqdn%", "localhost");
         put("%ds_user%", &user());
@@ -160,7 +164,11 @@ impl Ds389 {
         let database = template("template-suffix-db.ldif")
             .replace("%ds_bename%", "userRoot")
             .replace("%ds_suffix%", BASE)
-            .replace("%db_dir%", &self.path("db").display().to_string());
+            .replace("%db_dir%", &self.path("db").display().to_string())
+            .replace(
+                "objectclass: nsBackendInstance\n",
+                "objectclass: nsBackendInstance\nnsslapd-cachememsize: 10000000\nnsslapd-dncachememsize: 10000000\n",
+            );
         // One empty line between entries, and no more.
         let text = format!("{}\n\n{database}", text.trim_end());
         self.files.write("config/dse.ldif", &text);

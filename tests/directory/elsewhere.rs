@@ -274,6 +274,7 @@ fn an_active_directory_is_one_by_its_preset() {
     directory.add_group("heads", &["escalus"]);
     directory.add_group("rulers", &["heads"]);
     its_policy_is_heard(&directory);
+    its_count_of_changes_is_followed(&directory);
     its_changes_are_noticed(&directory, "walk");
     directory.change(&format!(
         "dn: {}\nchangetype: modify\nadd: member\nmember: {}\n",
@@ -353,6 +354,51 @@ fn its_policy_is_heard(directory: &Samba) {
     directory.set("escalus", "lockoutTime", " 0");
 }
 
+/// What is read as a whole is rooms; here they are contacts, since the domain has no class for them.
+fn its_count_of_changes_is_followed(directory: &Samba) {
+    let rooms = format!("OU=rooms,{}", samba::BASE);
+    directory.change(&format!(
+        "dn: {rooms}\nobjectClass: organizationalUnit\nou: rooms\n"
+    ));
+    let add = |name: &str| {
+        directory.change(&format!(
+            "dn: CN={name},{rooms}\nobjectClass: contact\ncn: {name}\n"
+        ));
+    };
+    add("piazza");
+    add("crypt");
+    let more = format!(
+        "poll = \"1 s\"\nrooms_base = \"{rooms}\"\nrooms_filter = \"(objectClass=contact)\"\n"
+    );
+    let house = house_on_samba("samba-count", directory, &more);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_room host=localhost room=piazza");
+    until_said(&mut server, "directory_room host=localhost room=crypt");
+    // From then on what is newer is asked for, and who is still there.
+    until_said(&mut server, "newer=Some(\"(uSNChanged>=");
+    add("cell");
+    server.until_logged("directory_room host=localhost room=cell");
+    directory.change(&format!(
+        "dn: CN=cell,{rooms}\nchangetype: modify\nreplace: displayName\ndisplayName: Friar Laurence's cell\n"
+    ));
+    server.until_logged("directory_room host=localhost room=cell");
+    directory.change(&format!(
+        "dn: CN=cell,{rooms}\nchangetype: modrdn\nnewrdn: CN=church\ndeleteoldrdn: 1\n"
+    ));
+    server.until_logged("directory_room host=localhost room=church");
+    server.until_logged("directory_room_gone host=localhost room=cell");
+    directory.change(&format!("dn: CN=church,{rooms}\nchangetype: delete\n"));
+    server.until_logged("directory_room_gone host=localhost room=church");
+    // What nobody changed was told once.
+    assert_eq!(server.printed().matches("room=piazza").count(), 1);
+    let all_anew = "newer=None";
+    assert_eq!(
+        server.printed().matches(all_anew).count(),
+        1,
+        "the first time"
+    );
+}
+
 fn its_changes_are_noticed(directory: &Samba, nested: &str) {
     const PASSWORD: &str = samba::PASSWORD;
     let more = format!(
@@ -384,6 +430,28 @@ fn its_changes_are_noticed(directory: &Samba, nested: &str) {
     until(
         &mut romeo,
         "<item jid='mercutio@localhost' subscription='remove'/>",
+    );
+    // Another name, somebody new, somebody gone.
+    let name = |change: &str| {
+        directory.change(&format!(
+            "dn: {}\nchangetype: modify\n{change}\n",
+            samba::person("benvolio")
+        ));
+    };
+    name("replace: displayName\ndisplayName: The Peacemaker");
+    until(&mut romeo, &shown("benvolio", "The Peacemaker"));
+    name("delete: displayName");
+    until(&mut romeo, &shown("benvolio", "benvolio"));
+    directory.add_person("paris", PASSWORD);
+    member("add", "paris", "montagues");
+    until(&mut romeo, &shown("paris", "paris"));
+    directory.change(&format!(
+        "dn: {}\nchangetype: delete\n",
+        samba::person("paris")
+    ));
+    until(
+        &mut romeo,
+        "<item jid='paris@localhost' subscription='remove'/>",
     );
     member("delete", "escalus", "heads");
     until_manages(&mut escalus, false);

@@ -206,7 +206,8 @@ fn tls_from_the_beginning_and_a_certificate_of_our_own_will_do() {
     let identity = directory.client_certificate("stonechat");
     let more = format!(
         "servers = [{:?}]\ncertificate = {:?}\nkey = {:?}\nbind_dn = \"\"\npassword_file = \"\"\n",
-        directory.tls_url(),
+        // RFC 3986 section 3.1: "schemes are case-insensitive".
+        directory.tls_url().replace("ldaps:", "LDAPS:"),
         identity.certificate,
         identity.key
     );

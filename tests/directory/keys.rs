@@ -1,7 +1,10 @@
-//! Keys of SCRAM that stand in the directory: they change with the password, and strangers see no difference between who has
-//! some and who does not exist.
+//! Keys of SCRAM that stand in the directory: they let in whoever has the password, by each digest; they change with it, and
+//! strangers see no difference between who has some and who does not exist.
+
+use std::num::NonZeroU32;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use ring::{digest, hmac, pbkdf2};
 
 use crate::changes::until_said;
 use crate::client::{Client, SASL};
@@ -43,6 +46,140 @@ fn scram(server: &Server, name: &str, password: &str) -> (String, String) {
     let last = BASE64_STANDARD.encode(scram.last(&challenge).unwrap());
     client.send(&format!("<response xmlns='{SASL}'>{last}</response>"));
     (challenge, client.element())
+}
+
+/// One of the digests that RFC 5803 can name, and what is made of a password by it (RFC 5802 section 3).
+struct Digest {
+    name: &'static str,
+    hash: &'static digest::Algorithm,
+    hmac: hmac::Algorithm,
+    derivation: pbkdf2::Algorithm,
+}
+
+/// Besides that of [`Scram`].
+fn digests() -> [Digest; 2] {
+    [
+        Digest {
+            name: "SCRAM-SHA-1",
+            hash: &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            hmac: hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            derivation: pbkdf2::PBKDF2_HMAC_SHA1,
+        },
+        Digest {
+            name: "SCRAM-SHA-512",
+            hash: &digest::SHA512,
+            hmac: hmac::HMAC_SHA512,
+            derivation: pbkdf2::PBKDF2_HMAC_SHA512,
+        },
+    ]
+}
+
+impl Digest {
+    fn salted(&self, password: &str, salt: &[u8], iterations: u32) -> Vec<u8> {
+        let mut salted = vec![0; self.hash.output_len()];
+        let iterations = NonZeroU32::new(iterations).unwrap();
+        pbkdf2::derive(
+            self.derivation,
+            iterations,
+            salt,
+            password.as_bytes(),
+            &mut salted,
+        );
+        salted
+    }
+
+    fn sign(&self, key: &[u8], text: &str) -> Vec<u8> {
+        let tag = hmac::sign(&hmac::Key::new(self.hmac, key), text.as_bytes());
+        tag.as_ref().to_vec()
+    }
+
+    fn stored_key(&self, salted: &[u8]) -> Vec<u8> {
+        let client_key = self.sign(salted, "Client Key");
+        digest::digest(self.hash, &client_key).as_ref().to_vec()
+    }
+
+    /// A value of authPassword (RFC 5803 section 2).
+    fn value(&self, password: &str) -> String {
+        let salted = self.salted(password, b"salt of this test", 5_000);
+        let [salt, stored, server] = [
+            b"salt of this test".to_vec(),
+            self.stored_key(&salted),
+            self.sign(&salted, "Server Key"),
+        ]
+        .map(|bytes| BASE64_STANDARD.encode(bytes));
+        format!("{}$5000:{salt}${stored}:{server}", self.name)
+    }
+
+    /// What comes in the end, and whether the server has proved that it knows the keys.
+    fn log_in(&self, server: &Server, name: &str, password: &str) -> (String, bool) {
+        let mut client = Client::secure(server);
+        let features = client.open();
+        assert!(features.contains(&format!(">{}<", self.name)), "{features}");
+        let bare = format!("n={name},r=nonce");
+        let first = BASE64_STANDARD.encode(format!("n,,{bare}"));
+        client.send(&format!(
+            "<auth xmlns='{SASL}' mechanism='{}'>{first}</auth>",
+            self.name
+        ));
+        let challenge = decoded(&client.element());
+        let field = |key: &str| challenge.split(',').find_map(|it| it.strip_prefix(key));
+        let salt = BASE64_STANDARD.decode(field("s=").unwrap()).unwrap();
+        let salted = self.salted(password, &salt, field("i=").unwrap().parse().unwrap());
+        let without = format!("c=biws,r={}", field("r=").unwrap());
+        let signed = format!("{bare},{challenge},{without}");
+        let client_key = self.sign(&salted, "Client Key");
+        let signature = self.sign(&self.stored_key(&salted), &signed);
+        let proof: Vec<u8> = client_key
+            .iter()
+            .zip(&signature)
+            .map(|(a, b)| a ^ b)
+            .collect();
+        let last = BASE64_STANDARD.encode(format!("{without},p={}", BASE64_STANDARD.encode(proof)));
+        client.send(&format!("<response xmlns='{SASL}'>{last}</response>"));
+        let end = client.element();
+        let theirs = self.sign(&self.sign(&salted, "Server Key"), &signed);
+        let proved = BASE64_STANDARD.encode(format!("v={}", BASE64_STANDARD.encode(theirs)));
+        let is_proved = end.contains(&proved);
+        (end, is_proved)
+    }
+}
+
+#[test]
+fn keys_of_every_digest_that_is_offered_let_their_owner_in() {
+    let directory = directory("keys-digests");
+    // The shipped ones have no SHA-512, and the nurse none at all.
+    for digest in digests() {
+        directory.change(&format!(
+            "dn: {JULIET}\nchangetype: modify\nadd: authPassword\nauthPassword: {}\n",
+            digest.value(PASSWORD)
+        ));
+    }
+    let more = "authentication = \"scram\"\nscram_hashes = [\"SHA-1\", \"SHA-512\"]\n";
+    let house = house("keys-digests", &directory, more);
+    let server = house.serve();
+    for digest in digests() {
+        let (end, is_proved) = digest.log_in(&server, "juliet", PASSWORD);
+        assert!(
+            end.starts_with("<success") && is_proved,
+            "{}: {end}",
+            digest.name
+        );
+        for (name, password) in [
+            ("juliet", "dagger"),
+            ("nurse", PASSWORD),
+            ("paris", PASSWORD),
+        ] {
+            let (end, _) = digest.log_in(&server, name, password);
+            assert!(
+                is_failure(&end, "not-authorized"),
+                "{}: {name}: {end}",
+                digest.name
+            );
+        }
+    }
+    // Nobody is offered what the operator has not named.
+    let features = Client::secure(&server).open();
+    assert!(!features.contains(">SCRAM-SHA-256<"), "{features}");
 }
 
 /// Iterations and bytes of the salt.

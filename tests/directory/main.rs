@@ -23,6 +23,7 @@ mod passwords;
 #[path = "../common/ports.rs"]
 mod ports;
 mod proofs;
+mod referrals;
 mod rooms;
 mod rosters;
 mod samba;

@@ -8,17 +8,22 @@
 //! assert_eq!(directory.values(JULIET, "mail"), ["juliet@verona.example"]);
 //! ```
 
+mod client;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::house::{Authority, Files, Identity, repository};
 use crate::ports::free_port;
+use client::said;
 
 /// How long anything may take before a test gives up on it. Nothing waits for it but what fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -325,100 +330,6 @@ impl Slapd {
         self.files.write(name, text)
     }
 
-    /// Changes entries as the administrator: LDIF, `changetype: add` where nothing is said.
-    pub fn change(&self, ldif: &str) {
-        let tried = self.try_change(ADMIN, ADMIN_PASSWORD, ldif);
-        assert!(tried.is_ok(), "{}", tried.unwrap_err());
-    }
-
-    /// Changes the server's configuration (`cn=config`).
-    pub fn configure(&self, ldif: &str) {
-        let tried = self.try_change("cn=config", ADMIN_PASSWORD, ldif);
-        assert!(tried.is_ok(), "{}", tried.unwrap_err());
-    }
-
-    /// The same as somebody: what ldapmodify said if it was refused.
-    pub fn try_change(&self, dn: &str, password: &str, ldif: &str) -> Result<(), String> {
-        let arguments = ["-a", "-x", "-D", dn, "-w", password];
-        let output = self.client("ldapmodify", &arguments, ldif);
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(said(&output)),
-        }
-    }
-
-    fn change_by_file(&self, ldif: &Path) {
-        self.change(&fs::read_to_string(ldif).unwrap());
-    }
-
-    /// Sets a password as the administrator, by RFC 3062.
-    pub fn set_password(&self, dn: &str, password: &str) {
-        let arguments = ["-x", "-D", ADMIN, "-w", ADMIN_PASSWORD, "-s", password, dn];
-        let output = self.client("ldappasswd", &arguments, "");
-        assert!(output.status.success(), "{}", said(&output));
-    }
-
-    /// The values of an attribute, which may be operational, in the directory's order. Of an entry that is not
-    /// there: none.
-    pub fn values(&self, dn: &str, attribute: &str) -> Vec<String> {
-        let output = self.client(
-            "ldapsearch",
-            &[
-                "-x",
-                "-D",
-                ADMIN,
-                "-w",
-                ADMIN_PASSWORD,
-                "-LLL",
-                "-o",
-                "ldif-wrap=no",
-                "-s",
-                "base",
-                "-b",
-                dn,
-                "(objectClass=*)",
-                attribute,
-            ],
-            "",
-        );
-        let text = String::from_utf8(output.stdout).unwrap();
-        let prefix = format!("{attribute}: ").to_lowercase();
-        let of = |line: &str| {
-            let (name, value) = line.split_at_checked(prefix.len())?;
-            (name.to_lowercase() == prefix).then(|| value.to_owned())
-        };
-        text.lines().filter_map(of).collect()
-    }
-
-    /// Whether this password lets somebody in.
-    pub fn lets_in(&self, dn: &str, password: &str) -> bool {
-        let output = self.client("ldapwhoami", &["-x", "-D", dn, "-w", password], "");
-        output.status.success()
-    }
-
-    /// Runs one of ldap-utils with StartTLS, trusting this server's authority.
-    pub fn client(&self, program: &str, arguments: &[&str], input: &str) -> Output {
-        let mut command = Command::new(program);
-        command.args(["-H", &self.url(), "-ZZ"]).args(arguments);
-        self.run(command, input)
-    }
-
-    /// Runs a program of ldap-utils that has all its arguments.
-    pub fn run(&self, mut command: Command, input: &str) -> Output {
-        let mut child = command
-            .env("LDAPTLS_CACERT", &self.authority.certificate)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("ldap-utils is installed (scripts/test packages does it)");
-        let mut stdin = child.stdin.take().unwrap();
-        // It may have ended without reading.
-        let _ = stdin.write_all(input.as_bytes());
-        drop(stdin);
-        child.wait_with_output().unwrap()
-    }
-
     /// Reads what it logs up to the line that holds this.
     pub fn until_logged(&mut self, text: &str) -> String {
         let running = self.running.as_mut().expect("it runs");
@@ -473,150 +384,5 @@ fn connection(line: &str) -> Option<&str> {
 impl Drop for Slapd {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-fn said(output: &Output) -> String {
-    let bytes = [output.stdout.clone(), output.stderr.clone()].concat();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{ErrorKind, Read, Write};
-    use std::net::TcpStream;
-    use std::process::Command;
-    use std::time::Duration;
-
-    use super::{BASE, JULIET, PASSWORD, PATIENCE, ROMEO, SERVICE, SERVICE_PASSWORD, Slapd, said};
-    use crate::house::Identity;
-
-    fn as_service<'a>(rest: &[&'a str]) -> Vec<&'a str> {
-        let mut arguments = vec!["-x", "-D", SERVICE, "-w", SERVICE_PASSWORD, "-LLL"];
-        arguments.extend(rest);
-        arguments
-    }
-
-    #[test]
-    fn the_sample_lets_its_people_in_and_the_service_find_them() {
-        let mut directory = Slapd::start("sample");
-        assert!(directory.lets_in(JULIET, PASSWORD));
-        assert!(!directory.lets_in(JULIET, "dagger"));
-        let filter = "(&(objectClass=inetOrgPerson)(uid=romeo))";
-        let arguments = as_service(&[
-            "-b",
-            BASE,
-            filter,
-            "displayName",
-            "userPassword",
-            "memberOf",
-        ]);
-        let found = said(&directory.client("ldapsearch", &arguments, ""));
-        assert!(found.contains("displayName: Romeo"), "{found}");
-        assert!(
-            found.contains("memberOf: cn=montagues,ou=groups,"),
-            "{found}"
-        );
-        assert!(!found.contains("userPassword"), "{found}");
-        assert_eq!(
-            directory.operations(" BIND dn=\"uid=juliet,"),
-            2 + 1,
-            "one line more says who is in"
-        );
-        assert_eq!(directory.operations(&format!("filter=\"{filter}\"")), 1);
-        assert_eq!(directory.operations("ACCEPT from"), 3);
-    }
-
-    #[test]
-    fn passwords_travel_encrypted_only() {
-        let directory = Slapd::start("encrypted");
-        let whoami = |url: &str, more: &[&str]| {
-            let mut command = Command::new("ldapwhoami");
-            command
-                .args(["-x", "-D", JULIET, "-w", PASSWORD, "-H", url])
-                .args(more);
-            said(&directory.run(command, ""))
-        };
-        let refused = whoami(&directory.url(), &[]);
-        assert!(
-            refused.contains("Confidentiality required (13)"),
-            "{refused}"
-        );
-        let juliet = format!("dn:{JULIET}\n");
-        assert_eq!(whoami(&directory.url(), &["-ZZ"]), juliet);
-        assert_eq!(whoami(&directory.tls_url(), &[]), juliet);
-    }
-
-    #[test]
-    fn a_client_certificate_stands_for_the_service() {
-        let directory = Slapd::start("certificate");
-        let whoami = |identity: &Identity| {
-            let mut command = Command::new("ldapwhoami");
-            command
-                .args(["-Q", "-Y", "EXTERNAL", "-H", &directory.tls_url()])
-                .env("LDAPTLS_CERT", &identity.certificate)
-                .env("LDAPTLS_KEY", &identity.key);
-            said(&directory.run(command, ""))
-        };
-        let own = whoami(&directory.client_certificate("stonechat"));
-        assert_eq!(own, format!("dn:{SERVICE}\n"));
-    }
-
-    #[test]
-    fn changes_passwords_and_policy_are_the_administrators() {
-        let directory = Slapd::start("changes");
-        directory.change(&format!(
-            "dn: {ROMEO}\nchangetype: modify\nreplace: mail\nmail: romeo@mantua.example\n"
-        ));
-        assert_eq!(directory.values(ROMEO, "mail"), ["romeo@mantua.example"]);
-        directory.set_password(ROMEO, "banished");
-        assert!(directory.lets_in(ROMEO, "banished") && !directory.lets_in(ROMEO, PASSWORD));
-        let change = format!("dn: {JULIET}\nchangetype: delete\n");
-        let refused = directory
-            .try_change(ROMEO, "banished", &change)
-            .unwrap_err();
-        assert!(refused.contains("Insufficient access (50)"), "{refused}");
-        for _ in 0..10 {
-            assert!(!directory.lets_in(ROMEO, "guess"));
-        }
-        assert!(
-            !directory.lets_in(ROMEO, "banished"),
-            "ten guesses lock an account"
-        );
-        directory.configure("dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcReadOnly\nolcReadOnly: TRUE\n");
-        let readonly = directory.try_change(super::ADMIN, super::ADMIN_PASSWORD, &change);
-        assert!(readonly.unwrap_err().contains("(53)"));
-    }
-
-    #[test]
-    fn it_hangs_dies_and_comes_back_where_it_was() {
-        let mut directory = Slapd::start("faults");
-        directory.hang();
-        let mut socket = TcpStream::connect(("127.0.0.1", directory.port)).unwrap();
-        // An anonymous bind (RFC 4511 section 4.2), and some time in which a server that is well has answered.
-        socket
-            .write_all(b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00")
-            .unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
-        let nothing = socket.read(&mut [0]).unwrap_err();
-        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
-        directory.go_on();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.read_exact(&mut [0; 14]).unwrap();
-        directory.kill();
-        let dead = directory.client("ldapwhoami", &["-x"], "");
-        assert!(
-            said(&dead).contains("Can't contact LDAP server"),
-            "{}",
-            said(&dead)
-        );
-        directory.start_again();
-        assert!(directory.lets_in(JULIET, PASSWORD));
-        assert!(!directory.processor_time().is_zero());
-        directory.stop();
-        directory.start_again();
-        assert!(directory.lets_in(JULIET, PASSWORD));
     }
 }

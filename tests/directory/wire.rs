@@ -1,7 +1,6 @@
 //! A directory that answers wrongly: whatever it says, nobody comes in by it who should not, everybody is answered in
 //! time, and the server goes on.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::changes::beside_with;
@@ -10,10 +9,10 @@ use crate::faults::{QUICK, until_let_in};
 use crate::house::Files;
 use crate::served::{is_failure, try_password};
 use crate::server::House;
-use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
-use crate::stand_in::{Entry, Filter, Mode, StandIn, Who};
+use crate::slapd::{BASE, JULIET, PASSWORD, SERVICE, SERVICE_PASSWORD};
+use crate::stand_in::{Entry, Mode, StandIn, Who};
 
-fn house(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
+pub fn house(test: &str, directory: &StandIn, files: &Files, more: &str) -> House {
     house_in_time(test, directory, files, &format!("{QUICK}{more}"))
 }
 
@@ -103,108 +102,6 @@ fn a_directory_that_refuses_to_work_judges_no_password() {
 }
 
 #[test]
-fn referrals_that_are_followed_in_a_circle_end() {
-    let directory = StandIn::start(vec![Entry::person("juliet")]);
-    let files = Files::new("circle");
-    let house = house("circle", &directory, &files, "referrals = \"follow\"\n");
-    let server = house.serve();
-    until_let_in(&server);
-    let before = directory.connections();
-    for mode in [Mode::Referrals, Mode::References] {
-        directory.set(mode);
-        let heard = try_password(&server, "juliet", PASSWORD);
-        assert!(heard.starts_with("<failure"), "{heard}");
-    }
-    // Each place once, though each sends us on.
-    assert!(
-        directory.connections() - before <= 12,
-        "{}",
-        directory.connections()
-    );
-    directory.set(Mode::Well);
-    until_let_in(&server);
-}
-
-#[test]
-fn of_the_servers_that_one_reference_names_the_first_that_answers_is_asked() {
-    let people = || StandIn::start(vec![Entry::person("juliet")]);
-    let (directory, first, second) = (people(), people(), people());
-    let files = Files::new("any");
-    let house = house("any", &directory, &files, "referrals = \"follow\"\n");
-    let server = house.serve();
-    until_let_in(&server);
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead_port = dead.local_addr().unwrap().port();
-    drop(dead);
-    for mode in [
-        Mode::RefersToAny([first.port, second.port, first.port]),
-        Mode::RefersToAny([0, dead_port, second.port]),
-        // Two servers may have the same entry.
-        Mode::RefersToEach([first.port, second.port]),
-    ] {
-        directory.set(mode);
-        let heard = try_password(&server, "juliet", PASSWORD);
-        assert!(heard.starts_with("<success"), "{mode:?}: {heard}");
-    }
-    directory.set(Mode::RefersToAny([0, dead_port, dead_port]));
-    let heard = try_password(&server, "juliet", PASSWORD);
-    assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
-}
-
-#[test]
-fn a_reference_says_what_is_asked_there() {
-    let people = || StandIn::start(vec![Entry::person("juliet")]);
-    let (directory, other) = (people(), people());
-    let files = Files::new("asks-there");
-    let house = house("asks-there", &directory, &files, "referrals = \"follow\"\n");
-    let server = house.serve();
-    until_let_in(&server);
-    let log_in = |rest, condition: Option<&str>| {
-        directory.set(Mode::RefersWith(other.port, rest));
-        let heard = try_password(&server, "juliet", PASSWORD);
-        match condition {
-            None => assert!(heard.starts_with("<success"), "{rest}: {heard}"),
-            Some(condition) => assert!(is_failure(&heard, condition), "{rest}: {heard}"),
-        }
-        let mut searches = other.searches();
-        searches.pop()
-    };
-    let usual = log_in("", None).expect("it was asked");
-    assert_eq!(
-        (usual.base.as_str(), usual.scope),
-        ("ou=people,dc=verona,dc=example", 2)
-    );
-    // RFC 4511 section 4.1.10: "If the <filter> part of the LDAP URL is present, the client uses this filter in its next
-    // request to progress this Search".
-    let juliets = "uid=juliet,ou=people,dc=verona,dc=example??base?(mail=juliet@verona%2eexample)";
-    let asked = log_in(juliets, None).expect("it was asked");
-    let mail = ("mail".to_owned(), "juliet@verona.example".to_owned());
-    assert_eq!(asked.filter, Filter::Equal(mail.0, mail.1));
-    assert_eq!(
-        (asked.base.as_str(), asked.scope),
-        ("uid=juliet,ou=people,dc=verona,dc=example", 0)
-    );
-    // One that finds nobody is used, too.
-    log_in("???(mail=romeo@verona.example)", Some("not-authorized"));
-    // A wider one does not make somebody else of who was asked for.
-    directory.set(Mode::RefersWith(other.port, "???(objectClass=*)"));
-    let heard = try_password(&server, "romeo", PASSWORD);
-    assert!(is_failure(&heard, "not-authorized"), "{heard}");
-    // What is no filter or no scope is no address that we could ask.
-    for rest in ["??all", "??sub?(mail="] {
-        log_in(rest, Some("temporary-auth-failure"));
-    }
-    // Nor is what is deeper than anybody's stack.
-    for depth in [100, 200_000] {
-        directory.set(Mode::RefersDeeply(other.port, depth));
-        let heard = try_password(&server, "juliet", PASSWORD);
-        assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
-    }
-    directory.set(Mode::Well);
-    until_let_in(&server);
-}
-
-#[test]
 fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
     let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
     let (directory, other) = (people(), people());
@@ -257,6 +154,49 @@ fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
     for (once, count) in [("directory_fails server=", 1), ("directory_works", 1)] {
         assert_eq!(printed.matches(once).count(), count, "{printed}");
     }
+}
+
+#[test]
+fn trying_again_what_is_silent_to_passwords_costs_nobody_a_login() {
+    let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("tries");
+    // Who waits for its answer never logs in.
+    let more = "connect_timeout = \"1 min\"\noperation_timeout = \"1 min\"\nqueue_timeout = \"1 min\"\nlisten = false\n";
+    let house = house_in_time("tries", &directory, &files, more);
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    let servers = format!("servers = [{:?}, {:?}]", directory.url(), other.url());
+    house.write_config(&text.replace(&format!("servers = [{:?}]", directory.url()), &servers));
+    // Somebody has to find out, here at once.
+    directory.set(Mode::ClosesInBind(Who::Users));
+    let mut server = house.serve();
+    let comes_in = |name: &str| {
+        let heard = try_password(&server, name, PASSWORD);
+        assert!(heard.starts_with("<success"), "{name}: {heard}");
+    };
+    comes_in("juliet");
+    directory.set(Mode::SilentInBinds);
+    let of_people = |(dn, _): &&(String, String)| dn.starts_with("uid=");
+    let tried = || directory.binds().iter().filter(of_people).count();
+    let before = tried();
+    let begun = Instant::now();
+    while tried() == before {
+        comes_in("romeo");
+        assert!(begun.elapsed() < crate::slapd::PATIENCE);
+    }
+    // Nobody knows yet what becomes of that.
+    for name in ["juliet", "romeo", "juliet"] {
+        comes_in(name);
+    }
+    assert_eq!(tried(), before + 1, "one at a time");
+    let right = (JULIET.to_owned(), PASSWORD.to_owned());
+    assert!(other.binds().contains(&right));
+    // A wrong password would be a guess twice.
+    let heard = try_password(&server, "juliet", "dagger");
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    let guesses = |of: &StandIn| of.binds().iter().filter(|(_, it)| it == "dagger").count();
+    assert_eq!((guesses(&directory), guesses(&other)), (0, 1));
+    server.until_logged("directory_fails server=");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::directory::due::Due;
 use crate::directory::lists::{self, Lists, Woken};
 use crate::directory::password::OwnChanges;
 use crate::directory::people::People;
-use crate::directory::pool::{Link, Purpose};
+use crate::directory::pool::{Link, Purpose, Trial};
 use crate::directory::room_book::{self, RoomKeeper};
 use crate::directory::servers::Servers;
 use crate::directory::service::Answers;
@@ -38,7 +38,9 @@ impl HostDirectory {
     ) -> io::Result<HostDirectory> {
         let options = &config.options;
         let servers = Arc::new(Servers::new(access.servers.len()));
-        let ways = Ways(Arc::new(access), servers);
+        let access = Arc::new(access);
+        let trials = try_servers(&access, &servers)?;
+        let ways = Ways(access, servers, trials);
         let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
         let shared = Arc::new(Shared {
             host: Arc::clone(host),
@@ -73,13 +75,36 @@ impl HostDirectory {
     }
 }
 
-/// How connections are made, and to which servers.
-struct Ways(Arc<Access>, Arc<Servers>);
+/// How connections are made, and to which servers; who tries those that have failed.
+struct Ways(Arc<Access>, Arc<Servers>, Option<Sender<Trial>>);
 
 impl Ways {
     fn link(&self, purpose: Purpose) -> Link {
-        Link::new(Arc::clone(&self.0), Arc::clone(&self.1), purpose)
+        let link = Link::new(Arc::clone(&self.0), Arc::clone(&self.1), purpose);
+        link.with_trials(self.2.clone())
     }
+}
+
+/// Who tries servers that have failed while others answer, until there is nobody who would ask those; none where there is one
+/// server.
+fn try_servers(access: &Arc<Access>, servers: &Arc<Servers>) -> io::Result<Option<Sender<Trial>>> {
+    if access.servers.len() < 2 {
+        return Ok(None);
+    }
+    // Nothing waits here: it holds passwords.
+    let (trials, offered) = bounded::<Trial>(0);
+    let (access, servers) = (Arc::clone(access), Arc::clone(servers));
+    let run = move || {
+        while let Ok(trial) = offered.recv() {
+            let work = || Link::try_out(&access, &servers, &trial);
+            threads::or_else(work, || {
+                log::error!("directory_thread_panicked thread=\"ldap-trial\"")
+            });
+        }
+    };
+    let thread = thread::Builder::new().name("ldap-trial".to_owned());
+    thread.spawn(run)?;
+    Ok(Some(trials))
 }
 
 /// Those who answer questions.

@@ -5,20 +5,17 @@ use std::time::Instant;
 
 use ldap3::{LdapConn, LdapConnSettings, LdapResult};
 
-use super::{Failure, Purpose, SILENCE, failure, guarded, remaining};
+use super::{Failure, Purpose, failure, guarded, remaining};
 use crate::base::Secret;
 use crate::directory::access::{Access, Identity};
 
 /// A new connection to one server, as whom we are on it; `start_tls` where its scheme is `ldap`.
-///
-/// # Errors
-/// Why not, for an operator.
 pub(super) fn connect(
     access: &Access,
     (url, start_tls): (&str, bool),
     purpose: Purpose,
     until: Instant,
-) -> Result<LdapConn, String> {
+) -> Result<LdapConn, Failure> {
     guarded(|| {
         let settings = LdapConnSettings::new()
             .set_conn_timeout(remaining(until)?)
@@ -29,11 +26,6 @@ pub(super) fn connect(
             authenticate(access, &mut connection, until)?;
         }
         Ok(connection)
-    })
-    .map_err(|failure| match failure {
-        Failure::Answer(error) => error.to_string(),
-        Failure::Connection(reason) => reason,
-        Failure::Silence => SILENCE.to_owned(),
     })
 }
 

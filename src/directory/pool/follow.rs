@@ -2,27 +2,30 @@
 //! decide whether they are asked.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::search::{Found, search};
-use super::{Depth, Failure, Purpose, Query, connect, guarded};
+use super::search::{Found, search_whole};
+use super::{Depth, Failure, Purpose, Query, SILENCE, connect, guarded};
 use crate::base::limits;
 use crate::directory::access::Access;
 use crate::directory::ber::Entry;
 use crate::directory::dn::Dn;
 use crate::directory::error::DirectoryError;
 use crate::directory::referral::Referral;
+use crate::directory::servers::Servers;
 
 /// Asks the servers that we were sent to, one after the other, and those that they send us to: each once, and not more
 /// than [`limits::DIRECTORY_REFERRALS_MAX`]. An entry that several of them have is one.
 pub(super) fn follow(
-    access: &Access,
+    (access, servers): (&Access, &Servers),
     query: &Query,
     found: Found,
     until: Instant,
+    tend: &mut dyn FnMut() -> Result<(), Failure>,
 ) -> Result<Vec<Entry>, DirectoryError> {
     let mut journey = Journey {
         access,
+        servers,
         query,
         until,
         places: HashMap::new(),
@@ -32,23 +35,23 @@ pub(super) fn follow(
         let key = Dn::parse(&entry.dn).map_or_else(|| entry.dn.clone(), |dn| dn.key());
         known.insert(key)
     };
-    let mut entries = found.entries;
-    entries.retain(&mut is_new);
-    let mut open = found.references;
+    let mut whole = found;
+    whole.entries.retain(&mut is_new);
+    let mut open = std::mem::take(&mut whole.references);
     while let Some(urls) = open.pop() {
-        let more = journey.ask_any(&urls)?;
-        entries.extend(more.entries.into_iter().filter(&mut is_new));
+        let more = journey.ask_any(&urls, tend)?;
         open.extend(more.references);
-        if entries.len() > query.count_max {
-            return Err(DirectoryError::TooMuch);
+        for entry in more.entries.into_iter().filter(&mut is_new) {
+            whole.take(entry, query.count_max, limits::DIRECTORY_ANSWER_BYTES_MAX)?;
         }
     }
-    Ok(entries)
+    Ok(whole.entries)
 }
 
 /// Servers that are asked because others named them.
 struct Journey<'a> {
     access: &'a Access,
+    servers: &'a Servers,
     query: &'a Query,
     until: Instant,
     /// Whether they have answered.
@@ -84,7 +87,11 @@ impl Journey<'_> {
     /// Asks the first of these that answers; nothing new if one has answered before. RFC 4511 section 4.1.10: "If multiple
     /// URIs are present, the client assumes that any supported URI may be used to progress the operation"; "Clients may
     /// ignore URIs that they do not support."
-    fn ask_any(&mut self, urls: &[String]) -> Result<Found, DirectoryError> {
+    fn ask_any(
+        &mut self,
+        urls: &[String],
+        tend: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Found, DirectoryError> {
         let places = urls.iter().filter_map(|url| Place::of(url, self.query));
         let places: Vec<Place> = places.collect();
         if places
@@ -101,35 +108,64 @@ impl Journey<'_> {
             if self.places.len() >= limits::DIRECTORY_REFERRALS_MAX {
                 return Err(DirectoryError::Referred);
             }
-            let asked = self.ask(&place);
-            self.places.insert(
-                place,
-                !matches!(asked, Err(Failure::Connection(_) | Failure::Silence)),
-            );
+            let asked = self.ask(&place, tend);
+            self.tell(&place, &asked);
+            self.places
+                .insert(place, matches!(asked, Ok(_) | Err(Failure::Answer(_))));
             match asked {
                 Ok(found) => return Ok(found),
                 Err(Failure::Answer(error)) => return Err(error),
                 Err(Failure::Connection(reason)) => why = DirectoryError::NoServer(reason),
-                Err(Failure::Silence) => why = DirectoryError::Late,
+                Err(Failure::Late | Failure::Silence) => why = DirectoryError::Late,
             }
         }
         Err(why)
     }
 
-    fn ask(&self, place: &Place) -> Result<Found, Failure> {
+    /// An operator reads where we are sent, and what fails there. What was looked for is nobody's business.
+    fn tell(&self, place: &Place, asked: &Result<Found, Failure>) {
+        let reason = match asked {
+            Ok(_) => None,
+            Err(Failure::Answer(error)) => Some(error.to_string()),
+            Err(Failure::Connection(reason)) => Some(reason.clone()),
+            // Who asked had no more time.
+            Err(Failure::Late) => return,
+            Err(Failure::Silence) => Some(SILENCE.to_owned()),
+        };
+        let (server, now) = (&place.server, Instant::now());
+        if !self.servers.referred.note(server, reason.is_none(), now) {
+            return;
+        }
+        match reason {
+            None => log::info!("directory_refers server={server:?}"),
+            Some(reason) => {
+                log::warn!("directory_referral_fails server={server:?} reason={reason:?}");
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        place: &Place,
+        tend: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Found, Failure> {
         let query = Query {
             base: place.base.clone(),
             depth: place.depth,
             filter: place.filter.clone(),
             ..self.query.clone()
         };
-        let soon = |time: Duration| self.until.min(Instant::now() + time);
-        let own_until = soon(self.access.connect_timeout);
+        let whole = Instant::now() + self.access.connect_timeout;
         let server = (place.server.as_str(), self.access.refers_to_tls());
-        let connection = connect(self.access, server, Purpose::Searching, own_until);
-        let mut connection = connection.map_err(Failure::Connection)?;
-        let own_until = soon(self.access.operation_timeout);
-        guarded(|| search(&mut connection, &query, own_until))
+        let connected = connect(
+            self.access,
+            server,
+            Purpose::Searching,
+            self.until.min(whole),
+        );
+        let mut connection = connected.map_err(|failure| failure.until(self.until, whole))?;
+        let times = (self.access.operation_timeout, self.until);
+        guarded(|| search_whole(&mut connection, &query, times, tend))
     }
 }
 
@@ -139,6 +175,7 @@ mod tests {
     use std::net::TcpListener;
     use std::path::PathBuf;
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::directory::access::Identity;
@@ -174,7 +211,8 @@ mod tests {
         found.references.push(vec![url]);
         let until = Instant::now() + Duration::from_secs(60);
         let query = person::query_for_all(&config);
-        assert!(follow(&access, &query, found, until).is_err());
+        let ways = (&access, &Servers::new(1));
+        assert!(follow(ways, &query, found, until, &mut || Ok(())).is_err());
         heard.join().expect("it was asked")
     }
 

@@ -35,17 +35,11 @@ impl Link {
         until: Instant,
         tend: &dyn Fn(),
     ) -> Result<Vec<Entry>, DirectoryError> {
-        let access = Arc::clone(&self.access);
+        let (access, servers) = (Arc::clone(&self.access), Arc::clone(&self.servers));
         let mut ours = Ours::default();
-        let found = self.call(until, |connection, own_until| {
-            let found = match query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize {
-                true => search(connection, query, own_until)?,
-                // Each page is an answer of its own.
-                false => {
-                    let times = (access.operation_timeout, until);
-                    search_pages(connection, query, times, &mut || ours.run(tend))?
-                }
-            };
+        let found = self.call(until, |connection, _| {
+            let times = (access.operation_timeout, until);
+            let found = search_whole(connection, query, times, &mut || ours.run(tend))?;
             match (found.references.is_empty(), access.referrals) {
                 (true, _) => Ok(found.entries),
                 // RFC 4511 section 4.5.3: references to parts that the server does not have.
@@ -54,11 +48,16 @@ impl Link {
                     Err(Failure::Answer(DirectoryError::Referred))
                 }
                 (false, DirectoryReferrals::Follow) => {
-                    follow(&access, query, found, until).map_err(Failure::Answer)
+                    let mut tend = || ours.run(tend);
+                    follow((&access, &servers), query, found, until, &mut tend)
+                        .map_err(Failure::Answer)
                 }
             }
         });
         ours.go_on();
+        if found.is_ok() {
+            self.offer_search(query);
+        }
         found
     }
 
@@ -134,7 +133,7 @@ pub(super) struct Found {
 
 impl Found {
     /// One more, unless they are too many or too large altogether.
-    fn take(
+    pub(super) fn take(
         &mut self,
         entry: Entry,
         count_max: usize,
@@ -162,6 +161,22 @@ pub(super) fn begin<'a, 'b>(
         &query.attributes,
     );
     search.map_err(failure)
+}
+
+/// All that there is: as one answer, or where it may be much page by page, each an answer of its own. An answer may take as long
+/// as the first of these times, and all of them no longer than to the second; `tend` is called between one and the next.
+pub(super) fn search_whole(
+    connection: &mut LdapConn,
+    query: &Query,
+    (answer_time, until): (Duration, Instant),
+    tend: &mut dyn FnMut() -> Result<(), Failure>,
+) -> Result<Found, Failure> {
+    if query.count_max >= limits::DIRECTORY_PAGE_ENTRIES as usize {
+        return search_pages(connection, query, (answer_time, until), tend);
+    }
+    let whole = Instant::now() + answer_time;
+    let found = search(connection, query, until.min(whole));
+    found.map_err(|failure| failure.until(until, whole))
 }
 
 pub(super) fn search(
@@ -208,8 +223,9 @@ fn search_page(
         cookie,
     };
     let connection = connection.with_controls(RawControl::from(page));
-    let page_until = until.min(Instant::now() + page_time);
-    let (found, controls) = search_once(connection, query, page_until, found)?;
+    let whole = Instant::now() + page_time;
+    let page = search_once(connection, query, until.min(whole), found);
+    let (found, controls) = page.map_err(|failure| failure.until(until, whole))?;
     let cookie = match controls.iter().find(|control| control.1.ctype == PAGED) {
         Some(control) => {
             let value = control.1.val.as_deref().unwrap_or_default();
@@ -293,6 +309,7 @@ mod tests {
     use std::thread;
 
     use super::super::Purpose;
+    use super::super::connect::connect;
     use super::*;
     use crate::directory::access::Access;
     use crate::directory::person;
@@ -340,6 +357,28 @@ mod tests {
             }
         });
         (url, connections)
+    }
+
+    #[test]
+    fn a_page_that_comes_too_late_for_who_asks_is_no_silence() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ldap://{}", silent.local_addr().expect("bound"));
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let query = person::query_for_all(&config);
+        let (long, short) = (Duration::from_secs(60), Duration::from_millis(50));
+        let page = |page_time, until| {
+            let connection = connect(&access, (&url, false), Purpose::Searching, until + long);
+            let Ok(mut connection) = connection else {
+                panic!("the system takes connections");
+            };
+            let times = (page_time, until);
+            search_page(&mut connection, &query, times, Vec::new(), Found::default()).err()
+        };
+        let late = page(long, Instant::now() + short);
+        assert!(matches!(late, Some(Failure::Late)));
+        let silence = page(short, Instant::now() + long);
+        assert!(matches!(silence, Some(Failure::Silence)));
     }
 
     #[test]

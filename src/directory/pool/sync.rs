@@ -49,7 +49,7 @@ impl Link {
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(Change<'_>),
     ) -> Result<Listened, DirectoryError> {
-        let mut kept = self.take_connection(Instant::now() + self.access.connect_timeout, &[])?;
+        let mut kept = self.take_connection(Instant::now() + self.patience(), &[])?;
         let connection = &mut kept.connection;
         // A panic of who is told is none of the server's answer: it goes on to whoever began to listen.
         match listen(connection, query, content, is_stopped, tell) {
@@ -59,11 +59,23 @@ impl Link {
                 Ok(Listened::Quiet)
             }
             // What still comes on the connection would be an answer to nothing.
-            Ok(listened) => Ok(listened),
-            Err(Failure::Answer(error)) => Err(error),
+            Ok(listened) => {
+                self.note_work(&mut kept);
+                Ok(listened)
+            }
+            Err(Failure::Answer(error)) => {
+                self.note_work(&mut kept);
+                Err(error)
+            }
             // That it does not tell is no reason not to ask it: logins go on.
-            Err(Failure::Connection(reason)) => Err(DirectoryError::NoServer(reason)),
-            Err(Failure::Silence) => Err(DirectoryError::Late),
+            Err(Failure::Connection(reason)) => {
+                self.put_back(&kept);
+                Err(DirectoryError::NoServer(reason))
+            }
+            Err(Failure::Late | Failure::Silence) => {
+                self.put_back(&kept);
+                Err(DirectoryError::Late)
+            }
         }
     }
 }
@@ -123,11 +135,13 @@ fn listen(
             content.forget_cookie();
             Ok(Listened::Ended)
         }
-        _ => {
-            // Whatever it does not like, the cookie may be it.
+        // Whatever it does not like, the cookie may be it: OpenLDAP has one that is newer than all it has kept where it died behind
+        // a change.
+        _ if content.cookie().is_some() => {
             content.forget_cookie();
-            Err(refused(result))
+            Ok(Listened::Ended)
         }
+        _ => Err(refused(result)),
     }
 }
 

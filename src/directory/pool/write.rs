@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
+use ldap3::controls::{ProxyAuth, RawControl};
 use ldap3::{LdapResult, Mod};
 
-use super::{Failure, Link, failure, outcome, remaining};
+use super::{BindOutcome, Failure, Link, failure, outcome, remaining};
+use crate::config::DirectoryWriter;
 use crate::directory::error::DirectoryError;
 
 /// An attribute and its values.
@@ -14,6 +16,31 @@ type Attribute = (String, Vec<Vec<u8>>);
 /// What breaks in the middle is tried again on another connection, as with every operation; then the answer may be that an entry
 /// is there already (result 68) or not any more (32), though it was we who did it.
 impl Link {
+    /// Gives attributes of an entry other values; those without any go.
+    ///
+    /// # Errors
+    /// As [`Link::search`]; what the directory refuses is none.
+    pub fn modify(
+        &mut self,
+        dn: &str,
+        changes: &[(String, Vec<Vec<u8>>)],
+        writer: DirectoryWriter,
+        until: Instant,
+    ) -> Result<BindOutcome, DirectoryError> {
+        self.call(until, |connection, until| {
+            connection.with_timeout(remaining(until)?);
+            if let Some(authzid) = writer.identity(dn) {
+                connection.with_controls(RawControl::from(ProxyAuth { authzid }));
+            }
+            let changes = changes.iter().map(|(name, values)| {
+                let values = values.iter().cloned().collect();
+                Mod::Replace(name.clone().into_bytes(), values)
+            });
+            let result = connection.modify(dn, changes.collect());
+            outcome(result.map_err(failure)?)
+        })
+    }
+
     /// Makes an entry.
     ///
     /// # Errors
