@@ -208,3 +208,7 @@ fn other_password() -> StreamError {
 #[cfg(test)]
 #[path = "part_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "registration_tests.rs"]
+mod registration_tests;

@@ -12,7 +12,7 @@ use crate::shard::session_end::CLOSED;
 use crate::shard::testing::{NOW, held, say, stage};
 use crate::stanza::{Header, Kind, Payload, Stanza, Type};
 
-const CHANGED: AccountRef = AccountRef {
+pub const CHANGED: AccountRef = AccountRef {
     id: AccountId(7),
     generation: Generation(2),
 };
@@ -52,7 +52,7 @@ fn done(shard: &mut Shard, ticket: Ticket) -> Vec<AuditEvent> {
 }
 
 /// What follows from the auth thread's answer.
-fn finish(shard: &mut Shard, ticket: Ticket, answer: AccountAnswer) -> Vec<Output> {
+pub fn finish(shard: &mut Shard, ticket: Ticket, answer: AccountAnswer) -> Vec<Output> {
     let answer = Answer::Auth(AuthAnswer::Own(answer));
     shard.handle(NOW, Input::Answer(ticket, answer));
     shard.end_turn(NOW);
@@ -68,7 +68,7 @@ fn events(outputs: &[Output]) -> Vec<AuditEvent> {
 }
 
 /// What the auth thread is asked for the account.
-fn asked(outputs: &[Output]) -> Vec<(Ticket, AccountAsk)> {
+pub fn asked(outputs: &[Output]) -> Vec<(Ticket, AccountAsk)> {
     let asks = outputs.iter().filter_map(|output| match output {
         Output::Ask(ticket, Ask::Auth(AuthAsk::Own(ask, ..))) => Some((*ticket, ask.clone())),
         _ => None,
@@ -77,7 +77,7 @@ fn asked(outputs: &[Output]) -> Vec<(Ticket, AccountAsk)> {
 }
 
 /// This session's client sends it.
-fn sends(shard: &mut Shard, actor: ActorKey, session: u64, payload: &str) {
+pub fn sends(shard: &mut Shard, actor: ActorKey, session: u64, payload: &str) {
     let mut header = Header::new(Kind::Iq, Type::Set);
     header.id = Some("2".into());
     header.to = Some(Jid::parse("localhost").expect("valid"));
@@ -181,7 +181,7 @@ fn connect_last(shard: &mut Shard, actor: ActorKey) -> StreamKey {
     key
 }
 
-const THEFT: [&str; 2] = [
+pub const THEFT: [&str; 2] = [
     "<query xmlns='jabber:iq:register'><username>romeo</username><password>stolen</password></query>",
     "<query xmlns='jabber:iq:register'><remove/></query>",
 ];
