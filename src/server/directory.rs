@@ -114,7 +114,8 @@ fn desk(
                 address.order(Order::Control(control));
             }
             for address in &tells {
-                address.order(Order::Control(Control::GroupsTold));
+                let control = Control::GroupsTold(Arc::clone(host));
+                address.order(Order::Control(control));
             }
         }),
         audit: Box::new(move |event| audit.record(audits_at.now().wall_ms, event)),

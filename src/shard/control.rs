@@ -25,7 +25,7 @@ impl Shard {
             Control::Drain => self.begin_drain(now),
             Control::Disconnect(jid) => self.disconnect(now, &jid),
             Control::Groups(host, groups) => self.regroup(&host, groups),
-            Control::GroupsTold => self.act_on_groups(now),
+            Control::GroupsTold(host) => self.act_on_groups(now, &host),
             Control::TellOf(account) if self.place.worker == SWEEPER => self.replay_of(account),
             Control::TellOf(_) => {}
         }

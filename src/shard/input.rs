@@ -88,8 +88,8 @@ pub enum Control {
     Disconnect(Jid),
     /// The directory of a host says this of its people from now on; nothing any more if it is none.
     Groups(Arc<str>, Option<Arc<Groups>>),
-    /// All workers have been told that: what follows may begin.
-    GroupsTold,
+    /// All workers have been told that of this host: what follows may begin.
+    GroupsTold(Arc<str>),
     /// An account was removed: its contacts are told what it left for them ([`crate::im::outgoing`]).
     TellOf(AccountId),
 }
