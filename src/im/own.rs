@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::actor::audit::{AuditEvent, By};
-use crate::actor::auth::{AccountAnswer, AccountAsk};
+use crate::actor::auth::{AccountAnswer, AccountAsk, AccountRef};
 use crate::actor::groups::Right;
 use crate::actor::{Stop, Turn};
 use crate::base::Secret;
@@ -41,7 +41,7 @@ pub fn set_password(
     let ask = AccountAsk::SetPassword {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        account: account::refer(turn)?,
+        account: as_asker(turn)?,
         password,
     };
     match turn.ask_account(&ask) {
@@ -66,6 +66,17 @@ pub fn unfit(turn: &Turn<'_, Account>) -> &'static str {
     }
 }
 
+/// The account as it was when the session that asks proved who it is: another that is here may have proved more.
+fn as_asker(turn: &mut Turn<'_, Account>) -> Result<AccountRef, Stop> {
+    let account = account::refer(turn)?;
+    let asker = turn.asker.and_then(|id| turn.actor.session(id));
+    let generation = asker.map_or(account.generation, |session| session.generation);
+    Ok(AccountRef {
+        generation,
+        ..account
+    })
+}
+
 /// By its number: another session may have its resource by now.
 fn is_secured(turn: &Turn<'_, Account>) -> bool {
     let asker = turn.asker.and_then(|id| turn.actor.session(id));
@@ -77,7 +88,7 @@ fn is_secured(turn: &Turn<'_, Account>) -> bool {
 /// # Errors
 /// As [`set_password`]. Section 3.2: "No sender is allowed to cancel registrations in-band."
 pub fn remove(turn: &mut Turn<'_, Account>) -> Result<AccountAnswer, Stop> {
-    let account = account::refer(turn)?;
+    let account = as_asker(turn)?;
     let ask = AccountAsk::Remove {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
@@ -103,7 +114,7 @@ pub fn invite(turn: &mut Turn<'_, Account>, name: Option<String>) -> Result<Acco
     let ask = AccountAsk::Invite {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        account: account::refer(turn)?,
+        account: as_asker(turn)?,
         name,
     };
     let answer = turn.ask_account(&ask)?;

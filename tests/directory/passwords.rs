@@ -5,14 +5,14 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use crate::ber::{self, ENUMERATED, OCTETS, SEQUENCE, SET};
-use crate::changes::beside;
-use crate::client::Client;
+use crate::changes::{beside, beside_with, is_here};
+use crate::client::{Client, auth, plain};
 use crate::groups::{commands, look_up, options};
 use crate::house::Files;
 use crate::served::{house, is_failure, try_password};
 use crate::server::Server;
 use crate::slapd::{BASE, JULIET, PASSWORD, PATIENCE, Slapd};
-use crate::stand_in::{Entry, StandIn};
+use crate::stand_in::{Entry, Mode, StandIn};
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// The command, among those that somebody is shown.
@@ -81,6 +81,66 @@ fn flattened(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         }
     }
     all
+}
+
+/// However busy the machine is, the directory is in time.
+const PATIENT: &str = "operation_timeout = \"20 s\"\nqueue_timeout = \"20 s\"\n";
+
+/// Somebody tries a password, which is right, while another client of theirs changes it. Then the directory answers like this.
+fn overlap(test: &str, then: Mode) {
+    let directory = StandIn::start(vec![juliet_of_active_directory()]);
+    let files = Files::new(test);
+    let house = beside_with(
+        test,
+        &directory,
+        &files,
+        &format!("{ACTIVE_DIRECTORY}{PATIENT}"),
+    );
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    directory.set(Mode::HoldsChanges);
+    juliet.send(
+        "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+         <password>a nightingale</password></query></iq>",
+    );
+    let begun = Instant::now();
+    while directory.modified().is_empty() {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    let mut other = Client::secure(&server);
+    other.open();
+    let tried = || directory.binds().iter().filter(|it| it.0 == JULIET).count();
+    let before = tried();
+    other.send(&auth(&plain("juliet", PASSWORD)));
+    while tried() == before {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    directory.set(then);
+    let answer = juliet.element();
+    assert!(answer.contains("type='result'"), "{answer}");
+    let heard = other.element();
+    match then {
+        Mode::Well => {
+            assert!(heard.starts_with("<success"), "{heard}");
+            other.open();
+            let bound = other.bind("chamber");
+            assert!(bound.contains("type='result'"), "{bound}");
+            is_here(&mut other);
+        }
+        _ => assert!(is_failure(&heard, "not-authorized"), "{heard}"),
+    }
+    is_here(&mut juliet);
+}
+
+#[test]
+fn who_logs_in_by_the_new_password_while_it_is_changed_comes_in_and_stays() {
+    // The stand-in takes the one that is tried for the new one.
+    overlap("overlapped-new", Mode::Well);
+}
+
+#[test]
+fn who_logs_in_by_the_old_password_while_it_is_changed_is_refused() {
+    overlap("overlapped-old", Mode::WrongOf("juliet"));
 }
 
 #[test]
