@@ -1,13 +1,15 @@
 //! Whose passwords are just being changed by themselves. What is met of their entries meanwhile is not judged, and who logs in
 //! meanwhile waits: by which password, the old one or the new one, could not be told. Refuses to know how a password is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::host::Question;
 use crate::base::limits;
+use crate::im::seen::PasswordStamp;
 
 /// Changes that are under way.
 #[derive(Default)]
@@ -18,6 +20,8 @@ struct Changes {
     under_way: BTreeMap<Arc<str>, UnderWay>,
     /// Logins that need not wait any more.
     released: Vec<Question>,
+    /// What entries said of passwords before they were changed here, and when that was; the oldest first.
+    replaced: VecDeque<(Instant, Arc<str>, PasswordStamp)>,
 }
 
 #[derive(Default)]
@@ -100,6 +104,41 @@ impl OwnChanges {
         std::mem::take(&mut self.0.lock().released)
     }
 
+    /// An entry says `after` of its password from now on. Who has read it before, or reads a copy that lags, still comes with
+    /// what it was `before`.
+    pub fn replace(
+        &self,
+        name: &Arc<str>,
+        before: PasswordStamp,
+        after: &PasswordStamp,
+        now: Instant,
+    ) {
+        // Without a date it may be said again, of another change.
+        if before.changed == after.changed {
+            return;
+        }
+        let mut changes = self.0.lock();
+        let replaced = &mut changes.replaced;
+        let age = |since: Instant| now.saturating_duration_since(since);
+        while let Some((since, ..)) = replaced.front()
+            && (age(*since) > REPLACED || replaced.len() >= limits::DIRECTORY_REPLACED_MAX)
+        {
+            replaced.pop_front();
+        }
+        replaced.push_back((now, Arc::clone(name), before));
+    }
+
+    /// Whether this was said of a password that was changed here since.
+    pub fn is_replaced(&self, name: &str, stamp: &PasswordStamp, now: Instant) -> bool {
+        let changes = self.0.lock();
+        let mut replaced = changes.replaced.iter();
+        replaced.any(|(since, of, before)| {
+            **of == *name
+                && before.changed == stamp.changed
+                && now.saturating_duration_since(*since) <= REPLACED
+        })
+    }
+
     /// One is over; whether the entry is to be looked at.
     fn end(&self, name: &str) -> bool {
         let mut changes = self.0.lock();
@@ -116,10 +155,12 @@ impl OwnChanges {
     }
 }
 
+/// No look takes longer.
+const REPLACED: Duration = Duration::from_millis(limits::DIRECTORY_LOOK_MS);
+
 #[cfg(test)]
 mod tests {
     use std::panic::{self, AssertUnwindSafe};
-    use std::time::Instant;
 
     use super::super::host::Wish;
     use super::*;
@@ -190,5 +231,30 @@ mod tests {
         assert_eq!(released, (0..max).collect::<Vec<_>>());
         let postponed = changes.postpone(login("juliet", 0));
         assert!(matches!(postponed, Postponed::No(_)));
+    }
+
+    #[test]
+    fn what_was_said_before_a_change_is_known_for_as_long_as_somebody_may_have_read_it() {
+        let changes = OwnChanges::default();
+        let stamp = |changed: u8| PasswordStamp {
+            changed: [changed; 8],
+            keys: None,
+        };
+        let (juliet, now) = (Arc::<str>::from("juliet"), Instant::now());
+        changes.replace(&juliet, stamp(1), &stamp(2), now);
+        assert!(changes.is_replaced("juliet", &stamp(1), now + REPLACED));
+        let later = now + 2 * REPLACED;
+        assert!(!changes.is_replaced("juliet", &stamp(1), later));
+        assert!(!changes.is_replaced("juliet", &stamp(2), now));
+        assert!(!changes.is_replaced("romeo", &stamp(1), now));
+        // A directory without dates says the same of every password.
+        changes.replace(&juliet, stamp(3), &stamp(3), now);
+        assert!(!changes.is_replaced("juliet", &stamp(3), now));
+        for _ in 0..=limits::DIRECTORY_REPLACED_MAX {
+            changes.replace(&"romeo".into(), stamp(4), &stamp(5), now);
+        }
+        let count = changes.0.lock().replaced.len();
+        assert_eq!(count, limits::DIRECTORY_REPLACED_MAX);
+        assert!(changes.is_replaced("romeo", &stamp(4), now));
     }
 }

@@ -21,8 +21,9 @@ impl Shared {
     /// The store's, as one of the directory's.
     pub fn meet(&self, name: &str, sight: &Sight<'_>) -> Result<Met, DirectoryError> {
         let mut sight = *sight;
-        // Whoever makes the change sees to what it ends.
-        if self.own_changes.meets(name) {
+        let is_replaced = |stamp| self.own_changes.is_replaced(name, &stamp, Instant::now());
+        // Whoever makes the change sees to what it ends. Who saw the entry before says nothing new.
+        if self.own_changes.meets(name) || sight.stamp.is_some_and(is_replaced) {
             sight.stamp = None;
         }
         let met = (self.desk.meet)(&self.host, name, &sight).map_err(of_store)?;
@@ -115,6 +116,10 @@ impl Shared {
             );
         }
         let stamp = self.stamp_of(link, question);
+        if let Some(stamp) = &stamp {
+            let (name, now) = (&question.localpart, Instant::now());
+            self.own_changes.replace(name, person.stamp, stamp, now);
+        }
         let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id, stamp);
         // It is changed, whatever became of the tokens: the next look, or an operator, ends those.
         match renewed {
