@@ -352,6 +352,13 @@ pub struct AccountRef {
     pub generation: Generation,
 }
 
+impl AccountRef {
+    /// Whether this is what the account was before it became the other; nobody else's becomes it.
+    pub fn is_before(self, now: AccountRef) -> bool {
+        self.id != now.id || self.generation.is_before(now.generation)
+    }
+}
+
 /// RFC 5802 section 3: what a server stores in place of a password.
 #[derive(Clone, Debug)]
 pub struct ScramKeys {

@@ -60,7 +60,7 @@ pub enum Right {
     Federate,
     /// To run the commands of managers.
     Manage,
-    /// To have others registered.
+    /// To use in-band registration (XEP-0077): of who is in a directory, the change of the own password.
     Register,
 }
 
@@ -79,7 +79,7 @@ impl Right {
             Right::CreateRooms => "create rooms",
             Right::Federate => "speak with other servers",
             Right::Manage => "manage",
-            Right::Register => "register others",
+            Right::Register => "use in-band registration",
         }
     }
 

@@ -387,7 +387,7 @@ impl Accounts {
         let mut row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
         let waited = row.state == AccountState::Waiting;
         edit(&mut row);
-        row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
+        row.account.generation = row.account.generation.next();
         let mut writes = vec![write_of(host, localpart, &row)];
         if waited && row.state != AccountState::Waiting {
             writes.push(waiting::delete(host, localpart));

@@ -181,7 +181,7 @@ impl Accounts {
         let Some(mut row) = row else {
             return Ok(None);
         };
-        row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
+        row.account.generation = row.account.generation.next();
         let mut writes = vec![write_of(host, localpart, &row)];
         writes.extend(stamp.map(|stamp| {
             let stamp = Some(stamp);

@@ -14,7 +14,7 @@ use crate::actor::auth::{
     RegistrationError,
 };
 use crate::actor::rows::RowKey;
-use crate::base::{AccountId, AddressPrefix, Generation, Now, Secret, limits};
+use crate::base::{AccountId, AddressPrefix, Now, Secret, limits};
 use crate::config::RegistrationMode;
 use crate::im::credentials::{AccountRow, AccountState};
 use crate::jid::Jid;
@@ -93,7 +93,7 @@ impl Accounts {
         let _writing = self.writing.lock();
         let mut row = self.load_own(host, localpart, account)?;
         (row.keys, row.unverified) = (fresh, Vec::new());
-        row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
+        row.account.generation = row.account.generation.next();
         self.store(host, localpart, &row)?;
         Ok(AccountAnswer::Done(row.account))
     }

@@ -4,7 +4,7 @@
 use super::accounts::{Accounts, write_of};
 use super::elsewhere::{ENTRY, entry_key};
 use crate::actor::rows::{StoreError, Write};
-use crate::base::{AccountId, Generation};
+use crate::base::AccountId;
 use crate::im::seen::{Met, SEEN, Seen, Sight, seen_key};
 
 /// Each of these blocks on the store.
@@ -58,9 +58,9 @@ impl Accounts {
         if !stamps.is_some_and(|(now, before)| now.is_another(&before)) {
             return Ok((Met::Same, writes));
         }
-        row.account.generation = Generation(row.account.generation.0.wrapping_add(1));
+        row.account.generation = row.account.generation.next();
         writes.push(write_of(host, localpart, &row));
-        Ok((Met::Changed, writes))
+        Ok((Met::Changed(row.account), writes))
     }
 
     /// Whether an account's entry was gone when it was looked for last. Nobody's is.

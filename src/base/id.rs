@@ -44,6 +44,19 @@ pub struct AccountId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(pub u32);
 
+impl Generation {
+    /// The one that a change makes of it.
+    pub fn next(self) -> Generation {
+        Generation(self.0.wrapping_add(1))
+    }
+
+    /// Whether changes have made the other of it. They begin anew behind the last number.
+    pub fn is_before(self, other: Generation) -> bool {
+        let count = other.0.wrapping_sub(self.0);
+        count != 0 && count <= u32::MAX / 2
+    }
+}
+
 /// A bound resource, unique within its worker's lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);

@@ -477,6 +477,12 @@ pub const DIRECTORY_QUEUE_LIMIT: u32 = 65_536;
 /// store ([`STORE_OUTSTANDING_MAX`]), which users of other hosts need, too.
 pub const DIRECTORY_OUTSTANDING_MAX: usize = 1_024;
 const _: () = assert!(DIRECTORY_OUTSTANDING_MAX * 4 <= STORE_OUTSTANDING_MAX);
+/// Logins of one account that wait while its password is changed: somebody's clients, all of which come back at once.
+pub const DIRECTORY_POSTPONED_MAX: usize = 32;
+const _: () = assert!(DIRECTORY_POSTPONED_MAX >= SESSIONS_PER_ACCOUNT_MAX);
+/// Changes of passwords of which is remembered what entries said before, for [`DIRECTORY_LOOK_MS`]: 100 bytes each, and more
+/// than thirty in a second.
+pub const DIRECTORY_REPLACED_MAX: usize = 10_000;
 /// How long it is believed that there is a user.
 pub const DIRECTORY_FRESH_MS: u64 = 60_000;
 /// How long it is believed that there is none: who was just made waits for that long at most.

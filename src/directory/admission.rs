@@ -104,7 +104,7 @@ impl Shared {
             // Read again: another password has made it another row.
             return match self.meet(localpart, &person.sight()) {
                 Ok(Met::AnotherEntry) => Answer::Row(None),
-                Ok(Met::Changed | Met::Nobody | Met::Same) => {
+                Ok(Met::Changed(_) | Met::Nobody | Met::Same) => {
                     (self.desk.row)(&key).map_or_else(Answer::Failed, Answer::Row)
                 }
                 Err(_) => Answer::Failed(StoreError::Broken),

@@ -37,7 +37,8 @@ pub struct Desk {
     pub renew: RenewAccount,
     /// Names of accounts of a host, those behind one, in order and not all at once.
     pub names: ListNames,
-    /// Ends the sessions of an account, by its host and name.
+    /// Ends the sessions of an account, by its host and name; with what the account is now, those that have proved what it was
+    /// before.
     pub end: EndSessions,
     /// A password as SASL means it; none if no password can be this.
     pub prepare: fn(&Secret) -> Option<Secret>,
@@ -65,7 +66,7 @@ pub type NoteShape = Box<dyn Fn(&str, KeyShape) -> Result<(), StoreError> + Send
 /// See [`Desk::new_keys`].
 pub type MakeKeys = Box<dyn Fn(&Secret, KeyShape) -> ScramKeys + Send + Sync>;
 /// See [`Desk::end`].
-pub type EndSessions = Box<dyn Fn(&str, &str) + Send + Sync>;
+pub type EndSessions = Box<dyn Fn(&str, &str, Option<AccountRef>) + Send + Sync>;
 /// See [`Desk::names`].
 pub type ListNames =
     Box<dyn Fn(&str, Option<&str>) -> Result<Vec<String>, StoreError> + Send + Sync>;

@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::due::Due;
 use super::error::DirectoryError;
 use super::lists::Lists;
-use super::password::OwnChanges;
+use super::own_changes::{OwnChanges, Postponed};
 use super::person::{self, Found, Person};
 use super::pool::Link;
 use super::room_book::RoomBook;
@@ -25,8 +25,9 @@ use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, Secret, WorkerId};
+use crate::base::{AddressPrefix, Generation, Secret, WorkerId};
 use crate::config::DirectoryConfig;
+use crate::im::credentials::{AccountRow, name_key};
 use crate::im::seen::Met;
 
 /// A directory that can be asked. Dropped, its threads end with what they are about.
@@ -103,6 +104,8 @@ struct Attempt {
     password: Secret,
     /// None if there is nobody, which must not be seen.
     person: Option<Box<Person>>,
+    /// The account before it is tried, if there was one.
+    account: Option<AccountRef>,
     /// Since when it waits for a connection: what a search took before is not its fault.
     queued: Instant,
 }
@@ -130,17 +133,25 @@ impl Shared {
                 self.failed(&question, &DirectoryError::Late);
                 continue;
             }
-            let unserved = question.unserved();
-            let serve = || match &question.wish {
-                Wish::Card | Wish::Change(_) => self.answer_profile(&mut link, &question),
-                Wish::Certified(subject) => self.answer_certified(&mut link, &question, subject),
-                _ => self.answer_login(&mut link, question, attempts),
-            };
-            threads::or_else(serve, || self.panicked(unserved));
+            self.serve(&mut link, question, attempts);
+            // Whoever has changed a password has kept others waiting.
+            for question in self.own_changes.released() {
+                self.serve(&mut link, question, attempts);
+            }
             if questions.is_empty() {
                 link.go_back();
             }
         }
+    }
+
+    fn serve(&self, link: &mut Link, question: Question, attempts: &Sender<Attempt>) {
+        let unserved = question.unserved();
+        let serve = || match &question.wish {
+            Wish::Card | Wish::Change(_) => self.answer_profile(link, &question),
+            Wish::Certified(subject) => self.answer_certified(link, &question, subject),
+            _ => self.answer_login(link, question, attempts),
+        };
+        threads::or_else(serve, || self.panicked(unserved));
     }
 
     fn answer_profile(&self, link: &mut Link, question: &Question) {
@@ -157,20 +168,37 @@ impl Shared {
     }
 
     fn answer_login(&self, link: &mut Link, question: Question, attempts: &Sender<Attempt>) {
-        match self.find(link, &question) {
-            Ok(found) => self.found(link, question, found, attempts),
-            Err(error) => self.failed(&question, &error),
+        let mut next = Some(question);
+        // Again only if the account was changed meanwhile, and not longer than any answer may take.
+        while let Some(question) = next.take() {
+            let before = match question.wish {
+                Wish::Keys(_) => self.account_of(&question.localpart),
+                _ => None,
+            };
+            match self.find(link, &question) {
+                Ok(found) => next = self.found(link, (question, before), found, attempts),
+                Err(error) => self.failed(&question, &error),
+            }
         }
+    }
+
+    /// The account of a name, if there is one.
+    fn account_of(&self, localpart: &str) -> Option<AccountRef> {
+        let row = (self.desk.row)(&name_key(&self.host, localpart));
+        // Who cannot be read is not admitted either.
+        let row = AccountRow::decode(&row.ok()??).ok()?;
+        Some(row.account)
     }
 
     fn bind_all(&self, mut link: Link, attempts: &Receiver<Attempt>) {
         while let Ok(attempt) = attempts.recv() {
             match self.is_late(attempt.queued) {
                 true => self.failed(&attempt.question, &DirectoryError::Late),
-                false => threads::or_else(
-                    || self.try_password(&mut link, &attempt),
-                    || self.panicked(attempt.question.unserved()),
-                ),
+                false => {
+                    let unserved = attempt.question.unserved();
+                    let serve = || self.try_password(&mut link, attempt);
+                    threads::or_else(serve, || self.panicked(unserved));
+                }
             }
             if attempts.is_empty() {
                 link.go_back();
@@ -211,9 +239,10 @@ impl Shared {
         })
     }
 
-    /// Ends the sessions of somebody who is not in the directory any more.
-    pub fn end_sessions(&self, name: &str) {
-        (self.desk.end)(&self.host, name);
+    /// Ends the sessions of somebody who is not in the directory any more, or has another password there: then those of
+    /// before the account was this.
+    pub fn end_sessions(&self, name: &str, account: Option<AccountRef>) {
+        (self.desk.end)(&self.host, name, account);
     }
 
     /// Who has the name that is asked about; what follows from it for the account is done.
@@ -229,7 +258,7 @@ impl Shared {
             Found::One(person) => match self.meet(&question.localpart, &person.sight())? {
                 Met::AnotherEntry => Standing::Unknown,
                 _ if person.bar.is_some() => Standing::Barred,
-                Met::Changed | Met::Nobody | Met::Same => Standing::Member,
+                Met::Changed(_) | Met::Nobody | Met::Same => Standing::Member,
             },
             Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => Standing::Unknown,
         };
@@ -243,7 +272,14 @@ impl Shared {
         Arc::from(format!("{localpart}@{}", self.host))
     }
 
-    fn found(&self, link: &mut Link, question: Question, found: Found, attempts: &Sender<Attempt>) {
+    /// Does what is wished of who was found. What is to be asked again, because the account is not any more what it was `before`.
+    fn found(
+        &self,
+        link: &mut Link,
+        (question, before): (Question, Option<AccountRef>),
+        found: Found,
+        attempts: &Sender<Attempt>,
+    ) -> Option<Question> {
         let person = match found {
             Found::One(person) => Some(person),
             Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => None,
@@ -275,11 +311,21 @@ impl Shared {
                 self.answers.row(worker, ticket, answer);
             }
             Wish::Keys(hash) => {
+                let question = self.unless_changing(rest(Wish::Keys(hash)))?;
                 let answer = self.keys(&localpart, hash, person.as_deref());
+                if let AuthAnswer::ScramKeys {
+                    account: Some(account),
+                    ..
+                } = answer
+                    && is_changed(before, account)
+                {
+                    return Some(question);
+                }
                 self.answers.auth(worker, ticket, answer);
             }
             Wish::Password(password) => {
                 let attempt = Attempt {
+                    account: self.account_of(&localpart),
                     question: rest(Wish::Admission),
                     password,
                     person,
@@ -308,9 +354,50 @@ impl Shared {
                 Err(_) => self.answers.auth(worker, ticket, AuthAnswer::Unavailable),
             },
         }
+        None
     }
 
-    fn try_password(&self, link: &mut Link, attempt: &Attempt) {
+    /// A login goes on, unless its account's password is just being changed: then it begins anew when that is over.
+    fn unless_changing(&self, question: Question) -> Option<Question> {
+        match self.own_changes.postpone(question) {
+            Postponed::Yes => None,
+            Postponed::No(question) => Some(question),
+            Postponed::Full(question) => {
+                self.failed(&question, &DirectoryError::TooManyWaiting);
+                None
+            }
+        }
+    }
+
+    fn try_password(&self, link: &mut Link, mut attempt: Attempt) {
+        let answer = loop {
+            let Some(answer) = self.judge_password(link, &attempt) else {
+                return;
+            };
+            match answer {
+                // Which password was right, the one before the change or the one behind it?
+                AuthAnswer::Admitted(account) if is_changed(attempt.account, account) => {
+                    attempt.account = Some(account);
+                }
+                answer => break answer,
+            }
+        };
+        let Question {
+            asked,
+            worker,
+            ticket,
+            ..
+        } = attempt.question;
+        match answer {
+            AuthAnswer::Refused | AuthAnswer::Barred(_) => {
+                self.answers.refuse(asked, worker, ticket, answer);
+            }
+            answer => self.answers.auth(worker, ticket, answer),
+        }
+    }
+
+    /// What a bind says. None if that is answered already, or later.
+    fn judge_password(&self, link: &mut Link, attempt: &Attempt) -> Option<AuthAnswer> {
         let Attempt {
             question,
             password,
@@ -323,10 +410,20 @@ impl Shared {
         let tried = link
             .bind(dn, password, self.until(question))
             .and_then(|outcome| verdict::of_bind(self.config.options.preset, outcome));
-        let (worker, ticket) = (question.worker, question.ticket);
-        let answer = match (tried, person) {
-            (Err(error), _) => return self.failed(question, &error),
-            (Ok(Verdict::Right), Some(person)) => self.admission(&question.localpart, Some(person)),
+        Some(match (tried, person) {
+            (Err(error), _) => {
+                self.failed(question, &error);
+                return None;
+            }
+            (Ok(Verdict::Right), Some(person)) => {
+                let again = Question {
+                    localpart: Arc::clone(&question.localpart),
+                    wish: Wish::Password(password.clone()),
+                    ..*question
+                };
+                self.unless_changing(again)?;
+                self.admission(&question.localpart, Some(person))
+            }
             (Ok(Verdict::Barred(bar)), Some(_)) => {
                 self.note_barred(question, bar);
                 AuthAnswer::Barred(bar)
@@ -339,13 +436,7 @@ impl Shared {
                 }
             }
             (Ok(_), _) => AuthAnswer::Refused,
-        };
-        match answer {
-            AuthAnswer::Refused | AuthAnswer::Barred(_) => {
-                self.answers.refuse(question.asked, worker, ticket, answer);
-            }
-            answer => self.answers.auth(worker, ticket, answer),
-        }
+        })
     }
 
     fn note_barred(&self, question: &Question, bar: Bar) {
@@ -388,6 +479,14 @@ impl Shared {
             }
             _ => self.answers.auth(worker, ticket, AuthAnswer::Unavailable),
         }
+    }
+}
+
+/// Whether an account was changed since it was `before`. Who had none then has one that nobody has changed.
+fn is_changed(before: Option<AccountRef>, now: AccountRef) -> bool {
+    match before {
+        Some(before) => before != now,
+        None => now.generation != Generation::default(),
     }
 }
 

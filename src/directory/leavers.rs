@@ -65,7 +65,7 @@ pub fn let_go(shared: &Shared, name: &str, standing: Standing) {
             shared.host
         ),
     }
-    shared.end_sessions(name);
+    shared.end_sessions(name, None);
 }
 
 /// Whether so many of those who were there the last time may have left since.

@@ -22,6 +22,7 @@ mod leavers;
 mod lists;
 mod mapping;
 mod meant;
+mod own_changes;
 mod password;
 mod people;
 mod person;

@@ -1,11 +1,7 @@
 //! Passwords that are changed: by the account's user, here; by others, in the directory, which is heard of or seen. Refuses
 //! to know how.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use super::error::DirectoryError;
 use super::host::{Question, Shared};
@@ -18,75 +14,6 @@ use crate::base::{AddressPrefix, Secret, limits};
 use crate::config::{DirectoryPasswordChange, DirectoryPreset};
 use crate::im::seen::{Met, PasswordStamp, Sight};
 
-/// Whose passwords are just being changed by themselves.
-#[derive(Default)]
-pub struct OwnChanges(Mutex<BTreeMap<Arc<str>, UnderWay>>);
-
-#[derive(Default)]
-struct UnderWay {
-    count: usize,
-    /// An entry was met meanwhile, and not judged.
-    is_met: bool,
-}
-
-/// One that is under way until it ends or is dropped: a panic in the middle must not hide all later changes of others.
-struct OwnChange<'a> {
-    changes: &'a OwnChanges,
-    /// None when it is over.
-    name: Option<Arc<str>>,
-}
-
-impl OwnChange<'_> {
-    /// It is over; whether the entry is to be looked at.
-    fn end(&mut self) -> bool {
-        let name = self.name.take();
-        name.is_some_and(|name| self.changes.end(&name))
-    }
-}
-
-impl Drop for OwnChange<'_> {
-    fn drop(&mut self) {
-        // If it did not come to its end, whoever looks next sees what has become of the entry.
-        self.end();
-    }
-}
-
-impl OwnChanges {
-    fn begin(&self, name: &Arc<str>) -> OwnChange<'_> {
-        let mut changes = self.0.lock();
-        changes.entry(Arc::clone(name)).or_default().count += 1;
-        OwnChange {
-            changes: self,
-            name: Some(Arc::clone(name)),
-        }
-    }
-
-    /// Whether one is under way; then the entry is to be looked at when it is over.
-    fn meets(&self, name: &str) -> bool {
-        let mut changes = self.0.lock();
-        let under_way = changes.get_mut(name);
-        under_way.is_some_and(|change| {
-            change.is_met = true;
-            true
-        })
-    }
-
-    /// One is over; whether the entry is to be looked at.
-    fn end(&self, name: &str) -> bool {
-        let mut changes = self.0.lock();
-        let Some(change) = changes.get_mut(name) else {
-            return false;
-        };
-        change.count -= 1;
-        if change.count > 0 {
-            return false;
-        }
-        let is_met = change.is_met;
-        changes.remove(name);
-        is_met
-    }
-}
-
 impl Shared {
     /// An entry was found for a name: sessions and tokens that were made under another password end.
     ///
@@ -94,14 +21,15 @@ impl Shared {
     /// The store's, as one of the directory's.
     pub fn meet(&self, name: &str, sight: &Sight<'_>) -> Result<Met, DirectoryError> {
         let mut sight = *sight;
-        // Whoever makes the change sees to what it ends.
-        if self.own_changes.meets(name) {
+        let is_replaced = |stamp| self.own_changes.is_replaced(name, &stamp, Instant::now());
+        // Whoever makes the change sees to what it ends. Who saw the entry before says nothing new.
+        if self.own_changes.meets(name) || sight.stamp.is_some_and(is_replaced) {
             sight.stamp = None;
         }
         let met = (self.desk.meet)(&self.host, name, &sight).map_err(of_store)?;
-        if met == Met::Changed {
+        if let Met::Changed(account) = met {
             log::info!("directory_password_changed account={name}@{}", self.host);
-            self.end_sessions(name);
+            self.end_sessions(name, Some(account));
         }
         Ok(met)
     }
@@ -188,6 +116,10 @@ impl Shared {
             );
         }
         let stamp = self.stamp_of(link, question);
+        if let Some(stamp) = &stamp {
+            let (name, now) = (&question.localpart, Instant::now());
+            self.own_changes.replace(name, person.stamp, stamp, now);
+        }
         let renewed = (self.desk.renew)(&self.host, &question.localpart, account.id, stamp);
         // It is changed, whatever became of the tokens: the next look, or an operator, ends those.
         match renewed {
@@ -318,38 +250,5 @@ fn of_store(error: StoreError) -> DirectoryError {
     DirectoryError::Refused {
         code: 0,
         text: format!("the account's row cannot be read or written: {error}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::panic::{self, AssertUnwindSafe};
-
-    use super::*;
-
-    #[test]
-    fn what_is_met_during_changes_is_looked_at_after_the_last() {
-        let changes = OwnChanges::default();
-        let juliet: Arc<str> = Arc::from("juliet");
-        assert!(!changes.meets("juliet"));
-        assert!(!changes.begin(&juliet).end(), "nothing was met");
-        let mut first = changes.begin(&juliet);
-        let mut second = changes.begin(&juliet);
-        assert!(changes.meets("juliet") && !changes.meets("romeo"));
-        assert!(!first.end(), "another is under way");
-        assert!(second.end());
-        assert!(!changes.meets("juliet") && changes.0.lock().is_empty());
-    }
-
-    #[test]
-    fn a_change_that_panics_is_over() {
-        let changes = OwnChanges::default();
-        let juliet: Arc<str> = Arc::from("juliet");
-        let change = || {
-            let _own = changes.begin(&juliet);
-            assert!(!changes.meets("juliet"), "as a bug would have it");
-        };
-        assert!(panic::catch_unwind(AssertUnwindSafe(change)).is_err());
-        assert!(!changes.meets("juliet") && changes.0.lock().is_empty());
     }
 }

@@ -146,7 +146,7 @@ impl People {
         Ok(match self.shared.meet(name, &person.sight())? {
             Met::AnotherEntry => Standing::Unknown,
             _ if person.is_closed => Standing::Barred,
-            Met::Changed | Met::Nobody | Met::Same => Standing::Member,
+            Met::Changed(_) | Met::Nobody | Met::Same => Standing::Member,
         })
     }
 

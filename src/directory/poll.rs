@@ -33,7 +33,7 @@ pub fn look(shared: &Shared, link: &mut Link) -> Result<(), DirectoryError> {
                     Found::One(person) => match shared.meet(&name, &person.sight())? {
                         Met::AnotherEntry => Standing::Unknown,
                         _ if person.bar.is_some() => Standing::Barred,
-                        Met::Changed | Met::Nobody | Met::Same => continue,
+                        Met::Changed(_) | Met::Nobody | Met::Same => continue,
                     },
                     Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => Standing::Unknown,
                 };

@@ -5,7 +5,6 @@ use super::NONE;
 use crate::actor::auth::AccountAnswer;
 use crate::actor::{Answers, Command, Feature, Field, Page, Report, Stop, Turn};
 use crate::base::Secret;
-use crate::im::account::is_user;
 use crate::im::{Account, own};
 use crate::jid::Jid;
 use crate::stanza::{Condition, FieldType, StanzaError};
@@ -19,7 +18,7 @@ pub const ACCOUNT_COMMANDS: Feature<Account> = Feature {
 const CHANGE_PASSWORD: Command<Account> = Command {
     node: "change-password",
     name: "Change your password",
-    may_run: is_user,
+    may_run: own::may_set_password,
     pages: &[Page {
         instructions: "Your other devices need the new password, too.",
         fields: &[
@@ -33,7 +32,7 @@ const CHANGE_PASSWORD: Command<Account> = Command {
 const DELETE: Command<Account> = Command {
     node: "delete-account",
     name: "Delete your account",
-    may_run: is_user,
+    may_run: own::may_remove,
     pages: &[
         Page {
             instructions: "The account goes, with its contacts, messages and everything else that the server keeps for it.",

@@ -18,10 +18,9 @@
 
 use super::NONE;
 use crate::actor::auth::AccountAnswer;
-use crate::actor::groups::Right;
 use crate::actor::{Answers, Command, Feature, Field, Necessity, Page, Report, Spec, Stop, Turn};
 use crate::config::RegistrationMode;
-use crate::im::account::{is_user, may};
+use crate::im::account::is_user;
 use crate::im::invitation::{contact_uri, registration_uri};
 use crate::im::{Account, own};
 use crate::jid::prepare_localpart;
@@ -53,9 +52,7 @@ const INVITE: Command<Account> = Command {
 const CREATE_ACCOUNT: Command<Account> = Command {
     node: "urn:xmpp:invite#create-account",
     name: "Invite a friend to this server",
-    may_run: |turn| {
-        may(turn, Right::Register) && turn.host.registration.mode != RegistrationMode::Off
-    },
+    may_run: |turn| is_user(turn) && turn.host.registration.mode != RegistrationMode::Off,
     pages: &[Page {
         instructions: "Whoever has the invitation registers here, and you see each other. A name that you choose is kept for them until it is over.",
         fields: &[Field {

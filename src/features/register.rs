@@ -6,7 +6,7 @@
 //! | 3.1 who is registered asks for the fields | [`fields`] |
 //! | 3.1.1 registration with the server | `stream/register.rs`: before login, where the host allows it |
 //! | 3.2 cancelling the registration | [`set`], `auth/purge.rs`; no form is asked for |
-//! | 3.3 another password | [`set`]; the old one is not asked for: whoever is here has proved it |
+//! | 3.3 another password | [`set`], for whom groups of a directory let ([`own::may_set_password`]); the old one is not asked for: whoever is here has proved it |
 //! | 4 data forms | `stream/register.rs` |
 //! | 5 redirection, 6 precedence | not done: an operator's instructions may hold an address |
 //! | 8 stream feature | `stream/features.rs` |
@@ -43,14 +43,22 @@ fn fields(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     writer
         .open("query", Some(ns::REGISTER))
         .open("registered", None)
-        .close()
+        .close();
+    let may_set_password = own::may_set_password(turn);
+    if !may_set_password {
+        // "SHOULD contain an <instructions/> element".
+        let text = "The password of this account is not changed here";
+        writer.open("instructions", None).text(text).close();
+    }
+    writer
         .open("username", None)
         .text(turn.actor.jid.localpart().unwrap_or_default())
-        .close()
-        // "the <password/> element MAY be empty": nobody here knows it.
-        .open("password", None)
-        .close()
         .close();
+    if may_set_password {
+        // "the <password/> element MAY be empty": nobody here knows it.
+        writer.open("password", None).close();
+    }
+    writer.close();
     let payload = Payload::from_normal(&writer.finish());
     iq::answer(turn, iq, payload);
     Ok(())

@@ -116,6 +116,24 @@ impl Account {
         }
     }
 
+    /// Somebody has logged in and proved to be this account, as it was then; nobody if anonymous. What is known of it since
+    /// stays.
+    pub fn meet(&mut self, proved: Option<AccountRef>) {
+        let is_older = |proved: AccountRef| {
+            let known = self.identity.filter(|known| known.id == proved.id);
+            known.is_some_and(|known| proved.is_before(known))
+        };
+        if !proved.is_some_and(is_older) {
+            self.identity = proved;
+        }
+    }
+
+    /// Whether a session began, or was resumed, before the account was this.
+    pub fn is_outdated(&self, session: &Session, now: AccountRef) -> bool {
+        self.identity.is_none_or(|known| known.id != now.id)
+            || session.generation.is_before(now.generation)
+    }
+
     /// The session of this number.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.iter().find(|session| session.id == id)

@@ -4,18 +4,36 @@
 use std::sync::Arc;
 
 use crate::actor::audit::{AuditEvent, By};
-use crate::actor::auth::{AccountAnswer, AccountAsk};
+use crate::actor::auth::{AccountAnswer, AccountAsk, AccountRef};
+use crate::actor::groups::Right;
 use crate::actor::{Stop, Turn};
 use crate::base::Secret;
+use crate::config::DirectoryPasswordChange;
+use crate::stanza::{Condition, StanzaError};
 
-use super::account::{self, Account};
+use super::account::{self, Account, is_user, may};
+
+/// Whether whoever is served may change the password here: where it is a directory's, that has to be allowed, and so have they.
+pub fn may_set_password(turn: &Turn<'_, Account>) -> bool {
+    let is_changed = match &turn.host.directory {
+        Some(directory) => directory.options.password_change != DirectoryPasswordChange::Off,
+        None => true,
+    };
+    is_changed && may(turn, Right::Register)
+}
+
+/// Whether whoever is served may remove the account: who leaves an organisation leaves its directory.
+pub fn may_remove(turn: &Turn<'_, Account>) -> bool {
+    is_user(turn) && turn.host.directory.is_none()
+}
 
 /// Gives the account another password, at the wish of the session that asks. As soon as it is done, the other sessions
 /// end if the configuration says so. None if the stream of who asks is not encrypted: XEP-0077 section 3.3, "The server or
 /// service does not consider the channel safe enough".
 ///
 /// # Errors
-/// Parks until it was done. To be called last: what was done stays done.
+/// Parks until it was done. To be called last: what was done stays done. Rejects with `not-allowed` who may not: section 3.3,
+/// "The server or service does not allow password changes".
 pub fn set_password(
     turn: &mut Turn<'_, Account>,
     password: Secret,
@@ -23,11 +41,15 @@ pub fn set_password(
     let ask = AccountAsk::SetPassword {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        account: account::refer(turn)?,
+        account: as_asker(turn)?,
         password,
     };
     match turn.ask_account(&ask) {
-        // Asked before it is done, and not behind it: the session may be gone by then, or on another stream.
+        // Asked before it is done, and not behind it: the groups may be others by then.
+        Err(Stop::Need(_)) if !may_set_password(turn) => Err(not_allowed(
+            "The password of this account is not changed here",
+        )),
+        // The same: the session may be gone by then, or on another stream.
         Err(Stop::Need(_)) if !is_secured(turn) => Ok(None),
         answer => answer.map(Some),
     }
@@ -44,6 +66,17 @@ pub fn unfit(turn: &Turn<'_, Account>) -> &'static str {
     }
 }
 
+/// The account as it was when the session that asks proved who it is: another that is here may have proved more.
+fn as_asker(turn: &mut Turn<'_, Account>) -> Result<AccountRef, Stop> {
+    let account = account::refer(turn)?;
+    let asker = turn.asker.and_then(|id| turn.actor.session(id));
+    let generation = asker.map_or(account.generation, |session| session.generation);
+    Ok(AccountRef {
+        generation,
+        ..account
+    })
+}
+
 /// By its number: another session may have its resource by now.
 fn is_secured(turn: &Turn<'_, Account>) -> bool {
     let asker = turn.asker.and_then(|id| turn.actor.session(id));
@@ -53,15 +86,24 @@ fn is_secured(turn: &Turn<'_, Account>) -> bool {
 /// Removes the account. Once who asked has the answer, its sessions end.
 ///
 /// # Errors
-/// As [`set_password`].
+/// As [`set_password`]. Section 3.2: "No sender is allowed to cancel registrations in-band."
 pub fn remove(turn: &mut Turn<'_, Account>) -> Result<AccountAnswer, Stop> {
-    let account = account::refer(turn)?;
+    let account = as_asker(turn)?;
     let ask = AccountAsk::Remove {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
         account,
     };
-    turn.ask_account(&ask)
+    match turn.ask_account(&ask) {
+        Err(Stop::Need(_)) if !may_remove(turn) => Err(not_allowed(
+            "The account is removed in the directory of its host",
+        )),
+        answer => answer,
+    }
+}
+
+fn not_allowed(text: &'static str) -> Stop {
+    Stop::Reject(StanzaError::new(Condition::NotAllowed, text))
 }
 
 /// An invitation of the user's: see [`AccountAsk::Invite`].
@@ -72,7 +114,7 @@ pub fn invite(turn: &mut Turn<'_, Account>, name: Option<String>) -> Result<Acco
     let ask = AccountAsk::Invite {
         host: turn.actor.jid.domainpart().into(),
         localpart: turn.actor.jid.localpart().unwrap_or_default().into(),
-        account: account::refer(turn)?,
+        account: as_asker(turn)?,
         name,
     };
     let answer = turn.ask_account(&ask)?;

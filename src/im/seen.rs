@@ -2,6 +2,7 @@
 //! restarts, so that what happens while nobody looks is seen. Refuses to know how a directory is asked.
 
 use super::credentials::RowError;
+use crate::actor::auth::AccountRef;
 use crate::actor::rows::{Durability, Export, RowKey, Slices, Table};
 use crate::base::AccountId;
 
@@ -53,8 +54,8 @@ pub struct Sight<'a> {
 pub enum Met {
     /// The account is another entry's.
     AnotherEntry,
-    /// The password was changed since; what was made under the old one has ended.
-    Changed,
+    /// The password was changed since, and the account is this now; what was made under the old one has ended.
+    Changed(AccountRef),
     /// There is no such account.
     Nobody,
     Same,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Weak;
 
 use crate::actor::Kept;
-use crate::base::{SessionId, StreamKey, Uuid, limits};
+use crate::base::{Generation, SessionId, StreamKey, Uuid, limits};
 use crate::config::Config;
 use crate::jid::Jid;
 use crate::stanza::{Info, Sender, Stanza};
@@ -22,6 +22,8 @@ pub struct Session {
     pub stream: Option<StreamKey>,
     /// The client installation that it belongs to, if its login said so (XEP-0388 section 2.2). Nobody else is told.
     pub user_agent: Option<Uuid>,
+    /// Of which generation the account was when its client proved who it is, the last time.
+    pub generation: Generation,
     /// The last available presence; none before the first and after `unavailable`.
     pub presence: Option<Stanza>,
     /// What its client can do (XEP-0115), as its presence says and as far as this worker knows it.
@@ -84,6 +86,7 @@ impl Session {
             jid,
             stream: Some(stream),
             user_agent: None,
+            generation: Generation::default(),
             presence: None,
             capabilities: Weak::new(),
             priority: 0,

@@ -6,6 +6,7 @@ use std::thread;
 
 use super::command::{Invite, UserCommand};
 use crate::actor::audit::{AuditEvent, By};
+use crate::actor::auth::AccountRef;
 use crate::actor::rows::StoreError;
 use crate::auth::{AccountError, Accounts, InviteWish, KnownInvitation};
 use crate::base::{AccountId, Now, Secret, limits};
@@ -23,8 +24,9 @@ pub struct AccountDesk<'a> {
     pub now: Now,
     /// Whether what takes long may go on: no more if the server is stopping.
     pub goes_on: &'a (dyn Fn() -> bool + Sync),
-    /// Ends the sessions of an account, by bare JID: its password or its right to be here is gone.
-    pub disconnect: &'a (dyn Fn(&str) + Sync),
+    /// Ends the sessions of an account, by bare JID: its password or its right to be here is gone. With what the account is now,
+    /// those stay that have proved this.
+    pub disconnect: &'a (dyn Fn(&str, Option<AccountRef>) + Sync),
     /// Removes what else an account had, by its number.
     pub purge: &'a (dyn Fn(AccountId) -> Result<(), StoreError> + Sync),
     pub audit: &'a (dyn Fn(AuditEvent) + Sync),
@@ -54,7 +56,7 @@ impl AccountDesk<'_> {
                 self.accounts
                     .disable(&name.host, &name.localpart)
                     .map_err(|error| name.failed(&error))?;
-                (self.disconnect)(&name.jid());
+                (self.disconnect)(&name.jid(), None);
                 Ok(self.done(&name, "is disabled", |account, by| {
                     AuditEvent::AccountDisabled { account, by }
                 }))
@@ -70,10 +72,9 @@ impl AccountDesk<'_> {
             }
             UserCommand::Logout { jid } => {
                 let name = self.name(&jid)?;
-                self.accounts
-                    .revoke(&name.host, &name.localpart)
-                    .map_err(|error| name.failed(&error))?;
-                (self.disconnect)(&name.jid());
+                let revoked = self.accounts.revoke(&name.host, &name.localpart);
+                let account = revoked.map_err(|error| name.failed(&error))?;
+                (self.disconnect)(&name.jid(), Some(account));
                 Ok(self.done(&name, "is logged out everywhere", |account, by| {
                     AuditEvent::TokensRevoked { account, by }
                 }))
@@ -83,8 +84,8 @@ impl AccountDesk<'_> {
                 let set = self
                     .accounts
                     .set_password(&name.host, &name.localpart, &password);
-                set.map_err(|error| name.failed(&error))?;
-                (self.disconnect)(&name.jid());
+                let account = set.map_err(|error| name.failed(&error))?;
+                (self.disconnect)(&name.jid(), Some(account));
                 Ok(self.done(&name, "has a new password", |account, by| {
                     AuditEvent::PasswordChanged { account, by }
                 }))
@@ -93,7 +94,7 @@ impl AccountDesk<'_> {
                 let name = self.name(&jid)?;
                 let removed = self.accounts.remove(&name.host, &name.localpart, self.now);
                 let id = removed.map_err(|error| name.failed(&error))?;
-                (self.disconnect)(&name.jid());
+                (self.disconnect)(&name.jid(), None);
                 let purged = (self.purge)(id);
                 let done = self.done(&name, "is removed", |account, by| {
                     AuditEvent::AccountRemoved { account, by }
@@ -462,7 +463,7 @@ mod tests {
             config: &config,
             now: Now::default(),
             goes_on: &|| true,
-            disconnect: &|jid| ended.lock().expect("no panic").push(jid.to_owned()),
+            disconnect: &|jid, _| ended.lock().expect("no panic").push(jid.to_owned()),
             purge: &|_| {
                 *purged.lock().expect("no panic") += 1;
                 purge_outcome

@@ -99,12 +99,13 @@ fn desk(
             let (page, _) = page.map_err(|_| StoreError::Broken)?;
             Ok(page.into_iter().map(|account| account.localpart).collect())
         }),
-        end: Box::new(move |host, localpart| {
+        end: Box::new(move |host, localpart, account| {
             let Ok(jid) = Jid::from_parts(Some(localpart), host, None) else {
                 return;
             };
             for address in &addresses {
-                address.order(Order::Control(Control::Disconnect(jid.clone())));
+                let control = Control::Disconnect(jid.clone(), account);
+                address.order(Order::Control(control));
             }
         }),
         prepare: prepared,
@@ -114,7 +115,8 @@ fn desk(
                 address.order(Order::Control(control));
             }
             for address in &tells {
-                address.order(Order::Control(Control::GroupsTold));
+                let control = Control::GroupsTold(Arc::clone(host));
+                address.order(Order::Control(control));
             }
         }),
         audit: Box::new(move |event| audit.record(audits_at.now().wall_ms, event)),

@@ -11,6 +11,7 @@ use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
 use crate::actor::audit::{Attempt, AuditEvent, By};
+use crate::actor::auth::AccountRef;
 use crate::actor::rows::StoreError;
 use crate::audit::Audit;
 use crate::auth::{Accounts, AuthService, AuthSettings};
@@ -215,16 +216,16 @@ impl Running {
             config: &config,
             now: self.clock.now(),
             goes_on: &|| self.goes_on(),
-            disconnect: &|bare| self.disconnect(bare),
+            disconnect: &|bare, account| self.disconnect(bare, account),
             purge: &|account| self.purge(account),
             audit: &|event| self.record(event),
         };
         desk.run(command)
     }
 
-    fn disconnect(&self, bare: &str) {
+    fn disconnect(&self, bare: &str, account: Option<AccountRef>) {
         match Jid::parse(bare) {
-            Ok(jid) => self.order_all(|| Order::Control(Control::Disconnect(jid.clone()))),
+            Ok(jid) => self.order_all(|| Order::Control(Control::Disconnect(jid.clone(), account))),
             Err(error) => ::log::error!("disconnect_failed account={bare:?} error={error:?}"),
         }
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::actor::Catalog;
+use crate::actor::auth::AccountRef;
 use crate::base::{ActorKey, Now, StreamKey};
 use crate::features;
 use crate::jid::Jid;
 use crate::stanza::{StreamCondition, StreamError};
-use crate::stream::StreamState;
+use crate::stream::{Login, StreamState};
 
 use super::Shard;
 use super::input::Control;
@@ -23,21 +24,34 @@ impl Shard {
                 self.switch(Catalog::new(features::ALL, |name| config.has_feature(name)));
             }
             Control::Drain => self.begin_drain(now),
-            Control::Disconnect(jid) => self.disconnect(now, &jid),
+            Control::Disconnect(jid, account) => self.disconnect(now, &jid, account),
             Control::Groups(host, groups) => self.regroup(&host, groups),
-            Control::GroupsTold => self.act_on_groups(now),
+            Control::GroupsTold(host) => self.act_on_groups(now, &host),
             Control::TellOf(account) if self.place.worker == SWEEPER => self.replay_of(account),
             Control::TellOf(_) => {}
         }
     }
 
-    /// The account is another from now on, or none: its sessions end, and so do logins that proved what it was.
-    fn disconnect(&mut self, now: Now, jid: &Jid) {
+    /// The account is another from now on, or none: its sessions end, and so do logins that proved what it was. Where it is
+    /// known what it is, whoever has proved that stays.
+    fn disconnect(&mut self, now: Now, jid: &Jid, account: Option<AccountRef>) {
         if let Some(actor) = self.actor_of(jid) {
-            self.revoke_all_sessions(now, actor, &changed());
-            self.forget_identity(actor);
+            let ending = match account {
+                Some(account) => self.outdated_sessions(actor, account),
+                None => self.session_ids(actor),
+            };
+            for id in ending {
+                self.revoke(now, actor, id, changed());
+            }
+            let known = self.cells.get(actor).and_then(|cell| cell.account.identity);
+            let is_known = known
+                .zip(account)
+                .is_some_and(|(known, account)| !known.is_before(account));
+            if !is_known {
+                self.forget_identity(actor);
+            }
         }
-        self.end_logins(now, jid, &changed());
+        self.end_logins(now, jid, account, &changed());
     }
 
     /// What is known of an account is not so any more. Neither are rows that were read for the turn of its mailbox's head,
@@ -63,13 +77,26 @@ impl Shard {
         }
     }
 
-    /// Ends what has logged in as `jid` and bound no resource yet, and refuses whoever began to log in before now.
-    pub(super) fn end_logins(&mut self, now: Now, jid: &Jid, error: &StreamError) {
+    /// Ends what has logged in as `jid` and bound no resource yet, and refuses whoever began to log in before now; where it is
+    /// said what the account is now, only those that have proved what it was before.
+    pub(super) fn end_logins(
+        &mut self,
+        now: Now,
+        jid: &Jid,
+        account: Option<AccountRef>,
+        error: &StreamError,
+    ) {
+        let is_void = |stream: &StreamState| {
+            let proved = stream.login.as_ref().and_then(|login| login.account);
+            let both = proved.zip(account);
+            both.is_none_or(|(proved, account)| proved.is_before(account))
+        };
         let is_login = |stream: &StreamState| {
             let own = stream.jid.as_ref();
             stream.session.is_none() && own.is_some_and(|own| own.bare_str() == jid.bare_str())
         };
-        let logins = self.streams.iter().filter(|(_, stream)| is_login(stream));
+        let logins = self.streams.iter();
+        let logins = logins.filter(|(_, stream)| is_login(stream) && is_void(stream));
         let logins: Vec<StreamKey> = logins.map(|(key, _)| key).collect();
         for key in logins {
             self.fail_stream(now, key, error.clone());
@@ -79,25 +106,49 @@ impl Shard {
         let oldest_ms = now
             .mono_ms
             .saturating_sub(self.config.c2s.negotiation_timeout.as_ms());
-        self.outdated.retain(|_, at_ms| *at_ms >= oldest_ms);
-        self.outdated.insert(jid.bare_str().into(), now.mono_ms);
+        self.outdated.retain(|_, it| it.at_ms >= oldest_ms);
+        let outdated = self.outdated.entry(jid.bare_str().into()).or_default();
+        outdated.at_ms = now.mono_ms;
+        match account {
+            Some(account) => outdated.account = Some(account),
+            None => outdated.all_until_ms = Some(now.mono_ms),
+        }
     }
 
-    /// Refuses a login that began before its account was changed; whether it did.
+    /// Refuses a login that proved what its account was before it was changed; whether it did.
     pub(super) fn refuse_outdated(&mut self, now: Now, key: StreamKey) -> bool {
         let stream = self.streams.get(key);
-        let outdated = stream.is_some_and(|stream| {
-            let changed_at_ms = stream.jid.as_ref().map(Jid::bare_str);
-            let changed_at_ms = changed_at_ms.and_then(|jid| self.outdated.get(jid));
+        let is_outdated = stream.is_some_and(|stream| {
+            let own = stream.jid.as_ref().map(Jid::bare_str);
+            let outdated = own.and_then(|jid| self.outdated.get(jid));
             let login = stream.login.as_ref();
-            changed_at_ms
+            outdated
                 .zip(login)
-                .is_some_and(|(&at_ms, login)| login.began_at_ms <= at_ms)
+                .is_some_and(|(outdated, login)| outdated.has(login))
         });
-        if outdated {
+        if is_outdated {
             self.fail_stream(now, key, changed());
         }
-        outdated
+        is_outdated
+    }
+}
+
+/// Which logins under way are void because their account was changed.
+#[derive(Default)]
+pub(super) struct Outdated {
+    /// When it was changed last, on the monotonic clock.
+    at_ms: u64,
+    /// All that began until then.
+    all_until_ms: Option<u64>,
+    /// Those that have proved what it was before this.
+    account: Option<AccountRef>,
+}
+
+impl Outdated {
+    fn has(&self, login: &Login) -> bool {
+        let is_early = self.all_until_ms.is_some_and(|it| login.began_at_ms <= it);
+        let proved = self.account.zip(login.account);
+        is_early || proved.is_some_and(|(account, proved)| proved.is_before(account))
     }
 }
 
@@ -115,7 +166,6 @@ mod tests {
     use super::super::output::{Ask, Output};
     use super::super::testing::{NOW, commits, saved, stage};
     use super::*;
-    use crate::actor::auth::AccountRef;
     use crate::actor::rows::{RowKey, Write};
     use crate::actor::{Answer, Envelope, Ticket};
     use crate::base::{AccountId, Generation};
@@ -203,7 +253,7 @@ mod tests {
         let asked = questions(&mut shard);
         // The name is given again before the answer is here, and what it says is of before.
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid)));
+        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
         let again = questions(&mut shard);
         assert_eq!((asked.len(), again.len()), (1, 1));
         shard.handle(NOW, Input::Answer(asked[0], account(1)));
@@ -219,7 +269,7 @@ mod tests {
         shard.handle(NOW, Input::Answer(asked[0], account(1)));
         // It waits for another row now.
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid)));
+        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
         let again = questions(&mut shard);
         assert_eq!(again.len(), 1);
         shard.handle(NOW, Input::Answer(again[0], account(2)));
@@ -239,7 +289,7 @@ mod tests {
         held.found(Change::Identified(was));
         held.found(Change::Roster(Arc::new(Roster::default())));
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid)));
+        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
         commits(&mut shard, ticket, Ok(()));
         let account = &shard.cells[actor].account;
         assert_eq!(account.identity, None);

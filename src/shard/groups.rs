@@ -1,6 +1,7 @@
 //! What directories say of people as groups: kept for accounts that come, given to those that are here, and what follows
 //! for them. Refuses to know what a list shows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::actor::groups::{Groups, Membership};
@@ -16,8 +17,8 @@ use super::cell::Mail;
 pub(super) struct Regrouping {
     /// Who may not know it yet: all at once they would hold up everybody else.
     open: Vec<ActorKey>,
-    /// Whether all workers know it.
-    is_told: bool,
+    /// Hosts of whose people not all workers know what is in force.
+    untold: BTreeSet<Arc<str>>,
     /// Accounts that know and have something to do when all workers do, and where they were; those that came meanwhile among
     /// them, for whom others may have refused what they said.
     touched: Vec<(ActorKey, Membership)>,
@@ -27,6 +28,10 @@ impl Regrouping {
     /// Whether there may be accounts that do not know yet.
     pub fn is_under_way(&self) -> bool {
         !self.open.is_empty()
+    }
+
+    fn is_told(&self, jid: &Jid) -> bool {
+        !self.untold.contains(jid.domainpart())
     }
 }
 
@@ -47,24 +52,30 @@ impl Shard {
             Some(groups) => self.groups.insert(Arc::clone(host), groups),
             None => self.groups.remove(host),
         };
-        self.regrouping.is_told = false;
+        self.regrouping.untold.insert(Arc::clone(host));
         self.regrouping.open = self.cells.keys().collect();
     }
 
     /// An account is new here. Until all workers know what it knows, what its sessions tell others may be lost: they are told
     /// once more then.
     pub(super) fn note_newcomer(&mut self, actor: ActorKey) {
-        let has_place = self.cells[actor].account.membership.member().is_some();
-        if has_place && !self.regrouping.is_told {
+        let account = &self.cells[actor].account;
+        let has_place = account.membership.member().is_some();
+        if has_place && !self.regrouping.is_told(&account.jid) {
             self.regrouping.touched.push((actor, Membership::default()));
         }
     }
 
-    /// All workers know: whoever is concerned acts on it, some at a time.
-    pub(super) fn act_on_groups(&mut self, now: Now) {
-        self.regrouping.is_told = true;
+    /// All workers know it of this host: whoever is concerned acts on it, some at a time. Another host's people wait for
+    /// their own word, which may be on its way to some of the workers.
+    pub(super) fn act_on_groups(&mut self, now: Now, host: &str) {
+        self.regrouping.untold.remove(host);
         for (actor, before) in std::mem::take(&mut self.regrouping.touched) {
-            self.post_to(actor, Mail::Regrouped(Box::new(before)));
+            let account = self.cells.get(actor).map(|cell| &cell.account);
+            match account.is_none_or(|account| self.regrouping.is_told(&account.jid)) {
+                true => self.post_to(actor, Mail::Regrouped(Box::new(before))),
+                false => self.regrouping.touched.push((actor, before)),
+            }
         }
         self.timers.arm_groups(now.mono_ms);
     }
@@ -94,8 +105,9 @@ impl Shard {
         }
         let membership = Membership::find(now, account.jid.localpart());
         let before = std::mem::replace(&mut account.membership, membership);
+        let is_told = self.regrouping.is_told(&account.jid);
         // Some may come before all workers know.
-        if account.sessions.is_empty() && self.regrouping.is_told {
+        if account.sessions.is_empty() && is_told {
             return;
         }
         let host = self.config.host(account.jid.domainpart());
@@ -105,7 +117,7 @@ impl Shard {
         if !is_touched(&before, &account.membership, pushes) {
             return;
         }
-        match self.regrouping.is_told {
+        match is_told {
             true => self.post_to(actor, Mail::Regrouped(Box::new(before))),
             false => self.regrouping.touched.push((actor, before)),
         }
@@ -153,7 +165,10 @@ mod tests {
         assert_eq!(those_who_know(&shard), 0);
         shard.run(NOW, romeo);
         assert_eq!(those_who_know(&shard), 1, "who hears something");
-        shard.handle(NOW, Input::Control(Control::GroupsTold));
+        shard.handle(
+            NOW,
+            Input::Control(Control::GroupsTold(Arc::from("localhost"))),
+        );
         for expected in [per_turn, 2 * per_turn] {
             let due_ms = shard.next_deadline().expect("more do not know");
             let now = NOW.plus_ms(due_ms.saturating_sub(NOW.mono_ms));
@@ -206,9 +221,28 @@ mod tests {
         let benvolio = come(&mut shard, "benvolio");
         come(&mut shard, "paris");
         assert_eq!(known(&shard), [romeo, benvolio], "paris is on no list");
-        order(&mut shard, Control::GroupsTold);
+        order(&mut shard, Control::GroupsTold(Arc::from("localhost")));
         assert_eq!(known(&shard), []);
         come(&mut shard, "montague");
         assert_eq!(known(&shard), [], "everybody knows");
+    }
+
+    #[test]
+    fn the_people_of_a_host_wait_until_all_workers_know_of_it_whatever_is_known_of_another() {
+        let (mut shard, romeo) = stage();
+        let order = |shard: &mut Shard, control| shard.handle(NOW, Input::Control(control));
+        let hosts: [Arc<str>; 2] = ["localhost", "mantua.example"].map(Arc::from);
+        let acts = |shard: &mut Shard| shard.cells[romeo].mailbox.front().is_some();
+        // Both are told of at once: another worker has not heard of the first yet.
+        for host in [&hosts[1], &hosts[0]] {
+            let groups = Some(Arc::new(Groups::new(&montagues())));
+            order(&mut shard, Control::Groups(Arc::clone(host), groups));
+        }
+        shard.catch_up(romeo);
+        order(&mut shard, Control::GroupsTold(Arc::clone(&hosts[1])));
+        assert!(!acts(&mut shard), "what he says would be refused");
+        order(&mut shard, Control::GroupsTold(Arc::clone(&hosts[0])));
+        assert!(shard.regrouping.touched.is_empty());
+        assert!(acts(&mut shard));
     }
 }

@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use crate::actor::auth::AccountRef;
 use crate::actor::groups::Groups;
 use crate::actor::{Answer, Ticket};
 use crate::base::{AccountId, AddressPrefix, WorkerId};
@@ -83,13 +84,13 @@ pub enum Control {
     Reconfigure(Arc<Config>),
     /// Close every stream with `system-shutdown` (or `see-other-host` where configured); sessions end.
     Drain,
-    /// The account was removed, disabled, or has a new password: end its sessions (`reset`,
-    /// `not-authorized`).
-    Disconnect(Jid),
+    /// The account was removed or disabled, and its sessions end (`reset`); or it has a new password, or has lost its tokens,
+    /// and is this from now on: those end that have proved what it was before.
+    Disconnect(Jid, Option<AccountRef>),
     /// The directory of a host says this of its people from now on; nothing any more if it is none.
     Groups(Arc<str>, Option<Arc<Groups>>),
-    /// All workers have been told that: what follows may begin.
-    GroupsTold,
+    /// All workers have been told that of this host: what follows may begin.
+    GroupsTold(Arc<str>),
     /// An account was removed: its contacts are told what it left for them ([`crate::im::outgoing`]).
     TellOf(AccountId),
 }

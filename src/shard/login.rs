@@ -255,7 +255,7 @@ impl Shard {
         })?;
         let actor = self.cell_at(now, &bare);
         let cell = &mut self.cells[actor];
-        cell.account.identity = login.account;
+        cell.account.meet(login.account);
         cell.account.anonymous = login.account.is_none();
         let taken = jid
             .resourcepart()
@@ -298,6 +298,7 @@ impl Shard {
         sessions.reserve_exact(1);
         let mut session = Session::new(id, jid.clone(), key);
         session.user_agent = login.profile.user_agent();
+        session.generation = login.generation();
         session.secured = secured;
         sessions.push(session);
         if let Some(stream) = self.streams.get_mut(key) {

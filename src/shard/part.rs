@@ -33,15 +33,15 @@ impl Shard {
         let account: Arc<str> = cell.account.jid.as_str().into();
         let by = By::User(Arc::clone(&account));
         let removed = match (&answer, &*ask) {
-            (AccountAnswer::Done(identity), AccountAsk::SetPassword { account: was, .. }) => {
-                let is_last = is_last_word(&cell.account, asker, *was);
+            (AccountAnswer::Done(identity), AccountAsk::SetPassword { .. }) => {
+                let is_last = is_last_word(&cell.account, asker, *identity);
                 if is_last {
                     cell.account.apply(Change::Identified(*identity));
                 }
                 let event = AuditEvent::PasswordChanged { account, by };
                 self.outputs.push_back(Output::Audit(event));
                 if is_last {
-                    self.part_from_others(now, actor, asker);
+                    self.part_from_others(now, actor, asker, *identity);
                 }
                 None
             }
@@ -63,7 +63,7 @@ impl Shard {
                 self.outputs.push_back(Output::Audit(event));
                 // Whoever has logged in by a token, and bound nothing, has no session that could be ended.
                 let jid = cell.account.jid.clone();
-                self.end_logins(now, &jid, &begin_anew());
+                self.end_logins(now, &jid, None, &begin_anew());
                 None
             }
             _ => None,
@@ -81,20 +81,33 @@ impl Shard {
         }
     }
 
-    /// The account has another password: logins under way are void, and where the configuration says so all sessions end
-    /// but the one that changed it.
-    fn part_from_others(&mut self, now: Now, actor: ActorKey, stays: Option<SessionId>) {
+    /// The account has another password, and is this from now on: logins by the one before are void, and where the
+    /// configuration says so all sessions that began with it end but the one that changed it. The others are as good as one
+    /// that begins now.
+    fn part_from_others(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        stays: Option<SessionId>,
+        account: AccountRef,
+    ) {
         let Some(cell) = self.cells.get(actor) else {
             return;
         };
         let jid = cell.account.jid.clone();
         if self.config.auth.password_change_ends_sessions {
-            let others = self.session_ids(actor).into_iter();
+            let others = self.outdated_sessions(actor, account).into_iter();
             for id in others.filter(|id| Some(*id) != stays) {
                 self.revoke(now, actor, id, other_password());
             }
         }
-        self.end_logins(now, &jid, &other_password());
+        if let Some(cell) = self.cells.get_mut(actor) {
+            let staying = cell.account.sessions.iter_mut();
+            for session in staying.filter(|session| !session.revoked) {
+                session.generation = account.generation;
+            }
+        }
+        self.end_logins(now, &jid, Some(account), &other_password());
     }
 
     /// The user of an account ends these sessions.
@@ -115,7 +128,7 @@ impl Shard {
         for id in ids {
             self.revoke(now, actor, id, ended_by_user());
         }
-        self.end_logins(now, &jid, &begin_anew());
+        self.end_logins(now, &jid, None, &begin_anew());
     }
 
     /// The account is no more.
@@ -125,7 +138,7 @@ impl Shard {
         };
         self.revoke_all_sessions(now, actor, &removed());
         self.forget_identity(actor);
-        self.end_logins(now, &jid, &removed());
+        self.end_logins(now, &jid, None, &removed());
         self.removed.push(account);
     }
 
@@ -167,12 +180,14 @@ impl Shard {
     }
 }
 
-/// Whether nobody had a word about the account behind what `asker` did to it as it `was`: the operator's may be known here
-/// before the answer.
-fn is_last_word(account: &Account, asker: Option<SessionId>, was: AccountRef) -> bool {
+/// Whether nobody had a word about the account behind what `asker` did to it, which is this `now`: the operator's may be known
+/// here before the answer. So may be who has logged in since.
+fn is_last_word(account: &Account, asker: Option<SessionId>, now: AccountRef) -> bool {
     let asker = asker.and_then(|id| account.session(id));
     let is_revoked = asker.is_some_and(|session| session.revoked);
-    !is_revoked && account.identity.is_none_or(|known| known == was)
+    let is_behind =
+        |known: AccountRef| known == now || (known.id == now.id && known.is_before(now));
+    !is_revoked && account.identity.is_none_or(is_behind)
 }
 
 /// XEP-0077 section 3.2: "the server SHOULD then return a <not-authorized/> stream error and terminate all active
@@ -208,3 +223,7 @@ fn other_password() -> StreamError {
 #[cfg(test)]
 #[path = "part_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "registration_tests.rs"]
+mod registration_tests;

@@ -11,8 +11,9 @@ use crate::shard::input::Input;
 use crate::shard::session_end::CLOSED;
 use crate::shard::testing::{NOW, held, say, stage};
 use crate::stanza::{Header, Kind, Payload, Stanza, Type};
+use crate::stream::{Login, Profile};
 
-const CHANGED: AccountRef = AccountRef {
+pub const CHANGED: AccountRef = AccountRef {
     id: AccountId(7),
     generation: Generation(2),
 };
@@ -52,7 +53,7 @@ fn done(shard: &mut Shard, ticket: Ticket) -> Vec<AuditEvent> {
 }
 
 /// What follows from the auth thread's answer.
-fn finish(shard: &mut Shard, ticket: Ticket, answer: AccountAnswer) -> Vec<Output> {
+pub fn finish(shard: &mut Shard, ticket: Ticket, answer: AccountAnswer) -> Vec<Output> {
     let answer = Answer::Auth(AuthAnswer::Own(answer));
     shard.handle(NOW, Input::Answer(ticket, answer));
     shard.end_turn(NOW);
@@ -68,7 +69,7 @@ fn events(outputs: &[Output]) -> Vec<AuditEvent> {
 }
 
 /// What the auth thread is asked for the account.
-fn asked(outputs: &[Output]) -> Vec<(Ticket, AccountAsk)> {
+pub fn asked(outputs: &[Output]) -> Vec<(Ticket, AccountAsk)> {
     let asks = outputs.iter().filter_map(|output| match output {
         Output::Ask(ticket, Ask::Auth(AuthAsk::Own(ask, ..))) => Some((*ticket, ask.clone())),
         _ => None,
@@ -77,7 +78,7 @@ fn asked(outputs: &[Output]) -> Vec<(Ticket, AccountAsk)> {
 }
 
 /// This session's client sends it.
-fn sends(shard: &mut Shard, actor: ActorKey, session: u64, payload: &str) {
+pub fn sends(shard: &mut Shard, actor: ActorKey, session: u64, payload: &str) {
     let mut header = Header::new(Kind::Iq, Type::Set);
     header.id = Some("2".into());
     header.to = Some(Jid::parse("localhost").expect("valid"));
@@ -116,6 +117,111 @@ fn who_changes_the_password_stays_and_all_others_go() {
     assert!(shard.outdated.contains_key("romeo@localhost"));
     let told: Vec<Type> = held(&shard, actor).map(|s| s.header.type_).collect();
     assert_eq!(told, [Type::Result]);
+}
+
+/// The password by which a session has logged in is that of this generation.
+fn proved(shard: &mut Shard, actor: ActorKey, id: u64, generation: u32) {
+    let account = &mut shard.cells[actor].account;
+    let session = account.session_mut(SessionId(id)).expect("it is bound");
+    session.generation = Generation(generation);
+    account.meet(Some(AccountRef {
+        generation: Generation(generation),
+        ..CHANGED
+    }));
+}
+
+/// A stream on which Romeo has logged in by a password of this generation, and bound nothing.
+fn logged_in(shard: &mut Shard, generation: u32) -> StreamKey {
+    let key = crate::shard::testing::open(shard);
+    let stream = &mut shard.streams[key];
+    stream.jid = Some(Jid::parse("romeo@localhost").expect("valid"));
+    stream.login = Some(Box::new(Login {
+        localpart: "romeo".into(),
+        account: Some(AccountRef {
+            generation: Generation(generation),
+            ..CHANGED
+        }),
+        mechanism: "PLAIN",
+        additional: None,
+        profile: Profile::Sasl1,
+        token: None,
+        began_at_ms: NOW.mono_ms,
+    }));
+    key
+}
+
+fn is_reset(shard: &mut Shard, key: StreamKey) -> bool {
+    crate::shard::testing::rendered(shard, key).contains("<reset ")
+}
+
+#[test]
+fn who_logs_in_by_the_new_password_before_the_answer_is_here_stays() {
+    let orders: [fn(&mut Shard, ActorKey); 2] = [
+        |shard, actor| {
+            let ticket = asks(shard, actor, PASSWORD);
+            binds(shard, actor, 2, "balcony");
+            proved(shard, actor, 2, 1);
+            binds(shard, actor, 3, "chamber");
+            proved(shard, actor, 3, 2);
+            done(shard, ticket);
+            assert_eq!(living(shard, actor), [1, 3]);
+        },
+        // The directory, or an operator, changed it.
+        |shard, actor| {
+            proved(shard, actor, 1, 1);
+            binds(shard, actor, 3, "chamber");
+            proved(shard, actor, 3, 2);
+            let jid = Jid::parse("romeo@localhost").expect("valid");
+            let order = Control::Disconnect(jid, Some(CHANGED));
+            shard.handle(NOW, Input::Control(order));
+            assert_eq!(living(shard, actor), [3]);
+        },
+    ];
+    for order in orders {
+        let (mut shard, actor) = stage();
+        let logins = [1, 2].map(|generation| logged_in(&mut shard, generation));
+        order(&mut shard, actor);
+        assert_eq!(shard.cells[actor].account.identity, Some(CHANGED));
+        assert_eq!(logins.map(|key| is_reset(&mut shard, key)), [true, false]);
+        // Whose verdict was on its way.
+        let late = [1, 2].map(|generation| logged_in(&mut shard, generation));
+        let refused = late.map(|key| shard.refuse_outdated(NOW, key));
+        assert_eq!(refused, [true, false]);
+    }
+}
+
+#[test]
+fn where_it_is_not_known_what_an_account_is_now_all_logins_are_void() {
+    let (mut shard, _) = stage();
+    let login = logged_in(&mut shard, 2);
+    let jid = || Jid::parse("romeo@localhost").expect("valid");
+    shard.handle(NOW, Input::Control(Control::Disconnect(jid(), None)));
+    assert!(is_reset(&mut shard, login));
+    let login = logged_in(&mut shard, 2);
+    // Another word behind it takes nothing back.
+    let order = Control::Disconnect(jid(), Some(CHANGED));
+    shard.handle(NOW, Input::Control(order));
+    let login_behind = logged_in(&mut shard, 2);
+    assert!(is_reset(&mut shard, login) || shard.refuse_outdated(NOW, login));
+    assert!(shard.refuse_outdated(NOW, login_behind));
+}
+
+#[test]
+fn who_has_proved_the_old_password_does_nothing_to_the_account_behind_who_proved_the_new_one() {
+    let (mut shard, actor) = stage();
+    shard.switch(Catalog::new(features::ALL, |name| name == "register"));
+    shard.cells[actor].account.sessions[0].secured = true;
+    proved(&mut shard, actor, 1, 1);
+    binds(&mut shard, actor, 2, "balcony");
+    proved(&mut shard, actor, 2, 2);
+    sends(&mut shard, actor, 1, THEFT[0]);
+    let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
+    let asks = asked(&outputs);
+    let [(_, AccountAsk::SetPassword { account, .. })] = &asks[..] else {
+        panic!("{asks:?}");
+    };
+    // The keeper of the credentials refuses that.
+    assert_eq!(account.generation, Generation(1));
 }
 
 #[test]
@@ -181,7 +287,7 @@ fn connect_last(shard: &mut Shard, actor: ActorKey) -> StreamKey {
     key
 }
 
-const THEFT: [&str; 2] = [
+pub const THEFT: [&str; 2] = [
     "<query xmlns='jabber:iq:register'><username>romeo</username><password>stolen</password></query>",
     "<query xmlns='jabber:iq:register'><remove/></query>",
 ];
@@ -212,7 +318,7 @@ fn what_was_sent_before_the_operators_word_is_not_done_behind_it() {
         let ticket = asks(&mut shard, actor, PASSWORD);
         sends(&mut shard, actor, 2, theft);
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid)));
+        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
         let outputs = finish(&mut shard, ticket, AccountAnswer::Gone);
         // It would begin by asking who the account is now.
         let is_row = |output: &Output| matches!(output, Output::Ask(_, Ask::Row { .. }));
@@ -240,7 +346,7 @@ fn what_the_operator_does_meanwhile_does_not_hide_what_was_done() {
     let jid = || Jid::parse("romeo@localhost").expect("valid");
     let (mut shard, actor) = stage();
     let ticket = asks(&mut shard, actor, "<remove/>");
-    shard.handle(NOW, Input::Control(Control::Disconnect(jid())));
+    shard.handle(NOW, Input::Control(Control::Disconnect(jid(), None)));
     let outputs = finish(&mut shard, ticket, AccountAnswer::Done(CHANGED));
     let is_removal = |event: &AuditEvent| matches!(event, AuditEvent::AccountRemoved { .. });
     assert!(events(&outputs).iter().any(is_removal));
@@ -254,7 +360,7 @@ fn what_the_operator_does_meanwhile_does_not_hide_what_was_done() {
 
     let (mut shard, actor) = stage();
     let ticket = asks(&mut shard, actor, PASSWORD);
-    shard.handle(NOW, Input::Control(Control::Disconnect(jid())));
+    shard.handle(NOW, Input::Control(Control::Disconnect(jid(), None)));
     let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
     assert_eq!(asked(&outputs), [], "nothing is done twice");
     let outputs = finish(&mut shard, ticket, AccountAnswer::Done(CHANGED));

@@ -47,6 +47,7 @@ impl Shard {
         // With stream management switched off nobody can enable it: what is known now may still be resumed.
         let stream = self.streams.get(key).ok_or(Refusal::Unknown)?;
         let secured = stream.tls.is_some();
+        let generation = stream.login.as_ref().map(|login| login.generation());
         let bare = stream.jid.clone().ok_or(Refusal::Unknown)?;
         let actor = *self.homes.get(bare.bare_str()).ok_or(Refusal::Unknown)?;
         let cell = self.cells.get_mut(actor).ok_or(Refusal::Unknown)?;
@@ -76,6 +77,7 @@ impl Shard {
         session.forget_state(now.wall_ms);
         session.stream = Some(key);
         session.secured = secured;
+        session.generation = generation.unwrap_or_default();
         session.ends_at_ms = None;
         let mut arrived = std::mem::take(&mut session.unsure);
         if let Some(old) = old {

@@ -3,6 +3,7 @@
 
 use crate::actor::Kept;
 use crate::actor::audit::AuditEvent;
+use crate::actor::auth::AccountRef;
 use crate::base::{ActorKey, Now, SessionId, StreamKey};
 use crate::im::acks::Unacked;
 use crate::stanza::{StreamCondition, StreamError};
@@ -251,6 +252,16 @@ impl Shard {
         sessions.map(|session| session.id).collect()
     }
 
+    /// Those that began before the account was this.
+    pub(super) fn outdated_sessions(&self, actor: ActorKey, now: AccountRef) -> Vec<SessionId> {
+        let account = self.cells.get(actor).map(|cell| &cell.account);
+        let outdated = account.iter().flat_map(|account| {
+            let sessions = account.sessions.iter();
+            sessions.filter(|session| account.is_outdated(session, now))
+        });
+        outdated.map(|session| session.id).collect()
+    }
+
     /// Ends every session of an account.
     pub(super) fn end_all_sessions(&mut self, now: Now, actor: ActorKey, error: StreamError) {
         for id in self.session_ids(actor) {
@@ -301,7 +312,6 @@ fn unacked(now: Now, item: Item) -> Option<Unacked> {
 mod tests {
     use super::super::testing::{NOW, connect, open, rendered, saved, stage};
     use super::*;
-    use crate::actor::auth::AccountRef;
     use crate::actor::rows::Write;
     use crate::base::AccountId;
     use crate::stanza::{Header, Kind, Payload, Stanza, Type};

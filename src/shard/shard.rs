@@ -21,6 +21,7 @@ use crate::xml::{Scopes, Scratch};
 
 use super::capabilities::Known;
 use super::cell::{Cell, Mail};
+use super::control::Outdated;
 use super::drain::Drain;
 use super::ended::Ended;
 use super::fresh::Fresh;
@@ -111,8 +112,8 @@ pub struct Shard {
     pub(super) next_session: u64,
     /// Number of the last request that left a mailbox.
     pub(super) next_aside: u64,
-    /// When the credentials of these accounts changed last, on the monotonic clock, for logins under way.
-    pub(super) outdated: BTreeMap<Box<str>, u64>,
+    /// What credentials of these accounts were changed lately, for logins under way.
+    pub(super) outdated: BTreeMap<Box<str>, Outdated>,
     /// What the directories of hosts say of their people.
     pub(super) groups: BTreeMap<Arc<str>, Arc<Groups>>,
     /// Accounts that do not know yet what is new of that.

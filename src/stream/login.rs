@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::actor::auth::{AccountRef, FreshToken, ScramHash, TokenMechanism};
-use crate::base::Uuid;
+use crate::base::{Generation, Uuid};
 use crate::stanza::ns;
 use crate::xml::Element;
 
@@ -24,6 +24,13 @@ pub struct Login {
     pub token: Option<FreshToken>,
     /// When the attempt began, on the monotonic clock: what changed since, it does not know.
     pub began_at_ms: u64,
+}
+
+impl Login {
+    /// Of which generation the account was when this was proved.
+    pub fn generation(&self) -> Generation {
+        self.account.map(|it| it.generation).unwrap_or_default()
+    }
 }
 
 /// Under which profile of SASL the client authenticated.

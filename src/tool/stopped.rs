@@ -55,7 +55,7 @@ pub fn user(
         now,
         goes_on: &|| true,
         // There are no sessions to end.
-        disconnect: &|_| {},
+        disconnect: &|_, _| {},
         // What contacts have to hear, the next start tells them.
         purge: &|account| accounts.purge(account).map(drop),
         audit: &|event| audit.record(now.wall_ms, event),

@@ -29,7 +29,7 @@ pub fn commands(client: &mut Client) -> String {
 }
 
 /// What a manager is told of somebody, or the error.
-fn look_up(client: &mut Client, user: &str) -> String {
+pub fn look_up(client: &mut Client, user: &str) -> String {
     client.send(
         "<iq type='set' id='l' to='localhost'><command xmlns='http://jabber.org/protocol/commands' node='groups'/></iq>",
     );

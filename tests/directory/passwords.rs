@@ -2,38 +2,46 @@
 //! who there is.
 
 use std::os::unix::fs::FileExt;
+use std::time::Instant;
 
 use crate::ber::{self, ENUMERATED, OCTETS, SEQUENCE, SET};
-use crate::changes::beside;
-use crate::client::Client;
+use crate::changes::{beside, beside_with, is_here};
+use crate::client::{Client, auth, plain};
+use crate::groups::{commands, look_up, options};
 use crate::house::Files;
 use crate::served::{house, is_failure, try_password};
 use crate::server::Server;
-use crate::slapd::{JULIET, PASSWORD, Slapd};
-use crate::stand_in::{Entry, StandIn};
+use crate::slapd::{BASE, JULIET, PASSWORD, PATIENCE, Slapd};
+use crate::stand_in::{Entry, Mode, StandIn};
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
-/// Who may set passwords: the service.
+/// The command, among those that somebody is shown.
+const CHANGE: &str = "node='change-password'";
 /// Lets Stonechat change passwords.
 pub const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
     olcAccess: {0}to attrs=userPassword by dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" =w \
     by self =xw by anonymous auth by * none\n";
 
-#[test]
-fn active_directory_gets_a_password_in_its_own_way() {
+const ACTIVE_DIRECTORY: &str =
+    "preset = \"active-directory\"\nunique = \"-\"\npassword_change = \"modify\"\n";
+
+fn juliet_of_active_directory() -> Entry {
     let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let juliet = Entry {
+    Entry {
         dn: JULIET.to_owned(),
         attributes: vec![
             attribute("objectCategory", "person"),
             attribute("objectClass", "user"),
             attribute("sAMAccountName", "juliet"),
         ],
-    };
-    let directory = StandIn::start(vec![juliet]);
+    }
+}
+
+#[test]
+fn active_directory_gets_a_password_in_its_own_way() {
+    let directory = StandIn::start(vec![juliet_of_active_directory()]);
     let files = Files::new("unicode");
-    let options = "preset = \"active-directory\"\nunique = \"-\"\npassword_change = \"modify\"\n";
-    let house = beside("unicode", &directory, &files, options);
+    let house = beside("unicode", &directory, &files, ACTIVE_DIRECTORY);
     let server = house.serve();
     let mut juliet = Client::session(&server, "juliet", "balcony");
     juliet.send(
@@ -75,12 +83,69 @@ fn flattened(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     all
 }
 
+/// However busy the machine is, the directory is in time.
+const PATIENT: &str = "operation_timeout = \"20 s\"\nqueue_timeout = \"20 s\"\n";
+
+/// Somebody tries a password, which is right, while another client of theirs changes it. Then the directory answers like this.
+fn overlap(test: &str, then: Mode) {
+    let directory = StandIn::start(vec![juliet_of_active_directory()]);
+    let files = Files::new(test);
+    let house = beside_with(
+        test,
+        &directory,
+        &files,
+        &format!("{ACTIVE_DIRECTORY}{PATIENT}"),
+    );
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    directory.set(Mode::HoldsChanges);
+    juliet.send(
+        "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+         <password>a nightingale</password></query></iq>",
+    );
+    let begun = Instant::now();
+    while directory.modified().is_empty() {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    let mut other = Client::secure(&server);
+    other.open();
+    let tried = || directory.binds().iter().filter(|it| it.0 == JULIET).count();
+    let before = tried();
+    other.send(&auth(&plain("juliet", PASSWORD)));
+    while tried() == before {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    directory.set(then);
+    let answer = juliet.element();
+    assert!(answer.contains("type='result'"), "{answer}");
+    let heard = other.element();
+    match then {
+        Mode::Well => {
+            assert!(heard.starts_with("<success"), "{heard}");
+            other.open();
+            let bound = other.bind("chamber");
+            assert!(bound.contains("type='result'"), "{bound}");
+            is_here(&mut other);
+        }
+        _ => assert!(is_failure(&heard, "not-authorized"), "{heard}"),
+    }
+    is_here(&mut juliet);
+}
+
 #[test]
-fn the_command_that_changes_a_password_changes_it_in_the_directory_or_says_why_not() {
-    for (change, expected) in [
-        ("modify", "The password was changed"),
-        ("off", "The account may not be changed any more"),
-    ] {
+fn who_logs_in_by_the_new_password_while_it_is_changed_comes_in_and_stays() {
+    // The stand-in takes the one that is tried for the new one.
+    overlap("overlapped-new", Mode::Well);
+}
+
+#[test]
+fn who_logs_in_by_the_old_password_while_it_is_changed_is_refused() {
+    overlap("overlapped-old", Mode::WrongOf("juliet"));
+}
+
+#[test]
+fn the_command_that_changes_a_password_changes_it_in_the_directory_where_that_is_allowed() {
+    for change in ["modify", "off"] {
         let directory = Slapd::start("command");
         directory.configure(MAY_CHANGE);
         let house = house(
@@ -94,6 +159,10 @@ fn the_command_that_changes_a_password_changes_it_in_the_directory_or_says_why_n
             "<iq type='set' id='x' to='localhost'><command xmlns='{COMMANDS}' node='change-password'/></iq>"
         ));
         let form = juliet.element();
+        if change == "off" {
+            assert!(form.contains("<forbidden "), "{form}");
+            continue;
+        }
         let (_, session) = form.split_once(" sessionid='").expect("a form");
         let session = session.split('\'').next().unwrap();
         let field = |name: &str| {
@@ -106,19 +175,69 @@ fn the_command_that_changes_a_password_changes_it_in_the_directory_or_says_why_n
             field("again"),
         ));
         let answer = juliet.element();
-        assert!(answer.contains(expected), "{change}: {answer}");
-        let is_changed = directory.lets_in(JULIET, "swear not by the moon");
-        assert_eq!(is_changed, change == "modify");
+        assert!(answer.contains("The password was changed"), "{answer}");
+        assert!(directory.lets_in(JULIET, "swear not by the moon"));
         // It was the user's own word, not an administrator's that the policy would have changed first.
-        if is_changed {
-            let heard = try_password(&server, "juliet", "swear not by the moon");
-            assert!(heard.starts_with("<success"), "{heard}");
-        }
+        let heard = try_password(&server, "juliet", "swear not by the moon");
+        assert!(heard.starts_with("<success"), "{heard}");
         // What we changed ourselves is told by the directory, too, and ends nothing.
         juliet.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
         let answer = juliet.element();
         assert!(answer.contains("type='result'"), "{answer}");
     }
+}
+
+#[test]
+fn who_may_register_changes_the_password_and_nobody_else_until_they_join() {
+    let directory = Slapd::start("may-register");
+    directory.configure(MAY_CHANGE);
+    let rules = options("managers = [\"rulers\"]\nregister = [\"rulers\"]\n");
+    let more = format!("password_change = \"modify\"\n{rules}");
+    let house = house("may-register", &directory, &more);
+    let mut server = house.serve();
+    server.until_logged("directory_groups host=localhost people=");
+    let mut escalus = Client::session(&server, "escalus", "palace");
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let change = |client: &mut Client, name: &str| {
+        client.send(&format!(
+            "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>{name}</username>\
+             <password>swear not by the moon</password></query></iq>"
+        ));
+        client.element()
+    };
+    let is_offered = |client: &mut Client| {
+        client.send("<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>");
+        let fields = client.element();
+        assert!(fields.contains("<registered/>"), "{fields}");
+        fields.contains("<password/>")
+    };
+    let dn = |name: &str| format!("uid={name},ou=people,{BASE}");
+    assert!(is_offered(&mut escalus) && commands(&mut escalus).contains(CHANGE));
+    let changed = change(&mut escalus, "escalus");
+    assert!(changed.contains("type='result'"), "{changed}");
+    assert!(directory.lets_in(&dn("escalus"), "swear not by the moon"));
+    assert!(!is_offered(&mut romeo) && !commands(&mut romeo).contains(CHANGE));
+    let refused = change(&mut romeo, "romeo");
+    assert!(refused.contains("<not-allowed "), "{refused}");
+    assert!(directory.lets_in(&dn("romeo"), PASSWORD));
+    directory.change(&format!(
+        "dn: cn=rulers,ou=groups,{BASE}\nchangetype: modify\nadd: member\nmember: {}\n",
+        dn("romeo")
+    ));
+    let begun = Instant::now();
+    while !commands(&mut romeo).contains(CHANGE) {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    assert!(is_offered(&mut romeo));
+    let changed = change(&mut romeo, "romeo");
+    assert!(changed.contains("type='result'"), "{changed}");
+    assert!(directory.lets_in(&dn("romeo"), "swear not by the moon"));
+    // Managers are shown who may.
+    let said = look_up(&mut escalus, "romeo");
+    let right = "<value>use in-band registration</value>";
+    assert!(said.contains(right), "{said}");
+    let said = look_up(&mut escalus, "juliet");
+    assert!(!said.contains(right), "{said}");
 }
 
 #[test]

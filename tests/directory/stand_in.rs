@@ -84,6 +84,10 @@ pub enum Mode {
     TellsOfNobody,
     /// As it should; but who tries the password of this person hears that it is unavailable (52).
     BusyOf(&'static str),
+    /// As it should; but what changes an entry waits until it is to answer otherwise.
+    HoldsChanges,
+    /// As it should; but the password of this person is wrong (49).
+    WrongOf(&'static str),
     /// One entry at a time to who asks for pages (RFC 2696), each so late.
     PagesOfOne(Duration),
     /// A group has ever more members behind those that were given, as Active Directory gives them.

@@ -65,10 +65,9 @@ impl World {
             accounts: &self.accounts,
             config: &self.config,
             now: self.now,
-            disconnect: &|jid| {
-                order(Control::Disconnect(
-                    Jid::parse(jid).expect("a prepared name"),
-                ));
+            disconnect: &|jid, account| {
+                let jid = Jid::parse(jid).expect("a prepared name");
+                order(Control::Disconnect(jid, account));
             },
             purge: &|account| {
                 self.accounts.purge(account)?;

@@ -221,7 +221,7 @@ impl Story {
                 let account = self.devices[at].account;
                 self.judge.say(|| format!("u{account} is disconnected"));
                 let jid = Jid::parse(&format!("u{account}@localhost")).expect("an address");
-                self.world.control(&Control::Disconnect(jid));
+                self.world.control(&Control::Disconnect(jid, None));
             }
             _ => {}
         }

@@ -50,6 +50,16 @@ fn with_contacts(house: &House) -> AccountId {
     id
 }
 
+/// Rosaline asks for it that she be removed.
+fn remove(house: &House, id: AccountId) -> AccountAnswer {
+    let ask = AccountAsk::Remove {
+        host: HOST.into(),
+        localpart: "rosaline".into(),
+        account: first(id),
+    };
+    own(house, ask)
+}
+
 /// What contacts have still to be told.
 fn told(house: &House) -> Vec<(String, Type, u64)> {
     let everything = outgoing::rows_after(None);
@@ -80,13 +90,8 @@ fn told(house: &House) -> Vec<(String, Type, u64)> {
 fn nothing_is_left_of_who_removes_the_account_but_what_contacts_have_to_hear() {
     let house = open_house();
     let id = with_contacts(&house);
-    let remove = || AccountAsk::Remove {
-        host: HOST.into(),
-        localpart: "rosaline".into(),
-        account: first(id),
-    };
-    assert!(matches!(own(&house, remove()), AccountAnswer::Done(_)));
-    assert_eq!(own(&house, remove()), AccountAnswer::Gone);
+    assert!(matches!(remove(&house, id), AccountAnswer::Done(_)));
+    assert_eq!(remove(&house, id), AccountAnswer::Gone);
     let purged = answer(&house, AuthAsk::Purge(id));
     assert!(matches!(purged, AuthAnswer::Purged(of) if of == id));
     let own_rows = |(table, key): &(&'static str, RowKey)| {
@@ -123,12 +128,7 @@ fn nothing_is_left_of_who_removes_the_account_but_what_contacts_have_to_hear() {
 fn a_purge_that_is_asked_again_says_nothing_twice_and_what_was_on_its_way_is_behind() {
     let house = open_house();
     let id = with_contacts(&house);
-    let remove = AccountAsk::Remove {
-        host: HOST.into(),
-        localpart: "rosaline".into(),
-        account: first(id),
-    };
-    own(&house, remove);
+    remove(&house, id);
     house.accounts.purge(id).expect("memory");
     let before = told(&house);
     // A row that was on its way when the account went.
@@ -146,12 +146,7 @@ fn a_purge_that_is_asked_again_says_nothing_twice_and_what_was_on_its_way_is_beh
 fn of_many_rows_each_is_stepped_over_once() {
     let house = open_house();
     let id = with_contacts(&house);
-    let remove = AccountAsk::Remove {
-        host: HOST.into(),
-        localpart: "rosaline".into(),
-        account: first(id),
-    };
-    own(&house, remove);
+    remove(&house, id);
     let row = |n: u32| RowKey::new(&id.0.to_be_bytes()).then(&n.to_be_bytes());
     let many = (0..5_000).map(|n| ((INVITATION.name, row(n)), vec![1]));
     house.disk.rows.lock().extend(many);
@@ -172,12 +167,7 @@ fn of_many_rows_each_is_stepped_over_once() {
 fn a_purge_ends_when_the_server_does_and_the_next_start_goes_on() {
     let house = open_house();
     let id = with_contacts(&house);
-    let remove = AccountAsk::Remove {
-        host: HOST.into(),
-        localpart: "rosaline".into(),
-        account: first(id),
-    };
-    own(&house, remove);
+    remove(&house, id);
     house.accounts.stop_purging();
     assert_eq!(house.accounts.purge_again(id), Ok(Purged::Stopped));
     assert_eq!(house.accounts.removed(), Ok(vec![id]));

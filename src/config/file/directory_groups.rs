@@ -34,7 +34,8 @@ pub struct HostDirectoryGroups {
     /// Groups whose members may speak with other servers; without any everybody may.
     /// reload: live
     pub federate: Vec<String>,
-    /// Groups whose members may have others registered; without any everybody may.
+    /// Groups whose members may use in-band registration (XEP-0077), by which who is in the directory changes the own
+    /// password, if `host.directory.password_change` lets them; without any everybody may.
     /// reload: live
     pub register: Vec<String>,
     /// Groups that are contact lists: their members have each other in their rosters.

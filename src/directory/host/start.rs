@@ -15,7 +15,7 @@ use crate::directory::cards::CardCache;
 use crate::directory::desk::Desk;
 use crate::directory::due::Due;
 use crate::directory::lists::{self, Lists, Woken};
-use crate::directory::password::OwnChanges;
+use crate::directory::own_changes::OwnChanges;
 use crate::directory::people::People;
 use crate::directory::pool::{Link, Purpose, Trial};
 use crate::directory::room_book::{self, RoomKeeper};

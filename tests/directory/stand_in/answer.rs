@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use super::asked::{self, Search};
 use super::{Entry, Mode, Shared, Who};
@@ -168,6 +169,15 @@ impl Asked<'_> {
             }
             Mode::LetsAnybodyIn if operation.tag == BIND => {
                 self.say(&self.result(BIND_ANSWER, 0, &[]))
+            }
+            Mode::HoldsChanges if operation.tag == MODIFY => {
+                while *self.shared.mode.lock().unwrap() == Mode::HoldsChanges {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                self.well(operation)
+            }
+            Mode::WrongOf(name) if operation.tag == BIND && is_of(name, operation) => {
+                self.say(&self.result(BIND_ANSWER, 49, &[]))
             }
             Mode::BusyOf(name) if operation.tag == BIND && is_of(name, operation) => {
                 self.say(&self.result(BIND_ANSWER, 52, &[]))
