@@ -229,7 +229,8 @@
 //! Time runs short in the same order (`shard/lag.rs`). The shell measures how long a round of the loop takes, in which everybody
 //! has had a turn (`worker/round.rs`), and says with each turn how long that makes clients wait ([`shard::Input::Waited`]); from
 //! `server.overload_after` on new logins wait, from twice as long on presence for many, from four times as long on archives are
-//! not read. That gives time back, and the level falls by itself. Messages are read whatever it is: what waits is put behind them,
+//! not read. That gives time back, and the level falls by itself. A store that is behind counts as a lack of time as well
+//! (`Shard::backlog`). Messages are read whatever it is: what waits is put behind them,
 //! and where a contact is told of a presence before a message, that presence goes with it (`shard/spread.rs`). Newcomers stay with
 //! the worker ([`shard::Shard::admits`]) unless it has some already, then with the doorman, then in the system's backlog; those of
 //! the first who have waited ten seconds are opened to hear so, at the cost of a stream header ([`shard::Opened`]).

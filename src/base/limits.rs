@@ -638,6 +638,13 @@ pub const OUTBOX_COUNT_MAX: usize = 4_096;
 pub const MESH_BATCH_COUNT_MAX: usize = 64;
 /// Requests of one worker that the store has not answered.
 pub const STORE_OUTSTANDING_MAX: usize = 8_192;
+/// Share of [`STORE_OUTSTANDING_MAX`] from which new logins wait: some thousand saves and reads, a disk that stands still for a
+/// second. Each login reads ten rows, and who is there already shall not be refused a read for them.
+pub const STORE_LOGINS_PERCENT: usize = 25;
+/// From here what accounts say to many waits as well: whom it reaches may have to be read.
+pub const STORE_PRESENCE_PERCENT: usize = 50;
+/// From here archives are not read either.
+pub const STORE_ARCHIVE_PERCENT: usize = 75;
 /// Requests of one worker that the auth thread has not answered.
 pub const AUTH_OUTSTANDING_MAX: usize = 1_024;
 /// How long a login that is right waits for room in the queues of its worker; then the client is told to come back.
@@ -704,6 +711,8 @@ const _: () = assert!(LOAD_LOGINS_PERCENT < LOAD_PRESENCE_PERCENT);
 const _: () = assert!(LOAD_PRESENCE_PERCENT < LOAD_ARCHIVE_PERCENT);
 const _: () = assert!(LOAD_ARCHIVE_PERCENT < LOAD_READERS_PERCENT);
 const _: () = assert!(LAG_LOGINS < LAG_PRESENCE && LAG_PRESENCE < LAG_ARCHIVE);
+const _: () = assert!(STORE_LOGINS_PERCENT < STORE_PRESENCE_PERCENT);
+const _: () = assert!(STORE_PRESENCE_PERCENT < STORE_ARCHIVE_PERCENT && STORE_ARCHIVE_PERCENT < 100);
 const _: () = assert!(LAG_ARCHIVE < LAG_MOST);
 const _: () = assert!(ANTEROOM_MAX < NEWCOMERS_WAITING_MAX);
 const _: () = assert!(LOAD_READERS_PERCENT < LOAD_SOCKETS_PERCENT);

@@ -91,7 +91,21 @@ enum Victim {
 impl Shard {
     /// What this worker sheds.
     pub(super) fn pressure(&self) -> Pressure {
-        self.fullness().max(self.load.lag.level())
+        let by_time = self.load.lag.level().max(self.backlog());
+        self.fullness().max(by_time)
+    }
+
+    /// What of that because the store is behind: what it was asked beyond its bound would be refused to whoever asks next, and
+    /// that is mostly somebody who is there already.
+    fn backlog(&self) -> Pressure {
+        let percent = self.seats.store_count() * 100 / limits::STORE_OUTSTANDING_MAX;
+        let thresholds = [
+            (limits::STORE_ARCHIVE_PERCENT, Pressure::Archive),
+            (limits::STORE_PRESENCE_PERCENT, Pressure::Presence),
+            (limits::STORE_LOGINS_PERCENT, Pressure::Logins),
+        ];
+        let reached = thresholds.iter().find(|(from, _)| percent >= *from);
+        reached.map_or(Pressure::None, |(_, pressure)| *pressure)
     }
 
     /// What of that because it is full: all that gives no time back, but memory.
@@ -352,6 +366,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::output::Output;
+    use super::super::seats::Seat;
     use super::super::testing::{NOW, open, rendered, stage, stage_of};
     use super::*;
     use crate::actor::Kept;
@@ -439,6 +454,33 @@ mod tests {
             mono_ms: NOW.mono_ms + after_ms,
             ..NOW
         }
+    }
+
+    #[test]
+    fn while_the_store_is_behind_logins_wait_then_presence_then_archives_are_not_read() {
+        let (mut shard, _) = stage();
+        let mut open = Vec::new();
+        for (percent, level) in [
+            (limits::STORE_LOGINS_PERCENT, Pressure::Logins),
+            (limits::STORE_PRESENCE_PERCENT, Pressure::Presence),
+            (limits::STORE_ARCHIVE_PERCENT, Pressure::Archive),
+        ] {
+            let count = limits::STORE_OUTSTANDING_MAX * percent / 100;
+            while open.len() < count {
+                assert!(shard.pressure() < level, "{} open", open.len());
+                let seat = shard.seats.take(Seat::Sweep);
+                open.push(seat.unwrap_or_else(|_| panic!("there are more")));
+            }
+            assert_eq!(shard.pressure(), level);
+        }
+        let waiting = proves(&mut shard, NOW);
+        shard.relieve(NOW);
+        assert!(!is_let_in(&mut shard, waiting));
+        for ticket in open {
+            shard.seats.free(ticket);
+        }
+        shard.relieve(NOW);
+        assert!(is_let_in(&mut shard, waiting));
     }
 
     #[test]
