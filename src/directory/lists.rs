@@ -234,15 +234,16 @@ impl Watch {
         if self.current.as_deref() == Some(&groups) {
             return;
         }
+        let groups = Arc::new(groups);
+        self.current = Some(Arc::clone(&groups));
+        (shared.desk.publish)(&shared.host, Some(Arc::clone(&groups)));
+        // Whoever reads it may ask.
         log::info!(
             "directory_groups host={} people={people} lists={lists} bytes={} took_ms={}",
             shared.host,
             groups.bytes(),
             begun.elapsed().as_millis()
         );
-        let groups = Arc::new(groups);
-        self.current = Some(Arc::clone(&groups));
-        (shared.desk.publish)(&shared.host, Some(groups));
     }
 
     /// What is so now; none if that is what was before.
