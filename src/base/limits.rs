@@ -276,6 +276,9 @@ pub const REMOVALS_AT_ONCE: usize = 10_000;
 /// Emptyings of archives that were called off and of which a disk without any room still says the contrary: owners end
 /// them one by one, and all of them are one small save.
 pub const CALLED_OFF_MAX: usize = 1_000;
+/// Emptyings of an account's archive that failed and that its sessions may call off: each is begun by hand. Of one more its
+/// owner has heard that it failed, and it goes no further.
+pub const EMPTYINGS_FAILED_MAX: usize = 16;
 
 // ---- Archives (XEP-0313) ----
 

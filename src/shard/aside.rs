@@ -84,13 +84,19 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
+        let failed = cell
+            .emptyings_failed
+            .iter()
+            .filter(|(by, _)| *by == session);
+        let asides = cell.asides.iter().filter(|aside| aside.session == session);
+        let all = failed
+            .map(|(_, at)| at)
+            .chain(asides.map(|aside| &aside.progress));
         let mut emptied = Vec::new();
-        cell.asides.retain(|aside| {
-            let is_its = aside.session == session;
+        for progress in all {
             if let Progress::Erasing {
                 of, until, count, ..
-            } = aside.progress
-                && is_its
+            } = *progress
             {
                 log::warn!(
                     "emptying_called_off account={} removed={count}",
@@ -98,8 +104,15 @@ impl Shard {
                 );
                 emptied.push(Emptying::key(of, until));
             }
-            !is_its
-        });
+        }
+        cell.emptyings_failed.retain(|(by, _)| *by != session);
+        // One that failed may have been gone on with since, and is nobody's then.
+        let is_called_off = |aside: &Aside| match aside.progress {
+            Progress::Erasing { of, until, .. } => emptied.contains(&Emptying::key(of, until)),
+            _ => false,
+        };
+        cell.asides
+            .retain(|aside| aside.session != session && !is_called_off(aside));
         if !emptied.is_empty() {
             self.empty_no_further(now, emptied);
         }
@@ -385,25 +398,12 @@ impl Shard {
         match failed.mail {
             Mail::Outbound {
                 session, stanza, ..
-            } => self.tell_session(now, actor, session, &stanza, error),
+            } => {
+                self.emptying_failed(now, actor, session, failed.progress);
+                self.tell_session(now, actor, session, &stanza, error);
+            }
             // Nobody hears of it: it is tried again (`emptying.rs`).
             _ => self.keep_emptying(actor, &failed.progress),
-        }
-    }
-
-    /// What says that an archive is to be emptied, where nobody is there any more to whom that could be said again.
-    fn keep_emptying(&mut self, actor: ActorKey, progress: &Progress) {
-        let Some(cell) = self.cells.get(actor) else {
-            return;
-        };
-        if let Progress::Erasing { of, until, .. } = *progress {
-            let owner = cell.account.jid.clone();
-            let emptying = Emptying {
-                account: of,
-                owner,
-                until,
-            };
-            self.save(std::iter::once(emptying.put()), None, None);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::actor::rows::{Fence, RowKey, StoreError, Write};
 use crate::actor::{Answer, Envelope};
-use crate::base::{AccountId, Now, SessionId, limits};
+use crate::base::{AccountId, ActorKey, Now, SessionId, limits};
 use crate::im::Progress;
 use crate::im::archive::{EMPTYING, Emptying};
 use crate::jid::Jid;
@@ -101,6 +101,47 @@ impl Shard {
         self.run_asides(now, actor);
         // Else nobody looks whether the account can leave memory.
         self.wake(actor);
+    }
+
+    /// One that a session asked for failed. Its row may be there, by which it goes on: the session may call it off as long as
+    /// there is one.
+    pub(super) fn emptying_failed(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        session: SessionId,
+        progress: Progress,
+    ) {
+        let Progress::Erasing {
+            of, from, until, ..
+        } = progress
+        else {
+            return;
+        };
+        let Some(cell) = self.cells.get_mut(actor).filter(|_| from > 0) else {
+            return;
+        };
+        if cell.emptyings_failed.len() < limits::EMPTYINGS_FAILED_MAX {
+            cell.emptyings_failed.push((session, progress));
+        } else {
+            self.empty_no_further(now, vec![Emptying::key(of, until)]);
+        }
+    }
+
+    /// What says that an archive is to be emptied, where nobody is there any more to whom that could be said again.
+    pub(super) fn keep_emptying(&mut self, actor: ActorKey, progress: &Progress) {
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        if let Progress::Erasing { of, until, .. } = *progress {
+            let owner = cell.account.jid.clone();
+            let emptying = Emptying {
+                account: of,
+                owner,
+                until,
+            };
+            self.save(std::iter::once(emptying.put()), None, None);
+        }
     }
 
     /// Archives are emptied no further: nor in the next process, as soon as the store has heard of it.

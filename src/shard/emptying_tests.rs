@@ -120,6 +120,76 @@ fn so_much_is_remembered_as_called_off_and_no_more() {
     assert_eq!(shard.called_off.len(), limits::CALLED_OFF_MAX);
 }
 
+/// An emptying whose first step is durable and whose second one is refused.
+fn failed() -> (Shard, ActorKey) {
+    let (mut shard, actor) = stage(100);
+    shard.cells[actor].account.identity = Some(AccountRef {
+        id: OWNER,
+        generation: Generation(0),
+    });
+    ask(&mut shard, actor, "erase", "e");
+    for outcome in [Ok(()), Err(StoreError::Broken)] {
+        let (ticket, _) = removes(&mut shard);
+        commits(&mut shard, ticket, outcome);
+    }
+    assert_eq!(heard(&shard, actor), "!e");
+    assert!(shard.cells[actor].asides.is_empty());
+    (shard, actor)
+}
+
+#[test]
+fn an_emptying_that_failed_is_called_off_also_when_it_is_gone_on_with() {
+    for is_gone_on_with in [false, true] {
+        let (mut shard, actor) = failed();
+        if is_gone_on_with {
+            let owner = shard.cells[actor].account.jid.clone();
+            shard.empty(NOW, owner, OWNER, 9);
+            assert_eq!(shard.cells[actor].asides.len(), 1);
+        }
+        let error = StreamError::new(StreamCondition::NotAuthorized, "Ended by its user");
+        shard.revoke(NOW, actor, SessionId(1), error);
+        assert!(shard.cells[actor].asides.is_empty());
+        let is_it = |write: &Write| is_end(write) && key_of(write) == &Emptying::key(OWNER, 9);
+        let saves = saves(&mut shard);
+        assert!(saves.iter().any(|(_, writes)| writes.iter().any(is_it)));
+    }
+}
+
+fn key_of(write: &Write) -> &RowKey {
+    let (Write::Put { key, .. } | Write::Delete { key, .. } | Write::Replace { key, .. }) = write;
+    key
+}
+
+#[test]
+fn an_emptying_that_failed_stays_to_be_gone_on_with_when_its_client_hangs_up() {
+    let (mut shard, actor) = failed();
+    assert_eq!(shard.cells[actor].emptyings_failed.len(), 1);
+    shard.end_session(NOW, actor, SessionId(1), Vec::new(), CLOSED);
+    shard.drive(NOW);
+    assert!(shard.cells[actor].emptyings_failed.is_empty());
+    let mut saves = saves(&mut shard).into_iter();
+    assert!(saves.all(|(_, writes)| !writes.iter().any(is_end)));
+}
+
+#[test]
+fn so_many_emptyings_that_failed_can_be_called_off_and_one_more_goes_no_further() {
+    let (mut shard, actor) = stage(100);
+    let count = limits::EMPTYINGS_FAILED_MAX as u64 + 1;
+    for until in 1..=count {
+        let progress = Progress::Erasing {
+            of: OWNER,
+            from: 1,
+            until,
+            count: 1,
+        };
+        assert!(shard.called_off.is_empty());
+        shard.emptying_failed(NOW, actor, SessionId(1), progress);
+    }
+    let known = shard.cells[actor].emptyings_failed.len();
+    assert_eq!(known, limits::EMPTYINGS_FAILED_MAX);
+    assert!(shard.called_off.contains(&Emptying::key(OWNER, count)));
+}
+
 fn careful() -> Write {
     Write::Put {
         table: &CAREFUL,
