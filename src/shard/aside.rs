@@ -14,6 +14,7 @@ use crate::stanza::{Condition, StanzaError};
 use super::Shard;
 use super::answers::{asked, loaded};
 use super::cell::{Cell, Mail};
+use super::emptying::is_over;
 use super::load::{BUSY, Pressure};
 use super::output::Output;
 use super::refuse::{internal_error, store_error};
@@ -316,7 +317,7 @@ impl Shard {
         self.wake(actor);
     }
 
-    fn park_aside(&mut self, now: Now, actor: ActorKey, number: u64, need: Need) {
+    pub(super) fn park_aside(&mut self, now: Now, actor: ActorKey, number: u64, need: Need) {
         let ask = asked(&need, self.fresh.fence(&need), None);
         match self.seats.take(Seat::Aside(actor, number, need)) {
             Ok(ticket) => {
@@ -344,6 +345,7 @@ impl Shard {
         };
         aside.parked = None;
         match loaded(need, answer) {
+            Ok(loaded) if is_over(&loaded) => drop(self.forget_aside(actor, number)),
             Ok(loaded) => aside.loaded.push(loaded),
             Err(error) => self.fail_aside(now, actor, number, &store_error(error)),
         }
@@ -403,7 +405,7 @@ impl Shard {
                 self.tell_session(now, actor, session, &stanza, error);
             }
             // Nobody hears of it: it is tried again (`emptying.rs`).
-            _ => self.keep_emptying(actor, &failed.progress),
+            _ => self.keep_emptying(actor, &failed),
         }
     }
 }

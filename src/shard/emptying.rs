@@ -3,7 +3,7 @@
 //! know how messages are removed (`features/mam/erase.rs`).
 
 use crate::actor::rows::{Fence, RowKey, StoreError, Write};
-use crate::actor::{Answer, Envelope};
+use crate::actor::{Answer, Envelope, Loaded, Need};
 use crate::base::{AccountId, ActorKey, Now, SessionId, limits};
 use crate::im::Progress;
 use crate::im::archive::{EMPTYING, Emptying};
@@ -42,6 +42,7 @@ impl Shard {
                 continue;
             };
             if let Some(writes) = emptying.renew(row) {
+                // A home elsewhere may look for it before it is there: in an hour, then.
                 self.save(writes.into_iter(), None, None);
             }
             let Emptying {
@@ -93,10 +94,11 @@ impl Shard {
                 until,
                 count: 0,
             };
-            // Nobody's: no session has this number.
-            let nobody = SessionId(0);
             cell.asides
-                .push(Aside::new(number, nobody, Mail::Emptying, progress));
+                .push(Aside::new(number, NOBODY, Mail::Emptying, progress));
+            // Since its row was read for this it may have been called off, and the store may have heard of that.
+            let need = Need::Row(&EMPTYING, Emptying::key(account, until));
+            self.park_aside(now, actor, number, need);
         }
         self.run_asides(now, actor);
         // Else nobody looks whether the account can leave memory.
@@ -129,11 +131,15 @@ impl Shard {
     }
 
     /// What says that an archive is to be emptied, where nobody is there any more to whom that could be said again.
-    pub(super) fn keep_emptying(&mut self, actor: ActorKey, progress: &Progress) {
+    pub(super) fn keep_emptying(&mut self, actor: ActorKey, failed: &Aside) {
         let Some(cell) = self.cells.get(actor) else {
             return;
         };
-        if let Progress::Erasing { of, until, .. } = *progress {
+        if failed.session == NOBODY {
+            // It began by its row. If that is gone, it was called off.
+            return;
+        }
+        if let Progress::Erasing { of, until, .. } = failed.progress {
             let owner = cell.account.jid.clone();
             let emptying = Emptying {
                 account: of,
@@ -181,3 +187,11 @@ impl Shard {
         }
     }
 }
+
+/// Whether it says that what is to be gone on with has no row any more.
+pub(super) fn is_over(loaded: &Loaded) -> bool {
+    matches!(loaded, Loaded::Row { table, value: None, .. } if table.is(&EMPTYING))
+}
+
+/// Whose what began by a row is: no session has this number.
+const NOBODY: SessionId = SessionId(0);

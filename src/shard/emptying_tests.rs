@@ -6,6 +6,7 @@ use super::super::super::session_end::CLOSED;
 use super::super::super::testing::{CAREFUL, commits, saved};
 use super::*;
 use crate::actor::auth::AccountRef;
+use crate::actor::rows::Fence;
 use crate::base::Generation;
 use crate::im::archive::EMPTYING;
 use crate::stanza::{StreamCondition, StreamError};
@@ -153,6 +154,65 @@ fn an_emptying_that_failed_is_called_off_also_when_it_is_gone_on_with() {
         let saves = saves(&mut shard);
         assert!(saves.iter().any(|(_, writes)| writes.iter().any(is_it)));
     }
+}
+
+#[test]
+fn what_was_called_off_is_not_begun_by_a_row_that_was_read_before() {
+    // When the row that a sweep has read comes to the home of its owner: before and after the store has heard of it.
+    for is_asked_before in [false, true] {
+        let (mut shard, actor) = failed();
+        let owner = shard.cells[actor].account.jid.clone();
+        if is_asked_before {
+            shard.empty(NOW, owner.clone(), OWNER, 9);
+        }
+        let asked_before = looked_up(&mut shard);
+        assert_eq!(asked_before.is_some(), is_asked_before);
+        let error = StreamError::new(StreamCondition::NotAuthorized, "Ended by its user");
+        shard.revoke(NOW, actor, SessionId(1), error);
+        for (ticket, _) in saves(&mut shard) {
+            commits(&mut shard, ticket, Ok(()));
+        }
+        assert!(shard.called_off.is_empty());
+        if !is_asked_before {
+            shard.empty(NOW, owner.clone(), OWNER, 9);
+        }
+        let (ticket, row) = match asked_before {
+            // It was read before the row was removed.
+            Some(ticket) => (ticket, Some(Vec::new())),
+            None => (looked_up(&mut shard).expect("it is asked for"), None),
+        };
+        answer(&mut shard, ticket, Answer::Row(row));
+        let actor = shard.cell_at(NOW, &owner);
+        assert!(shard.cells[actor].asides.is_empty());
+        assert!(saves(&mut shard).is_empty());
+    }
+}
+
+#[test]
+fn what_could_not_be_looked_up_is_left_to_the_next_sweep() {
+    let (mut shard, actor) = failed();
+    let owner = shard.cells[actor].account.jid.clone();
+    shard.empty(NOW, owner.clone(), OWNER, 9);
+    let ticket = looked_up(&mut shard).expect("it is asked for");
+    answer(&mut shard, ticket, Answer::Failed(StoreError::Broken));
+    assert!(shard.cells[actor].asides.is_empty());
+    // Were it written again, who has called it off meanwhile would have done so in vain.
+    assert!(saves(&mut shard).is_empty());
+    shard.empty(NOW, owner, OWNER, 9);
+    let ticket = looked_up(&mut shard).expect("it is asked for");
+    answer(&mut shard, ticket, Answer::Row(Some(Vec::new())));
+    assert_eq!(shard.cells[actor].asides.len(), 1, "it goes on");
+}
+
+/// The row of an emptying is asked for.
+fn looked_up(shard: &mut Shard) -> Option<Ticket> {
+    std::iter::from_fn(|| shard.poll_output()).find_map(|output| match output {
+        Output::Ask(ticket, Ask::Row { table, fence, .. }) if table.is(&EMPTYING) => {
+            assert_eq!(fence, Fence::AfterSaves);
+            Some(ticket)
+        }
+        _ => None,
+    })
 }
 
 fn key_of(write: &Write) -> &RowKey {
