@@ -273,9 +273,9 @@ impl Shard {
         }
     }
 
-    /// What a step wrote was refused because a save before it was, and nobody looked at it. If it removes what its owner
-    /// wants removed, it is made once more, of what is there now: on a disk without room, and maybe only there, that goes.
-    /// Whether it is.
+    /// What a step wrote was refused because a save before it or beside it was, and maybe nobody looked at it by itself. If it
+    /// removes what its owner wants removed, it is made once more, of what is there now: on a disk without room, and maybe only
+    /// there, that goes. Whether it is.
     pub(super) fn step_again(&mut self, now: Now, actor: ActorKey, number: u64) -> bool {
         let Some(aside) = self.aside(actor, number) else {
             return false;

@@ -341,8 +341,31 @@ fn what_was_refused_for_its_own_sake_is_not_tried_again() {
     let (mut shard, actor) = stage(100);
     ask(&mut shard, actor, "erase", "e");
     let (ticket, _) = removes(&mut shard);
-    commits(&mut shard, ticket, Err(StoreError::DiskFull));
+    commits(&mut shard, ticket, Err(StoreError::Broken));
     assert_eq!(heard(&shard, actor), "!e");
+}
+
+#[test]
+fn what_a_disk_refused_that_has_just_filled_is_tried_once_more_by_itself() {
+    for is_refused_again in [false, true] {
+        let (mut shard, actor) = stage(100);
+        ask(&mut shard, actor, "erase", "e");
+        // It may have been committed with what another worker adds.
+        let (ticket, keys) = removes(&mut shard);
+        commits(&mut shard, ticket, Err(StoreError::DiskFull));
+        assert_eq!(heard(&shard, actor), "");
+        let (ticket, again) = removes(&mut shard);
+        assert_eq!(again, keys);
+        let outcome = match is_refused_again {
+            true => Err(StoreError::DiskFull),
+            false => Ok(()),
+        };
+        commits(&mut shard, ticket, outcome);
+        assert_eq!(
+            heard(&shard, actor),
+            if is_refused_again { "!e" } else { "" }
+        );
+    }
 }
 
 #[test]
