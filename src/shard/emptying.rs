@@ -150,26 +150,32 @@ impl Shard {
         }
     }
 
-    /// Archives are emptied no further: nor in the next process, as soon as the store has heard of it.
+    /// Archives are emptied no further: nor in the next process, as soon as the store has heard of it. What is too much to be
+    /// remembered is asked for once.
     pub(super) fn empty_no_further(&mut self, now: Now, emptyings: Vec<RowKey>) {
-        for key in emptyings {
-            if self.called_off.len() >= limits::CALLED_OFF_MAX {
-                log::error!("call_off_forgotten: an archive is emptied in the end");
-                break;
+        for key in &emptyings {
+            if self.called_off.len() < limits::CALLED_OFF_MAX {
+                self.called_off.insert(key.clone());
+            } else {
+                log::error!(
+                    "call_off_asked_once: if the disk refuses, an archive is emptied in the end"
+                );
             }
-            self.called_off.insert(key);
         }
-        self.call_off_emptyings(now);
+        self.ask_call_off(now, emptyings);
     }
 
-    /// Asks for the rows to be removed of all that were called off and have one.
+    /// Asks again for what the store has not heard of.
     pub(super) fn call_off_emptyings(&mut self, now: Now) {
-        if self.called_off.is_empty() {
-            return;
+        if !self.called_off.is_empty() {
+            let keys = self.called_off.iter().cloned().collect();
+            self.ask_call_off(now, keys);
         }
+    }
+
+    fn ask_call_off(&mut self, now: Now, keys: Vec<RowKey>) {
         // Behind what put them there, and apart from what a disk without room refuses.
         self.flush_saves(now);
-        let keys: Vec<RowKey> = self.called_off.iter().cloned().collect();
         let table = &EMPTYING;
         let delete = |key| Write::Delete { table, key };
         let deletes = keys.iter().cloned().map(delete).collect();

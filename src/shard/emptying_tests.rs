@@ -114,11 +114,20 @@ fn what_was_called_off_is_called_off_until_the_store_has_heard_of_it() {
 }
 
 #[test]
-fn so_much_is_remembered_as_called_off_and_no_more() {
+fn so_much_is_remembered_as_called_off_and_what_is_more_is_asked_for_once() {
     let (mut shard, _) = stage(100);
-    let keys = (0..=limits::CALLED_OFF_MAX as u64).map(|until| Emptying::key(OWNER, until));
+    let count = limits::CALLED_OFF_MAX + 1;
+    let keys = (0..count as u64).map(|until| Emptying::key(OWNER, until));
     shard.empty_no_further(NOW, keys.collect());
     assert_eq!(shard.called_off.len(), limits::CALLED_OFF_MAX);
+    for expected in [count, limits::CALLED_OFF_MAX] {
+        let mut saves = saves(&mut shard).into_iter();
+        let found = saves.find(|(_, writes)| writes.iter().any(is_end));
+        let (ticket, writes) = found.expect("a save");
+        assert_eq!(writes.len(), expected);
+        commits(&mut shard, ticket, Err(StoreError::DiskFull));
+        pass(&mut shard, limits::DISK_PROBE_MS);
+    }
 }
 
 /// An emptying whose first step is durable and whose second one is refused.
