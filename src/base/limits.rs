@@ -274,8 +274,11 @@ pub const REMOVALS_REFUSED_MAX: usize = 1_000_000;
 /// How many of them are asked for at a time.
 pub const REMOVALS_AT_ONCE: usize = 10_000;
 /// Emptyings of archives that were called off and of which a disk without any room still says the contrary: owners end
-/// them one by one, and all of them are one small save.
+/// them one by one, and all of them are one small save. What is more is asked for once, and goes on if that is refused.
 pub const CALLED_OFF_MAX: usize = 1_000;
+/// Emptyings of an account's archive that failed and that its sessions may call off: each is begun by hand. Of one more its
+/// owner has heard that it failed, and it goes no further.
+pub const EMPTYINGS_FAILED_MAX: usize = 16;
 
 // ---- Archives (XEP-0313) ----
 

@@ -14,6 +14,7 @@ use crate::stanza::{Condition, StanzaError};
 use super::Shard;
 use super::answers::{asked, loaded};
 use super::cell::{Cell, Mail};
+use super::emptying::is_over;
 use super::load::{BUSY, Pressure};
 use super::output::Output;
 use super::refuse::{internal_error, store_error};
@@ -84,13 +85,19 @@ impl Shard {
         let Some(cell) = self.cells.get_mut(actor) else {
             return;
         };
+        let failed = cell
+            .emptyings_failed
+            .iter()
+            .filter(|(by, _)| *by == session);
+        let asides = cell.asides.iter().filter(|aside| aside.session == session);
+        let all = failed
+            .map(|(_, at)| at)
+            .chain(asides.map(|aside| &aside.progress));
         let mut emptied = Vec::new();
-        cell.asides.retain(|aside| {
-            let is_its = aside.session == session;
+        for progress in all {
             if let Progress::Erasing {
                 of, until, count, ..
-            } = aside.progress
-                && is_its
+            } = *progress
             {
                 log::warn!(
                     "emptying_called_off account={} removed={count}",
@@ -98,8 +105,15 @@ impl Shard {
                 );
                 emptied.push(Emptying::key(of, until));
             }
-            !is_its
-        });
+        }
+        cell.emptyings_failed.retain(|(by, _)| *by != session);
+        // One that failed may have been gone on with since, and is nobody's then.
+        let is_called_off = |aside: &Aside| match aside.progress {
+            Progress::Erasing { of, until, .. } => emptied.contains(&Emptying::key(of, until)),
+            _ => false,
+        };
+        cell.asides
+            .retain(|aside| aside.session != session && !is_called_off(aside));
         if !emptied.is_empty() {
             self.empty_no_further(now, emptied);
         }
@@ -259,9 +273,9 @@ impl Shard {
         }
     }
 
-    /// What a step wrote was refused because a save before it was, and nobody looked at it. If it removes what its owner
-    /// wants removed, it is made once more, of what is there now: on a disk without room, and maybe only there, that goes.
-    /// Whether it is.
+    /// What a step wrote was refused because a save before it or beside it was, and maybe nobody looked at it by itself. If it
+    /// removes what its owner wants removed, it is made once more, of what is there now: on a disk without room, and maybe only
+    /// there, that goes. Whether it is.
     pub(super) fn step_again(&mut self, now: Now, actor: ActorKey, number: u64) -> bool {
         let Some(aside) = self.aside(actor, number) else {
             return false;
@@ -303,7 +317,7 @@ impl Shard {
         self.wake(actor);
     }
 
-    fn park_aside(&mut self, now: Now, actor: ActorKey, number: u64, need: Need) {
+    pub(super) fn park_aside(&mut self, now: Now, actor: ActorKey, number: u64, need: Need) {
         let ask = asked(&need, self.fresh.fence(&need), None);
         match self.seats.take(Seat::Aside(actor, number, need)) {
             Ok(ticket) => {
@@ -331,6 +345,7 @@ impl Shard {
         };
         aside.parked = None;
         match loaded(need, answer) {
+            Ok(loaded) if is_over(&loaded) => drop(self.forget_aside(actor, number)),
             Ok(loaded) => aside.loaded.push(loaded),
             Err(error) => self.fail_aside(now, actor, number, &store_error(error)),
         }
@@ -385,25 +400,12 @@ impl Shard {
         match failed.mail {
             Mail::Outbound {
                 session, stanza, ..
-            } => self.tell_session(now, actor, session, &stanza, error),
+            } => {
+                self.emptying_failed(now, actor, session, failed.progress);
+                self.tell_session(now, actor, session, &stanza, error);
+            }
             // Nobody hears of it: it is tried again (`emptying.rs`).
-            _ => self.keep_emptying(actor, &failed.progress),
-        }
-    }
-
-    /// What says that an archive is to be emptied, where nobody is there any more to whom that could be said again.
-    fn keep_emptying(&mut self, actor: ActorKey, progress: &Progress) {
-        let Some(cell) = self.cells.get(actor) else {
-            return;
-        };
-        if let Progress::Erasing { of, until, .. } = *progress {
-            let owner = cell.account.jid.clone();
-            let emptying = Emptying {
-                account: of,
-                owner,
-                until,
-            };
-            self.save(std::iter::once(emptying.put()), None, None);
+            _ => self.keep_emptying(actor, &failed),
         }
     }
 }

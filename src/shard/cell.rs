@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 use crate::actor::groups::Membership;
 use crate::actor::{Kept, Loaded, Origin, Tell, Ticket};
 use crate::base::{ActorKey, Now, SessionId, Spares, StreamKey, limits};
-use crate::im::Account;
 use crate::im::acks::Unacked;
+use crate::im::{Account, Progress};
 use crate::jid::Jid;
 use crate::stanza::{Kind, Newcomer, Stanza};
 
@@ -23,6 +23,8 @@ pub(super) struct Cell {
     pub mailbox: Mailbox,
     /// Requests that left the mailbox, in the order in which they did.
     pub asides: Vec<Aside>,
+    /// Emptyings of its archive that failed, how far they had come, and the sessions that may call them off.
+    pub emptyings_failed: Vec<(SessionId, Progress)>,
     /// What left the mailbox until a directory has answered; none if nothing did.
     pub outside: Option<Box<Outside>>,
     /// The head of the mailbox waits for this.
@@ -96,6 +98,7 @@ impl Cell {
             account,
             mailbox: Mailbox::default(),
             asides: Vec::new(),
+            emptyings_failed: Vec::new(),
             outside: None,
             parked: None,
             held: None,

@@ -3,8 +3,8 @@
 //! know how messages are removed (`features/mam/erase.rs`).
 
 use crate::actor::rows::{Fence, RowKey, StoreError, Write};
-use crate::actor::{Answer, Envelope};
-use crate::base::{AccountId, Now, SessionId, limits};
+use crate::actor::{Answer, Envelope, Loaded, Need};
+use crate::base::{AccountId, ActorKey, Now, SessionId, limits};
 use crate::im::Progress;
 use crate::im::archive::{EMPTYING, Emptying};
 use crate::jid::Jid;
@@ -42,6 +42,7 @@ impl Shard {
                 continue;
             };
             if let Some(writes) = emptying.renew(row) {
+                // A home elsewhere may look for it before it is there: in an hour, then.
                 self.save(writes.into_iter(), None, None);
             }
             let Emptying {
@@ -93,36 +94,88 @@ impl Shard {
                 until,
                 count: 0,
             };
-            // Nobody's: no session has this number.
-            let nobody = SessionId(0);
             cell.asides
-                .push(Aside::new(number, nobody, Mail::Emptying, progress));
+                .push(Aside::new(number, NOBODY, Mail::Emptying, progress));
+            // Since its row was read for this it may have been called off, and the store may have heard of that.
+            let need = Need::Row(&EMPTYING, Emptying::key(account, until));
+            self.park_aside(now, actor, number, need);
         }
         self.run_asides(now, actor);
         // Else nobody looks whether the account can leave memory.
         self.wake(actor);
     }
 
-    /// Archives are emptied no further: nor in the next process, as soon as the store has heard of it.
-    pub(super) fn empty_no_further(&mut self, now: Now, emptyings: Vec<RowKey>) {
-        for key in emptyings {
-            if self.called_off.len() >= limits::CALLED_OFF_MAX {
-                log::error!("call_off_forgotten: an archive is emptied in the end");
-                break;
-            }
-            self.called_off.insert(key);
+    /// One that a session asked for failed. Its row may be there, by which it goes on: the session may call it off as long as
+    /// there is one.
+    pub(super) fn emptying_failed(
+        &mut self,
+        now: Now,
+        actor: ActorKey,
+        session: SessionId,
+        progress: Progress,
+    ) {
+        let Progress::Erasing {
+            of, from, until, ..
+        } = progress
+        else {
+            return;
+        };
+        let Some(cell) = self.cells.get_mut(actor).filter(|_| from > 0) else {
+            return;
+        };
+        if cell.emptyings_failed.len() < limits::EMPTYINGS_FAILED_MAX {
+            cell.emptyings_failed.push((session, progress));
+        } else {
+            self.empty_no_further(now, vec![Emptying::key(of, until)]);
         }
-        self.call_off_emptyings(now);
     }
 
-    /// Asks for the rows to be removed of all that were called off and have one.
-    pub(super) fn call_off_emptyings(&mut self, now: Now) {
-        if self.called_off.is_empty() {
+    /// What says that an archive is to be emptied, where nobody is there any more to whom that could be said again.
+    pub(super) fn keep_emptying(&mut self, actor: ActorKey, failed: &Aside) {
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        if failed.session == NOBODY {
+            // It began by its row. If that is gone, it was called off.
             return;
         }
+        if let Progress::Erasing { of, until, .. } = failed.progress {
+            let owner = cell.account.jid.clone();
+            let emptying = Emptying {
+                account: of,
+                owner,
+                until,
+            };
+            self.save(std::iter::once(emptying.put()), None, None);
+        }
+    }
+
+    /// Archives are emptied no further: nor in the next process, as soon as the store has heard of it. What is too much to be
+    /// remembered is asked for once.
+    pub(super) fn empty_no_further(&mut self, now: Now, emptyings: Vec<RowKey>) {
+        for key in &emptyings {
+            if self.called_off.len() < limits::CALLED_OFF_MAX {
+                self.called_off.insert(key.clone());
+            } else {
+                log::error!(
+                    "call_off_asked_once: if the disk refuses, an archive is emptied in the end"
+                );
+            }
+        }
+        self.ask_call_off(now, emptyings);
+    }
+
+    /// Asks again for what the store has not heard of.
+    pub(super) fn call_off_emptyings(&mut self, now: Now) {
+        if !self.called_off.is_empty() {
+            let keys = self.called_off.iter().cloned().collect();
+            self.ask_call_off(now, keys);
+        }
+    }
+
+    fn ask_call_off(&mut self, now: Now, keys: Vec<RowKey>) {
         // Behind what put them there, and apart from what a disk without room refuses.
         self.flush_saves(now);
-        let keys: Vec<RowKey> = self.called_off.iter().cloned().collect();
         let table = &EMPTYING;
         let delete = |key| Write::Delete { table, key };
         let deletes = keys.iter().cloned().map(delete).collect();
@@ -140,3 +193,11 @@ impl Shard {
         }
     }
 }
+
+/// Whether it says that what is to be gone on with has no row any more.
+pub(super) fn is_over(loaded: &Loaded) -> bool {
+    matches!(loaded, Loaded::Row { table, value: None, .. } if table.is(&EMPTYING))
+}
+
+/// Whose what began by a row is: no session has this number.
+const NOBODY: SessionId = SessionId(0);

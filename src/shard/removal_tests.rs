@@ -10,7 +10,7 @@ use crate::actor::rows::{RowRange, Table, Write};
 use crate::base::{AccountId, ActorKey, Generation, Sequence, limits};
 use crate::config::{Config, HostConfig};
 use crate::engine::archive::{self, ARCHIVE, INDEX, INDEXED};
-use crate::im::archive::{Archive, ArchiveId, EMPTYING, PREFERENCES, TALLY};
+use crate::im::archive::{Archive, ArchiveId, EMPTYING, Emptying, PREFERENCES, TALLY};
 use crate::im::pending::PENDING;
 use crate::jid::Jid;
 use crate::shard::numbers::NUMBERS;
@@ -154,6 +154,12 @@ fn who_empties_an_archive_keeps_nobody_waiting() {
     for mark in MARKS {
         let mut library = Library::new(mark);
         let owner = library.shard.cells[library.actor].account.jid.clone();
+        let emptying = Emptying {
+            account: ACCOUNT,
+            owner: owner.clone(),
+            until: u64::MAX,
+        };
+        library.store.apply(Request::Save(vec![emptying.put()]));
         library.shard.empty(NOW, owner, ACCOUNT, u64::MAX);
         library.serve();
         assert_eq!(library.left(), 0);

@@ -1,7 +1,7 @@
 //! Rows on their way to the store, one save a turn of the loop, and the promises that hang on them (DESIGN
 //! section 20). What was kept and delivered within one turn never reaches the store.
 
-use crate::actor::rows::{RowKey, Slices, Write};
+use crate::actor::rows::{RowKey, Slices, StoreError, Write};
 use crate::actor::{Answer, Envelope, Origin};
 use crate::base::{ActorKey, KeyedMap, KeyedState, Now};
 use crate::engine::archive::{ARCHIVE, INDEX};
@@ -314,7 +314,9 @@ impl Shard {
             match promise.waiter {
                 Some(Waiter::Turn(actor)) => self.committed(now, actor, error),
                 Some(Waiter::Step(actor, number)) => {
-                    let is_untried = error.is_some() && is_behind;
+                    // A disk that has just filled refuses with this what was committed with it.
+                    let is_full = error == Some(StoreError::DiskFull);
+                    let is_untried = is_full || error.is_some() && is_behind;
                     if !(is_untried && self.step_again(now, actor, number)) {
                         self.step_committed(now, actor, number, error);
                     }

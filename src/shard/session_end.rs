@@ -274,6 +274,7 @@ impl Shard {
         if let Some(cell) = self.cells.get_mut(actor) {
             cell.account.apply(crate::im::Change::Ended(id));
             Aside::forget_session(&mut cell.asides, id);
+            cell.emptyings_failed.retain(|(by, _)| *by != id);
         }
     }
 

@@ -18,12 +18,9 @@ use super::load::Pressure;
 impl Shard {
     /// Brings a presence to all of these: to the first now, to the rest when others had their turn.
     pub(super) fn spread(&mut self, now: Now, stanza: Stanza, to: JidList) {
-        let to = match stanza.header.type_ {
-            Type::Unavailable if self.is_draining() => self.of_elsewhere(&to),
-            _ => to,
-        };
-        if to.is_empty() {
-            return;
+        if self.is_farewell(&stanza) {
+            // Hardly anybody hears it.
+            return self.spread_now(now, stanza, &to);
         }
         if self.puts_presence_off() {
             self.spreads.begin(Envelope::Group { stanza, to });
@@ -40,20 +37,10 @@ impl Shard {
         self.timers.arm_spread(now.mono_ms + 1);
     }
 
-    /// Those whom this server does not serve. When it stops, all that it serves hear the farewell themselves: to tell each of them of
-    /// all the others would take longer than the stop may, with a million sessions.
-    fn of_elsewhere(&self, to: &JidList) -> JidList {
-        let mut elsewhere = JidList::default();
-        for text in to.iter() {
-            let bare = text.split_once('/').map_or(text, |(bare, _)| bare);
-            let domainpart = bare
-                .split_once('@')
-                .map_or(bare, |(_, domainpart)| domainpart);
-            if self.config.host(domainpart).is_none() {
-                elsewhere.push_prepared(text);
-            }
-        }
-        elsewhere
+    /// Whether it says that a session of a server that stops is over. All whom that serves hear its farewell themselves: to tell
+    /// each of them of all the others would take longer than the stop may, with a million sessions.
+    fn is_farewell(&self, stanza: &Stanza) -> bool {
+        stanza.header.type_ == Type::Unavailable && self.is_draining()
     }
 
     fn puts_presence_off(&self) -> bool {
@@ -128,6 +115,7 @@ impl Shard {
 
     fn spread_now(&mut self, now: Now, stanza: Stanza, to: &JidList) {
         let mut elsewhere: Vec<JidList> = Vec::new();
+        let is_farewell = self.is_farewell(&stanza);
         // Most contacts are of one domain.
         let mut served = "";
         for text in to.iter() {
@@ -141,6 +129,9 @@ impl Shard {
                 continue;
             };
             served = domain;
+            if is_farewell {
+                continue;
+            }
             let home = self.routes.home_of(bare);
             if home == self.place.worker {
                 self.visit(now, &stanza, bare, text);
@@ -386,31 +377,63 @@ mod tests {
         assert!(shard.spreads.is_empty());
     }
 
+    /// What is heard on the other worker of an account there and many of its contacts, all served here, and of one that is
+    /// not, when the account's presence goes to them.
+    fn heard_of_a_farewell(stops: bool, is_said: bool) -> BTreeMap<String, Vec<Type>> {
+        let mut shard = shard(WorkerId(0), 2);
+        let mut all = (0..2 * limits::SPREAD_COUNT).map(jid);
+        let other = all.find(|jid| shard.routes.home(jid) == WorkerId(1));
+        let from = other.expect("some live there").with_resource("1");
+        let mut to: Vec<Jid> = all.collect();
+        to.push(Jid::parse("juliet@elsewhere.example").expect("valid"));
+        let from = from.expect("valid");
+        let say = |shard: &mut Shard, type_| {
+            let stanza = presence(type_, from.as_str());
+            let to = to.iter().collect();
+            shard.route(NOW, Envelope::Group { stanza, to });
+        };
+        if is_said {
+            say(&mut shard, Type::Available);
+        }
+        let mut heard = BTreeMap::new();
+        collect(&mut shard, &mut heard);
+        if stops {
+            shard.handle(NOW, Input::Control(Control::Drain));
+        }
+        say(&mut shard, Type::Unavailable);
+        for ms in 1..10 {
+            shard.handle(at(ms), Input::Tick);
+        }
+        heard.clear();
+        collect(&mut shard, &mut heard);
+        heard
+    }
+
     #[test]
     fn a_server_that_stops_tells_only_those_elsewhere_who_has_gone() {
-        let heard_of = |stops: bool| {
-            let mut shard = shard(WorkerId(0), 2);
+        // Whether others are still being told of what was before, or nobody is.
+        for is_said in [false, true] {
+            let heard = heard_of_a_farewell(false, is_said);
+            assert!(heard.len() > limits::SPREAD_COUNT / 2, "{}", heard.len());
+            // Nothing goes elsewhere, and that is what its sender hears.
+            let heard = heard_of_a_farewell(true, is_said);
+            assert_eq!(heard.len(), 1);
+            assert!(heard.into_values().all(|types| types == [Type::Error]));
+        }
+    }
+
+    #[test]
+    fn a_worker_with_too_much_to_do_puts_presence_off_and_no_farewell_of_a_server_that_stops() {
+        for stops in [false, true] {
+            let mut shard = shard(WorkerId(0), 1);
+            let budget = shard.config.server.queue_memory.as_bytes() as usize;
+            shard.load.recount(&mut 0, budget);
             if stops {
                 shard.handle(NOW, Input::Control(Control::Drain));
             }
             to_many(&mut shard, presence(Type::Unavailable, ORCHARD), 20);
-            let mut heard = BTreeMap::new();
-            collect(&mut shard, &mut heard);
-            heard.len()
-        };
-        // Of twenty, about half live on the other worker.
-        assert!(heard_of(false) > 0);
-        assert_eq!(heard_of(true), 0);
-        let shard = shard(WorkerId(0), 2);
-        let to = [
-            &jid(1),
-            &Jid::parse("juliet@elsewhere.example").expect("valid"),
-        ];
-        let elsewhere = shard.of_elsewhere(&to.into_iter().collect());
-        assert_eq!(
-            elsewhere.iter().collect::<Vec<_>>(),
-            ["juliet@elsewhere.example"]
-        );
+            assert_eq!(shard.spreads.is_empty(), stops);
+        }
     }
 
     #[test]

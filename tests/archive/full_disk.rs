@@ -30,15 +30,22 @@ fn keeper(count: usize) -> (World, ConnId) {
 
 /// Begins the command with which an archive is emptied; what confirms it.
 pub(super) fn confirmation(world: &mut World, conn: ConnId) -> String {
-    let run = "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
-        node='delete-archive' action='execute'/></iq>";
-    let heard = says(world, conn, run);
+    command(world, conn, ("delete-archive", "confirm"))
+}
+
+/// Begins a command of one page; what says yes to this field of it, and completes it.
+fn command(world: &mut World, conn: ConnId, (node, field): (&str, &str)) -> String {
+    let run = format!(
+        "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
+         node='{node}' action='execute'/></iq>"
+    );
+    let heard = says(world, conn, &run);
     let session = heard.split("sessionid='").nth(1).expect("a form");
     let session = session.split('\'').next().expect("a form");
     format!(
         "<iq type='set' id='d' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
-         node='delete-archive' sessionid='{session}' action='complete'><x xmlns='jabber:x:data' type='submit'>\
-         <field var='confirm'><value>1</value></field></x></command></iq>"
+         node='{node}' sessionid='{session}' action='complete'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='{field}'><value>1</value></field></x></command></iq>"
     )
 }
 
@@ -112,6 +119,33 @@ fn an_archive_is_emptied_though_its_owner_goes_meanwhile() {
     assert_eq!(archived(&world, "romeo").len(), 0);
     world.advance(120_000);
     assert_eq!(world.resident_accounts(), 0);
+    world.assert_rest();
+}
+
+#[test]
+fn an_archive_is_emptied_no_further_when_that_failed_and_its_owner_throws_out_who_began_it() {
+    let (mut world, thief) = keeper(1_000);
+    // The sweep with which a server begins is done, and the next is an hour away.
+    world.advance(10_000);
+    let romeo = log_in(&mut world, "romeo", "");
+    let confirm = confirmation(&mut world, thief);
+    world.disk_is_asleep = true;
+    world.write(thief, confirm.as_bytes());
+    world.settle();
+    world.store.lock().sync().expect("no fault is set");
+    fill(&mut world);
+    world.disk_is_asleep = false;
+    world.end_turns();
+    assert!(hears(&mut world, thief).contains("<resource-constraint "));
+    let left = archived(&world, "romeo");
+    assert!((1..1_000).contains(&left.len()), "{}", left.len());
+    make_room(&mut world);
+    let end = command(&mut world, romeo, ("end-sessions", "all"));
+    assert!(says(&mut world, romeo, &end).contains("One session was ended"));
+    world.end_turns();
+    assert_eq!(world.row_count(&EMPTYING), 0);
+    world.advance(2 * 3_600_000);
+    assert_eq!(archived(&world, "romeo"), left);
     world.assert_rest();
 }
 
