@@ -42,8 +42,9 @@ pub(super) struct Cell {
     pub used_at_ms: u64,
     /// Its earliest deadline for which the shard will wake.
     pub armed_for_ms: u64,
-    /// Panics of its turns: how many since when.
-    pub panics: (u8, u64),
+    /// Panics of its turns: how many, and since when on the monotonic clock.
+    pub panics: u8,
+    pub panicked_at_ms: u64,
     /// Bytes of its queues that the worker's load was last told of.
     pub counted_bytes: usize,
     /// To whom on this worker it sent last: to whom one has just written, one mostly writes again.
@@ -51,6 +52,9 @@ pub(super) struct Cell {
     /// It stands in the queue of accounts with work.
     pub is_ready: bool,
 }
+
+/// What the allocator gives for a little less; the next size is 64 bytes more for each account.
+const _: () = assert!(size_of::<Cell>() <= 448);
 
 /// Strictly first in, first out.
 #[derive(Default)]
@@ -108,7 +112,8 @@ impl Cell {
             paused: SmallVec::new(),
             used_at_ms: now.mono_ms,
             armed_for_ms: u64::MAX,
-            panics: (0, 0),
+            panics: 0,
+            panicked_at_ms: 0,
             counted_bytes: 0,
             wrote_to: ActorKey::default(),
             is_ready: false,
@@ -131,7 +136,7 @@ impl Cell {
         let waits = self.waits() ^ self.outside.is_some() ^ self.trim.is_some() ^ self.is_ready;
         let lists =
             self.asides.len() ^ self.loaded.len() ^ self.paused.len() ^ usize::from(self.runs);
-        let times = self.used_at_ms ^ self.armed_for_ms ^ self.panics.1;
+        let times = self.used_at_ms ^ self.armed_for_ms ^ self.panicked_at_ms;
         let mailbox = self.mailbox.bytes ^ self.mailbox.foreign_bytes ^ self.mailbox.queue.len();
         lists
             ^ mailbox

@@ -110,13 +110,12 @@ impl Shard {
     /// The third panic of an actor within a minute closes it.
     pub(super) fn count_panic(&mut self, now: Now, actor: ActorKey) {
         let cell = &mut self.cells[actor];
-        let (count, since) = &mut cell.panics;
-        if now.mono_ms.saturating_sub(*since) > limits::PANIC_WINDOW_MS {
-            (*count, *since) = (0, now.mono_ms);
+        if now.mono_ms.saturating_sub(cell.panicked_at_ms) > limits::PANIC_WINDOW_MS {
+            (cell.panics, cell.panicked_at_ms) = (0, now.mono_ms);
         }
-        *count += 1;
-        if *count >= limits::PANIC_COUNT_MAX {
-            *count = 0;
+        cell.panics += 1;
+        if cell.panics >= limits::PANIC_COUNT_MAX {
+            cell.panics = 0;
             self.end_all_sessions(now, actor, internal_server_error());
         }
     }
