@@ -19,6 +19,7 @@ use super::scenario::{Kind, Scenario};
 use super::surge::Surge;
 use super::unit::{News, Order, Tick};
 use super::watch::{Usage, Watched};
+use super::words::Tag;
 
 /// A host that is loaded.
 #[derive(Debug, Clone)]
@@ -106,6 +107,7 @@ impl Lead {
         let mut joining = joining.into_iter();
         let measure = run.scenario.time.measure.0;
         let tick = (measure / 60).clamp(Duration::from_millis(200), Duration::from_secs(10));
+        let tag = Tag::random();
         for (number, share) in shares.iter().enumerate() {
             let assignment = Assignment {
                 scenario: run.scenario.clone(),
@@ -115,6 +117,7 @@ impl Lead {
                 threads: share.threads.clone(),
                 cores: cores_of(run, number),
                 seed: run.seed,
+                run: tag,
                 tick_ms: tick.as_millis() as u64,
                 prepares: run.prepares,
             };
@@ -235,6 +238,7 @@ impl Lead {
                 faults: Default::default(),
                 complaints: Default::default(),
                 superseded: 0,
+                of_other_runs: 0,
                 seconds: 0.0,
                 counts: Counts::default(),
                 sessions,
@@ -256,6 +260,7 @@ impl Lead {
             result.faults.add(&outcome.faults);
             result.counts = result.counts.plus(&outcome.counts);
             result.superseded += outcome.superseded;
+            result.of_other_runs += outcome.of_other_runs;
             for (text, times) in &outcome.complaints.0 {
                 result.complaints.add_many(text, *times);
             }

@@ -137,4 +137,7 @@ pub struct Outcome {
     pub driver_cpu: u64,
     /// Not faults: presence of which a later one arrived first, as a server may do.
     pub superseded: u64,
+    /// Not faults either: what another run had left at the server.
+    #[serde(default)]
+    pub of_other_runs: u64,
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::scenario::Scenario;
 use super::stage::{Ends, Stage};
 use super::unit::{News, Order, Task, Unit};
+use super::words::Tag;
 use crate::client::sasl::KeyCache;
 use crate::client::sasl2::Tokens;
 use crate::client::session::LoginPlan;
@@ -32,6 +33,7 @@ pub struct Assignment {
     /// A processor for each thread, in turn; none to let the kernel choose.
     pub cores: Vec<usize>,
     pub seed: u64,
+    pub run: Tag,
     pub tick_ms: u64,
     /// Whether accounts are made, and contacts (then logins expect none).
     pub prepares: bool,
@@ -190,7 +192,7 @@ fn run_thread(
         share: f64::from(count) / f64::from(assignment.scenario.users.count),
         tick: Duration::from_millis(assignment.tick_ms),
     };
-    match Stage::new(plan, ends, first, count, seed) {
+    match Stage::new(plan, ends, assignment.run, (first, count), seed) {
         Ok(stage) => Unit::new(task, stage, orders, news).run(),
         Err(error) => {
             let _ = news.send(News::Failed(format!("{error:#}")));

@@ -31,6 +31,9 @@ pub struct RunResult {
     pub complaints: Complaints,
     /// Presence that a later one overtook: allowed in an open loop.
     pub superseded: u64,
+    /// Stanzas that another run had left at the server: passed over.
+    #[serde(default)]
+    pub of_other_runs: u64,
     /// Seconds that were measured.
     pub seconds: f64,
     /// Within them.
@@ -189,6 +192,12 @@ impl RunResult {
             );
         }
         lines.extend(self.surge.as_ref().map(Surge::text));
+        if self.of_other_runs > 0 {
+            lines.push(format!(
+                "note: {} stanzas of another run came and were passed over",
+                self.of_other_runs
+            ));
+        }
         let faults = self
             .faults
             .named()

@@ -12,7 +12,7 @@ use mio::{Events, Poll, Token};
 use super::counts::{Complaints, Counts, Latencies};
 use super::latency::Latency;
 use super::ledger::Faults;
-use super::words::Id;
+use super::words::{Id, Tag};
 use crate::client::link::Link;
 use crate::client::management::{Management, REQUEST};
 use crate::client::session::{LoginPlan, Session};
@@ -30,7 +30,7 @@ pub trait Play {
     fn entered(&mut self, _stage: &mut Stage, _seat: usize) {}
     /// A session is gone, by its own wish or not.
     fn left(&mut self, _stage: &mut Stage, _seat: usize) {}
-    /// A message with an id of ours has come.
+    /// A message with an id of this run has come.
     fn message(&mut self, _stage: &mut Stage, _seat: usize, _id: Id) {}
     /// So has presence; without an id when it is nothing that was counted.
     fn presence(&mut self, _stage: &mut Stage, _seat: usize, _id: Option<Id>, _stanza: Stanza<'_>) {
@@ -87,6 +87,7 @@ pub struct Stage {
     ready: Vec<usize>,
     pub plan: LoginPlan,
     ends: Ends,
+    pub run: Tag,
     /// The number of the user on seat 0.
     pub first: u32,
     pub seats: Vec<Seat>,
@@ -99,6 +100,8 @@ pub struct Stage {
     pub lately: Latency,
     pub faults: Faults,
     pub superseded: u64,
+    /// Stanzas that another run sent.
+    pub of_other_runs: u64,
     pub complaints: Complaints,
     /// Whose input is being read, and what was said to it meanwhile: it leaves in one write.
     current: Option<usize>,
@@ -111,8 +114,14 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Nobody is there yet. `seed` makes runs differ, or not.
-    pub fn new(plan: LoginPlan, ends: Ends, first: u32, users: u32, seed: u64) -> Result<Self> {
+    /// Nobody is there yet: `users` are the number of the first, and how many. `seed` makes runs differ, or not.
+    pub fn new(
+        plan: LoginPlan,
+        ends: Ends,
+        run: Tag,
+        (first, users): (u32, u32),
+        seed: u64,
+    ) -> Result<Self> {
         let seat = |_| Seat {
             session: None,
             place: Place::Away,
@@ -127,6 +136,7 @@ impl Stage {
             ready: Vec::new(),
             plan,
             ends,
+            run,
             first,
             seats: (0..users).map(seat).collect(),
             start: Instant::now(),
@@ -136,6 +146,7 @@ impl Stage {
             lately: Latency::new(),
             faults: Faults::default(),
             superseded: 0,
+            of_other_runs: 0,
             complaints: Complaints::default(),
             current: None,
             said: Vec::new(),
@@ -154,6 +165,16 @@ impl Stage {
 
     pub fn user(&self, seat: usize) -> u32 {
         self.first + seat as u32
+    }
+
+    /// Of what a user of this run sends.
+    pub fn id(&self, sender: u32, number: u32, at: u64) -> Id {
+        Id {
+            run: self.run,
+            sender,
+            number,
+            at,
+        }
     }
 
     /// The seat of a user, if it is one of this stage.
@@ -396,6 +417,12 @@ impl Stage {
         if let Some(management) = &mut session.management {
             management.received(&stanza);
         }
+        let id = stanza.attribute("id").and_then(Id::read);
+        // What a run that was broken off left under way waits at the server for the next.
+        if id.is_some_and(|id| id.run != self.run) {
+            self.of_other_runs += 1;
+            return Ok(());
+        }
         match stanza.name() {
             b"message" if stanza.kind() == b"error" => {
                 self.faults.bounced += 1;
@@ -404,12 +431,11 @@ impl Stage {
             }
             b"message" => {
                 // Anything else comes from archives, rooms or the server itself.
-                if let Some(id) = stanza.attribute("id").and_then(Id::read) {
+                if let Some(id) = id {
                     play.message(self, seat, id);
                 }
             }
             b"presence" => {
-                let id = stanza.attribute("id").and_then(Id::read);
                 play.presence(self, seat, id, stanza);
             }
             b"iq" => match stanza.kind() {

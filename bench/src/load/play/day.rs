@@ -131,11 +131,7 @@ impl Day {
                 if let Some(seat) = self.somebody(stage, awake) {
                     let person = &mut self.people[seat];
                     person.presence += 1;
-                    let id = Id {
-                        sender: stage.user(seat),
-                        number: person.presence,
-                        at,
-                    };
+                    let id = stage.id(stage.user(seat), person.presence, at);
                     stage.send(seat, presence(id).as_bytes());
                     stage.counts.presence_sent += 1;
                 }
@@ -144,8 +140,9 @@ impl Day {
                 if let Some(seat) = self.somebody(stage, Self::stays) {
                     self.people[seat].under_way += 1;
                     self.archive_reads += 1;
+                    let run = stage.run;
                     let text = format!(
-                        "<iq type='set' id='{READ}{at}'><query xmlns='urn:xmpp:mam:2'>\
+                        "<iq type='set' id='{READ}{run}.{at}'><query xmlns='urn:xmpp:mam:2'>\
                          <set xmlns='http://jabber.org/protocol/rsm'><max>20</max><before/></set></query></iq>"
                     );
                     stage.send(seat, text.as_bytes());
@@ -190,7 +187,8 @@ impl Day {
         let number = self.ledger.send(sender, receiver);
         self.people[contact].under_way += 1;
         let to = stage.plan.people.full(receiver);
-        let text = message(&to, "chat", Id { sender, number, at }, self.mix.size);
+        let id = stage.id(sender, number, at);
+        let text = message(&to, "chat", id, self.mix.size);
         stage.send(seat, text.as_bytes());
         stage.counts.messages_sent += 1;
     }
@@ -284,9 +282,10 @@ impl Play for Day {
 
     fn answer(&mut self, stage: &mut Stage, seat: usize, stanza: Stanza<'_>) {
         let id = std::str::from_utf8(stanza.attribute("id").unwrap_or_default());
+        let of_this_run = format!("{READ}{}.", stage.run);
         let at = id
             .ok()
-            .and_then(|id| id.strip_prefix(READ)?.parse::<u64>().ok());
+            .and_then(|id| id.strip_prefix(&of_this_run)?.parse::<u64>().ok());
         let Some(at) = at else {
             return;
         };

@@ -211,11 +211,7 @@ impl Play for Rooms {
                 .filter(|s| stage.is_here(*s))
                 .count();
             let number = self.hearers.say(seat, hearers);
-            let id = Id {
-                sender: stage.user(seat),
-                number,
-                at,
-            };
+            let id = stage.id(stage.user(seat), number, at);
             let text = message(&self.room(stage, seat), "groupchat", id, self.muc.size);
             stage.send(seat, text.as_bytes());
             stage.counts.messages_sent += 1;
