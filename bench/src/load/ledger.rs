@@ -117,7 +117,8 @@ impl Ledger {
             faults.duplicated += 1;
             return false;
         }
-        self.under_way -= 1;
+        // What comes when nobody waits any longer is lost already.
+        self.under_way = self.under_way.saturating_sub(1);
         true
     }
 
@@ -156,6 +157,15 @@ mod tests {
     #[test]
     fn what_comes_once_and_in_order_is_no_fault() {
         assert!(faults(3, &each_to_2(&[0, 1, 2])).is_clean());
+    }
+
+    #[test]
+    fn what_comes_when_nobody_waits_any_longer_is_lost() {
+        let (mut ledger, mut faults) = (Ledger::default(), Faults::default());
+        ledger.send(1, 2);
+        ledger.close(&mut faults);
+        ledger.receive(1, 2, 0, &mut faults);
+        assert_eq!((faults.lost, ledger.under_way()), (1, 0));
     }
 
     #[test]

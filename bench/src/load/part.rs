@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -106,7 +107,11 @@ fn serve(mut orders: impl BufRead, mut out: impl Write + Send + 'static) -> Resu
         let lines = lines.clone();
         thread::spawn(move || forward(thread, &to_forward, &lines));
         let assignment = assignment.clone();
-        let run = move || run_thread(&assignment, thread, (first, count), to_follow, news);
+        let run = move || {
+            let told = news.clone();
+            let work = || run_thread(&assignment, thread, (first, count), to_follow, news);
+            telling_of_panics(&told, work);
+        };
         threads.push(
             thread::Builder::new()
                 .name(format!("load-{thread}"))
@@ -156,6 +161,17 @@ fn forward(thread: usize, news: &Receiver<News>, lines: &Sender<Line>) {
         if lines.send(Line::News { thread, news }).is_err() {
             return;
         }
+    }
+}
+
+/// A thread that is gone without a word would be waited for, and the run would never end.
+fn telling_of_panics(news: &Sender<News>, work: impl FnOnce()) {
+    // Nothing of what it worked on is used again.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let why = format!("a thread panicked: {}", text.unwrap_or("without a word"));
+        let _ = news.send(News::Failed(why));
     }
 }
 
@@ -229,3 +245,21 @@ fn plan_of(assignment: &Assignment) -> Result<LoginPlan> {
 
 const JOINING_PATIENCE: Duration = Duration::from_secs(60);
 const JOINING_PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_says_so() {
+        let (news, told) = channel();
+        telling_of_panics(&news, || ());
+        telling_of_panics(&news, || panic!("{} legs", 3));
+        drop(news);
+        let told: Vec<News> = told.iter().collect();
+        assert!(
+            matches!(&told[..], [News::Failed(why)] if why.contains("3 legs")),
+            "{told:?}"
+        );
+    }
+}

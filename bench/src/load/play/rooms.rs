@@ -118,7 +118,7 @@ impl Play for Rooms {
                 self.none(stage);
             }
         } else if id == b"lc-info" && self.muc.service.is_empty() {
-            self.candidates -= 1;
+            self.candidates = self.candidates.saturating_sub(1);
             // XEP-0045 section 6.1: a service of rooms has this feature.
             if stanza.kind() == b"result" && stanza.contains("http://jabber.org/protocol/muc'")
                 || stanza.contains("http://jabber.org/protocol/muc\"")
