@@ -17,6 +17,7 @@ use super::people::People;
 use super::sasl::{Exchange, KeyCache, Mechanism, base64, from_base64};
 use super::sasl2::{self, Tokens};
 use super::stanza::{Piece, Stanza, first_element};
+use super::tls::of_direct;
 
 /// What carries the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -69,6 +70,31 @@ pub struct LoginPlan {
 }
 
 impl LoginPlan {
+    /// Logins with nothing that is optional.
+    pub fn new(
+        people: People,
+        transport: Transport,
+        mechanism: Mechanism,
+        tls: Arc<ClientConfig>,
+    ) -> Self {
+        Self {
+            people,
+            transport,
+            mechanism,
+            contacts: 0,
+            tls_direct: of_direct(&tls),
+            tls,
+            keys: KeyCache::default(),
+            tokens: Tokens::default(),
+            registers: false,
+            manages: false,
+            sasl2: false,
+            keys_only: false,
+            resumptions: 0,
+            offers_client_state: false,
+        }
+    }
+
     fn is_sasl2(&self) -> bool {
         self.sasl2 || self.mechanism == Mechanism::Fast
     }

@@ -15,10 +15,8 @@ use super::scenario::Scenario;
 use super::stage::{Ends, Stage};
 use super::unit::{News, Order, Task, Unit};
 use super::words::Tag;
-use crate::client::sasl::KeyCache;
-use crate::client::sasl2::Tokens;
 use crate::client::session::LoginPlan;
-use crate::client::tls::{giving_keys, of_direct, trusting_config};
+use crate::client::tls::{giving_keys, trusting_config};
 use crate::process::{pin, raise_descriptors};
 
 /// The coordinator's first line.
@@ -222,24 +220,17 @@ fn plan_of(assignment: &Assignment) -> Result<LoginPlan> {
         true => giving_keys(&*trusting_config()?),
         false => trusting_config()?,
     };
+    let people = assignment.scenario.people(&assignment.domain);
     Ok(LoginPlan {
-        people: assignment.scenario.people(&assignment.domain),
-        transport: connection.transport,
-        mechanism: connection.mechanism,
         contacts: match assignment.prepares {
             true => 0,
             false => assignment.scenario.users.contacts as usize,
         },
-        tls_direct: of_direct(&tls),
-        tls,
-        keys: KeyCache::default(),
-        tokens: Tokens::default(),
         registers: assignment.prepares,
         manages: connection.stream_management,
         sasl2: connection.sasl2,
         keys_only: connection.keys_only,
-        resumptions: 0,
-        offers_client_state: false,
+        ..LoginPlan::new(people, connection.transport, connection.mechanism, tls)
     })
 }
 
