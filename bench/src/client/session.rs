@@ -265,9 +265,10 @@ impl Session {
             Phase::Enabled if name == b"enabled" => {
                 let management = self.management.get_or_insert_default();
                 management.enabled(&element);
+                // In the order in which acknowledgements count them: these are in the queue already.
                 let again = management.unacknowledged();
-                self.ask_for_roster()?;
-                self.link.send(&again)
+                self.link.send(&again)?;
+                self.ask_for_roster()
             }
             Phase::Enabled if name == b"failed" => bail!("no stream management: {}", text()),
             Phase::Roster => {
@@ -495,3 +496,7 @@ fn decoded_content(element: &str) -> Result<String> {
     let start = element[..end].rfind('>').context("no start tag")? + 1;
     Ok(String::from_utf8(from_base64(&element[start..end])?)?)
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
