@@ -14,6 +14,8 @@ use stonechat_bench::client::stanza::{Piece, Stanza, first_element};
 /// What the server does that it should not, and with what it is not usual.
 #[derive(Clone, Copy, PartialEq)]
 enum Script {
+    /// SASL2 with Bind 2, and client states (XEP-0352).
+    Modern,
     /// Who comes is told once more what the last run's last message to them was.
     Remembers,
 }
@@ -30,6 +32,8 @@ struct State {
     online: HashMap<String, TcpStream>,
     /// The last message to each.
     last: HashMap<String, String>,
+    /// How often somebody's phone was laid down.
+    inactive: u32,
 }
 
 impl Server {
@@ -117,6 +121,15 @@ impl Session {
                 self.name = name_in(between(element, ">", "<"));
                 self.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
             }
+            b"authenticate" => {
+                let initial = between(element, "<initial-response>", "</initial-response>");
+                self.name = name_in(initial);
+                self.say(&format!(
+                    "<success xmlns='urn:xmpp:sasl:2'><bound xmlns='urn:xmpp:bind:0'/></success>\
+                     <stream:features>{BINDING}<csi xmlns='urn:xmpp:csi:0'/></stream:features>"
+                ));
+            }
+            b"inactive" => self.server.state().inactive += 1,
             b"iq" if text("id") == "bench-bind" => {
                 let jid = format!("<jid>{}@localhost/load</jid>", self.name);
                 self.say(&format!(
@@ -212,4 +225,15 @@ fn what_another_run_has_left_is_no_fault_of_this_one() {
     assert!(second.status.success(), "{}", told(&second));
     let said = told(&second);
     assert!(said.contains("4 stanzas of another run"), "{said}");
+}
+
+#[test]
+fn phones_lie_idle_however_one_came_in() {
+    let (server, address) = Server::start(Script::Modern);
+    let more = ["--sasl2", "--set", "users.community=4", "--set"];
+    let mix = ["users.contacts=2", "--set", "day.idle=50", "--set"];
+    let rest = ["day.online=100", "--set", "day.messages=36000", "--set"];
+    let last = ["connection.stream-management=false"];
+    let output = run(address, "day", &[&more[..], &mix, &rest, &last].concat());
+    assert!(server.state().inactive > 0, "{}", told(&output));
 }

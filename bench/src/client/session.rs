@@ -222,6 +222,10 @@ impl Session {
             text()
         );
         ensure!(name != b"failure", "the login was refused: {}", text());
+        // Wherever they stand: with SASL2 behind the success (XEP-0388 section 2.6), if not before.
+        if name == b"stream:features" {
+            plan.offers_client_state |= element.contains("urn:xmpp:csi:0");
+        }
         let is_answer = |id: &str| name == b"iq" && element.attribute("id") == Some(id.as_bytes());
         match self.phase {
             Phase::FirstFeatures if name == b"stream:features" => self.choose(plan),
@@ -249,9 +253,7 @@ impl Session {
                 self.open_stream(Phase::BindFeatures, plan)
             }
             Phase::Success2 if name == b"success" => self.enter_by_sasl2(&text(), plan),
-            Phase::BindFeatures if name == b"stream:features" => {
-                self.bind_or_resume(&element, plan)
-            }
+            Phase::BindFeatures if name == b"stream:features" => self.bind_or_resume(plan),
             Phase::Resumed if name == b"resumed" => self.resumed(&element, plan),
             Phase::Resumed if name == b"failed" => {
                 self.not_resumed(&element);
@@ -374,8 +376,7 @@ impl Session {
         }
     }
 
-    fn bind_or_resume(&mut self, features: &Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
-        plan.offers_client_state |= features.contains("urn:xmpp:csi:0");
+    fn bind_or_resume(&mut self, plan: &LoginPlan) -> Result<()> {
         let resume = self.management.as_ref().and_then(|m| m.resume_element());
         if let Some(element) = resume {
             self.phase = Phase::Resumed;

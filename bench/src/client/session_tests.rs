@@ -39,6 +39,19 @@ fn heard(server: &mut TcpStream, last: &str) -> String {
 const BOUND: &str =
     "<iq type='result' id='bench-bind'><bind><jid>u00000@localhost/b</jid></bind></iq>";
 
+#[test]
+fn client_states_are_seen_behind_the_success_of_sasl2() {
+    let (mut session, _server) = session(Phase::Success2);
+    let mut plan = plan(Mechanism::Plain);
+    plan.sasl2 = true;
+    let success = "<success xmlns='urn:xmpp:sasl:2'><bound xmlns='urn:xmpp:bind:0'/></success>";
+    let features = "<stream:features><csi xmlns='urn:xmpp:csi:0'/></stream:features>";
+    let roster = "<iq type='result' id='bench-roster'/>";
+    session.input = format!("{success}{features}{roster}").into_bytes();
+    session.advance(&mut plan).expect("a good login");
+    assert!(session.is_ready() && plan.offers_client_state);
+}
+
 /// XEP-0198 section 4: acknowledgements count stanzas in the order in which they were sent.
 #[test]
 fn what_a_lost_stream_left_is_sent_before_all_else_as_it_stands_in_the_queue() {
