@@ -235,6 +235,23 @@ fn every_scenario_runs_on_a_real_server_with_two_parts() {
 }
 
 #[test]
+fn accounts_and_contacts_can_be_made_again_and_more_of_them() {
+    let server = Server::start("again");
+    for (count, contacts) in [(10, 2), (10, 2), (20, 4)] {
+        let users = [
+            format!("users.count={count}"),
+            format!("users.contacts={contacts}"),
+            "users.community=10".to_owned(),
+        ];
+        let users = users.each_ref().map(|text| ["--set", text.as_str()]);
+        let arguments = [&["day", "--parts", "2"][..], &users.concat()].concat();
+        let output = server.load("register", server.starttls, &arguments);
+        let said = told(&output);
+        assert!(output.status.success(), "{count}, {contacts}: {said}");
+    }
+}
+
+#[test]
 fn every_way_in_is_an_option() {
     let server = Server::start("ways");
     let users = ["chat", "--set", "users.count=10"];

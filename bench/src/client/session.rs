@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::link::Link;
 use super::management::Management;
 use super::people::People;
+use super::roster::{Rosters, contacts};
 use super::sasl::{Exchange, KeyCache, Mechanism, base64, from_base64};
 use super::sasl2::{self, Tokens};
 use super::stanza::{Piece, Stanza, first_element};
@@ -57,6 +58,8 @@ pub struct LoginPlan {
     pub tokens: Tokens,
     /// Whether accounts are made first (XEP-0077), unless they are there.
     pub registers: bool,
+    /// Of who registered: what was there before.
+    pub rosters: Rosters,
     /// Whether sessions ask for stream management with resumption (XEP-0198).
     pub manages: bool,
     /// Whether they authenticate and bind at once (XEP-0388, XEP-0386). Tokens imply it.
@@ -87,6 +90,7 @@ impl LoginPlan {
             keys: KeyCache::default(),
             tokens: Tokens::default(),
             registers: false,
+            rosters: Rosters::default(),
             manages: false,
             sasl2: false,
             keys_only: false,
@@ -285,6 +289,10 @@ impl Session {
                         "fewer than {} contacts in the roster",
                         plan.contacts
                     );
+                    if plan.registers {
+                        let contacts = contacts(&plan.people, element.bytes);
+                        plan.rosters.insert(self.user, contacts);
+                    }
                     return self.ready(plan);
                 }
                 Ok(())

@@ -158,6 +158,19 @@ impl Stage {
         })
     }
 
+    /// For what a play does by itself: its users have no connections.
+    #[cfg(test)]
+    pub fn of_nobody(users: u32) -> Self {
+        use crate::client::people::People;
+        use crate::client::sasl::Mechanism;
+        use crate::client::session::Transport;
+        let tls = crate::client::tls::trusting_config().expect("a configuration");
+        let people = People::of_bench();
+        let plan = LoginPlan::new(people, Transport::Plain, Mechanism::Plain, tls);
+        let stage = Self::new(plan, Ends::default(), Tag::random(), (0, users), 1);
+        stage.expect("epoll")
+    }
+
     /// Microseconds since the start.
     pub fn now(&self) -> u64 {
         self.start.elapsed().as_micros() as u64
