@@ -85,6 +85,8 @@ pub struct Stage {
     /// Memory that sessions read into, lent to each in turn: idle ones keep none.
     spare: Vec<u8>,
     ready: Vec<usize>,
+    /// Whose connection did not take what was to be sent, and why.
+    failing: Vec<(usize, anyhow::Error)>,
     pub plan: LoginPlan,
     ends: Ends,
     pub run: Tag,
@@ -134,6 +136,7 @@ impl Stage {
             scratch: vec![0; 64 * 1024],
             spare: Vec::new(),
             ready: Vec::new(),
+            failing: Vec::new(),
             plan,
             ends,
             run,
@@ -292,12 +295,14 @@ impl Stage {
         }
     }
 
-    /// Sends what is no stanza. A connection that fails shows when it is read.
+    /// Sends what is no stanza.
     pub fn write(&mut self, seat: usize, bytes: &[u8]) {
         if self.current == Some(seat) {
             self.said.extend_from_slice(bytes);
-        } else if let Some(session) = &mut self.seats[seat].session {
-            let _ = session.link.send(bytes);
+        } else if let Some(session) = &mut self.seats[seat].session
+            && let Err(error) = session.link.send(bytes)
+        {
+            self.failing.push((seat, error));
         }
     }
 
@@ -319,7 +324,22 @@ impl Stage {
         }
         ready.clear();
         self.ready = ready;
+        self.give_up_failing(play);
         Ok(())
+    }
+
+    /// What cannot be sent to ends; but what the server has said last is the better reason.
+    fn give_up_failing(&mut self, play: &mut dyn Play) {
+        for (seat, error) in mem::take(&mut self.failing) {
+            // The bytes, and the end behind them.
+            self.serve(play, seat);
+            self.serve(play, seat);
+            if let Some(mut session) = self.seats[seat].session.take() {
+                self.seats[seat].management = session.management.take();
+                drop(session);
+                self.gone(play, seat, &format!("sending: {error:#}"));
+            }
+        }
     }
 
     fn serve(&mut self, play: &mut dyn Play, seat: usize) {
@@ -334,7 +354,7 @@ impl Stage {
         self.current = Some(seat);
         let outcome = self.read(play, seat, &mut session);
         self.current = None;
-        self.flush(&mut session);
+        let outcome = outcome.and(self.flush(&mut session));
         match outcome {
             Ok(()) => self.seats[seat].session = Some(session),
             Err(error) => {
@@ -493,9 +513,9 @@ impl Stage {
         self.send(seat, answer.as_bytes());
     }
 
-    fn flush(&mut self, session: &mut Session) {
+    fn flush(&mut self, session: &mut Session) -> Result<()> {
         if self.said.is_empty() {
-            return;
+            return Ok(());
         }
         let mut wants_answer = false;
         if let Some(management) = &mut session.management {
@@ -506,9 +526,10 @@ impl Stage {
         if wants_answer {
             self.said.extend_from_slice(REQUEST);
         }
-        let _ = session.link.send(&self.said);
+        let sent = session.link.send(&self.said);
         self.said.clear();
         self.said_stanzas.clear();
+        sent
     }
 
     /// A connection has ended.
