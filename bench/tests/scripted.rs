@@ -16,6 +16,13 @@ use stonechat_bench::client::stanza::{Piece, Stanza, first_element};
 enum Script {
     /// SASL2 with Bind 2, and client states (XEP-0352).
     Modern,
+    Good,
+    /// Nobody is told of the presence of the second user.
+    LosesPresence,
+    /// All are told twice.
+    DoublesPresence,
+    /// Somebody is told who has nothing to do with it.
+    LeadsPresenceAstray,
     /// Who comes is told once more what the last run's last message to them was.
     Remembers,
 }
@@ -146,6 +153,7 @@ impl Session {
                 ));
             }
             b"presence" if element == "<presence/>" => self.come(),
+            b"presence" if !text("id").is_empty() => self.spread(element),
             b"message" => self.deliver(&text("to"), element),
             _ => {}
         }
@@ -157,8 +165,36 @@ impl Session {
         state.online.insert(self.name.clone(), out);
         let last = state.last.get(&self.name).cloned();
         drop(state);
+        for neighbour in self.neighbours() {
+            let mut state = self.server.state();
+            if let Some(out) = state.online.get_mut(&neighbour) {
+                let _ = write!(out, "<presence from='{}@localhost/load'/>", self.name);
+                drop(state);
+                self.say(&format!("<presence from='{neighbour}@localhost/load'/>"));
+            }
+        }
         if let (Some(last), Script::Remembers) = (last, self.server.script) {
             self.say(&last);
+        }
+    }
+
+    fn spread(&mut self, element: &str) {
+        let stamped = format!("<presence from='{}@localhost/load'", self.name);
+        let mut element = element.replacen("<presence", &stamped, 1);
+        let mut hearers = self.neighbours();
+        if self.name == "load000001" {
+            match self.server.script {
+                Script::LosesPresence => return,
+                Script::DoublesPresence => element = element.repeat(2),
+                Script::LeadsPresenceAstray => hearers[0] = "load000003".to_owned(),
+                _ => {}
+            }
+        }
+        let mut state = self.server.state();
+        for hearer in hearers {
+            if let Some(out) = state.online.get_mut(&hearer) {
+                let _ = out.write_all(element.as_bytes());
+            }
         }
     }
 
@@ -227,13 +263,46 @@ fn what_another_run_has_left_is_no_fault_of_this_one() {
     assert!(said.contains("4 stanzas of another run"), "{said}");
 }
 
+/// Four people of whom each says much.
+const DAY: [&str; 12] = [
+    "--set",
+    "users.community=4",
+    "--set",
+    "users.contacts=2",
+    "--set",
+    "day.online=100",
+    "--set",
+    "day.messages=36000",
+    "--set",
+    "day.archive-reads=0",
+    "--set",
+    "day.leaves=0",
+];
+
 #[test]
 fn phones_lie_idle_however_one_came_in() {
     let (server, address) = Server::start(Script::Modern);
-    let more = ["--sasl2", "--set", "users.community=4", "--set"];
-    let mix = ["users.contacts=2", "--set", "day.idle=50", "--set"];
-    let rest = ["day.online=100", "--set", "day.messages=36000", "--set"];
-    let last = ["connection.stream-management=false"];
-    let output = run(address, "day", &[&more[..], &mix, &rest, &last].concat());
+    let more = ["--sasl2", "--set", "connection.stream-management=false"];
+    let idle = ["--set", "day.idle=50"];
+    let output = run(address, "day", &[&DAY[..], &more, &idle].concat());
     assert!(server.state().inactive > 0, "{}", told(&output));
+}
+
+#[test]
+fn presence_of_a_day_is_lost_doubled_or_astray_as_messages_are() {
+    let more = ["--set", "connection.stream-management=false"];
+    let often = ["--set", "day.presence=36000", "--set", "day.idle=0"];
+    for (script, word) in [
+        (Script::Good, "passed"),
+        (Script::LosesPresence, "2 lost"),
+        (Script::DoublesPresence, " duplicated"),
+        (Script::LeadsPresenceAstray, " misrouted"),
+    ] {
+        let (_, address) = Server::start(script);
+        let few = ["--set", "time.patience=2 s"];
+        let output = run(address, "day", &[&DAY[..], &more, &often, &few].concat());
+        let said = told(&output);
+        assert!(said.contains(word), "{word}: {said}");
+        assert_eq!(output.status.success(), script == Script::Good, "{said}");
+    }
 }

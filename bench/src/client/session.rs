@@ -52,6 +52,8 @@ pub struct LoginPlan {
     pub mechanism: Mechanism,
     /// Contacts of each user; a roster with fewer is an error.
     pub contacts: usize,
+    /// Whether a roster with more was seen: then presence comes from others, too.
+    pub has_more_contacts: bool,
     pub tls: Arc<ClientConfig>,
     pub tls_direct: Arc<ClientConfig>,
     pub keys: KeyCache,
@@ -85,6 +87,7 @@ impl LoginPlan {
             transport,
             mechanism,
             contacts: 0,
+            has_more_contacts: false,
             tls_direct: of_direct(&tls),
             tls,
             keys: KeyCache::default(),
@@ -289,6 +292,7 @@ impl Session {
                         "fewer than {} contacts in the roster",
                         plan.contacts
                     );
+                    plan.has_more_contacts |= found > plan.contacts;
                     if plan.registers {
                         let contacts = contacts(&plan.people, element.bytes);
                         plan.rosters.insert(self.user, contacts);
