@@ -311,6 +311,22 @@ fn every_way_in_is_an_option() {
 }
 
 #[test]
+fn names_resources_and_passwords_have_any_letter() {
+    let server = Server::start("letters");
+    let users = ["chat", "--set", "users.count=4", "--set"];
+    let names = ["users.prefix=a,b=c", "--set", "users.password=p&<'\">,="];
+    let resource = ["--set", "users.resource=it's <my> & \"own\""];
+    let users = [&users[..], &names, &resource].concat();
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    for mechanism in ["scram-sha-1", "plain"] {
+        let more = ["--mechanism", mechanism, "--set", "time.measure=1 s"];
+        let output = server.load("run", server.starttls, &[&users[..], &more].concat());
+        assert!(output.status.success(), "{mechanism}: {}", told(&output));
+    }
+}
+
+#[test]
 fn streams_that_break_are_resumed_whichever_way_one_came_in() {
     let server = Server::start("resumed");
     let users = with_users("day", &[]);

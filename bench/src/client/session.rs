@@ -17,7 +17,7 @@ use super::people::People;
 use super::roster::{Rosters, contacts};
 use super::sasl::{Exchange, KeyCache, Mechanism, base64, from_base64};
 use super::sasl2::{self, Tokens};
-use super::stanza::{Piece, Stanza, first_element};
+use super::stanza::{Piece, Stanza, escaped, first_element, unescaped};
 use super::tls::of_direct;
 
 /// What carries the stream.
@@ -268,7 +268,8 @@ impl Session {
             }
             Phase::Bound if is_answer("bench-bind") => {
                 let full = plan.people.full(self.user);
-                ensure!(element.contains(&full), "not bound to {full}: {}", text());
+                let is_it = unescaped(&text()).contains(&full);
+                ensure!(is_it, "not bound to {full}: {}", text());
                 self.bound(plan)
             }
             Phase::Enabled if name == b"enabled" => {
@@ -313,7 +314,8 @@ impl Session {
         }
         if plan.registers && !self.login().is_registered {
             self.phase = Phase::Registered;
-            let (name, password) = (plan.people.name(self.user), &plan.people.password);
+            let name = plan.people.name(self.user);
+            let (name, password) = (escaped(&name), escaped(&plan.people.password));
             return self.send(&format!(
                 "<iq type='set' id='bench-register'><query xmlns='jabber:iq:register'>\
                  <username>{name}</username><password>{password}</password></query></iq>"
@@ -399,7 +401,7 @@ impl Session {
 
     fn bind(&mut self, plan: &LoginPlan) -> Result<()> {
         self.phase = Phase::Bound;
-        let resource = &plan.people.resource;
+        let resource = escaped(&plan.people.resource);
         self.send(&format!(
             "<iq type='set' id='bench-bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
              <resource>{resource}</resource></bind></iq>"
@@ -425,7 +427,7 @@ impl Session {
 
     fn open_stream(&mut self, next: Phase, plan: &LoginPlan) -> Result<()> {
         self.phase = next;
-        let domain = &plan.people.domain;
+        let domain = escaped(&plan.people.domain);
         self.send(&format!(
             "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' \
              xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"

@@ -369,6 +369,11 @@ impl Scenario {
             u64::from(first) + u64::from(count) <= 10_u64.pow(digits.min(9) as u32),
             "users.digits: {count} users from {first} on do not fit into {digits} digits"
         );
+        let forbidden = |c: char| " \"&'/:<>@".contains(c);
+        ensure!(
+            !self.users.prefix.contains(forbidden),
+            "users.prefix: names have no spaces and none of \"&'/:<>@ (RFC 7622 section 3.3.1)"
+        );
         ensure!(community > 0, "users.community must be at least 1");
         ensure!(
             contacts == 0 || (contacts.is_multiple_of(2) && contacts < community),
@@ -527,6 +532,7 @@ mod tests {
                 "TLS",
             ),
             ("scenario = 'chat'\n[chat]\nrate = -1.0", "negative"),
+            ("scenario = 'chat'\n[users]\nprefix = 'a@b'", "RFC 7622"),
         ] {
             let said = error(text);
             assert!(said.contains(part), "{said}");

@@ -8,6 +8,8 @@ use std::hash::BuildHasher;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::stanza::escaped;
+
 /// Which run sent something: servers keep what a former one left under way, and deliver it to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tag(u32);
@@ -61,7 +63,7 @@ impl Id {
 
 /// A message of `size` bytes, more if what must stand in it is longer.
 pub fn message(to: &str, kind: &str, id: Id, size: usize) -> String {
-    let mut text = format!("<message to='{to}' type='{kind}' id='");
+    let mut text = format!("<message to='{}' type='{kind}' id='", escaped(to));
     id.push(&mut text);
     text.push_str("'><body>");
     let tail = "</body></message>";

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::super::scenario::Users;
 use super::super::stage::{Play, Stage};
 use super::ring::Ring;
-use crate::client::stanza::Stanza;
+use crate::client::stanza::{Stanza, escaped};
 
 pub struct Friends {
     ring: Ring,
@@ -70,10 +70,8 @@ impl Friends {
 
     fn ask(&self, stage: &mut Stage, from: usize, to: usize, kind: &str) {
         let address = stage.plan.people.bare(stage.user(to));
-        stage.send(
-            from,
-            format!("<presence to='{address}' type='{kind}'/>").as_bytes(),
-        );
+        let text = format!("<presence to='{}' type='{kind}'/>", escaped(&address));
+        stage.send(from, text.as_bytes());
     }
 
     fn other(&self, stage: &Stage, stanza: Stanza<'_>) -> Option<usize> {

@@ -7,7 +7,7 @@ use super::super::stage::{Play, Stage};
 use super::super::words::{Id, message};
 use super::next_seat;
 use super::ring::Hearers;
-use crate::client::stanza::Stanza;
+use crate::client::stanza::{Stanza, escaped};
 
 pub struct Rooms {
     muc: Muc,
@@ -89,7 +89,7 @@ impl Play for Rooms {
         if !self.muc.service.is_empty() {
             return self.found(stage);
         }
-        let domain = stage.plan.people.domain.clone();
+        let domain = escaped(&stage.plan.people.domain).into_owned();
         let query = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
         let text = format!("<iq type='get' id='lc-items' to='{domain}'>{query}</iq>");
         if let Some(seat) = next_seat(stage, &mut self.last, Stage::is_here) {
