@@ -263,7 +263,7 @@ impl Session {
             Phase::BindFeatures if name == b"stream:features" => self.bind_or_resume(plan),
             Phase::Resumed if name == b"resumed" => self.resumed(&element, plan),
             Phase::Resumed if name == b"failed" => {
-                self.not_resumed(&element);
+                self.not_resumed(&element)?;
                 self.bind(plan)
             }
             Phase::Bound if is_answer("bench-bind") => {
@@ -359,7 +359,7 @@ impl Session {
             if said.name() == b"resumed" {
                 return self.resumed(&said, plan);
             }
-            self.not_resumed(&said);
+            self.not_resumed(&said)?;
         }
         ensure!(success.is_bound, "not bound: {element}");
         self.bound(plan)
@@ -368,17 +368,18 @@ impl Session {
     fn resumed(&mut self, element: &Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
         plan.resumptions += 1;
         let management = self.management.as_mut().context("nothing to resume")?;
-        management.acknowledged(element);
+        management.acknowledged(element)?;
         let again = management.unacknowledged();
         self.link.send(&again)?;
         self.ready(plan)
     }
 
-    fn not_resumed(&mut self, element: &Stanza<'_>) {
+    fn not_resumed(&mut self, element: &Stanza<'_>) -> Result<()> {
         if let Some(management) = &mut self.management {
-            management.acknowledged(element);
+            management.acknowledged(element)?;
             management.resumption_failed();
         }
+        Ok(())
     }
 
     fn ready(&mut self, plan: &LoginPlan) -> Result<()> {

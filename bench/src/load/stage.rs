@@ -482,7 +482,7 @@ impl Stage {
             }
             b"a" => {
                 if let Some(management) = &mut session.management {
-                    management.acknowledged(&stanza);
+                    management.acknowledged(&stanza)?;
                 }
             }
             b"stream:error" => {
