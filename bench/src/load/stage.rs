@@ -64,8 +64,10 @@ pub enum Place {
 pub struct Seat {
     session: Option<Session>,
     pub place: Place,
-    /// When it was meant to enter or to leave.
-    since: u64,
+    /// When it was meant to enter.
+    meant: u64,
+    /// When it began to, or to leave; with more to do than is done, much later.
+    began: u64,
     /// Of a connection that broke.
     management: Option<Box<Management>>,
 }
@@ -127,7 +129,8 @@ impl Stage {
         let seat = |_| Seat {
             session: None,
             place: Place::Away,
-            since: 0,
+            meant: 0,
+            began: 0,
             management: None,
         };
         Ok(Self {
@@ -233,11 +236,12 @@ impl Stage {
         match link {
             Ok(link) => {
                 let mut session = Session::over(user, link);
+                let began = self.now();
                 let place = &mut self.seats[seat];
                 session.management = place.management.take();
                 place.session = Some(session);
                 place.place = Place::Entering;
-                place.since = at;
+                (place.meant, place.began) = (at, began);
                 self.entering += 1;
             }
             Err(error) => {
@@ -254,7 +258,7 @@ impl Stage {
             return;
         }
         self.seats[seat].place = Place::Leaving;
-        self.seats[seat].since = self.now();
+        self.seats[seat].began = self.now();
         self.here -= 1;
         self.leaving += 1;
         // XEP-0198 section 4: what has come is acknowledged before the stream ends, else it may come again.
@@ -397,14 +401,14 @@ impl Stage {
     }
 
     fn enter_done(&mut self, seat: usize) {
-        let since = self.seats[seat].since;
+        let meant = self.seats[seat].meant;
         self.seats[seat].place = Place::Here;
         self.entering -= 1;
         self.here += 1;
         self.counts.logins += 1;
         self.counts.resumed = self.plan.resumptions;
-        let took = self.now().saturating_sub(since);
-        if self.counts_at(since) {
+        let took = self.now().saturating_sub(meant);
+        if self.counts_at(meant) {
             self.latencies.logins.record(took);
         }
     }
@@ -560,7 +564,7 @@ impl Stage {
     pub fn sweep(&mut self, play: &mut dyn Play) {
         let now = self.now();
         for seat in 0..self.seats.len() {
-            let is_late = now.saturating_sub(self.seats[seat].since) > LONGEST_STEP;
+            let is_late = now.saturating_sub(self.seats[seat].began) > LONGEST_STEP;
             if is_late && matches!(self.seats[seat].place, Place::Entering | Place::Leaving) {
                 let session = self.seats[seat].session.take();
                 let why = session.map_or_else(String::new, |s| s.describe(&self.plan));
@@ -593,3 +597,36 @@ fn without_names(why: &str) -> String {
 
 /// Of a login or a farewell, in microseconds.
 const LONGEST_STEP: u64 = 60_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Play for Nothing {}
+
+    #[test]
+    fn a_login_has_its_minute_from_when_it_begins_not_from_when_it_was_meant() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut stage = Stage::of_nobody(1);
+        stage.ends.servers = vec![listener.local_addr().expect("an address")];
+        let late = Duration::from_micros(LONGEST_STEP + 1_000_000);
+        let pass = |stage: &mut Stage| {
+            stage.start = stage
+                .start
+                .checked_sub(late)
+                .expect("it runs since a while");
+            stage.sweep(&mut Nothing);
+        };
+        pass(&mut stage);
+        stage.enter(0, 0);
+        stage.sweep(&mut Nothing);
+        assert_eq!(stage.seats[0].place, Place::Entering);
+        pass(&mut stage);
+        assert_eq!(stage.seats[0].place, Place::Away);
+        assert_eq!(stage.faults.logins_failed, 1);
+    }
+}
