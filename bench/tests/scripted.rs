@@ -263,6 +263,20 @@ fn what_another_run_has_left_is_no_fault_of_this_one() {
     assert!(said.contains("4 stanzas of another run"), "{said}");
 }
 
+#[test]
+fn a_rate_that_was_not_reached_is_noted() {
+    let (_, address) = Server::start(Script::Good);
+    let output = run(
+        address,
+        "login",
+        &["--set", "login.rate=1000", "--set", "login.stay=200 ms"],
+    );
+    let said = told(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("% of the 1000 that were asked for"), "{said}");
+    assert!(said.contains("nobody was away who could come"), "{said}");
+}
+
 /// Four people of whom each says much.
 const DAY: [&str; 12] = [
     "--set",

@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 use super::counts::{Counts, Latencies, Outcome};
 use super::division::{Share, cores_of, divide, sources_of};
 use super::latency::Latency;
+use super::pace::Pace;
 use super::part::{Assignment, Line};
 use super::progress::Progress;
 use super::reach::{Part, accept, joined, spawn};
@@ -241,6 +242,7 @@ impl Lead {
                 of_other_runs: 0,
                 seconds: 0.0,
                 counts: Counts::default(),
+                pace: None,
                 sessions,
                 entering_seconds,
                 latency: Default::default(),
@@ -271,6 +273,9 @@ impl Lead {
             let entry = by_part.entry(*part).or_default();
             *entry = (entry.0.max(cpu), entry.1 + seconds);
         }
+        let (hosts, seconds) = (run.hosts.len(), result.seconds);
+        let is_load = !run.prepares;
+        result.pace = Pace::of(&run.scenario, hosts, &result.counts, seconds).filter(|_| is_load);
         for (cpu, thread_seconds) in by_part.values() {
             result.driver_cpu += cpu;
             let busy = 100.0 * cpu / thread_seconds.max(1e-3);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::{Complaints, Counts, RecordedLatencies};
 use super::latency::Summary;
 use super::ledger::Faults;
+use super::pace::Pace;
 use super::scenario::Scenario;
 use super::surge::Surge;
 
@@ -38,6 +39,9 @@ pub struct RunResult {
     pub seconds: f64,
     /// Within them.
     pub counts: Counts,
+    /// Of an open loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// Sessions at the beginning of the window.
     pub sessions: u64,
     /// Seconds that all logins before the load took.
@@ -165,6 +169,7 @@ impl RunResult {
             self.seconds,
             self.per_second()
         )];
+        lines.extend(self.pace.as_ref().map(Pace::text));
         let latency = self.main_latency();
         if latency.count > 0 {
             lines.push(format!(
