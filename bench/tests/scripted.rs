@@ -23,6 +23,8 @@ enum Script {
     DoublesPresence,
     /// Somebody is told who has nothing to do with it.
     LeadsPresenceAstray,
+    /// Who leaves is told once more what the last message to them was.
+    RepeatsAtFarewell,
     /// Who comes is told once more what the last run's last message to them was.
     Remembers,
 }
@@ -153,6 +155,9 @@ impl Session {
                 ));
             }
             b"presence" if element == "<presence/>" => self.come(),
+            b"presence" if text("type") == "unavailable" => {
+                self.say_again(Script::RepeatsAtFarewell)
+            }
             b"presence" if !text("id").is_empty() => self.spread(element),
             b"message" => self.deliver(&text("to"), element),
             _ => {}
@@ -163,7 +168,6 @@ impl Session {
         let out = self.out.try_clone().expect("a socket");
         let mut state = self.server.state();
         state.online.insert(self.name.clone(), out);
-        let last = state.last.get(&self.name).cloned();
         drop(state);
         for neighbour in self.neighbours() {
             let mut state = self.server.state();
@@ -173,7 +177,13 @@ impl Session {
                 self.say(&format!("<presence from='{neighbour}@localhost/load'/>"));
             }
         }
-        if let (Some(last), Script::Remembers) = (last, self.server.script) {
+        self.say_again(Script::Remembers);
+    }
+
+    /// The last message, if it is in the script.
+    fn say_again(&mut self, in_script: Script) {
+        let last = self.server.state().last.get(&self.name).cloned();
+        if let Some(last) = last.filter(|_| self.server.script == in_script) {
             self.say(&last);
         }
     }
@@ -319,4 +329,13 @@ fn presence_of_a_day_is_lost_doubled_or_astray_as_messages_are() {
         assert!(said.contains(word), "{word}: {said}");
         assert_eq!(output.status.success(), script == Script::Good, "{said}");
     }
+}
+
+#[test]
+fn what_goes_wrong_while_all_log_out_fails_the_run() {
+    let (_, address) = Server::start(Script::RepeatsAtFarewell);
+    let output = run(address, "chat", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let said = told(&output);
+    assert!(said.contains("4 duplicated"), "{said}");
 }

@@ -189,7 +189,7 @@ impl Lead {
         self.order(Order::Stop, "drain", 1)?;
         self.wait(Until::All(|news| matches!(news, News::Rested(_))))?;
         self.order(Order::Leave, "logout", 1)?;
-        self.wait(Until::All(|news| matches!(news, News::Left)))?;
+        self.wait(Until::All(|news| matches!(news, News::Left(_))))?;
         let server = self
             .watched
             .iter()
@@ -378,9 +378,10 @@ impl Lead {
                 self.outcomes.push((part, (*outcome).clone()));
                 Ok(Some(News::Rested(outcome)))
             }
-            News::Left => {
+            News::Left(outcome) => {
                 self.parts[part].left += 1;
-                Ok(Some(News::Left))
+                self.outcomes.push((part, (*outcome).clone()));
+                Ok(Some(News::Left(outcome)))
             }
             News::Failed(why) => bail!("part {part}: {why}"),
             other => Ok(Some(other)),

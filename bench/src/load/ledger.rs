@@ -27,15 +27,25 @@ pub struct Faults {
 }
 
 impl Faults {
+    fn zip(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
+        Self {
+            lost: with(self.lost, other.lost),
+            duplicated: with(self.duplicated, other.duplicated),
+            disordered: with(self.disordered, other.disordered),
+            misrouted: with(self.misrouted, other.misrouted),
+            bounced: with(self.bounced, other.bounced),
+            closed: with(self.closed, other.closed),
+            logins_failed: with(self.logins_failed, other.logins_failed),
+            refused: with(self.refused, other.refused),
+        }
+    }
+
     pub fn add(&mut self, other: &Self) {
-        self.lost += other.lost;
-        self.duplicated += other.duplicated;
-        self.disordered += other.disordered;
-        self.misrouted += other.misrouted;
-        self.bounced += other.bounced;
-        self.closed += other.closed;
-        self.logins_failed += other.logins_failed;
-        self.refused += other.refused;
+        *self = self.zip(other, |a, b| a + b);
+    }
+
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.zip(earlier, u64::saturating_sub)
     }
 
     /// Each with its name, for tables.

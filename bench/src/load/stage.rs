@@ -560,12 +560,23 @@ impl Stage {
         play.left(self, seat);
     }
 
+    /// So many times.
+    pub fn farewell_unanswered(&mut self, times: u64) {
+        if times > 0 {
+            self.faults.refused += times;
+            let said = "no answer to a farewell for a minute";
+            self.complaints.add_many(said, times);
+        }
+    }
+
     /// Gives up logins and farewells that take too long. To be called now and then.
     pub fn sweep(&mut self, play: &mut dyn Play) {
         let now = self.now();
         for seat in 0..self.seats.len() {
             let is_late = now.saturating_sub(self.seats[seat].began) > LONGEST_STEP;
             if is_late && matches!(self.seats[seat].place, Place::Entering | Place::Leaving) {
+                let is_farewell = self.seats[seat].place == Place::Leaving;
+                self.farewell_unanswered(u64::from(is_farewell));
                 let session = self.seats[seat].session.take();
                 let why = session.map_or_else(String::new, |s| s.describe(&self.plan));
                 self.gone(play, seat, &format!("no answer for a minute: {why}"));
