@@ -70,7 +70,8 @@ impl Friends {
 
     fn ask(&self, stage: &mut Stage, from: usize, to: usize, kind: &str) {
         let address = stage.plan.people.bare(stage.user(to));
-        let text = format!("<presence to='{}' type='{kind}'/>", escaped(&address));
+        let (address, id) = (escaped(&address), id(stage));
+        let text = format!("<presence to='{address}' type='{kind}' id='{id}'/>");
         stage.send(from, text.as_bytes());
     }
 
@@ -116,6 +117,8 @@ impl Play for Friends {
                     stage.counts.presence_received += 1;
                 }
             }
+            // What another run asked for may bounce when its sessions are given up, and be told now.
+            b"error" if is_of_another_run(stage, stanza) => stage.of_other_runs += 1,
             b"error" => {
                 stage.faults.refused += 1;
                 stage.complaints.add(&format!(
@@ -154,6 +157,17 @@ impl Play for Friends {
     }
 }
 
+/// Not read by the stage as ids of messages are: a request of another run is as good as one of this.
+fn id(stage: &Stage) -> String {
+    format!("{ASK}{}", stage.run)
+}
+
+fn is_of_another_run(stage: &Stage, stanza: Stanza<'_>) -> bool {
+    let answered = stanza.attribute("id").unwrap_or_default();
+    answered.starts_with(ASK.as_bytes()) && answered != id(stage).as_bytes()
+}
+
+const ASK: &str = "lc-ask.";
 /// Subscriptions under way at a time: enough to keep the server busy.
 const AT_A_TIME: usize = 64;
 
@@ -185,6 +199,11 @@ mod tests {
         let mut friends = Friends::new(&users);
         friends.begin(&mut stage);
         friends.due(&mut stage, 0);
+        // What comes back of another run's requests ends nothing.
+        let from = stage.plan.people.bare(2);
+        let text = format!("<presence from='{from}' type='error' id='{ASK}0'/>");
+        let bytes = text.as_bytes();
+        friends.presence(&mut stage, 1, None, Stanza { bytes });
         let mut under_way: Vec<_> = friends.under_way.iter().copied().collect();
         under_way.sort_unstable();
         assert_eq!(under_way, [(1, 2), (2, 3), (3, 0)]);
