@@ -365,8 +365,13 @@ mod tests {
         stage.enter(0, 0);
         stage.sweep(&mut Nothing);
         assert_eq!(stage.seats[0].place, Place::Entering);
+        let session = stage.seats[0].session.as_mut().expect("it enters");
+        let management = session.management.get_or_insert_default();
+        management.sent(b"<message/>");
         pass(&mut stage);
         assert_eq!(stage.seats[0].place, Place::Away);
         assert_eq!(stage.faults.logins_failed, 1);
+        let kept = stage.seats[0].management.as_ref().expect("for the next");
+        assert_eq!(kept.unacknowledged(), b"<message/>");
     }
 }

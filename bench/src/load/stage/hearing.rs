@@ -257,8 +257,12 @@ impl Stage {
             if is_late && matches!(self.seats[seat].place, Place::Entering | Place::Leaving) {
                 let is_farewell = self.seats[seat].place == Place::Leaving;
                 self.farewell_unanswered(u64::from(is_farewell));
-                let session = self.seats[seat].session.take();
-                let why = session.map_or_else(String::new, |s| s.describe(&self.plan));
+                let mut why = String::new();
+                if let Some(mut session) = self.seats[seat].session.take() {
+                    why = session.describe(&self.plan);
+                    // It still has to be sent, when the user comes again.
+                    self.seats[seat].management = session.management.take();
+                }
                 self.gone(play, seat, &format!("no answer for a minute: {why}"));
             }
         }
