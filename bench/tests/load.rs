@@ -235,6 +235,23 @@ fn every_scenario_runs_on_a_real_server_with_two_parts() {
 }
 
 #[test]
+fn accounts_and_contacts_can_be_made_again_and_more_of_them() {
+    let server = Server::start("again");
+    for (count, contacts) in [(10, 2), (10, 2), (20, 4)] {
+        let users = [
+            format!("users.count={count}"),
+            format!("users.contacts={contacts}"),
+            "users.community=10".to_owned(),
+        ];
+        let users = users.each_ref().map(|text| ["--set", text.as_str()]);
+        let arguments = [&["day", "--parts", "2"][..], &users.concat()].concat();
+        let output = server.load("register", server.starttls, &arguments);
+        let said = told(&output);
+        assert!(output.status.success(), "{count}, {contacts}: {said}");
+    }
+}
+
+#[test]
 fn every_way_in_is_an_option() {
     let server = Server::start("ways");
     let users = ["chat", "--set", "users.count=10"];
@@ -291,6 +308,22 @@ fn every_way_in_is_an_option() {
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let said = told(&output);
     assert!(said.contains("the server closed the connection"), "{said}");
+}
+
+#[test]
+fn names_resources_and_passwords_have_any_letter() {
+    let server = Server::start("letters");
+    let users = ["chat", "--set", "users.count=4", "--set"];
+    let names = ["users.prefix=a,b=c", "--set", "users.password=p&<'\">,="];
+    let resource = ["--set", "users.resource=it's <my> & \"own\""];
+    let users = [&users[..], &names, &resource].concat();
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    for mechanism in ["scram-sha-1", "plain"] {
+        let more = ["--mechanism", mechanism, "--set", "time.measure=1 s"];
+        let output = server.load("run", server.starttls, &[&users[..], &more].concat());
+        assert!(output.status.success(), "{mechanism}: {}", told(&output));
+    }
 }
 
 #[test]

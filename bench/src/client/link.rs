@@ -81,7 +81,10 @@ impl Link {
     /// Begins a TLS handshake; what is sent from here on follows it, encrypted.
     pub fn start_tls(&mut self, config: &Arc<ClientConfig>, domain: &str) -> Result<()> {
         let name = ServerName::try_from(domain.to_owned())?;
-        self.cipher = Cipher::Library(Box::new(ClientConnection::new(config.clone(), name)?));
+        let mut tls = ClientConnection::new(config.clone(), name)?;
+        // What does not go yet waits here, as without TLS: 64 KiB are less than a stanza may have.
+        tls.set_buffer_limit(None);
+        self.cipher = Cipher::Library(Box::new(tls));
         self.flush()
     }
 
@@ -216,4 +219,64 @@ pub fn write_some(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use mio::Poll;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection, Stream};
+
+    use super::super::tls::trusting_config;
+    use super::*;
+
+    fn server() -> ServerConnection {
+        let (certificate, key) = crate::target::certificate().expect("a certificate");
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .and_then(|config| {
+                let config = config.with_no_client_auth();
+                config.with_single_cert(vec![certificate], key)
+            });
+        let config = config.expect("a good configuration");
+        ServerConnection::new(Arc::new(config)).expect("a connection")
+    }
+
+    #[test]
+    fn more_than_a_tls_library_keeps_arrives_whole() {
+        let sent: Vec<u8> = (0..500_000_u32).map(|n| n as u8).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let length = sent.len();
+        let reading = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a client");
+            let mut received = vec![0; length];
+            let mut tls = server();
+            let mut stream = Stream::new(&mut tls, &mut socket);
+            stream.read_exact(&mut received).expect("all of it");
+            received
+        });
+        let poll = Poll::new().expect("epoll");
+        let link = Link::connect(address, poll.registry(), Token(0));
+        let mut link = link.expect("a connection");
+        let config = trusting_config().expect("a configuration");
+        while !link.has_peer() {
+            thread::yield_now();
+        }
+        link.start_tls(&config, "localhost").expect("a handshake");
+        link.send(&sent).expect("room for it");
+        let (mut scratch, mut input) = (vec![0; 4096], Vec::new());
+        // The end of the connection is an error, too: then all has been read.
+        while link.receive(&mut scratch, &mut input).is_ok() && link.flush().is_ok() {
+            thread::yield_now();
+        }
+        assert!(reading.join().expect("it read") == sent);
+    }
 }

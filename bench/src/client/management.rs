@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use anyhow::{Result, ensure};
+
 use super::stanza::Stanza;
 
 /// The counts of one stream.
@@ -38,21 +40,32 @@ impl Management {
         self.unacknowledged.len().is_multiple_of(ASK_AFTER)
     }
 
-    /// Takes the `h` of `<a/>`, `<resumed/>` or `<failed/>`.
-    pub fn acknowledged(&mut self, element: &Stanza<'_>) {
+    /// Takes the `h` of `<a/>`, `<resumed/>` or `<failed/>`. XEP-0198 section 6: more than was sent is an error; less than
+    /// before says nothing new.
+    pub fn acknowledged(&mut self, element: &Stanza<'_>) -> Result<()> {
         let digits = element
             .attribute("h")
             .and_then(|h| std::str::from_utf8(h).ok());
         let Some(count) = digits.and_then(|h| h.parse::<u32>().ok()) else {
-            return;
+            return Ok(());
         };
-        let new = count.wrapping_sub(self.acknowledged) as usize;
-        self.unacknowledged
-            .drain(..new.min(self.unacknowledged.len()));
+        // Counts begin again behind the greatest, so what is far ahead is behind.
+        let new = count.wrapping_sub(self.acknowledged);
+        if new > u32::MAX / 2 {
+            return Ok(());
+        }
+        let (new, waiting) = (new as usize, self.unacknowledged.len());
+        ensure!(
+            new <= waiting,
+            "the server acknowledged {} stanzas more than it was sent",
+            new - waiting
+        );
+        self.unacknowledged.drain(..new);
         self.acknowledged = count;
         if self.unacknowledged.is_empty() {
             self.unacknowledged = VecDeque::new();
         }
+        Ok(())
     }
 
     pub fn acknowledgement(&self) -> String {
@@ -117,9 +130,34 @@ mod tests {
             resume.as_deref(),
             Some("<resume xmlns='urn:xmpp:sm:3' previd='7' h='2'/>")
         );
-        management.acknowledged(&element("<resumed previd='7' h='2'/>"));
+        let mut acknowledged = |text| management.acknowledged(&element(text));
+        acknowledged("<resumed previd='7' h='2'/>").expect("two of three");
         assert_eq!(management.unacknowledged(), b"<message>2</message>");
-        management.acknowledged(&element("<a h='3'/>"));
+        management
+            .acknowledged(&element("<a h='3'/>"))
+            .expect("all of them");
         assert!(management.unacknowledged().is_empty());
+    }
+
+    /// XEP-0198 section 6: "higher than the amount of stanzas that it was sent (by sending an 'h' value that is too high)"
+    #[test]
+    fn nothing_is_acknowledged_that_was_not_sent_nor_taken_back() {
+        let mut management = Management {
+            acknowledged: u32::MAX,
+            ..Management::default()
+        };
+        for text in ["<message>1</message>", "<message>2</message>"] {
+            management.sent(text.as_bytes());
+        }
+        let mut acknowledged = |h: u32| {
+            let text = format!("<a h='{h}'/>");
+            let outcome = management.acknowledged(&element(&text));
+            (outcome.is_ok(), management.unacknowledged().len())
+        };
+        // Behind the greatest number comes 0.
+        assert_eq!(acknowledged(0), (true, 20));
+        assert_eq!(acknowledged(u32::MAX), (true, 20));
+        assert_eq!(acknowledged(2), (false, 20));
+        assert_eq!(acknowledged(1), (true, 0));
     }
 }

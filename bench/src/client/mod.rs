@@ -6,6 +6,7 @@ pub mod management;
 pub mod message;
 pub mod people;
 pub mod record;
+pub mod roster;
 pub mod sasl;
 pub mod sasl2;
 pub mod session;

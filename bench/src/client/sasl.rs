@@ -112,7 +112,9 @@ pub struct Exchange {
 impl Exchange {
     /// Begins, and gives the initial response.
     pub fn begin(mechanism: Mechanism, user: &str, password: &str, nonce: &str) -> (Self, Vec<u8>) {
-        let first_bare = format!("n={user},r={nonce}");
+        // RFC 5802 section 5.1.
+        let name = user.replace('=', "=3D").replace(',', "=2C");
+        let first_bare = format!("n={name},r={nonce}");
         let initial = match mechanism {
             Mechanism::Plain => format!("\0{user}\0{password}"),
             _ => format!("n,,{first_bare}"),
@@ -227,6 +229,15 @@ mod tests {
              p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
             "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
         );
+    }
+
+    /// RFC 5802 section 5.1: "The characters ',' or '=' in usernames are sent as '=2C' and '=3D' respectively."
+    #[test]
+    fn a_name_is_one_field_whatever_stands_in_it() {
+        let (_, initial) = Exchange::begin(Mechanism::ScramSha1, "a,b=c", "p", "n");
+        assert_eq!(initial, b"n,,n=a=2Cb=3Dc,r=n");
+        let (_, initial) = Exchange::begin(Mechanism::Plain, "a,b=c", "p", "n");
+        assert_eq!(initial, b"\0a,b=c\0p");
     }
 
     #[test]

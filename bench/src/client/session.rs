@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use super::link::Link;
 use super::management::Management;
 use super::people::People;
+use super::roster::{Rosters, contacts};
 use super::sasl::{Exchange, KeyCache, Mechanism, base64, from_base64};
 use super::sasl2::{self, Tokens};
-use super::stanza::{Piece, Stanza, first_element};
+use super::stanza::{Piece, Stanza, escaped, first_element, unescaped};
+use super::tls::of_direct;
 
 /// What carries the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -50,12 +52,16 @@ pub struct LoginPlan {
     pub mechanism: Mechanism,
     /// Contacts of each user; a roster with fewer is an error.
     pub contacts: usize,
+    /// Whether a roster with more was seen: then presence comes from others, too.
+    pub has_more_contacts: bool,
     pub tls: Arc<ClientConfig>,
     pub tls_direct: Arc<ClientConfig>,
     pub keys: KeyCache,
     pub tokens: Tokens,
     /// Whether accounts are made first (XEP-0077), unless they are there.
     pub registers: bool,
+    /// Of who registered: what was there before.
+    pub rosters: Rosters,
     /// Whether sessions ask for stream management with resumption (XEP-0198).
     pub manages: bool,
     /// Whether they authenticate and bind at once (XEP-0388, XEP-0386). Tokens imply it.
@@ -69,6 +75,33 @@ pub struct LoginPlan {
 }
 
 impl LoginPlan {
+    /// Logins with nothing that is optional.
+    pub fn new(
+        people: People,
+        transport: Transport,
+        mechanism: Mechanism,
+        tls: Arc<ClientConfig>,
+    ) -> Self {
+        Self {
+            people,
+            transport,
+            mechanism,
+            contacts: 0,
+            has_more_contacts: false,
+            tls_direct: of_direct(&tls),
+            tls,
+            keys: KeyCache::default(),
+            tokens: Tokens::default(),
+            registers: false,
+            rosters: Rosters::default(),
+            manages: false,
+            sasl2: false,
+            keys_only: false,
+            resumptions: 0,
+            offers_client_state: false,
+        }
+    }
+
     fn is_sasl2(&self) -> bool {
         self.sasl2 || self.mechanism == Mechanism::Fast
     }
@@ -196,6 +229,10 @@ impl Session {
             text()
         );
         ensure!(name != b"failure", "the login was refused: {}", text());
+        // Wherever they stand: with SASL2 behind the success (XEP-0388 section 2.6), if not before.
+        if name == b"stream:features" {
+            plan.offers_client_state |= element.contains("urn:xmpp:csi:0");
+        }
         let is_answer = |id: &str| name == b"iq" && element.attribute("id") == Some(id.as_bytes());
         match self.phase {
             Phase::FirstFeatures if name == b"stream:features" => self.choose(plan),
@@ -223,25 +260,25 @@ impl Session {
                 self.open_stream(Phase::BindFeatures, plan)
             }
             Phase::Success2 if name == b"success" => self.enter_by_sasl2(&text(), plan),
-            Phase::BindFeatures if name == b"stream:features" => {
-                self.bind_or_resume(&element, plan)
-            }
+            Phase::BindFeatures if name == b"stream:features" => self.bind_or_resume(plan),
             Phase::Resumed if name == b"resumed" => self.resumed(&element, plan),
             Phase::Resumed if name == b"failed" => {
-                self.not_resumed(&element);
+                self.not_resumed(&element)?;
                 self.bind(plan)
             }
             Phase::Bound if is_answer("bench-bind") => {
                 let full = plan.people.full(self.user);
-                ensure!(element.contains(&full), "not bound to {full}: {}", text());
+                let is_it = unescaped(&text()).contains(&full);
+                ensure!(is_it, "not bound to {full}: {}", text());
                 self.bound(plan)
             }
             Phase::Enabled if name == b"enabled" => {
                 let management = self.management.get_or_insert_default();
                 management.enabled(&element);
+                // In the order in which acknowledgements count them: these are in the queue already.
                 let again = management.unacknowledged();
-                self.ask_for_roster()?;
-                self.link.send(&again)
+                self.link.send(&again)?;
+                self.ask_for_roster()
             }
             Phase::Enabled if name == b"failed" => bail!("no stream management: {}", text()),
             Phase::Roster => {
@@ -256,6 +293,11 @@ impl Session {
                         "fewer than {} contacts in the roster",
                         plan.contacts
                     );
+                    plan.has_more_contacts |= found > plan.contacts;
+                    if plan.registers {
+                        let contacts = contacts(&plan.people, element.bytes);
+                        plan.rosters.insert(self.user, contacts);
+                    }
                     return self.ready(plan);
                 }
                 Ok(())
@@ -272,7 +314,8 @@ impl Session {
         }
         if plan.registers && !self.login().is_registered {
             self.phase = Phase::Registered;
-            let (name, password) = (plan.people.name(self.user), &plan.people.password);
+            let name = plan.people.name(self.user);
+            let (name, password) = (escaped(&name), escaped(&plan.people.password));
             return self.send(&format!(
                 "<iq type='set' id='bench-register'><query xmlns='jabber:iq:register'>\
                  <username>{name}</username><password>{password}</password></query></iq>"
@@ -316,7 +359,7 @@ impl Session {
             if said.name() == b"resumed" {
                 return self.resumed(&said, plan);
             }
-            self.not_resumed(&said);
+            self.not_resumed(&said)?;
         }
         ensure!(success.is_bound, "not bound: {element}");
         self.bound(plan)
@@ -325,17 +368,18 @@ impl Session {
     fn resumed(&mut self, element: &Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
         plan.resumptions += 1;
         let management = self.management.as_mut().context("nothing to resume")?;
-        management.acknowledged(element);
+        management.acknowledged(element)?;
         let again = management.unacknowledged();
         self.link.send(&again)?;
         self.ready(plan)
     }
 
-    fn not_resumed(&mut self, element: &Stanza<'_>) {
+    fn not_resumed(&mut self, element: &Stanza<'_>) -> Result<()> {
         if let Some(management) = &mut self.management {
-            management.acknowledged(element);
+            management.acknowledged(element)?;
             management.resumption_failed();
         }
+        Ok(())
     }
 
     fn ready(&mut self, plan: &LoginPlan) -> Result<()> {
@@ -347,8 +391,7 @@ impl Session {
         }
     }
 
-    fn bind_or_resume(&mut self, features: &Stanza<'_>, plan: &mut LoginPlan) -> Result<()> {
-        plan.offers_client_state |= features.contains("urn:xmpp:csi:0");
+    fn bind_or_resume(&mut self, plan: &LoginPlan) -> Result<()> {
         let resume = self.management.as_ref().and_then(|m| m.resume_element());
         if let Some(element) = resume {
             self.phase = Phase::Resumed;
@@ -359,7 +402,7 @@ impl Session {
 
     fn bind(&mut self, plan: &LoginPlan) -> Result<()> {
         self.phase = Phase::Bound;
-        let resource = &plan.people.resource;
+        let resource = escaped(&plan.people.resource);
         self.send(&format!(
             "<iq type='set' id='bench-bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
              <resource>{resource}</resource></bind></iq>"
@@ -385,7 +428,7 @@ impl Session {
 
     fn open_stream(&mut self, next: Phase, plan: &LoginPlan) -> Result<()> {
         self.phase = next;
-        let domain = &plan.people.domain;
+        let domain = escaped(&plan.people.domain);
         self.send(&format!(
             "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' \
              xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -469,3 +512,7 @@ fn decoded_content(element: &str) -> Result<String> {
     let start = element[..end].rfind('>').context("no start tag")? + 1;
     Ok(String::from_utf8(from_base64(&element[start..end])?)?)
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

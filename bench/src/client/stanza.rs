@@ -1,5 +1,7 @@
 //! Whole stanzas out of a stream's bytes, and what stands in their first tag: enough to count, answer and acknowledge,
-//! whatever the server. It refuses to be a parser: no namespaces, no entities, no well-formedness.
+//! whatever the server; and texts as they stand in XML. It refuses to be a parser: no namespaces, no well-formedness.
+
+use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memmem};
 
@@ -49,6 +51,24 @@ impl<'a> Stanza<'a> {
         let end = tag_end(self.bytes).unwrap_or(self.bytes.len());
         self.bytes.get(1..end).unwrap_or_default()
     }
+}
+
+/// A text as it stands in an element, or in an attribute in single quotes (XML 1.0 section 2.4).
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    match text.contains(['&', '<', '>', '\'']) {
+        false => Cow::Borrowed(text),
+        true => {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            Cow::Owned(text.replace('>', "&gt;").replace('\'', "&apos;"))
+        }
+    }
+}
+
+/// The reverse of it, in either quote; numbers of characters are left as they are.
+pub fn unescaped(text: &str) -> String {
+    let text = text.replace("&lt;", "<").replace("&gt;", ">");
+    let text = text.replace("&apos;", "'").replace("&quot;", "\"");
+    text.replace("&amp;", "&")
 }
 
 /// What begins a stream's bytes.
@@ -157,6 +177,16 @@ mod tests {
             found.extend(all(&STREAM.as_bytes()[used..]).0);
             assert_eq!(found, whole, "split at {split}");
         }
+    }
+
+    #[test]
+    fn what_is_escaped_has_nothing_that_ends_it_and_is_read_again() {
+        for text in ["romeo", "a&b<c>'d\"e&amp;", "&lt;"] {
+            let escaped = escaped(text);
+            assert!(!escaped.contains(['<', '>', '\'']), "{escaped}");
+            assert_eq!(unescaped(&escaped), text);
+        }
+        assert_eq!(unescaped("&quot;"), "\"");
     }
 
     #[test]

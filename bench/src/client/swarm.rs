@@ -9,10 +9,9 @@ use anyhow::{Result, bail};
 use mio::{Events, Poll, Token};
 
 use super::people::People;
-use super::sasl::{KeyCache, Mechanism};
-use super::sasl2::Tokens;
+use super::sasl::Mechanism;
 use super::session::{LoginPlan, Session, Transport};
-use super::tls::{of_direct, trusting_config};
+use super::tls::trusting_config;
 
 pub struct Swarm {
     poll: Poll,
@@ -26,28 +25,12 @@ pub struct Swarm {
 
 impl Swarm {
     pub fn new(server: SocketAddr, transport: Transport, mechanism: Mechanism) -> Result<Self> {
-        let tls = trusting_config()?;
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             scratch: vec![0; 64 * 1024],
             server,
-            plan: LoginPlan {
-                people: People::of_bench(),
-                transport,
-                mechanism,
-                contacts: 0,
-                tls_direct: of_direct(&tls),
-                tls,
-                keys: KeyCache::default(),
-                tokens: Tokens::default(),
-                registers: false,
-                manages: false,
-                sasl2: false,
-                keys_only: false,
-                resumptions: 0,
-                offers_client_state: false,
-            },
+            plan: LoginPlan::new(People::of_bench(), transport, mechanism, trusting_config()?),
             ready: Vec::new(),
             sessions: Vec::new(),
         })

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::play::Ring;
 use super::scenario::Scenario;
+use crate::client::stanza::escaped;
 
 /// What a file of accounts looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,9 +38,10 @@ pub fn accounts(scenario: &Scenario, domain: &str, format: Format) -> String {
         escaped(domain)
     ));
     for seat in 0..count {
-        let user = escaped(&people.name(first + seat));
+        let user = people.name(first + seat);
         push(format_args!(
-            "<user name='{user}' password='{}'>",
+            "<user name='{}' password='{}'>",
+            escaped(&user),
             escaped(password)
         ));
         if ring.contacts() > 0 {
@@ -47,9 +49,10 @@ pub fn accounts(scenario: &Scenario, domain: &str, format: Format) -> String {
             push(format_args!("\n<query xmlns='jabber:iq:roster'>"));
             for place in 0..ring.contacts() {
                 let contact = first + ring.contact(seat as usize, place) as u32;
-                let jid = escaped(&people.bare(contact));
+                let jid = people.bare(contact);
                 push(format_args!(
-                    "<item jid='{jid}' name='Contact {contact}' subscription='both'><group>Load</group></item>"
+                    "<item jid='{}' name='Contact {contact}' subscription='both'><group>Load</group></item>",
+                    escaped(&jid)
                 ));
             }
             push(format_args!("</query>\n"));
@@ -58,12 +61,6 @@ pub fn accounts(scenario: &Scenario, domain: &str, format: Format) -> String {
     }
     push(format_args!("</host>\n</server-data>\n"));
     text
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('\'', "&apos;")
 }
 
 #[cfg(test)]

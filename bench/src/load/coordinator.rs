@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 use super::counts::{Counts, Latencies, Outcome};
 use super::division::{Share, cores_of, divide, sources_of};
 use super::latency::Latency;
+use super::pace::Pace;
 use super::part::{Assignment, Line};
 use super::progress::Progress;
 use super::reach::{Part, accept, joined, spawn};
@@ -19,6 +20,7 @@ use super::scenario::{Kind, Scenario};
 use super::surge::Surge;
 use super::unit::{News, Order, Tick};
 use super::watch::{Usage, Watched};
+use super::words::Tag;
 
 /// A host that is loaded.
 #[derive(Debug, Clone)]
@@ -106,6 +108,7 @@ impl Lead {
         let mut joining = joining.into_iter();
         let measure = run.scenario.time.measure.0;
         let tick = (measure / 60).clamp(Duration::from_millis(200), Duration::from_secs(10));
+        let tag = Tag::random();
         for (number, share) in shares.iter().enumerate() {
             let assignment = Assignment {
                 scenario: run.scenario.clone(),
@@ -115,6 +118,7 @@ impl Lead {
                 threads: share.threads.clone(),
                 cores: cores_of(run, number),
                 seed: run.seed,
+                run: tag,
                 tick_ms: tick.as_millis() as u64,
                 prepares: run.prepares,
             };
@@ -185,7 +189,7 @@ impl Lead {
         self.order(Order::Stop, "drain", 1)?;
         self.wait(Until::All(|news| matches!(news, News::Rested(_))))?;
         self.order(Order::Leave, "logout", 1)?;
-        self.wait(Until::All(|news| matches!(news, News::Left)))?;
+        self.wait(Until::All(|news| matches!(news, News::Left(_))))?;
         let server = self
             .watched
             .iter()
@@ -235,8 +239,10 @@ impl Lead {
                 faults: Default::default(),
                 complaints: Default::default(),
                 superseded: 0,
+                of_other_runs: 0,
                 seconds: 0.0,
                 counts: Counts::default(),
+                pace: None,
                 sessions,
                 entering_seconds,
                 latency: Default::default(),
@@ -256,6 +262,7 @@ impl Lead {
             result.faults.add(&outcome.faults);
             result.counts = result.counts.plus(&outcome.counts);
             result.superseded += outcome.superseded;
+            result.of_other_runs += outcome.of_other_runs;
             for (text, times) in &outcome.complaints.0 {
                 result.complaints.add_many(text, *times);
             }
@@ -266,6 +273,9 @@ impl Lead {
             let entry = by_part.entry(*part).or_default();
             *entry = (entry.0.max(cpu), entry.1 + seconds);
         }
+        let (hosts, seconds) = (run.hosts.len(), result.seconds);
+        let is_load = !run.prepares;
+        result.pace = Pace::of(&run.scenario, hosts, &result.counts, seconds).filter(|_| is_load);
         for (cpu, thread_seconds) in by_part.values() {
             result.driver_cpu += cpu;
             let busy = 100.0 * cpu / thread_seconds.max(1e-3);
@@ -368,9 +378,10 @@ impl Lead {
                 self.outcomes.push((part, (*outcome).clone()));
                 Ok(Some(News::Rested(outcome)))
             }
-            News::Left => {
+            News::Left(outcome) => {
                 self.parts[part].left += 1;
-                Ok(Some(News::Left))
+                self.outcomes.push((part, (*outcome).clone()));
+                Ok(Some(News::Left(outcome)))
             }
             News::Failed(why) => bail!("part {part}: {why}"),
             other => Ok(Some(other)),

@@ -117,6 +117,14 @@ impl Complaints {
         };
         *self.0.entry(text.to_owned()).or_default() += times;
     }
+
+    pub fn since(&self, earlier: &Self) -> Self {
+        let new = |(text, times): (&String, &u64)| {
+            let before = earlier.0.get(text).copied().unwrap_or_default();
+            (*times > before).then(|| (text.clone(), times - before))
+        };
+        Self(self.0.iter().filter_map(new).collect())
+    }
 }
 
 /// Enough to see what is wrong; thousands of sessions say the same with their own names.
@@ -137,4 +145,7 @@ pub struct Outcome {
     pub driver_cpu: u64,
     /// Not faults: presence of which a later one arrived first, as a server may do.
     pub superseded: u64,
+    /// Not faults either: what another run had left at the server.
+    #[serde(default)]
+    pub of_other_runs: u64,
 }

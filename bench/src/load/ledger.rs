@@ -27,15 +27,25 @@ pub struct Faults {
 }
 
 impl Faults {
+    fn zip(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
+        Self {
+            lost: with(self.lost, other.lost),
+            duplicated: with(self.duplicated, other.duplicated),
+            disordered: with(self.disordered, other.disordered),
+            misrouted: with(self.misrouted, other.misrouted),
+            bounced: with(self.bounced, other.bounced),
+            closed: with(self.closed, other.closed),
+            logins_failed: with(self.logins_failed, other.logins_failed),
+            refused: with(self.refused, other.refused),
+        }
+    }
+
     pub fn add(&mut self, other: &Self) {
-        self.lost += other.lost;
-        self.duplicated += other.duplicated;
-        self.disordered += other.disordered;
-        self.misrouted += other.misrouted;
-        self.bounced += other.bounced;
-        self.closed += other.closed;
-        self.logins_failed += other.logins_failed;
-        self.refused += other.refused;
+        *self = self.zip(other, |a, b| a + b);
+    }
+
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.zip(earlier, u64::saturating_sub)
     }
 
     /// Each with its name, for tables.
@@ -117,7 +127,8 @@ impl Ledger {
             faults.duplicated += 1;
             return false;
         }
-        self.under_way -= 1;
+        // What comes when nobody waits any longer is lost already.
+        self.under_way = self.under_way.saturating_sub(1);
         true
     }
 
@@ -156,6 +167,15 @@ mod tests {
     #[test]
     fn what_comes_once_and_in_order_is_no_fault() {
         assert!(faults(3, &each_to_2(&[0, 1, 2])).is_clean());
+    }
+
+    #[test]
+    fn what_comes_when_nobody_waits_any_longer_is_lost() {
+        let (mut ledger, mut faults) = (Ledger::default(), Faults::default());
+        ledger.send(1, 2);
+        ledger.close(&mut faults);
+        ledger.receive(1, 2, 0, &mut faults);
+        assert_eq!((faults.lost, ledger.under_way()), (1, 0));
     }
 
     #[test]

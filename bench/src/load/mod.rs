@@ -7,6 +7,7 @@ mod division;
 pub mod latency;
 pub mod ledger;
 pub mod markdown;
+pub mod pace;
 pub mod part;
 mod play;
 mod progress;

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,10 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::scenario::Scenario;
 use super::stage::{Ends, Stage};
 use super::unit::{News, Order, Task, Unit};
-use crate::client::sasl::KeyCache;
-use crate::client::sasl2::Tokens;
+use super::words::Tag;
 use crate::client::session::LoginPlan;
-use crate::client::tls::{giving_keys, of_direct, trusting_config};
+use crate::client::tls::{giving_keys, trusting_config};
 use crate::process::{pin, raise_descriptors};
 
 /// The coordinator's first line.
@@ -32,6 +32,7 @@ pub struct Assignment {
     /// A processor for each thread, in turn; none to let the kernel choose.
     pub cores: Vec<usize>,
     pub seed: u64,
+    pub run: Tag,
     pub tick_ms: u64,
     /// Whether accounts are made, and contacts (then logins expect none).
     pub prepares: bool,
@@ -104,7 +105,11 @@ fn serve(mut orders: impl BufRead, mut out: impl Write + Send + 'static) -> Resu
         let lines = lines.clone();
         thread::spawn(move || forward(thread, &to_forward, &lines));
         let assignment = assignment.clone();
-        let run = move || run_thread(&assignment, thread, (first, count), to_follow, news);
+        let run = move || {
+            let told = news.clone();
+            let work = || run_thread(&assignment, thread, (first, count), to_follow, news);
+            telling_of_panics(&told, work);
+        };
         threads.push(
             thread::Builder::new()
                 .name(format!("load-{thread}"))
@@ -157,6 +162,17 @@ fn forward(thread: usize, news: &Receiver<News>, lines: &Sender<Line>) {
     }
 }
 
+/// A thread that is gone without a word would be waited for, and the run would never end.
+fn telling_of_panics(news: &Sender<News>, work: impl FnOnce()) {
+    // Nothing of what it worked on is used again.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let why = format!("a thread panicked: {}", text.unwrap_or("without a word"));
+        let _ = news.send(News::Failed(why));
+    }
+}
+
 fn run_thread(
     assignment: &Assignment,
     thread: usize,
@@ -190,7 +206,7 @@ fn run_thread(
         share: f64::from(count) / f64::from(assignment.scenario.users.count),
         tick: Duration::from_millis(assignment.tick_ms),
     };
-    match Stage::new(plan, ends, first, count, seed) {
+    match Stage::new(plan, ends, assignment.run, (first, count), seed) {
         Ok(stage) => Unit::new(task, stage, orders, news).run(),
         Err(error) => {
             let _ = news.send(News::Failed(format!("{error:#}")));
@@ -204,26 +220,37 @@ fn plan_of(assignment: &Assignment) -> Result<LoginPlan> {
         true => giving_keys(&*trusting_config()?),
         false => trusting_config()?,
     };
+    let people = assignment.scenario.people(&assignment.domain);
     Ok(LoginPlan {
-        people: assignment.scenario.people(&assignment.domain),
-        transport: connection.transport,
-        mechanism: connection.mechanism,
         contacts: match assignment.prepares {
             true => 0,
             false => assignment.scenario.users.contacts as usize,
         },
-        tls_direct: of_direct(&tls),
-        tls,
-        keys: KeyCache::default(),
-        tokens: Tokens::default(),
         registers: assignment.prepares,
         manages: connection.stream_management,
         sasl2: connection.sasl2,
         keys_only: connection.keys_only,
-        resumptions: 0,
-        offers_client_state: false,
+        ..LoginPlan::new(people, connection.transport, connection.mechanism, tls)
     })
 }
 
 const JOINING_PATIENCE: Duration = Duration::from_secs(60);
 const JOINING_PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_says_so() {
+        let (news, told) = channel();
+        telling_of_panics(&news, || ());
+        telling_of_panics(&news, || panic!("{} legs", 3));
+        drop(news);
+        let told: Vec<News> = told.iter().collect();
+        assert!(
+            matches!(&told[..], [News::Failed(why)] if why.contains("3 legs")),
+            "{told:?}"
+        );
+    }
+}

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::{Complaints, Counts, RecordedLatencies};
 use super::latency::Summary;
 use super::ledger::Faults;
+use super::pace::Pace;
 use super::scenario::Scenario;
 use super::surge::Surge;
 
@@ -31,10 +32,16 @@ pub struct RunResult {
     pub complaints: Complaints,
     /// Presence that a later one overtook: allowed in an open loop.
     pub superseded: u64,
+    /// Stanzas that another run had left at the server: passed over.
+    #[serde(default)]
+    pub of_other_runs: u64,
     /// Seconds that were measured.
     pub seconds: f64,
     /// Within them.
     pub counts: Counts,
+    /// Of an open loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// Sessions at the beginning of the window.
     pub sessions: u64,
     /// Seconds that all logins before the load took.
@@ -162,6 +169,7 @@ impl RunResult {
             self.seconds,
             self.per_second()
         )];
+        lines.extend(self.pace.as_ref().map(Pace::text));
         let latency = self.main_latency();
         if latency.count > 0 {
             lines.push(format!(
@@ -189,6 +197,12 @@ impl RunResult {
             );
         }
         lines.extend(self.surge.as_ref().map(Surge::text));
+        if self.of_other_runs > 0 {
+            lines.push(format!(
+                "note: {} stanzas of another run came and were passed over",
+                self.of_other_runs
+            ));
+        }
         let faults = self
             .faults
             .named()

@@ -369,6 +369,11 @@ impl Scenario {
             u64::from(first) + u64::from(count) <= 10_u64.pow(digits.min(9) as u32),
             "users.digits: {count} users from {first} on do not fit into {digits} digits"
         );
+        let forbidden = |c: char| " \"&'/:<>@".contains(c);
+        ensure!(
+            !self.users.prefix.contains(forbidden),
+            "users.prefix: names have no spaces and none of \"&'/:<>@ (RFC 7622 section 3.3.1)"
+        );
         ensure!(community > 0, "users.community must be at least 1");
         ensure!(
             contacts == 0 || (contacts.is_multiple_of(2) && contacts < community),
@@ -399,8 +404,12 @@ impl Scenario {
             self.muc.as_ref().map_or(0.0, |m| m.rate),
         ];
         ensure!(
-            rates.iter().all(|rate| (0.0..1e9).contains(rate)),
-            "a rate must not be negative"
+            rates.iter().all(is_rate),
+            "a rate must not be negative, nor without end"
+        );
+        ensure!(
+            !self.time.measure.0.is_zero(),
+            "time.measure must be longer than nothing"
         );
         if let Some(chat) = &self.chat {
             ensure!(chat.window > 0, "chat.window must be at least 1");
@@ -419,8 +428,8 @@ impl Scenario {
                 day.cuts,
             ];
             ensure!(
-                day.surge > 0.0,
-                "day.surge multiplies rates: it must be above 0"
+                day.surge > 0.0 && is_rate(&day.surge),
+                "day.surge multiplies rates: it must be above 0, and have an end"
             );
             let breaks = day.cuts > 0.0 && !self.connection.stream_management;
             ensure!(
@@ -428,8 +437,8 @@ impl Scenario {
                 "[day]: what a broken connection loses comes back with connection.stream-management only"
             );
             ensure!(
-                hourly.iter().all(|rate| *rate >= 0.0),
-                "[day]: a rate must not be negative"
+                hourly.iter().all(is_rate),
+                "[day]: a rate must not be negative, nor without end"
             );
         }
         let in_the_clear = self.connection.transport == Transport::Plain;
@@ -440,6 +449,11 @@ impl Scenario {
         );
         Ok(())
     }
+}
+
+/// At what is more often than this an open loop would never be done with one moment (TOML has `inf`).
+fn is_rate(rate: &f64) -> bool {
+    (0.0..1e9).contains(rate)
 }
 
 /// Sets one value, which is TOML or else a bare text.
@@ -507,6 +521,12 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
+        let day = |line: &str| {
+            let users = "[users]\ncontacts = 2\ncommunity = 10";
+            format!(
+                "scenario = 'day'\n{users}\n[connection]\nstream-management = true\n[day]\n{line}"
+            )
+        };
         for (text, part) in [
             ("scenario = 'chat'\n[users]\ncount = 3", "multiple of 2"),
             (
@@ -527,6 +547,16 @@ mod tests {
                 "TLS",
             ),
             ("scenario = 'chat'\n[chat]\nrate = -1.0", "negative"),
+            ("scenario = 'chat'\n[chat]\nrate = inf", "without end"),
+            (&day("messages = inf"), "without end"),
+            (&day("cuts = nan"), "without end"),
+            (&day("surge = inf"), "have an end"),
+            (&day("surge = 0"), "above 0"),
+            (
+                "scenario = 'idle'\n[time]\nmeasure = '0 s'",
+                "longer than nothing",
+            ),
+            ("scenario = 'chat'\n[users]\nprefix = 'a@b'", "RFC 7622"),
         ] {
             let said = error(text);
             assert!(said.contains(part), "{said}");

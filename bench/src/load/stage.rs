@@ -1,5 +1,7 @@
-//! The clients of one thread: an epoll loop over their connections, logins, farewells, answers to what servers ask, and
-//! what was counted. What they say to each other is the business of a `Play`.
+//! The clients of one thread: an epoll loop over their connections, logins, farewells, and what was counted. What they hear is in
+//! `hearing.rs`; what they say to each other is the business of a `Play`.
+
+mod hearing;
 
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
@@ -12,11 +14,13 @@ use mio::{Events, Poll, Token};
 use super::counts::{Complaints, Counts, Latencies};
 use super::latency::Latency;
 use super::ledger::Faults;
-use super::words::Id;
+use super::words::{Id, Tag};
 use crate::client::link::Link;
 use crate::client::management::{Management, REQUEST};
 use crate::client::session::{LoginPlan, Session};
-use crate::client::stanza::{Piece, Stanza, first_element};
+use crate::client::stanza::Stanza;
+
+pub use hearing::condition;
 
 /// What clients do on a stage. `now` and all times are microseconds of the stage's clock.
 pub trait Play {
@@ -30,7 +34,7 @@ pub trait Play {
     fn entered(&mut self, _stage: &mut Stage, _seat: usize) {}
     /// A session is gone, by its own wish or not.
     fn left(&mut self, _stage: &mut Stage, _seat: usize) {}
-    /// A message with an id of ours has come.
+    /// A message with an id of this run has come.
     fn message(&mut self, _stage: &mut Stage, _seat: usize, _id: Id) {}
     /// So has presence; without an id when it is nothing that was counted.
     fn presence(&mut self, _stage: &mut Stage, _seat: usize, _id: Option<Id>, _stanza: Stanza<'_>) {
@@ -64,8 +68,10 @@ pub enum Place {
 pub struct Seat {
     session: Option<Session>,
     pub place: Place,
-    /// When it was meant to enter or to leave.
-    since: u64,
+    /// When it was meant to enter.
+    meant: u64,
+    /// When it began to, or to leave; with more to do than is done, much later.
+    began: u64,
     /// Of a connection that broke.
     management: Option<Box<Management>>,
 }
@@ -85,8 +91,11 @@ pub struct Stage {
     /// Memory that sessions read into, lent to each in turn: idle ones keep none.
     spare: Vec<u8>,
     ready: Vec<usize>,
+    /// Whose connection did not take what was to be sent, and why.
+    failing: Vec<(usize, anyhow::Error)>,
     pub plan: LoginPlan,
     ends: Ends,
+    pub run: Tag,
     /// The number of the user on seat 0.
     pub first: u32,
     pub seats: Vec<Seat>,
@@ -99,6 +108,8 @@ pub struct Stage {
     pub lately: Latency,
     pub faults: Faults,
     pub superseded: u64,
+    /// Stanzas that another run sent.
+    pub of_other_runs: u64,
     pub complaints: Complaints,
     /// Whose input is being read, and what was said to it meanwhile: it leaves in one write.
     current: Option<usize>,
@@ -111,12 +122,19 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Nobody is there yet. `seed` makes runs differ, or not.
-    pub fn new(plan: LoginPlan, ends: Ends, first: u32, users: u32, seed: u64) -> Result<Self> {
+    /// Nobody is there yet: `users` are the number of the first, and how many. `seed` makes runs differ, or not.
+    pub fn new(
+        plan: LoginPlan,
+        ends: Ends,
+        run: Tag,
+        (first, users): (u32, u32),
+        seed: u64,
+    ) -> Result<Self> {
         let seat = |_| Seat {
             session: None,
             place: Place::Away,
-            since: 0,
+            meant: 0,
+            began: 0,
             management: None,
         };
         Ok(Self {
@@ -125,8 +143,10 @@ impl Stage {
             scratch: vec![0; 64 * 1024],
             spare: Vec::new(),
             ready: Vec::new(),
+            failing: Vec::new(),
             plan,
             ends,
+            run,
             first,
             seats: (0..users).map(seat).collect(),
             start: Instant::now(),
@@ -136,6 +156,7 @@ impl Stage {
             lately: Latency::new(),
             faults: Faults::default(),
             superseded: 0,
+            of_other_runs: 0,
             complaints: Complaints::default(),
             current: None,
             said: Vec::new(),
@@ -147,6 +168,19 @@ impl Stage {
         })
     }
 
+    /// For what a play does by itself: its users have no connections.
+    #[cfg(test)]
+    pub fn of_nobody(users: u32) -> Self {
+        use crate::client::people::People;
+        use crate::client::sasl::Mechanism;
+        use crate::client::session::Transport;
+        let tls = crate::client::tls::trusting_config().expect("a configuration");
+        let people = People::of_bench();
+        let plan = LoginPlan::new(people, Transport::Plain, Mechanism::Plain, tls);
+        let stage = Self::new(plan, Ends::default(), Tag::random(), (0, users), 1);
+        stage.expect("epoll")
+    }
+
     /// Microseconds since the start.
     pub fn now(&self) -> u64 {
         self.start.elapsed().as_micros() as u64
@@ -154,6 +188,16 @@ impl Stage {
 
     pub fn user(&self, seat: usize) -> u32 {
         self.first + seat as u32
+    }
+
+    /// Of what a user of this run sends.
+    pub fn id(&self, sender: u32, number: u32, at: u64) -> Id {
+        Id {
+            run: self.run,
+            sender,
+            number,
+            at,
+        }
     }
 
     /// The seat of a user, if it is one of this stage.
@@ -196,11 +240,12 @@ impl Stage {
         match link {
             Ok(link) => {
                 let mut session = Session::over(user, link);
+                let began = self.now();
                 let place = &mut self.seats[seat];
                 session.management = place.management.take();
                 place.session = Some(session);
                 place.place = Place::Entering;
-                place.since = at;
+                (place.meant, place.began) = (at, began);
                 self.entering += 1;
             }
             Err(error) => {
@@ -217,7 +262,7 @@ impl Stage {
             return;
         }
         self.seats[seat].place = Place::Leaving;
-        self.seats[seat].since = self.now();
+        self.seats[seat].began = self.now();
         self.here -= 1;
         self.leaving += 1;
         // XEP-0198 section 4: what has come is acknowledged before the stream ends, else it may come again.
@@ -258,12 +303,14 @@ impl Stage {
         }
     }
 
-    /// Sends what is no stanza. A connection that fails shows when it is read.
+    /// Sends what is no stanza.
     pub fn write(&mut self, seat: usize, bytes: &[u8]) {
         if self.current == Some(seat) {
             self.said.extend_from_slice(bytes);
-        } else if let Some(session) = &mut self.seats[seat].session {
-            let _ = session.link.send(bytes);
+        } else if let Some(session) = &mut self.seats[seat].session
+            && let Err(error) = session.link.send(bytes)
+        {
+            self.failing.push((seat, error));
         }
     }
 
@@ -285,251 +332,46 @@ impl Stage {
         }
         ready.clear();
         self.ready = ready;
+        self.give_up_failing(play);
         Ok(())
     }
-
-    fn serve(&mut self, play: &mut dyn Play, seat: usize) {
-        let Some(mut session) = self.seats[seat].session.take() else {
-            return;
-        };
-        // An event of the seat's former connection may come late.
-        if session.is_connecting() && !session.link.has_peer() && session.link.connected().is_ok() {
-            self.seats[seat].session = Some(session);
-            return;
-        }
-        self.current = Some(seat);
-        let outcome = self.read(play, seat, &mut session);
-        self.current = None;
-        self.flush(&mut session);
-        match outcome {
-            Ok(()) => self.seats[seat].session = Some(session),
-            Err(error) => {
-                self.seats[seat].management = session.management.take();
-                drop(session);
-                self.gone(play, seat, &format!("{error:#}"));
-            }
-        }
-    }
-
-    fn read(&mut self, play: &mut dyn Play, seat: usize, session: &mut Session) -> Result<()> {
-        if session.is_connecting() {
-            session.advance(&mut self.plan)?;
-        }
-        if session.input.is_empty() {
-            mem::swap(&mut session.input, &mut self.spare);
-        }
-        let received = session.link.flush();
-        let received =
-            received.and_then(|()| session.link.receive(&mut self.scratch, &mut session.input));
-        if !session.is_ready() {
-            session.advance(&mut self.plan)?;
-            if session.is_ready() {
-                self.enter_done(seat);
-                play.entered(self, seat);
-            }
-        }
-        let taken = match session.is_ready() {
-            true => self.take_all(play, seat, session),
-            false => Ok(()),
-        };
-        // The memory goes back; a stanza that is not whole yet moves into its own.
-        if session.input.is_empty() {
-            mem::swap(&mut session.input, &mut self.spare);
-            session.input = Vec::new();
-        } else if session.input.capacity() > 2 * session.input.len() + 512 {
-            session.input.shrink_to_fit();
-        }
-        taken.and(received)
-    }
-
-    fn enter_done(&mut self, seat: usize) {
-        let since = self.seats[seat].since;
-        self.seats[seat].place = Place::Here;
-        self.entering -= 1;
-        self.here += 1;
-        self.counts.logins += 1;
-        self.counts.resumed = self.plan.resumptions;
-        let took = self.now().saturating_sub(since);
-        if self.counts_at(since) {
-            self.latencies.logins.record(took);
-        }
-    }
-
-    fn take_all(&mut self, play: &mut dyn Play, seat: usize, session: &mut Session) -> Result<()> {
-        let mut input = mem::take(&mut session.input);
-        let mut used = 0;
-        let outcome = loop {
-            match first_element(&input[used..]) {
-                Piece::Element { skip, length } => {
-                    let from = used + skip;
-                    used = from + length;
-                    let stanza = Stanza {
-                        bytes: &input[from..used],
-                    };
-                    if let Err(error) = self.take(play, seat, session, stanza) {
-                        break Err(error);
-                    }
-                }
-                Piece::Unfinished { skip } => {
-                    used += skip;
-                    break Ok(());
-                }
-                Piece::End => break Err(anyhow::anyhow!("the server ended the stream")),
-            }
-        };
-        if used == input.len() {
-            input.clear();
-        } else {
-            input.drain(..used);
-        }
-        session.input = input;
-        outcome
-    }
-
-    fn take(
-        &mut self,
-        play: &mut dyn Play,
-        seat: usize,
-        session: &mut Session,
-        stanza: Stanza<'_>,
-    ) -> Result<()> {
-        if let Some(management) = &mut session.management {
-            management.received(&stanza);
-        }
-        match stanza.name() {
-            b"message" if stanza.kind() == b"error" => {
-                self.faults.bounced += 1;
-                self.complaints
-                    .add(&format!("a message bounced: {}", condition(stanza)));
-            }
-            b"message" => {
-                // Anything else comes from archives, rooms or the server itself.
-                if let Some(id) = stanza.attribute("id").and_then(Id::read) {
-                    play.message(self, seat, id);
-                }
-            }
-            b"presence" => {
-                let id = stanza.attribute("id").and_then(Id::read);
-                play.presence(self, seat, id, stanza);
-            }
-            b"iq" => match stanza.kind() {
-                b"get" | b"set" => self.answer(seat, stanza),
-                _ => play.answer(self, seat, stanza),
-            },
-            b"r" => {
-                if let Some(management) = &session.management {
-                    session.link.send(management.acknowledgement().as_bytes())?;
-                }
-            }
-            b"a" => {
-                if let Some(management) = &mut session.management {
-                    management.acknowledged(&stanza);
-                }
-            }
-            b"stream:error" => {
-                anyhow::bail!("the server ended the stream: {}", condition(stanza))
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// RFC 6120 section 8.2.3: whoever is asked must answer. Pings and roster pushes have a result.
-    fn answer(&mut self, seat: usize, stanza: Stanza<'_>) {
-        let text =
-            |name| String::from_utf8_lossy(stanza.attribute(name).unwrap_or_default()).into_owned();
-        let id = text("id");
-        let to = match stanza.attribute("from") {
-            Some(_) => format!(" to='{}'", text("from").replace('\'', "&apos;")),
-            None => String::new(),
-        };
-        let is_known = stanza.contains("urn:xmpp:ping") || stanza.contains("jabber:iq:roster");
-        let answer = match is_known {
-            true => format!("<iq type='result' id='{id}'{to}/>"),
-            false => format!(
-                "<iq type='error' id='{id}'{to}><error type='cancel'>\
-                 <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
-            ),
-        };
-        self.send(seat, answer.as_bytes());
-    }
-
-    fn flush(&mut self, session: &mut Session) {
-        if self.said.is_empty() {
-            return;
-        }
-        let mut wants_answer = false;
-        if let Some(management) = &mut session.management {
-            for stanza in &self.said_stanzas {
-                wants_answer |= management.sent(&self.said[stanza.clone()]);
-            }
-        }
-        if wants_answer {
-            self.said.extend_from_slice(REQUEST);
-        }
-        let _ = session.link.send(&self.said);
-        self.said.clear();
-        self.said_stanzas.clear();
-    }
-
-    /// A connection has ended.
-    fn gone(&mut self, play: &mut dyn Play, seat: usize, why: &str) {
-        let place = mem::replace(&mut self.seats[seat].place, Place::Away);
-        match place {
-            Place::Entering => {
-                self.entering -= 1;
-                self.faults.logins_failed += 1;
-                self.complaints.add(&without_names(why));
-            }
-            Place::Here => {
-                self.here -= 1;
-                self.faults.closed += 1;
-                self.complaints.add(&format!("a session ended: {why}"));
-            }
-            Place::Leaving => {
-                self.leaving -= 1;
-                self.counts.leaves += 1;
-                self.seats[seat].management = None;
-            }
-            Place::Away => {}
-        }
-        play.left(self, seat);
-    }
-
-    /// Gives up logins and farewells that take too long. To be called now and then.
-    pub fn sweep(&mut self, play: &mut dyn Play) {
-        let now = self.now();
-        for seat in 0..self.seats.len() {
-            let is_late = now.saturating_sub(self.seats[seat].since) > LONGEST_STEP;
-            if is_late && matches!(self.seats[seat].place, Place::Entering | Place::Leaving) {
-                let session = self.seats[seat].session.take();
-                let why = session.map_or_else(String::new, |s| s.describe(&self.plan));
-                self.gone(play, seat, &format!("no answer for a minute: {why}"));
-            }
-        }
-    }
 }
 
-/// What names the error of a stanza: the first child of `<error/>` or of `<stream:error/>`, and its text.
-pub fn condition(stanza: Stanza<'_>) -> String {
-    let text = String::from_utf8_lossy(stanza.bytes);
-    let inner = text.find("<error").or_else(|| text.find("<stream:error"));
-    let shown: String = text[inner.unwrap_or(0)..].chars().take(300).collect();
-    shown
-}
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
 
-/// So that a thousand users who fail in one way make one complaint.
-fn without_names(why: &str) -> String {
-    match (why.strip_prefix("user "), why.find(" waiting for ")) {
-        // What it waited for, and why it was in vain; what has come is everybody's own.
-        (Some(_), Some(at)) => {
-            let step = &why[at..why.find(", input ").unwrap_or(why.len())];
-            let reason = why.rfind("\": ").map_or("", |reason| &why[reason + 1..]);
-            format!("login{step}{reason}")
-        }
-        _ => format!("login: {why}"),
+    use super::hearing::LONGEST_STEP;
+    use super::*;
+
+    struct Nothing;
+
+    impl Play for Nothing {}
+
+    #[test]
+    fn a_login_has_its_minute_from_when_it_begins_not_from_when_it_was_meant() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut stage = Stage::of_nobody(1);
+        stage.ends.servers = vec![listener.local_addr().expect("an address")];
+        let late = Duration::from_micros(LONGEST_STEP + 1_000_000);
+        let pass = |stage: &mut Stage| {
+            stage.start = stage
+                .start
+                .checked_sub(late)
+                .expect("it runs since a while");
+            stage.sweep(&mut Nothing);
+        };
+        pass(&mut stage);
+        stage.enter(0, 0);
+        stage.sweep(&mut Nothing);
+        assert_eq!(stage.seats[0].place, Place::Entering);
+        let session = stage.seats[0].session.as_mut().expect("it enters");
+        let management = session.management.get_or_insert_default();
+        management.sent(b"<message/>");
+        pass(&mut stage);
+        assert_eq!(stage.seats[0].place, Place::Away);
+        assert_eq!(stage.faults.logins_failed, 1);
+        let kept = stage.seats[0].management.as_ref().expect("for the next");
+        assert_eq!(kept.unacknowledged(), b"<message/>");
     }
 }
-
-/// Of a login or a farewell, in microseconds.
-const LONGEST_STEP: u64 = 60_000_000;

@@ -42,7 +42,8 @@ pub enum News {
     Tick(Tick),
     /// The end of the load.
     Rested(Box<Outcome>),
-    Left,
+    /// With what went wrong since then, and nothing else.
+    Left(Box<Outcome>),
     /// It cannot go on.
     Failed(String),
 }
@@ -138,8 +139,14 @@ impl Unit {
                     self.say(News::Rested(Box::new(outcome)));
                 }
                 Order::Leave => {
+                    let before = (self.stage.faults, self.stage.complaints.clone());
                     self.leave()?;
-                    self.say(News::Left);
+                    let outcome = Outcome {
+                        faults: self.stage.faults.since(&before.0),
+                        complaints: self.stage.complaints.since(&before.1),
+                        ..Outcome::default()
+                    };
+                    self.say(News::Left(Box::new(outcome)));
                     return Ok(());
                 }
             }
@@ -293,6 +300,7 @@ impl Unit {
             window,
             driver_cpu: driver_cpu.as_micros() as u64,
             superseded: self.stage.superseded,
+            of_other_runs: self.stage.of_other_runs,
         })
     }
 
@@ -308,6 +316,8 @@ impl Unit {
             }
             self.turn()?;
         }
+        let left = (self.stage.here + self.stage.leaving) as u64;
+        self.stage.farewell_unanswered(left);
         Ok(())
     }
 }

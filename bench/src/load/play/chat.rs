@@ -35,7 +35,8 @@ impl Pairs {
         let (sender, receiver) = (stage.user(seat), stage.user(seat ^ 1));
         let number = self.ledger.send(sender, receiver);
         let to = stage.plan.people.full(receiver);
-        let text = message(&to, "chat", Id { sender, number, at }, self.chat.size);
+        let id = stage.id(sender, number, at);
+        let text = message(&to, "chat", id, self.chat.size);
         stage.send(seat, text.as_bytes());
         stage.counts.messages_sent += 1;
     }

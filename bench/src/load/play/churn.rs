@@ -92,12 +92,41 @@ impl Play for Churn {
         [leaving, coming].into_iter().flatten().min()
     }
 
-    fn stop(&mut self, _: &mut Stage) {
+    fn stop(&mut self, stage: &mut Stage) {
         self.is_playing = false;
-        self.waiting.clear();
+        let waiting = std::mem::take(&mut self.waiting).len() as u64;
+        if waiting > 0 {
+            let said = "a login was due, and nobody was away who could come";
+            stage.complaints.add_many(said, waiting);
+        }
     }
 
     fn is_at_rest(&self, stage: &Stage) -> bool {
         stage.entering == 0 && stage.here == 0 && stage.leaving == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_that_nobody_could_make_are_told() {
+        let mut stage = Stage::of_nobody(1);
+        let login = Login {
+            rate: 1_000.0,
+            ..Login::default()
+        };
+        let mut churn = Churn::new(login, 1.0);
+        churn.begin(&mut stage);
+        stage.seats[0].place = Place::Here;
+        stage.here = 1;
+        let later = stage.now() + 10_000;
+        churn.due(&mut stage, later);
+        churn.stop(&mut stage);
+        assert!(stage.faults.is_clean());
+        let told: Vec<u64> = stage.complaints.0.into_values().collect();
+        // Ten milliseconds, and what this machine took meanwhile.
+        assert!(matches!(told[..], [10..=u64::MAX]), "{told:?}");
     }
 }

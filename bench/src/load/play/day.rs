@@ -10,12 +10,14 @@ use super::super::scenario::{Day as Mix, Users};
 use super::super::stage::{Place, Play, Stage, condition};
 use super::super::words::{Id, message, presence};
 use super::ring::Ring;
+use super::seen::Seen;
 use crate::client::stanza::Stanza;
 
 pub struct Day {
     mix: Mix,
     ring: Ring,
     ledger: Ledger,
+    seen: Seen,
     pulses: [Option<Pulse>; ACTS.len()],
     is_playing: bool,
     /// How many are online, as rates are of each of them.
@@ -39,7 +41,6 @@ struct Person {
     is_fading: bool,
     is_returning: bool,
     entered_at: u64,
-    presence: u32,
 }
 
 /// What happens at a rate.
@@ -60,6 +61,7 @@ impl Day {
             mix,
             ring: Ring::of(users),
             ledger: Ledger::default(),
+            seen: Seen::new(Ring::of(users).contacts()),
             pulses: [const { None }; ACTS.len()],
             is_playing: false,
             crowd: 0.0,
@@ -104,6 +106,29 @@ impl Day {
         ((seat * 61 % 100) as f64) < self.mix.idle
     }
 
+    /// XEP-0352 section 4: to who is not looking, presence may come whenever the server likes.
+    fn is_waiting(&self, stage: &Stage, seat: usize) -> bool {
+        stage.plan.offers_client_state && self.is_phone(seat)
+    }
+
+    /// How many times somebody who is there, and looks, has not been told how a contact is now, who is there as well. Who came
+    /// or came back since was told of that, whatever was said before.
+    fn not_told(&self, stage: &Stage) -> u64 {
+        let mut count = 0;
+        for seat in (0..stage.seats.len())
+            .filter(|seat| self.stays(stage, *seat) && !self.is_waiting(stage, *seat))
+        {
+            let since = self.people[seat].entered_at;
+            let contacts = (0..self.ring.contacts()).filter(|place| {
+                let contact = self.ring.contact(seat, *place);
+                let since = since.max(self.people[contact].entered_at);
+                self.stays(stage, contact) && self.seen.is_behind(seat, *place, contact, since)
+            });
+            count += contacts.count() as u64;
+        }
+        count
+    }
+
     /// Somebody for whom this holds, by lot.
     fn somebody(
         &self,
@@ -129,13 +154,8 @@ impl Day {
                     day.stays(stage, seat) && !day.is_phone(seat)
                 };
                 if let Some(seat) = self.somebody(stage, awake) {
-                    let person = &mut self.people[seat];
-                    person.presence += 1;
-                    let id = Id {
-                        sender: stage.user(seat),
-                        number: person.presence,
-                        at,
-                    };
+                    let number = self.seen.say(seat, at);
+                    let id = stage.id(stage.user(seat), number, at);
                     stage.send(seat, presence(id).as_bytes());
                     stage.counts.presence_sent += 1;
                 }
@@ -144,8 +164,9 @@ impl Day {
                 if let Some(seat) = self.somebody(stage, Self::stays) {
                     self.people[seat].under_way += 1;
                     self.archive_reads += 1;
+                    let run = stage.run;
                     let text = format!(
-                        "<iq type='set' id='{READ}{at}'><query xmlns='urn:xmpp:mam:2'>\
+                        "<iq type='set' id='{READ}{run}.{at}'><query xmlns='urn:xmpp:mam:2'>\
                          <set xmlns='http://jabber.org/protocol/rsm'><max>20</max><before/></set></query></iq>"
                     );
                     stage.send(seat, text.as_bytes());
@@ -190,7 +211,8 @@ impl Day {
         let number = self.ledger.send(sender, receiver);
         self.people[contact].under_way += 1;
         let to = stage.plan.people.full(receiver);
-        let text = message(&to, "chat", Id { sender, number, at }, self.mix.size);
+        let id = stage.id(sender, number, at);
+        let text = message(&to, "chat", id, self.mix.size);
         stage.send(seat, text.as_bytes());
         stage.counts.messages_sent += 1;
     }
@@ -229,6 +251,7 @@ impl Play for Day {
 
     fn entered(&mut self, stage: &mut Stage, seat: usize) {
         self.people.resize(stage.seats.len(), Person::default());
+        self.seen.entered(seat, stage.seats.len());
         let person = &mut self.people[seat];
         person.entered_at = stage.now();
         (person.is_fading, person.is_returning) = (false, false);
@@ -269,14 +292,23 @@ impl Play for Day {
         let Some(id) = id.filter(|id| id.sender != stage.user(seat)) else {
             return;
         };
+        let speaker = stage.seat_of(id.sender);
+        let place = speaker.and_then(|speaker| self.ring.place(seat, speaker));
+        let (Some(speaker), Some(place)) = (speaker, place) else {
+            stage.faults.misrouted += u64::from(!stage.plan.has_more_contacts);
+            return;
+        };
         // What is older is how things stood at the login.
         if id.at < self.people[seat].entered_at {
+            self.seen.stood(seat, place, id.number);
+            return;
+        }
+        let faults = &mut stage.faults;
+        if !self.seen.hear(seat, place, speaker, id.number, faults) {
             return;
         }
         stage.counts.presence_received += 1;
-        // XEP-0352 section 4: to who is not looking, presence may come whenever the server likes.
-        let is_waiting = stage.plan.offers_client_state && self.is_phone(seat);
-        if stage.counts_at(id.at) && !is_waiting {
+        if stage.counts_at(id.at) && !self.is_waiting(stage, seat) {
             let took = stage.now().saturating_sub(id.at);
             stage.latencies.presence.record(took);
         }
@@ -284,9 +316,10 @@ impl Play for Day {
 
     fn answer(&mut self, stage: &mut Stage, seat: usize, stanza: Stanza<'_>) {
         let id = std::str::from_utf8(stanza.attribute("id").unwrap_or_default());
+        let of_this_run = format!("{READ}{}.", stage.run);
         let at = id
             .ok()
-            .and_then(|id| id.strip_prefix(READ)?.parse::<u64>().ok());
+            .and_then(|id| id.strip_prefix(&of_this_run)?.parse::<u64>().ok());
         let Some(at) = at else {
             return;
         };
@@ -335,11 +368,18 @@ impl Play for Day {
 
     fn is_at_rest(&self, stage: &Stage) -> bool {
         let is_moving = stage.entering > 0 || stage.leaving > 0 || !self.returning.is_empty();
-        !is_moving && self.ledger.under_way() == 0 && self.archive_reads == 0
+        let has_come = self.ledger.under_way() == 0 && self.archive_reads == 0;
+        !is_moving && has_come && self.not_told(stage) == 0
     }
 
     fn close(&mut self, stage: &mut Stage) {
         self.ledger.close(&mut stage.faults);
+        let not_told = self.not_told(stage);
+        if not_told > 0 {
+            stage.faults.lost += not_told;
+            let said = "somebody was not told the last presence of a contact";
+            stage.complaints.add_many(said, not_told);
+        }
         if self.archive_reads > 0 {
             stage.faults.refused += self.archive_reads;
             stage

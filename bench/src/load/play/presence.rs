@@ -47,11 +47,7 @@ impl Flips {
         let number = self.hearers.say(seat, hearers);
         self.waiting_for[seat] = hearers as u32;
         self.last_said[seat] = at;
-        let id = Id {
-            sender: stage.user(seat),
-            number,
-            at,
-        };
+        let id = stage.id(stage.user(seat), number, at);
         stage.send(seat, presence(id).as_bytes());
         stage.counts.presence_sent += 1;
     }

@@ -88,11 +88,13 @@ impl Hearers {
         number: u32,
         faults: &mut Faults,
     ) -> Option<u32> {
-        let expected = &mut self.expected[hearer * self.each + place];
-        if number >= self.sent[speaker] {
+        // Before anything was said there are no places, and nothing to be heard.
+        let said = self.sent.get(speaker).copied().unwrap_or_default();
+        let expected = self.expected.get_mut(hearer * self.each + place);
+        let Some(expected) = expected.filter(|_| number < said) else {
             faults.misrouted += 1;
             return None;
-        }
+        };
         if number < *expected {
             // Twice, or after one that was said later: which of them would take memory to tell.
             faults.duplicated += 1;
@@ -170,5 +172,12 @@ mod tests {
         assert_eq!(faults.misrouted, 1);
         hearers.close(&mut faults);
         assert_eq!(faults.lost, 2);
+    }
+
+    #[test]
+    fn what_comes_before_anything_was_said_is_a_stray() {
+        let mut faults = Faults::default();
+        assert_eq!(Hearers::new(0, 0).hear(1, 0, 0, 0, &mut faults), None);
+        assert_eq!(faults.misrouted, 1);
     }
 }

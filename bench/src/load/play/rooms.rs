@@ -7,7 +7,7 @@ use super::super::stage::{Play, Stage};
 use super::super::words::{Id, message};
 use super::next_seat;
 use super::ring::Hearers;
-use crate::client::stanza::Stanza;
+use crate::client::stanza::{Stanza, escaped};
 
 pub struct Rooms {
     muc: Muc,
@@ -40,7 +40,8 @@ impl Rooms {
     }
 
     fn room(&self, stage: &Stage, seat: usize) -> String {
-        let number = stage.user(seat) as usize / self.community;
+        // Named by the first who is in it: seats are whole communities, wherever their numbers begin.
+        let number = stage.user(seat - seat % self.community);
         format!(
             "{}-room{number}@{}",
             stage.plan.people.prefix, self.muc.service
@@ -54,7 +55,7 @@ impl Rooms {
             stage.plan.people.name(stage.user(seat)),
         );
         let text = format!(
-            "<presence to='{room}/{nick}'><x xmlns='http://jabber.org/protocol/muc'>\
+            "<presence to='{room}/{nick}'><x xmlns='{MUC}'>\
              <history maxstanzas='0'/></x></presence>"
         );
         stage.send(seat, text.as_bytes());
@@ -88,7 +89,7 @@ impl Play for Rooms {
         if !self.muc.service.is_empty() {
             return self.found(stage);
         }
-        let domain = stage.plan.people.domain.clone();
+        let domain = escaped(&stage.plan.people.domain).into_owned();
         let query = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
         let text = format!("<iq type='get' id='lc-items' to='{domain}'>{query}</iq>");
         if let Some(seat) = next_seat(stage, &mut self.last, Stage::is_here) {
@@ -118,11 +119,11 @@ impl Play for Rooms {
                 self.none(stage);
             }
         } else if id == b"lc-info" && self.muc.service.is_empty() {
-            self.candidates -= 1;
+            self.candidates = self.candidates.saturating_sub(1);
             // XEP-0045 section 6.1: a service of rooms has this feature.
-            if stanza.kind() == b"result" && stanza.contains("http://jabber.org/protocol/muc'")
-                || stanza.contains("http://jabber.org/protocol/muc\"")
-            {
+            let named = ["'", "\""].map(|quote| format!("{MUC}{quote}"));
+            let is_named = named.iter().any(|feature| stanza.contains(feature));
+            if stanza.kind() == b"result" && is_named {
                 let from = stanza.attribute("from").unwrap_or_default();
                 self.muc.service = String::from_utf8_lossy(from).into_owned();
                 self.found(stage);
@@ -211,11 +212,7 @@ impl Play for Rooms {
                 .filter(|s| stage.is_here(*s))
                 .count();
             let number = self.hearers.say(seat, hearers);
-            let id = Id {
-                sender: stage.user(seat),
-                number,
-                at,
-            };
+            let id = stage.id(stage.user(seat), number, at);
             let text = message(&self.room(stage, seat), "groupchat", id, self.muc.size);
             stage.send(seat, text.as_bytes());
             stage.counts.messages_sent += 1;
@@ -243,5 +240,48 @@ impl Play for Rooms {
 
     fn close(&mut self, stage: &mut Stage) {
         self.hearers.close(&mut stage.faults);
+    }
+}
+
+const MUC: &str = "http://jabber.org/protocol/muc";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rooms(community: u32) -> Rooms {
+        let users = Users {
+            community,
+            ..Users::default()
+        };
+        Rooms::new(Muc::default(), &users, 1.0)
+    }
+
+    #[test]
+    fn a_room_is_of_one_community_wherever_numbers_begin() {
+        let mut stage = Stage::of_nobody(8);
+        stage.first = 6;
+        let rooms = rooms(4);
+        let of = |seat| rooms.room(&stage, seat);
+        assert_eq!([of(0), of(4)], ["u-room6@", "u-room10@"]);
+        assert!((0..8).all(|seat| of(seat) == of(seat - seat % 4)));
+    }
+
+    #[test]
+    fn an_error_that_quotes_the_question_is_no_service() {
+        let mut stage = Stage::of_nobody(4);
+        let mut rooms = rooms(4);
+        let mut answer = |rooms: &mut Rooms, kind: &str| {
+            let text = format!(
+                "<iq type='{kind}' id='lc-info' from='x'><query><feature var=\"{MUC}\"/></query></iq>"
+            );
+            let bytes = text.as_bytes();
+            rooms.answer(&mut stage, 0, Stanza { bytes });
+        };
+        rooms.candidates = 2;
+        answer(&mut rooms, "error");
+        assert_eq!(rooms.muc.service, "");
+        answer(&mut rooms, "result");
+        assert_eq!(rooms.muc.service, "x");
     }
 }
