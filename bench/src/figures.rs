@@ -6,9 +6,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::load::report::date;
 
 /// One measured quantity over all rounds of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -77,7 +80,7 @@ impl Report {
     /// Begins a report with what is known before anything is measured.
     pub fn begin(server_core: usize, driver_core: usize) -> Self {
         Self {
-            commit: said_by("git", &["describe", "--always", "--dirty"]),
+            commit: commit(),
             date: said_by("date", &["-u", "+%Y-%m-%d"]),
             command: std::env::args().skip(1).collect(),
             machine: machine(),
@@ -192,6 +195,23 @@ fn load() -> String {
     text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
+/// Which program was measured: what it says of itself, when its file was written, and of which commit the checkout is, because it
+/// may have been built from another.
+pub fn provenance(program: &Path) -> String {
+    let version = said_by(&program.display().to_string(), &["--version"]);
+    let written = fs::metadata(program).and_then(|file| file.modified()).ok();
+    let written = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let written = written.map_or_else(|| "unknown".to_owned(), |time| date(time.as_secs()));
+    format!(
+        "{version} (its file is of {written}), checkout at {}",
+        commit()
+    )
+}
+
+fn commit() -> String {
+    said_by("git", &["describe", "--always", "--dirty"])
+}
+
 fn said_by(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let said = output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
@@ -209,6 +229,20 @@ mod tests {
         assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), 3.0);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_version_and_its_file() {
+        let said = provenance(Path::new("/bin/sh"));
+        assert!(
+            said.contains("(its file is of 2") && said.contains("checkout at "),
+            "{said}"
+        );
+        let said = provenance(Path::new("/nowhere"));
+        assert!(
+            said.starts_with("unknown (its file is of unknown)"),
+            "{said}"
+        );
     }
 
     #[test]

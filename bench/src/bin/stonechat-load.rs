@@ -11,9 +11,10 @@ use clap::{Args, Parser, Subcommand};
 use stonechat_bench::client::sasl::Mechanism;
 use stonechat_bench::client::session::Transport;
 use stonechat_bench::compare::{self, Extent};
-use stonechat_bench::figures::Report as Figures;
+use stonechat_bench::figures::{Report as Figures, provenance};
 use stonechat_bench::load::accounts::{Format, accounts};
 use stonechat_bench::load::coordinator::{self, Host, Run};
+use stonechat_bench::load::markdown::Before;
 use stonechat_bench::load::part;
 use stonechat_bench::load::report;
 use stonechat_bench::load::result::RunResult;
@@ -85,6 +86,12 @@ enum Command {
         /// A line below the result, in Markdown; may be repeated
         #[arg(long)]
         note: Vec<String>,
+        /// The server's program, whose version is told
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+        /// The server had worked before the run: what its memory grew by is not its sessions'
+        #[arg(long)]
+        warm: bool,
     },
     /// Make the report page of a result again
     Report {
@@ -287,8 +294,15 @@ fn run(command: Command) -> Result<bool> {
             name,
             out,
             note,
+            program,
+            warm,
         } => {
-            let text = RunResult::read(&json)?.markdown(&note);
+            let server = program.as_deref().map_or_else(
+                || "the server's version is not known".to_owned(),
+                provenance,
+            );
+            let before = if warm { Before::Work } else { Before::Nothing };
+            let text = RunResult::read(&json)?.markdown(&server, before, &note);
             section::put(&out, &name, &text)?;
             print!("{text}");
         }

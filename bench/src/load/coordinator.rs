@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::reach::{Part, accept, joined, spawn};
 use super::result::{Moment, RunResult, ServerUse};
 use super::scenario::{Kind, Scenario};
+use super::sum::sum_up;
 use super::surge::Surge;
 use super::unit::{News, Order, Tick};
 use super::watch::{Usage, Watched};
@@ -212,85 +213,45 @@ impl Lead {
             let to = from + day.surge_for.0.as_secs_f64();
             Surge::read(day.surge, from, to, &timeline)
         });
-        self.sum_up(
-            run,
-            RunResult {
-                program: format!("stonechat-load {}", env!("CARGO_PKG_VERSION")),
-                name: run.name.clone(),
-                scenario: run.scenario.clone(),
-                began,
-                hosts: run
-                    .hosts
-                    .iter()
-                    .map(|host| {
-                        (
-                            host.domain.clone(),
-                            host.servers.iter().map(ToString::to_string).collect(),
-                        )
-                    })
-                    .collect(),
-                parts: self.parts.len(),
-                threads: self.parts.iter().map(|part| part.threads).sum(),
-                passed: false,
-                faults: Default::default(),
-                complaints: Default::default(),
-                superseded: 0,
-                seconds: 0.0,
-                counts: Counts::default(),
-                sessions,
-                entering_seconds,
-                latency: Default::default(),
-                recorded: Default::default(),
-                server,
-                driver_cpu: 0.0,
-                driver_busy: 0.0,
-                timeline,
-                surge,
-            },
-        )
-    }
-
-    fn sum_up(&mut self, run: &Run, mut result: RunResult) -> Result<RunResult> {
-        let mut by_part: HashMap<usize, (f64, f64)> = HashMap::new();
-        for (part, outcome) in &self.outcomes {
-            result.faults.add(&outcome.faults);
-            result.counts = result.counts.plus(&outcome.counts);
-            result.superseded += outcome.superseded;
-            for (text, times) in &outcome.complaints.0 {
-                result.complaints.add_many(text, *times);
-            }
-            let seconds = outcome.window as f64 / 1e6;
-            result.seconds = result.seconds.max(seconds);
-            // Each thread tells of its whole process.
-            let cpu = outcome.driver_cpu as f64 / 1e6;
-            let entry = by_part.entry(*part).or_default();
-            *entry = (entry.0.max(cpu), entry.1 + seconds);
-        }
-        for (cpu, thread_seconds) in by_part.values() {
-            result.driver_cpu += cpu;
-            let busy = 100.0 * cpu / thread_seconds.max(1e-3);
-            result.driver_busy = result.driver_busy.max(busy);
-        }
+        let mut result = RunResult {
+            program: format!("stonechat-load {}", env!("CARGO_PKG_VERSION")),
+            name: run.name.clone(),
+            scenario: run.scenario.clone(),
+            began,
+            hosts: run
+                .hosts
+                .iter()
+                .map(|host| {
+                    (
+                        host.domain.clone(),
+                        host.servers.iter().map(ToString::to_string).collect(),
+                    )
+                })
+                .collect(),
+            parts: self.parts.len(),
+            threads: self.parts.iter().map(|part| part.threads).sum(),
+            passed: false,
+            faults: Default::default(),
+            complaints: Default::default(),
+            superseded: 0,
+            seconds: 0.0,
+            counts: Counts::default(),
+            sessions,
+            entering_seconds,
+            latency: Default::default(),
+            recorded: Default::default(),
+            server,
+            driver_cpu: 0.0,
+            driver_busy: 0.0,
+            timeline,
+            surge,
+        };
         for failure in &self.failures {
             result.complaints.add(failure);
         }
-        // A load that nobody was there to carry must not pass for one that was carried.
-        let nothing_done = !run.prepares && result.operations().1 == 0;
-        if nothing_done && result.faults.is_clean() {
-            result.complaints.add("nothing was done at all");
-        }
-        let is_whole = self.failures.is_empty() && !nothing_done;
-        result.passed = match &result.surge {
-            None => result.faults.is_clean() && is_whole,
-            Some(surge) => {
-                result.faults.is_shedding() && is_whole && surge.recovered_after.is_some()
-            }
-        };
-        result.latency.messages = self.latencies.messages.summary();
-        result.latency.presence = self.latencies.presence.summary();
-        result.latency.logins = self.latencies.logins.summary();
-        result.latency.archive = self.latencies.archive.summary();
-        result.recorded = self.latencies.recorded();
+        let is_load = !run.prepares;
+        sum_up(&self.outcomes, &self.latencies, is_load, &mut result);
+        result.passed &= self.failures.is_empty();
         Ok(result)
     }
 

@@ -188,6 +188,12 @@ impl RunResult {
                 "note: the driver was the bottleneck: give it more --parts or --threads".to_owned(),
             );
         }
+        if self.counts.left_out > 0 {
+            lines.push(format!(
+                "left out because nobody was there for it: {} of {} things that users were to do",
+                self.counts.left_out, self.counts.asked
+            ));
+        }
         lines.extend(self.surge.as_ref().map(Surge::text));
         let faults = self
             .faults

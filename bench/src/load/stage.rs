@@ -12,6 +12,7 @@ use mio::{Events, Poll, Token};
 use super::counts::{Complaints, Counts, Latencies};
 use super::latency::Latency;
 use super::ledger::Faults;
+use super::shed::Shed;
 use super::words::Id;
 use crate::client::link::Link;
 use crate::client::management::{Management, REQUEST};
@@ -49,6 +50,10 @@ pub trait Play {
     }
     /// Nobody waits any longer.
     fn close(&mut self, _stage: &mut Stage) {}
+    /// What became of a surge, if there was one.
+    fn shed(&self) -> Option<Shed> {
+        None
+    }
 }
 
 /// Where a user is.

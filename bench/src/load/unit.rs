@@ -293,6 +293,7 @@ impl Unit {
             window,
             driver_cpu: driver_cpu.as_micros() as u64,
             superseded: self.stage.superseded,
+            shed: self.play.shed(),
         })
     }
 

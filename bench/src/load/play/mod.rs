@@ -7,6 +7,7 @@ mod friends;
 mod presence;
 mod ring;
 mod rooms;
+mod rush;
 
 use super::scenario::{Kind, Scenario};
 use super::stage::{Play, Stage};
