@@ -13,6 +13,7 @@ use super::division::{Share, cores_of, divide, sources_of};
 use super::latency::Latency;
 use super::part::{Assignment, Line};
 use super::progress::Progress;
+use super::rates::Rates;
 use super::reach::{Part, accept, joined, spawn};
 use super::result::{Moment, RunResult, ServerUse};
 use super::scenario::{Kind, Scenario};
@@ -73,6 +74,7 @@ struct Lead {
     watched: Vec<Watched>,
     /// The last of each thread.
     ticks: HashMap<(usize, usize), Tick>,
+    rates: Rates,
     began: Instant,
     timeline: Vec<Moment>,
     lately: Latency,
@@ -87,7 +89,6 @@ struct Lead {
 /// What the last point of the timeline was made of.
 struct Sample {
     at: Instant,
-    counts: Counts,
     usage: Vec<Option<Usage>>,
 }
 
@@ -128,7 +129,6 @@ impl Lead {
         }
         let sampled = Sample {
             at: Instant::now(),
-            counts: Counts::default(),
             usage: watched.iter().map(Watched::usage).collect(),
         };
         Ok(Self {
@@ -137,6 +137,7 @@ impl Lead {
             progress,
             watched,
             ticks: HashMap::new(),
+            rates: Rates::default(),
             began: Instant::now(),
             timeline: Vec::new(),
             lately: Latency::new(),
@@ -321,6 +322,7 @@ impl Lead {
         match news {
             News::Tick(tick) => {
                 self.lately.add(&tick.lately)?;
+                self.rates.told((part, thread), tick.at, tick.counts);
                 self.ticks.insert((part, thread), tick);
                 Ok(None)
             }
@@ -373,10 +375,9 @@ impl Lead {
 
     /// One point of the timeline.
     fn sample(&mut self) {
-        let (now, counts) = (Instant::now(), self.counts());
+        let (now, rate) = (Instant::now(), self.rates.point());
         let usage: Vec<Option<Usage>> = self.watched.iter().map(Watched::usage).collect();
         let seconds = (now - self.sampled.at).as_secs_f64();
-        let new = counts.since(&self.sampled.counts);
         let cpu = usage
             .iter()
             .zip(&self.sampled.usage)
@@ -389,10 +390,10 @@ impl Lead {
             at: (now - self.began).as_secs_f64(),
             phase: self.phase.to_owned(),
             sessions: self.sessions(),
-            sent: new.messages_sent as f64 / seconds,
-            received: new.messages_received as f64 / seconds,
-            presence: new.presence_received as f64 / seconds,
-            logins: new.logins as f64 / seconds,
+            sent: rate.sent,
+            received: rate.received,
+            presence: rate.presence,
+            logins: rate.logins,
             p50_ms: has_any.then(|| self.lately.at(0.5)),
             p99_ms: has_any.then(|| self.lately.at(0.99)),
             cpu: cpu.collect(),
@@ -402,11 +403,7 @@ impl Lead {
                 .collect(),
         });
         self.lately.clear();
-        self.sampled = Sample {
-            at: now,
-            counts,
-            usage,
-        };
+        self.sampled = Sample { at: now, usage };
     }
 }
 

@@ -10,6 +10,7 @@ pub mod markdown;
 pub mod part;
 mod play;
 mod progress;
+mod rates;
 mod reach;
 pub mod report;
 pub mod result;

@@ -50,6 +50,8 @@ pub enum News {
 /// Since the last one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tick {
+    /// Microseconds of the thread's clock.
+    pub at: u64,
     /// Since the start.
     pub counts: Counts,
     pub here: u64,
@@ -196,6 +198,7 @@ impl Unit {
     fn tick(&mut self) {
         self.ticked = Instant::now();
         let tick = Tick {
+            at: self.stage.now(),
             counts: self.stage.counts,
             here: self.stage.here as u64,
             faults: self
