@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use stonechat_bench::client::people::PASSWORD;
 use stonechat_bench::load::result::{Moment, RunResult};
 use stonechat_bench::process::unused_address;
 
@@ -729,6 +730,41 @@ fn one_message_lost_or_doubled_on_the_way_fails_the_run() {
         assert!(said.contains(word), "{word}: {said}");
         let wanted = i32::from(wire != Wire::Keeps);
         assert_eq!(output.status.code(), Some(wanted), "{said}");
+    }
+}
+
+#[test]
+fn where_a_result_cannot_be_written_nothing_is_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let output = load("run", address, &["chat", "--json", "/nowhere/result.json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(
+        told(&output).contains("/nowhere/result.json"),
+        "{}",
+        told(&output)
+    );
+    listener.set_nonblocking(true).expect("a socket");
+    assert!(listener.accept().is_err(), "it was run all the same");
+}
+
+#[test]
+fn a_result_and_its_page_do_not_hold_the_accounts_password() {
+    let server = Server::start("written");
+    let users = ["chat", "--set", "users.count=4"];
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    let (json, page) = (
+        server.directory.join("r.json"),
+        server.directory.join("r.html"),
+    );
+    let (json_text, page_text) = (json.display().to_string(), page.display().to_string());
+    let more = ["--json", &json_text, "--report", &page_text];
+    let output = server.load("run", server.starttls, &[&users[..], &more].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    for file in [json, page] {
+        let text = fs::read_to_string(&file).expect("it was written");
+        assert!(!text.contains(PASSWORD), "{}", file.display());
     }
 }
 

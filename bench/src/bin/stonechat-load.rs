@@ -1,5 +1,6 @@
 //! The load tool's command line. `bench/README.md` says how an operator loads a server with it.
 
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -254,14 +255,18 @@ fn run(command: Command) -> Result<bool> {
             json,
             report,
         } => {
+            // What cannot be written is not found out after an hour; and no result of a former run passes for one of this.
+            for path in [&json, &report].into_iter().flatten() {
+                File::create(path).with_context(|| format!("writing {}", path.display()))?;
+            }
             let result = lead(&what, &server, Purpose::Load)?;
+            println!("{}", result.text());
             if let Some(path) = json {
                 result.write(&path)?;
             }
             if let Some(path) = report {
                 write_report(&result, &path)?;
             }
-            println!("{}", result.text());
             return Ok(result.passed);
         }
         Command::Register { what, server } => {

@@ -217,7 +217,7 @@ impl Lead {
         let mut result = RunResult {
             program: format!("stonechat-load {}", env!("CARGO_PKG_VERSION")),
             name: run.name.clone(),
-            scenario: run.scenario.clone(),
+            scenario: without_password(&run.scenario),
             began,
             hosts: run
                 .hosts
@@ -405,6 +405,13 @@ impl Lead {
         self.lately.clear();
         self.sampled = Sample { at: now, usage };
     }
+}
+
+/// Results are shown around.
+fn without_password(scenario: &Scenario) -> Scenario {
+    let mut scenario = scenario.clone();
+    scenario.users.password.clear();
+    scenario
 }
 
 enum Until {
