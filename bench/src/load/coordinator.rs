@@ -54,7 +54,10 @@ pub struct Run {
 
 /// Does it all.
 pub fn run(run: &Run) -> Result<RunResult> {
-    let shares = divide(&run.scenario, run.hosts.len(), run.parts, run.threads)?;
+    // Who joins has something to do.
+    let joined = run.joining.map_or(0, |(_, count)| count);
+    let parts = run.parts.max(joined);
+    let shares = divide(&run.scenario, run.hosts.len(), parts, run.threads)?;
     let watched = run.hosts.iter().flat_map(|host| &host.watch);
     let watched: Vec<Watched> = watched
         .map(|pid| Watched::new(*pid))
@@ -102,7 +105,14 @@ impl Lead {
         let (sender, lines) = channel();
         let mut parts = Vec::new();
         let joining = match run.joining {
-            Some((address, count)) => accept(address, count.min(shares.len()))?,
+            Some((address, count)) => {
+                ensure!(
+                    count <= shares.len(),
+                    "--joined: there is work for {} parts only",
+                    shares.len()
+                );
+                accept(address, count)?
+            }
             None => Vec::new(),
         };
         let mut joining = joining.into_iter();
@@ -121,8 +131,8 @@ impl Lead {
                 prepares: run.prepares,
             };
             let mut part = match joining.next() {
-                Some(stream) => joined(number, share.threads.len(), stream, &sender)?,
-                None => spawn(number, share.threads.len(), &sender)?,
+                Some(stream) => joined(number, share, stream, &sender)?,
+                None => spawn(number, share, &sender)?,
             };
             part.say(&assignment)?;
             parts.push(part);
@@ -310,10 +320,21 @@ impl Lead {
 
     fn take(&mut self, part: usize, line: Line) -> Result<Option<News>> {
         let (thread, news) = match line {
-            Line::Hello { descriptors, .. } => {
+            Line::Hello {
+                version,
+                descriptors,
+                ..
+            } => {
                 ensure!(
-                    descriptors > 64,
-                    "part {part} may open {descriptors} files only"
+                    version == env!("CARGO_PKG_VERSION"),
+                    "part {part} is of version {version}, this is {}",
+                    env!("CARGO_PKG_VERSION")
+                );
+                let wanted = self.parts[part].sessions + SPARE_DESCRIPTORS;
+                ensure!(
+                    descriptors >= wanted,
+                    "part {part} may open {descriptors} files, and needs {wanted} for its sessions: raise its `ulimit -n`, or give it fewer \
+                     with more --parts"
                 );
                 return Ok(None);
             }
@@ -418,3 +439,6 @@ enum Until {
     All(fn(&News) -> bool),
     Time(Instant, Duration),
 }
+
+/// Of a part: what it has open besides its sessions.
+const SPARE_DESCRIPTORS: u64 = 64;
