@@ -194,6 +194,11 @@ impl Lead {
             self.pass("measure", time.measure.0)?;
         }
         let at_end = self.usage();
+        for watched in self.watched.iter().filter(|w| w.usage().is_none()) {
+            let (pid, name) = (watched.pid, &watched.name);
+            let text = format!("process {pid} ({name}) of the server has ended");
+            self.failures.push(text);
+        }
         self.order(Order::Stop, "drain", 1)?;
         self.wait(Until::All(|news| matches!(news, News::Rested(_))))?;
         self.order(Order::Leave, "logout", 1)?;
@@ -205,7 +210,8 @@ impl Lead {
             .map(|(place, watched)| ServerUse {
                 pid: watched.pid,
                 name: watched.name.clone(),
-                cpu: at_end[place].cpu - at_start[place].cpu,
+                // Of one that has ended, nothing is known any more.
+                cpu: (at_end[place].cpu - at_start[place].cpu).max(0.0),
                 memory: [
                     before[place].memory,
                     settled[place].memory,

@@ -136,6 +136,12 @@ impl RunResult {
             "processor of the drivers under load",
             format!("{:.0} % of a core", 100.0 * cores),
         );
+        if self.superseded > 0 {
+            row(
+                "presence that a later one overtook, which is no fault",
+                self.superseded.to_string(),
+            );
+        }
         if self.counts.left_out > 0 {
             row(
                 "left out because nobody was there for it",

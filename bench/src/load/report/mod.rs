@@ -8,6 +8,7 @@ use chart::{Chart, Scale, Series, escaped};
 
 use super::latency::{Recorded, Summary};
 use super::result::RunResult;
+use super::scenario::Kind;
 
 /// The whole page.
 pub fn page(result: &RunResult) -> String {
@@ -92,7 +93,11 @@ fn tiles(result: &RunResult) -> String {
     if let Some(each) = result.cpu_per_operation() {
         let busy = 100.0 * result.server_cpu() / result.seconds.max(1e-9);
         tiles.push((
-            "server's CPU each".to_owned(),
+            match result.scenario.scenario {
+                Kind::Day => "server's CPU, all of it, a message",
+                _ => "server's CPU each",
+            }
+            .to_owned(),
             format!("{each:.1} µs"),
             format!("{busy:.0} % of a core"),
         ));
@@ -395,6 +400,7 @@ fn tables(result: &RunResult) -> String {
         ("logins", counts.logins),
         ("farewells", counts.leaves),
         ("connections cut", counts.cuts),
+        ("presence that a later one overtook", result.superseded),
         ("left out: nobody was there for it", counts.left_out),
     ] {
         if count > 0 {
