@@ -21,6 +21,9 @@ pub struct Figure {
     pub unit: Cow<'static, str>,
     /// One value a round, in the order of the rounds.
     pub values: Vec<f64>,
+    /// Of several that are measured in turn, the rounds of these values: one may be missing.
+    #[serde(default)]
+    pub rounds: Vec<usize>,
     /// Each value divided by that of the null relay or fan-out in the same round.
     pub ratios: Vec<f64>,
     /// Secondary quantities, one value a round.
@@ -42,6 +45,7 @@ impl Figure {
             program: program.to_owned(),
             unit: Cow::Borrowed(unit),
             values,
+            rounds: Vec::new(),
             ratios,
             beside,
         }
@@ -100,7 +104,7 @@ impl Report {
     /// A table in Markdown under a line on the command and its circumstances, as `FIGURES.md` quotes it.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "`cargo run --release -- {}`, {} at {}; {}; server on core {}, driver on core {}; load {} \
+            "`cargo run --release -- {}`, {}, driver of {}; {}; server on core {}, driver on core {}; load {} \
              before, {} after\n\n\
              | measure | program | unit | median | spread | x the floor | beside (medians) |\n\
              |---|---|---|--:|--:|--:|---|\n",

@@ -142,23 +142,29 @@ struct Compare {
     /// Rounds; the median of them is the figure
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// The same of many pairs, of archives and of memory, which take long
+    #[arg(long, default_value_t = 3)]
+    long_rounds: usize,
     /// Pairs that chat, one message in flight in each; 0 to leave chat out
     #[arg(long, default_value_t = 1_000)]
     pairs: usize,
-    /// The same with more pairs, in one round; 0 to leave it out
+    /// The same with more pairs; 0 to leave it out
     #[arg(long, default_value_t = 5_000)]
     many_pairs: usize,
+    /// Pairs that chat while everything goes into archives; 0 to leave it out
+    #[arg(long, default_value_t = 1_000)]
+    archive_pairs: usize,
     /// Seconds of chat
     #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// Logins; 0 to leave them out
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 4_000)]
     logins: usize,
-    /// Idle sessions between which memory is compared, in one round
+    /// Idle sessions between which memory is compared
     #[arg(long, default_value_t = 2_000)]
     from: usize,
     /// 0 to leave it out
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 15_000)]
     to: usize,
     /// Seconds of rest before memory is read
     #[arg(long, default_value_t = 12)]
@@ -356,8 +362,10 @@ fn compare(what: &Compare) -> Result<()> {
     let extent = Extent {
         kinds: what.servers.clone(),
         rounds: what.rounds,
+        long_rounds: what.long_rounds,
         pairs: what.pairs,
         many_pairs: what.many_pairs,
+        archive_pairs: what.archive_pairs,
         seconds: what.seconds,
         logins: what.logins,
         sessions: (what.from, what.to),
