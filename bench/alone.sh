@@ -87,6 +87,11 @@ step() {
     mix "$1" "${CALIBRATION:-10}" --set day.cuts=0 --set day.surge=1 --json "$directory/step.json" >"$directory/said" || true
     [[ -s $directory/step.json ]] || { cat "$directory/said" >&2 && exit 1; }
     read -r share p99 driver left_out faults < <(read_run "$directory/step.json")
+    if [[ $p99 == 0.0 ]]; then
+        cat "$directory/said" >&2
+        echo "the mix times $1: not one message arrived: is this machine busy with something else?" >&2
+        exit 1
+    fi
     echo "the mix times $1: $(whole "$share * 100") % of the core, p99 $p99 ms, driver $driver % busy, $faults faults"
 }
 
@@ -96,7 +101,7 @@ share_of_core() {
     factor=1
     for _ in 1 2 3; do
         step "$factor"
-        factor=$(calculate "$factor * $1 / $share")
+        factor=$(calculate "min($factor * $1 / $share, $factor * 10)")
     done
 }
 

@@ -95,6 +95,22 @@ impl Shed {
         ]
     }
 
+    /// What was withheld, the first of all first, with seconds since the surge began.
+    pub fn order(&self) -> String {
+        let withheld = self.withheld();
+        let mut firsts: Vec<(u64, &str)> = withheld
+            .into_iter()
+            .filter_map(|(name, withheld)| Some((withheld.first?, name)))
+            .collect();
+        firsts.sort_unstable();
+        let firsts = firsts.iter();
+        let firsts = firsts.map(|(at, name)| format!("{name} ({:.1} s)", *at as f64 / 1e6));
+        match firsts.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "nothing was put off or refused".to_owned(),
+            all => all,
+        }
+    }
+
     /// Of what was asked, the share that was offered: of the kind of which the least was.
     pub fn least_share(&self) -> f64 {
         let shares = self.offered().map(|(_, offered)| offered.share());
@@ -140,6 +156,15 @@ mod tests {
             first: Some(300),
         };
         assert_eq!(one, sum);
+    }
+
+    #[test]
+    fn the_order_is_that_in_which_things_were_meant() {
+        let mut shed = Shed::default();
+        assert_eq!(shed.order(), "nothing was put off or refused");
+        shed.withheld_reads.note(2_500_000, 0, true);
+        shed.withheld_logins.note(400_000, 2 * PUT_OFF, false);
+        assert_eq!(shed.order(), "logins (0.4 s), archive reads (2.5 s)");
     }
 
     #[test]

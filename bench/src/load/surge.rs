@@ -127,19 +127,12 @@ impl Surge {
             ("offered, of what was asked".to_owned(), offered.join(", ")),
         ];
         for (name, withheld) in shed.withheld() {
-            let first = match withheld.first {
-                Some(at) => format!(
-                    "; the first meant {:.1} s after its beginning",
-                    at as f64 / 1e6
-                ),
-                None => String::new(),
-            };
             rows.push((
                 format!(
                     "{name} put off for more than {} s, refused",
                     PUT_OFF / 1_000_000
                 ),
-                format!("{}, {}{first}", withheld.put_off, withheld.refused),
+                format!("{}, {}", withheld.put_off, withheld.refused),
             ));
         }
         let deliveries = &shed.deliveries;
@@ -150,6 +143,10 @@ impl Surge {
                 deliveries.asked.saturating_sub(deliveries.sent),
                 deliveries.asked
             ),
+        ));
+        rows.push((
+            "in this order, from what was meant so long after its beginning".to_owned(),
+            shed.order(),
         ));
         rows.push((
             "the driver within it".to_owned(),
