@@ -132,7 +132,7 @@ const RIVALS: [&str; 2] = ["prosody", "ejabberd"];
 /// What `target` does to each server, in words.
 const SETTINGS: &str = "\
 - All: TLS 1.3 with a P-256 certificate, SCRAM-SHA-1 without channel binding, empty rosters, no federation, no limits of rates; no archive, except where `archive` is said.
-- Stonechat: one worker, `delivery.keep = \"offline-only\"`, `features.mam = false` (with archives both as they come: `always`, `true`), `auth.scram_iterations = 4096`, \
+- Stonechat: one worker, `delivery.keep = \"offline-only\"`, `features.mam = false` (with archives `true`, and as it comes `always` besides), `auth.scram_iterations = 4096`, \
 `store.cache` as it comes (256 MiB), for memory 4 MiB, so that it is full before the first reading, `c2s.ping_after = \"1 h\"`, bounds of stanzas and bytes a second that nobody reaches.
 - Prosody: epoll, internal storage, 10,000 iterations; generational collector for chat and logins, its default (incremental) for memory: the better of both. Archive: mod_mam as it comes, in the internal storage.
 - ejabberd: Mnesia, 4,096 iterations, no shapers, one scheduler (`+S 1:1`), kernel polling, without `ejabberdctl` and distribution. Archive: mod_mam for everybody, in SQLite.

@@ -187,17 +187,19 @@ fn chat(
         warm_up: Duration::from_secs(1),
         window: Duration::from_secs(extent.seconds),
     };
-    let variant = Variant {
+    // With archives also as Stonechat comes: what is on its way is on disk before the recipient has it.
+    let keeps = match (archive, bench.kind) {
+        (Archive::On, Kind::Stonechat) => &[Keep::OfflineOnly, Keep::Always][..],
+        _ => &[Keep::OfflineOnly],
+    };
+    let variants = keeps.iter().map(|keep| Variant {
         transport,
-        // As Stonechat does it where nobody says otherwise: what is archived is on disk before the recipient has it.
-        keep: match archive {
-            Archive::Off => Keep::OfflineOnly,
-            Archive::On => Keep::Always,
-        },
+        keep: *keep,
         archive,
         compact_tls: CompactTls::Off,
-    };
-    measure::chat::measure(bench, pairs, pace, &[variant])
+    });
+    let variants: Vec<Variant> = variants.collect();
+    measure::chat::measure(bench, pairs, pace, &variants)
 }
 
 fn login(bench: &Bench, extent: &Extent, transport: Transport) -> Result<Vec<Figure>> {
