@@ -111,6 +111,10 @@ saturation() {
     local level kept
     share_of_core 0.5
     step "$factor"
+    if [[ $(calculate "$share < 0.35 or $faults > 0") == 1 ]]; then
+        echo "at half of its core the server has $(whole "$share * 100") % and $faults faults: something else is at work on this machine" >&2
+        exit 1
+    fi
     level=$p99 kept=$factor steps="half of the core at $factor times the mix with p99 $level ms"
     while :; do
         factor=$(calculate "$kept * 1.2")

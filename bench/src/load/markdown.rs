@@ -223,7 +223,7 @@ mod tests {
             "| surge | 7.5 times for 2 s |",
             "messages 1 of 1",
             "| surge: logins put off for more than 1 s, refused | 1, 0 |",
-            "| logins (0.4 s) |",
+            "| logins (0.40 s) |",
             "| sessions lost | 0 |",
         ] {
             assert!(text.contains(part), "no {part} in {text}");

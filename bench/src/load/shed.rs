@@ -104,7 +104,7 @@ impl Shed {
             .collect();
         firsts.sort_unstable();
         let firsts = firsts.iter();
-        let firsts = firsts.map(|(at, name)| format!("{name} ({:.1} s)", *at as f64 / 1e6));
+        let firsts = firsts.map(|(at, name)| format!("{name} ({:.2} s)", *at as f64 / 1e6));
         match firsts.collect::<Vec<_>>().join(", ") {
             none if none.is_empty() => "nothing was put off or refused".to_owned(),
             all => all,
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(shed.order(), "nothing was put off or refused");
         shed.withheld_reads.note(2_500_000, 0, true);
         shed.withheld_logins.note(400_000, 2 * PUT_OFF, false);
-        assert_eq!(shed.order(), "logins (0.4 s), archive reads (2.5 s)");
+        assert_eq!(shed.order(), "logins (0.40 s), archive reads (2.50 s)");
     }
 
     #[test]
