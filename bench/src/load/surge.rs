@@ -84,7 +84,8 @@ impl Surge {
 
     /// Whether what it showed was the driver's weakness.
     pub fn is_drivers(&self) -> bool {
-        self.driver_busy > FULL_DRIVER || self.shed.late > DRIVERS_LATE
+        let late_ms = self.shed.late as f64 / 1e3;
+        self.driver_busy > FULL_DRIVER || late_ms > DRIVERS_LATE_MS.max(self.worst_p99_ms / 10.0)
     }
 
     /// For the terminal.
@@ -169,8 +170,8 @@ const POINTS_THAT_PROVE: usize = 3;
 const ENOUGH_OFFERED: f64 = 0.95;
 /// In percent, as for a whole run.
 const FULL_DRIVER: f64 = 85.0;
-/// In microseconds: an act so late is late by what nobody minds, in which no latency hides.
-const DRIVERS_LATE: u64 = 50_000;
+/// What nobody minds. Beyond it a tenth of what is told of the server.
+const DRIVERS_LATE_MS: f64 = 50.0;
 
 #[cfg(test)]
 mod tests {
@@ -221,7 +222,11 @@ mod tests {
             text.contains("messages 94 of 100") && !text.contains("bottleneck"),
             "{text}"
         );
-        surge.shed.late = DRIVERS_LATE + 1;
+        surge.shed.late = 51_000;
+        assert!(surge.text().contains("bottleneck"));
+        surge.worst_p99_ms = 5_935.0;
+        assert!(!surge.text().contains("bottleneck"));
+        surge.driver_busy = 86.0;
         assert!(surge.text().contains("bottleneck"));
     }
 }
