@@ -372,7 +372,7 @@ fn a_surge_takes_no_session_and_no_message() {
         (surge.shed.messages, 30.0 * 1_800.0),
         (surge.shed.presence, 30.0 * 720.0),
         (surge.shed.archive_reads, 30.0 * 360.0),
-        (surge.shed.logins, 30.0 * 20.0),
+        (surge.shed.logins, 30.0 * 12.0),
     ] {
         let wanted: f64 = hourly * of_each * seconds;
         let is_near = (offered.asked as f64 - wanted).abs() <= wanted / 10.0 + 4.0;
