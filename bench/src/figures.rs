@@ -6,9 +6,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::load::report::date;
 
 /// One measured quantity over all rounds of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct Figure {
     pub unit: Cow<'static, str>,
     /// One value a round, in the order of the rounds.
     pub values: Vec<f64>,
+    /// Of several that are measured in turn, the rounds of these values: one may be missing.
+    #[serde(default)]
+    pub rounds: Vec<usize>,
     /// Each value divided by that of the null relay or fan-out in the same round.
     pub ratios: Vec<f64>,
     /// Secondary quantities, one value a round.
@@ -39,6 +45,7 @@ impl Figure {
             program: program.to_owned(),
             unit: Cow::Borrowed(unit),
             values,
+            rounds: Vec::new(),
             ratios,
             beside,
         }
@@ -77,7 +84,7 @@ impl Report {
     /// Begins a report with what is known before anything is measured.
     pub fn begin(server_core: usize, driver_core: usize) -> Self {
         Self {
-            commit: said_by("git", &["describe", "--always", "--dirty"]),
+            commit: commit(),
             date: said_by("date", &["-u", "+%Y-%m-%d"]),
             command: std::env::args().skip(1).collect(),
             machine: machine(),
@@ -97,7 +104,7 @@ impl Report {
     /// A table in Markdown under a line on the command and its circumstances, as `FIGURES.md` quotes it.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "`cargo run --release -- {}`, {} at {}; {}; server on core {}, driver on core {}; load {} \
+            "`cargo run --release -- {}`, {}, driver of {}; {}; server on core {}, driver on core {}; load {} \
              before, {} after\n\n\
              | measure | program | unit | median | spread | x the floor | beside (medians) |\n\
              |---|---|---|--:|--:|--:|---|\n",
@@ -192,6 +199,23 @@ fn load() -> String {
     text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
+/// Which program was measured: what it says of itself, when its file was written, and of which commit the checkout is, because it
+/// may have been built from another.
+pub fn provenance(program: &Path) -> String {
+    let version = said_by(&program.display().to_string(), &["--version"]);
+    let written = fs::metadata(program).and_then(|file| file.modified()).ok();
+    let written = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let written = written.map_or_else(|| "unknown".to_owned(), |time| date(time.as_secs()));
+    format!(
+        "{version} (its file is of {written}), checkout at {}",
+        commit()
+    )
+}
+
+fn commit() -> String {
+    said_by("git", &["describe", "--always", "--dirty"])
+}
+
 fn said_by(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let said = output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
@@ -209,6 +233,20 @@ mod tests {
         assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), 3.0);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_version_and_its_file() {
+        let said = provenance(Path::new("/bin/sh"));
+        assert!(
+            said.contains("(its file is of 2") && said.contains("checkout at "),
+            "{said}"
+        );
+        let said = provenance(Path::new("/nowhere"));
+        assert!(
+            said.starts_with("unknown (its file is of unknown)"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -239,7 +239,7 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         rest: u64,
     },
-    /// Everything above but the last four, with the settings that figures are quoted for
+    /// Chat, login, presence and memory, with the settings that figures are quoted for
     All,
     /// The null relay's own process (started by this program)
     #[command(hide = true)]

@@ -1,6 +1,7 @@
 //! What is counted on a real server: what connections leave behind, and system calls. The server is the program that
 //! `STONECHAT` names, or else `../target/debug/stonechat`. All on core 0, so that it runs on any machine.
 
+use std::io::Write;
 use std::process::{Command, Output};
 
 fn bench(arguments: &[&str]) -> Output {
@@ -37,10 +38,10 @@ fn median(output: &Output, measure: &str) -> f64 {
 
 #[test]
 fn connections_that_come_and_go_leave_no_descriptor_and_no_memory() {
-    // The allocator gives back what nobody uses after ten seconds.
-    let output = bench(&["connections", "--count", "512", "--rest", "12"]);
-    assert!(median(&output, "open descriptors after 512 connections") > 3.0);
-    median(&output, "memory after 512 connections");
+    // The allocator gives back what nobody uses after ten seconds. Of fewer, five hundred bytes each would not be seen.
+    let output = bench(&["connections", "--count", "4096", "--rest", "12"]);
+    assert!(median(&output, "open descriptors after 4096 connections") > 3.0);
+    median(&output, "memory after 4096 connections");
 }
 
 #[test]
@@ -48,9 +49,9 @@ fn system_calls_are_counted_per_message() {
     let counters = ["perf", "strace"];
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
     if !counters.iter().any(is_there) {
-        eprintln!(
-            "NEITHER perf NOR strace: no system calls were counted (apt-get install linux-perf)"
-        );
+        // Past what the harness keeps to itself of a test that passes.
+        let text = "\n!!! SKIP: NEITHER perf NOR strace: no system calls were counted (apt-get install linux-perf)\n\n";
+        let _ = std::io::stderr().write_all(text.as_bytes());
         return;
     }
     let output = bench(&["calls", "--pairs", "4", "--seconds", "1", "--warm-up", "0"]);

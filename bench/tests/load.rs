@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stonechat_bench::load::result::RunResult;
+use stonechat_bench::client::people::PASSWORD;
+use stonechat_bench::load::result::{Moment, RunResult};
 use stonechat_bench::process::unused_address;
 
 /// A server in a directory of its own, with an encrypted port and a plain one. It ends with its test.
@@ -367,6 +368,8 @@ fn a_surge_takes_no_session_and_no_message() {
         "--set",
         "day.surge=30",
         "--set",
+        "day.reserve=50",
+        "--set",
         "day.surge-after=1 s",
         "--set",
         "day.surge-for=2 s",
@@ -396,18 +399,127 @@ fn a_surge_takes_no_session_and_no_message() {
         "{:?}",
         result.timeline
     );
+    // Everything was asked, and done by somebody who was there, whatever the server made of it.
+    let (of_each, seconds) = (20.0 * 0.9 / 3_600.0, 2.0);
+    for (offered, hourly) in [
+        (surge.shed.messages, 30.0 * 1_800.0),
+        (surge.shed.presence, 30.0 * 720.0),
+        (surge.shed.archive_reads, 30.0 * 360.0),
+        (surge.shed.logins, 30.0 * 12.0),
+    ] {
+        let wanted: f64 = hourly * of_each * seconds;
+        let is_near = (offered.asked as f64 - wanted).abs() <= wanted / 10.0 + 4.0;
+        assert!(is_near, "{offered:?} instead of {wanted}");
+    }
     // How soon all is as before is this machine's business as well; but it is told.
-    assert_eq!(
-        output.status.success(),
-        surge.recovered_after.is_some(),
-        "{}",
-        told(&output)
-    );
+    let has_failed = !surge.failures().is_empty();
+    assert_eq!(output.status.success(), !has_failed, "{}", told(&output));
+    for part in [
+        "surge of 30.0 times",
+        "offered, of what was asked: messages",
+    ] {
+        assert!(told(&output).contains(part), "{}", told(&output));
+    }
+}
+
+/// Forwards connections to a server; those beyond so many wait for a while before anybody hears of them, as at a server that lets
+/// nobody in.
+fn hold_newcomers(server: SocketAddr, beyond: u32, time: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for (number, client) in (0_u32..).zip(listener.incoming()) {
+            let client = client.expect("a client");
+            thread::spawn(move || {
+                if number >= beyond {
+                    thread::sleep(time);
+                }
+                let server = TcpStream::connect(server).expect("the server");
+                let mut to_client = client.try_clone().expect("a socket");
+                let from_server = server.try_clone().expect("a socket");
+                let mut to_server = server;
+                thread::spawn(move || {
+                    pipe(from_server, |bytes| to_client.write_all(bytes));
+                    let _ = to_client.shutdown(Shutdown::Both);
+                });
+                pipe(client, |bytes| to_server.write_all(bytes));
+                let _ = to_server.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_crowd_does_not_empty_while_nobody_is_let_in_and_who_waits_is_counted() {
+    let server = Server::start("newcomers");
+    let output = server.load("register", server.starttls, &with_users("overload", &[]));
+    assert!(output.status.success(), "{}", told(&output));
+    let json = server.directory.join("newcomers.json");
+    let json_text = json.display().to_string();
+    let more = [
+        "--set",
+        "day.surge=20",
+        "--set",
+        "day.reserve=50",
+        "--set",
+        "day.surge-after=1 s",
+        "--set",
+        "day.surge-for=4 s",
+        // One in a second of the crowd of eighteen.
+        "--set",
+        "day.leaves=200",
+        "--set",
+        "time.measure=8 s",
+        "--json",
+        &json_text,
+    ];
+    // The crowd and the reserve come in at first.
+    let address = hold_newcomers(server.starttls, 38, Duration::from_secs(6));
+    let output = server.load("run", address, &with_users("overload", &more));
+    let result = RunResult::read(&json).expect("a result");
+    let surge = result.surge.as_ref().expect("there was one");
+    let within = |moment: &&Moment| moment.at > surge.from && moment.at < surge.to;
+    let fewest = result.timeline.iter().filter(within).map(|m| m.sessions);
+    assert!(fewest.min() >= Some(9), "{}", told(&output));
+    let logins = surge.shed.withheld_logins;
+    assert!(logins.put_off > 10 && logins.first.is_some(), "{logins:?}");
+    // Of the reserve twenty came and wait: there is nobody who could come besides.
     assert!(
-        told(&output).contains("surge of 30.0 times"),
-        "{}",
-        told(&output)
+        surge.shed.logins.sent < surge.shed.logins.asked,
+        "{surge:?}"
     );
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("% of what was asked"), "{said}");
+}
+
+/// A session that ends while the server sheds is no shedding.
+#[test]
+fn one_session_lost_in_a_surge_fails_the_run() {
+    let server = Server::start("victim");
+    let output = server.load("register", server.starttls, &with_users("overload", &[]));
+    assert!(output.status.success(), "{}", told(&output));
+    let more = [
+        "--transport",
+        "plain",
+        "--set",
+        "day.surge=20",
+        "--set",
+        "day.reserve=50",
+        "--set",
+        "day.surge-after=500 ms",
+        "--set",
+        "day.surge-for=2 s",
+        // The message that broke it is lost as well.
+        "--set",
+        "time.patience=10 s",
+    ];
+    let address = spoil(server.plain, Wire::Breaks);
+    let output = server.load("run", address, &with_users("overload", &more));
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 sessions closed"), "{said}");
 }
 
 #[test]
@@ -574,6 +686,8 @@ enum Wire {
     Keeps,
     Loses,
     Doubles,
+    /// The whole connection ends with it.
+    Breaks,
 }
 
 /// Bytes of each message of the scenario `chat`.
@@ -607,6 +721,10 @@ fn spoil(server: SocketAddr, wire: Wire) -> SocketAddr {
                         (Some(_), Wire::Loses) => to_server.write_all(&bytes[MESSAGE_BYTES..]),
                         (Some(first), Wire::Doubles) => {
                             to_server.write_all(&[first, bytes].concat())
+                        }
+                        (Some(_), Wire::Breaks) => {
+                            to_server.shutdown(Shutdown::Both)?;
+                            Err(std::io::ErrorKind::BrokenPipe.into())
                         }
                         _ => to_server.write_all(bytes),
                     }
@@ -645,6 +763,41 @@ fn one_message_lost_or_doubled_on_the_way_fails_the_run() {
         assert!(said.contains(word), "{word}: {said}");
         let wanted = i32::from(wire != Wire::Keeps);
         assert_eq!(output.status.code(), Some(wanted), "{said}");
+    }
+}
+
+#[test]
+fn where_a_result_cannot_be_written_nothing_is_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let output = load("run", address, &["chat", "--json", "/nowhere/result.json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(
+        told(&output).contains("/nowhere/result.json"),
+        "{}",
+        told(&output)
+    );
+    listener.set_nonblocking(true).expect("a socket");
+    assert!(listener.accept().is_err(), "it was run all the same");
+}
+
+#[test]
+fn a_result_and_its_page_do_not_hold_the_accounts_password() {
+    let server = Server::start("written");
+    let users = ["chat", "--set", "users.count=4"];
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    let (json, page) = (
+        server.directory.join("r.json"),
+        server.directory.join("r.html"),
+    );
+    let (json_text, page_text) = (json.display().to_string(), page.display().to_string());
+    let more = ["--json", &json_text, "--report", &page_text];
+    let output = server.load("run", server.starttls, &[&users[..], &more].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    for file in [json, page] {
+        let text = fs::read_to_string(&file).expect("it was written");
+        assert!(!text.contains(PASSWORD), "{}", file.display());
     }
 }
 

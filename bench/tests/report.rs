@@ -2,6 +2,7 @@
 //! reading under the pointer works, nothing sticks out on a small screen, and the console says nothing.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,7 +78,9 @@ fn look(browser: &Path, page: &Path, width: u32, more: &[&str]) -> (serde_json::
 #[test]
 fn the_page_shows_its_plots_on_every_screen_and_says_nothing_to_the_console() {
     let Some(browser) = browser() else {
-        eprintln!("NO BROWSER: the report page was not looked at (apt-get install chromium)");
+        // Past what the harness keeps to itself of a test that passes.
+        let text = "\n!!! SKIP: NO BROWSER: the report page was not looked at (apt-get install chromium)\n\n";
+        let _ = std::io::stderr().write_all(text.as_bytes());
         return;
     };
     let directory = std::env::temp_dir().join(format!("stonechat-page-{}", std::process::id()));

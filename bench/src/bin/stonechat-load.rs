@@ -1,5 +1,6 @@
 //! The load tool's command line. `bench/README.md` says how an operator loads a server with it.
 
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,9 +12,10 @@ use clap::{Args, Parser, Subcommand};
 use stonechat_bench::client::sasl::Mechanism;
 use stonechat_bench::client::session::Transport;
 use stonechat_bench::compare::{self, Extent};
-use stonechat_bench::figures::Report as Figures;
+use stonechat_bench::figures::{Report as Figures, provenance};
 use stonechat_bench::load::accounts::{Format, accounts};
 use stonechat_bench::load::coordinator::{self, Host, Run};
+use stonechat_bench::load::markdown::Before;
 use stonechat_bench::load::part;
 use stonechat_bench::load::report;
 use stonechat_bench::load::result::RunResult;
@@ -85,6 +87,12 @@ enum Command {
         /// A line below the result, in Markdown; may be repeated
         #[arg(long)]
         note: Vec<String>,
+        /// The server's program, whose version is told
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
+        /// The server had worked before the run: what its memory grew by is not its sessions'
+        #[arg(long)]
+        warm: bool,
     },
     /// Make the report page of a result again
     Report {
@@ -134,23 +142,29 @@ struct Compare {
     /// Rounds; the median of them is the figure
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// The same of many pairs, of archives and of memory, which take long
+    #[arg(long, default_value_t = 3)]
+    long_rounds: usize,
     /// Pairs that chat, one message in flight in each; 0 to leave chat out
     #[arg(long, default_value_t = 1_000)]
     pairs: usize,
-    /// The same with more pairs, in one round; 0 to leave it out
+    /// The same with more pairs; 0 to leave it out
     #[arg(long, default_value_t = 5_000)]
     many_pairs: usize,
+    /// Pairs that chat while everything goes into archives; 0 to leave it out
+    #[arg(long, default_value_t = 1_000)]
+    archive_pairs: usize,
     /// Seconds of chat
     #[arg(long, default_value_t = 6)]
     seconds: u64,
     /// Logins; 0 to leave them out
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 4_000)]
     logins: usize,
-    /// Idle sessions between which memory is compared, in one round
+    /// Idle sessions between which memory is compared
     #[arg(long, default_value_t = 2_000)]
     from: usize,
     /// 0 to leave it out
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 15_000)]
     to: usize,
     /// Seconds of rest before memory is read
     #[arg(long, default_value_t = 12)]
@@ -247,14 +261,18 @@ fn run(command: Command) -> Result<bool> {
             json,
             report,
         } => {
+            // What cannot be written is not found out after an hour; and no result of a former run passes for one of this.
+            for path in [&json, &report].into_iter().flatten() {
+                File::create(path).with_context(|| format!("writing {}", path.display()))?;
+            }
             let result = lead(&what, &server, Purpose::Load)?;
+            println!("{}", result.text());
             if let Some(path) = json {
                 result.write(&path)?;
             }
             if let Some(path) = report {
                 write_report(&result, &path)?;
             }
-            println!("{}", result.text());
             return Ok(result.passed);
         }
         Command::Register { what, server } => {
@@ -287,8 +305,15 @@ fn run(command: Command) -> Result<bool> {
             name,
             out,
             note,
+            program,
+            warm,
         } => {
-            let text = RunResult::read(&json)?.markdown(&note);
+            let server = program.as_deref().map_or_else(
+                || "the server's version is not known".to_owned(),
+                provenance,
+            );
+            let before = if warm { Before::Work } else { Before::Nothing };
+            let text = RunResult::read(&json)?.markdown(&server, before, &note);
             section::put(&out, &name, &text)?;
             print!("{text}");
         }
@@ -337,8 +362,10 @@ fn compare(what: &Compare) -> Result<()> {
     let extent = Extent {
         kinds: what.servers.clone(),
         rounds: what.rounds,
+        long_rounds: what.long_rounds,
         pairs: what.pairs,
         many_pairs: what.many_pairs,
+        archive_pairs: what.archive_pairs,
         seconds: what.seconds,
         logins: what.logins,
         sessions: (what.from, what.to),

@@ -5,15 +5,17 @@
 mod document;
 mod saved;
 
+use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
-use crate::figures::{Figure, Report};
+use crate::figures::{Figure, Report, provenance};
 use crate::measure::chat::Variant;
 use crate::measure::login::Storm;
 use crate::measure::memory::Slope;
@@ -26,14 +28,16 @@ use saved::Saved;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     pub kinds: Vec<Kind>,
-    /// Of chat by few, and of logins; what takes long is measured once.
     pub rounds: usize,
+    /// Of many pairs, of archives and of memory, which take long.
+    pub long_rounds: usize,
     pub pairs: usize,
-    /// Once.
     pub many_pairs: usize,
+    /// Pairs whose messages go into archives.
+    pub archive_pairs: usize,
     pub seconds: u64,
     pub logins: usize,
-    /// Between which numbers of idle sessions memory is compared, once.
+    /// Between which numbers of idle sessions memory is compared.
     pub sessions: (usize, usize),
     pub rest: Duration,
 }
@@ -47,26 +51,32 @@ pub fn compare(
     progress: &Path,
 ) -> Result<String> {
     let began = Instant::now();
-    let mut saved = Saved::open(progress, extent, &report.commit)?;
+    let mut saved = Saved::open(progress, extent, &identity(bench, &report.commit)?)?;
     let mut versions = Vec::new();
     let mut kinds = Vec::new();
     for &kind in &extent.kinds {
         match kind.version(&bench.programs) {
             Some(version) => {
-                versions.push(version);
+                versions.push(match kind {
+                    Kind::Stonechat => provenance(&bench.programs.server),
+                    _ => version,
+                });
                 kinds.push(kind);
             }
             None => saved.note(&format!("{}: not installed, left out", kind.label())),
         }
     }
-    for round in 1..=extent.rounds {
+    for round in 1..=extent.rounds.max(extent.long_rounds) {
         for &kind in &kinds {
             for task in tasks(extent, round) {
                 let name = format!("round {round}, {}, {}", kind.label(), task.name);
                 if saved.has(&name) {
                     continue;
                 }
-                eprintln!("{name} ({} s)", began.elapsed().as_secs());
+                eprintln!(
+                    "{name} (after {} s), one round of it:",
+                    began.elapsed().as_secs()
+                );
                 let bench = Bench {
                     kind,
                     rounds: 1,
@@ -76,7 +86,7 @@ pub fn compare(
                 match (task.run)(&bench, extent) {
                     Ok(figures) => figures
                         .into_iter()
-                        .for_each(|figure| merge(&mut saved.figures, figure)),
+                        .for_each(|figure| merge(&mut saved.figures, figure, round)),
                     Err(error) => {
                         let note = format!("{name}: {error:#}");
                         eprintln!("  {note}");
@@ -94,6 +104,15 @@ pub fn compare(
     Ok(text)
 }
 
+/// Of which driver and of which program of Stonechat's the figures are: another one under the same name is another.
+fn identity(bench: &Bench, commit: &str) -> Result<String> {
+    let program = &bench.programs.server;
+    let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    Ok(format!("{commit} {:016x}", hasher.finish()))
+}
+
 struct Task {
     name: &'static str,
     run: fn(&Bench, &Extent) -> Result<Vec<Figure>>,
@@ -107,27 +126,46 @@ fn tasks(extent: &Extent, round: usize) -> Vec<Task> {
             tasks.push(Task { name, run });
         }
     };
-    let is_first = round == 1;
-    push(extent.pairs > 0, "chat, plain", |bench, extent| {
-        chat(bench, extent, extent.pairs, Transport::Plain)
+    let (is_short, is_long) = (round <= extent.rounds, round <= extent.long_rounds);
+    let has_chat = is_short && extent.pairs > 0;
+    push(has_chat, "chat, plain", |bench, extent| {
+        let pairs = extent.pairs;
+        chat(bench, extent, pairs, Transport::Plain, Archive::Off)
     });
-    push(extent.pairs > 0, "chat, STARTTLS", |bench, extent| {
-        chat(bench, extent, extent.pairs, Transport::StartTls)
+    push(has_chat, "chat, STARTTLS", |bench, extent| {
+        let pairs = extent.pairs;
+        chat(bench, extent, pairs, Transport::StartTls, Archive::Off)
     });
-    push(extent.logins > 0, "login, plain", |bench, extent| {
+    let has_logins = is_short && extent.logins > 0;
+    push(has_logins, "login, plain", |bench, extent| {
         login(bench, extent, Transport::Plain)
     });
-    push(extent.logins > 0, "login, STARTTLS", |bench, extent| {
+    push(has_logins, "login, STARTTLS", |bench, extent| {
         login(bench, extent, Transport::StartTls)
     });
-    let has_many = is_first && extent.many_pairs > 0;
+    let has_many = is_long && extent.many_pairs > 0;
     push(has_many, "chat of many, plain", |bench, extent| {
-        chat(bench, extent, extent.many_pairs, Transport::Plain)
+        let pairs = extent.many_pairs;
+        chat(bench, extent, pairs, Transport::Plain, Archive::Off)
     });
     push(has_many, "chat of many, STARTTLS", |bench, extent| {
-        chat(bench, extent, extent.many_pairs, Transport::StartTls)
+        let pairs = extent.many_pairs;
+        chat(bench, extent, pairs, Transport::StartTls, Archive::Off)
     });
-    let has_memory = is_first && extent.sessions.1 > 0;
+    let has_archive = is_long && extent.archive_pairs > 0;
+    push(has_archive, "chat with archives, plain", |bench, extent| {
+        let pairs = extent.archive_pairs;
+        chat(bench, extent, pairs, Transport::Plain, Archive::On)
+    });
+    push(
+        has_archive,
+        "chat with archives, STARTTLS",
+        |bench, extent| {
+            let pairs = extent.archive_pairs;
+            chat(bench, extent, pairs, Transport::StartTls, Archive::On)
+        },
+    );
+    let has_memory = is_long && extent.sessions.1 > 0;
     push(has_memory, "memory, plain", |bench, extent| {
         memory(bench, extent, Transport::Plain)
     });
@@ -137,19 +175,31 @@ fn tasks(extent: &Extent, round: usize) -> Vec<Task> {
     tasks
 }
 
-fn chat(bench: &Bench, extent: &Extent, pairs: usize, transport: Transport) -> Result<Vec<Figure>> {
+fn chat(
+    bench: &Bench,
+    extent: &Extent,
+    pairs: usize,
+    transport: Transport,
+    archive: Archive,
+) -> Result<Vec<Figure>> {
     let pace = Pace {
         in_flight: 1,
         warm_up: Duration::from_secs(1),
         window: Duration::from_secs(extent.seconds),
     };
-    let variant = Variant {
-        transport,
-        keep: Keep::OfflineOnly,
-        archive: Archive::Off,
-        compact_tls: CompactTls::Off,
+    // With archives also as Stonechat comes: what is on its way is on disk before the recipient has it.
+    let keeps = match (archive, bench.kind) {
+        (Archive::On, Kind::Stonechat) => &[Keep::OfflineOnly, Keep::Always][..],
+        _ => &[Keep::OfflineOnly],
     };
-    measure::chat::measure(bench, pairs, pace, &[variant])
+    let variants = keeps.iter().map(|keep| Variant {
+        transport,
+        keep: *keep,
+        archive,
+        compact_tls: CompactTls::Off,
+    });
+    let variants: Vec<Variant> = variants.collect();
+    measure::chat::measure(bench, pairs, pace, &variants)
 }
 
 fn login(bench: &Bench, extent: &Extent, transport: Transport) -> Result<Vec<Figure>> {
@@ -180,7 +230,8 @@ fn memory(bench: &Bench, extent: &Extent, transport: Transport) -> Result<Vec<Fi
 }
 
 /// A round's values behind those of the rounds before.
-fn merge(all: &mut Vec<Figure>, new: Figure) {
+fn merge(all: &mut Vec<Figure>, mut new: Figure, round: usize) {
+    new.rounds = vec![round; new.values.len()];
     let same = all
         .iter_mut()
         .find(|old| old.measure == new.measure && old.program == new.program);
@@ -189,6 +240,7 @@ fn merge(all: &mut Vec<Figure>, new: Figure) {
         return;
     };
     old.values.extend(new.values);
+    old.rounds.extend(new.rounds);
     old.ratios.extend(new.ratios);
     for beside in new.beside {
         for value in beside.values {
@@ -200,34 +252,69 @@ fn merge(all: &mut Vec<Figure>, new: Figure) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{Accounts, Programs};
+
+    #[test]
+    fn another_program_under_the_same_name_is_another() {
+        let file = std::env::temp_dir().join(format!("stonechat-identity-{}", std::process::id()));
+        let bench = Bench {
+            kind: Kind::Stonechat,
+            programs: Programs {
+                server: file.clone(),
+                core: Default::default(),
+                accounts: Accounts::Derived,
+                workers: 1,
+                slow_disk: None,
+                host_section: None,
+                beside: None,
+            },
+            server_core: 0,
+            rounds: 1,
+            keep_files: false,
+        };
+        fs::write(&file, "one").expect("a file");
+        let one = identity(&bench, "c0ffee").expect("it is there");
+        assert_eq!(identity(&bench, "c0ffee").expect("it is there"), one);
+        fs::write(&file, "two").expect("a file");
+        assert_ne!(identity(&bench, "c0ffee").expect("it is there"), one);
+        fs::remove_file(&file).expect("it was there");
+        assert!(identity(&bench, "c0ffee").is_err());
+    }
 
     #[test]
     fn rounds_are_put_together() {
         let mut all = Vec::new();
-        for (program, value) in [
+        for (place, (program, value)) in (0..).zip([
             ("stonechat", 10.0),
             ("prosody", 100.0),
             ("stonechat", 12.0),
             ("prosody", 90.0),
             ("stonechat", 11.0),
-        ] {
+        ]) {
             let mut figure = Figure::new("chat".to_owned(), program, "us");
             figure.values.push(value);
             figure.push_beside("p99 ms", value);
-            merge(&mut all, figure);
+            merge(&mut all, figure, 1 + place / 2);
         }
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].values, [10.0, 12.0, 11.0]);
+        assert_eq!(all[0].rounds, [1, 2, 3]);
         assert_eq!(all[0].beside[0].values, [10.0, 12.0, 11.0]);
     }
 
     #[test]
-    fn what_takes_long_is_measured_once() {
+    fn what_takes_long_has_rounds_of_its_own() {
         let mut extent = document::tests::extent();
         extent.many_pairs = 5;
+        extent.archive_pairs = 5;
         extent.sessions = (1, 2);
-        let names = |round| -> Vec<_> { tasks(&extent, round).iter().map(|t| t.name).collect() };
-        assert_eq!(names(1).len(), 6);
-        assert_eq!(names(2), ["chat, plain", "chat, STARTTLS"]);
+        extent.long_rounds = 1;
+        let names = |extent: &Extent, round| -> Vec<_> {
+            tasks(extent, round).iter().map(|t| t.name).collect()
+        };
+        assert_eq!(names(&extent, 1).len(), 8);
+        assert_eq!(names(&extent, 3), ["chat, plain", "chat, STARTTLS"]);
+        extent.long_rounds = 5;
+        assert_eq!(names(&extent, 4).len(), 6);
     }
 }

@@ -14,9 +14,11 @@ use super::latency::Latency;
 use super::pace::Pace;
 use super::part::{Assignment, Line};
 use super::progress::Progress;
+use super::rates::Rates;
 use super::reach::{Part, accept, joined, spawn};
 use super::result::{Moment, RunResult, ServerUse};
 use super::scenario::{Kind, Scenario};
+use super::sum::sum_up;
 use super::surge::Surge;
 use super::unit::{News, Order, Tick};
 use super::watch::{Usage, Watched};
@@ -54,7 +56,10 @@ pub struct Run {
 
 /// Does it all.
 pub fn run(run: &Run) -> Result<RunResult> {
-    let shares = divide(&run.scenario, run.hosts.len(), run.parts, run.threads)?;
+    // Who joins has something to do.
+    let joined = run.joining.map_or(0, |(_, count)| count);
+    let parts = run.parts.max(joined);
+    let shares = divide(&run.scenario, run.hosts.len(), parts, run.threads)?;
     let watched = run.hosts.iter().flat_map(|host| &host.watch);
     let watched: Vec<Watched> = watched
         .map(|pid| Watched::new(*pid))
@@ -74,6 +79,7 @@ struct Lead {
     watched: Vec<Watched>,
     /// The last of each thread.
     ticks: HashMap<(usize, usize), Tick>,
+    rates: Rates,
     began: Instant,
     timeline: Vec<Moment>,
     lately: Latency,
@@ -88,7 +94,6 @@ struct Lead {
 /// What the last point of the timeline was made of.
 struct Sample {
     at: Instant,
-    counts: Counts,
     usage: Vec<Option<Usage>>,
 }
 
@@ -102,7 +107,14 @@ impl Lead {
         let (sender, lines) = channel();
         let mut parts = Vec::new();
         let joining = match run.joining {
-            Some((address, count)) => accept(address, count.min(shares.len()))?,
+            Some((address, count)) => {
+                ensure!(
+                    count <= shares.len(),
+                    "--joined: there is work for {} parts only",
+                    shares.len()
+                );
+                accept(address, count)?
+            }
             None => Vec::new(),
         };
         let mut joining = joining.into_iter();
@@ -123,15 +135,14 @@ impl Lead {
                 prepares: run.prepares,
             };
             let mut part = match joining.next() {
-                Some(stream) => joined(number, share.threads.len(), stream, &sender)?,
-                None => spawn(number, share.threads.len(), &sender)?,
+                Some(stream) => joined(number, share, stream, &sender)?,
+                None => spawn(number, share, &sender)?,
             };
             part.say(&assignment)?;
             parts.push(part);
         }
         let sampled = Sample {
             at: Instant::now(),
-            counts: Counts::default(),
             usage: watched.iter().map(Watched::usage).collect(),
         };
         Ok(Self {
@@ -140,6 +151,7 @@ impl Lead {
             progress,
             watched,
             ticks: HashMap::new(),
+            rates: Rates::default(),
             began: Instant::now(),
             timeline: Vec::new(),
             lately: Latency::new(),
@@ -186,6 +198,11 @@ impl Lead {
             self.pass("measure", time.measure.0)?;
         }
         let at_end = self.usage();
+        for watched in self.watched.iter().filter(|w| w.usage().is_none()) {
+            let (pid, name) = (watched.pid, &watched.name);
+            let text = format!("process {pid} ({name}) of the server has ended");
+            self.failures.push(text);
+        }
         self.order(Order::Stop, "drain", 1)?;
         self.wait(Until::All(|news| matches!(news, News::Rested(_))))?;
         self.order(Order::Leave, "logout", 1)?;
@@ -197,7 +214,8 @@ impl Lead {
             .map(|(place, watched)| ServerUse {
                 pid: watched.pid,
                 name: watched.name.clone(),
-                cpu: at_end[place].cpu - at_start[place].cpu,
+                // Of one that has ended, nothing is known any more.
+                cpu: (at_end[place].cpu - at_start[place].cpu).max(0.0),
                 memory: [
                     before[place].memory,
                     settled[place].memory,
@@ -216,91 +234,49 @@ impl Lead {
             let to = from + day.surge_for.0.as_secs_f64();
             Surge::read(day.surge, from, to, &timeline)
         });
-        self.sum_up(
-            run,
-            RunResult {
-                program: format!("stonechat-load {}", env!("CARGO_PKG_VERSION")),
-                name: run.name.clone(),
-                scenario: run.scenario.clone(),
-                began,
-                hosts: run
-                    .hosts
-                    .iter()
-                    .map(|host| {
-                        (
-                            host.domain.clone(),
-                            host.servers.iter().map(ToString::to_string).collect(),
-                        )
-                    })
-                    .collect(),
-                parts: self.parts.len(),
-                threads: self.parts.iter().map(|part| part.threads).sum(),
-                passed: false,
-                faults: Default::default(),
-                complaints: Default::default(),
-                superseded: 0,
-                of_other_runs: 0,
-                seconds: 0.0,
-                counts: Counts::default(),
-                pace: None,
-                sessions,
-                entering_seconds,
-                latency: Default::default(),
-                recorded: Default::default(),
-                server,
-                driver_cpu: 0.0,
-                driver_busy: 0.0,
-                timeline,
-                surge,
-            },
-        )
-    }
-
-    fn sum_up(&mut self, run: &Run, mut result: RunResult) -> Result<RunResult> {
-        let mut by_part: HashMap<usize, (f64, f64)> = HashMap::new();
-        for (part, outcome) in &self.outcomes {
-            result.faults.add(&outcome.faults);
-            result.counts = result.counts.plus(&outcome.counts);
-            result.superseded += outcome.superseded;
-            result.of_other_runs += outcome.of_other_runs;
-            for (text, times) in &outcome.complaints.0 {
-                result.complaints.add_many(text, *times);
-            }
-            let seconds = outcome.window as f64 / 1e6;
-            result.seconds = result.seconds.max(seconds);
-            // Each thread tells of its whole process.
-            let cpu = outcome.driver_cpu as f64 / 1e6;
-            let entry = by_part.entry(*part).or_default();
-            *entry = (entry.0.max(cpu), entry.1 + seconds);
-        }
-        let (hosts, seconds) = (run.hosts.len(), result.seconds);
-        let is_load = !run.prepares;
-        result.pace = Pace::of(&run.scenario, hosts, &result.counts, seconds).filter(|_| is_load);
-        for (cpu, thread_seconds) in by_part.values() {
-            result.driver_cpu += cpu;
-            let busy = 100.0 * cpu / thread_seconds.max(1e-3);
-            result.driver_busy = result.driver_busy.max(busy);
-        }
+        let mut result = RunResult {
+            program: format!("stonechat-load {}", env!("CARGO_PKG_VERSION")),
+            name: run.name.clone(),
+            scenario: without_password(&run.scenario),
+            began,
+            hosts: run
+                .hosts
+                .iter()
+                .map(|host| {
+                    (
+                        host.domain.clone(),
+                        host.servers.iter().map(ToString::to_string).collect(),
+                    )
+                })
+                .collect(),
+            parts: self.parts.len(),
+            threads: self.parts.iter().map(|part| part.threads).sum(),
+            passed: false,
+            faults: Default::default(),
+            complaints: Default::default(),
+            superseded: 0,
+            of_other_runs: 0,
+            seconds: 0.0,
+            counts: Counts::default(),
+            pace: None,
+            sessions,
+            entering_seconds,
+            latency: Default::default(),
+            recorded: Default::default(),
+            server,
+            driver_cpu: 0.0,
+            driver_busy: 0.0,
+            timeline,
+            surge,
+        };
         for failure in &self.failures {
             result.complaints.add(failure);
         }
-        // A load that nobody was there to carry must not pass for one that was carried.
-        let nothing_done = !run.prepares && result.operations().1 == 0;
-        if nothing_done && result.faults.is_clean() {
-            result.complaints.add("nothing was done at all");
-        }
-        let is_whole = self.failures.is_empty() && !nothing_done;
-        result.passed = match &result.surge {
-            None => result.faults.is_clean() && is_whole,
-            Some(surge) => {
-                result.faults.is_shedding() && is_whole && surge.recovered_after.is_some()
-            }
-        };
-        result.latency.messages = self.latencies.messages.summary();
-        result.latency.presence = self.latencies.presence.summary();
-        result.latency.logins = self.latencies.logins.summary();
-        result.latency.archive = self.latencies.archive.summary();
-        result.recorded = self.latencies.recorded();
+        let is_load = !run.prepares;
+        sum_up(&self.outcomes, &self.latencies, is_load, &mut result);
+        let (hosts, seconds) = (run.hosts.len(), result.seconds);
+        result.pace = Pace::of(&run.scenario, hosts, &result.counts, seconds).filter(|_| is_load);
+        result.passed &= self.failures.is_empty();
         Ok(result)
     }
 
@@ -358,10 +334,21 @@ impl Lead {
 
     fn take(&mut self, part: usize, line: Line) -> Result<Option<News>> {
         let (thread, news) = match line {
-            Line::Hello { descriptors, .. } => {
+            Line::Hello {
+                version,
+                descriptors,
+                ..
+            } => {
                 ensure!(
-                    descriptors > 64,
-                    "part {part} may open {descriptors} files only"
+                    version == env!("CARGO_PKG_VERSION"),
+                    "part {part} is of version {version}, this is {}",
+                    env!("CARGO_PKG_VERSION")
+                );
+                let wanted = self.parts[part].sessions + SPARE_DESCRIPTORS;
+                ensure!(
+                    descriptors >= wanted,
+                    "part {part} may open {descriptors} files, and needs {wanted} for its sessions: raise its `ulimit -n`, or give it fewer \
+                     with more --parts"
                 );
                 return Ok(None);
             }
@@ -370,6 +357,7 @@ impl Lead {
         match news {
             News::Tick(tick) => {
                 self.lately.add(&tick.lately)?;
+                self.rates.told((part, thread), tick.at, tick.counts);
                 self.ticks.insert((part, thread), tick);
                 Ok(None)
             }
@@ -423,10 +411,9 @@ impl Lead {
 
     /// One point of the timeline.
     fn sample(&mut self) {
-        let (now, counts) = (Instant::now(), self.counts());
+        let (now, rate) = (Instant::now(), self.rates.point());
         let usage: Vec<Option<Usage>> = self.watched.iter().map(Watched::usage).collect();
         let seconds = (now - self.sampled.at).as_secs_f64();
-        let new = counts.since(&self.sampled.counts);
         let cpu = usage
             .iter()
             .zip(&self.sampled.usage)
@@ -439,10 +426,10 @@ impl Lead {
             at: (now - self.began).as_secs_f64(),
             phase: self.phase.to_owned(),
             sessions: self.sessions(),
-            sent: new.messages_sent as f64 / seconds,
-            received: new.messages_received as f64 / seconds,
-            presence: new.presence_received as f64 / seconds,
-            logins: new.logins as f64 / seconds,
+            sent: rate.sent,
+            received: rate.received,
+            presence: rate.presence,
+            logins: rate.logins,
             p50_ms: has_any.then(|| self.lately.at(0.5)),
             p99_ms: has_any.then(|| self.lately.at(0.99)),
             cpu: cpu.collect(),
@@ -452,15 +439,21 @@ impl Lead {
                 .collect(),
         });
         self.lately.clear();
-        self.sampled = Sample {
-            at: now,
-            counts,
-            usage,
-        };
+        self.sampled = Sample { at: now, usage };
     }
+}
+
+/// Results are shown around.
+fn without_password(scenario: &Scenario) -> Scenario {
+    let mut scenario = scenario.clone();
+    scenario.users.password.clear();
+    scenario
 }
 
 enum Until {
     All(fn(&News) -> bool),
     Time(Instant, Duration),
 }
+
+/// Of a part: what it has open besides its sessions.
+const SPARE_DESCRIPTORS: u64 = 64;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::{Latency, Recorded};
 use super::ledger::Faults;
+use super::shed::Shed;
 
 /// Sums since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,11 @@ pub struct Counts {
     /// By contacts: each presence sent is received by each of them.
     pub presence_received: u64,
     pub archive_reads: u64,
+    /// In a mix: what its users were to do, and what was left out because nobody was there who could.
+    #[serde(default)]
+    pub asked: u64,
+    #[serde(default)]
+    pub left_out: u64,
 }
 
 impl Counts {
@@ -35,6 +41,8 @@ impl Counts {
             presence_sent: with(self.presence_sent, other.presence_sent),
             presence_received: with(self.presence_received, other.presence_received),
             archive_reads: with(self.archive_reads, other.archive_reads),
+            asked: with(self.asked, other.asked),
+            left_out: with(self.left_out, other.left_out),
         }
     }
 
@@ -148,4 +156,5 @@ pub struct Outcome {
     /// Not faults either: what another run had left at the server.
     #[serde(default)]
     pub of_other_runs: u64,
+    pub shed: Option<Shed>,
 }

@@ -15,6 +15,15 @@ pub(super) struct Share {
     pub threads: Vec<(u32, u32)>,
 }
 
+impl Share {
+    pub fn sessions(&self) -> u64 {
+        self.threads
+            .iter()
+            .map(|(_, count)| u64::from(*count))
+            .sum()
+    }
+}
+
 /// Who drives whom. Communities stay whole.
 pub(super) fn divide(
     scenario: &Scenario,
@@ -28,7 +37,11 @@ pub(super) fn divide(
     );
     let community = scenario.community();
     let communities = scenario.users.count / community;
-    let needed = scenario.users.count.div_ceil(MOST_SESSIONS);
+    ensure!(
+        community <= MOST_SESSIONS,
+        "a community is too large for one part"
+    );
+    let needed = communities.div_ceil(MOST_SESSIONS / community);
     let parts = (parts.div_ceil(hosts) as u32).max(needed).min(communities);
     let threads = (threads as u32).min(communities.div_ceil(parts));
     let slices = parts * threads;
@@ -51,13 +64,6 @@ pub(super) fn divide(
                 threads: threads.collect(),
             });
         }
-    }
-    for share in &shares {
-        let sessions: u32 = share.threads.iter().map(|(_, count)| count).sum();
-        ensure!(
-            sessions <= MOST_SESSIONS,
-            "a community is too large for one part"
-        );
     }
     Ok(shares)
 }
@@ -142,5 +148,24 @@ mod tests {
         let scenario = scenario("scenario = 'idle'\n[users]\ncount = 300_000");
         let shares = divide(&scenario, 1, 1, 2).expect("possible");
         assert_eq!(shares.len(), 16);
+    }
+
+    #[test]
+    fn large_communities_are_no_fault_as_long_as_each_fits_into_a_part() {
+        let with = |community| {
+            let text = format!(
+                "scenario = 'day'\n[users]\ncount = 60_000\ncontacts = 10\ncommunity = {community}"
+            );
+            divide(&scenario(&text), 1, 1, 2)
+        };
+        let shares = with(10_000).expect("possible");
+        assert_eq!(shares.len(), 6);
+        assert!(
+            shares
+                .iter()
+                .all(|share| share.sessions() <= u64::from(MOST_SESSIONS))
+        );
+        let error = with(20_000).expect_err("too large").to_string();
+        assert_eq!(error, "a community is too large for one part");
     }
 }

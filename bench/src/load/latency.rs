@@ -117,11 +117,6 @@ impl Pulse {
     pub fn next(&self) -> u64 {
         self.next.ceil() as u64
     }
-
-    /// From now on at another rate.
-    pub fn set_rate(&mut self, rate: f64) {
-        self.interval = 1e6 / rate.max(1e-6);
-    }
 }
 
 const LONGEST_MICROSECONDS: u64 = 3_600_000_000;

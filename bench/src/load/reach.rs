@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
+use super::division::Share;
 use super::part::Line;
 
 /// A part, wherever it runs.
@@ -16,6 +17,7 @@ pub(super) struct Part {
     orders: Box<dyn Write + Send>,
     child: Option<Child>,
     pub threads: usize,
+    pub sessions: u64,
     /// Threads that are done.
     pub left: usize,
 }
@@ -41,7 +43,7 @@ impl Part {
 
 pub(super) fn spawn(
     number: usize,
-    threads: usize,
+    share: &Share,
     sender: &Sender<(usize, Result<Line, String>)>,
 ) -> Result<Part> {
     let mut child = Command::new(std::env::current_exe()?)
@@ -56,7 +58,8 @@ pub(super) fn spawn(
     Ok(Part {
         orders: Box::new(orders),
         child: Some(child),
-        threads,
+        threads: share.threads.len(),
+        sessions: share.sessions(),
         left: 0,
     })
 }
@@ -64,7 +67,7 @@ pub(super) fn spawn(
 /// A part that has joined.
 pub(super) fn joined(
     number: usize,
-    threads: usize,
+    share: &Share,
     stream: TcpStream,
     sender: &Sender<(usize, Result<Line, String>)>,
 ) -> Result<Part> {
@@ -73,7 +76,8 @@ pub(super) fn joined(
     Ok(Part {
         orders: Box::new(stream),
         child: None,
-        threads,
+        threads: share.threads.len(),
+        sessions: share.sessions(),
         left: 0,
     })
 }

@@ -10,7 +10,7 @@ use super::counts::{Complaints, Counts, RecordedLatencies};
 use super::latency::Summary;
 use super::ledger::Faults;
 use super::pace::Pace;
-use super::scenario::Scenario;
+use super::scenario::{Kind, Scenario};
 use super::surge::Surge;
 
 /// Everything that a run showed.
@@ -114,7 +114,6 @@ impl RunResult {
 
     /// What the scenario counts, its plural, and how many there were.
     pub fn operations(&self) -> (&'static str, u64) {
-        use super::scenario::Kind;
         match self.scenario.scenario {
             Kind::Idle => ("sessions", self.sessions),
             Kind::Login => ("logins", self.counts.logins),
@@ -129,7 +128,6 @@ impl RunResult {
 
     /// The latency that the scenario is about.
     pub fn main_latency(&self) -> &Summary {
-        use super::scenario::Kind;
         match self.scenario.scenario {
             Kind::Presence => &self.latency.presence,
             Kind::Login | Kind::Idle => &self.latency.logins,
@@ -144,7 +142,7 @@ impl RunResult {
     /// Processor microseconds of all server processes per operation; None when none was watched or nothing done.
     pub fn cpu_per_operation(&self) -> Option<f64> {
         let (_, count) = self.operations();
-        let is_idle = self.scenario.scenario == super::scenario::Kind::Idle;
+        let is_idle = self.scenario.scenario == Kind::Idle;
         (!self.server.is_empty() && count > 0 && !is_idle)
             .then(|| self.server_cpu() * 1e6 / count as f64)
     }
@@ -178,7 +176,11 @@ impl RunResult {
             ));
         }
         if let Some(each) = self.cpu_per_operation() {
-            lines.push(format!("server: {each:.1} us of processor time each"));
+            let what = match self.scenario.scenario {
+                Kind::Day => "for each message, with presence, archive and logins",
+                _ => "each",
+            };
+            lines.push(format!("server: {each:.1} us of processor time {what}"));
         }
         if let Some(each) = self.memory_per_session() {
             lines.push(format!(
@@ -195,6 +197,18 @@ impl RunResult {
             lines.push(
                 "note: the driver was the bottleneck: give it more --parts or --threads".to_owned(),
             );
+        }
+        if self.counts.left_out > 0 {
+            lines.push(format!(
+                "left out because nobody was there for it: {} of {} things that users were to do",
+                self.counts.left_out, self.counts.asked
+            ));
+        }
+        if self.superseded > 0 {
+            lines.push(format!(
+                "presence that a later one overtook, which is no fault: {}",
+                self.superseded
+            ));
         }
         lines.extend(self.surge.as_ref().map(Surge::text));
         if self.of_other_runs > 0 {

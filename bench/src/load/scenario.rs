@@ -261,7 +261,10 @@ pub struct Day {
     pub idle: f64,
     /// Of all connections, how many break without a word each minute, in percent. They come back at once.
     pub cuts: f64,
-    /// By what all rates are multiplied for a while: an overload.
+    /// Of all users, who stays away but for a surge, in percent: whole communities.
+    pub reserve: f64,
+    /// By what messages, presence, archive reads and attempts to log in are multiplied for a while: an overload. Those who come
+    /// beyond the ordinary are of the reserve and leave again at once; nobody leaves sooner than otherwise.
     pub surge: f64,
     /// From the beginning of the load, its warming up included.
     pub surge_after: Span,
@@ -279,6 +282,7 @@ impl Default for Day {
             online: 90.0,
             idle: 60.0,
             cuts: 0.0,
+            reserve: 0.0,
             surge: 1.0,
             surge_after: Span::seconds(20),
             surge_for: Span::default(),
@@ -415,7 +419,7 @@ impl Scenario {
             ensure!(chat.window > 0, "chat.window must be at least 1");
         }
         if let Some(day) = &self.day {
-            let shares = [day.online, day.idle];
+            let shares = [day.online, day.idle, day.reserve];
             ensure!(
                 shares.iter().all(|share| (0.0..=100.0).contains(share)),
                 "[day]: a share is 0 to 100 percent"

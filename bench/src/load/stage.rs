@@ -14,6 +14,7 @@ use mio::{Events, Poll, Token};
 use super::counts::{Complaints, Counts, Latencies};
 use super::latency::Latency;
 use super::ledger::Faults;
+use super::shed::Shed;
 use super::words::{Id, Tag};
 use crate::client::link::Link;
 use crate::client::management::{Management, REQUEST};
@@ -53,6 +54,10 @@ pub trait Play {
     }
     /// Nobody waits any longer.
     fn close(&mut self, _stage: &mut Stage) {}
+    /// What became of a surge, if there was one.
+    fn shed(&self) -> Option<Shed> {
+        None
+    }
 }
 
 /// Where a user is.

@@ -51,6 +51,8 @@ pub enum News {
 /// Since the last one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tick {
+    /// Microseconds of the thread's clock.
+    pub at: u64,
     /// Since the start.
     pub counts: Counts,
     pub here: u64,
@@ -203,6 +205,7 @@ impl Unit {
     fn tick(&mut self) {
         self.ticked = Instant::now();
         let tick = Tick {
+            at: self.stage.now(),
             counts: self.stage.counts,
             here: self.stage.here as u64,
             faults: self
@@ -301,6 +304,7 @@ impl Unit {
             driver_cpu: driver_cpu.as_micros() as u64,
             superseded: self.stage.superseded,
             of_other_runs: self.stage.of_other_runs,
+            shed: self.play.shed(),
         })
     }
 

@@ -27,10 +27,13 @@ impl Watched {
     pub fn new(pid: u32) -> Result<Self> {
         let name = fs::read_to_string(format!("/proc/{pid}/comm"));
         let name = name.with_context(|| format!("no process {pid} to watch"))?;
-        Ok(Self {
-            pid,
-            name: name.trim().to_owned(),
-        })
+        let name = name.trim().to_owned();
+        if let Err(why) = private_bytes_of(pid) {
+            eprintln!(
+                "note: the memory of {name} ({pid}) is left out: {why:#} (another user's process?)"
+            );
+        }
+        Ok(Self { pid, name })
     }
 
     /// None once it has ended. Another user's process shows its processor time, but not its memory.

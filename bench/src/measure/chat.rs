@@ -79,7 +79,8 @@ fn alone(bench: &Bench, pairs: usize, pace: Pace) -> Result<Outcome> {
     let mut swarm = Swarm::new(relay.address, Transport::Plain, Mechanism::Plain)?;
     swarm.connect(2 * pairs)?;
     let mut game = Game::new(&relay, &mut swarm, pace)?;
-    for (warm_up, slice) in pace.slices() {
+    let rotation = game.rehearse(pace.warm_up)?;
+    for (warm_up, slice) in pace.slices(rotation) {
         game.slice(warm_up, slice)?;
     }
     let outcome = game.outcome()?;
@@ -108,7 +109,10 @@ fn both(
     until_quiet(&server, &mut served, Duration::from_secs(10))?;
     let mut floor = Game::new(&relay, &mut relayed, pace)?;
     let mut game = Game::new(&server, &mut served, pace)?;
-    for (warm_up, slice) in pace.slices() {
+    let rotation = floor
+        .rehearse(pace.warm_up)?
+        .max(game.rehearse(pace.warm_up)?);
+    for (warm_up, slice) in pace.slices(rotation) {
         floor.slice(warm_up, slice)?;
         game.slice(warm_up, slice)?;
     }

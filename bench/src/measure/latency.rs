@@ -48,7 +48,7 @@ pub fn measure(
         };
         let mut floor = Game::new(&relay, &mut relayed, paced)?;
         let mut game = Game::new(&server, &mut served, paced)?;
-        for (warm_up, slice) in paced.slices() {
+        for (warm_up, slice) in paced.slices(Duration::ZERO) {
             floor.paced_slice(rate, warm_up, slice)?;
             game.paced_slice(rate, warm_up, slice)?;
         }

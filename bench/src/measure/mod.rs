@@ -52,15 +52,23 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The turns of two that are driven in turn: how long each warms up, and how long it counts.
-    fn slices(self) -> impl Iterator<Item = (Duration, Duration)> {
+    /// The turns of two that are driven in turn: how long each warms up, and how long it counts. They last a few rotations, in
+    /// which everything that is under way has come round: of a shorter one only what is early would be seen.
+    fn slices(self, rotation: Duration) -> impl Iterator<Item = (Duration, Duration)> {
+        let slice = SLICE.max(ROTATIONS * rotation);
         let mut left = self.window;
         let mut warm_up = self.warm_up;
         std::iter::from_fn(move || {
-            let slice = left.min(SLICE);
-            left -= slice;
+            // The last one is as long as the others where these are long.
+            let now = if rotation * ROTATIONS > SLICE {
+                slice
+            } else {
+                left.min(slice)
+            };
+            let is_over = left.is_zero();
+            left = left.saturating_sub(now);
             let before = std::mem::replace(&mut warm_up, SLICE / 10);
-            (!slice.is_zero()).then_some((before, slice))
+            (!is_over).then_some((before, now))
         })
     }
 }
@@ -68,6 +76,7 @@ impl Pace {
 /// How long one of the two is driven before it is the other's turn: shorter than the machine's moods, and long enough for
 /// processor time that is counted in steps of 10 ms.
 const SLICE: Duration = Duration::from_millis(500);
+const ROTATIONS: u32 = 4;
 
 /// Lets the server finish what it still does after a storm of logins or farewells: until it uses
 /// less than a tenth of its core, at most for `limit`.
@@ -87,3 +96,29 @@ fn until_quiet(server: &Server, swarm: &mut Swarm, limit: Duration) -> Result<()
 
 /// Logins under way at a time: enough to keep the server busy, few enough not to fill its queues.
 const LOGINS_IN_FLIGHT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_lasts_a_few_rotations() {
+        let pace = Pace {
+            in_flight: 1,
+            warm_up: Duration::from_secs(1),
+            window: Duration::from_millis(5_200),
+        };
+        let slices = |ms| pace.slices(Duration::from_millis(ms)).collect::<Vec<_>>();
+        let short = slices(10);
+        assert_eq!(short.len(), 11);
+        assert_eq!(short[0], (pace.warm_up, SLICE));
+        assert_eq!(short[10], (SLICE / 10, Duration::from_millis(200)));
+        // Prosody with 5,000 pairs.
+        let long = slices(940);
+        assert_eq!(long.len(), 2);
+        assert!(
+            long.iter()
+                .all(|(_, slice)| *slice == Duration::from_millis(3_760))
+        );
+    }
+}

@@ -91,6 +91,15 @@ impl<'a> Game<'a> {
         self.finish()
     }
 
+    /// A slice that does not count: how long it takes until everything under way has come round once.
+    pub fn rehearse(&mut self, warm_up: Duration) -> Result<Duration> {
+        self.slice(warm_up, super::SLICE)?;
+        let per_second = self.tally.outcome()?.per_second;
+        self.tally = Tally::new()?;
+        let under_way = self.lanes.len() / 2 * self.in_flight;
+        Ok(Duration::from_secs_f64(under_way as f64 / per_second))
+    }
+
     /// Has so many messages a second leave, each at its time whatever has come back, for a while; none is thrown back. It is
     /// late by what it is behind the time at which it was to leave.
     pub fn paced_slice(&mut self, rate: f64, warm_up: Duration, window: Duration) -> Result<()> {

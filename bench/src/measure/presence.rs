@@ -88,7 +88,7 @@ fn both(
     until_quiet(&server, &mut served, Duration::from_secs(10))?;
     let mut floor = Crowd::new(&fan_out, &mut relayed, audience, Hears::Contacts)?;
     let mut crowd = Crowd::new(&server, &mut served, audience, Hears::ContactsAndItself)?;
-    for (warm_up, slice) in pace.slices() {
+    for (warm_up, slice) in pace.slices(Duration::ZERO) {
         floor.slice(warm_up, slice)?;
         crowd.slice(warm_up, slice)?;
     }

@@ -1,4 +1,5 @@
-//! How ejabberd is configured and started: Mnesia, no shapers, no federation, no archive, one scheduler, no distribution.
+//! How ejabberd is configured and started: Mnesia, no shapers, no federation, one scheduler, no distribution; an archive (mod_mam) only
+//! when it is asked for, in SQLite, as Debian's configuration advises (Mnesia's ends at 2 GB).
 //! Accounts are made by itself, before it is measured.
 
 use std::net::SocketAddr;
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Contacts, Site, certificate};
+use super::{Archive, Contacts, Site, certificate};
 use crate::client::people::PASSWORD;
 use crate::client::sasl::Mechanism;
 use crate::client::session::Transport;
@@ -97,12 +98,22 @@ fn configuration(site: &Site, address: SocketAddr) -> String {
             address.ip()
         ),
     };
+    let (sql, archive) = match site.wishes.archive {
+        Archive::Off => (String::new(), ""),
+        Archive::On => (
+            format!(
+                "sql_type: sqlite\nsql_database: {}\n",
+                site.path("archive.db")
+            ),
+            "  mod_mam:\n    db_type: sql\n    assume_mam_usage: true\n    default: always\n",
+        ),
+    };
     format!(
         "hosts:\n  - localhost\nloglevel: error\nhide_sensitive_log_data: true\ncertfiles:\n  - {pem}\n\
          ca_file: {pem}\n\
          auth_method: internal\nauth_password_format: scram\nauth_scram_hash: {hash}\ns2s_access: none\n\
          acme:\n  auto: false\n\
-         {listen}\nmodules:\n  mod_disco: {{}}\n  mod_ping: {{}}\n  mod_roster: {{}}\n",
+         {sql}{listen}\nmodules:\n  mod_disco: {{}}\n  mod_ping: {{}}\n  mod_roster: {{}}\n{archive}",
         pem = site.path("localhost.pem"),
     )
 }

@@ -230,9 +230,6 @@ impl Site {
         if kind != Kind::Stonechat && wishes.keep == Keep::Always {
             bail!("only Stonechat knows delivery.keep = \"always\"");
         }
-        if kind != Kind::Stonechat && wishes.archive == Archive::On {
-            bail!("rivals are measured without an archive");
-        }
         if kind != Kind::Stonechat && programs.workers > 1 {
             bail!("rivals are measured on one core");
         }

@@ -1,12 +1,12 @@
-//! How Prosody is configured and started: epoll, internal storage, no limits, no federation, no
-//! archive. Accounts are written as the files that Prosody itself would write.
+//! How Prosody is configured and started: epoll, internal storage, no limits, no federation, an archive (mod_mam)
+//! only when it is asked for. Accounts are written as the files that Prosody itself would write.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 
-use super::{Collector, Contacts, Site, certificate};
+use super::{Archive, Collector, Contacts, Site, certificate};
 use crate::client::message::user_name;
 use crate::client::people::PASSWORD;
 use crate::client::sasl::{Keys, Mechanism};
@@ -51,6 +51,11 @@ pub fn command(site: &Site, address: SocketAddr) -> Result<Vec<String>> {
         Collector::Generational => "generational",
         Collector::Incremental => "incremental",
     };
+    // As it comes: everybody's messages, for a week, in the storage of the rest.
+    let archive = match site.wishes.archive {
+        Archive::Off => "",
+        Archive::On => " \"mam\";",
+    };
     let configuration = format!(
         r#"run_as_root = true
 daemonize = false
@@ -62,7 +67,7 @@ gc = {{ mode = "{collector}" }}
 storage = "internal"
 authentication = "internal_hashed"
 password_hash = "{hash}"
-modules_enabled = {{ "roster"; "saslauth"; "tls"; "disco"; "ping"; }}
+modules_enabled = {{ "roster"; "saslauth"; "tls"; "disco"; "ping";{archive} }}
 modules_disabled = {{ "s2s"; "s2s_auth_certs"; }}
 interfaces = {{ "{ip}" }}
 c2s_ports = {{ {port} }}

@@ -2,20 +2,22 @@
 //! archive, log out and in; phones lie idle (XEP-0352), and connections break (XEP-0198 brings them back).
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use super::super::latency::Pulse;
 use super::super::ledger::Ledger;
 use super::super::scenario::{Day as Mix, Users};
+use super::super::shed::{Offered, Shed};
 use super::super::stage::{Place, Play, Stage, condition};
 use super::super::words::{Id, message, presence};
 use super::ring::Ring;
+use super::rush::Rush;
 use super::seen::Seen;
 use crate::client::stanza::Stanza;
 
 pub struct Day {
     mix: Mix,
     ring: Ring,
+    community: usize,
     ledger: Ledger,
     seen: Seen,
     pulses: [Option<Pulse>; ACTS.len()],
@@ -23,8 +25,7 @@ pub struct Day {
     /// How many are online, as rates are of each of them.
     crowd: f64,
     /// When there is much more to do than otherwise.
-    surge: Range<u64>,
-    is_surging: bool,
+    rush: Rush,
     people: Vec<Person>,
     /// Who is about to leave, once nothing is under way to them.
     fading: Vec<usize>,
@@ -40,6 +41,8 @@ struct Person {
     under_way: u32,
     is_fading: bool,
     is_returning: bool,
+    /// For when the login under way was meant.
+    coming: Option<u64>,
     entered_at: u64,
 }
 
@@ -60,13 +63,13 @@ impl Day {
         Self {
             mix,
             ring: Ring::of(users),
+            community: users.community as usize,
             ledger: Ledger::default(),
             seen: Seen::new(Ring::of(users).contacts()),
             pulses: [const { None }; ACTS.len()],
             is_playing: false,
             crowd: 0.0,
-            surge: 0..0,
-            is_surging: false,
+            rush: Rush::default(),
             people: Vec::new(),
             fading: Vec::new(),
             returning: VecDeque::new(),
@@ -85,20 +88,73 @@ impl Day {
         }
     }
 
+    /// The seats of the crowd; behind them are those of the reserve.
+    fn ordinary(&self, stage: &Stage) -> usize {
+        let communities = stage.seats.len() / self.community;
+        let share = 1.0 - self.mix.reserve / 100.0;
+        let staying = (communities as f64 * share).round().max(1.0) as usize;
+        staying.min(communities) * self.community
+    }
+
     /// A surge begins or ends.
-    fn keep_pace(&mut self, now: u64) {
-        let is_surging = self.surge.contains(&now);
-        if is_surging == self.is_surging {
-            return;
-        }
-        self.is_surging = is_surging;
-        let factor = if is_surging { self.mix.surge } else { 1.0 };
+    fn change_pace(&mut self, stage: &Stage, turn: u64) {
+        let storm = self.rate(Act::Leave) * self.crowd * (self.mix.surge - 1.0);
+        let refused = stage.faults.logins_failed + stage.faults.refused;
+        self.rush.turn(storm, refused);
+        let factor = if self.rush.is_on() {
+            self.mix.surge
+        } else {
+            1.0
+        };
         for (place, act) in ACTS.into_iter().enumerate() {
-            let rate = self.rate(act) * self.crowd * factor;
-            if let Some(pulse) = &mut self.pulses[place] {
-                pulse.set_rate(rate);
+            // Who leaves, leaves as at any time: a crowd that empties because nobody is let in would ask for less and less.
+            if matches!(act, Act::Write | Act::Flip | Act::Read) {
+                self.pulses[place] = Pulse::new(self.rate(act) * self.crowd * factor, turn);
             }
         }
+    }
+
+    /// Does everything that was meant until then.
+    fn act_until(&mut self, stage: &mut Stage, until: u64) {
+        for (place, act) in ACTS.into_iter().enumerate() {
+            while let Some(at) = self.pulses[place].as_mut().and_then(|p| p.due(until)) {
+                self.act(stage, act, at);
+                self.rush.done(at, stage.now());
+            }
+        }
+        while let Some(at) = self.rush.storm.as_mut().and_then(|p| p.due(until)) {
+            let newcomer = self.rush.reserve.pop_front();
+            let is_done = newcomer.is_some_and(|seat| self.come(stage, seat, at));
+            self.count(stage, |shed| &mut shed.logins, at, is_done);
+            self.rush.done(at, stage.now());
+        }
+    }
+
+    /// One act of those that were asked for; in a surge also of its kind.
+    fn count(
+        &mut self,
+        stage: &mut Stage,
+        kind: fn(&mut Shed) -> &mut Offered,
+        at: u64,
+        is_done: bool,
+    ) {
+        stage.counts.asked += 1;
+        stage.counts.left_out += u64::from(!is_done);
+        if self.rush.since(at).is_some() {
+            kind(&mut self.rush.shed).count(is_done);
+        }
+    }
+
+    /// Somebody who is away tries to log in; false when there was not even a connection.
+    fn come(&mut self, stage: &mut Stage, seat: usize, at: u64) -> bool {
+        stage.enter(seat, at);
+        let is_coming = stage.seats[seat].place == Place::Entering;
+        match is_coming {
+            true => self.people[seat].coming = Some(at),
+            false if seat >= self.ordinary(stage) => self.rush.reserve.push_back(seat),
+            false => {}
+        }
+        is_coming
     }
 
     fn is_phone(&self, seat: usize) -> bool {
@@ -135,7 +191,7 @@ impl Day {
         stage: &mut Stage,
         is_fit: impl Fn(&Self, &Stage, usize) -> bool,
     ) -> Option<usize> {
-        let count = stage.seats.len();
+        let count = self.ordinary(stage);
         let start = stage.random(count);
         (0..count.min(MOST_TRIES))
             .map(|step| (start + step) % count)
@@ -146,14 +202,30 @@ impl Day {
         stage.is_here(seat) && !self.people[seat].is_fading
     }
 
+    fn looks(&self, stage: &Stage, seat: usize) -> bool {
+        self.stays(stage, seat) && !self.is_phone(seat)
+    }
+
+    fn contacts(&self, seat: usize) -> impl Iterator<Item = usize> + use<> {
+        let ring = self.ring;
+        (0..ring.contacts()).map(move |place| ring.contact(seat, place))
+    }
+
     fn act(&mut self, stage: &mut Stage, act: Act, at: u64) {
         match act {
-            Act::Write => self.write(stage, at),
+            Act::Write => {
+                let is_done = self.write(stage, at);
+                self.count(stage, |shed| &mut shed.messages, at, is_done);
+            }
             Act::Flip => {
-                let awake = |day: &Self, stage: &Stage, seat: usize| {
-                    day.stays(stage, seat) && !day.is_phone(seat)
-                };
-                if let Some(seat) = self.somebody(stage, awake) {
+                let found = self.somebody(stage, Self::looks);
+                self.count(stage, |shed| &mut shed.presence, at, found.is_some());
+                if let Some(seat) = found {
+                    if self.rush.since(at).is_some() {
+                        let contacts = self.contacts(seat);
+                        let hearers = contacts.filter(|contact| self.looks(stage, *contact));
+                        self.rush.shed.deliveries.asked += hearers.count() as u64;
+                    }
                     let number = self.seen.say(seat, at);
                     let id = stage.id(stage.user(seat), number, at);
                     stage.send(seat, presence(id).as_bytes());
@@ -161,7 +233,9 @@ impl Day {
                 }
             }
             Act::Read => {
-                if let Some(seat) = self.somebody(stage, Self::stays) {
+                let found = self.somebody(stage, Self::stays);
+                self.count(stage, |shed| &mut shed.archive_reads, at, found.is_some());
+                if let Some(seat) = found {
                     self.people[seat].under_way += 1;
                     self.archive_reads += 1;
                     let run = stage.run;
@@ -180,9 +254,11 @@ impl Day {
                 let is_away = |day: &Self, stage: &Stage, seat: usize| {
                     stage.seats[seat].place == Place::Away && !day.people[seat].is_returning
                 };
-                if let Some(seat) = self.somebody(stage, is_away) {
-                    stage.enter(seat, at);
-                }
+                let is_done = match self.somebody(stage, is_away) {
+                    Some(seat) => self.come(stage, seat, at),
+                    None => false,
+                };
+                self.count(stage, |shed| &mut shed.logins, at, is_done);
             }
             Act::Cut => {
                 if let Some(seat) = self.somebody(stage, Self::stays) {
@@ -194,18 +270,21 @@ impl Day {
         }
     }
 
-    fn write(&mut self, stage: &mut Stage, at: u64) {
-        let ring = self.ring;
-        let awake =
-            |day: &Self, stage: &Stage, seat: usize| day.stays(stage, seat) && !day.is_phone(seat);
-        let Some(seat) = self.somebody(stage, awake) else {
-            return;
+    /// Whether there was somebody who looks and has a contact who is there.
+    fn write(&mut self, stage: &mut Stage, at: u64) -> bool {
+        let has_company = |day: &Self, stage: &Stage, seat: usize| {
+            let mut contacts = day.contacts(seat);
+            day.looks(stage, seat) && contacts.any(|contact| day.stays(stage, contact))
         };
+        let Some(seat) = self.somebody(stage, has_company) else {
+            return false;
+        };
+        let ring = self.ring;
         let lot = stage.random(ring.contacts());
         let mut contacts =
             (0..ring.contacts()).map(|step| ring.contact(seat, (lot + step) % ring.contacts()));
         let Some(contact) = contacts.find(|contact| self.stays(stage, *contact)) else {
-            return;
+            return false;
         };
         let (sender, receiver) = (stage.user(seat), stage.user(contact));
         let number = self.ledger.send(sender, receiver);
@@ -215,6 +294,7 @@ impl Day {
         let text = message(&to, "chat", id, self.mix.size);
         stage.send(seat, text.as_bytes());
         stage.counts.messages_sent += 1;
+        true
     }
 
     fn say_farewells(&mut self, stage: &mut Stage) {
@@ -234,7 +314,11 @@ impl Day {
 }
 
 impl Play for Day {
-    fn is_early(&self, _: &Stage, seat: usize) -> bool {
+    /// Who is of the reserve comes once, so that the driver has derived his keys before it has other things to do.
+    fn is_early(&self, stage: &Stage, seat: usize) -> bool {
+        if seat >= self.ordinary(stage) {
+            return self.mix.has_surge();
+        }
         let share = |seats: usize| (seats as f64 * self.mix.online / 100.0).floor();
         share(seat + 1) > share(seat)
     }
@@ -243,30 +327,45 @@ impl Play for Day {
         self.people.resize(stage.seats.len(), Person::default());
         self.is_playing = true;
         let now = stage.now();
-        self.crowd = stage.here as f64;
+        let crowd = (0..self.ordinary(stage)).filter(|seat| stage.is_here(*seat));
+        self.crowd = crowd.count() as f64;
         self.pulses = ACTS.map(|act| Pulse::new(self.rate(act) * self.crowd, now));
-        let from = now + self.mix.surge_after.0.as_micros() as u64;
-        self.surge = from..from + self.mix.surge_for.0.as_micros() as u64;
+        if self.mix.has_surge() {
+            let from = now + self.mix.surge_after.0.as_micros() as u64;
+            self.rush
+                .is_due(from..from + self.mix.surge_for.0.as_micros() as u64);
+        }
     }
 
     fn entered(&mut self, stage: &mut Stage, seat: usize) {
         self.people.resize(stage.seats.len(), Person::default());
         self.seen.entered(seat, stage.seats.len());
         let person = &mut self.people[seat];
-        person.entered_at = stage.now();
+        let now = stage.now();
+        person.entered_at = now;
         (person.is_fading, person.is_returning) = (false, false);
+        if let Some(at) = person.coming.take() {
+            self.rush.login(at, now, false);
+        }
+        if seat >= self.ordinary(stage) && !stage.plan.registers {
+            self.people[seat].is_fading = true;
+            self.fading.push(seat);
+        }
         if stage.plan.offers_client_state && self.is_phone(seat) {
             stage.write(seat, b"<inactive xmlns='urn:xmpp:csi:0'/>");
         }
     }
 
     fn left(&mut self, stage: &mut Stage, seat: usize) {
+        self.people.resize(stage.seats.len(), Person::default());
+        if let Some(at) = self.people[seat].coming.take() {
+            self.rush.login(at, stage.now(), true);
+        }
+        if seat >= self.ordinary(stage) {
+            self.rush.reserve.push_back(seat);
+        }
         // Who was meant to come back tries again.
-        if self
-            .people
-            .get(seat)
-            .is_some_and(|person| person.is_returning)
-        {
+        if self.people[seat].is_returning {
             self.returning.push_back((stage.now() + ABSENCE, seat));
         }
     }
@@ -308,9 +407,12 @@ impl Play for Day {
             return;
         }
         stage.counts.presence_received += 1;
+        let now = stage.now();
+        if !self.is_phone(seat) {
+            self.rush.heard(id.at, now);
+        }
         if stage.counts_at(id.at) && !self.is_waiting(stage, seat) {
-            let took = stage.now().saturating_sub(id.at);
-            stage.latencies.presence.record(took);
+            stage.latencies.presence.record(now.saturating_sub(id.at));
         }
     }
 
@@ -325,7 +427,9 @@ impl Play for Day {
         };
         self.archive_reads = self.archive_reads.saturating_sub(1);
         self.people[seat].under_way = self.people[seat].under_way.saturating_sub(1);
-        if stanza.kind() == b"error" {
+        let is_refused = stanza.kind() == b"error";
+        self.rush.read(at, stage.now(), is_refused);
+        if is_refused {
             stage.faults.refused += 1;
             stage
                 .complaints
@@ -349,21 +453,23 @@ impl Play for Day {
         }
         self.say_farewells(stage);
         if self.is_playing {
-            self.keep_pace(now);
-            for (place, act) in ACTS.into_iter().enumerate() {
-                while let Some(at) = self.pulses[place].as_mut().and_then(|pulse| pulse.due(now)) {
-                    self.act(stage, act, at);
-                }
+            while let Some(turn) = self.rush.next_turn().filter(|turn| *turn <= now) {
+                self.act_until(stage, turn);
+                self.change_pace(stage, turn);
             }
+            self.act_until(stage, now);
         }
-        let acts = self.pulses.iter().flatten().map(Pulse::next);
+        let acts = self.pulses.iter().chain([&self.rush.storm]);
+        let acts = acts.flatten().map(Pulse::next);
         let returning = self.returning.front().map(|(at, _)| *at);
-        acts.chain(returning).min()
+        let turn = self.rush.next_turn().filter(|_| self.is_playing);
+        acts.chain(returning).chain(turn).min()
     }
 
     fn stop(&mut self, _: &mut Stage) {
         self.is_playing = false;
         self.pulses = [const { None }; ACTS.len()];
+        self.rush.storm = None;
     }
 
     fn is_at_rest(&self, stage: &Stage) -> bool {
@@ -386,6 +492,10 @@ impl Play for Day {
                 .complaints
                 .add_many("no answer from the archive", self.archive_reads);
         }
+    }
+
+    fn shed(&self) -> Option<Shed> {
+        self.mix.has_surge().then_some(self.rush.shed)
     }
 }
 

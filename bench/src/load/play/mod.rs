@@ -7,6 +7,7 @@ mod friends;
 mod presence;
 mod ring;
 mod rooms;
+mod rush;
 mod seen;
 
 use super::scenario::{Kind, Scenario};

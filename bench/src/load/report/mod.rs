@@ -8,6 +8,7 @@ use chart::{Chart, Scale, Series, escaped};
 
 use super::latency::{Recorded, Summary};
 use super::result::RunResult;
+use super::scenario::Kind;
 
 /// The whole page.
 pub fn page(result: &RunResult) -> String {
@@ -92,7 +93,11 @@ fn tiles(result: &RunResult) -> String {
     if let Some(each) = result.cpu_per_operation() {
         let busy = 100.0 * result.server_cpu() / result.seconds.max(1e-9);
         tiles.push((
-            "server's CPU each".to_owned(),
+            match result.scenario.scenario {
+                Kind::Day => "server's CPU, all of it, a message",
+                _ => "server's CPU each",
+            }
+            .to_owned(),
             format!("{each:.1} µs"),
             format!("{busy:.0} % of a core"),
         ));
@@ -395,11 +400,25 @@ fn tables(result: &RunResult) -> String {
         ("logins", counts.logins),
         ("farewells", counts.leaves),
         ("connections cut", counts.cuts),
+        ("presence that a later one overtook", result.superseded),
+        ("left out: nobody was there for it", counts.left_out),
     ] {
         if count > 0 {
             push(format_args!(
                 "<tr><th>{name}</th><td>{}</td></tr>",
                 grouped(count as f64)
+            ));
+        }
+    }
+    if let Some(surge) = &result.surge {
+        push(format_args!(
+            "</table></div><div class='wide'><h3>Surge</h3><table>"
+        ));
+        for (name, value) in surge.rows() {
+            push(format_args!(
+                "<tr><th>{}</th><td>{}</td></tr>",
+                escaped(&name),
+                escaped(&value)
             ));
         }
     }
@@ -469,7 +488,7 @@ fn grouped(value: f64) -> String {
 }
 
 /// The day and the time of day, UTC (Howard Hinnant's days-to-civil).
-fn date(seconds: u64) -> String {
+pub fn date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
@@ -496,12 +515,12 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::load::result::Moment;
     use crate::load::scenario::Scenario;
 
-    fn result() -> RunResult {
+    pub fn result() -> RunResult {
         let scenario = Scenario::parse("scenario = 'chat'", &[]).expect("a good scenario");
         let scenario = serde_json::to_value(scenario).expect("plain");
         let summary = r#"{"count":3,"mean_ms":1,"p50_ms":1,"p90_ms":2,"p99_ms":12.34,"p999_ms":3,"max_ms":3}"#;
