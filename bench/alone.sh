@@ -6,14 +6,18 @@ server=${SERVER:-../target/release/stonechat}
 load=${LOAD:-target/release/stonechat-load}
 [[ -x $server ]] || (cd .. && cargo build --locked --release)
 [[ -x $load ]] || cargo build --locked --release
+# Full within a minute, so that memory which grows behind that is something else.
+cache="16 MiB"
 directory=$(mktemp -d)
 pid=
 stop() {
+    # What the server had to say of a run that failed.
+    (($1 == 0)) || grep -E ' (WARN|ERROR) ' "$directory/log" | tail -n 20 >&2 || true
     [[ -z $pid ]] || kill "$pid" 2>/dev/null || true
     wait 2>/dev/null || true
     rm -rf "$directory"
 }
-trap stop EXIT
+trap 'stop "$?"' EXIT
 
 # Starts the server, and makes the accounts of scenario $1, with $2 users.
 start() {
@@ -31,6 +35,8 @@ per_address = 1_000_000
 per_host = 1_000_000
 [auth]
 scram_iterations = 4_096
+[store]
+cache = "$cache"
 [[listener]]
 address = "127.0.0.1:$port"
 kind = "c2s"
