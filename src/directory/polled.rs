@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
 use super::ber::Entry;
-use super::content::{Change, Content};
+use super::content::{Change, Content, Manner};
 use super::dn::Dn;
 use super::error::DirectoryError;
 use super::pool::{Depth, Link, Query};
@@ -58,6 +58,9 @@ impl Poller {
         content: &mut Content,
         tell: &mut dyn FnMut(Change<'_>),
     ) -> Result<(), DirectoryError> {
+        if content.comes_by(Manner::Looked) {
+            self.last = None;
+        }
         let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
         // Before it is looked, so that what comes in between is found the next time.
         let count = match self.preset {

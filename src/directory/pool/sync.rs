@@ -10,7 +10,7 @@ use super::search::begin;
 use super::{Failure, Link, Query, failure, guarded, refused};
 use crate::base::limits;
 use crate::directory::ber::Entry;
-use crate::directory::content::{Change, Content};
+use crate::directory::content::{Change, Content, Manner};
 use crate::directory::dn::Dn;
 use crate::directory::error::DirectoryError;
 use crate::directory::sync::{self, EntryState, SyncMessage, SyncWord};
@@ -106,6 +106,8 @@ fn listen(
         }
         let message = guarded(|| message(item, base.as_ref()).map_err(Failure::Answer))?;
         if let Some(message) = message {
+            // Not before: one that only refuses to tell takes nothing from who looks instead.
+            content.comes_by(Manner::Told);
             content.hear(message, tell).map_err(Failure::Answer)?;
         }
     }
@@ -114,6 +116,7 @@ fn listen(
         0 => {
             if let Some(value) = value_of(&result.ctrls, SYNC_DONE) {
                 let message = sync::done(value).map_err(Failure::Answer)?;
+                content.comes_by(Manner::Told);
                 content.hear(message, tell).map_err(Failure::Answer)?;
             }
             Ok(Listened::Ended)
