@@ -39,6 +39,11 @@ pub struct Content {
     since: BTreeSet<Box<[u8]>>,
     /// How it was last heard of.
     manner: Option<Manner>,
+    /// Said to be there, and never told of: one by one the reason to have everything told anew, and hidden from us if that
+    /// does not tell of it either.
+    hidden: BTreeSet<Box<[u8]>>,
+    /// Whether one of those is new.
+    lacks: bool,
 }
 
 /// How a copy is kept up to date. Each knows entries by names of its own, and states of its own: what is known in one is
@@ -81,6 +86,8 @@ impl Content {
             next_cookie: None,
             since: BTreeSet::new(),
             manner: None,
+            hidden: BTreeSet::new(),
+            lacks: false,
         }
     }
 
@@ -91,6 +98,7 @@ impl Content {
             return false;
         }
         self.forget_cookie();
+        self.hidden.clear();
         true
     }
 
@@ -110,6 +118,12 @@ impl Content {
         self.stage == Stage::Following
     }
 
+    /// Whether something is there of which we have not been told, as where a directory was restored from an older copy, or
+    /// its rights are others: the refresh that said so makes nothing whole, and the next is to begin anew.
+    pub fn lacks(&self) -> bool {
+        self.lacks
+    }
+
     /// Nothing is heard for now: what we have may be old.
     pub fn interrupt(&mut self) {
         self.stage = Stage::Further;
@@ -125,6 +139,7 @@ impl Content {
 
     /// One begins that tells of everything.
     pub fn begin_anew(&mut self, tell: &mut dyn FnMut(Change<'_>)) {
+        self.lacks = false;
         self.begin_in(Stage::Anew, tell);
     }
 
@@ -174,6 +189,10 @@ impl Content {
                 self.next_cookie = message.cookie.or(self.next_cookie.take());
                 if is_refreshed && self.stage != Stage::Following {
                     self.let_forgotten_go(tell);
+                    if self.lacks {
+                        self.forget_cookie();
+                        return Ok(());
+                    }
                     self.stage = Stage::Following;
                     if let Some(cookie) = self.next_cookie.take() {
                         self.know(cookie);
@@ -201,6 +220,7 @@ impl Content {
         tell: &mut dyn FnMut(Change<'_>),
     ) -> Result<(), DirectoryError> {
         let digest = digest(entry);
+        self.hidden.remove(id);
         if let Some(held) = self.held.get_mut(id) {
             held.round = self.round;
             // A refresh tells of what we have. What is told behind it has changed, also where none of what we ask for shows
@@ -263,12 +283,18 @@ impl Content {
     }
 
     fn see(&mut self, id: &[u8]) {
-        if let Some(held) = self.held.get_mut(id) {
-            held.round = self.round;
+        match self.held.get_mut(id) {
+            Some(held) => held.round = self.round,
+            // What is told anew tells of everything that we may see.
+            None if self.stage == Stage::Further && self.hidden.len() < self.entries_max => {
+                self.lacks |= self.hidden.insert(id.into());
+            }
+            None => {}
         }
     }
 
     fn let_go(&mut self, id: &[u8], tell: &mut dyn FnMut(Change<'_>)) {
+        self.hidden.remove(id);
         if let Some(held) = self.held.remove(id) {
             tell(Change::Gone { id, dn: &held.dn });
         }
@@ -398,7 +424,7 @@ mod tests {
         assert!(!copy.content.is_up_to_date());
         copy.hear(vec![
             (is(1, 1), None),
-            (SyncWord::Present(vec![vec![3], vec![9]]), Some("half")),
+            (SyncWord::Present(vec![vec![3]]), Some("half")),
         ])
         .unwrap();
         // It died here: the state that we can show is the old one.
@@ -459,6 +485,50 @@ mod tests {
         copy.hear(vec![(is(7, 0), None), (ends(false, true), Some("e"))])
             .unwrap();
         assert_eq!(copy.names(), [7]);
+    }
+
+    #[test]
+    fn who_is_there_and_was_not_told_of_has_everything_be_told_anew_once() {
+        let mut copy = Believer::new();
+        let present = |names: &[u8]| {
+            let ids = names.iter().map(|name| vec![*name]).collect();
+            (SyncWord::Present(ids), None)
+        };
+        copy.begin();
+        copy.hear(vec![(is(1, 0), None), (ends(false, true), Some("a"))])
+            .unwrap();
+        // Restored from an older copy, which had two more.
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3])]).unwrap();
+        // It dies, and is asked again.
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3]), (ends(true, true), Some("b"))])
+            .unwrap();
+        assert!(copy.content.lacks() && !copy.content.is_up_to_date());
+        assert_eq!((copy.content.cookie(), copy.names()), (None, vec![1]));
+        // Of one of them we are not told.
+        copy.begin();
+        copy.hear(vec![
+            (is(1, 0), None),
+            (is(2, 0), None),
+            (ends(true, true), Some("b")),
+        ])
+        .unwrap();
+        assert_eq!(copy.names(), [1, 2]);
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3]), (ends(true, true), Some("c"))])
+            .unwrap();
+        assert!(!copy.content.lacks() && copy.content.is_up_to_date());
+        // Nor of one that came and went.
+        copy.hear(vec![
+            (is(3, 0), Some("d")),
+            (SyncWord::Gone(vec![vec![3]]), None),
+        ])
+        .unwrap();
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3]), (ends(true, true), Some("e"))])
+            .unwrap();
+        assert!(copy.content.lacks());
     }
 
     /// An entry as it is known to who looks: by another name than to who is told.

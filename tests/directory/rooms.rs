@@ -139,6 +139,44 @@ fn rooms_stay_when_the_next_server_does_not_tell_of_them_and_when_the_first_is_b
 }
 
 #[test]
+fn rooms_are_seen_whatever_times_entries_say() {
+    let mut directory = directory("rooms-times");
+    let room = |name: &str, year: &str| {
+        format!(
+            "dn: cn={name},ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: {name}\nmodifyTimestamp: {year}0101000000Z\n\n"
+        )
+    };
+    // As it comes from another directory, and from one whose clock was wrong.
+    let rooms = directory.file(
+        "rooms.ldif",
+        &(room("vault", "2020") + &room("future", "2036")),
+    );
+    directory.kill();
+    directory.load(&rooms);
+    directory.start_again();
+    directory.configure(&format!(
+        "dn: olcDatabase={{1}}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
+         olcAccess: {{0}}to dn.base=\"cn=vault,ou=rooms,{BASE}\" by * none\n"
+    ));
+    let more = format!("{ROOMS}listen = false\npoll = \"1 s\"\n");
+    let house = house("rooms-times", &directory, &more);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_room host=localhost room=future");
+    server.until_logged("directory_looked_for_rooms host=localhost");
+    directory.change(&format!(
+        "dn: cn=piazza,ou=rooms,{BASE}\nchangetype: modify\nreplace: description\ndescription: The square\n"
+    ));
+    server.until_logged("directory_room host=localhost room=piazza");
+    assert!(!server.printed().contains("room=vault"));
+    // It is as old as it was when we are allowed to see it.
+    directory.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\ndelete: olcAccess\nolcAccess: {0}\n",
+    );
+    server.until_logged("directory_room host=localhost room=vault");
+    assert!(!server.stop().contains("directory_room_gone"));
+}
+
+#[test]
 fn a_directory_that_gives_few_entries_at_once_is_asked_page_by_page() {
     let mut directory = directory("pages");
     let rooms = (0..1_200).map(|number| {

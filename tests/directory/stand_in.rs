@@ -82,6 +82,10 @@ pub enum Mode {
     TellsGarbage,
     /// It tells of nobody, and that this is everybody.
     TellsOfNobody,
+    /// The same of the first.
+    TellsOfOne,
+    /// As it should; to who shows a state, that everybody is as they were.
+    TellsOfNoChange,
     /// As it should; but who tries the password of this person hears that it is unavailable (52).
     BusyOf(&'static str),
     /// One entry at a time to who asks for pages (RFC 2696), each so late.

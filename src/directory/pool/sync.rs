@@ -20,6 +20,8 @@ use crate::directory::sync::{self, EntryState, SyncMessage, SyncWord};
 pub enum Listened {
     /// The server has ended it.
     Ended,
+    /// It has entries of which it told nothing: it is to tell of everything anew.
+    Lacking,
     /// Nothing has happened for [`limits::DIRECTORY_LISTEN_MS`]. The server may as well be gone: ask again.
     Quiet,
     /// Nobody wants to know any more.
@@ -109,6 +111,9 @@ fn listen(
             // Not before: one that only refuses to tell takes nothing from who looks instead.
             content.comes_by(Manner::Told);
             content.hear(message, tell).map_err(Failure::Answer)?;
+            if content.lacks() && content.cookie().is_none() {
+                return Ok(Listened::Lacking);
+            }
         }
     }
     let result = guarded(|| Ok(stream.result()))?;

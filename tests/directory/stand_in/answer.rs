@@ -162,6 +162,8 @@ impl Asked<'_> {
             | Mode::TellsEndlessly
             | Mode::TellsGarbage
             | Mode::TellsOfNobody
+            | Mode::TellsOfOne
+            | Mode::TellsOfNoChange
                 if operation.tag == SEARCH && self.cookie.is_some() =>
             {
                 self.tell(mode, operation)
@@ -307,6 +309,12 @@ impl Asked<'_> {
                 }
             }
             Mode::TellsOfNobody => {}
+            Mode::TellsOfOne => self.told(0, &self.shared.entries[0])?,
+            Mode::TellsOfNoChange if self.cookie.as_ref().is_some_and(|it| !it.is_empty()) => {
+                let ids = (0..u32::try_from(found.count()).unwrap()).map(id);
+                let ids: Vec<_> = ids.map(|id| ber::write(OCTETS, &id)).collect();
+                self.say(&sync_info(&ber::of(0xa3, &[ber::of(SET, &ids)])))?;
+            }
             _ => {
                 for (number, entry) in found.enumerate() {
                     self.told(u32::try_from(number).unwrap(), entry)?;
@@ -319,9 +327,10 @@ impl Asked<'_> {
 
     /// An entry that is there, by a number of its own.
     fn told(&self, number: u32, entry: &Entry) -> io::Result<()> {
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&number.to_be_bytes());
-        let state = [ber::write(ENUMERATED, &[1]), ber::write(OCTETS, &id)];
+        let state = [
+            ber::write(ENUMERATED, &[1]),
+            ber::write(OCTETS, &id(number)),
+        ];
         let control = [
             ber::text(SYNC_STATE),
             ber::write(OCTETS, &ber::of(SEQUENCE, &state)),
@@ -421,6 +430,11 @@ fn found(dn: &str, attributes: &[(String, String)]) -> Vec<u8> {
     };
     let attributes: Vec<_> = attributes.iter().map(attribute).collect();
     ber::of(ENTRY, &[ber::text(dn), ber::of(SEQUENCE, &attributes)])
+}
+
+/// By what an entry is known that has this number.
+fn id(number: u32) -> [u8; 16] {
+    u128::from(number).to_be_bytes()
 }
 
 /// A Sync Info Message (RFC 4533 section 2.5) with this value.
