@@ -269,7 +269,7 @@ fn groups(
         ("create_rooms", &options.create_rooms),
         ("federate", &options.federate),
         ("register", &options.register),
-        ("lists", &options.lists),
+        (LISTS, &options.lists),
     ];
     for (at, group) in tree.groups().iter().enumerate() {
         let members = tree.members(at, options.depth);
@@ -294,7 +294,8 @@ fn groups(
             });
         }
         for (role, names) in roles {
-            if is_in && names.iter().any(|name| tree.find(name).contains(&at)) {
+            let mut named = names.iter().map(|name| tree.find(name));
+            if is_in && named.any(|named| counts(role, &named) && named.contains(&at)) {
                 means.push(role);
             }
         }
@@ -316,13 +317,27 @@ fn groups(
         });
     }
     for (role, names) in roles {
-        for name in names.iter().filter(|name| tree.find(name).is_empty()) {
-            steps.push(wrong(format!(
-                "groups: {role} names {name:?}, and there is no such group"
-            )));
+        for name in names {
+            let named = tree.find(name);
+            if named.is_empty() {
+                steps.push(wrong(format!(
+                    "groups: {role} names {name:?}, and there is no such group"
+                )));
+            } else if !counts(role, &named) {
+                let several: Vec<&str> = tree.dns(&named).collect();
+                steps.push(wrong(format!(
+                    "groups: {role} names {name:?}, which is the cn of {}: none of them counts",
+                    several.join(" and ")
+                )));
+            }
         }
     }
     steps
+}
+
+/// Whether groups of one name mean this: of several each is a list, and none gives a right.
+fn counts(role: &str, named: &[usize]) -> bool {
+    named.len() == 1 || role == LISTS
 }
 
 fn bind(
@@ -386,5 +401,6 @@ fn whoever(access: &Access) -> String {
     }
 }
 
+const LISTS: &str = "lists";
 /// RFC 4511 section 4.5.1.8: "a list containing only the OID "1.1" indicates that no values are to be returned".
 const NO_ATTRIBUTES: &str = "1.1";
