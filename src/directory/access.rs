@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use zeroize::Zeroizing;
 
+use super::destinations::Destinations;
 use crate::base::Secret;
 use crate::config::{DirectoryConfig, DirectoryReferrals, HostDirectory};
 
@@ -25,6 +26,8 @@ pub struct Access {
     pub operation_timeout: Duration,
     pub identity: Identity,
     pub referrals: DirectoryReferrals,
+    /// Where those lead.
+    pub destinations: Destinations,
 }
 
 /// As whom we search.
@@ -67,6 +70,7 @@ impl Access {
             operation_timeout: Duration::from_millis(options.operation_timeout.as_ms()),
             identity,
             referrals: options.referrals,
+            destinations: Destinations::of(options),
         })
     }
 }
@@ -89,6 +93,7 @@ impl Access {
             operation_timeout: self.operation_timeout,
             identity: self.identity.clone(),
             referrals: self.referrals,
+            destinations: self.destinations.clone(),
         }
     }
 }

@@ -37,7 +37,7 @@ impl fmt::Display for DirectoryError {
                 write!(f, "the directory refused (result {code}): {}", Quoted(text))
             }
             DirectoryError::Referred => {
-                f.write_str("the directory sent us elsewhere, and referrals are refused")
+                f.write_str("the directory sent us elsewhere, and we do not go there")
             }
             DirectoryError::TooMuch => {
                 f.write_str("the directory sent more than anybody asked for")

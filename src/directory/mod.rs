@@ -10,6 +10,7 @@ mod cards;
 mod certified;
 mod content;
 mod desk;
+mod destinations;
 pub mod dn;
 mod due;
 mod error;

@@ -205,6 +205,44 @@ fn a_reference_says_what_is_asked_there() {
 }
 
 #[test]
+fn who_writes_a_reference_does_not_choose_whom_we_ask_and_whom_we_believe() {
+    let elsewhere = Entry {
+        dn: "uid=paris,dc=mantua,dc=example".to_owned(),
+        ..Entry::person("paris")
+    };
+    let people = || StandIn::start(vec![Entry::person("juliet"), elsewhere.clone()]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("sent");
+    let house = house("sent", &directory, &files, "referrals = \"follow\"\n");
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    // The other has another name.
+    let text = text.replace("ldap://127.0.0.1:", "ldap://localhost:");
+    let log_in = |more: &str, rest: &'static str, name: &str| {
+        directory.set(Mode::Well);
+        house.write_config(&text.replace("referrals =", &format!("{more}referrals =")));
+        let server = house.serve();
+        until_let_in(&server);
+        directory.set(Mode::RefersWith(other.port, rest));
+        let heard = try_password(&server, name, PASSWORD);
+        server.stop();
+        heard
+    };
+    let refused = log_in("", "", "juliet");
+    assert!(is_failure(&refused, "not-authorized"), "{refused}");
+    assert_eq!((other.connections(), other.binds()), (0, Vec::new()));
+    let hosts = "referral_hosts = [\"127.0.0.1\"]\n";
+    let welcome = log_in(hosts, "", "juliet");
+    assert!(welcome.starts_with("<success"), "{welcome}");
+    // It says that the people who were asked for are those of another tree.
+    let mantua = "dc=mantua,dc=example??sub";
+    let refused = log_in(hosts, mantua, "paris");
+    assert!(is_failure(&refused, "not-authorized"), "{refused}");
+    let bases = format!("{hosts}referral_bases = [\"dc=mantua,dc=example\"]\n");
+    let welcome = log_in(&bases, mantua, "paris");
+    assert!(welcome.starts_with("<success"), "{welcome}");
+}
+
+#[test]
 fn a_server_that_finds_people_and_is_silent_to_their_passwords_is_left() {
     let people = || StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
     let (directory, other) = (people(), people());

@@ -129,7 +129,7 @@ pub(super) struct Found {
     /// Of each the places, any of which will do.
     pub(super) references: Vec<Vec<String>>,
     /// The base itself is on other servers.
-    is_elsewhere: bool,
+    pub(super) is_elsewhere: bool,
 }
 
 impl Found {
