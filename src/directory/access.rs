@@ -14,6 +14,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use zeroize::Zeroizing;
 
 use super::destinations::Destinations;
+use super::resolver::Resolver;
 use crate::base::Secret;
 use crate::config::{DirectoryConfig, DirectoryReferrals, HostDirectory};
 
@@ -28,6 +29,7 @@ pub struct Access {
     pub referrals: DirectoryReferrals,
     /// Where those lead.
     pub destinations: Destinations,
+    pub resolver: Arc<Resolver>,
 }
 
 /// As whom we search.
@@ -71,6 +73,7 @@ impl Access {
             identity,
             referrals: options.referrals,
             destinations: Destinations::of(options),
+            resolver: Arc::new(Resolver::new()),
         })
     }
 }
@@ -94,6 +97,7 @@ impl Access {
             identity: self.identity.clone(),
             referrals: self.referrals,
             destinations: self.destinations.clone(),
+            resolver: Arc::clone(&self.resolver),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::ber::Entry;
 use super::dn::Dn;
+use super::resolver::place;
 use crate::config::HostDirectory;
 
 /// What of it the operator allows.
@@ -17,7 +18,8 @@ pub struct Destinations {
 impl Destinations {
     /// Those of these options: hosts of the directory's own servers, and what is named besides.
     pub fn of(options: &HostDirectory) -> Destinations {
-        let own = options.servers.iter().filter_map(|url| host(url));
+        let own = options.servers.iter().filter_map(|url| place(url));
+        let own = own.map(|(host, _)| host);
         let others = options.referral_hosts.iter().map(String::as_str);
         let bases = options.referral_bases.iter();
         Destinations {
@@ -29,7 +31,7 @@ impl Destinations {
     /// Whether a server is asked. No other is, not even as nobody: whatever it says would be the directory's word, of who
     /// somebody is, by which keys they come in, and in which groups they are.
     pub fn has(&self, server: &str) -> bool {
-        host(server).is_some_and(|host| self.hosts.contains(&host.to_lowercase()))
+        place(server).is_some_and(|(host, _)| self.hosts.contains(&host.to_lowercase()))
     }
 
     /// Whether an entry that is found there counts: it is below what was asked about, or where the operator says.
@@ -38,17 +40,6 @@ impl Destinations {
         let mut bases = base.iter().chain(&self.bases);
         bases.any(|base| entry.is_within(base))
     }
-}
-
-/// The host in `scheme://host:port`; an address of IPv6 in its brackets.
-fn host(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let end = match rest.starts_with('[') {
-        true => rest.find(']')? + 1,
-        false => rest.find(':').unwrap_or(rest.len()),
-    };
-    Some(&rest[..end])
 }
 
 #[cfg(test)]

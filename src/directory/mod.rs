@@ -32,6 +32,7 @@ mod pool;
 mod profile;
 mod referral;
 mod refusals;
+mod resolver;
 pub mod room_book;
 pub mod room_people;
 pub mod room_writer;

@@ -93,7 +93,7 @@ pub struct HostDirectory {
     /// Where entries may be that are found there, besides below the base that was asked about, as in "dc=example,dc=net".
     /// reload: live
     pub referral_bases: Vec<String>,
-    /// How long making a connection may take, TLS and our own bind included.
+    /// How long making a connection may take: finding the addresses of its name, TLS and our own bind included.
     /// reload: live
     pub connect_timeout: Duration,
     /// How long one answer of the directory may take.
