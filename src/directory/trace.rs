@@ -29,11 +29,25 @@ pub struct Step {
 }
 
 fn fine(text: String) -> Step {
+    let text = shown(&text);
     Step { fine: true, text }
 }
 
 fn wrong(text: String) -> Step {
+    let text = shown(&text);
     Step { fine: false, text }
+}
+
+/// What a directory says as a terminal shows it and does nothing else with it: in one line, in the order in which it stands.
+fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            c => out.extend(c.escape_debug()),
+        }
+    }
+    out
 }
 
 /// Whether each server can be used, and has the base.
@@ -404,3 +418,17 @@ fn whoever(access: &Access) -> String {
 const LISTS: &str = "lists";
 /// RFC 4511 section 4.5.1.8: "a list containing only the OID "1.1" indicates that no values are to be returned".
 const NO_ATTRIBUTES: &str = "1.1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_directory_says_does_nothing_to_a_terminal() {
+        let said = "cn=\u{1b}[2Jit's \"für\" \\2c\r\nok      forged\u{202e}\u{85}\u{9b}\0";
+        let expected =
+            "cn=\\u{1b}[2Jit's \"für\" \\2c\\r\\nok      forged\\u{202e}\\u{85}\\u{9b}\\0";
+        assert_eq!(fine(said.to_owned()).text, expected);
+        assert_eq!(wrong(said.to_owned()).text, expected);
+    }
+}
