@@ -14,7 +14,9 @@ use parking_lot::RwLock;
 use super::access::Access;
 use super::cache::Standing;
 use super::desk::Desk;
+use super::escape::filter_for;
 use super::host::{HostDirectory, Question, Wish};
+use super::pool::is_filter;
 use super::refusals::{self, Waiting};
 use super::room_book::{PeopleOfRooms, Rooms};
 use super::threads;
@@ -126,6 +128,7 @@ impl DirectoryService {
                     }
                 };
                 answer_rows(&asked, answer, |worker, ticket| {
+                    log::error!("directory_question_panicked of=rows");
                     if let Some(service) = service() {
                         let answer = Answer::Failed(StoreError::Broken);
                         service.answers.row(worker, ticket, answer);
@@ -383,11 +386,7 @@ fn answer_rows(
 ) {
     while let Ok(question) = asked.recv() {
         let (worker, ticket) = (question.worker, question.ticket);
-        let panicked = || {
-            log::error!("directory_question_panicked of=rows");
-            unserved(worker, ticket);
-        };
-        threads::or_else(|| answer(question), panicked);
+        threads::or_else(|| answer(question), || unserved(worker, ticket));
     }
 }
 
@@ -425,7 +424,9 @@ pub fn prepare(
             continue;
         };
         for (option, filter) in filters(directory) {
-            if !super::pool::is_filter(&super::escape::filter_for(filter, "name")) {
+            // Of somebody, and of everybody (`person::query_for_all`).
+            let forms = [filter_for(filter, "name"), filter.replace("{user}", "*")];
+            if !forms.iter().all(|form| is_filter(form)) {
                 let message = "is no filter as RFC 4515 writes it".to_owned();
                 errors.push((index, option.to_owned(), message));
             }
