@@ -42,6 +42,8 @@ pub enum Mode {
     Referrals,
     /// A search finds nothing but references to itself.
     References,
+    /// A search finds what it should, behind so many references to itself.
+    RefersOften(usize),
     /// A search finds one reference (RFC 4511 section 4.5.3), to any of these ports; 0 is an address of another protocol.
     RefersToAny([u16; 3]),
     /// A search finds a reference to each of these ports.

@@ -126,6 +126,24 @@ fn referrals_that_are_followed_in_a_circle_end() {
 }
 
 #[test]
+fn any_number_of_references_is_passed_over_and_so_many_are_followed() {
+    let directory = StandIn::start(vec![Entry::person("juliet")]);
+    let files = Files::new("often");
+    for (more, is_in) in [("", true), ("referrals = \"follow\"\n", false)] {
+        directory.set(Mode::Well);
+        let house = house(&format!("often-{is_in}"), &directory, &files, more);
+        let server = house.serve();
+        until_let_in(&server);
+        directory.set(Mode::RefersOften(1_000));
+        let heard = try_password(&server, "juliet", PASSWORD);
+        match is_in {
+            true => assert!(heard.starts_with("<success"), "{heard}"),
+            false => assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}"),
+        }
+    }
+}
+
+#[test]
 fn of_the_servers_that_one_reference_names_the_first_that_answers_is_asked() {
     let people = || StandIn::start(vec![Entry::person("juliet")]);
     let (directory, first, second) = (people(), people(), people());

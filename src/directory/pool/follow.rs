@@ -39,7 +39,7 @@ pub(super) fn follow(
         let mut more = journey.ask_any(&urls)?;
         open.extend(journey.leads(&mut more));
         entries.extend(more.entries.into_iter().filter(&mut is_new));
-        if entries.len() > query.count_max {
+        if entries.len() > query.count_max || more.has_more_references {
             return Err(DirectoryError::TooMuch);
         }
     }

@@ -109,6 +109,12 @@ impl Asked<'_> {
                 self.say(&ber::of(REFERENCE, &[ber::text(&here)]))?;
                 self.say(&self.result(DONE, 0, &[]))
             }
+            Mode::RefersOften(count) if operation.tag == SEARCH => {
+                for _ in 0..count {
+                    self.say(&ber::of(REFERENCE, &[there(self.shared.port)]))?;
+                }
+                self.well(operation)
+            }
             Mode::RefersToAny(ports) if operation.tag == SEARCH => {
                 let any: Vec<_> = ports.iter().map(|port| there(*port)).collect();
                 self.say(&ber::of(REFERENCE, &any))?;
