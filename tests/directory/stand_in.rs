@@ -32,6 +32,8 @@ pub enum Mode {
     Slow(Duration),
     /// It closes the connection when it is asked to bind anybody, or anybody but the service.
     ClosesInBind(Who),
+    /// It closes the connection when it is asked to change a password (RFC 3062), or an entry.
+    ClosesInChange,
     /// It says the first half of its answer to a bind and closes the connection.
     CutsAnswers,
     /// Bytes that are no BER.

@@ -92,6 +92,9 @@ impl Asked<'_> {
                 }
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
+            Mode::ClosesInChange if matches!(operation.tag, EXTENDED | MODIFY) => {
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
             Mode::CutsAnswers if operation.tag == BIND => {
                 let whole = self.message(&self.result(BIND_ANSWER, 0, &[]));
                 self.send(&whole[..whole.len() / 2])?;
