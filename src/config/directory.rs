@@ -82,6 +82,7 @@ pub(super) fn check_directory(
             sink.push(&at("servers"), format!("`{server}`: {message}"));
         }
     }
+    check_referrals(option, &at, sink);
     check_secrets(option, &at, sink);
     let directory = with_preset(option);
     check_search(&directory, &at, sink);
@@ -177,6 +178,22 @@ fn check_secrets(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mu
             || !option.certificate.is_empty(),
         &at("password_change"),
         "needs `bind_dn`, as which passwords are changed",
+    );
+}
+
+/// Where referrals may lead.
+fn check_referrals(option: &HostDirectory, at: &impl Fn(&str) -> String, sink: &mut Sink<'_>) {
+    // An address of IPv6 is in brackets, as in an address of a server.
+    let is_host = |host: &String| host.starts_with('[') || !host.contains([':', '/']);
+    sink.require(
+        option.referral_hosts.iter().all(is_host),
+        &at("referral_hosts"),
+        "must be hosts without a scheme and a port, as in \"ldap2.example.org\"",
+    );
+    sink.require(
+        option.referral_bases.iter().all(|base| is_dn(base)),
+        &at("referral_bases"),
+        "must be names of entries (RFC 4514), as in \"dc=example,dc=net\"",
     );
 }
 
@@ -409,6 +426,14 @@ mod tests {
             (
                 "servers = [\"ldap://a/dc=a\"]\nbase = \"dc=a\"\n",
                 "only a host",
+            ),
+            (
+                "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nreferral_hosts = [\"ldap://b\"]\n",
+                "referral_hosts: must be hosts",
+            ),
+            (
+                "servers = [\"ldap://a\"]\nbase = \"dc=a\"\nreferral_bases = [\"b\"]\n",
+                "referral_bases: must be names",
             ),
             ("servers = [\"ldap://a\"]\n", "base: must be the name"),
             (

@@ -13,6 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use zeroize::Zeroizing;
 
+use super::destinations::Destinations;
+use super::resolver::Resolver;
 use crate::base::Secret;
 use crate::config::{DirectoryConfig, DirectoryReferrals, HostDirectory};
 
@@ -25,6 +27,9 @@ pub struct Access {
     pub operation_timeout: Duration,
     pub identity: Identity,
     pub referrals: DirectoryReferrals,
+    /// Where those lead.
+    pub destinations: Destinations,
+    pub resolver: Arc<Resolver>,
 }
 
 /// As whom we search.
@@ -67,6 +72,8 @@ impl Access {
             operation_timeout: Duration::from_millis(options.operation_timeout.as_ms()),
             identity,
             referrals: options.referrals,
+            destinations: Destinations::of(options),
+            resolver: Arc::new(Resolver::new()),
         })
     }
 }
@@ -89,6 +96,8 @@ impl Access {
             operation_timeout: self.operation_timeout,
             identity: self.identity.clone(),
             referrals: self.referrals,
+            destinations: self.destinations.clone(),
+            resolver: Arc::clone(&self.resolver),
         }
     }
 }

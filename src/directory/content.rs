@@ -27,6 +27,8 @@ pub struct Content {
     entries_max: usize,
     /// The number of this refresh.
     round: u32,
+    /// How many entries were not held before it.
+    new_count: usize,
     stage: Stage,
     /// The last state of which we know everything.
     cookie: Option<Vec<u8>>,
@@ -35,6 +37,23 @@ pub struct Content {
     /// Entries that are new since the cookie. A server that goes on from there tells of them again if they are still
     /// there, and need not say that they are gone: by that state they never were.
     since: BTreeSet<Box<[u8]>>,
+    /// How it was last heard of.
+    manner: Option<Manner>,
+    /// Said to be there, and never told of: one by one the reason to have everything told anew, and hidden from us if that
+    /// does not tell of it either.
+    hidden: BTreeSet<Box<[u8]>>,
+    /// Whether one of those is new.
+    lacks: bool,
+}
+
+/// How a copy is kept up to date. Each knows entries by names of its own, and states of its own: what is known in one is
+/// nothing in the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It is looked what there is.
+    Looked,
+    /// The directory tells.
+    Told,
 }
 
 struct Held {
@@ -61,11 +80,26 @@ impl Content {
             held: BTreeMap::new(),
             entries_max,
             round: 0,
+            new_count: 0,
             stage: Stage::Anew,
             cookie: None,
             next_cookie: None,
             since: BTreeSet::new(),
+            manner: None,
+            hidden: BTreeSet::new(),
+            lacks: false,
         }
+    }
+
+    /// What follows is heard of in this manner; whether it was another before, so that everything is to be heard of anew.
+    /// What we hold stays until then.
+    pub fn comes_by(&mut self, manner: Manner) -> bool {
+        if self.manner.replace(manner) == Some(manner) {
+            return false;
+        }
+        self.forget_cookie();
+        self.hidden.clear();
+        true
     }
 
     /// What to show the server, so that it tells only what is new.
@@ -76,11 +110,18 @@ impl Content {
     /// The server does not know the state any more: everything is to be told anew. What we hold stays until then.
     pub fn forget_cookie(&mut self) {
         self.cookie = None;
+        self.since.clear();
     }
 
     /// Whether nothing is outstanding.
     pub fn is_up_to_date(&self) -> bool {
         self.stage == Stage::Following
+    }
+
+    /// Whether something is there of which we have not been told, as where a directory was restored from an older copy, or
+    /// its rights are others: the refresh that said so makes nothing whole, and the next is to begin anew.
+    pub fn lacks(&self) -> bool {
+        self.lacks
     }
 
     /// Nothing is heard for now: what we have may be old.
@@ -98,6 +139,7 @@ impl Content {
 
     /// One begins that tells of everything.
     pub fn begin_anew(&mut self, tell: &mut dyn FnMut(Change<'_>)) {
+        self.lacks = false;
         self.begin_in(Stage::Anew, tell);
     }
 
@@ -108,6 +150,7 @@ impl Content {
 
     fn begin_in(&mut self, stage: Stage, tell: &mut dyn FnMut(Change<'_>)) {
         self.round = self.round.wrapping_add(1);
+        self.new_count = 0;
         self.next_cookie = None;
         self.stage = stage;
         tell(Change::Begins);
@@ -139,10 +182,17 @@ impl Content {
                 {
                     self.let_others_go(tell);
                     self.stage = Stage::Further;
+                    if self.held.len() > self.entries_max {
+                        return Err(DirectoryError::TooMuch);
+                    }
                 }
                 self.next_cookie = message.cookie.or(self.next_cookie.take());
                 if is_refreshed && self.stage != Stage::Following {
                     self.let_forgotten_go(tell);
+                    if self.lacks {
+                        self.forget_cookie();
+                        return Ok(());
+                    }
                     self.stage = Stage::Following;
                     if let Some(cookie) = self.next_cookie.take() {
                         self.know(cookie);
@@ -170,6 +220,7 @@ impl Content {
         tell: &mut dyn FnMut(Change<'_>),
     ) -> Result<(), DirectoryError> {
         let digest = digest(entry);
+        self.hidden.remove(id);
         if let Some(held) = self.held.get_mut(id) {
             held.round = self.round;
             // A refresh tells of what we have. What is told behind it has changed, also where none of what we ask for shows
@@ -180,9 +231,10 @@ impl Content {
             held.digest = digest;
             held.dn = entry.dn.as_str().into();
         } else {
-            if self.held.len() >= self.entries_max {
+            if self.is_full() {
                 return Err(DirectoryError::TooMuch);
             }
+            self.new_count += 1;
             let held = Held {
                 dn: entry.dn.as_str().into(),
                 digest,
@@ -196,6 +248,18 @@ impl Content {
         }
         tell(Change::Is { id, entry });
         Ok(())
+    }
+
+    /// Whether there is no room for one more. What is told anew may have other names than what we hold, which goes when all
+    /// was told: until then there is room for both.
+    fn is_full(&self) -> bool {
+        let has_room = match self.stage {
+            Stage::Anew => {
+                self.new_count < self.entries_max && self.held.len() / 2 < self.entries_max
+            }
+            Stage::Following | Stage::Further => self.held.len() < self.entries_max,
+        };
+        !has_room
     }
 
     /// We have all that this state is of.
@@ -219,12 +283,18 @@ impl Content {
     }
 
     fn see(&mut self, id: &[u8]) {
-        if let Some(held) = self.held.get_mut(id) {
-            held.round = self.round;
+        match self.held.get_mut(id) {
+            Some(held) => held.round = self.round,
+            // What is told anew tells of everything that we may see.
+            None if self.stage == Stage::Further && self.hidden.len() < self.entries_max => {
+                self.lacks |= self.hidden.insert(id.into());
+            }
+            None => {}
         }
     }
 
     fn let_go(&mut self, id: &[u8], tell: &mut dyn FnMut(Change<'_>)) {
+        self.hidden.remove(id);
         if let Some(held) = self.held.remove(id) {
             tell(Change::Gone { id, dn: &held.dn });
         }
@@ -280,6 +350,9 @@ mod tests {
         content: Content,
         has: BTreeMap<Vec<u8>, Entry>,
         told: usize,
+        /// Those that were gone from one whole to the next.
+        missed: Vec<String>,
+        before: BTreeSet<String>,
     }
 
     impl Believer {
@@ -288,7 +361,14 @@ mod tests {
                 content: Content::new(10),
                 has: BTreeMap::new(),
                 told: 0,
+                missed: Vec::new(),
+                before: BTreeSet::new(),
             }
+        }
+
+        /// By whatever they are known.
+        fn dns(&self) -> BTreeSet<String> {
+            self.has.values().map(|entry| entry.dn.clone()).collect()
         }
 
         fn names(&self) -> Vec<u8> {
@@ -311,6 +391,11 @@ mod tests {
                         assert_eq!(has.remove(id).expect("was there").dn, dn);
                     }
                 })?;
+                if self.content.is_up_to_date() {
+                    let now = self.dns();
+                    self.missed.extend(self.before.difference(&now).cloned());
+                    self.before = now;
+                }
             }
             Ok(())
         }
@@ -339,7 +424,7 @@ mod tests {
         assert!(!copy.content.is_up_to_date());
         copy.hear(vec![
             (is(1, 1), None),
-            (SyncWord::Present(vec![vec![3], vec![9]]), Some("half")),
+            (SyncWord::Present(vec![vec![3]]), Some("half")),
         ])
         .unwrap();
         // It died here: the state that we can show is the old one.
@@ -403,59 +488,183 @@ mod tests {
     }
 
     #[test]
+    fn who_is_there_and_was_not_told_of_has_everything_be_told_anew_once() {
+        let mut copy = Believer::new();
+        let present = |names: &[u8]| {
+            let ids = names.iter().map(|name| vec![*name]).collect();
+            (SyncWord::Present(ids), None)
+        };
+        copy.begin();
+        copy.hear(vec![(is(1, 0), None), (ends(false, true), Some("a"))])
+            .unwrap();
+        // Restored from an older copy, which had two more.
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3])]).unwrap();
+        // It dies, and is asked again.
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3]), (ends(true, true), Some("b"))])
+            .unwrap();
+        assert!(copy.content.lacks() && !copy.content.is_up_to_date());
+        assert_eq!((copy.content.cookie(), copy.names()), (None, vec![1]));
+        // Of one of them we are not told.
+        copy.begin();
+        copy.hear(vec![
+            (is(1, 0), None),
+            (is(2, 0), None),
+            (ends(true, true), Some("b")),
+        ])
+        .unwrap();
+        assert_eq!(copy.names(), [1, 2]);
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3]), (ends(true, true), Some("c"))])
+            .unwrap();
+        assert!(!copy.content.lacks() && copy.content.is_up_to_date());
+        // Nor of one that came and went.
+        copy.hear(vec![
+            (is(3, 0), Some("d")),
+            (SyncWord::Gone(vec![vec![3]]), None),
+        ])
+        .unwrap();
+        copy.begin();
+        copy.hear(vec![present(&[1, 2, 3]), (ends(true, true), Some("e"))])
+            .unwrap();
+        assert!(copy.content.lacks());
+    }
+
+    /// An entry as it is known to who looks: by another name than to who is told.
+    fn seen(name: u8, value: u8) -> SyncWord {
+        SyncWord::Entry {
+            state: EntryState::Is,
+            id: vec![name, 0],
+            entry: entry(name, value),
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_nothing_to_who_looks_and_nobody_is_missed_for_it() {
+        let mut copy = Believer::new();
+        let all = |word: fn(u8, u8) -> SyncWord| {
+            let mut words: Vec<_> = (0..8).map(|name| (word(name, 0), None)).collect();
+            words.push((ends(true, true), Some("one")));
+            words
+        };
+        assert!(copy.content.comes_by(Manner::Told));
+        copy.begin();
+        copy.hear(all(is)).unwrap();
+        assert!(!copy.content.comes_by(Manner::Told));
+        assert_eq!(copy.content.cookie(), Some(&b"one"[..]));
+        // For a time there is room for both.
+        assert!(copy.content.comes_by(Manner::Looked));
+        assert_eq!(copy.content.cookie(), None);
+        copy.begin();
+        copy.hear(all(seen)).unwrap();
+        assert!(copy.content.comes_by(Manner::Told));
+        copy.begin();
+        copy.hear(all(is)).unwrap();
+        assert_eq!((copy.names().len(), copy.missed), (8, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_new_since_a_state_that_is_forgotten_is_not_let_go_for_it() {
+        let mut copy = Believer::new();
+        copy.begin();
+        copy.hear(vec![(is(1, 0), None), (ends(false, true), Some("a"))])
+            .unwrap();
+        // Told behind the state, which is not shown any more.
+        copy.hear(vec![(is(2, 0), None)]).unwrap();
+        copy.content.forget_cookie();
+        copy.content.begin_further(&mut |_| {});
+        copy.hear(vec![(ends(false, true), Some("b"))]).unwrap();
+        assert_eq!(copy.names(), [1, 2]);
+    }
+
+    #[test]
     fn a_content_without_end_has_one() {
         let mut copy = Believer::new();
         copy.begin();
         let all = (0..20).map(|name| (is(name, 0), None)).collect();
         assert_eq!(copy.hear(all), Err(DirectoryError::TooMuch));
         assert_eq!(copy.names().len(), 10);
+        // Nor when others were there before, or go on to be.
+        copy.content.forget_cookie();
+        copy.begin();
+        let all = (0..20).map(|name| (seen(name, 0), None)).collect();
+        assert_eq!(copy.hear(all), Err(DirectoryError::TooMuch));
+        copy.begin();
+        let mut all: Vec<_> = (0..10).map(|name| (is(name, 0), None)).collect();
+        all.extend((0..10).map(|name| (seen(name, 0), None)));
+        all.push((ends(false, true), None));
+        assert_eq!(copy.hear(all), Err(DirectoryError::TooMuch));
+        assert!(!copy.content.is_up_to_date());
     }
 
     proptest! {
-        /// Whatever phases a server chooses, and wherever it dies, in the end we have what it has.
+        /// Whatever phases a server chooses, wherever it dies, and whether it tells or is looked at, in the end we have what it
+        /// has.
         #[test]
         fn a_copy_converges(
             rounds in proptest::collection::vec(
-                (proptest::collection::btree_map(0..6_u8, 0..3_u8, 0..6), 0..3_u8, 0..12_usize), 1..8),
+                (proptest::collection::btree_map(0..6_u8, 0..3_u8, 0..6), 0..3_u8, 0..12_usize, any::<bool>()), 1..8),
         ) {
             let mut copy = Believer::new();
             let mut before: BTreeMap<u8, u8> = BTreeMap::new();
             // What the server has now, and whom it has changed since the state that we can show.
             let mut world: BTreeMap<u8, u8> = BTreeMap::new();
             let mut touched: BTreeSet<u8> = BTreeSet::new();
-            for (now, phases, dies_after) in rounds {
+            // Whether who looks has a state of their own.
+            let mut has_mark = false;
+            for (now, phases, dies_after, is_told) in rounds {
                 let mut words = Vec::new();
-                let is_anew = copy.content.cookie().is_none();
+                let (manner, word): (Manner, fn(u8, u8) -> SyncWord) = match is_told {
+                    true => (Manner::Told, is),
+                    false => (Manner::Looked, seen),
+                };
+                has_mark &= !copy.content.comes_by(manner);
+                let is_anew = match is_told {
+                    true => copy.content.cookie().is_none(),
+                    false => !has_mark,
+                };
+                let phases = if is_told { phases } else { 1 };
+                let id = |name: u8| match is_told {
+                    true => vec![name],
+                    false => vec![name, 0],
+                };
                 touched.extend((0..6).filter(|name| world.get(name) != now.get(name)));
                 for (name, value) in &now {
                     match is_anew || touched.contains(name) {
-                        true => words.push((is(*name, *value), None)),
-                        false if phases != 0 => words.push((SyncWord::Present(vec![vec![*name]]), None)),
+                        true => words.push((word(*name, *value), None)),
+                        false if phases != 0 => words.push((SyncWord::Present(vec![id(*name)]), None)),
                         false => {}
                     }
                 }
                 let gone = before.keys().filter(|name| !now.contains_key(name)).map(|name| vec![*name]);
+                let cookie = is_told.then_some("c");
                 match phases {
                     0 => {
                         words.push((SyncWord::Gone(gone.collect()), None));
-                        words.push((ends(false, true), Some("c")));
+                        words.push((ends(false, true), cookie));
                     }
-                    1 => words.push((ends(true, true), Some("c"))),
+                    1 => words.push((ends(true, true), cookie)),
                     _ => {
                         words.push((ends(true, false), None));
-                        words.push((ends(false, true), Some("c")));
+                        words.push((ends(false, true), cookie));
                     }
                 }
                 let dies = dies_after < words.len();
                 words.truncate(dies_after.min(words.len()));
-                copy.begin();
+                match is_anew {
+                    true => copy.content.begin_anew(&mut |_| {}),
+                    false => copy.content.begin_further(&mut |_| {}),
+                }
                 copy.hear(words).unwrap();
                 prop_assert_eq!(copy.content.is_up_to_date(), !dies);
                 if !dies {
+                    has_mark |= !is_told;
                     before = now.clone();
                     touched.clear();
                     let has: BTreeMap<u8, u8> = copy.has.iter().map(|(id, entry)| (id[0], entry.values("cn").next().unwrap()[0])).collect();
                     prop_assert_eq!(&has, &now);
+                    prop_assert_eq!(copy.has.len(), now.len(), "nobody is there twice");
                 }
                 world = now;
             }

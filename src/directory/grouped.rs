@@ -153,19 +153,8 @@ pub fn look_up(
     tend: &dyn Fn(),
 ) -> Result<HashMap<Named, Known>, DirectoryError> {
     let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
-    let mut found = HashMap::new();
-    let mut learn = |entry: &Entry| {
-        if person::is_closed(entry) {
-            return;
-        }
-        let Some(whole) = whole_name(directory, entry) else {
-            return;
-        };
-        let names = whole.names.into_iter();
-        for named in names.filter(|named| due.contains(named.as_str())) {
-            found.insert(named, whole.known.clone());
-        }
-    };
+    let mut found = Sighted::new();
+    let mut learn = |entry: &Entry| learn(directory, due, entry, &mut found);
     // Whoever is behind a reference is not told of.
     let is_told = directory.options.referrals == DirectoryReferrals::Refuse;
     if is_told && due.len() > limits::DIRECTORY_LOOK_AT_ALL {
@@ -177,7 +166,7 @@ pub fn look_up(
             page.iter().for_each(&mut learn);
             tend();
         })?;
-        return Ok(found);
+        return Ok(only(found));
     }
     let due: Vec<&str> = due.iter().copied().collect();
     for some in due.chunks(limits::DIRECTORY_SWEEP_NAMES) {
@@ -196,7 +185,39 @@ pub fn look_up(
         link.search(&query, until)?.iter().for_each(&mut learn);
         tend();
     }
-    Ok(found)
+    Ok(only(found))
+}
+
+/// Whom a name was found to be of; none where that are several.
+type Sighted = HashMap<Named, Option<Known>>;
+
+fn learn(directory: &DirectoryConfig, due: &BTreeSet<&str>, entry: &Entry, found: &mut Sighted) {
+    if person::is_closed(entry) {
+        return;
+    }
+    let Some(whole) = whole_name(directory, entry) else {
+        return;
+    };
+    let names = whole.names.into_iter();
+    for named in names.filter(|named| due.contains(named.as_str())) {
+        let known = found
+            .entry(named)
+            .or_insert_with(|| Some(whole.known.clone()));
+        if known
+            .as_ref()
+            .is_some_and(|known| known.entry != whole.known.entry)
+        {
+            *known = None;
+        }
+    }
+}
+
+/// Those who are the only ones.
+fn only(found: Sighted) -> HashMap<Named, Known> {
+    let found = found.into_iter();
+    found
+        .filter_map(|(named, known)| Some((named, known?)))
+        .collect()
 }
 
 /// What is asked about people of whom this holds, too.
@@ -256,3 +277,39 @@ pub fn whole_name(directory: &DirectoryConfig, entry: &Entry) -> Option<WholeNam
 const IN_CHAIN: &str = "1.2.840.113556.1.4.1941";
 /// What memberUid is the value of (RFC 2307).
 pub const USER_NAME: &str = "uid";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_name_that_two_entries_have_is_nobodys() {
+        let config = person::tests::config("localpart = \"mail\"\nfilter = \"(mail={user})\"\n");
+        let person = |place: &str, mail: &str| {
+            let dn = format!("uid=romeo,ou={place},dc=a");
+            Entry::of(&dn, &[("uid", &[b"romeo"]), ("mail", &[mail.as_bytes()])])
+        };
+        let due = BTreeSet::from(["uid:romeo", "dn:uid=romeo,ou=montagues,dc=a"]);
+        let names = |entries: &[Entry]| {
+            let mut found = Sighted::new();
+            let entries = entries.iter();
+            entries.for_each(|entry| learn(&config, &due, entry, &mut found));
+            let mut names: Vec<String> = only(found).into_keys().collect();
+            names.sort();
+            names
+        };
+        let own = "dn:uid=romeo,ou=montagues,dc=a";
+        let entries = [
+            person("montagues", "romeo"),
+            person("pages", "page"),
+            person("x", "x"),
+        ];
+        assert_eq!(names(&entries[..1]), [own, "uid:romeo"]);
+        assert_eq!(
+            names(&[&entries[..1], &entries[..1]].concat()),
+            [own, "uid:romeo"]
+        );
+        assert_eq!(names(&entries[..2]), [own]);
+        assert_eq!(names(&entries), [own]);
+    }
+}

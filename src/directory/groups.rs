@@ -112,6 +112,11 @@ impl Tree {
         same.map(|(at, _)| at).collect()
     }
 
+    /// The names of these groups' entries, as the directory spells them.
+    pub fn dns(&self, groups: &[usize]) -> impl Iterator<Item = &str> {
+        groups.iter().map(|at| self.groups[*at].dn.as_str())
+    }
+
     /// The group whose entry has this name.
     pub fn at(&self, dn: &Dn) -> Option<usize> {
         self.by_dn.get(&format!("{DN}{}", dn.key())).copied()

@@ -73,6 +73,8 @@ pub struct Changes(pub Vec<(String, Vec<Vec<u8>>)>);
 pub enum Misfit {
     /// It says something else of what users may not change.
     Fixed,
+    /// It has a photo that is none that we know.
+    NoPicture,
     /// It has more to say, or longer, than an entry can hold.
     TooMuch,
 }
@@ -86,6 +88,16 @@ pub fn changes(cards: &Cards, entry: &Entry, card: &Element<'_>) -> Result<Chang
     for field in &cards.fields {
         let has = values(cards, field, entry);
         let wanted = wanted(field, card);
+        if field.is_photo() && wanted.is_empty() && has_photo(card) {
+            match field.is_writable {
+                // Who wants another photo does not want none.
+                true => return Err(Misfit::NoPicture),
+                false if !has.is_empty() || cards.source == DirectoryCards::Directory => {
+                    return Err(Misfit::Fixed);
+                }
+                false => {}
+            }
+        }
         if wanted
             .iter()
             .any(|value| value.len() > value_bytes_max(cards, field))
@@ -237,6 +249,15 @@ fn wanted(field: &CardField, card: &Element<'_>) -> Vec<Vec<u8>> {
     texts.collect()
 }
 
+/// Whether a vCard has a photo, whatever it is: XEP-0054 says it by `BINVAL` or `EXTVAL`.
+fn has_photo(card: &Element<'_>) -> bool {
+    let mut photos = card.children().filter(|child| child.name() == "PHOTO");
+    photos.any(|photo| {
+        let mut said = photo.children().filter(|child| child.name() != "TYPE");
+        said.any(|child| !child.text().trim().is_empty())
+    })
+}
+
 fn value_bytes_max(cards: &Cards, field: &CardField) -> usize {
     match field.is_photo() {
         true => cards.photo_bytes_max,
@@ -376,5 +397,23 @@ mod tests {
         let png = b"\x89PNG\r\n\x1a\n".to_vec();
         let written = Ok(Changes(vec![("jpegPhoto".to_owned(), vec![png])]));
         assert_eq!(change("writable = [\"jpegPhoto\"]\n", photo), written);
+    }
+
+    #[test]
+    fn a_photo_that_is_none_that_we_know_does_not_remove_the_one_that_is_there() {
+        let writable = "writable = [\"jpegPhoto\"]\n";
+        let binary =
+            |text: &str| format!("<PHOTO><TYPE>image/webp</TYPE><BINVAL>{text}</BINVAL></PHOTO>");
+        let elsewhere = "<PHOTO><EXTVAL>https://verona.example/j.jpg</EXTVAL></PHOTO>";
+        for photo in [&binary("UklGRgAA"), &binary("no base64!"), elsewhere] {
+            assert_eq!(change(writable, photo), Err(Misfit::NoPicture), "{photo}");
+            assert_eq!(change("", photo), Err(Misfit::Fixed), "{photo}");
+            let none = change("photo = \"-\"\n", photo);
+            assert_eq!(none, Ok(Changes(Vec::new())), "{photo}");
+        }
+        let gone = Ok(Changes(vec![("jpegPhoto".to_owned(), Vec::new())]));
+        for photo in ["", "<PHOTO/>", &binary(" ")] {
+            assert_eq!(change(writable, photo), gone, "{photo}");
+        }
     }
 }

@@ -47,11 +47,15 @@ impl Meant {
         let rights = rights.map(|(right, names)| {
             let mut people = BTreeSet::new();
             for name in names {
-                let found = tree.find(name);
-                if found.is_empty() {
-                    unknown.push(format!("unknown={name:?}"));
+                match tree.find(name).as_slice() {
+                    [] => unknown.push(format!("unknown={name:?}")),
+                    [group] => people.extend(inside(*group)),
+                    // Whoever may make a group anywhere would give its members the rights of the one that was meant.
+                    several => {
+                        let groups: Vec<&str> = tree.dns(several).collect();
+                        unknown.push(format!("ambiguous={name:?} groups={groups:?}"));
+                    }
                 }
-                people.extend(found.into_iter().flat_map(&mut inside));
             }
             (right, people)
         });
@@ -121,5 +125,45 @@ impl Meant {
                 .map(|(right, named)| (*right, who(named)))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ber::Entry;
+    use super::super::groups::tests::config;
+    use super::*;
+
+    #[test]
+    fn of_several_groups_of_one_name_none_gives_a_right() {
+        let group = |place: &str, member: &str| {
+            let dn = format!("cn=Rulers,ou={place},dc=a");
+            let member = format!("uid={member},dc=a");
+            Entry::of(
+                &dn,
+                &[("cn", &[b"Rulers"]), ("member", &[member.as_bytes()])],
+            )
+        };
+        let entries = [group("groups", "escalus"), group("montagues", "romeo")];
+        let managers = |name: &str, entries: &[Entry]| {
+            let options = format!("managers = [{name:?}]\nlists = [\"rulers\"]\n");
+            let config = config(&options);
+            let tree = Tree::new(&config, entries, &BTreeSet::new());
+            let meant = Meant::of(&config, &tree);
+            // Both are lists.
+            assert_eq!(meant.lists.len(), entries.len());
+            let (right, people) = meant.rights[0].clone();
+            assert_eq!(right, Right::Manage);
+            (people.into_iter().collect::<Vec<_>>(), meant.troubles)
+        };
+        let escalus = vec!["dn:uid=escalus,dc=a".to_owned()];
+        let fine = (escalus, Vec::new());
+        assert_eq!(managers("rulers", &entries[..1]), fine);
+        assert_eq!(managers("cn=rulers,ou=groups,dc=a", &entries), fine);
+        let trouble = "ambiguous=\"rulers\" groups=[\"cn=Rulers,ou=groups,dc=a\", \"cn=Rulers,ou=montagues,dc=a\"]";
+        assert_eq!(
+            managers("rulers", &entries),
+            (Vec::new(), vec![trouble.to_owned()])
+        );
     }
 }

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
 use jiff::civil::DateTime;
+use jiff::{SignedDuration, Timestamp};
 
 use super::ber::Entry;
-use super::content::{Change, Content};
+use super::content::{Change, Content, Manner};
 use super::dn::Dn;
 use super::error::DirectoryError;
 use super::pool::{Depth, Link, Query};
@@ -27,7 +27,8 @@ pub struct Poller {
 /// Up to where we have seen everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mark {
-    /// The greatest `modifyTimestamp` that we saw.
+    /// The greatest `modifyTimestamp` that we saw, and not behind our own time: one entry of a wrong clock would hide what is
+    /// changed until then.
     Time(String),
     /// A number of changes, which each server counts for itself.
     Count { server: String, count: u64 },
@@ -58,7 +59,27 @@ impl Poller {
         content: &mut Content,
         tell: &mut dyn FnMut(Change<'_>),
     ) -> Result<(), DirectoryError> {
+        if content.comes_by(Manner::Looked) {
+            self.last = None;
+        }
         let until = Instant::now() + Duration::from_millis(limits::DIRECTORY_LOOK_MS);
+        self.look_since(link, until, content, tell)?;
+        // What is there and no newer than what we saw: it was moved here, or the right to read it is new.
+        if content.lacks() {
+            self.last = None;
+            self.look_since(link, until, content, tell)?;
+        }
+        Ok(())
+    }
+
+    fn look_since(
+        &mut self,
+        link: &mut Link,
+        until: Instant,
+        content: &mut Content,
+        tell: &mut dyn FnMut(Change<'_>),
+    ) -> Result<(), DirectoryError> {
+        let now = moment(Timestamp::now());
         // Before it is looked, so that what comes in between is found the next time.
         let count = match self.preset {
             DirectoryPreset::ActiveDirectory => count(link, until)?,
@@ -115,7 +136,7 @@ impl Poller {
         content.hear(silent(end), tell)?;
         self.last = match count {
             Some(count) => Some(count),
-            None => (!latest.is_empty()).then_some(Mark::Time(latest)),
+            None => (!latest.is_empty()).then(|| Mark::Time(latest.min(now))),
         };
         Ok(())
     }
@@ -171,6 +192,11 @@ fn count(link: &mut Link, until: Instant) -> Result<Option<Mark>, DirectoryError
         }))
 }
 
+/// A time as directories write it (RFC 4517 section 3.3.13).
+fn moment(time: Timestamp) -> String {
+    time.strftime("%Y%m%d%H%M%SZ").to_string()
+}
+
 fn silent(word: SyncWord) -> SyncMessage {
     SyncMessage { cookie: None, word }
 }
@@ -192,6 +218,8 @@ mod tests {
         for wrong in ["", "2026", "yesterday at noon", "20261399000000Z"] {
             assert_eq!(time(wrong), None, "{wrong}");
         }
+        let now = Timestamp::from_second(1_795_737_600).expect("in this century");
+        assert_eq!(moment(now), "20261127000000Z");
         let count = |server: &str, count| Mark::Count {
             server: server.to_owned(),
             count,

@@ -80,7 +80,7 @@ impl Shared {
         let changes = match mapping::changes(cards, &entry, &card) {
             Ok(Changes(changes)) => changes,
             Err(Misfit::Fixed) => return Ok(DirectoryAnswer::Fixed),
-            Err(Misfit::TooMuch) => return Ok(DirectoryAnswer::Unfit),
+            Err(Misfit::NoPicture | Misfit::TooMuch) => return Ok(DirectoryAnswer::Unfit),
         };
         if changes.is_empty() {
             return Ok(DirectoryAnswer::Changed);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::threads;
 use crate::base::limits;
 
 /// An answer that goes out at `due`.
@@ -42,7 +43,8 @@ pub fn run<T>(incoming: &Receiver<Waiting<T>>, deliver: impl Fn(T)) {
             Err(RecvTimeoutError::Timeout) => {
                 let first = times.pop();
                 if let Some(answer) = first.and_then(|Reverse((_, at))| answers.remove(&at)) {
-                    deliver(answer);
+                    let lost = || log::error!("directory_question_panicked of=refusals");
+                    threads::or_else(|| deliver(answer), lost);
                 }
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -62,6 +64,26 @@ mod tests {
         assert_eq!(after(1), Duration::from_millis(250));
         assert_eq!(after(249), Duration::from_millis(250));
         assert_eq!(after(251), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn one_that_meets_a_bug_keeps_no_other_from_its_time() {
+        let (send, incoming) = crossbeam_channel::unbounded();
+        let now = Instant::now();
+        for answer in 1..=3 {
+            let due = now + Duration::from_millis(answer);
+            send.send(Waiting { due, answer }).unwrap();
+        }
+        let (tell, told) = crossbeam_channel::unbounded();
+        let thread = std::thread::spawn(move || {
+            run(&incoming, |answer| {
+                assert_ne!(answer, 2, "as a bug would have it");
+                tell.send(answer).unwrap();
+            });
+        });
+        assert_eq!((told.recv(), told.recv()), (Ok(1), Ok(3)));
+        drop(send);
+        thread.join().unwrap();
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn read(entry: &Entry, host: &str) -> Read {
         localpart: localpart.clone().unwrap_or_default(),
         name: first("displayName"),
         description: first("description"),
-        is_closed: first("stonechatDisabled").is_some_and(|value| value == "TRUE"),
+        is_closed: says_closed(entry),
         password: first("stonechatRoomPassword").map(|text| Secret::new(text.into_bytes())),
         ..Room::default()
     };
@@ -157,6 +157,12 @@ pub fn read(entry: &Entry, host: &str) -> Read {
         elsewhere: None,
         problems,
     }
+}
+
+/// As of a person (`person::is_closed`): directories of loose syntax take a boolean in any case.
+fn says_closed(entry: &Entry) -> bool {
+    let mut said = entry.texts("stonechatDisabled");
+    said.any(|value| value.eq_ignore_ascii_case("TRUE"))
 }
 
 /// Whether this is the address of a room, and neither the host nor anything below it has that.
@@ -372,6 +378,11 @@ mod tests {
                 (None, 1),
                 "{attributes:?}"
             );
+        }
+        for (value, is_closed) in [("TRUE", true), ("true", true), ("FALSE", false)] {
+            let said = entry(&[("cn", "x"), ("stonechatDisabled", value)]);
+            let found = read(&said, "example");
+            assert_eq!(found.room.unwrap().is_closed, is_closed, "{value}");
         }
         let fine = read(&entry(&[("cn", "Piazza")]), "example");
         assert_eq!(fine.room.unwrap().localpart, "piazza");

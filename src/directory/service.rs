@@ -14,9 +14,12 @@ use parking_lot::RwLock;
 use super::access::Access;
 use super::cache::Standing;
 use super::desk::Desk;
+use super::escape::filter_for;
 use super::host::{HostDirectory, Question, Wish};
+use super::pool::is_filter;
 use super::refusals::{self, Waiting};
 use super::room_book::{PeopleOfRooms, Rooms};
+use super::threads;
 use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
 use crate::actor::directory::{DirectoryAnswer, DirectoryAsk};
 use crate::actor::rows::{RowKey, StoreError};
@@ -118,9 +121,17 @@ impl DirectoryService {
         thread::Builder::new()
             .name("ldap-rows".to_owned())
             .spawn(move || {
-                answer_rows(&asked, |question| {
-                    if let Some(service) = weak.upgrade() {
+                let service = || weak.upgrade();
+                let answer = |question| {
+                    if let Some(service) = service() {
                         service.answer_row(question);
+                    }
+                };
+                answer_rows(&asked, answer, |worker, ticket| {
+                    log::error!("directory_question_panicked of=rows");
+                    if let Some(service) = service() {
+                        let answer = Answer::Failed(StoreError::Broken);
+                        service.answers.row(worker, ticket, answer);
                     }
                 });
             })?;
@@ -367,9 +378,15 @@ impl Seat {
     }
 }
 
-fn answer_rows(asked: &Receiver<RowQuestion>, answer: impl Fn(RowQuestion)) {
+/// Answers one after the other; of what has met a bug of ours that is said (`unserved`), and the next is answered.
+fn answer_rows(
+    asked: &Receiver<RowQuestion>,
+    answer: impl Fn(RowQuestion),
+    unserved: impl Fn(WorkerId, Ticket),
+) {
     while let Ok(question) = asked.recv() {
-        answer(question);
+        let (worker, ticket) = (question.worker, question.ticket);
+        threads::or_else(|| answer(question), || unserved(worker, ticket));
     }
 }
 
@@ -407,7 +424,9 @@ pub fn prepare(
             continue;
         };
         for (option, filter) in filters(directory) {
-            if !super::pool::is_filter(&super::escape::filter_for(filter, "name")) {
+            // Of somebody, and of everybody (`person::query_for_all`).
+            let forms = [filter_for(filter, "name"), filter.replace("{user}", "*")];
+            if !forms.iter().all(|form| is_filter(form)) {
                 let message = "is no filter as RFC 4515 writes it".to_owned();
                 errors.push((index, option.to_owned(), message));
             }
@@ -440,4 +459,40 @@ fn filters(directory: &DirectoryConfig) -> Vec<(&'static str, &str)> {
     // Where nothing marks a list.
     filters.retain(|(_, filter)| !filter.is_empty());
     filters
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_row_that_meets_a_bug_is_answered_and_so_are_those_behind_it() {
+        let (ask, asked) = unbounded();
+        for number in 1..=3 {
+            let question = RowQuestion {
+                worker: WorkerId(0),
+                ticket: Ticket(number),
+                host: Arc::from("a"),
+                key: RowKey::new(b"k"),
+            };
+            ask.send(question).expect("somebody listens");
+        }
+        drop(ask);
+        let answered = RefCell::new(Vec::new());
+        let answer = |question: RowQuestion| {
+            assert_ne!(question.ticket, Ticket(2), "as a bug would have it");
+            answered.borrow_mut().push((question.ticket, "a row"));
+        };
+        answer_rows(&asked, answer, |_, ticket| {
+            answered.borrow_mut().push((ticket, "none"));
+        });
+        let expected = [
+            (Ticket(1), "a row"),
+            (Ticket(2), "none"),
+            (Ticket(3), "a row"),
+        ];
+        assert_eq!(answered.into_inner(), expected);
+    }
 }

@@ -29,11 +29,25 @@ pub struct Step {
 }
 
 fn fine(text: String) -> Step {
+    let text = shown(&text);
     Step { fine: true, text }
 }
 
 fn wrong(text: String) -> Step {
+    let text = shown(&text);
     Step { fine: false, text }
+}
+
+/// What a directory says as a terminal shows it and does nothing else with it: in one line, in the order in which it stands.
+fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            c => out.extend(c.escape_debug()),
+        }
+    }
+    out
 }
 
 /// Whether each server can be used, and has the base.
@@ -269,7 +283,7 @@ fn groups(
         ("create_rooms", &options.create_rooms),
         ("federate", &options.federate),
         ("register", &options.register),
-        ("lists", &options.lists),
+        (LISTS, &options.lists),
     ];
     for (at, group) in tree.groups().iter().enumerate() {
         let members = tree.members(at, options.depth);
@@ -294,7 +308,8 @@ fn groups(
             });
         }
         for (role, names) in roles {
-            if is_in && names.iter().any(|name| tree.find(name).contains(&at)) {
+            let mut named = names.iter().map(|name| tree.find(name));
+            if is_in && named.any(|named| counts(role, &named) && named.contains(&at)) {
                 means.push(role);
             }
         }
@@ -316,13 +331,27 @@ fn groups(
         });
     }
     for (role, names) in roles {
-        for name in names.iter().filter(|name| tree.find(name).is_empty()) {
-            steps.push(wrong(format!(
-                "groups: {role} names {name:?}, and there is no such group"
-            )));
+        for name in names {
+            let named = tree.find(name);
+            if named.is_empty() {
+                steps.push(wrong(format!(
+                    "groups: {role} names {name:?}, and there is no such group"
+                )));
+            } else if !counts(role, &named) {
+                let several: Vec<&str> = tree.dns(&named).collect();
+                steps.push(wrong(format!(
+                    "groups: {role} names {name:?}, which is the cn of {}: none of them counts",
+                    several.join(" and ")
+                )));
+            }
         }
     }
     steps
+}
+
+/// Whether groups of one name mean this: of several each is a list, and none gives a right.
+fn counts(role: &str, named: &[usize]) -> bool {
+    named.len() == 1 || role == LISTS
 }
 
 fn bind(
@@ -386,5 +415,20 @@ fn whoever(access: &Access) -> String {
     }
 }
 
+const LISTS: &str = "lists";
 /// RFC 4511 section 4.5.1.8: "a list containing only the OID "1.1" indicates that no values are to be returned".
 const NO_ATTRIBUTES: &str = "1.1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_directory_says_does_nothing_to_a_terminal() {
+        let said = "cn=\u{1b}[2Jit's \"für\" \\2c\r\nok      forged\u{202e}\u{85}\u{9b}\0";
+        let expected =
+            "cn=\\u{1b}[2Jit's \"für\" \\2c\\r\\nok      forged\\u{202e}\\u{85}\\u{9b}\\0";
+        assert_eq!(fine(said.to_owned()).text, expected);
+        assert_eq!(wrong(said.to_owned()).text, expected);
+    }
+}

@@ -158,6 +158,10 @@ fn listen(
             Listened::Quiet if is_stopped() => return Ok(Turn::Stopped),
             Listened::Quiet => link.go_back(),
             Listened::Ended => return Ok(Turn::Ended("the server has ended it".to_owned())),
+            Listened::Lacking => {
+                let reason = "entries are there of which it told nothing";
+                return Ok(Turn::Ended(reason.to_owned()));
+            }
             Listened::Stopped => return Ok(Turn::Stopped),
         }
     }

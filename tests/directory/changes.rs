@@ -356,6 +356,24 @@ fn two_who_are_not_told_of_are_gone() {
 }
 
 #[test]
+fn who_is_there_without_having_been_told_of_is_told_of_anew() {
+    let directory = StandIn::start(vec![Entry::person("juliet"), Entry::person("romeo")]);
+    directory.offer_to_tell();
+    directory.set(Mode::TellsOfOne);
+    let files = Files::new("lacks");
+    let house = beside("lacks", &directory, &files, "");
+    let mut server = house.serve();
+    until_said(&mut server, "directory_followed host=localhost people=1");
+    // It was restored from an older copy, in which Romeo was.
+    directory.set(Mode::TellsOfNoChange);
+    directory.cut();
+    until_said(&mut server, "directory_followed host=localhost people=2");
+    let cookies = directory.cookies();
+    let mut pairs = cookies.windows(2);
+    assert!(pairs.any(|pair| pair == [&COOKIE[..], &[]]), "{cookies:?}");
+}
+
+#[test]
 fn what_a_vcard_says_is_another_as_soon_as_the_directory_tells() {
     let directory = Slapd::start("tells-cards");
     let house = house("tells-cards", &directory, "poll = \"1 h\"\n");

@@ -155,6 +155,45 @@ fn the_operator_is_shown_groups_and_what_they_mean() {
     assert!(!said.contains("group: rulers"), "{said}");
 }
 
+#[test]
+fn a_group_that_somebody_makes_of_the_name_of_another_gives_nobody_its_rights() {
+    let directory = Slapd::start("ambiguous");
+    directory.change(&format!(
+        "dn: cn=rulers,ou=people,{BASE}\nobjectClass: groupOfNames\ncn: rulers\nmember: uid=romeo,ou=people,{BASE}\n"
+    ));
+    let house = house(
+        "groups-ambiguous",
+        &directory,
+        &format!(
+            "poll = \"1 s\"\n[host.directory_groups]\nbase = \"{BASE}\"\nmanagers = [\"rulers\"]\n"
+        ),
+    );
+    let mut server = house.serve();
+    let several =
+        format!("cn=rulers,ou=groups,{BASE} and cn=rulers,ou=people,{BASE}: none of them counts");
+    server.until_logged("directory_groups_trouble host=localhost ambiguous=\"rulers\" groups=[\"cn=rulers,ou=groups,");
+    server.until_logged("directory_groups host=localhost people=");
+    for name in ["romeo", "escalus"] {
+        let mut client = Client::session(&server, name, "palace");
+        assert!(!commands(&mut client).contains("node='groups'"), "{name}");
+        let (fine, said) = house.tool(&["directory", "test", name], "");
+        assert!(!fine && said.contains(&several), "{said}");
+        assert!(!said.contains("members): managers"), "{said}");
+    }
+    // By the name of its entry it is the one that is meant.
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    let named = format!("managers = [\"cn=rulers,ou=groups,{BASE}\"]");
+    house.write_config(&text.replace("managers = [\"rulers\"]", &named));
+    server.signal("HUP");
+    let mut escalus = Client::session(&server, "escalus", "palace");
+    let begun = Instant::now();
+    while !commands(&mut escalus).contains("node='groups'") {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    assert!(!commands(&mut romeo).contains("node='groups'"));
+}
+
 const IN_CHAIN: &str = "1.2.840.113556.1.4.1941";
 
 #[test]

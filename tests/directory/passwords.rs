@@ -68,6 +68,45 @@ fn active_directory_gets_a_password_in_its_own_way() {
     assert!(directory.extended().is_empty(), "RFC 3062 is not for it");
 }
 
+#[test]
+fn a_change_of_a_password_of_which_nobody_knows_whether_it_was_made_is_not_tried_again() {
+    for preset in ["openldap", "active-directory"] {
+        let mut juliet = Entry::person("juliet");
+        let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        juliet.attributes.extend([
+            attribute("objectCategory", "person"),
+            attribute("objectClass", "user"),
+            attribute("sAMAccountName", "juliet"),
+        ]);
+        let (first, second) = (
+            StandIn::start(vec![juliet.clone()]),
+            StandIn::start(vec![juliet]),
+        );
+        let files = Files::new("unknown");
+        let options =
+            format!("preset = {preset:?}\nunique = \"-\"\npassword_change = \"modify\"\n");
+        let house = beside(&format!("unknown-{preset}"), &first, &files, &options);
+        let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+        let servers = format!("servers = [{:?}, {:?}]", first.url(), second.url());
+        house.write_config(&text.replace(&format!("servers = [{:?}]", first.url()), &servers));
+        let server = house.serve();
+        let mut juliet = Client::session(&server, "juliet", "balcony");
+        first.set(Mode::ClosesInChange);
+        second.set(Mode::ClosesInChange);
+        juliet.send(
+            "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+             <password>swear not by the moon</password></query></iq>",
+        );
+        let answer = juliet.element();
+        assert!(
+            answer.contains("type='error'") && answer.contains("type='wait'"),
+            "{answer}"
+        );
+        let changes = |directory: &StandIn| directory.extended().len() + directory.modified().len();
+        assert_eq!(changes(&first) + changes(&second), 1, "{preset}");
+    }
+}
+
 /// Tags and contents in order, without lengths.
 fn flattened(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut all = Vec::new();

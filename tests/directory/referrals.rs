@@ -201,3 +201,59 @@ fn where_a_directory_sends_us_and_that_it_fails_there_is_logged_once() {
         assert_eq!(printed.matches(once).count(), 1, "{printed}");
     }
 }
+
+#[test]
+fn any_number_of_references_is_passed_over_and_so_many_are_followed() {
+    let directory = StandIn::start(vec![Entry::person("juliet")]);
+    let files = Files::new("often");
+    for (more, is_in) in [("", true), ("referrals = \"follow\"\n", false)] {
+        directory.set(Mode::Well);
+        let house = house(&format!("often-{is_in}"), &directory, &files, more);
+        let server = house.serve();
+        until_let_in(&server);
+        directory.set(Mode::RefersOften(1_000));
+        let heard = try_password(&server, "juliet", PASSWORD);
+        match is_in {
+            true => assert!(heard.starts_with("<success"), "{heard}"),
+            false => assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}"),
+        }
+    }
+}
+
+#[test]
+fn who_writes_a_reference_does_not_choose_whom_we_ask_and_whom_we_believe() {
+    let elsewhere = Entry {
+        dn: "uid=paris,dc=mantua,dc=example".to_owned(),
+        ..Entry::person("paris")
+    };
+    let people = || StandIn::start(vec![Entry::person("juliet"), elsewhere.clone()]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("sent");
+    let house = house("sent", &directory, &files, "referrals = \"follow\"\n");
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    // The other has another name.
+    let text = text.replace("ldap://127.0.0.1:", "ldap://localhost:");
+    let log_in = |more: &str, rest: &'static str, name: &str| {
+        directory.set(Mode::Well);
+        house.write_config(&text.replace("referrals =", &format!("{more}referrals =")));
+        let server = house.serve();
+        until_let_in(&server);
+        directory.set(Mode::RefersWith(other.port, rest));
+        let heard = try_password(&server, name, PASSWORD);
+        server.stop();
+        heard
+    };
+    let refused = log_in("", "", "juliet");
+    assert!(is_failure(&refused, "not-authorized"), "{refused}");
+    assert_eq!((other.connections(), other.binds()), (0, Vec::new()));
+    let hosts = "referral_hosts = [\"127.0.0.1\"]\n";
+    let welcome = log_in(hosts, "", "juliet");
+    assert!(welcome.starts_with("<success"), "{welcome}");
+    // It says that the people who were asked for are those of another tree.
+    let mantua = "dc=mantua,dc=example??sub";
+    let refused = log_in(hosts, mantua, "paris");
+    assert!(is_failure(&refused, "not-authorized"), "{refused}");
+    let bases = format!("{hosts}referral_bases = [\"dc=mantua,dc=example\"]\n");
+    let welcome = log_in(&bases, mantua, "paris");
+    assert!(welcome.starts_with("<success"), "{welcome}");
+}

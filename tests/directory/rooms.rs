@@ -10,6 +10,7 @@ use stonechat::server::directory::prepare_directories;
 use stonechat::server::settings::read_config;
 
 use crate::changes::{beside, until_said};
+use crate::faults::QUICK;
 use crate::house::Files;
 use crate::served::house;
 use crate::slapd::{ADMIN, ADMIN_PASSWORD, BASE, PATIENCE, Schema, Slapd, Wishes};
@@ -97,6 +98,82 @@ fn rooms_are_made_changed_and_removed_by_editing_the_directory() {
         assert_eq!(server.printed().matches("room=piazza").count(), 1, "{way}");
         server.stop();
     }
+}
+
+#[test]
+fn rooms_stay_when_the_next_server_does_not_tell_of_them_and_when_the_first_is_back() {
+    let (mut first, second) = (directory("rooms-tells"), directory("rooms-silent"));
+    // As a server without the overlay. Neither knows an entry by what the other calls it.
+    second.configure(
+        "dn: olcDatabase={-1}frontend,cn=config\nchangetype: modify\nadd: olcAccess\n\
+         olcAccess: {0}to dn.base=\"\" attrs=supportedControl by * none\n",
+    );
+    let servers = format!("servers = [{:?}, {:?}]\n", first.url(), second.url());
+    let more = format!("{servers}{ROOMS}verify = false\nunique = \"-\"\npoll = \"1 s\"\n{QUICK}");
+    let house = house("rooms-manners", &first, &more);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_listens of=rooms of localhost");
+    until_said(&mut server, "directory_room host=localhost room=crypt");
+    for name in ["cell", "church"] {
+        let room =
+            format!("dn: cn={name},ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: {name}\n");
+        second.change(&room);
+        first.change(&room);
+        server.until_logged(&format!("directory_room host=localhost room={name}"));
+        // To be looked at, to be told again, and to be looked at by who has looked before.
+        first.kill();
+        for _ in 0..2 {
+            server.until_logged("directory_looked_for_rooms host=localhost");
+        }
+        first.start_again();
+        server.until_logged("directory_listens of=rooms of localhost");
+    }
+    // What comes behind it is heard.
+    first.change(&format!(
+        "dn: cn=church,ou=rooms,{BASE}\nchangetype: modify\nreplace: description\ndescription: Friar Laurence's\n"
+    ));
+    server.until_logged("directory_room host=localhost room=church");
+    let log = server.stop();
+    assert!(!log.contains("directory_room_gone"), "{log}");
+    assert_eq!(log.matches("room=piazza").count(), 1, "{log}");
+}
+
+#[test]
+fn rooms_are_seen_whatever_times_entries_say() {
+    let mut directory = directory("rooms-times");
+    let room = |name: &str, year: &str| {
+        format!(
+            "dn: cn={name},ou=rooms,{BASE}\nobjectClass: stonechatRoom\ncn: {name}\nmodifyTimestamp: {year}0101000000Z\n\n"
+        )
+    };
+    // As it comes from another directory, and from one whose clock was wrong.
+    let rooms = directory.file(
+        "rooms.ldif",
+        &(room("vault", "2020") + &room("future", "2036")),
+    );
+    directory.kill();
+    directory.load(&rooms);
+    directory.start_again();
+    directory.configure(&format!(
+        "dn: olcDatabase={{1}}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
+         olcAccess: {{0}}to dn.base=\"cn=vault,ou=rooms,{BASE}\" by * none\n"
+    ));
+    let more = format!("{ROOMS}listen = false\npoll = \"1 s\"\n");
+    let house = house("rooms-times", &directory, &more);
+    let mut server = house.serve();
+    until_said(&mut server, "directory_room host=localhost room=future");
+    server.until_logged("directory_looked_for_rooms host=localhost");
+    directory.change(&format!(
+        "dn: cn=piazza,ou=rooms,{BASE}\nchangetype: modify\nreplace: description\ndescription: The square\n"
+    ));
+    server.until_logged("directory_room host=localhost room=piazza");
+    assert!(!server.printed().contains("room=vault"));
+    // It is as old as it was when we are allowed to see it.
+    directory.configure(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\ndelete: olcAccess\nolcAccess: {0}\n",
+    );
+    server.until_logged("directory_room host=localhost room=vault");
+    assert!(!server.stop().contains("directory_room_gone"));
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub enum Mode {
     Slow(Duration),
     /// It closes the connection when it is asked to bind anybody, or anybody but the service.
     ClosesInBind(Who),
+    /// It closes the connection when it is asked to change a password (RFC 3062), or an entry.
+    ClosesInChange,
     /// It says the first half of its answer to a bind and closes the connection.
     CutsAnswers,
     /// Bytes that are no BER.
@@ -42,6 +44,8 @@ pub enum Mode {
     Referrals,
     /// A search finds nothing but references to itself.
     References,
+    /// A search finds what it should, behind so many references to itself.
+    RefersOften(usize),
     /// A search finds one reference (RFC 4511 section 4.5.3), to any of these ports; 0 is an address of another protocol.
     RefersToAny([u16; 3]),
     /// A search finds a reference to each of these ports.
@@ -82,6 +86,10 @@ pub enum Mode {
     TellsGarbage,
     /// It tells of nobody, and that this is everybody.
     TellsOfNobody,
+    /// The same of the first.
+    TellsOfOne,
+    /// As it should; to who shows a state, that everybody is as they were.
+    TellsOfNoChange,
     /// As it should; but who tries the password of this person hears that it is unavailable (52).
     BusyOf(&'static str),
     /// As it should; but what changes an entry waits until it is to answer otherwise.

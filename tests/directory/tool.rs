@@ -108,6 +108,14 @@ fn a_check_says_which_server_does_not_answer_and_why() {
         !fine && said.contains("host[0].directory_groups.lists_filter: is no filter"),
         "{said}"
     );
+    // It finds one, and not everybody: an assertion of a rule (RFC 4515 section 3) knows no asterisk.
+    let filter = "filter = \"(uid:caseExactMatch:={user})\"\n";
+    house.write_config(&text.replace("base = ", &format!("{filter}base = ")));
+    let (fine, said) = house.tool(&["check"], "");
+    assert!(
+        !fine && said.contains("host[0].directory.filter: is no filter"),
+        "{said}"
+    );
     house.write_config(&text);
     directory.kill();
     let (_, said) = house.tool(&["check"], "");

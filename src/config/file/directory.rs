@@ -82,11 +82,18 @@ pub struct HostDirectory {
     /// reload: live
     pub tell_locked: bool,
     /// What is done with referrals: "refuse", or "follow", by which we search on servers that the directory names, as
-    /// `bind_dn` and with its password; by TLS, unless `servers` has one without. Users' passwords are tried on `servers`
-    /// alone, and nobody tells of changes then.
+    /// `bind_dn` and with its password, if their hosts are those of `servers` or in `referral_hosts`; by TLS, unless `servers`
+    /// has one without. Users' passwords are tried on `servers` alone, and nobody tells of changes then.
     /// reload: live
     pub referrals: DirectoryReferrals,
-    /// How long making a connection may take, TLS and our own bind included.
+    /// Other hosts to which referrals may lead, as in "ldap2.example.org". References to any other are passed over: what is
+    /// said there would be the word of whoever may write a reference.
+    /// reload: live
+    pub referral_hosts: Vec<String>,
+    /// Where entries may be that are found there, besides below the base that was asked about, as in "dc=example,dc=net".
+    /// reload: live
+    pub referral_bases: Vec<String>,
+    /// How long making a connection may take: finding the addresses of its name, TLS and our own bind included.
     /// reload: live
     pub connect_timeout: Duration,
     /// How long one answer of the directory may take.
@@ -157,6 +164,8 @@ impl Default for HostDirectory {
             password_change: DirectoryPasswordChange::default(),
             tell_locked: false,
             referrals: DirectoryReferrals::default(),
+            referral_hosts: Vec::new(),
+            referral_bases: Vec::new(),
             connect_timeout: Duration::from_ms(limits::DIRECTORY_CONNECT_MS),
             operation_timeout: Duration::from_ms(limits::DIRECTORY_OPERATION_MS),
             queue_timeout: Duration::from_ms(limits::DIRECTORY_QUEUE_MS),

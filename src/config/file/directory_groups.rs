@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits;
 
 /// What the groups of a host's directory mean; without `base` nothing. A group is written as its `cn`, or as the name of
-/// its entry. They are read at the start, every `host.directory.poll`, and when the directory tells of a change. What depends on the kind of directory is the
+/// its entry; of several of one `cn` none gives a right, and each is a list. They are read at the start, every `host.directory.poll`, and when the directory tells of a change. What depends on the kind of directory is the
 /// preset's where it is empty; conf/README.md lists those.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,13 +1,16 @@
 //! New connections, and as whom we are on them. Refuses to choose a server.
 
+use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ldap3::{LdapConn, LdapConnSettings, LdapResult};
+use ldap3::{LdapConn, LdapConnSettings, LdapResult, StdStream};
 
 use super::{Failure, Purpose, failure, guarded, remaining};
 use crate::base::Secret;
 use crate::directory::access::{Access, Identity};
+use crate::directory::resolver::place;
 
 /// A new connection to one server, as whom we are on it; `start_tls` where its scheme is `ldap`.
 pub(super) fn connect(
@@ -17,16 +20,37 @@ pub(super) fn connect(
     until: Instant,
 ) -> Result<LdapConn, Failure> {
     guarded(|| {
-        let settings = LdapConnSettings::new()
-            .set_conn_timeout(remaining(until)?)
+        let mut settings = LdapConnSettings::new()
             .set_starttls(start_tls)
             .set_config(Arc::clone(&access.tls));
+        if let Some((host, port)) = place(url) {
+            let socket = open(access, (host, port), until)?;
+            settings = settings.set_std_stream(StdStream::Tcp(socket));
+        }
+        let settings = settings.set_conn_timeout(remaining(until)?);
         let mut connection = LdapConn::with_settings(settings, url).map_err(failure)?;
         if purpose == Purpose::Searching {
             authenticate(access, &mut connection, until)?;
         }
         Ok(connection)
     })
+}
+
+/// A socket to a host: the library would wait for its name without bound. Of several addresses each has its share of the time
+/// that is left.
+fn open(access: &Access, (host, port): (&str, u16), until: Instant) -> Result<TcpStream, Failure> {
+    let addresses = access.resolver.addresses(host, port, until);
+    let addresses = addresses.map_err(Failure::Connection)?;
+    let mut why = Failure::Silence;
+    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let share = remaining(until)? / u32::try_from(left).unwrap_or(u32::MAX);
+        match TcpStream::connect_timeout(address, share) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => why = Failure::Silence,
+            Err(error) => why = Failure::Connection(error.to_string()),
+        }
+    }
+    Err(why)
 }
 
 fn authenticate(access: &Access, connection: &mut LdapConn, until: Instant) -> Result<(), Failure> {
@@ -54,4 +78,34 @@ pub(super) fn simple_bind(
     let password = std::str::from_utf8(password.expose());
     let password = password.map_err(|error| Failure::Connection(error.to_string()))?;
     connection.simple_bind(dn, password).map_err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::directory::{person, resolver};
+
+    #[test]
+    fn a_name_that_nobody_resolves_takes_no_longer_than_a_connection_may() {
+        let config = person::tests::config("");
+        let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let access = Access {
+            resolver: resolver::tests::unanswered(),
+            ..access
+        };
+        let to = |url: &str, time| {
+            let until = Instant::now() + time;
+            connect(&access, (url, false), Purpose::Binding, until).map(|_| ())
+        };
+        // A name that a system knows without asking anybody.
+        let found = to("ldap://localhost", Duration::from_millis(50));
+        assert_eq!(found, Err("its name is not resolved in time".to_owned()));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ldap://{}", listener.local_addr().expect("bound"));
+        assert_eq!(to(&url, Duration::from_secs(60)), Ok(()));
+    }
 }

@@ -37,10 +37,13 @@ pub(super) fn follow(
     };
     let mut whole = found;
     whole.entries.retain(&mut is_new);
-    let mut open = std::mem::take(&mut whole.references);
+    let mut open = journey.leads(&mut whole);
     while let Some(urls) = open.pop() {
-        let more = journey.ask_any(&urls, tend)?;
-        open.extend(more.references);
+        let mut more = journey.ask_any(&urls, tend)?;
+        if more.has_more_references {
+            return Err(DirectoryError::TooMuch);
+        }
+        open.extend(journey.leads(&mut more));
         for entry in more.entries.into_iter().filter(&mut is_new) {
             whole.take(entry, query.count_max, limits::DIRECTORY_ANSWER_BYTES_MAX)?;
         }
@@ -84,6 +87,26 @@ impl Place {
 }
 
 impl Journey<'_> {
+    /// Where its references lead, without those that lead to hosts of others alone: a part of what was asked about is passed
+    /// over then, as where references are not followed. Where the whole of it is elsewhere they stay, and asking them fails.
+    fn leads(&self, found: &mut Found) -> Vec<Vec<String>> {
+        let mut references = std::mem::take(&mut found.references);
+        let is_to_others = |url: &String| {
+            let place = Place::of(url, self.query);
+            place.is_some_and(|place| !self.access.destinations.has(&place.server))
+        };
+        if !found.is_elsewhere {
+            references.retain(|urls| {
+                let is_others = urls.iter().all(is_to_others);
+                if is_others {
+                    log::debug!("directory_reference_passed_over addresses={urls:?}");
+                }
+                !is_others
+            });
+        }
+        references
+    }
+
     /// Asks the first of these that answers; nothing new if one has answered before. RFC 4511 section 4.1.10: "If multiple
     /// URIs are present, the client assumes that any supported URI may be used to progress the operation"; "Clients may
     /// ignore URIs that they do not support."
@@ -93,7 +116,8 @@ impl Journey<'_> {
         tend: &mut dyn FnMut() -> Result<(), Failure>,
     ) -> Result<Found, DirectoryError> {
         let places = urls.iter().filter_map(|url| Place::of(url, self.query));
-        let places: Vec<Place> = places.collect();
+        let allowed = |place: &Place| self.access.destinations.has(&place.server);
+        let places: Vec<Place> = places.filter(allowed).collect();
         if places
             .iter()
             .any(|place| self.places.get(place) == Some(&true))
@@ -165,7 +189,12 @@ impl Journey<'_> {
         );
         let mut connection = connected.map_err(|failure| failure.until(self.until, whole))?;
         let times = (self.access.operation_timeout, self.until);
-        guarded(|| search_whole(&mut connection, &query, times, tend))
+        let mut found = guarded(|| search_whole(&mut connection, &query, times, tend))?;
+        let destinations = &self.access.destinations;
+        found
+            .entries
+            .retain(|entry| destinations.counts(entry, &self.query.base));
+        Ok(found)
     }
 }
 
@@ -178,7 +207,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::HostDirectory;
     use crate::directory::access::Identity;
+    use crate::directory::destinations::Destinations;
     use crate::directory::person;
 
     /// The operation (RFC 4511 section 4.2 or 4.14) that the first message to a server is, which is sent to it from one of
@@ -196,24 +227,54 @@ mod tests {
             assert!(read > 5, "that is no message");
             bytes[5]
         });
+        assert!(sent_to(servers, start_tls, &["127.0.0.1"], &url, false).is_err());
+        heard.join().expect("it was asked")
+    }
+
+    /// What comes of being sent to this address from one of these servers, where hosts are named besides theirs.
+    fn sent_to(
+        servers: &[&str],
+        start_tls: bool,
+        hosts: &[&str],
+        url: &str,
+        is_elsewhere: bool,
+    ) -> Result<Vec<Entry>, DirectoryError> {
         let config = person::tests::config("");
         let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
+        let owned = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect();
+        let options = HostDirectory {
+            servers: owned(servers),
+            referral_hosts: owned(hosts),
+            ..config.options.clone()
+        };
         let access = Access {
-            servers: servers.iter().map(|it| (*it).to_owned()).collect(),
+            servers: owned(servers),
             start_tls,
             identity: Identity::Password {
                 dn: "cn=service".to_owned(),
                 password: crate::base::Secret::new(b"secret".to_vec()),
             },
+            destinations: Destinations::of(&options),
             ..access.to("")
         };
         let mut found = Found::default();
-        found.references.push(vec![url]);
+        found.references.push(vec![url.to_owned()]);
+        found.is_elsewhere = is_elsewhere;
         let until = Instant::now() + Duration::from_secs(60);
         let query = person::query_for_all(&config);
         let ways = (&access, &Servers::new(1));
-        assert!(follow(ways, &query, found, until, &mut || Ok(())).is_err());
-        heard.join().expect("it was asked")
+        follow(ways, &query, found, until, &mut || Ok(()))
+    }
+
+    #[test]
+    fn nobody_is_asked_because_a_reference_names_them() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("it is one");
+        let url = format!("ldap://{}", listener.local_addr().expect("bound"));
+        let sent = |is_elsewhere| sent_to(&["ldap://localhost"], false, &["a"], &url, is_elsewhere);
+        assert_eq!(sent(false), Ok(Vec::new()));
+        assert_eq!(sent(true), Err(DirectoryError::Referred));
+        assert!(listener.accept().is_err(), "somebody has come");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ldap3::Mod;
 use ldap3::exop::Exop;
 use zeroize::Zeroizing;
 
-use super::{BindOutcome, Link, asking_for_policy, failure, outcome, remaining};
+use super::{BindOutcome, Failure, Link, asking_for_policy, failure, outcome, remaining};
 use crate::base::Secret;
 use crate::directory::error::DirectoryError;
 
@@ -31,7 +31,9 @@ impl Link {
         password: &Secret,
         until: Instant,
     ) -> Result<BindOutcome, DirectoryError> {
+        let mut once = Once::default();
         self.call(until, |connection, until| {
+            once.begin()?;
             let result = connection
                 .with_timeout(remaining(until)?)
                 .with_controls(asking_for_policy())
@@ -59,7 +61,8 @@ impl Link {
             attribute: "unicodePwd",
             values: &unicode,
         };
-        self.replace_all(dn, &[&first, others], until)
+        let mut once = Once::default();
+        self.replace_all(dn, &[&first, others], until, &mut || once.begin())
     }
 
     /// Gives an attribute these values instead of those that it has.
@@ -72,17 +75,19 @@ impl Link {
         secrets: &Secrets<'_>,
         until: Instant,
     ) -> Result<BindOutcome, DirectoryError> {
-        self.replace_all(dn, &[secrets], until)
+        self.replace_all(dn, &[secrets], until, &mut || Ok(()))
     }
 
-    /// Of attributes without values nothing is said.
+    /// Of attributes without values nothing is said. `begin` says whether it may be tried, each time.
     fn replace_all(
         &mut self,
         dn: &str,
         all: &[&Secrets<'_>],
         until: Instant,
+        begin: &mut dyn FnMut() -> Result<(), Failure>,
     ) -> Result<BindOutcome, DirectoryError> {
         self.call(until, |connection, until| {
+            begin()?;
             let meant = all.iter().filter(|secrets| !secrets.values.is_empty());
             let changes = meant.map(|secrets| {
                 let values: HashSet<&[u8]> = secrets.values.iter().map(Secret::expose).collect();
@@ -94,6 +99,24 @@ impl Link {
                 .modify(dn, changes.collect());
             outcome(result.map_err(failure)?)
         })
+    }
+}
+
+/// Something that is not tried again where it is not known whether it was done: a password that was changed is refused the
+/// second time, as one that was used lately or is too young, and who has it would hear that it was not changed.
+#[derive(Default)]
+struct Once {
+    is_begun: bool,
+}
+
+impl Once {
+    fn begin(&mut self) -> Result<(), Failure> {
+        match std::mem::replace(&mut self.is_begun, true) {
+            true => Err(Failure::Answer(DirectoryError::NoServer(
+                UNKNOWN.to_owned(),
+            ))),
+            false => Ok(()),
+        }
     }
 }
 
@@ -126,4 +149,5 @@ fn unicode_password(password: &str) -> Secret {
     Secret::new(bytes)
 }
 
+const UNKNOWN: &str = "a change of a password was not answered, and may have been made";
 const PASSWORD_MODIFY: &str = "1.3.6.1.4.1.4203.1.11.1";

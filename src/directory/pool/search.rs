@@ -40,12 +40,16 @@ impl Link {
         let found = self.call(until, |connection, _| {
             let times = (access.operation_timeout, until);
             let found = search_whole(connection, query, times, &mut || ours.run(tend))?;
-            match (found.references.is_empty(), access.referrals) {
+            let is_whole = found.references.is_empty() && !found.has_more_references;
+            match (is_whole, access.referrals) {
                 (true, _) => Ok(found.entries),
                 // RFC 4511 section 4.5.3: references to parts that the server does not have.
                 (false, DirectoryReferrals::Refuse) if !found.is_elsewhere => Ok(found.entries),
                 (false, DirectoryReferrals::Refuse) => {
                     Err(Failure::Answer(DirectoryError::Referred))
+                }
+                (false, DirectoryReferrals::Follow) if found.has_more_references => {
+                    Err(Failure::Answer(DirectoryError::TooMuch))
                 }
                 (false, DirectoryReferrals::Follow) => {
                     let mut tend = || ours.run(tend);
@@ -127,8 +131,10 @@ pub(super) struct Found {
     bytes: usize,
     /// Of each the places, any of which will do.
     pub(super) references: Vec<Vec<String>>,
+    /// Of those there were more than are kept.
+    pub(super) has_more_references: bool,
     /// The base itself is on other servers.
-    is_elsewhere: bool,
+    pub(super) is_elsewhere: bool,
 }
 
 impl Found {
@@ -145,6 +151,15 @@ impl Found {
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// One more reference. Where they are passed over any number may come.
+    fn refer(&mut self, urls: Vec<String>) {
+        let count: usize = self.references.iter().map(Vec::len).sum();
+        match count + urls.len() <= REFERENCES_MAX {
+            true => self.references.push(urls),
+            false => self.has_more_references = true,
+        }
     }
 }
 
@@ -249,8 +264,7 @@ fn search_once(
         // The library's own time begins anew with each entry.
         remaining(until)?;
         if item.is_ref() {
-            let urls = ber::references(item.0).map_err(Failure::Answer)?;
-            found.references.push(urls);
+            found.refer(ber::references(item.0).map_err(Failure::Answer)?);
         } else if !item.is_intermediate() {
             let entry = Entry::read(item.0).map_err(Failure::Answer)?;
             // Nobody asked for what is elsewhere: whoever is there is nobody here.
@@ -265,9 +279,6 @@ fn search_once(
             found
                 .take(entry, query.count_max, limits::DIRECTORY_ANSWER_BYTES_MAX)
                 .map_err(Failure::Answer)?;
-        }
-        if found.references.iter().map(Vec::len).sum::<usize>() > REFERENCES_MAX {
-            return Err(Failure::Answer(DirectoryError::TooMuch));
         }
     }
     let result = stream.result();
@@ -297,7 +308,7 @@ fn search_once(
 const PAGED: &str = "1.2.840.113556.1.4.319";
 const SIZE_LIMIT: u32 = 4;
 const NO_SUCH_OBJECT: u32 = 32;
-/// References that one answer may hold.
+/// References of one answer that are followed.
 const REFERENCES_MAX: usize = 32;
 
 #[cfg(test)]

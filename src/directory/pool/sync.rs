@@ -10,7 +10,7 @@ use super::search::begin;
 use super::{Failure, Link, Query, failure, guarded, refused};
 use crate::base::limits;
 use crate::directory::ber::Entry;
-use crate::directory::content::{Change, Content};
+use crate::directory::content::{Change, Content, Manner};
 use crate::directory::dn::Dn;
 use crate::directory::error::DirectoryError;
 use crate::directory::sync::{self, EntryState, SyncMessage, SyncWord};
@@ -20,6 +20,8 @@ use crate::directory::sync::{self, EntryState, SyncMessage, SyncWord};
 pub enum Listened {
     /// The server has ended it.
     Ended,
+    /// It has entries of which it told nothing: it is to tell of everything anew.
+    Lacking,
     /// Nothing has happened for [`limits::DIRECTORY_LISTEN_MS`]. The server may as well be gone: ask again.
     Quiet,
     /// Nobody wants to know any more.
@@ -118,7 +120,12 @@ fn listen(
         }
         let message = guarded(|| message(item, base.as_ref()).map_err(Failure::Answer))?;
         if let Some(message) = message {
+            // Not before: one that only refuses to tell takes nothing from who looks instead.
+            content.comes_by(Manner::Told);
             content.hear(message, tell).map_err(Failure::Answer)?;
+            if content.lacks() && content.cookie().is_none() {
+                return Ok(Listened::Lacking);
+            }
         }
     }
     let result = guarded(|| Ok(stream.result()))?;
@@ -126,6 +133,7 @@ fn listen(
         0 => {
             if let Some(value) = value_of(&result.ctrls, SYNC_DONE) {
                 let message = sync::done(value).map_err(Failure::Answer)?;
+                content.comes_by(Manner::Told);
                 content.hear(message, tell).map_err(Failure::Answer)?;
             }
             Ok(Listened::Ended)

@@ -93,6 +93,9 @@ impl Asked<'_> {
                 }
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
+            Mode::ClosesInChange if matches!(operation.tag, EXTENDED | MODIFY) => {
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
             Mode::CutsAnswers if operation.tag == BIND => {
                 let whole = self.message(&self.result(BIND_ANSWER, 0, &[]));
                 self.send(&whole[..whole.len() / 2])?;
@@ -109,6 +112,12 @@ impl Asked<'_> {
                 let here = format!("ldap://127.0.0.1:{}/dc=verona,dc=example", self.shared.port);
                 self.say(&ber::of(REFERENCE, &[ber::text(&here)]))?;
                 self.say(&self.result(DONE, 0, &[]))
+            }
+            Mode::RefersOften(count) if operation.tag == SEARCH => {
+                for _ in 0..count {
+                    self.say(&ber::of(REFERENCE, &[there(self.shared.port)]))?;
+                }
+                self.well(operation)
             }
             Mode::RefersToAny(ports) if operation.tag == SEARCH => {
                 let any: Vec<_> = ports.iter().map(|port| there(*port)).collect();
@@ -163,6 +172,8 @@ impl Asked<'_> {
             | Mode::TellsEndlessly
             | Mode::TellsGarbage
             | Mode::TellsOfNobody
+            | Mode::TellsOfOne
+            | Mode::TellsOfNoChange
                 if operation.tag == SEARCH && self.cookie.is_some() =>
             {
                 self.tell(mode, operation)
@@ -317,6 +328,12 @@ impl Asked<'_> {
                 }
             }
             Mode::TellsOfNobody => {}
+            Mode::TellsOfOne => self.told(0, &self.shared.entries[0])?,
+            Mode::TellsOfNoChange if self.cookie.as_ref().is_some_and(|it| !it.is_empty()) => {
+                let ids = (0..u32::try_from(found.count()).unwrap()).map(id);
+                let ids: Vec<_> = ids.map(|id| ber::write(OCTETS, &id)).collect();
+                self.say(&sync_info(&ber::of(0xa3, &[ber::of(SET, &ids)])))?;
+            }
             _ => {
                 for (number, entry) in found.enumerate() {
                     self.told(u32::try_from(number).unwrap(), entry)?;
@@ -329,9 +346,10 @@ impl Asked<'_> {
 
     /// An entry that is there, by a number of its own.
     fn told(&self, number: u32, entry: &Entry) -> io::Result<()> {
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&number.to_be_bytes());
-        let state = [ber::write(ENUMERATED, &[1]), ber::write(OCTETS, &id)];
+        let state = [
+            ber::write(ENUMERATED, &[1]),
+            ber::write(OCTETS, &id(number)),
+        ];
         let control = [
             ber::text(SYNC_STATE),
             ber::write(OCTETS, &ber::of(SEQUENCE, &state)),
@@ -431,6 +449,11 @@ fn found(dn: &str, attributes: &[(String, String)]) -> Vec<u8> {
     };
     let attributes: Vec<_> = attributes.iter().map(attribute).collect();
     ber::of(ENTRY, &[ber::text(dn), ber::of(SEQUENCE, &attributes)])
+}
+
+/// By what an entry is known that has this number.
+fn id(number: u32) -> [u8; 16] {
+    u128::from(number).to_be_bytes()
 }
 
 /// A Sync Info Message (RFC 4533 section 2.5) with this value.
