@@ -39,6 +39,7 @@ mod slapd;
 #[allow(dead_code)] // So do those of servers that misbehave.
 mod stand_in;
 mod tool;
+mod versions;
 mod wire;
 
 /// What the borrowed files of the theatre know as a test of themselves.
