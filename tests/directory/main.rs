@@ -19,6 +19,7 @@ mod house;
 mod keys;
 mod logins;
 mod misbehaviour;
+mod page;
 mod passwords;
 #[path = "../common/ports.rs"]
 mod ports;
