@@ -18,6 +18,7 @@ mod groups;
 mod house;
 mod keys;
 mod logins;
+mod merging;
 mod misbehaviour;
 mod page;
 mod passwords;

@@ -23,7 +23,7 @@ pub fn serve(house: &House) -> Server {
     server
 }
 
-fn person(name: &str) -> String {
+pub fn person(name: &str) -> String {
     format!("uid={name},ou=people,{BASE}")
 }
 
