@@ -15,6 +15,7 @@ mod faults;
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
 mod framer;
 mod groups;
+mod hosts;
 mod house;
 mod keys;
 mod logins;
