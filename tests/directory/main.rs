@@ -26,6 +26,7 @@ mod passwords;
 #[path = "../common/ports.rs"]
 mod ports;
 mod proofs;
+mod returns;
 mod rooms;
 mod rosters;
 mod samba;
