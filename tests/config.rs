@@ -43,6 +43,33 @@ fn the_example_is_valid_and_short() {
 }
 
 #[test]
+fn the_worked_directories_of_the_manual_are_valid_and_mean_groups() {
+    let manual = fs::read_to_string(conf("README.md")).expect("is there");
+    let (_, manual) = manual
+        .split_once("\n## Directories, set up\n")
+        .expect("is there");
+    let mut count = 0;
+    for block in manual.split("\n\n") {
+        let lines = block.lines().map_while(|line| line.strip_prefix("    "));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        if !text.starts_with("[[host]]\n") {
+            continue;
+        }
+        let data = data(&format!("worked-{count}"));
+        let path = data.with_extension("toml");
+        fs::write(&path, &text).expect("writable");
+        let config = read_config(Some(&path)).expect("valid");
+        let directory = config.hosts[0].directory.as_ref();
+        let groups = directory.and_then(|directory| directory.groups.as_ref());
+        let options = &groups.expect("colleagues and managers").options;
+        assert!(!options.managers.is_empty(), "{text}");
+        assert!(options.lists_filter.contains("team"), "{text}");
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[test]
 fn the_manual_names_every_audit_event_and_every_section() {
     let manual = fs::read_to_string(conf("README.md")).expect("is there");
     for section in config::sections() {

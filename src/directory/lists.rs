@@ -20,6 +20,7 @@ use super::meant::Meant;
 use super::person::Found;
 use super::pool::Link;
 use super::room_people::RoomNames;
+use super::service::Answers;
 use super::watch::Follower;
 use crate::actor::Ticket;
 use crate::actor::directory::DirectoryAnswer;
@@ -36,38 +37,64 @@ struct State {
     /// Whether it was tried at all.
     is_known: bool,
     current: Option<Arc<Groups>>,
-    /// Since when, and who.
-    waiting: Vec<(Instant, WorkerId, Ticket)>,
+    waiting: Vec<Waiting>,
+}
+
+/// Somebody who asked when nothing was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    since: Instant,
+    worker: WorkerId,
+    ticket: Ticket,
 }
 
 impl Lists {
     /// What is known, if it was tried to know it; whoever asks before that is answered then.
     pub fn ask(&self, worker: WorkerId, ticket: Ticket) -> Option<DirectoryAnswer> {
+        self.wait(Waiting {
+            since: Instant::now(),
+            worker,
+            ticket,
+        })
+    }
+
+    /// The same for whoever has waited elsewhere.
+    pub fn wait(&self, waiting: Waiting) -> Option<DirectoryAnswer> {
         let mut state = self.0.lock();
         if !state.is_known {
-            state.waiting.push((Instant::now(), worker, ticket));
+            state.waiting.push(waiting);
             return None;
         }
         Some(answer(state.current.clone()))
     }
 
+    /// Nobody will read any more what is not known yet: those who wait for it, and nobody waits from now on.
+    pub fn end(&self) -> Vec<Waiting> {
+        let mut state = self.0.lock();
+        state.is_known = true;
+        std::mem::take(&mut state.waiting)
+    }
+
     /// It was tried; this is what is known now, for these who waited.
-    fn learn(&self, current: Option<Arc<Groups>>) -> Vec<(WorkerId, Ticket)> {
+    fn learn(&self, current: Option<Arc<Groups>>) -> Vec<Waiting> {
         let mut state = self.0.lock();
         state.is_known = true;
         state.current = current;
-        let waiting = std::mem::take(&mut state.waiting).into_iter();
-        waiting
-            .map(|(_, worker, ticket)| (worker, ticket))
-            .collect()
+        std::mem::take(&mut state.waiting)
     }
 
     /// Those who have waited for so long wait no longer.
-    fn give_up(&self, patience: Duration) -> Vec<(WorkerId, Ticket)> {
+    fn give_up(&self, patience: Duration) -> Vec<Waiting> {
         let mut state = self.0.lock();
-        let late = |(since, ..): &mut (Instant, WorkerId, Ticket)| since.elapsed() >= patience;
-        let late = state.waiting.extract_if(.., late);
-        late.map(|(_, worker, ticket)| (worker, ticket)).collect()
+        let late = |waiting: &mut Waiting| waiting.since.elapsed() >= patience;
+        state.waiting.extract_if(.., late).collect()
+    }
+}
+
+impl Waiting {
+    /// The answer.
+    pub fn hear(&self, answers: &Answers, answer: DirectoryAnswer) {
+        answers.profile(self.worker, self.ticket, answer);
     }
 }
 
@@ -188,9 +215,8 @@ impl Watch {
                     next = every.min(Duration::from_millis(limits::DIRECTORY_GROUPS_AGAIN_MS));
                 }
             }
-            for (worker, ticket) in shared.lists.learn(self.current.clone()) {
-                let answer = answer(self.current.clone());
-                shared.answers.profile(worker, ticket, answer);
+            for waiting in shared.lists.learn(self.current.clone()) {
+                waiting.hear(&shared.answers, answer(self.current.clone()));
             }
             link.go_back();
             let ended = Instant::now();
@@ -347,9 +373,8 @@ impl Watch {
 
     /// Whoever has waited for the first look for as long as for any answer goes on without.
     fn tend(&self, shared: &Shared) {
-        for (worker, ticket) in shared.lists.give_up(shared.patience()) {
-            let answer = answer(self.current.clone());
-            shared.answers.profile(worker, ticket, answer);
+        for waiting in shared.lists.give_up(shared.patience()) {
+            waiting.hear(&shared.answers, answer(self.current.clone()));
         }
     }
 
@@ -395,6 +420,25 @@ fn localpart_of(known: &Option<Known>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_waits_for_the_first_look_waits_elsewhere_when_nobody_looks_any_more() {
+        let (before, now) = (Lists::default(), Lists::default());
+        let worker = WorkerId(0);
+        assert!(before.ask(worker, Ticket(1)).is_none());
+        let waiting = before.end();
+        assert_eq!(waiting.len(), 1);
+        assert_eq!(before.end(), [], "each is answered once");
+        // Who asks where nothing will be known any more is told so.
+        let late = before.ask(worker, Ticket(2));
+        assert!(matches!(late, Some(DirectoryAnswer::Unavailable)));
+        assert!(now.wait(waiting[0]).is_none());
+        // As long as it has waited already.
+        assert_eq!(now.give_up(Duration::from_secs(3600)), []);
+        assert_eq!(now.learn(Some(Arc::default())), waiting);
+        let known = now.ask(worker, Ticket(3));
+        assert!(matches!(known, Some(DirectoryAnswer::Groups(_))));
+    }
 
     #[test]
     fn an_operator_is_told_once_of_what_is_so_and_again_when_it_comes_back() {

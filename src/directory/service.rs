@@ -138,7 +138,8 @@ impl DirectoryService {
         Ok(service)
     }
 
-    /// Puts these directories in the place of those that it has; what was asked of those is answered by them.
+    /// Puts these directories in the place of those that it has; what was asked of those is answered by them, but for groups
+    /// that they have not read yet: those who wait for them wait for these.
     ///
     /// # Errors
     /// The system has no thread left; then everything stays as it was.
@@ -155,7 +156,16 @@ impl DirectoryService {
         }
         let before = std::mem::replace(&mut *self.hosts.write(), Arc::new(hosts));
         let now = Arc::clone(&self.hosts.read());
-        for host in before.keys() {
+        for (host, directory) in &*before {
+            for waiting in directory.shared.lists.end() {
+                let known = match now.get(host) {
+                    Some(directory) => directory.shared.lists.wait(waiting),
+                    None => Some(DirectoryAnswer::Unavailable),
+                };
+                known
+                    .into_iter()
+                    .for_each(|answer| waiting.hear(&self.answers, answer));
+            }
             let means_groups = |hosts: &Hosts| {
                 let directory = hosts.get(host);
                 directory.is_some_and(|it| it.shared.config.groups.is_some())

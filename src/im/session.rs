@@ -36,6 +36,8 @@ pub struct Session {
     pub carbons: bool,
     /// It asked for the roster and wants roster pushes (RFC 6121 section 2.2).
     pub interested: bool,
+    /// The digest of what its client has seen of the lists of the directory: not every change is told.
+    pub lists_seen: u64,
     /// It asked for the blocklist and wants pushes of its changes (XEP-0191).
     pub watches_blocklist: bool,
     /// Bare and full JIDs that got directed presence (RFC 6121 section 4.6) and are owed `unavailable`.
@@ -93,6 +95,7 @@ impl Session {
             secured: false,
             carbons: false,
             interested: false,
+            lists_seen: 0,
             watches_blocklist: false,
             directed: BTreeSet::new(),
             acks: None,

@@ -337,6 +337,57 @@ fn a_roster_waits_for_no_more_pages_of_groups_than_for_any_answer() {
 }
 
 #[test]
+fn a_roster_that_waits_for_groups_waits_for_those_of_a_reload_instead() {
+    let group = |name: String, members: &[&str]| {
+        let mut attributes = vec![
+            ("objectClass".to_owned(), "groupOfNames".to_owned()),
+            ("cn".to_owned(), name.clone()),
+        ];
+        let members = members.iter().map(|name| Entry::person(name).dn);
+        attributes.extend(members.map(|dn| ("member".to_owned(), dn)));
+        Entry {
+            dn: format!("cn={name},ou=groups,{BASE}"),
+            attributes,
+        }
+    };
+    let mut entries: Vec<Entry> = (0..40).map(|n| group(format!("g{n}"), &[])).collect();
+    entries.push(group("lovers".to_owned(), &["juliet", "romeo"]));
+    for name in ["juliet", "romeo"] {
+        let mut person = Entry::person(name);
+        let dn = person.dn.clone();
+        person.attributes.push(("entryDN".to_owned(), dn));
+        entries.push(person);
+    }
+    let directory = StandIn::start(entries);
+    let files = Files::new("reloaded-groups");
+    let more = format!(
+        "listen = false\nconnect_timeout = \"8 s\"\nqueue_timeout = \"25 s\"\noperation_timeout = \"25 s\"\n\
+         [host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\nlists = [\"lovers\"]\n"
+    );
+    let house = beside_with("reloaded-groups", &directory, &files, &more);
+    directory.set(Mode::PagesOfOne(Duration::from_secs(1)));
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>");
+    let pages = || {
+        let searches = directory.searches().into_iter();
+        let groups = searches.filter(|search| search.base.starts_with("ou=groups"));
+        groups.count()
+    };
+    // The roster has asked by then.
+    let (asked, begun) = (pages(), Instant::now());
+    while pages() <= asked + 1 {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    let (fine, said) = house.tool(&["reload"], "");
+    assert!(fine, "{said}");
+    directory.set(Mode::Well);
+    let roster = crate::rosters::until(&mut juliet, "id='r'");
+    assert!(roster.contains("romeo@localhost"), "{roster}");
+}
+
+#[test]
 fn a_group_whose_members_have_no_end_is_left_where_it_is_too_large() {
     let group = Entry {
         dn: format!("cn=everyone,ou=groups,{BASE}"),

@@ -20,7 +20,7 @@ const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\n
     olcAccess: {1}to attrs=authPassword by dn.exact=\"cn=stonechat,ou=services,dc=verona,dc=example\" write \
     by * none\n";
 
-fn directory(test: &str) -> Slapd {
+pub fn directory(test: &str) -> Slapd {
     let wishes = Wishes {
         schema: Schema::Stonechat,
         ..Wishes::default()
@@ -28,7 +28,7 @@ fn directory(test: &str) -> Slapd {
     Slapd::with(test, wishes)
 }
 
-fn decoded(element: &str) -> String {
+pub fn decoded(element: &str) -> String {
     let inner = element.split(['<', '>']).nth(2).unwrap();
     String::from_utf8(BASE64_STANDARD.decode(inner).unwrap()).unwrap()
 }

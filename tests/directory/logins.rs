@@ -150,6 +150,29 @@ fn what_the_password_policy_says_people_are_told() {
 }
 
 #[test]
+fn whose_password_is_too_old_for_openldap_is_told_so() {
+    let directory = Slapd::start("expired");
+    directory.change(&format!(
+        "dn: cn=short,ou=policies,{BASE}\nobjectClass: applicationProcess\nobjectClass: pwdPolicy\ncn: short\n\
+         pwdAttribute: userPassword\npwdMaxAge: 1\n\n\
+         dn: {JULIET}\nchangetype: modify\nreplace: pwdPolicySubentry\npwdPolicySubentry: cn=short,ou=policies,{BASE}\n"
+    ));
+    directory.set_password(JULIET, PASSWORD);
+    let house = house("expired", &directory, "");
+    let mut server = house.serve();
+    // Within its second she comes in.
+    let heard = loop {
+        let heard = try_password(&server, "juliet", PASSWORD);
+        if !heard.starts_with("<success") {
+            break heard;
+        }
+    };
+    assert!(is_failure(&heard, "credentials-expired"), "{heard}");
+    assert!(heard.contains("have expired"), "{heard}");
+    server.until_logged("directory_barred account=juliet@localhost reason=Expired");
+}
+
+#[test]
 fn a_stranger_does_not_learn_from_a_lock_that_a_name_exists() {
     let directory = Slapd::start("locked");
     let house = house("locked", &directory, "");

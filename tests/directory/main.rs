@@ -15,15 +15,19 @@ mod faults;
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
 mod framer;
 mod groups;
+mod hosts;
 mod house;
 mod keys;
 mod logins;
+mod merging;
 mod misbehaviour;
+mod page;
 mod passwords;
 #[path = "../common/ports.rs"]
 mod ports;
 mod proofs;
 mod referrals;
+mod returns;
 mod rooms;
 mod rosters;
 mod samba;
@@ -40,6 +44,7 @@ mod slapd;
 #[allow(dead_code)] // So do those of servers that misbehave.
 mod stand_in;
 mod tool;
+mod versions;
 mod wire;
 
 /// What the borrowed files of the theatre know as a test of themselves.

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::client::Client;
-use crate::groups::commands;
-use crate::house::{Files, repository};
-use crate::rosters::roster;
-use crate::served::house;
+use crate::groups::{commands, options};
+use crate::house::{Authority, Files, repository};
+use crate::page::{Page, password_file};
+use crate::rosters::{roster, serve};
+use crate::served::{house, house_of};
 use crate::slapd::{BASE, Log, PASSWORD, Schema, Slapd, Wishes};
 
 /// Definitions of `conf/ldap/` by name, as slapd prints them when it has read them, and without what numbers their
@@ -171,26 +173,25 @@ fn the_rules_beside_the_schema_hide_what_is_secret_in_a_directory_that_was_there
     }
 }
 
-/// Writes a large organisation and loads it.
-pub fn crowd(test: &str, count: u32, options: &[&str], log: Log) -> Slapd {
+/// Writes a large organisation by these arguments of `conf/ldap/people` and loads it.
+fn crowd(test: &str, arguments: &[&str]) -> Slapd {
     let files = Files::new(&format!("{test}-people"));
     let path = files.path("people.ldif");
     let written = Command::new(repository("conf/ldap/people"))
-        .args(options)
-        .arg(count.to_string())
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(fs::File::create(&path).unwrap())
         .status()
         .unwrap();
     assert!(written.success());
-    let schema = match options.contains(&"--stonechat") {
+    let schema = match arguments.contains(&"--stonechat") {
         true => Schema::Stonechat,
         false => Schema::Standard,
     };
     Slapd::with(
         test,
         Wishes {
-            log,
+            log: Log::Nothing,
             schema,
             bulk: Some(path),
             ..Wishes::default()
@@ -199,31 +200,149 @@ pub fn crowd(test: &str, count: u32, options: &[&str], log: Log) -> Slapd {
 }
 
 #[test]
-fn any_of_a_hundred_thousand_people_logs_in_finds_colleagues_and_manages_if_a_manager() {
-    let directory = crowd(
-        "crowd",
-        100_000,
-        &["--stonechat", "--member-of"],
-        Log::Nothing,
+fn people_of_a_crowd_with_our_schema_have_keys_and_contact_lists() {
+    let directory = crowd("keys", &["--stonechat", "--member-of", "60"]);
+    let dn = format!("uid=u00059,ou=people,{BASE}");
+    assert_eq!(directory.values(&dn, "authPassword").len(), 2);
+    let house = house("schema-keys", &directory, &options(""));
+    let server = serve(&house);
+    let mut client = Client::session(&server, "u00059", "desk");
+    // Ten are on the second team, and everybody in the large group.
+    let seen = roster(&mut client, "");
+    assert_eq!(seen.matches("<group>team-0001<").count(), 9, "{seen}");
+    assert_eq!(seen.matches("<group>large<").count(), 59, "{seen}");
+}
+
+/// What the page has an operator type in, here, with a system of its own that has OpenLDAP's tools and nothing else to do.
+fn type_in(files: &Files, commands: &str) {
+    let root = files.path("").display().to_string();
+    let mut commands = commands.replace(" -g openldap", "");
+    for (said, own) in [
+        ("conf/ldap/people", repository("conf/ldap/people")),
+        ("conf/ldap/slapd.ldif", files.path("slapd.ldif")),
+    ] {
+        commands = commands.replace(said, &own.display().to_string());
+    }
+    for place in ["/etc/ldap/", "/etc/default/", "/var/lib/ldap/"] {
+        commands = commands.replace(&format!(" {place}"), &format!(" {root}{}", &place[1..]));
+    }
+    let path = format!("{root}bin:{}", std::env::var("PATH").unwrap());
+    let output = Command::new("sh")
+        .args(["-e", "-c", &commands])
+        .current_dir(&root)
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{commands}\n{said}");
+}
+
+#[test]
+fn the_commands_of_the_page_make_the_directory_of_which_it_speaks() {
+    let files = Files::new("typed");
+    for directory in ["bin", "etc/ldap", "etc/default"] {
+        fs::create_dir_all(files.path(directory)).unwrap();
+    }
+    for name in ["apt-get", "chown", "debconf-set-selections"] {
+        symlink("/bin/true", files.path(&format!("bin/{name}"))).unwrap();
+    }
+    // Debian confines it by its path; it is what it is called.
+    let mut copy = Command::new("cp");
+    let copied = copy
+        .arg("/usr/sbin/slapd")
+        .arg(files.path("bin/slapadd"))
+        .status();
+    assert!(copied.unwrap().success());
+    let services = files.write(
+        "etc/default/slapd",
+        "SLAPD_SERVICES=\"ldap:/// ldapi:///\"\n",
     );
+    let identity = Authority::new(&files).server(&files, &["localhost"]);
+    fs::copy(identity.certificate, files.path("certificate.pem")).unwrap();
+    fs::copy(identity.key, files.path("key.pem")).unwrap();
+    // What the operator does to the file: the marks off the lines with certificate and key, and here other places.
+    let root = files.path("").display().to_string();
+    let mut text = fs::read_to_string(repository("conf/ldap/slapd.ldif")).unwrap();
+    for (shipped, own) in [
+        ("# olcTLSCertificateFile: /", "olcTLSCertificateFile: /"),
+        (
+            "# olcTLSCertificateKeyFile: /",
+            "olcTLSCertificateKeyFile: /",
+        ),
+        (": /etc/ldap/", format!(": {root}etc/ldap/").as_str()),
+        (
+            "olcDbDirectory: /",
+            format!("olcDbDirectory: {root}").as_str(),
+        ),
+    ] {
+        assert!(text.contains(shipped), "slapd.ldif has no {shipped:?}");
+        text = text.replace(shipped, own);
+    }
+    files.write("slapd.ldif", &text);
+
+    let page = Page::read("### OpenLDAP");
+    let blocks = page.blocks().into_iter();
+    let mut setting_up = blocks.filter(|block| block.contains("slapadd -n 0"));
+    let block = setting_up.next().expect("it is set up");
+    let (commands, started) = block
+        .split_once("systemctl start slapd\n")
+        .expect("it is started");
+    assert!(started.contains("-f conf/ldap/sample.ldif"), "{started}");
+    type_in(&files, commands);
+    let mode = |name: &str| {
+        let file = fs::metadata(files.path(name)).unwrap();
+        file.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("etc/ldap/key.pem"), 0o640);
+    assert!(
+        fs::read_to_string(services)
+            .unwrap()
+            .contains(" ldaps:/// ")
+    );
+    let made = read_back(&files.path("etc/ldap/slapd.d"));
+    let key = format!("olcTLSCertificateKeyFile: {root}etc/ldap/key.pem");
+    // Lines are folded.
+    assert!(made.replace("\n ", "").contains(&key), "{made}");
+    let people = page.command("conf/ldap/people");
+    assert!(people.contains(" 100000 "), "{people}");
+    type_in(&files, &people.replace(" 100000 ", " 100 "));
+    assert!(files.path("var/lib/ldap/verona/data.mdb").exists());
+}
+
+/// What an operator does who sets up OpenLDAP as conf/README.md says, with the crowd.
+#[test]
+fn any_of_a_hundred_thousand_people_logs_in_finds_colleagues_and_manages_if_a_manager() {
+    let page = Page::read("### OpenLDAP");
+    let command = page.command("conf/ldap/people");
+    let (people, load) = command.split_once(" | ").expect("it is loaded at once");
+    // As Slapd does it.
+    assert_eq!(load, "slapadd -q -n 1 -F /etc/ldap/slapd.d");
+    let words: Vec<&str> = people.split(' ').collect();
+    assert_eq!(
+        (words[0], words.last()),
+        ("conf/ldap/people", Some(&"100000"))
+    );
+    let directory = crowd("crowd", &words[1..]);
     for number in [0, 31_415, 99_999] {
-        let dn = format!("uid=u{number:05},ou=people,dc=verona,dc=example");
+        let dn = format!("uid=u{number:05},ou=people,{BASE}");
         assert!(directory.lets_in(&dn, PASSWORD), "{dn}");
-        let team = format!("cn=team-{:04},ou=groups,dc=verona,dc=example", number / 50);
+        let team = format!("cn=team-{:04},ou=groups,{BASE}", number / 50);
         assert!(directory.values(&dn, "memberOf").contains(&team));
         assert_eq!(directory.values(&team, "member").len(), 50);
-        assert_eq!(directory.values(&dn, "authPassword").len(), 2);
     }
-    let large = "cn=large,ou=groups,dc=verona,dc=example";
-    assert_eq!(directory.values(large, "member").len(), 5_000);
+    let large = format!("cn=large,ou=groups,{BASE}");
+    assert_eq!(directory.values(&large, "member").len(), 5_000);
 
-    let options = format!(
-        "poll = \"1 h\"\n[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nmanagers = [\"leaders\"]\n\
-         lists_filter = \"(cn=team-*)\"\n"
-    );
-    let house = house("schema-crowd", &directory, &options);
-    let mut server = house.serve();
-    server.until_logged("directory_groups host=localhost people=");
+    let files = Files::new("crowd-house");
+    let own = [
+        ("name", "\"localhost\"".to_owned()),
+        ("servers", format!("[{:?}]", directory.url())),
+        ("ca", format!("{:?}", directory.authority.certificate)),
+        ("password_file", format!("{:?}", password_file(&files))),
+    ];
+    let house = house_of("schema-crowd", &page.host(&own));
+    let server = serve(&house);
     // The first of each fifty leads them.
     for (number, leads) in [(0, true), (31_415, false), (99_950, true), (99_999, false)] {
         let mut client = Client::session(&server, &format!("u{number:05}"), "desk");
@@ -241,4 +360,11 @@ fn any_of_a_hundred_thousand_people_logs_in_finds_colleagues_and_manages_if_a_ma
         let shown = commands(&mut client);
         assert_eq!(shown.contains("node='groups'"), leads, "{number}: {shown}");
     }
+    // So with those of the sample.
+    let mut escalus = Client::session(&server, "escalus", "palace");
+    assert!(commands(&mut escalus).contains("node='groups'"));
+    let mut romeo = Client::session(&server, "romeo", "orchard");
+    let colleagues = roster(&mut romeo, "");
+    assert_eq!(colleagues.matches("subscription='both'").count(), 2);
+    assert!(!commands(&mut romeo).contains("node='groups'"));
 }

@@ -64,8 +64,10 @@ impl HostDirectory {
         let questions = serve(&shared, &ways)?;
         let (follows, stop) = bounded(0);
         follow(&shared, &ways, &stop)?;
-        if let Some(woken) = woken {
-            keep_groups(&shared, &ways, woken, &stop)?;
+        match woken {
+            Some(woken) => keep_groups(&shared, &ways, woken, &stop)?,
+            // Nobody has asked yet; who does has not heard that they mean nothing any more.
+            None => drop(shared.lists.end()),
         }
         Ok(HostDirectory {
             shared,

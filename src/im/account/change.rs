@@ -48,8 +48,10 @@ pub enum Change {
     },
     /// XEP-0280 section 4 and 5.
     Carbons { session: SessionId, enabled: bool },
-    /// It asked for the roster (RFC 6121 section 2.1.3).
-    Interested { session: SessionId },
+    /// It asked for the roster (RFC 6121 section 2.1.3), and has seen this state of the directory's lists with it.
+    Interested { session: SessionId, lists: u64 },
+    /// Whoever had seen that state of the lists was told of all that is another in this one.
+    ListsTold { before: u64, now: u64 },
     /// Messages kept while nobody could take them are due to this session.
     DeliverPending { session: SessionId },
     /// The message of this number is stored and due to this session as soon as it has room.
@@ -158,6 +160,7 @@ impl Change {
             | Change::Directed { .. }
             | Change::Carbons { .. }
             | Change::Interested { .. }
+            | Change::ListsTold { .. }
             | Change::DeliverPending { .. }
             | Change::Missed { .. }
             | Change::Acted { .. }
@@ -213,10 +216,16 @@ impl Account {
                     session.carbons = enabled;
                 }
             }
-            Change::Interested { session } => {
+            Change::Interested { session, lists } => {
                 if let Some(session) = self.session_mut(session) {
                     session.interested = true;
+                    session.lists_seen = lists;
                 }
+            }
+            Change::ListsTold { before, now } => {
+                let told = self.sessions.iter_mut().filter(|it| it.interested);
+                told.filter(|it| it.lists_seen == before)
+                    .for_each(|it| it.lists_seen = now);
             }
             Change::Missed {
                 session,

@@ -16,6 +16,7 @@ mod request;
 pub mod shared;
 mod standing;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actor::rows::{Row, Write};
@@ -172,21 +173,26 @@ pub fn change(
 /// Section 2.1.6: tells all interested resources of a changed item, and nobody else.
 pub fn push(turn: &mut Turn<'_, Account>, roster: &Roster, item: &RosterItem) {
     let item = shared::merged(turn.actor, item);
-    let ver = shared::ver(turn.actor, roster, item.version);
-    push_as(turn, &ver, &item);
+    let own = roster.ver(item.version);
+    // What it has not been told of the lists it has not seen, whatever else it is told.
+    push_as(turn, &own, &item, |session| session.lists_seen);
 }
 
-/// The same with this version, which is in force once the item is known.
-fn push_as(turn: &mut Turn<'_, Account>, ver: &str, item: &RosterItem) {
-    let interested = turn.actor.sessions.iter();
-    let interested: Vec<&Session> = interested
-        .filter(|session| session.interested && !session.ended)
-        .collect();
-    if interested.is_empty() {
-        return;
-    }
-    let payload = pushed(ver, item);
-    for session in interested {
+/// The same with this version of what is the user's own, and with what each has `seen` of the lists once it has the item.
+fn push_as(
+    turn: &mut Turn<'_, Account>,
+    own: &str,
+    item: &RosterItem,
+    seen: impl Fn(&Session) -> u64,
+) {
+    // Mostly all have seen the same.
+    let mut payloads: BTreeMap<u64, Payload> = BTreeMap::new();
+    let sessions = turn.actor.sessions.iter();
+    for session in sessions.filter(|session| session.interested && !session.ended) {
+        let seen = seen(session);
+        let payload = payloads
+            .entry(seen)
+            .or_insert_with(|| pushed(&shared::with_digest(own, seen), item));
         push_to(turn, session, payload.clone());
     }
 }

@@ -29,7 +29,8 @@ pub fn query(turn: &mut Turn<'_, Account>, iq: Iq<'_>) -> Outcome {
     let session = iq::requester(turn.actor, iq);
     if let Some(session) = session {
         let session = session.id;
-        turn.out.change.push(Change::Interested { session });
+        let lists = turn.actor.membership.digest();
+        turn.out.change.push(Change::Interested { session, lists });
     }
     let since = iq.child().attribute("ver");
     let since = since.and_then(|ver| shared::known(turn.actor, &roster, &ver));

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::actor::groups::{Colleague, Membership};
 use crate::actor::{Outcome, Stop, Turn};
 use crate::base::limits;
-use crate::im::account::{self, Account};
+use crate::im::account::{self, Account, Change};
 use crate::im::presence;
+use crate::im::session::Session;
 use crate::jid::Jid;
 
 use super::item::RosterItem;
@@ -89,15 +90,17 @@ pub fn strip(item: &mut RosterItem, colleague: &Colleague<'_>) {
     item.standing.listed = has_own || !item.name.is_empty() || !item.groups.is_empty();
 }
 
-/// The version that clients are told (RFC 6121 section 2.6): of the user's own items, and a digest of what the lists show,
-/// so that a client that has seen another state of them gets everything, and nobody has to remember which.
+/// The version of a whole roster (RFC 6121 section 2.6): of the user's own items, and a digest of what the lists show, so
+/// that a client that has seen another state of them gets everything. Only of those that are here it is remembered which
+/// state that is ([`Session::lists_seen`]).
 pub fn ver(account: &Account, roster: &Roster, version: u64) -> String {
-    with_digest(roster.ver(version), account.membership.digest())
+    with_digest(&roster.ver(version), account.membership.digest())
 }
 
-fn with_digest(own: String, digest: u64) -> String {
+/// A version of the user's own items, with this digest of what is seen of the lists.
+pub fn with_digest(own: &str, digest: u64) -> String {
     match digest {
-        0 => own,
+        0 => own.to_owned(),
         digest => format!("{own}.{digest:016x}"),
     }
 }
@@ -197,9 +200,10 @@ fn tell(
         .sessions
         .iter()
         .any(|it| it.interested && !it.ended);
-    if told.is_empty() || told.len() > limits::ROSTER_DELTA_MAX || !is_interested {
+    if told.len() > limits::ROSTER_DELTA_MAX || !is_interested {
         return Ok(());
     }
+    let (was, is) = (before.digest(), turn.actor.membership.digest());
     let domain = turn.actor.jid.domainpart();
     let own = match told.iter().any(|jid| roster.find(jid, domain).is_some()) {
         true => items(turn)?,
@@ -209,14 +213,19 @@ fn tell(
         let own = own.iter().find(|item| item.jid == *jid).cloned();
         let item = own.unwrap_or_else(|| RosterItem::unknown(jid.clone()));
         let item = merged(turn.actor, &item);
-        // Whoever goes in between has seen neither state, and gets everything when he comes back.
-        let digest = match at + 1 == told.len() {
-            true => turn.actor.membership.digest(),
-            false => before.digest(),
+        // Whoever goes in between has seen neither state, and gets everything when he comes back; so does who was not told
+        // of a change before this one.
+        let is_last = at + 1 == told.len();
+        let seen = |session: &Session| match is_last && session.lists_seen == was {
+            true => is,
+            false => session.lists_seen,
         };
-        let ver = with_digest(roster.ver(roster.version), digest);
-        push_as(turn, &ver, &item);
+        push_as(turn, &roster.ver(roster.version), &item, seen);
     }
+    turn.out.change.push(Change::ListsTold {
+        before: was,
+        now: is,
+    });
     Ok(())
 }
 
