@@ -99,13 +99,16 @@ mod tests {
         };
         let to = |url: &str, time| {
             let until = Instant::now() + time;
-            connect(&access, (url, false), Purpose::Binding, until).map(|_| ())
+            match connect(&access, (url, false), Purpose::Binding, until) {
+                Err(Failure::Connection(reason)) => reason,
+                connected => String::from(if connected.is_ok() { "" } else { "late" }),
+            }
         };
         // A name that a system knows without asking anybody.
         let found = to("ldap://localhost", Duration::from_millis(50));
-        assert_eq!(found, Err("its name is not resolved in time".to_owned()));
+        assert_eq!(found, "its name is not resolved in time");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("ldap://{}", listener.local_addr().expect("bound"));
-        assert_eq!(to(&url, Duration::from_secs(60)), Ok(()));
+        assert_eq!(to(&url, Duration::from_secs(60)), "");
     }
 }
