@@ -16,8 +16,9 @@ impl Shard {
     /// The account at this address, made resident if it is not.
     pub(super) fn cell_at(&mut self, now: Now, jid: &Jid) -> ActorKey {
         let bare = jid.bare_str();
-        let is_likely = |cell: &Box<Cell>| cell.account.jid.as_str() == bare;
-        if self.cells.get(self.likely).is_some_and(is_likely) {
+        if let Some(cell) = self.cells.get(self.likely)
+            && cell.account.jid.as_str() == bare
+        {
             return self.likely;
         }
         let known = self.homes.get(bare).copied();
