@@ -62,9 +62,15 @@ fn an_archive_is_emptied_though_nothing_could_be_read_when_its_owner_had_gone() 
         until: 9,
         count: 0,
     };
-    while shard.seats.take(Seat::Sweep).is_ok() {}
+    while shard.poll_output().is_some() {}
     shard.end_session(NOW, actor, SessionId(1), Vec::new(), CLOSED);
     shard.drive(NOW);
+    let asked = std::iter::from_fn(|| shard.poll_output()).find_map(|output| match output {
+        Output::Ask(ticket, ask) if !matches!(ask, Ask::Save { .. }) => Some(ticket),
+        _ => None,
+    });
+    let asked = asked.expect("it goes on");
+    answer(&mut shard, asked, Answer::Failed(StoreError::Broken));
     assert!(shard.cells[actor].asides.is_empty());
     let (_, writes) = saved(&mut shard).expect("it is not forgotten");
     let is_it =
