@@ -123,8 +123,8 @@ fn refers(test: &str, to: &Slapd, part: &str) -> Slapd {
 }
 
 /// Everybody is on the other server, whose certificate is another authority's.
-const ABROAD: &str =
-    "base = \"ou=abroad,dc=verona,dc=example\"\nreferrals = \"follow\"\nverify = false\n";
+const ABROAD: &str = "base = \"ou=abroad,dc=verona,dc=example\"\nreferrals = \"follow\"\nverify = false\n\
+    referral_bases = [\"ou=people,dc=verona,dc=example\"]\n";
 
 #[test]
 fn a_referral_instead_of_an_answer_is_followed() {
@@ -159,8 +159,8 @@ fn what_a_referral_leads_to_is_read_page_by_page() {
          size.pr=500 size.prtotal=unlimited\n",
     );
     let directory = refers("pages-refers", &other, "ou=rooms");
-    let more =
-        "rooms_base = \"ou=abroad,dc=verona,dc=example\"\nreferrals = \"follow\"\nverify = false\n";
+    let more = "rooms_base = \"ou=abroad,dc=verona,dc=example\"\nreferrals = \"follow\"\nverify = false\n\
+                referral_bases = [\"ou=rooms,dc=verona,dc=example\"]\n";
     let house = served::house("pages-refers", &directory, more);
     let (fine, said) = house.tool(&["directory", "rooms"], "");
     assert!(fine, "{said}");

@@ -52,12 +52,19 @@ impl Link {
         });
     }
 
-    /// The same of a search. One for much costs too much, and one for what a server says of itself says nothing of what others
-    /// look for.
+    /// The same of a search. Of one for much a single entry is asked for: that there are more is an answer, too. One for what a
+    /// server says of itself says nothing of what others look for.
     pub(super) fn offer_search(&self, query: &Query) {
-        if query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize && !query.base.is_empty() {
-            self.offer(|| Asked::Search(query.clone()));
+        if query.base.is_empty() {
+            return;
         }
+        let is_small = query.count_max < limits::DIRECTORY_PAGE_ENTRIES as usize;
+        self.offer(|| {
+            Asked::Search(Query {
+                count_max: if is_small { query.count_max } else { 1 },
+                ..query.clone()
+            })
+        });
     }
 
     fn offer(&self, asked: impl FnOnce() -> Asked) {
