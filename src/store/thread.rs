@@ -5,6 +5,7 @@ use std::io;
 use std::mem::take;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use crate::actor::rows::{StoreError, Write};
 use crate::actor::{Answer, Ticket};
@@ -30,6 +31,7 @@ impl Threads {
         engine: Arc<dyn Engine>,
         ports: Vec<Port>,
         readers: usize,
+        rest_after: Duration,
     ) -> io::Result<Threads> {
         let ports = Arc::new(ports);
         let queue = Arc::new(Queue::default());
@@ -45,6 +47,9 @@ impl Threads {
             chains: vec![Chains::default(); ports.len()],
             ports: ports.clone(),
             reads,
+            rest_after,
+            written_bytes: 0,
+            rests: RESTS,
         };
         let handle = Builder::new()
             .name("store-writer".into())
@@ -99,6 +104,11 @@ struct Writer {
     /// One for each port.
     chains: Vec<Chains>,
     reads: Sender<Asked>,
+    /// When the engine may rest, behind the last of what was asked.
+    rest_after: Duration,
+    /// Since it did.
+    written_bytes: usize,
+    rests: u8,
 }
 
 /// What is committed at once.
@@ -113,7 +123,11 @@ impl Writer {
     fn run(mut self) {
         // One save of a collection must not be refused for what another would add.
         let mut is_full = false;
-        while let Some(all) = self.queue.take() {
+        while let Some(all) = self.queue.take(self.rests_after()) {
+            if all.is_empty() {
+                self.rest();
+                continue;
+            }
             let mut collected = Collected::default();
             collected.asked.reserve(all.len());
             let mut behind = Vec::new();
@@ -168,6 +182,22 @@ impl Writer {
         }
     }
 
+    /// When the engine is to rest if nothing comes; never, if there is not enough to gain or it has.
+    fn rests_after(&self) -> Option<Duration> {
+        let is_due = self.written_bytes >= REST_BYTES || self.rests < RESTS;
+        is_due.then_some(self.rest_after)
+    }
+
+    fn rest(&mut self) {
+        if self.written_bytes >= REST_BYTES {
+            self.written_bytes = 0;
+            self.rests = 0;
+        }
+        self.rests += 1;
+        // It is logged, and the next commit meets with what is amiss.
+        let _ = caught(|| self.engine.rest());
+    }
+
     /// Why a save is refused for another of its chain.
     fn refuse(&self, to: &To, chain: Option<u64>) -> Option<StoreError> {
         match to {
@@ -192,10 +222,11 @@ impl Writer {
     }
 
     fn commit_by(
-        &self,
+        &mut self,
         batch: Batch,
         commit: impl FnOnce(&dyn Engine, &[Write]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        self.written_bytes += batch.bytes();
         let engine = &*self.engine;
         caught(|| {
             let writes = batch.into_writes(engine);
@@ -262,6 +293,11 @@ fn caught<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
     })
 }
 
+/// For less, nothing is put into tables of its own: each costs the disk some syncs, and others their merging.
+const REST_BYTES: usize = 1024 * 1024;
+/// So often the engine is told to rest, see [`Engine::rest`].
+const RESTS: u8 = 2;
+
 /// Bytes of one commit: more are divided, so that a commit always fits into a memtable.
 const COMMIT_BYTES: usize = 2 * 1024 * 1024;
 
@@ -272,8 +308,10 @@ mod tests {
     use super::super::testing::{Guard, Guarded, LETTERS, ROSTERS, delete, key, put, range};
     use super::*;
     use crate::actor::rows::Write;
+    use crossbeam_channel::bounded;
     use parking_lot::Mutex;
-    use std::time::Duration;
+    use std::thread;
+    use std::time::Instant;
 
     /// Counts commits, can hold them up, and can panic.
     #[derive(Default)]
@@ -284,6 +322,8 @@ mod tests {
         panics: Mutex<bool>,
         /// What adds rows is refused, and nothing else.
         is_full: Mutex<bool>,
+        /// What was committed before each rest.
+        rests: Mutex<Vec<usize>>,
     }
 
     impl Guard for Watched {
@@ -298,6 +338,11 @@ mod tests {
                 true => Err(StoreError::DiskFull),
                 false => Ok(()),
             }
+        }
+
+        fn rests(&self) {
+            let commits = self.commits.lock().len();
+            self.rests.lock().push(commits);
         }
     }
 
@@ -370,6 +415,38 @@ mod tests {
             assert!(ticket == n && matches!(answer, Answer::Saved));
         }
         assert_eq!(*stage.engine.guard.commits.lock(), [50]);
+    }
+
+    #[test]
+    fn the_engine_rests_twice_when_much_was_written_and_nothing_more_comes() {
+        let engine = Arc::new(Guarded::<Watched>::default());
+        engine.create(&[&LETTERS]).unwrap();
+        let threads = Threads::start(engine.clone(), Vec::new(), 1, Duration::from_millis(1));
+        let threads = threads.unwrap();
+        let save = |bytes: usize| {
+            let (caller, done) = bounded(1);
+            let request = Request::Save(vec![put(&LETTERS, b"a", &vec![0; bytes])]);
+            let to = To::Caller(caller);
+            threads.save([Asked { to, request }].into_iter());
+            assert!(matches!(done.recv(), Ok(Answer::Saved)));
+        };
+        let rests = |count| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while engine.guard.rests.lock().len() < count && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+            engine.guard.rests.lock().clone()
+        };
+        // Not worth it.
+        save(1_000);
+        thread::sleep(Duration::from_millis(50));
+        assert!(rests(0).is_empty());
+        save(REST_BYTES);
+        assert_eq!(rests(2), [2, 2]);
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(rests(2), [2, 2], "and no more");
+        save(REST_BYTES);
+        assert_eq!(rests(4), [2, 2, 3, 3]);
     }
 
     #[test]
