@@ -46,6 +46,24 @@ pub fn greet_pages(house: &House, client: &mut Client) {
 }
 
 #[test]
+fn who_is_removed_loses_sessions_whatever_number_of_entries_have_the_name_of_somebody_else() {
+    let directory = Slapd::start("namesakes");
+    let house = house("namesakes", &directory, "listen = false\npoll = \"1 s\"\n");
+    let server = house.serve();
+    let mut tybalt = Client::session(&server, "tybalt", "sword");
+    let _romeo = Client::session(&server, "romeo", "orchard");
+    let namesakes = (0..20).map(|number| {
+        format!(
+            "dn: cn=Romeo {number},ou=people,{BASE}\nobjectClass: inetOrgPerson\ncn: Romeo {number}\n\
+             sn: {number}\nuid: romeo\n\n"
+        )
+    });
+    directory.change(&namesakes.collect::<String>());
+    directory.change(&format!("dn: {TYBALT}\nchangetype: delete\n"));
+    tybalt.fails_with("reset");
+}
+
+#[test]
 fn who_is_closed_or_removed_loses_sessions_as_soon_as_the_directory_tells() {
     let directory = Slapd::start("tells");
     // Nobody looks.
