@@ -172,12 +172,15 @@ impl DirectoryService {
                     .into_iter()
                     .for_each(|answer| waiting.hear(&self.answers, answer));
             }
-            let means_groups = |hosts: &Hosts| {
-                let directory = hosts.get(host);
-                directory.is_some_and(|it| it.shared.config.groups.is_some())
-            };
-            if means_groups(&before) && !means_groups(&now) {
-                (self.desk.publish)(host, None);
+            let means_groups = |it: &&HostDirectory| it.shared.config.groups.is_some();
+            let is_meant = means_groups(&directory);
+            match now.get(host).filter(means_groups) {
+                Some(directory) => {
+                    let lists = &directory.shared.lists;
+                    lists.put_in_force_again(|groups| (self.desk.publish)(host, Some(groups)));
+                }
+                None if is_meant => (self.desk.publish)(host, None),
+                None => {}
             }
         }
         Ok(())
