@@ -308,6 +308,17 @@ fn a_state_is_shown_as_it_came_and_a_server_that_does_not_know_it_is_asked_anew(
 }
 
 #[test]
+fn a_directory_that_stops_is_shown_the_state_until_it_is_back() {
+    let (directory, _files, _house, mut server, mut romeo) = telling("stops", Mode::Tells, "");
+    until_said(&mut server, "directory_followed host=localhost people=2");
+    directory.set(Mode::TellsNotNow);
+    directory.cut();
+    let cookies = until_cookies(&directory, 4);
+    assert_eq!(cookies[1..4], [COOKIE; 3]);
+    is_here(&mut romeo);
+}
+
+#[test]
 fn what_is_told_halfway_wrongly_or_endlessly_ends_nobodys_session() {
     for (mode, more, line) in [
         (
