@@ -32,6 +32,11 @@ impl Dn {
         self.0.ends_with(&base.0)
     }
 
+    /// How many relative names it is made of: one more than the entry that it is directly below.
+    pub fn depth(&self) -> usize {
+        self.0.len()
+    }
+
     /// The one spelling that all spellings of this name have: for comparing, and never sent.
     pub fn key(&self) -> String {
         let mut key = String::new();
