@@ -238,6 +238,9 @@ enum Command {
         /// Seconds of rest before each reading
         #[arg(long, default_value_t = 12)]
         rest: u64,
+        /// Write down when a session ended, too: it fills a buffer of 16 MiB first, of some 400,000 connections
+        #[arg(long)]
+        last_activity: bool,
     },
     /// Chat, login, presence and memory, with the settings that figures are quoted for
     All,
@@ -470,10 +473,12 @@ fn run(bench: &Bench, command: Command, report: &mut Report) -> Result<()> {
             count,
             transport,
             rest,
+            last_activity,
         } => {
             let turnover = Turnover {
                 count,
                 rest: Duration::from_secs(rest),
+                last_activity,
             };
             for transport in transport {
                 let figures = measure::connections::measure(bench, turnover, transport)?;

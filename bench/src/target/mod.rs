@@ -122,6 +122,8 @@ pub struct Wishes {
     pub contacts: Contacts,
     /// MiB for what was read from Stonechat's store; none for its default.
     pub store_cache: Option<u32>,
+    /// Whether the end of an account's last session is written down (XEP-0012).
+    pub last_activity: bool,
 }
 
 impl Wishes {
@@ -138,6 +140,7 @@ impl Wishes {
             collector: Collector::Generational,
             contacts: Contacts::None,
             store_cache: None,
+            last_activity: true,
         }
     }
 }

@@ -130,7 +130,7 @@ fn common_arguments(site: &Site) -> [String; 4] {
 }
 
 /// STARTTLS, where offered, is required; so each transport has a listener of its own kind.
-/// The archive is off unless it is asked for, as on the rivals; builds from before it was there, to compare with, refuse
+/// The archive is off unless it is asked for, as on the rivals; builds from before a feature was there, to compare with, refuse
 /// its option.
 /// Rates are lifted as the rivals' are: a few pairs with many messages in flight exceed any sane limit. Nobody is
 /// pinged: the driver does not answer, and on a busy machine 15,000 logins take longer than a client may be silent.
@@ -141,11 +141,15 @@ fn configuration(site: &Site, address: SocketAddr) -> Result<String> {
         Transport::StartTls => "starttls",
         Transport::DirectTls => "direct",
     };
-    let is_off = site.wishes.archive == Archive::Off;
-    let archive = match is_off && knows_option(site, "mam") {
-        true => "[features]\nmam = false\n",
-        false => "",
-    };
+    let switches = [
+        ("mam", site.wishes.archive == Archive::On),
+        ("last-activity", site.wishes.last_activity),
+    ];
+    let off = switches
+        .iter()
+        .filter(|(name, on)| !on && knows_option(site, name))
+        .map(|(name, _)| format!("{name} = false\n"));
+    let features = format!("[features]\n{}", off.collect::<String>());
     let store = site.wishes.store_cache.map_or_else(String::new, |mib| {
         format!("[store]\ncache = \"{mib} MiB\"\n\n")
     });
@@ -183,7 +187,7 @@ scram_iterations = {ITERATIONS}
 [delivery]
 keep = "{keep}"
 
-{compact}{store}{archive}"#
+{compact}{store}{features}"#
     ))
 }
 
