@@ -238,7 +238,7 @@ enum Command {
         /// Seconds of rest before each reading
         #[arg(long, default_value_t = 12)]
         rest: u64,
-        /// Write down when a session ended, too: it fills a buffer of 16 MiB first, of some 400,000 connections
+        /// Write down when a session ended, too: it fills two buffers of 16 MiB first, of some 800,000 connections
         #[arg(long)]
         last_activity: bool,
     },

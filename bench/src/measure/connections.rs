@@ -22,7 +22,7 @@ pub struct Turnover {
     pub count: usize,
     pub rest: Duration,
     /// Whether the end of a session is written down (XEP-0012): the store keeps what it has not sorted yet in memory, a hundred
-    /// bytes of each, until those fill its buffer.
+    /// bytes of each, until those fill its buffers.
     pub last_activity: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Turnover {
 /// makes each reading larger than the one before, caches that fill and an allocator's moods do not.
 ///
 /// # Errors
-/// If descriptors stay open, or memory grows by more than [`most`] allows, or, where something is written, than the store's buffer.
+/// If descriptors stay open, or memory grows by more than [`most`] allows, or, where something is written, than the store's buffers.
 pub fn measure(bench: &Bench, turnover: Turnover, transport: Transport) -> Result<Vec<Figure>> {
     let wishes = Wishes {
         collector: Collector::Incremental,
@@ -92,7 +92,7 @@ pub fn measure(bench: &Bench, turnover: Turnover, transport: Transport) -> Resul
         "{descriptors} descriptors were open before, {descriptors_after} are after"
     );
     let is_bounded = match turnover.last_activity {
-        true => readings.iter().all(|(_, now)| *now <= memory + BUFFER),
+        true => readings.iter().all(|(_, now)| *now <= memory + BUFFERS),
         false => each <= most(turnover.count),
     };
     ensure!(
@@ -167,8 +167,9 @@ fn at_rest(
 /// At a time.
 const BATCH: usize = 64;
 const PARTS: usize = 4;
-/// What a table of the store keeps in memory until it sorts it into a file: 16 MiB by its own count, and an allocator's moods.
-const BUFFER: u64 = 24 << 20;
+/// What a table of the store keeps in memory: 16 MiB by its own count until it sorts them into a file, and those that it has sorted
+/// last until the next time; and as an allocator counts.
+const BUFFERS: u64 = 48 << 20;
 /// Of jemalloc, in bytes.
 const LEAST_ALLOCATION: f64 = 8.0;
 /// What an allocator keeps more or less of from one reading to the next, whatever came and went: on a busy machine 2 MB more at
