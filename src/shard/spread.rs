@@ -5,15 +5,17 @@
 //! behind that of its account for whom it is for.
 
 use memchr::memchr;
+use smallvec::SmallVec;
 
 use crate::actor::Envelope;
-use crate::base::{Now, WorkerId, limits};
+use crate::base::{ActorKey, Now, WorkerId, limits};
 use crate::jid::{Jid, JidList};
 use crate::stanza::{Stanza, Type};
 
 use super::Shard;
 use super::cell::Mail;
 use super::load::Pressure;
+use super::look::AHEAD;
 
 impl Shard {
     /// Brings a presence to all of these: to the first now, to the rest when others had their turn.
@@ -115,6 +117,7 @@ impl Shard {
 
     fn spread_now(&mut self, now: Now, stanza: Stanza, to: &JidList) {
         let mut elsewhere: Vec<JidList> = Vec::new();
+        let mut here: SmallVec<[(ActorKey, &str); AHEAD]> = SmallVec::new();
         let is_farewell = self.is_farewell(&stanza);
         // Most contacts are of one domain.
         let mut served = "";
@@ -134,12 +137,17 @@ impl Shard {
             }
             let home = self.routes.home_of(bare);
             if home == self.place.worker {
-                self.visit(now, &stanza, bare, text);
+                here.extend(self.homes.get(bare).map(|&actor| (actor, text)));
+                if here.len() == AHEAD {
+                    self.visit(now, &stanza, &here);
+                    here.clear();
+                }
                 continue;
             }
             elsewhere.resize_with(usize::from(self.place.worker_count), JidList::default);
             elsewhere[home.index()].push_prepared(text);
         }
+        self.visit(now, &stanza, &here);
         for (worker, to) in (0..).map(WorkerId).zip(elsewhere) {
             if !to.is_empty() {
                 let stanza = stanza.clone();
@@ -148,28 +156,28 @@ impl Shard {
         }
     }
 
-    /// To an account of this worker that somebody uses.
-    fn visit(&mut self, now: Now, stanza: &Stanza, bare: &str, text: &str) {
-        let Some(&actor) = self.homes.get(bare) else {
-            return;
-        };
-        let Some(cell) = self.cells.get(actor) else {
-            return;
-        };
-        if cell.account.sessions.iter().all(|session| session.ended) {
-            return;
+    /// To accounts of this worker, if somebody uses them.
+    fn visit(&mut self, now: Now, stanza: &Stanza, those: &[(ActorKey, &str)]) {
+        self.look_at_recipients(those.iter().map(|&(actor, _)| actor));
+        for &(actor, text) in those {
+            let Some(cell) = self.cells.get(actor) else {
+                continue;
+            };
+            if cell.account.sessions.iter().all(|session| session.ended) {
+                continue;
+            }
+            let mut stanza = stanza.clone();
+            stanza.header.to = match cell.account.jid.as_str() == text {
+                true => Some(cell.account.jid.clone()),
+                false => Jid::from_prepared(text),
+            };
+            let mail = Mail::Inbound {
+                stanza,
+                settle: None,
+                tell: None,
+            };
+            self.post_in(now, actor, mail);
         }
-        let mut stanza = stanza.clone();
-        stanza.header.to = match bare == text {
-            true => Some(cell.account.jid.clone()),
-            false => Jid::from_prepared(text),
-        };
-        let mail = Mail::Inbound {
-            stanza,
-            settle: None,
-            tell: None,
-        };
-        self.post_in(now, actor, mail);
     }
 
     /// To a contact elsewhere, each by itself.
@@ -193,7 +201,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::super::output::{Ask, Output};
-    use super::super::testing::{NOW, answers, connect, held, say, shard, stage_of};
+    use super::super::testing::{NOW, answers, connect, enter, held, say, shard, stage_of};
     use super::*;
     use std::collections::BTreeMap;
 
@@ -355,6 +363,32 @@ mod tests {
 
     const ROMEO: &str = "romeo@localhost";
     const ORCHARD: &str = "romeo@localhost/orchard";
+
+    #[test]
+    fn whoever_of_many_is_there_hears_it_once_and_nobody_comes_for_it() {
+        let (mut shard, _) = stage_of(1);
+        // More than are looked at together, and one more.
+        let all: Vec<Jid> = (0..3 * AHEAD + 1).map(jid).collect();
+        let there = all.iter().step_by(3);
+        let there: Vec<ActorKey> = there.map(|jid| enter(&mut shard, jid)).collect();
+        let left = there[1];
+        shard.cells[left].account.sessions[0].ended = true;
+        let resident = shard.resident_accounts();
+        let full = all.iter().map(|jid| jid.with_resource("orchard"));
+        let to: Vec<Jid> = full.map(|jid| jid.expect("valid")).collect();
+        let stanza = presence(Type::Available, ORCHARD);
+        let to = to.iter().collect();
+        shard.route(NOW, Envelope::Group { stanza, to });
+        shard.hand_out(NOW);
+        for actor in there {
+            let heard: &[Type] = match actor == left {
+                true => &[],
+                false => &[Type::Available],
+            };
+            assert_eq!(answers(&shard, actor), heard);
+        }
+        assert_eq!(shard.resident_accounts(), resident);
+    }
 
     #[test]
     fn many_contacts_are_told_a_part_at_a_time_and_what_follows_waits() {
