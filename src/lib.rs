@@ -288,6 +288,9 @@
 //!   that is kept and delivered within one turn never leaves the shard (`unsave`), nor one that comes and goes
 //!   within the writer's collection the store's memory. Counts and lists of an archive rest on the saves before them, which
 //!   nobody has answered yet: behind one that is refused they are refused, too (`store/chain.rs`).
+//! - What is written waits in memory, and in the journal, until there is enough of it for a table of the engine: up to three
+//!   times 16 MiB of each busy table. When nothing has been written for ten seconds that memory is given back
+//!   ([`store::StoreOptions::rest_after`]), and a start has nothing to replay.
 //! - A server that stops reads nothing more, waits until what it has read is settled, and says the count before the
 //!   farewell (`shard/drain.rs`): no client need send anything again after a planned restart.
 //! - A disk without room refuses writes with `resource-constraint` and goes on reading. A worker that learned of it refuses

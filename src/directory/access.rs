@@ -86,6 +86,14 @@ impl Access {
         self.start_tls || !self.servers.iter().any(is_open)
     }
 
+    /// The same by what somebody else knows of the names of servers.
+    pub fn by(self, resolver: &Arc<Resolver>) -> Access {
+        Access {
+            resolver: Arc::clone(resolver),
+            ..self
+        }
+    }
+
     /// The same to one server alone.
     pub fn to(&self, server: &str) -> Access {
         Access {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::ber::Entry;
 use super::dn::Dn;
+use super::pool::{Depth, Query};
 use super::resolver::place;
 use crate::config::HostDirectory;
 
@@ -34,11 +35,21 @@ impl Destinations {
         place(server).is_some_and(|(host, _)| self.hosts.contains(&host.to_lowercase()))
     }
 
-    /// Whether an entry that is found there counts: it is below what was asked about, or where the operator says.
-    pub fn counts(&self, entry: &Entry, base: &str) -> bool {
-        let base = Dn::parse(base);
-        let mut bases = base.iter().chain(&self.bases);
-        bases.any(|base| entry.is_within(base))
+    /// Whether an entry that is found there counts: it is where it was asked about, or where the operator says.
+    pub fn counts(&self, entry: &Entry, query: &Query) -> bool {
+        let Some(dn) = Dn::parse(&entry.dn) else {
+            return false;
+        };
+        let is_asked_about = Dn::parse(&query.base).is_some_and(|base| {
+            let below = dn.depth().saturating_sub(base.depth());
+            dn.is_within(&base)
+                && match query.depth {
+                    Depth::Base => below == 0,
+                    Depth::Children => below == 1,
+                    Depth::Subtree => true,
+                }
+        });
+        is_asked_about || self.bases.iter().any(|base| dn.is_within(base))
     }
 }
 
@@ -90,7 +101,11 @@ mod tests {
         let entry = |dn: &str| Entry::of(dn, &[]);
         let counts = |options: &str, dn: &str| {
             let destinations = destinations(&["ldap://a"], options);
-            destinations.counts(&entry(dn), "ou=people,dc=verona")
+            let query = Query {
+                base: "ou=people,dc=verona".to_owned(),
+                ..person::query_for_all(&person::tests::config(""))
+            };
+            destinations.counts(&entry(dn), &query)
         };
         let named = "referral_bases = [\"dc=mantua\"]\n";
         assert!(counts("", "uid=juliet,OU=People,dc=verona"));
@@ -99,5 +114,27 @@ mod tests {
         }
         assert!(counts(named, "uid=paris,dc=mantua") && counts(named, "uid=a,ou=people,dc=verona"));
         assert!(!counts(named, "cn=admins,ou=groups,dc=verona"));
+    }
+
+    #[test]
+    fn entries_count_as_deep_as_was_asked_whatever_a_reference_says() {
+        let destinations = destinations(&["ldap://a"], "referral_bases = [\"dc=mantua\"]\n");
+        let counted = |depth| {
+            let query = Query {
+                base: "ou=people,dc=verona".to_owned(),
+                depth,
+                ..person::query_for_all(&person::tests::config(""))
+            };
+            let all = [
+                "OU=people,dc=verona",
+                "uid=juliet,ou=people,dc=verona",
+                "uid=romeo,ou=former,ou=people,dc=verona",
+                "uid=paris,ou=counts,dc=mantua",
+            ];
+            all.map(|dn| destinations.counts(&Entry::of(dn, &[]), &query))
+        };
+        assert_eq!(counted(Depth::Base), [true, false, false, true]);
+        assert_eq!(counted(Depth::Children), [false, true, false, true]);
+        assert_eq!(counted(Depth::Subtree), [true; 4]);
     }
 }

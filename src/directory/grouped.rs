@@ -179,7 +179,8 @@ pub fn look_up(
         };
         let names: String = some.iter().map(equal).collect();
         let query = Query {
-            count_max: some.len() * 2,
+            // Whatever number of entries have one of the names: that of one must not keep all groups from being read.
+            count_max: limits::DIRECTORY_PEOPLE_MAX,
             ..query_for(directory, &format!("(|{names})"))
         };
         link.search(&query, until)?.iter().for_each(&mut learn);

@@ -101,11 +101,14 @@ impl Tree {
         &self.groups
     }
 
-    /// Groups of this `cn`, or the one whose entry has this name.
+    /// Groups of this `cn`, or the one whose entry has this name. What can only be the name of an entry is nothing else where there
+    /// is no such entry: a `cn` may be spelt like it, and is chosen by whoever makes a group.
     pub fn find(&self, name: &str) -> Vec<usize> {
         let dn = Dn::parse(name).filter(|_| name.contains('='));
-        if let Some(at) = dn.and_then(|dn| self.at(&dn)) {
-            return vec![at];
+        match dn.as_ref().and_then(|dn| self.at(dn)) {
+            Some(at) => return vec![at],
+            None if dn.as_ref().is_some_and(|dn| dn.depth() > 1) => return Vec::new(),
+            None => {}
         }
         let places = self.groups.iter().enumerate();
         let same = places.filter(|(_, group)| group.cn.eq_ignore_ascii_case(name));
@@ -243,6 +246,7 @@ const MEMBERS: [&str; 3] = ["member", "uniqueMember", "memberUid"];
 pub(super) mod tests {
     use super::*;
     use crate::config::{Outside, load};
+    use crate::directory::dn::escaped;
 
     pub fn config(options: &str) -> GroupsConfig {
         let text = format!(
@@ -344,6 +348,22 @@ pub(super) mod tests {
             let tree = tree("", &[group("all", attribute, &[name])]);
             assert_eq!(members(&tree, "all", 10), [expected]);
         }
+    }
+
+    #[test]
+    fn the_cn_of_a_group_is_not_the_name_of_another_ones_entry() {
+        let spelt = |cn: &str| {
+            let dn = format!("cn={},ou=montagues,dc=a", escaped(cn));
+            Entry::of(&dn, &[("cn", &[cn.as_bytes()])])
+        };
+        let (rulers, odd) = ("cn=rulers,ou=groups,dc=a", "a=b");
+        let entries = [spelt(rulers), spelt(odd)];
+        assert!(tree("", &entries).find(rulers).is_empty());
+        assert_eq!(tree("", &entries).find(odd).len(), 1);
+        let entries = [&entries[..], &[group("rulers", "member", &[])]].concat();
+        let tree = tree("", &entries);
+        let found = tree.find(rulers);
+        assert_eq!(tree.dns(&found).collect::<Vec<_>>(), [rulers]);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Lists(Mutex<State>);
 struct State {
     /// Whether it was tried at all.
     is_known: bool,
+    /// Whether another directory is in the place of this one.
+    is_over: bool,
     current: Option<Arc<Groups>>,
     waiting: Vec<Waiting>,
 }
@@ -68,11 +70,32 @@ impl Lists {
         Some(answer(state.current.clone()))
     }
 
-    /// Nobody will read any more what is not known yet: those who wait for it, and nobody waits from now on.
+    /// Nobody will read any more what is not known yet: those who wait for it, and nobody waits from now on. What is still
+    /// being read is put in force nowhere.
     pub fn end(&self) -> Vec<Waiting> {
         let mut state = self.0.lock();
-        state.is_known = true;
+        (state.is_known, state.is_over) = (true, true);
         std::mem::take(&mut state.waiting)
+    }
+
+    /// Has this in force everywhere, by `publish`; whether that was done. One after the other: what was put in force last is
+    /// what is known.
+    fn put_in_force(&self, groups: &Arc<Groups>, publish: impl FnOnce(Arc<Groups>)) -> bool {
+        let mut state = self.0.lock();
+        if !state.is_over {
+            state.current = Some(Arc::clone(groups));
+            publish(Arc::clone(groups));
+        }
+        !state.is_over
+    }
+
+    /// What is in force, if anything is, is so once more: what the directory before this one has read may have been put in force
+    /// since.
+    pub fn put_in_force_again(&self, publish: impl FnOnce(Arc<Groups>)) {
+        let state = self.0.lock();
+        if let Some(groups) = &state.current {
+            publish(Arc::clone(groups));
+        }
     }
 
     /// It was tried; this is what is known now, for these who waited.
@@ -262,7 +285,10 @@ impl Watch {
         }
         let groups = Arc::new(groups);
         self.current = Some(Arc::clone(&groups));
-        (shared.desk.publish)(&shared.host, Some(Arc::clone(&groups)));
+        let publish = |groups| (shared.desk.publish)(&shared.host, Some(groups));
+        if !shared.lists.put_in_force(&groups, publish) {
+            return;
+        }
         // Whoever reads it may ask.
         log::info!(
             "directory_groups host={} people={people} lists={lists} bytes={} took_ms={}",
@@ -438,6 +464,30 @@ mod tests {
         assert_eq!(now.learn(Some(Arc::default())), waiting);
         let known = now.ask(worker, Ticket(3));
         assert!(matches!(known, Some(DirectoryAnswer::Groups(_))));
+    }
+
+    #[test]
+    fn what_is_read_when_another_directory_is_in_its_place_is_put_in_force_nowhere() {
+        let (before, now) = (Lists::default(), Lists::default());
+        let in_force = Mutex::new(Vec::new());
+        let publish = |groups| in_force.lock().push(groups);
+        let groups: [Arc<Groups>; 3] = Default::default();
+        let is_last = |groups: &Arc<Groups>| {
+            let in_force = in_force.lock();
+            in_force
+                .last()
+                .is_some_and(|last| Arc::ptr_eq(last, groups))
+        };
+        now.put_in_force_again(publish);
+        assert!(in_force.lock().is_empty(), "nothing was read");
+        // Both read at the same time, while a reload is under way.
+        assert!(now.put_in_force(&groups[0], publish));
+        assert!(before.put_in_force(&groups[1], publish));
+        before.end();
+        now.put_in_force_again(publish);
+        assert!(is_last(&groups[0]));
+        assert!(!before.put_in_force(&groups[2], publish));
+        assert!(is_last(&groups[0]));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Passwords that are changed: by the account's user, here; by others, in the directory, which is heard of or seen. Refuses
 //! to know how.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::DirectoryError;
-use super::host::{Question, Shared};
+use super::host::{Question, Shared, Wish};
 use super::person::{self, Found, Person};
 use super::pool::{BindOutcome, Depth, Link, Query, Secrets};
 use super::{Admission, keys, verdict};
@@ -82,8 +83,15 @@ impl Shared {
         }
         let mut own = self.own_changes.begin(&question.localpart);
         let changed = self.change_password(link, question, account, (person, &password));
+        // What was met meanwhile nobody else judges. It has its own time: the change may have had all that there was.
+        let met = Question {
+            asked: Instant::now(),
+            localpart: Arc::clone(&question.localpart),
+            wish: Wish::Admission,
+            ..*question
+        };
         if own.end()
-            && let Err(error) = self.find(link, question)
+            && let Err(error) = self.find(link, &met)
         {
             // The next look says more.
             log::warn!(
@@ -163,8 +171,8 @@ impl Shared {
         }
         let outcome = link.change_password(&person.dn, password, until)?;
         if !keys.is_empty() && !outcome.is_success() {
-            let soon = Instant::now() + Duration::from_millis(options.operation_timeout.as_ms());
-            let back = link.replace_secrets(&person.dn, &of_entry(&person.held_keys), soon);
+            let keys = of_entry(&person.held_keys);
+            let back = link.replace_secrets(&person.dn, &keys, self.soon());
             if !back.as_ref().is_ok_and(BindOutcome::is_success) {
                 log::error!(
                     "directory_keys_lost account={}@{} attribute={} answer={back:?} mend=\"set the password again\"",
@@ -175,6 +183,11 @@ impl Shared {
             }
         }
         Ok(outcome)
+    }
+
+    /// When something must be answered that is due however long the change has taken.
+    fn soon(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.config.options.operation_timeout.as_ms())
     }
 
     /// The keys of a new password: of every digest that clients are offered, and of those that the entry has besides; none
@@ -211,10 +224,10 @@ impl Shared {
     }
 
     /// What the entry says of a password that was just changed. None if that cannot be read: then the next look takes
-    /// the change for somebody else's.
+    /// the change for somebody else's, and ends the session of who made it. So it has its own time, too.
     fn stamp_of(&self, link: &mut Link, question: &Question) -> Option<PasswordStamp> {
         let query = person::query(&self.config, &question.localpart);
-        let entries = link.search(&query, self.until(question)).ok()?;
+        let entries = link.search(&query, self.soon()).ok()?;
         match person::judge(&self.config, &question.localpart, &entries) {
             Found::One(person) => Some(person.stamp),
             Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => None,

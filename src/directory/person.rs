@@ -12,7 +12,7 @@ use super::escape::filter_for;
 use super::keys;
 use super::pool::Query;
 use crate::actor::auth::{Bar, KeyShape, ScramHash, ScramKeys};
-use crate::base::Secret;
+use crate::base::{Secret, limits};
 use crate::config::DirectoryConfig;
 use crate::im::seen::{PasswordStamp, Sight};
 use crate::jid::{Jid, prepare_localpart};
@@ -93,7 +93,8 @@ pub fn query_for_many(config: &DirectoryConfig, names: &[String]) -> Query {
         .map(|name| filter_for(&config.options.filter, name));
     Query {
         filter: format!("(|{})", filters.collect::<String>()),
-        count_max: names.len() * 2 + ENTRIES_MAX,
+        // Of one name there may be any number, and the others are asked about, too.
+        count_max: limits::DIRECTORY_PEOPLE_MAX,
         ..query(config, "")
     }
 }

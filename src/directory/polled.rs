@@ -161,12 +161,16 @@ impl Mark {
                 let since = time.checked_sub(overlap).ok()?;
                 Some(format!("({MODIFIED}>={})", since.strftime("%Y%m%d%H%M%SZ")))
             }
-            (Mark::Count { server, count }, Some(Mark::Count { server: other, .. }))
-                if server == other =>
-            {
+            (
+                Mark::Count { server, count },
+                Some(Mark::Count {
+                    server: other,
+                    count: now,
+                }),
+            ) if server == other && count <= now => {
                 Some(format!("(uSNChanged>={})", count.checked_add(1)?))
             }
-            // Another server counts otherwise.
+            // Another server counts otherwise, and so does one that was restored from a copy of before.
             (Mark::Count { .. }, _) => None,
         }
     }
@@ -228,7 +232,8 @@ mod tests {
         let newer = Some("(uSNChanged>=8)".to_owned());
         assert_eq!(filter(count("a", 7), count("a", 9)), newer);
         assert_eq!(filter(count("a", 7), count("b", 9)), None);
-        assert_eq!(filter(count("a", u64::MAX), count("a", 9)), None);
+        assert_eq!(filter(count("a", 7), count("a", 6)), None);
+        assert_eq!(filter(count("a", u64::MAX), count("a", u64::MAX)), None);
         assert_eq!(count("a", 7).filter(None), None);
     }
 }

@@ -10,9 +10,14 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+/// Asks for the addresses of a host, whose ports say nothing.
+type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
+
 /// What is known of names, for all who connect to them.
 pub struct Resolver {
-    lookup: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+    lookup: Lookup,
+    /// In small letters and without ports: so there are no more of them, and of threads that ask, than hosts that an operator
+    /// names, however a directory spells them in a reference.
     names: Mutex<HashMap<String, Name>>,
     answered: Condvar,
 }
@@ -32,10 +37,10 @@ struct Name {
 impl Resolver {
     /// One that asks the system.
     pub fn new() -> Resolver {
-        Resolver::by(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
+        Resolver::by(|host| Ok((host, 0).to_socket_addrs()?.collect()))
     }
 
-    fn by(lookup: fn(&str, u16) -> io::Result<Vec<SocketAddr>>) -> Resolver {
+    fn by(lookup: Lookup) -> Resolver {
         Resolver {
             lookup,
             names: Mutex::default(),
@@ -59,13 +64,13 @@ impl Resolver {
         if let Ok(address) = plain.unwrap_or(host).parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let key = format!("{host}:{port}");
+        // RFC 4343: names are compared without case.
+        let key = host.to_ascii_lowercase();
         let mut names = self.names.lock();
         let name = names.entry(key.clone()).or_default();
         let before = name.answers;
         if !name.is_asked {
-            self.ask(&key, host, port)
-                .map_err(|error| error.to_string())?;
+            self.ask(&key).map_err(|error| error.to_string())?;
             name.is_asked = true;
         }
         let until = match name.addresses.is_empty() {
@@ -84,25 +89,28 @@ impl Resolver {
         }
         let name = &names[&key];
         match (name.addresses.is_empty(), &name.error) {
-            (false, _) => Ok(name.addresses.clone()),
+            (false, _) => {
+                let addresses = name.addresses.iter().copied();
+                Ok(addresses.map(|address| at(address, port)).collect())
+            }
             (true, Some(error)) if has_answer(&names) => Err(format!("its name: {error}")),
             (true, _) => Err("its name is not resolved in time".to_owned()),
         }
     }
 
-    fn ask(self: &Arc<Resolver>, key: &str, host: &str, port: u16) -> io::Result<()> {
-        let (resolver, key, host) = (Arc::clone(self), key.to_owned(), host.to_owned());
+    fn ask(self: &Arc<Resolver>, host: &str) -> io::Result<()> {
+        let (resolver, host) = (Arc::clone(self), host.to_owned());
         let thread = thread::Builder::new().name("ldap-resolve".to_owned());
         thread.spawn(move || {
-            let found = (resolver.lookup)(&host, port);
-            resolver.learn(&key, found);
+            let found = (resolver.lookup)(&host);
+            resolver.learn(&host, found);
         })?;
         Ok(())
     }
 
-    fn learn(&self, key: &str, found: io::Result<Vec<SocketAddr>>) {
+    fn learn(&self, host: &str, found: io::Result<Vec<SocketAddr>>) {
         let mut names = self.names.lock();
-        if let Some(name) = names.get_mut(key) {
+        if let Some(name) = names.get_mut(host) {
             name.is_asked = false;
             name.answers += 1;
             match found {
@@ -115,6 +123,11 @@ impl Resolver {
         }
         self.answered.notify_all();
     }
+}
+
+fn at(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 /// The host in `ldap://host:port` or `ldaps://host:port`, an address of IPv6 in its brackets, and the port; none for any
@@ -149,7 +162,7 @@ pub(super) mod tests {
 
     /// One to which no nameserver answers.
     pub fn unanswered() -> Arc<Resolver> {
-        Arc::new(Resolver::by(|_, _| silence()))
+        Arc::new(Resolver::by(|_| silence()))
     }
 
     fn silence() -> io::Result<Vec<SocketAddr>> {
@@ -180,9 +193,9 @@ pub(super) mod tests {
     #[test]
     fn what_was_found_is_good_while_nothing_else_is_heard_and_one_thread_asks() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let resolver = Arc::new(Resolver::by(|_, port| {
+        let resolver = Arc::new(Resolver::by(|_| {
             match ASKED.fetch_add(1, Ordering::SeqCst) {
-                0 => Ok(vec![SocketAddr::from(([192, 0, 2, 1], port))]),
+                0 => Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))]),
                 1 => Err(io::ErrorKind::NotFound.into()),
                 _ => silence(),
             }
@@ -199,13 +212,35 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_host_is_one_name_however_it_is_spelt_and_whatever_port_is_meant() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let resolver = Arc::new(Resolver::by(|_| {
+            ASKED.fetch_add(1, Ordering::SeqCst);
+            silence()
+        }));
+        for (host, port) in [
+            ("ldap.example", 389),
+            ("LDAP.example", 389),
+            ("ldap.example", 636),
+        ] {
+            let found = resolver.addresses(host, port, soon());
+            assert_eq!(found, Err("its name is not resolved in time".to_owned()));
+        }
+        while ASKED.load(Ordering::SeqCst) == 0 {
+            thread::yield_now();
+        }
+        let names = resolver.names.lock();
+        assert_eq!((ASKED.load(Ordering::SeqCst), names.len()), (1, 1));
+    }
+
+    #[test]
     fn a_name_without_addresses_is_said_to_be_one_and_asked_about_again() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let resolver = Arc::new(Resolver::by(|_, port| {
+        let resolver = Arc::new(Resolver::by(|_| {
             match ASKED.fetch_add(1, Ordering::SeqCst) {
                 0 => Ok(Vec::new()),
                 1 => Err(io::Error::other("no such name")),
-                _ => Ok(vec![SocketAddr::from(([192, 0, 2, 1], port))]),
+                _ => Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))]),
             }
         }));
         let addresses = || resolver.addresses("a", 389, patiently());

@@ -18,6 +18,7 @@ use super::escape::filter_for;
 use super::host::{HostDirectory, Question, Wish};
 use super::pool::is_filter;
 use super::refusals::{self, Waiting};
+use super::resolver::Resolver;
 use super::room_book::{PeopleOfRooms, Rooms};
 use super::threads;
 use crate::actor::auth::{AccountAnswer, AccountAsk, AuthAnswer, AuthAsk};
@@ -37,6 +38,9 @@ pub struct DirectoryService {
     desk: Arc<Desk>,
     answers: Arc<Answers>,
     rows: Sender<RowQuestion>,
+    /// What is known of the names of servers, for as long as there is a server of ours: a reload takes place just when the
+    /// directory's hosts, of which one is mostly the nameserver, have failed.
+    resolver: Arc<Resolver>,
 }
 
 type Hosts = BTreeMap<Arc<str>, HostDirectory>;
@@ -115,6 +119,7 @@ impl DirectoryService {
             desk: Arc::new(desk),
             answers,
             rows,
+            resolver: Arc::new(Resolver::new()),
         });
         service.adopt(prepared)?;
         let weak = Arc::downgrade(&service);
@@ -151,6 +156,7 @@ impl DirectoryService {
             access,
         } in prepared
         {
+            let access = access.by(&self.resolver);
             let started = HostDirectory::start(&host, &config, access, &self.desk, &self.answers)?;
             hosts.insert(host, started);
         }
@@ -166,12 +172,15 @@ impl DirectoryService {
                     .into_iter()
                     .for_each(|answer| waiting.hear(&self.answers, answer));
             }
-            let means_groups = |hosts: &Hosts| {
-                let directory = hosts.get(host);
-                directory.is_some_and(|it| it.shared.config.groups.is_some())
-            };
-            if means_groups(&before) && !means_groups(&now) {
-                (self.desk.publish)(host, None);
+            let means_groups = |it: &&HostDirectory| it.shared.config.groups.is_some();
+            let is_meant = means_groups(&directory);
+            match now.get(host).filter(means_groups) {
+                Some(directory) => {
+                    let lists = &directory.shared.lists;
+                    lists.put_in_force_again(|groups| (self.desk.publish)(host, Some(groups)));
+                }
+                None if is_meant => (self.desk.publish)(host, None),
+                None => {}
             }
         }
         Ok(())

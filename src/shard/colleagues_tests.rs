@@ -244,3 +244,24 @@ fn more_colleagues_than_are_told_one_by_one_are_not_seen_with_what_is_told_after
     let own = own_push(&mut shard, actor);
     assert!(!is_known(&shard, actor, &own), "{own}");
 }
+
+#[test]
+fn who_was_told_of_a_part_has_seen_no_state_that_comes_back() {
+    let (mut shard, actor) = known(3);
+    learn(&mut shard, actor, verona("verona", 5));
+    let part = pushed(&shard, actor).remove(0);
+    // Both go again: who has heard of the first alone would keep him.
+    learn(&mut shard, actor, verona("verona", 3));
+    let versions = pushed(&shard, actor);
+    assert_eq!(versions.len(), 4);
+    assert!(!is_known(&shard, actor, &part), "{versions:?}");
+    assert!(is_known(&shard, actor, &versions[3]), "{versions:?}");
+    // Who was told of nothing, and sees one of them by a push of his own.
+    let (mut shard, actor) = known(PUSHES_MAX);
+    learn(&mut shard, actor, verona("verona", PUSHES_MAX + 1));
+    let own = own_push(&mut shard, actor);
+    learn(&mut shard, actor, verona("verona", PUSHES_MAX));
+    for ver in [own, own_push(&mut shard, actor)] {
+        assert!(!is_known(&shard, actor, &ver), "{ver}");
+    }
+}

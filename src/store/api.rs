@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
@@ -32,6 +33,8 @@ pub struct StoreOptions {
     /// Room that the disk must have before anything is written: flushes and compactions need it for what was
     /// accepted before.
     pub reserve_bytes: u64,
+    /// When memory for writes is given back, behind the last of them.
+    pub rest_after: Duration,
     /// Threads that read.
     pub readers: usize,
     /// The way from older data; every list but [`MIGRATIONS`] is a test's.
@@ -46,11 +49,15 @@ impl StoreOptions {
             cache_bytes: 64 * 1024 * 1024,
             write_buffer_bytes: 16 * 1024 * 1024,
             reserve_bytes: 128 * 1024 * 1024,
+            rest_after: REST_AFTER,
             readers: 2,
             migrations: MIGRATIONS,
         }
     }
 }
+
+/// A public service has no such while, and the disk of a small one is spared.
+const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// Where answers go: one for each worker, called on the store's threads, with many answers at a time.
 pub struct Port(Box<Deliver>);
@@ -144,7 +151,8 @@ impl Store {
         let version = check(&engine, options.migrations)?;
         engine.create(tables)?;
         migrate(&engine, version, options.migrations)?;
-        let store = Store::start(Arc::new(engine), tables, ports, options.readers);
+        let rest_after = options.rest_after;
+        let store = Store::start(Arc::new(engine), tables, ports, options.readers, rest_after);
         store.map_err(|error| OpenError::Io {
             dir: options.dir,
             error,
@@ -168,7 +176,7 @@ impl Store {
         engine
             .create(&[&META])
             .expect("the engine takes the table of the store itself");
-        Store::start(engine, tables, ports, 1).expect("a test has threads")
+        Store::start(engine, tables, ports, 1, REST_AFTER).expect("a test has threads")
     }
 
     fn start(
@@ -176,11 +184,12 @@ impl Store {
         tables: &[&'static Table],
         ports: Vec<Port>,
         readers: usize,
+        rest_after: Duration,
     ) -> io::Result<Store> {
         let mut all = vec![&META];
         all.extend(tables);
         Ok(Store(Arc::new(Shared {
-            threads: Threads::start(engine.clone(), ports, readers)?,
+            threads: Threads::start(engine.clone(), ports, readers, rest_after)?,
             engine,
             tables: all,
             sequences: Sequences::default(),

@@ -9,6 +9,7 @@
 
 mod commit;
 mod reads;
+mod rest;
 mod slices;
 
 use std::fs::File;
@@ -297,6 +298,17 @@ impl Engine for Embedded {
 
     fn commit_in_reserve(&self, writes: &[Write]) -> Result<(), StoreError> {
         self.write(writes, Claim::Reserve)
+    }
+
+    fn rest(&self) -> Result<(), StoreError> {
+        self.ready_to_write(Claim::Room)?;
+        let opened = self.opened.read();
+        let opened = opened.as_ref().ok_or(StoreError::Broken)?;
+        opened.rest().map_err(|error| {
+            // What is in memory is in the journal, too. If the database cannot write any more, the next write finds that out.
+            log::error!("store_not_at_rest error={error}");
+            StoreError::Broken
+        })
     }
 
     fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {

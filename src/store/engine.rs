@@ -73,6 +73,15 @@ pub trait Engine: Send + Sync {
         self.commit(writes)
     }
 
+    /// Nothing has been written for a while: gives back memory that writes to come would have used. Called twice, with as much time
+    /// between, before the next write. Waits for nothing.
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    fn rest(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Shows every row as of one moment, table by table in key order, while commits go on.
     ///
     /// # Errors

@@ -112,15 +112,23 @@ impl Queue {
         None
     }
 
-    /// What is to be done next; none when there is nothing and never will be.
-    pub(super) fn take(&self) -> Option<Vec<Asked>> {
+    /// What is to be done next; none when there is nothing and never will be. Nothing at all when nothing has come until
+    /// `patience` was over.
+    pub(super) fn take(&self, patience: Option<Duration>) -> Option<Vec<Asked>> {
         let mut waiting = self.waiting.lock();
         waiting.committing = false;
+        let until = patience.map(|patience| Instant::now() + patience);
         loop {
-            match waiting.begins_at() {
+            match (waiting.begins_at(), until) {
                 _ if waiting.closing => break,
-                None => self.bell.wait(&mut waiting),
-                Some(moment) => {
+                (None, None) => self.bell.wait(&mut waiting),
+                (None, Some(until)) => {
+                    let is_over = self.bell.wait_until(&mut waiting, until).timed_out();
+                    if is_over && waiting.asked.is_empty() && !waiting.closing {
+                        return Some(Vec::new());
+                    }
+                }
+                (Some(moment), _) => {
                     if self.bell.wait_until(&mut waiting, moment).timed_out() {
                         break;
                     }

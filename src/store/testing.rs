@@ -63,6 +63,9 @@ pub(super) fn range(from: &[u8], to: &[u8]) -> RowRange {
 /// What decides before an engine in memory commits, or drops months where there are no writes.
 pub(super) trait Guard: Send + Sync + 'static {
     fn may(&self, writes: Option<&[Write]>) -> Result<(), StoreError>;
+
+    /// It is told to rest.
+    fn rests(&self) {}
 }
 
 /// An engine in memory that asks its guard first.
@@ -103,6 +106,10 @@ impl<G: Guard> Engine for Guarded<G> {
     fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         self.guard.may(Some(writes))?;
         self.memory.commit(writes)
+    }
+    fn rest(&self) -> Result<(), StoreError> {
+        self.guard.rests();
+        Ok(())
     }
     fn visit(&self, each: &mut Visitor<'_>) -> Result<(), StoreError> {
         self.memory.visit(each)

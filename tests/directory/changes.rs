@@ -46,6 +46,24 @@ pub fn greet_pages(house: &House, client: &mut Client) {
 }
 
 #[test]
+fn who_is_removed_loses_sessions_whatever_number_of_entries_have_the_name_of_somebody_else() {
+    let directory = Slapd::start("namesakes");
+    let house = house("namesakes", &directory, "listen = false\npoll = \"1 s\"\n");
+    let server = house.serve();
+    let mut tybalt = Client::session(&server, "tybalt", "sword");
+    let _romeo = Client::session(&server, "romeo", "orchard");
+    let namesakes = (0..20).map(|number| {
+        format!(
+            "dn: cn=Romeo {number},ou=people,{BASE}\nobjectClass: inetOrgPerson\ncn: Romeo {number}\n\
+             sn: {number}\nuid: romeo\n\n"
+        )
+    });
+    directory.change(&namesakes.collect::<String>());
+    directory.change(&format!("dn: {TYBALT}\nchangetype: delete\n"));
+    tybalt.fails_with("reset");
+}
+
+#[test]
 fn who_is_closed_or_removed_loses_sessions_as_soon_as_the_directory_tells() {
     let directory = Slapd::start("tells");
     // Nobody looks.
@@ -287,6 +305,17 @@ fn a_state_is_shown_as_it_came_and_a_server_that_does_not_know_it_is_asked_anew(
     assert!(begun.elapsed() > Duration::from_millis(500));
     is_here(&mut romeo);
     assert!(!server.printed().contains("directory_let_go"));
+}
+
+#[test]
+fn a_directory_that_stops_is_shown_the_state_until_it_is_back() {
+    let (directory, _files, _house, mut server, mut romeo) = telling("stops", Mode::Tells, "");
+    until_said(&mut server, "directory_followed host=localhost people=2");
+    directory.set(Mode::TellsNotNow);
+    directory.cut();
+    let cookies = until_cookies(&directory, 4);
+    assert_eq!(cookies[1..4], [COOKIE; 3]);
+    is_here(&mut romeo);
 }
 
 #[test]

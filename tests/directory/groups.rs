@@ -409,3 +409,30 @@ fn a_group_whose_members_have_no_end_is_left_where_it_is_too_large() {
     assert!(line.contains("members=\"more than 100000\""), "{line}");
     server.until_logged("directory_groups host=localhost people=0 ");
 }
+
+#[test]
+fn a_user_name_that_many_entries_have_keeps_no_group_from_being_read() {
+    let group = Entry {
+        dn: format!("cn=pages,ou=groups,{BASE}"),
+        attributes: vec![
+            ("objectClass".to_owned(), "posixGroup".to_owned()),
+            ("cn".to_owned(), "pages".to_owned()),
+            ("memberUid".to_owned(), "page".to_owned()),
+        ],
+    };
+    // Of each year one.
+    let pages = ["2024", "2025", "2026"].map(|year| Entry {
+        dn: format!("uid=page,ou={year},ou=people,{BASE}"),
+        ..Entry::person("page")
+    });
+    let entries = pages.into_iter().chain([group, Entry::person("juliet")]);
+    let directory = StandIn::start(entries.collect());
+    let files = Files::new("many-of-one");
+    let more = format!(
+        "listen = false\n[host.directory_groups]\nbase = \"ou=groups,{BASE}\"\nlists_filter = \"-\"\n\
+         managers = [\"pages\"]\n"
+    );
+    let house = beside_with("many-of-one", &directory, &files, &more);
+    let mut server = house.serve();
+    server.until_logged("directory_groups host=localhost people=0 ");
+}

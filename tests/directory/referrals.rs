@@ -83,11 +83,12 @@ fn a_reference_says_what_is_asked_there() {
         ("ou=people,dc=verona,dc=example", 2)
     );
     // RFC 4511 section 4.1.10: "If the <filter> part of the LDAP URL is present, the client uses this filter in its next
-    // request to progress this Search".
+    // request to progress this Search". Ours holds besides.
     let juliets = "uid=juliet,ou=people,dc=verona,dc=example??base?(mail=juliet@verona%2eexample)";
     let asked = log_in(juliets, None).expect("it was asked");
     let mail = ("mail".to_owned(), "juliet@verona.example".to_owned());
-    assert_eq!(asked.filter, Filter::Equal(mail.0, mail.1));
+    let both = Filter::And(vec![usual.filter, Filter::Equal(mail.0, mail.1)]);
+    assert_eq!(asked.filter, both);
     assert_eq!(
         (asked.base.as_str(), asked.scope),
         ("uid=juliet,ou=people,dc=verona,dc=example", 0)
@@ -256,4 +257,27 @@ fn who_writes_a_reference_does_not_choose_whom_we_ask_and_whom_we_believe() {
     let bases = format!("{hosts}referral_bases = [\"dc=mantua,dc=example\"]\n");
     let welcome = log_in(&bases, mantua, "paris");
     assert!(welcome.starts_with("<success"), "{welcome}");
+}
+
+#[test]
+fn who_writes_a_reference_does_not_choose_by_which_filter_people_come_in() {
+    let mut juliet = Entry::person("juliet");
+    juliet
+        .attributes
+        .push(("o".to_owned(), "verona".to_owned()));
+    let people = || StandIn::start(vec![juliet.clone(), Entry::person("paris")]);
+    let (directory, other) = (people(), people());
+    let files = Files::new("rule");
+    let more = "filter = \"(&(uid={user})(o=verona))\"\nreferrals = \"follow\"\n";
+    let house = house("rule", &directory, &files, more);
+    let server = house.serve();
+    until_let_in(&server);
+    for rest in ["???(uid=paris)", "???(objectClass=*)"] {
+        directory.set(Mode::RefersWith(other.port, rest));
+        let heard = try_password(&server, "paris", PASSWORD);
+        assert!(is_failure(&heard, "not-authorized"), "{rest}: {heard}");
+    }
+    directory.set(Mode::RefersWith(other.port, "???(objectClass=*)"));
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(heard.starts_with("<success"), "{heard}");
 }

@@ -78,6 +78,8 @@ pub enum Mode {
     Tells,
     /// It knows no state that it is shown: e-syncRefreshRequired (RFC 4533 section 2.6).
     TellsAnew,
+    /// It is just stopping: unavailable (52), to who wants to be told.
+    TellsNotNow,
     /// It dies after the first of those of whom it would tell.
     TellsHalf,
     /// Of those of whom it tells there is no end.

@@ -167,9 +167,9 @@ fn at_rest(
 /// At a time.
 const BATCH: usize = 64;
 const PARTS: usize = 4;
-/// What a table of the store keeps in memory: 16 MiB by its own count until it sorts them into a file, and those that it has sorted
-/// last until the next time; and as an allocator counts.
-const BUFFERS: u64 = 48 << 20;
+/// What a table of the store keeps in memory: 16 MiB by its own count until they are sorted into a file, those of the last two
+/// times, and as an allocator counts. Bytes.
+const BUFFERS: u64 = 64 << 20;
 /// Of jemalloc, in bytes.
 const LEAST_ALLOCATION: f64 = 8.0;
 /// What an allocator keeps more or less of from one reading to the next, whatever came and went: on a busy machine 2 MB more at

@@ -93,10 +93,7 @@ mod tests {
     fn a_name_that_nobody_resolves_takes_no_longer_than_a_connection_may() {
         let config = person::tests::config("");
         let access = Access::read(&config, &|_| PathBuf::new()).expect("needs no file");
-        let access = Access {
-            resolver: resolver::tests::unanswered(),
-            ..access
-        };
+        let access = access.by(&resolver::tests::unanswered());
         let to = |url: &str, time| {
             let until = Instant::now() + time;
             match connect(&access, (url, false), Purpose::Binding, until) {

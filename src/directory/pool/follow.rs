@@ -74,16 +74,29 @@ struct Place {
 impl Place {
     /// RFC 4511 section 4.1.10: "If the <filter> part of the LDAP URL is present, the client uses this filter in its next
     /// request to progress this Search, and if it is not present the client uses the same filter as it used for that Search";
-    /// so it is with <dn> and <scope>. Whom a wider filter finds still needs the name that was asked for.
+    /// so it is with <dn> and <scope>. Besides, the filter that we asked by holds: the operator's is the rule by which people come
+    /// in, and the directory's own word of who is in a group, which whoever may write a reference does not change.
     fn of(url: &str, query: &Query) -> Option<Place> {
         let found = Referral::parse(url)?;
         Some(Place {
             server: found.server,
             base: found.base.unwrap_or_else(|| query.base.clone()),
             depth: found.depth.unwrap_or(query.depth),
-            filter: found.filter.unwrap_or_else(|| query.filter.clone()),
+            filter: match found.filter {
+                Some(filter) if filter != query.filter => both(&query.filter, &filter),
+                _ => query.filter.clone(),
+            },
         })
     }
+}
+
+/// Of what both find: RFC 4515 section 3.
+fn both(one: &str, other: &str) -> String {
+    let whole = |filter: &str| match filter.starts_with('(') {
+        true => filter.to_owned(),
+        false => format!("({filter})"),
+    };
+    format!("(&{}{})", whole(one), whole(other))
 }
 
 impl Journey<'_> {
@@ -193,7 +206,7 @@ impl Journey<'_> {
         let destinations = &self.access.destinations;
         found
             .entries
-            .retain(|entry| destinations.counts(entry, &self.query.base));
+            .retain(|entry| destinations.counts(entry, self.query));
         Ok(found)
     }
 }
@@ -211,6 +224,7 @@ mod tests {
     use crate::directory::access::Identity;
     use crate::directory::destinations::Destinations;
     use crate::directory::person;
+    use crate::directory::pool::is_filter;
 
     /// The operation (RFC 4511 section 4.2 or 4.14) that the first message to a server is, which is sent to it from one of
     /// these.
@@ -264,6 +278,25 @@ mod tests {
         let query = person::query_for_all(&config);
         let ways = (&access, &Servers::new(1));
         follow(ways, &query, found, until, &mut || Ok(()))
+    }
+
+    #[test]
+    fn what_is_asked_there_is_what_both_filters_find() {
+        let query = Query {
+            filter: "(&(uid=paris)(o=verona))".to_owned(),
+            ..person::query_for_all(&person::tests::config(""))
+        };
+        let own = query.filter.as_str();
+        for (rest, expected) in [
+            ("", own.to_owned()),
+            ("/???(%26(uid=paris)(o=verona))", own.to_owned()),
+            ("/???(uid=paris)", format!("(&{own}(uid=paris))")),
+            ("/???uid=paris", format!("(&{own}(uid=paris))")),
+        ] {
+            let place = Place::of(&format!("ldap://a{rest}"), &query).expect("an address");
+            assert_eq!(place.filter, expected, "{rest}");
+            assert!(is_filter(&place.filter), "{rest}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ldap3::controls::{RawControl, RefreshMode, SyncRequest};
 use ldap3::{LdapConn, LdapError, ResultEntry};
 
 use super::search::begin;
-use super::{Failure, Link, Query, failure, guarded, refused};
+use super::{BUSY, Failure, Link, Query, UNAVAILABLE, failure, guarded, refused};
 use crate::base::limits;
 use crate::directory::ber::Entry;
 use crate::directory::content::{Change, Content, Manner};
@@ -143,6 +143,8 @@ fn listen(
             content.forget_cookie();
             Ok(Listened::Ended)
         }
+        // One that stops, or has too much to do, says nothing of the cookie.
+        BUSY | UNAVAILABLE => Err(refused(result)),
         // Whatever it does not like, the cookie may be it: OpenLDAP has one that is newer than all it has kept where it died behind
         // a change.
         _ if content.cookie().is_some() => {

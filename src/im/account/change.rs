@@ -12,6 +12,7 @@ use crate::im::commands::{CommandSession, CommandSessions};
 use crate::im::origin::{Mark, Origins};
 use crate::im::quota::{Sender, Tally};
 use crate::im::roster::Roster;
+use crate::im::roster::shared::NO_STATE;
 use crate::jid::Jid;
 use crate::stanza::{Header, Info, Stanza};
 
@@ -50,7 +51,7 @@ pub enum Change {
     Carbons { session: SessionId, enabled: bool },
     /// It asked for the roster (RFC 6121 section 2.1.3), and has seen this state of the directory's lists with it.
     Interested { session: SessionId, lists: u64 },
-    /// Whoever had seen that state of the lists was told of all that is another in this one.
+    /// Whoever had seen that state of the lists was told of all that is another in this one; who had seen neither, of a part.
     ListsTold { before: u64, now: u64 },
     /// Messages kept while nobody could take them are due to this session.
     DeliverPending { session: SessionId },
@@ -223,9 +224,10 @@ impl Account {
                 }
             }
             Change::ListsTold { before, now } => {
-                let told = self.sessions.iter_mut().filter(|it| it.interested);
-                told.filter(|it| it.lists_seen == before)
-                    .for_each(|it| it.lists_seen = now);
+                for session in self.sessions.iter_mut().filter(|it| it.interested) {
+                    let has_all = [before, now].contains(&session.lists_seen);
+                    session.lists_seen = if has_all { now } else { NO_STATE };
+                }
             }
             Change::Missed {
                 session,

@@ -174,8 +174,20 @@ pub fn change(
 pub fn push(turn: &mut Turn<'_, Account>, roster: &Roster, item: &RosterItem) {
     let item = shared::merged(turn.actor, item);
     let own = roster.ver(item.version);
-    // What it has not been told of the lists it has not seen, whatever else it is told.
-    push_as(turn, &own, &item, |session| session.lists_seen);
+    // What it has not been told of the lists it has not seen, whatever else it is told. Nor is what it had seen before what it
+    // has then: the item is what the lists make of it now.
+    let now = turn.actor.membership.digest();
+    push_as(turn, &own, &item, |session| {
+        match session.lists_seen == now {
+            true => now,
+            false => shared::NO_STATE,
+        }
+    });
+    let mut sessions = turn.actor.sessions.iter();
+    if sessions.any(|session| session.interested && session.lists_seen != now) {
+        let before = now;
+        turn.out.change.push(Change::ListsTold { before, now });
+    }
 }
 
 /// The same with this version of what is the user's own, and with what each has `seen` of the lists once it has the item.

@@ -214,11 +214,11 @@ fn tell(
         let item = own.unwrap_or_else(|| RosterItem::unknown(jid.clone()));
         let item = merged(turn.actor, &item);
         // Whoever goes in between has seen neither state, and gets everything when he comes back; so does who was not told
-        // of a change before this one.
+        // of a change before this one. Who has asked since has seen it all.
         let is_last = at + 1 == told.len();
-        let seen = |session: &Session| match is_last && session.lists_seen == was {
-            true => is,
-            false => session.lists_seen,
+        let seen = |session: &Session| {
+            let has_all = session.lists_seen == is || is_last && session.lists_seen == was;
+            if has_all { is } else { NO_STATE }
         };
         push_as(turn, &roster.ver(roster.version), &item, seen);
     }
@@ -228,6 +228,9 @@ fn tell(
     });
     Ok(())
 }
+
+/// What is seen of lists where that is none of their states: those that are now may come back.
+pub const NO_STATE: u64 = u64::MAX;
 
 /// Until the groups of the host are known for the first time, a roster without them would be wrong.
 ///

@@ -5,6 +5,7 @@ use super::super::schema::Migration;
 use super::super::testing::{LETTERS, MONTHS, ROSTERS, TempDir, delete, key, put, range};
 use super::*;
 use crate::base::Sequence;
+use fjall::AbstractTree;
 use std::fs;
 
 fn open(dir: &TempDir) -> Result<Store, OpenError> {
@@ -306,4 +307,44 @@ fn a_store_whose_files_are_away_fails_until_they_are_back() {
     *engine.health.lock() = Health::Poisoned(Instant::now());
     engine.commit(&write).unwrap();
     assert_eq!(engine.row(&LETTERS, &key(b"a")), Ok(Some(b"1".to_vec())));
+}
+
+#[test]
+fn a_store_at_rest_has_its_rows_in_tables_and_their_memory_is_free() {
+    let dir = TempDir::new();
+    let engine = Embedded::open(&StoreOptions::at(dir.join("store"))).unwrap();
+    engine.create(&[&LETTERS, &ROSTERS]).unwrap();
+    let row = |table, n: u8| put(table, &[n], &[n; 10_000]);
+    let writes: Vec<Write> = (0..100)
+        .flat_map(|n| [row(&LETTERS, n), row(&ROSTERS, n)])
+        .collect();
+    let held = || {
+        let opened = engine.opened.read();
+        let spaces = opened.as_ref().unwrap().spaces.read();
+        // Whatever fjall still has, of versions of a moment ago, too.
+        let held = spaces
+            .iter()
+            .map(|s| s.keyspace.tree.version_memtable_size_sum());
+        let sealed = spaces.iter().map(|s| s.keyspace.sealed_memtable_count());
+        (held.sum::<u64>(), sealed.sum::<usize>())
+    };
+    let until = |is_so: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    engine.commit(&writes).unwrap();
+    assert!(held().0 > 2_000_000);
+    engine.rest().unwrap();
+    until(&|| held().1 == 0);
+    engine.rest().unwrap();
+    until(&|| held().0 < 20_000);
+    assert!(held().0 < 20_000, "{:?}", held());
+    // There is nothing to do, and that is what is done.
+    engine.rest().unwrap();
+    for n in 0..100 {
+        let row = engine.row(&ROSTERS, &key(&[n]));
+        assert_eq!(row, Ok(Some(vec![n; 10_000])));
+    }
 }

@@ -168,6 +168,7 @@ impl Asked<'_> {
             Mode::Result(code) => self.say(&self.result(answer_to(operation.tag), code, &[])),
             Mode::Tells
             | Mode::TellsAnew
+            | Mode::TellsNotNow
             | Mode::TellsHalf
             | Mode::TellsEndlessly
             | Mode::TellsGarbage
@@ -317,6 +318,7 @@ impl Asked<'_> {
         let found = all.filter(|entry| search.filter.finds(entry));
         match mode {
             Mode::TellsAnew => return self.say(&self.result_of(DONE, SYNC_REFRESH_REQUIRED)),
+            Mode::TellsNotNow => return self.say(&self.result(DONE, 52, &[])),
             Mode::TellsGarbage => return self.say(&sync_info(&[0x30, 3, 1, 1])),
             Mode::TellsHalf => {
                 self.told(0, &self.shared.entries[0])?;
