@@ -163,12 +163,7 @@ fn people_of_389_directory_server_log_in_and_hear_what_its_policy_says() {
         "have expired",
     );
     // An administrator's new password is to be changed first.
-    set(
-        &directory,
-        &person("benvolio"),
-        "userPassword",
-        "of the administrator",
-    );
+    directory.reset_password(&person("benvolio"), "of the administrator");
     hears(
         &server,
         "benvolio",
