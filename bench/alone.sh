@@ -128,7 +128,8 @@ saturation() {
     fi
     level=$p99 kept=$factor steps="half of the core at $factor times the mix with p99 $level ms"
     while :; do
-        factor=$(calculate "$kept * 1.2")
+        # A fifth of less than a half is rounded to nothing.
+        factor=$(calculate "max($kept * 1.2, $kept + 0.1)")
         step "$factor"
         # One step may have met with somebody else's work: what is not kept up with is tried again.
         is_kept "$level" || step "$factor"

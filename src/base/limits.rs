@@ -652,6 +652,12 @@ pub const STORE_ARCHIVE_PERCENT: usize = 75;
 pub const AUTH_OUTSTANDING_MAX: usize = 1_024;
 /// How long a login that is right waits for room in the queues of its worker; then the client is told to come back.
 pub const LOGIN_PATIENCE_MS: u64 = 10_000;
+/// How many of those who have waited are let in at a time, and how long after these the next are. What a login makes to do comes
+/// when its client has heard of it: whoever waited for ten seconds, all let in at once, would fill again what has just become
+/// empty. 6,400 in a second are more than a worker verifies; those of a twentieth of a second read half of what
+/// [`STORE_OUTSTANDING_MAX`] leaves above [`STORE_LOGINS_PERCENT`].
+pub const LOGINS_LET_IN_COUNT: usize = 64;
+pub const LOGINS_LET_IN_MS: u64 = 10;
 /// Newcomers that the doorman puts before one worker which has not looked at them yet: as many as it takes in one turn of
 /// its loop, twice. Beyond it they wait in the system's backlog, at no cost.
 pub const NEWCOMERS_WAITING_MAX: usize = 128;

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use unicode_normalization::UnicodeNormalization;
+
 /// A name as its parts, an entry's own first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dn(Vec<Part>);
@@ -163,13 +165,12 @@ fn unescaped(value: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// RFC 4518 sections 2.2 and 2.6.1, as far as names need them: case does not count, and a run of spaces is one.
+/// RFC 4518 sections 2.2, 2.3 and 2.6.1, as far as names need them: neither case nor the form of characters counts, and a run of
+/// spaces is one.
 fn folded(value: &str) -> String {
+    let value: String = value.nfkc().collect();
     let mut out = String::with_capacity(value.len());
-    for word in value
-        .split([' ', '\t', '\u{a0}'])
-        .filter(|word| !word.is_empty())
-    {
+    for word in value.split([' ', '\t']).filter(|word| !word.is_empty()) {
         if !out.is_empty() {
             out.push(' ');
         }
@@ -198,6 +199,9 @@ mod tests {
             ("cn=Lu\\C4\\8Di\\C4\\87", "cn=Lučić"),
             ("cn=\\ a\\ ", "cn=a"),
             ("cn=ÄRGER", "cn=ärger"),
+            // A directory and its clients may write an accent apart.
+            ("cn=A\u{308}rger", "cn=ärger"),
+            ("cn=a\u{a0}b\u{2003}c", "cn=A b C"),
         ] {
             assert_eq!(key(one), key(other), "{one} {other}");
         }

@@ -50,4 +50,5 @@ pub use desk::{Admission, Desk};
 pub use error::DirectoryError;
 pub use host::HostDirectory;
 pub use pool::is_filter;
+pub use resolver::place as server_place;
 pub use service::DirectoryService;

@@ -60,8 +60,9 @@ fn bar_of(preset: DirectoryPreset, outcome: &BindOutcome) -> Option<Verdict> {
             match data.split([',', ' ']).next()? {
                 // ERROR_PASSWORD_EXPIRED.
                 "532" => Some(Barred(Bar::Expired)),
-                // ERROR_ACCOUNT_DISABLED, ERROR_ACCOUNT_EXPIRED.
-                "533" | "701" => Some(Barred(Bar::Disabled)),
+                // ERROR_ACCOUNT_DISABLED, ERROR_ACCOUNT_EXPIRED; ERROR_INVALID_LOGON_HOURS, ERROR_INVALID_WORKSTATION: not now, or
+                // not there. RFC 6120 section 6.5.2: "temporarily disabled".
+                "533" | "701" | "530" | "531" => Some(Barred(Bar::Disabled)),
                 // ERROR_PASSWORD_MUST_CHANGE.
                 "773" => Some(Barred(Bar::MustChange)),
                 // ERROR_ACCOUNT_LOCKED_OUT.
@@ -147,9 +148,8 @@ mod tests {
             // ERROR_NO_SUCH_USER, ERROR_LOGON_FAILURE.
             ("525", Verdict::Wrong),
             ("52e", Verdict::Wrong),
-            // Not now (ERROR_INVALID_LOGON_HOURS), or not there (ERROR_INVALID_WORKSTATION): which the protocol has no word for.
-            ("530", Verdict::Wrong),
-            ("531", Verdict::Wrong),
+            ("530", Verdict::Barred(Bar::Disabled)),
+            ("531", Verdict::Barred(Bar::Disabled)),
             ("532", Verdict::Barred(Bar::Expired)),
             ("533", Verdict::Barred(Bar::Disabled)),
             ("701", Verdict::Barred(Bar::Disabled)),

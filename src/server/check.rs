@@ -2,6 +2,7 @@
 //! anything, except that it tries to listen where nobody does.
 
 mod data;
+mod directory;
 mod ports;
 
 use std::fmt;
@@ -15,11 +16,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::certificates::{
     asking_listener, authorities_place, client_authorities, client_authorities_file,
 };
-use super::directory::prepare_directories;
-use super::settings::{beside_config, read_certificate, read_config};
+use super::settings::{read_certificate, read_config};
 use crate::config::{Certificate, Config, ConfigError, HostConfig, help};
-use crate::directory::trace;
-use data::{check_audit, check_data, check_secret};
+use data::{check_audit, check_data};
+use directory::check_directories;
 use ports::{check_ports, held_by_server};
 
 /// Something that was looked at.
@@ -188,40 +188,6 @@ fn check_client_authorities(config: &Config, data: &Path) -> Option<Finding> {
                 .to_owned(),
         )),
     }
-}
-
-/// Whether the directories answer, as we ask them.
-fn check_directories(path: Option<&Path>, config: &Config) -> Vec<Finding> {
-    let prepared = match prepare_directories(config, path) {
-        Ok(prepared) => prepared,
-        Err(errors) => {
-            let errors = errors.iter();
-            return errors
-                .map(|found| error(found.to_string(), mend_configuration(found)))
-                .collect();
-        }
-    };
-    let mut findings = Vec::new();
-    for directory in &prepared {
-        let options = &directory.config.options;
-        for secret in [&options.password_file, &options.key] {
-            let file = beside_config(path, secret);
-            findings.extend(check_secret(&directory.host, &file).filter(|_| !secret.is_empty()));
-        }
-        for step in trace::servers(&directory.config, &directory.access) {
-            let text = format!("directory of {}: {}", directory.host, step.text);
-            findings.push(match step.fine {
-                true => fine(text),
-                // The server starts all the same, and asks again.
-                false => warning(
-                    text,
-                    "look at the server, at host.directory, and at `stonechat directory test NAME`"
-                        .to_owned(),
-                ),
-            });
-        }
-    }
-    findings
 }
 
 /// Who is asked for a certificate must be able to prove something with it.

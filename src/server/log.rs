@@ -45,17 +45,46 @@ static LOGGER: Reloadable = Reloadable(RwLock::new(None));
 
 impl Log for Reloadable {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0
-            .read()
-            .as_ref()
-            .is_some_and(|logger| logger.enabled(metadata))
+        !is_indiscreet(metadata.target())
+            && self
+                .0
+                .read()
+                .as_ref()
+                .is_some_and(|logger| logger.enabled(metadata))
     }
 
     fn log(&self, record: &Record<'_>) {
-        if let Some(logger) = self.0.read().as_ref() {
+        if self.enabled(record.metadata())
+            && let Some(logger) = self.0.read().as_ref()
+        {
             logger.log(record);
         }
     }
 
     fn flush(&self) {}
+}
+
+/// ldap3 writes whole entries, passwords and keys among their values, into warnings of answers that nobody takes any more.
+fn is_indiscreet(target: &str) -> bool {
+    target.split("::").next() == Some("ldap3")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::Level;
+
+    #[test]
+    fn what_may_hold_a_password_is_in_no_log_whatever_its_filter_says() {
+        let logger = Reloadable(RwLock::new(Some(logger("trace,ldap3::conn=trace"))));
+        let is_on = |target: &str| {
+            let metadata = Metadata::builder()
+                .target(target)
+                .level(Level::Error)
+                .build();
+            logger.enabled(&metadata)
+        };
+        assert!(is_on("stonechat::directory") && is_on("ldap3_proto") && is_on("rustls"));
+        assert!(!is_on("ldap3") && !is_on("ldap3::conn"));
+    }
 }

@@ -146,6 +146,7 @@ pub(super) struct Outdated {
 
 impl Outdated {
     fn has(&self, login: &Login) -> bool {
+        // One without an account is anonymous: its name is 128 random bits, which nobody hears before it is in.
         let is_early = self.all_until_ms.is_some_and(|it| login.began_at_ms <= it);
         let proved = self.account.zip(login.account);
         is_early || proved.is_some_and(|(account, proved)| proved.is_before(account))

@@ -94,16 +94,40 @@ impl Shard {
 
     /// An account knows from now on what is in force: before it hears anything from those who know.
     pub(super) fn catch_up(&mut self, actor: ActorKey) {
-        let Some(cell) = self.cells.get_mut(actor) else {
+        let Some(cell) = self.cells.get(actor) else {
             return;
         };
-        let account = &mut cell.account;
+        let account = &cell.account;
         let now = self.groups.get(account.jid.domainpart());
         let known = account.membership.groups();
         if now.map(Arc::as_ptr) == known.map(Arc::as_ptr) {
             return;
         }
         let membership = Membership::find(now, account.jid.localpart());
+        self.move_to(actor, membership);
+    }
+
+    /// An account is answered with what is about to be in force. Of its sessions, those that were answered without it hear of it
+    /// when all workers know.
+    pub(super) fn learn_groups(&mut self, actor: ActorKey, groups: &Arc<Groups>) {
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        let jid = cell.account.jid.clone();
+        if self.groups.contains_key(jid.domainpart()) {
+            // It may be newer.
+            return self.catch_up(actor);
+        }
+        if cell.account.membership.groups().is_none() {
+            self.regrouping.untold.insert(Arc::from(jid.domainpart()));
+            let membership = Membership::find(Some(groups), jid.localpart());
+            self.move_to(actor, membership);
+        }
+    }
+
+    /// An account is elsewhere in the groups of its host now.
+    fn move_to(&mut self, actor: ActorKey, membership: Membership) {
+        let account = &mut self.cells[actor].account;
         let before = std::mem::replace(&mut account.membership, membership);
         let is_told = self.regrouping.is_told(&account.jid);
         // Some may come before all workers know.
@@ -120,17 +144,6 @@ impl Shard {
         match is_told {
             true => self.post_to(actor, Mail::Regrouped(Box::new(before))),
             false => self.regrouping.touched.push((actor, before)),
-        }
-    }
-
-    /// An account hears what the others hear at the same time.
-    pub(super) fn learn_groups(&mut self, actor: ActorKey, groups: &Arc<Groups>) {
-        let Some(cell) = self.cells.get_mut(actor) else {
-            return;
-        };
-        let account = &mut cell.account;
-        if account.membership.groups().is_none() {
-            account.membership = Membership::find(Some(groups), account.jid.localpart());
         }
     }
 }
@@ -244,5 +257,31 @@ mod tests {
         order(&mut shard, Control::GroupsTold(Arc::clone(&hosts[0])));
         assert!(shard.regrouping.touched.is_empty());
         assert!(acts(&mut shard));
+    }
+
+    #[test]
+    fn who_was_answered_before_its_account_knew_hears_of_it_when_all_workers_do() {
+        let (mut shard, romeo) = stage();
+        let groups = Arc::new(Groups::new(&montagues()));
+        // Another session of his asks, and the answer comes before the order to all workers.
+        shard.learn_groups(romeo, &groups);
+        assert!(shard.cells[romeo].account.membership.member().is_some());
+        let host = Arc::from("localhost");
+        let order = |shard: &mut Shard, control| shard.handle(NOW, Input::Control(control));
+        order(
+            &mut shard,
+            Control::Groups(Arc::clone(&host), Some(Arc::clone(&groups))),
+        );
+        shard.catch_up(romeo);
+        let acts = |shard: &Shard| shard.cells[romeo].mailbox.front().is_some();
+        assert!(!acts(&shard));
+        order(&mut shard, Control::GroupsTold(Arc::clone(&host)));
+        assert!(acts(&shard));
+        // Whoever is answered with what was before hears of what is.
+        let after = Groups::new(&Draft::default());
+        let (mut shard, romeo) = stage();
+        order(&mut shard, Control::Groups(host, Some(Arc::new(after))));
+        shard.learn_groups(romeo, &groups);
+        assert!(shard.cells[romeo].account.membership.member().is_none());
     }
 }

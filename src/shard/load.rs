@@ -36,6 +36,8 @@ pub(super) struct Load {
     no_codec_until_ms: u64,
     /// Before this, on the monotonic clock, nobody is looked for again: there was nobody to shed.
     nobody_until_ms: u64,
+    /// How many of those who waited for room were let in, and since when on the monotonic clock.
+    let_in: (usize, u64),
     lag: Lag,
     pressed: Pressed,
 }
@@ -281,11 +283,27 @@ impl Shard {
                 self.run_asides(now, actor);
             }
         }
-        while self.pressure() < Pressure::Logins {
+        self.let_in(now);
+    }
+
+    /// Those who have waited for room, in their order and some at a time.
+    fn let_in(&mut self, now: Now) {
+        let (_, since_ms) = self.load.let_in;
+        let next_ms = since_ms + limits::LOGINS_LET_IN_MS;
+        if now.mono_ms >= next_ms {
+            self.load.let_in = (0, now.mono_ms);
+        }
+        while self.pressure() < Pressure::Logins && !self.waiting_logins.is_empty() {
+            let (count, since_ms) = &mut self.load.let_in;
+            if *count == limits::LOGINS_LET_IN_COUNT {
+                let next_ms = *since_ms + limits::LOGINS_LET_IN_MS;
+                return self.timers.arm_logins(next_ms);
+            }
             let Some((key, _)) = self.waiting_logins.pop_front() else {
-                break;
+                return;
             };
             if self.awaits_room(key) {
+                self.load.let_in.0 += 1;
                 self.complete_login(now, key);
             }
         }
@@ -503,6 +521,40 @@ mod tests {
         shard.relieve(at(limits::LOGIN_PATIENCE_MS));
         assert!(shard.waiting_logins.is_empty());
         assert!(is_let_in(&mut shard, second));
+    }
+
+    #[test]
+    fn those_who_waited_are_let_in_some_at_a_time_in_their_order() {
+        let (mut shard, _) = stage();
+        shard.place.worker_count = u8::MAX;
+        overfull(&mut shard);
+        let some = limits::LOGINS_LET_IN_COUNT;
+        let waiting: Vec<StreamKey> = (0..2 * some + 1).map(|_| proves(&mut shard, NOW)).collect();
+        let budget = shard.budget();
+        shard.load.recount(&mut { budget }, 0);
+        for (round, inside) in [some, 2 * some].into_iter().enumerate() {
+            let round_ms = limits::LOGINS_LET_IN_MS;
+            let (now, next) = (
+                at(round as u64 * round_ms),
+                at((round as u64 + 1) * round_ms),
+            );
+            shard.handle(now, Input::Tick);
+            shard.relieve(now);
+            shard.relieve(now);
+            assert_eq!(shard.waiting_logins.len(), waiting.len() - inside);
+            assert!(is_let_in(&mut shard, waiting[inside - 1]));
+            assert!(
+                shard.next_deadline() <= Some(next.mono_ms),
+                "nothing else wakes the worker"
+            );
+        }
+        let late = proves(&mut shard, NOW);
+        assert!(
+            !is_let_in(&mut shard, late),
+            "one who came before waits still"
+        );
+        shard.relieve(at(2 * limits::LOGINS_LET_IN_MS));
+        assert!(is_let_in(&mut shard, waiting[2 * some]) && is_let_in(&mut shard, late));
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Shard {
     /// At home, for only here is known whether there is room: what the worker that accepted the connection has to carry
     /// says nothing of that.
     pub(super) fn admit(&mut self, now: Now, key: StreamKey) {
-        match self.pressure() >= Pressure::Logins {
+        let others_wait = !self.waiting_logins.is_empty();
+        match others_wait || self.pressure() >= Pressure::Logins {
             true => self.wait_for_room(now, key),
             false => self.complete_login(now, key),
         }

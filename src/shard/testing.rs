@@ -81,7 +81,13 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
     let jid = Jid::parse("romeo@localhost").expect("valid");
     let mut shard = shard(routes(worker_count).home(&jid), worker_count);
     shard.switch(Catalog::new(&[&TRAP], |_| true));
-    let actor = shard.cell_at(NOW, &jid);
+    let actor = enter(&mut shard, &jid);
+    (shard, actor)
+}
+
+/// An account of one session that counts what it is sent.
+pub fn enter(shard: &mut Shard, jid: &Jid) -> ActorKey {
+    let actor = shard.cell_at(NOW, jid);
     let full = jid.with_resource("orchard").expect("valid");
     let mut session = Session::new(SessionId(1), full, StreamKey::default());
     let bounds = Bounds {
@@ -91,7 +97,7 @@ pub fn stage_of(worker_count: u8) -> (Shard, ActorKey) {
     session.acks = Some(Box::new(Acks::new(String::new(), 60_000, bounds)));
     session.stream = None;
     shard.cells[actor].account.sessions.push(session);
-    (shard, actor)
+    actor
 }
 
 /// A shard without accounts: this one of so many workers.

@@ -5,10 +5,11 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
 
 use crate::house::{Authority, Files, until_it_listens};
 use crate::ports::free_port;
-use crate::slapd::{BASE, PASSWORD, SERVICE, SERVICE_PASSWORD};
+use crate::slapd::{BASE, PASSWORD, PATIENCE, SERVICE, SERVICE_PASSWORD};
 
 /// Who may everything.
 pub const ADMIN: &str = "cn=Directory Manager";
@@ -241,6 +242,26 @@ impl Ds389 {
         let path = self.files.write("change.ldif", ldif);
         let output = self.client("ldapmodify", &["-a", "-f", path.to_str().unwrap()]);
         assert!(output.status.success(), "{ldif}\n{}", said(&output));
+    }
+
+    /// Sets a password as the administrator, whose owner is to change it first (passwordMustChange). The server writes that
+    /// behind its answer: its `op_shared_modify` calls `update_pw_info` after the back end has sent the result.
+    pub fn reset_password(&self, dn: &str, password: &str) {
+        self.change(&format!(
+            "dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"
+        ));
+        let begun = Instant::now();
+        while !self.must_change(dn) {
+            assert!(begun.elapsed() < PATIENCE);
+        }
+    }
+
+    fn must_change(&self, dn: &str) -> bool {
+        const EXPIRES: &str = "passwordExpirationTime";
+        let arguments = ["-LLL", "-s", "base", "-b", dn, "(objectClass=*)", EXPIRES];
+        let output = self.client("ldapsearch", &arguments);
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8_lossy(&output.stdout).contains(&format!("{EXPIRES}: 19700101000000Z\n"))
     }
 
     /// Whether this password lets somebody in.

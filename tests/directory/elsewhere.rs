@@ -127,13 +127,31 @@ fn people_of_389_directory_server_log_in_and_hear_what_its_policy_says() {
     comes_in(&server, "juliet", "a nightingale sings");
     is_here(&mut juliet);
     // Where we are not shown that it were, too.
-    directory.change(&format!(
-        "dn: {BASE}\nchangetype: modify\nadd: aci\naci: (targetattr = \"passwordExpirationTime\")(version 3.0; acl \"hide\"; \
-         deny (read, search, compare) userdn = \"ldap:///{SERVICE}\";)\n"
-    ));
+    let deny = |rights: &str| {
+        directory.change(&format!(
+            "dn: {BASE}\nchangetype: modify\nadd: aci\naci: (targetattr = \"passwordExpirationTime\")\
+             (version 3.0; acl \"no {rights}\"; deny ({rights}) userdn = \"ldap:///{SERVICE}\";)\n"
+        ));
+    };
+    deny("read, search, compare");
     let changed = change_password(&mut juliet, "juliet", "it is the lark");
     assert!(changed.contains("type='result'"), "{changed}");
     comes_in(&server, "juliet", "it is the lark");
+    // Where we may not write it, it is to be changed, and the operator reads what would mend that.
+    let mut escalus = session(&server, "escalus", PASSWORD);
+    deny("write");
+    let changed = change_password(&mut escalus, "escalus", "three civil brawls");
+    assert!(changed.contains("type='result'"), "{changed}");
+    let line = server.until_logged("directory_must_change account=escalus@localhost ");
+    let mend = "mend=\"let bind_dn write passwordExpirationTime\"";
+    assert!(line.contains(mend), "{line}");
+    hears(
+        &server,
+        "escalus",
+        "three civil brawls",
+        "credentials-expired",
+        "must be changed",
+    );
     for _ in 0..3 {
         directory.lets_in(&person("romeo"), "guess");
     }
@@ -163,12 +181,7 @@ fn people_of_389_directory_server_log_in_and_hear_what_its_policy_says() {
         "have expired",
     );
     // An administrator's new password is to be changed first.
-    set(
-        &directory,
-        &person("benvolio"),
-        "userPassword",
-        "of the administrator",
-    );
+    directory.reset_password(&person("benvolio"), "of the administrator");
     hears(
         &server,
         "benvolio",

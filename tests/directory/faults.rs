@@ -1,12 +1,18 @@
 //! Directories that are slow, gone, back, somebody else, or one of several.
 
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
+use crate::changes::{beside_with, until_said};
 use crate::client::{Client, auth, plain};
 use crate::house::{Authority, Files};
 use crate::served::{house, is_failure, try_password};
 use crate::slapd::{PASSWORD, Slapd, Wishes};
+use crate::stand_in::{Entry, StandIn};
 
 /// Seconds that a test waits for a directory which hangs, and longer than a busy machine keeps one waiting that does not.
 pub const QUICK: &str =
@@ -164,6 +170,71 @@ fn a_first_server_that_falls_silent_costs_logins_a_deadline_and_no_refusal() {
             begun.elapsed() < crate::slapd::PATIENCE,
             "it does not go back"
         );
+    }
+}
+
+/// A port where whatever comes is dropped without a word: there are as many connections as its system may keep.
+struct Unanswered {
+    address: SocketAddr,
+    _listener: Socket,
+    _kept: Vec<TcpStream>,
+}
+
+impl Unanswered {
+    fn start() -> Unanswered {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut kept = Vec::new();
+        let error = loop {
+            match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+                Ok(socket) => kept.push(socket),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        Unanswered {
+            address,
+            _listener: listener,
+            _kept: kept,
+        }
+    }
+}
+
+/// The search and the bind of one login may each find out that a server is not reached, and have time for the next.
+const UNREACHED: &str = "unique = \"-\"\nconnect_timeout = \"3 s\"\noperation_timeout = \"10 s\"\nqueue_timeout = \"10 s\"\n";
+
+#[test]
+fn a_server_that_is_never_reached_costs_logins_a_deadline_and_no_refusal_where_there_is_another() {
+    let unanswered = Unanswered::start();
+    let directory = StandIn::start(vec![Entry::person("juliet")]);
+    let nowhere = format!("ldap://{}", unanswered.address);
+    for (test, servers) in [
+        ("unreached-only", format!("[{nowhere:?}]")),
+        (
+            "unreached-first",
+            format!("[{nowhere:?}, {:?}]", directory.url()),
+        ),
+    ] {
+        let files = Files::new(test);
+        let house = beside_with(test, &directory, &files, UNREACHED);
+        let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+        let one = format!("servers = [{:?}]", directory.url());
+        assert!(text.contains(&one), "{text}");
+        house.write_config(&text.replace(&one, &format!("servers = {servers}")));
+        let mut server = house.serve();
+        let begun = Instant::now();
+        let heard = try_password(&server, "juliet", PASSWORD);
+        let took = begun.elapsed();
+        match test {
+            "unreached-only" => assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}"),
+            _ => assert!(heard.starts_with("<success"), "{heard}"),
+        }
+        // A slow machine, too; a system would try for two minutes.
+        assert!(took < crate::slapd::PATIENCE / 2, "{test}: {took:?}");
+        until_said(&mut server, &format!("directory_fails server={nowhere} "));
     }
 }
 

@@ -6,12 +6,14 @@ use std::num::NonZeroU32;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ring::{digest, hmac, pbkdf2};
 
-use crate::changes::until_said;
+use crate::changes::{beside, until_said};
 use crate::client::{Client, SASL};
+use crate::house::Files;
 use crate::scram::Scram;
 use crate::served::{house, is_failure, try_password};
 use crate::server::Server;
 use crate::slapd::{JULIET, PASSWORD, Schema, Slapd, Wishes};
+use crate::stand_in::{Entry, Mode, StandIn};
 
 /// Lets Stonechat write passwords and keys.
 const MAY_CHANGE: &str = "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nadd: olcAccess\n\
@@ -249,6 +251,40 @@ fn keys_that_may_not_be_written_leave_the_password_as_it_is() {
     assert!(refused.contains("type='error'"), "{refused}");
     assert!(directory.lets_in(JULIET, PASSWORD));
     assert!(scram(&server, "juliet", PASSWORD).1.starts_with("<success"));
+}
+
+#[test]
+fn keys_that_cannot_be_put_back_are_the_operators_matter() {
+    let part = |byte: u8, length| BASE64_STANDARD.encode(vec![byte; length]);
+    let held = format!(
+        "SCRAM-SHA-256$4096:{}${}:{}",
+        part(1, 16),
+        part(2, 32),
+        part(3, 32)
+    );
+    let mut juliet = Entry::person("juliet");
+    let keys = ("authPassword".to_owned(), held.clone());
+    juliet.attributes.push(keys);
+    let directory = StandIn::start(vec![juliet]);
+    let files = Files::new("keys-lost");
+    let more = "unique = \"-\"\nauthentication = \"both\"\npassword_change = \"modify\"\n";
+    let house = beside("keys-lost", &directory, &files, more);
+    let mut server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    directory.set(Mode::ChangesOnce);
+    let refused = change_password(&mut juliet, "a nightingale");
+    assert!(refused.contains("not-acceptable"), "{refused}");
+    let line = server.until_logged("directory_keys_lost account=juliet@localhost ");
+    assert!(
+        line.contains("attribute=authPassword ") && line.contains("code: 50,"),
+        "{line}"
+    );
+    assert!(line.contains("mend=\"set the password again\""), "{line}");
+    // What was to come back is what she had, and nobody reads any of it.
+    let modified = directory.modified();
+    let has = |at: usize| memchr::memmem::find(&modified[at], held.as_bytes()).is_some();
+    assert_eq!((modified.len(), has(0), has(1)), (2, false, true));
+    assert!(!server.printed().contains(&part(2, 32)));
 }
 
 #[test]

@@ -312,6 +312,11 @@ fn nobody_registers_where_a_directory_says_who_there_is() {
 
 /// How often this is in the memory of a process that we have started.
 fn copies(server: &Server, text: &str) -> usize {
+    copies_where(server, text, |_| true)
+}
+
+/// The same of those that have this behind them.
+fn copies_where(server: &Server, text: &str, is_meant: impl Fn(&[u8]) -> bool) -> usize {
     let path = |name: &str| format!("/proc/{}/{name}", server.pid());
     let maps = std::fs::read_to_string(path("maps")).unwrap();
     let memory = std::fs::File::open(path("mem")).unwrap();
@@ -323,7 +328,10 @@ fn copies(server: &Server, text: &str) -> usize {
         let mut bytes = vec![0; usize::try_from(at(to) - at(from)).unwrap()];
         // Some are the kernel's alone.
         if memory.read_exact_at(&mut bytes, at(from)).is_ok() {
-            count += memchr::memmem::find_iter(&bytes, text).count();
+            let found = memchr::memmem::find_iter(&bytes, text);
+            count += found
+                .filter(|at| is_meant(&bytes[at + text.len()..]))
+                .count();
         }
     }
     count
@@ -343,5 +351,32 @@ fn passwords_that_were_tried_are_not_left_in_memory() {
     assert!(heard.starts_with("<success"), "{heard}");
     assert_eq!(copies(&server, "Zebrafinken-17"), 0);
     // The scan is no good if it never finds anything.
+    assert!(copies(&server, "juliet") > 0);
+}
+
+#[test]
+fn passwords_that_are_new_are_not_left_in_memory() {
+    let directory = Slapd::start("memory-new");
+    directory.configure(MAY_CHANGE);
+    let more = "password_change = \"modify\"\nsearch_connections = 1\nbind_connections = 1\n";
+    let house = house("memory-new", &directory, more);
+    let server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    for number in 1..4 {
+        juliet.send(&format!(
+            "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+             <password>{number}-Zebrafinken</password></query></iq>"
+        ));
+        let changed = juliet.element();
+        assert!(changed.contains("type='result'"), "{changed}");
+    }
+    assert!(directory.lets_in(JULIET, "3-Zebrafinken"));
+    // What a connection sent last it forgets with the next.
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    is_here(&mut juliet);
+    // What her client sent may stand where streams are read, until something as long has come.
+    let is_ours = |behind: &[u8]| !behind.starts_with(b"</password>");
+    assert_eq!(copies_where(&server, "-Zebrafinken", is_ours), 0);
     assert!(copies(&server, "juliet") > 0);
 }

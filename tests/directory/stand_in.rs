@@ -96,6 +96,8 @@ pub enum Mode {
     BusyOf(&'static str),
     /// As it should; but what changes an entry waits until it is to answer otherwise.
     HoldsChanges,
+    /// As it should; but it wants no new password (19), and changes an entry once: then nobody may any more (50).
+    ChangesOnce,
     /// As it should; but the password of this person is wrong (49).
     WrongOf(&'static str),
     /// One entry at a time to who asks for pages (RFC 2696), each so late.

@@ -188,6 +188,14 @@ impl Asked<'_> {
                 }
                 self.well(operation)
             }
+            Mode::ChangesOnce if operation.tag == EXTENDED => {
+                self.say(&self.result(EXTENDED_ANSWER, 19, &[]))
+            }
+            Mode::ChangesOnce
+                if operation.tag == MODIFY && self.shared.modified.lock().unwrap().len() > 1 =>
+            {
+                self.say(&self.result(answer_to(MODIFY), 50, &[]))
+            }
             Mode::WrongOf(name) if operation.tag == BIND && is_of(name, operation) => {
                 self.say(&self.result(BIND_ANSWER, 49, &[]))
             }
