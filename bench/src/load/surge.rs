@@ -11,8 +11,8 @@ pub struct Surge {
     /// Seconds since the first login.
     pub from: f64,
     pub to: f64,
-    /// Of the points of the timeline before it, the median of their 99th percentiles.
-    pub before_p99_ms: f64,
+    /// Of the points of the timeline before it, the median of their 99th percentiles; None if no message came before.
+    pub before_p99_ms: Option<f64>,
     pub worst_p99_ms: f64,
     /// Up to here latencies are nearly as before.
     #[serde(default)]
@@ -39,10 +39,11 @@ impl Surge {
             .iter()
             .filter(|(at, _)| *at < from)
             .map(|(_, p99)| *p99);
-        let before_p99_ms = crate::figures::median(&before.collect::<Vec<_>>());
+        let before: Vec<f64> = before.collect();
+        let before_p99_ms = (!before.is_empty()).then(|| crate::figures::median(&before));
         let since = late.iter().filter(|(at, _)| *at >= from);
         let worst_p99_ms = since.map(|(_, p99)| *p99).fold(0.0, f64::max);
-        let enough = (TOLERANCE * before_p99_ms).max(GOOD_ENOUGH_MS);
+        let enough = (TOLERANCE * before_p99_ms.unwrap_or(0.0)).max(GOOD_ENOUGH_MS);
         let behind: Vec<&(f64, f64)> = late.iter().filter(|(at, _)| *at > to).collect();
         let well = behind
             .windows(POINTS_THAT_PROVE)
@@ -109,6 +110,9 @@ impl Surge {
             Some(after) => format!("{after:.1} s"),
             None => "not within the time measured".to_owned(),
         };
+        let before = self
+            .before_p99_ms
+            .map_or_else(|| "none".to_owned(), |ms| format!("{ms:.1} ms"));
         let offered = shed.offered().map(|(name, offered)| {
             let (asked, sent) = (offered.asked, offered.sent);
             format!("{name} {sent} of {asked}")
@@ -116,7 +120,7 @@ impl Surge {
         let mut rows = vec![
             (
                 "p99 before, at worst".to_owned(),
-                format!("{:.1} ms, {:.0} ms", self.before_p99_ms, self.worst_p99_ms),
+                format!("{before}, {:.0} ms", self.worst_p99_ms),
             ),
             (
                 format!(
@@ -194,11 +198,24 @@ mod tests {
             20.0, 30.0, 20.0, 900.0, 5_000.0, 4_000.0, 30.0, 700.0, 60.0, 40.0, 20.0, 20.0,
         ];
         let surge = Surge::read(9.0, 3.0, 5.0, &timeline(&late));
-        assert_eq!((surge.before_p99_ms, surge.worst_p99_ms), (20.0, 5_000.0));
+        assert_eq!(surge.before_p99_ms, Some(20.0));
+        assert_eq!(surge.worst_p99_ms, 5_000.0);
         assert_eq!(surge.recovered_after, Some(3.0));
         let surge = Surge::read(9.0, 3.0, 5.0, &timeline(&late[..9]));
         assert_eq!(surge.recovered_after, None);
         assert_eq!(surge.failures().len(), 1);
+    }
+
+    #[test]
+    fn a_surge_before_which_nothing_came_can_be_read_back() {
+        let surge = Surge::read(9.0, 0.0, 2.0, &timeline(&[20.0; 12]));
+        assert_eq!(surge.before_p99_ms, None);
+        let json = serde_json::to_string(&surge).expect("plain data");
+        assert_eq!(
+            serde_json::from_str::<Surge>(&json).expect("its own"),
+            surge
+        );
+        assert!(!surge.text().contains("NaN"), "{}", surge.text());
     }
 
     #[test]
