@@ -14,8 +14,12 @@ fuzz_target!(|text: &str| {
     if normalise(&inside, &Scope::without_header(""), &limits, &mut scratch).is_err() {
         return;
     }
-    let Some(element) = Element::parse(scratch.normal().inner, "") else { return };
-    let Ok(form) = Submission::read(&element) else { return };
+    let Some(element) = Element::parse(scratch.normal().inner, "") else {
+        return;
+    };
+    let Ok(form) = Submission::read(&element) else {
+        return;
+    };
     let _ = form.form_type();
     let mut writer = FormWriter::new(FormKind::Form, "urn:example:fuzz");
     for name in form.names() {

@@ -36,14 +36,22 @@ impl KeyType for Length {
 
 impl Half {
     fn expand(&self, label: &str, length: usize) -> Vec<u8> {
-        let hash = if self.suite == Suite::Aes256 { HKDF_SHA384 } else { HKDF_SHA256 };
+        let hash = if self.suite == Suite::Aes256 {
+            HKDF_SHA384
+        } else {
+            HKDF_SHA256
+        };
         let mut info = vec![0, length as u8, 6 + label.len() as u8];
         info.extend_from_slice(b"tls13 ");
         info.extend_from_slice(label.as_bytes());
         info.push(0);
         let mut out = vec![0; length];
         let secret = Prk::new_less_safe(hash, &self.secret);
-        secret.expand(&[&info], Length(length)).unwrap().fill(&mut out).unwrap();
+        secret
+            .expand(&[&info], Length(length))
+            .unwrap()
+            .fill(&mut out)
+            .unwrap();
         out
     }
 
@@ -56,7 +64,10 @@ impl Half {
         let key = self.expand("key", aead(self.suite).key_len());
         let mut nonce: [u8; 12] = self.expand("iv", 12).try_into().unwrap();
         let number = self.number.to_be_bytes();
-        nonce[4..].iter_mut().zip(number).for_each(|(byte, n)| *byte ^= n);
+        nonce[4..]
+            .iter_mut()
+            .zip(number)
+            .for_each(|(byte, n)| *byte ^= n);
         self.number += 1;
         let key = LessSafeKey::new(UnboundKey::new(aead(self.suite), &key).unwrap());
         (key, Nonce::assume_unique_for_key(nonce))
@@ -67,7 +78,8 @@ impl Half {
         let header = [23, 3, 3, (length >> 8) as u8, length as u8];
         let (key, nonce) = self.next();
         let mut sealed = inner.to_vec();
-        key.seal_in_place_append_tag(nonce, Aad::from(header), &mut sealed).unwrap();
+        key.seal_in_place_append_tag(nonce, Aad::from(header), &mut sealed)
+            .unwrap();
         [&header[..], &sealed].concat()
     }
 
@@ -81,7 +93,9 @@ impl Half {
             let (header, mut sealed) = (&bytes[..5], bytes[5..5 + length].to_vec());
             bytes = &bytes[5 + length..];
             let (key, nonce) = self.next();
-            let inner = key.open_in_place(nonce, Aad::from(header), &mut sealed).unwrap();
+            let inner = key
+                .open_in_place(nonce, Aad::from(header), &mut sealed)
+                .unwrap();
             let (kind, content) = inner.split_last().unwrap();
             match kind {
                 23 => text.extend_from_slice(content),
@@ -132,7 +146,12 @@ fn play(script: &[u8], client: &mut Half) -> Vec<u8> {
 }
 
 /// The text that is heard and what state the server is in when all has come in pieces of `step`.
-fn listen(server: &mut Records, bytes: &[u8], step: usize, to_client: &mut Half) -> (Vec<u8>, Opened) {
+fn listen(
+    server: &mut Records,
+    bytes: &[u8],
+    step: usize,
+    to_client: &mut Half,
+) -> (Vec<u8>, Opened) {
     let (mut text, mut waiting, mut said) = (Vec::new(), Vec::new(), 0);
     let mut state = Opened::More;
     for piece in bytes.chunks(step) {
@@ -151,7 +170,10 @@ fn listen(server: &mut Records, bytes: &[u8], step: usize, to_client: &mut Half)
         if opened != Opened::More {
             break;
         }
-        assert!(waiting.len() < 5 + (1 << 14) + 256, "no more than one record waits");
+        assert!(
+            waiting.len() < 5 + (1 << 14) + 256,
+            "no more than one record waits"
+        );
     }
     assert!(said <= text.len());
     let mut unsent = Vec::new();
@@ -179,7 +201,9 @@ fuzz_target!(|data: &[u8]| {
             from_peer: 0,
             to_peer: 0,
         };
-        server.begin(&half(1).secret, &half(2).secret, sequence).unwrap();
+        server
+            .begin(&half(1).secret, &half(2).secret, sequence)
+            .unwrap();
         listen(&mut server, &bytes, step, &mut half(2))
     });
     assert!(ends[0] == ends[1], "{ends:?}");

@@ -79,7 +79,10 @@ fuzz_target!(|data: &[u8]| {
         }
         7 => {
             if let Some(preferences) = Preferences::decode(bytes) {
-                assert_eq!(Preferences::decode(&preferences.encode()), Some(preferences));
+                assert_eq!(
+                    Preferences::decode(&preferences.encode()),
+                    Some(preferences)
+                );
             }
         }
         8 => {

@@ -11,9 +11,14 @@ use stonechat::stream::sasl::{
 };
 
 fuzz_target!(|data: &[u8]| {
-    let Some((choice, data)) = data.split_first() else { return };
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
     let mechanism = Mechanism::ALL[usize::from(*choice) % Mechanism::ALL.len()];
-    let cut = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let cut = data
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(data.len());
     let (first, last) = data.split_at(cut);
     let _ = std::str::from_utf8(data).map(decode_response);
     let facts = ChannelFacts {

@@ -14,7 +14,8 @@ mod sim;
 
 use sim::{ConnId, Habits, World};
 
-static CONFIG: LazyLock<Config> = LazyLock::new(|| sim::config("").expect("the defaults are valid"));
+static CONFIG: LazyLock<Config> =
+    LazyLock::new(|| sim::config("").expect("the defaults are valid"));
 
 const HEADER: &str = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
