@@ -5,8 +5,7 @@
 
 use std::hint::black_box;
 
-use crate::base::{ActorKey, StreamKey};
-use crate::stream::SessionRef;
+use crate::base::StreamKey;
 
 use super::Shard;
 
@@ -25,7 +24,10 @@ impl Shard {
         let actors = || self.ready.iter().take(count);
         let cells = || actors().filter_map(|&actor| self.cells.get(actor));
         let sessions = || cells().filter_map(|cell| cell.account.sessions.first());
-        let mut seen = self.glance_at(actors().copied());
+        let mut seen = 0;
+        for cell in cells() {
+            seen ^= cell.glance();
+        }
         for session in sessions() {
             seen ^= session.glance();
         }
@@ -43,32 +45,16 @@ impl Shard {
             seen ^= self.streams.get(key).map_or(0, |stream| stream.glance());
         }
         let sessions = || streams.iter().filter_map(|&key| self.session_of(key));
-        seen ^= self.glance_at(sessions().map(|at| at.actor));
+        for at in sessions() {
+            seen ^= self.cells.get(at.actor).map_or(0, |cell| cell.glance());
+        }
         for at in sessions() {
             let cell = self.cells.get(at.actor);
             let session = cell.and_then(|cell| cell.account.session(at.session));
             seen ^= session.map_or(0, |session| session.glance());
         }
-        // To whom one has written, one mostly writes again.
-        let wrote_to = |at: SessionRef| self.cells.get(at.actor).map(|cell| cell.wrote_to);
-        seen ^= self.glance_at(sessions().filter_map(wrote_to));
         // Without a use of them the reads would be no reads.
         black_box(seen);
-    }
-
-    /// Something comes for all of these accounts.
-    pub(super) fn look_at_recipients(&self, actors: impl Iterator<Item = ActorKey> + Clone) {
-        let mut seen = self.glance_at(actors.clone());
-        let sessions = actors.filter_map(|actor| self.cells.get(actor)?.account.sessions.first());
-        for session in sessions {
-            seen ^= usize::from(session.ended);
-        }
-        black_box(seen);
-    }
-
-    fn glance_at(&self, actors: impl Iterator<Item = ActorKey>) -> usize {
-        let cells = actors.filter_map(|actor| self.cells.get(actor));
-        cells.fold(0, |seen, cell| seen ^ cell.glance())
     }
 }
 

@@ -5,17 +5,15 @@
 //! behind that of its account for whom it is for.
 
 use memchr::memchr;
-use smallvec::SmallVec;
 
 use crate::actor::Envelope;
-use crate::base::{ActorKey, Now, WorkerId, limits};
+use crate::base::{Now, WorkerId, limits};
 use crate::jid::{Jid, JidList};
 use crate::stanza::{Stanza, Type};
 
 use super::Shard;
 use super::cell::Mail;
 use super::load::Pressure;
-use super::look::AHEAD;
 
 impl Shard {
     /// Brings a presence to all of these: to the first now, to the rest when others had their turn.
@@ -117,7 +115,6 @@ impl Shard {
 
     fn spread_now(&mut self, now: Now, stanza: Stanza, to: &JidList) {
         let mut elsewhere: Vec<JidList> = Vec::new();
-        let mut here: SmallVec<[(ActorKey, &str); AHEAD]> = SmallVec::new();
         let is_farewell = self.is_farewell(&stanza);
         // Most contacts are of one domain.
         let mut served = "";
@@ -137,17 +134,12 @@ impl Shard {
             }
             let home = self.routes.home_of(bare);
             if home == self.place.worker {
-                here.extend(self.homes.get(bare).map(|&actor| (actor, text)));
-                if here.len() == AHEAD {
-                    self.visit(now, &stanza, &here);
-                    here.clear();
-                }
+                self.visit(now, &stanza, bare, text);
                 continue;
             }
             elsewhere.resize_with(usize::from(self.place.worker_count), JidList::default);
             elsewhere[home.index()].push_prepared(text);
         }
-        self.visit(now, &stanza, &here);
         for (worker, to) in (0..).map(WorkerId).zip(elsewhere) {
             if !to.is_empty() {
                 let stanza = stanza.clone();
@@ -156,28 +148,28 @@ impl Shard {
         }
     }
 
-    /// To accounts of this worker, if somebody uses them.
-    fn visit(&mut self, now: Now, stanza: &Stanza, those: &[(ActorKey, &str)]) {
-        self.look_at_recipients(those.iter().map(|&(actor, _)| actor));
-        for &(actor, text) in those {
-            let Some(cell) = self.cells.get(actor) else {
-                continue;
-            };
-            if cell.account.sessions.iter().all(|session| session.ended) {
-                continue;
-            }
-            let mut stanza = stanza.clone();
-            stanza.header.to = match cell.account.jid.as_str() == text {
-                true => Some(cell.account.jid.clone()),
-                false => Jid::from_prepared(text),
-            };
-            let mail = Mail::Inbound {
-                stanza,
-                settle: None,
-                tell: None,
-            };
-            self.post_in(now, actor, mail);
+    /// To an account of this worker that somebody uses.
+    fn visit(&mut self, now: Now, stanza: &Stanza, bare: &str, text: &str) {
+        let Some(&actor) = self.homes.get(bare) else {
+            return;
+        };
+        let Some(cell) = self.cells.get(actor) else {
+            return;
+        };
+        if cell.account.sessions.iter().all(|session| session.ended) {
+            return;
         }
+        let mut stanza = stanza.clone();
+        stanza.header.to = match bare == text {
+            true => Some(cell.account.jid.clone()),
+            false => Jid::from_prepared(text),
+        };
+        let mail = Mail::Inbound {
+            stanza,
+            settle: None,
+            tell: None,
+        };
+        self.post_in(now, actor, mail);
     }
 
     /// To a contact elsewhere, each by itself.
