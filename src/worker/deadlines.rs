@@ -27,6 +27,40 @@ impl Deadlines {
         if self.next_ms()? > now_ms {
             return None;
         }
-        self.0.pop().map(|Reverse(entry)| entry)
+        let entry = self.0.pop().map(|Reverse(entry)| entry);
+        // A storm of logins leaves two entries each, and nothing of their memory behind.
+        if self.0.capacity() > FEW_COUNT.max(4 * self.0.len()) {
+            self.0.shrink_to(2 * self.0.len());
+        }
+        entry
+    }
+}
+
+/// Below so many (16 KiB) memory is not given back: they come again at once.
+const FEW_COUNT: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_come_in_their_order_and_their_memory_is_given_back() {
+        let mut deadlines = Deadlines::default();
+        let key = ConnectionKey::default();
+        let count = 100_000;
+        for at_ms in (0..count).rev() {
+            deadlines.set(at_ms, key);
+        }
+        assert!(deadlines.0.capacity() >= count as usize);
+        for at_ms in 0..count {
+            assert_eq!(deadlines.take_due(at_ms), Some((at_ms, key)));
+            assert_eq!(
+                deadlines.take_due(at_ms),
+                None,
+                "nothing is due before its time"
+            );
+            let left = (count - 1 - at_ms) as usize;
+            assert!(deadlines.0.capacity() <= FEW_COUNT.max(4 * left), "{left}");
+        }
     }
 }
