@@ -46,6 +46,28 @@ pub struct Million {
     pub seconds: u64,
 }
 
+impl Million {
+    /// What costs nothing because nothing of it is done has no figure.
+    fn check(&self) -> Result<()> {
+        let (levels, contacts) = (&self.levels, self.contacts);
+        ensure!(
+            levels.is_sorted_by(|less, more| less < more),
+            "numbers of sessions rise: {levels:?}"
+        );
+        ensure!(
+            contacts.is_multiple_of(2),
+            "an even number of contacts: {contacts}"
+        );
+        let fewest = 2.max(contacts as usize + 1);
+        ensure!(
+            levels.iter().all(|level| *level >= fewest),
+            "fewer than {fewest} sessions have nobody to talk to: {levels:?}"
+        );
+        ensure!(self.seconds > 0, "talk takes at least a second");
+        Ok(())
+    }
+}
+
 /// What one session, or one operation, costs at one level.
 #[derive(Debug, Serialize)]
 struct Level {
@@ -59,9 +81,10 @@ struct Level {
     /// What a message costs here over what it costs on another server, which has as many sessions as the first level: taken in turn,
     /// because this machine is a third slower from one minute to the next.
     chat_growth: f64,
-    presence_us: f64,
-    presences_per_s: f64,
-    presence_growth: f64,
+    /// None where there are no contacts.
+    presence_us: Option<f64>,
+    presences_per_s: Option<f64>,
+    presence_growth: Option<f64>,
 }
 
 /// A server and all who are on it.
@@ -99,6 +122,7 @@ impl Company {
 
 /// Prints a line for each level, and returns all as JSON.
 pub fn measure(wishes: &Million) -> Result<String> {
+    wishes.check()?;
     let users = *wishes.levels.last().context("no number of sessions")?;
     let mut few = Company::found(wishes, "few", wishes.levels[0])?;
     few.crowd.log_in(wishes.levels[0], LOGINS_AT_A_TIME)?;
@@ -121,8 +145,8 @@ pub fn measure(wishes: &Million) -> Result<String> {
             reach: wishes.contacts / 2,
         };
         let presence = match wishes.contacts {
-            0 => Said::default(),
-            _ => compare(&mut all, &mut few, presence, 16, seconds)?,
+            0 => None,
+            _ => Some(compare(&mut all, &mut few, presence, 16, seconds)?),
         };
         let level = Level {
             sessions: count,
@@ -132,9 +156,9 @@ pub fn measure(wishes: &Million) -> Result<String> {
             chat_us: chat.us,
             messages_per_s: chat.per_s,
             chat_growth: chat.growth,
-            presence_us: presence.us,
-            presences_per_s: presence.per_s,
-            presence_growth: presence.growth,
+            presence_us: presence.as_ref().map(|said| said.us),
+            presences_per_s: presence.as_ref().map(|said| said.per_s),
+            presence_growth: presence.as_ref().map(|said| said.growth),
         };
         println!("{}", serde_json::to_string(&level)?);
         levels.push(level);
@@ -169,7 +193,7 @@ pub fn measure(wishes: &Million) -> Result<String> {
 }
 
 /// What was said while all talked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Said {
     /// Of the server, for each delivery.
     us: f64,
@@ -199,10 +223,11 @@ fn compare(
             slices.time += clock.elapsed();
         }
     }
+    let us = of_all.us().context("all")?;
     Ok(Said {
-        us: of_all.us(),
+        us,
         per_s: of_all.count as f64 / of_all.time.as_secs_f64(),
-        growth: of_all.us() / of_few.us(),
+        growth: us / of_few.us().context("few")?,
     })
 }
 
@@ -215,8 +240,15 @@ struct Slices {
 }
 
 impl Slices {
-    fn us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.count as f64
+    /// Of the server's processor, for each delivery.
+    fn us(&self) -> Result<f64> {
+        let time = self.time;
+        ensure!(self.count > 0, "nothing was delivered in {time:?}");
+        ensure!(
+            !self.cpu.is_zero(),
+            "the server used too little of its processor in {time:?} to be told"
+        );
+        Ok(self.cpu.as_secs_f64() * 1e6 / self.count as f64)
     }
 }
 
@@ -345,3 +377,6 @@ const LOGINS_AT_A_TIME: usize = 64;
 /// Processor time is told in steps of ten milliseconds.
 const SLICE: Duration = Duration::from_secs(1);
 const END_PATIENCE: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;
