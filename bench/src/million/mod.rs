@@ -89,14 +89,21 @@ struct Level {
 
 /// A server and all who are on it.
 struct Company {
+    name: &'static str,
     server: Server,
     crowd: Crowd,
     house: House,
 }
 
+/// What coming in has cost.
+struct Logins {
+    us: f64,
+    per_s: f64,
+}
+
 impl Company {
     /// Starts a server on which `users` have accounts, and nobody is yet.
-    fn found(wishes: &Million, name: &str, users: usize) -> Result<Self> {
+    fn found(wishes: &Million, name: &'static str, users: usize) -> Result<Self> {
         let house = House::prepare(wishes, name, users)?;
         let (server, start_s) = house.start()?;
         eprintln!("  {name}: started in {start_s:.1} s");
@@ -113,10 +120,53 @@ impl Company {
             contacts: wishes.contacts as usize,
         };
         Ok(Self {
+            name,
             server,
             crowd: Crowd::new(Trunk::connect(&house.trunk)?, plan),
             house,
         })
+    }
+
+    /// Until `count` are there.
+    fn log_in(&mut self, count: usize) -> Result<Logins> {
+        let (clock, already) = (Instant::now(), self.crowd.online);
+        let came = (count - already) as f64;
+        let cpu = self.server.cpu()?;
+        let logged_in = self.crowd.log_in(count, LOGINS_AT_A_TIME);
+        let per_s = came / clock.elapsed().as_secs_f64();
+        let settled = logged_in.and_then(|()| settle(&self.server, &mut self.crowd));
+        self.explained(settled)?;
+        let us = (self.server.cpu()? - cpu).as_secs_f64() * 1e6 / came;
+        Ok(Logins { us, per_s })
+    }
+
+    /// One more slice.
+    fn talk(&mut self, talk: Talk, at_a_time: usize, slices: &mut Slices) -> Result<()> {
+        // Memory that others have used meanwhile comes back into the caches first, as far as it can.
+        let ready = self.crowd.talk(talk, at_a_time, SLICE / 10);
+        self.explained(ready)?;
+        let (clock, already) = (Instant::now(), self.crowd.deliveries);
+        let cpu = self.server.cpu()?;
+        let talked = self.crowd.talk(talk, at_a_time, SLICE);
+        self.explained(talked)?;
+        slices.count += self.crowd.deliveries - already;
+        slices.cpu += self.server.cpu()? - cpu;
+        slices.time += clock.elapsed();
+        Ok(())
+    }
+
+    fn private_bytes(&mut self) -> Result<u64> {
+        let bytes = self.server.private_bytes();
+        self.explained(bytes)
+    }
+
+    fn see_off(&mut self) -> Result<()> {
+        let seen = self.crowd.see_off(END_PATIENCE);
+        self.explained(seen)
+    }
+
+    fn explained<T>(&mut self, done: Result<T>) -> Result<T> {
+        done.map_err(|error| self.server.explain(self.name, error))
     }
 }
 
@@ -125,20 +175,13 @@ pub fn measure(wishes: &Million) -> Result<String> {
     wishes.check()?;
     let users = *wishes.levels.last().context("no number of sessions")?;
     let mut few = Company::found(wishes, "few", wishes.levels[0])?;
-    few.crowd.log_in(wishes.levels[0], LOGINS_AT_A_TIME)?;
-    settle(&few.server, &mut few.crowd)?;
+    few.log_in(wishes.levels[0])?;
     let mut all = Company::found(wishes, "all", users)?;
-    let before = all.server.private_bytes()? as f64;
+    let before = all.private_bytes()? as f64;
     let mut levels = Vec::new();
     for &count in &wishes.levels {
-        let Company { server, crowd, .. } = &mut all;
-        let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.online);
-        crowd.log_in(count, LOGINS_AT_A_TIME)?;
-        let came = (count - already) as f64;
-        let logins_per_s = came / clock.elapsed().as_secs_f64();
-        settle(server, crowd)?;
-        let login_us = (server.cpu()? - cpu).as_secs_f64() * 1e6 / came;
-        let bytes = server.private_bytes()? as f64 - before;
+        let logins = all.log_in(count)?;
+        let bytes = all.private_bytes()? as f64 - before;
         let seconds = Duration::from_secs(wishes.seconds);
         let chat = compare(&mut all, &mut few, Talk::Chat, 256, seconds)?;
         let presence = Talk::Presence {
@@ -151,8 +194,8 @@ pub fn measure(wishes: &Million) -> Result<String> {
         let level = Level {
             sessions: count,
             bytes_per_session: bytes / count as f64,
-            login_us,
-            logins_per_s,
+            login_us: logins.us,
+            logins_per_s: logins.per_s,
             chat_us: chat.us,
             messages_per_s: chat.per_s,
             chat_growth: chat.growth,
@@ -164,19 +207,14 @@ pub fn measure(wishes: &Million) -> Result<String> {
         levels.push(level);
     }
     few.server.stop()?;
-    let Company {
-        server,
-        mut crowd,
-        house,
-    } = all;
-    let total = server.private_bytes()?;
+    let total = all.private_bytes()?;
     let clock = Instant::now();
-    server.signal_end();
-    crowd.see_off(END_PATIENCE)?;
+    all.server.signal_end();
+    all.see_off()?;
     let farewell_s = clock.elapsed().as_secs_f64();
-    server.stop()?;
+    all.server.stop()?;
     let drain_s = clock.elapsed().as_secs_f64();
-    let (again, restart_s) = house.start()?;
+    let (again, restart_s) = all.house.start()?;
     again.stop()?;
     let result = serde_json::json!({
         "contacts": wishes.contacts,
@@ -213,14 +251,7 @@ fn compare(
     let (mut of_all, mut of_few) = (Slices::default(), Slices::default());
     while of_all.time < time {
         for (company, slices) in [(&mut *all, &mut of_all), (&mut *few, &mut of_few)] {
-            let Company { server, crowd, .. } = company;
-            // Memory that others have used meanwhile comes back into the caches first, as far as it can.
-            crowd.talk(talk, at_a_time, SLICE / 10)?;
-            let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.deliveries);
-            crowd.talk(talk, at_a_time, SLICE)?;
-            slices.count += crowd.deliveries - already;
-            slices.cpu += server.cpu()? - cpu;
-            slices.time += clock.elapsed();
+            company.talk(talk, at_a_time, slices)?;
         }
     }
     let us = of_all.us().context("all")?;
@@ -369,7 +400,8 @@ fn run(command: &mut Command) -> Result<()> {
         .output()
         .with_context(|| format!("starting {command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} failed: {said}");
+    let status = output.status;
+    ensure!(status.success(), "{command:?} failed ({status}): {said}");
     Ok(())
 }
 
