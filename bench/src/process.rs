@@ -142,6 +142,34 @@ impl Server {
         self.signal(Signal::TERM);
     }
 
+    /// The error with how `name`, this server, fares: of its end who talks to it sees no more than a socket that is closed.
+    pub fn explain(&mut self, name: &str, error: anyhow::Error) -> anyhow::Error {
+        error.context(format!("server \"{name}\" {}", self.fate()))
+    }
+
+    /// Whether it runs or how it ended, and what it printed last.
+    fn fate(&mut self) -> String {
+        // Its sockets are closed some time before it has ended.
+        let deadline = Instant::now() + END_TIME;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                status => break status,
+            }
+        };
+        let fate = match status {
+            Ok(Some(status)) => format!("has ended ({status})"),
+            Ok(None) => "still runs".to_owned(),
+            Err(error) => format!("cannot be looked after ({error})"),
+        };
+        match self.log_tail() {
+            said if said.is_empty() => format!("{fate} and has said nothing"),
+            said => format!("{fate} and said last:\n{said}"),
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.worker).ok().and_then(Pid::from_raw) {
             // The only likely error is that it has ended, which is what was wanted.
@@ -257,6 +285,8 @@ fn descendant_named(root: u32, name: &str) -> Option<u32> {
 
 const START_TIME: Duration = Duration::from_secs(60);
 const STOP_TIME: Duration = Duration::from_secs(20);
+/// For the memory of a million sessions to be given back.
+const END_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -275,6 +305,32 @@ mod tests {
                      Private_Clean:        4 kB\nPrivate_Dirty:      396 kB\n";
         assert_eq!(private_bytes_in(smaps), Some(400 * 1024));
         assert_eq!(private_bytes_in("Rss: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn an_error_names_the_server_how_it_ended_and_what_it_said_last() {
+        let log = std::env::temp_dir().join(format!("stonechat-fate-{}", std::process::id()));
+        let command = "echo listening; echo 'its last words' >&2; exec sleep 600";
+        let command = ["sh", "-c", command].map(str::to_owned);
+        let says = Ready::Says("last words");
+        let server = Server::start(&command, "0", unused_address(), &log, says);
+        let mut server = server.expect("a shell");
+        let reset = || std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
+        let running = format!("{:#}", server.explain("few", reset()));
+        server.signal(Signal::KILL);
+        let ended = format!("{:#}", server.explain("all", reset()));
+        fs::remove_file(&log).expect("it was written");
+        assert!(
+            running.contains("server \"few\" still runs and said last:\nlistening\nits last words"),
+            "{running}"
+        );
+        for part in [
+            "server \"all\" has ended (signal: 9",
+            "its last words",
+            "connection reset",
+        ] {
+            assert!(ended.contains(part), "no {part:?} in {ended}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod link;
 pub mod management;
 pub mod message;
 pub mod people;
+pub mod plan;
 pub mod record;
 pub mod roster;
 pub mod sasl;

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use mio::Poll;
 
+use super::super::people::People;
 use super::super::tls::trusting_config;
 use super::*;
 

@@ -9,8 +9,9 @@ use anyhow::{Result, bail};
 use mio::{Events, Poll, Token};
 
 use super::people::People;
+use super::plan::LoginPlan;
 use super::sasl::Mechanism;
-use super::session::{LoginPlan, Session, Transport};
+use super::session::{Session, Transport};
 use super::tls::trusting_config;
 
 pub struct Swarm {

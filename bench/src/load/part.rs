@@ -15,7 +15,7 @@ use super::scenario::Scenario;
 use super::stage::{Ends, Stage};
 use super::unit::{News, Order, Task, Unit};
 use super::words::Tag;
-use crate::client::session::LoginPlan;
+use crate::client::plan::LoginPlan;
 use crate::client::tls::{giving_keys, trusting_config};
 use crate::process::{pin, raise_descriptors};
 

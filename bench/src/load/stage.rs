@@ -18,7 +18,8 @@ use super::shed::Shed;
 use super::words::{Id, Tag};
 use crate::client::link::Link;
 use crate::client::management::{Management, REQUEST};
-use crate::client::session::{LoginPlan, Session};
+use crate::client::plan::LoginPlan;
+use crate::client::session::Session;
 use crate::client::stanza::Stanza;
 
 pub use hearing::condition;

@@ -1,5 +1,5 @@
 //! Processor time per chat message, beside the null relay's in the same run: in every round each variant is started
-//! anew with a relay of its own, and the two are driven in turn, half a second each.
+//! anew with a relay of its own, and the two are driven in turn, a few rotations each.
 
 use anyhow::{Result, ensure};
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::presence::Audience;
 use super::tally::{Outcome, Tally};
@@ -98,7 +98,9 @@ impl<'a> Crowd<'a> {
         for _ in 0..self.speakers {
             self.say_next()?;
         }
+        let first: Vec<u64> = self.voices.iter().map(|voice| voice.said).collect();
         self.run_for(warm_up)?;
+        self.until_heard(&first)?;
         self.tally.begin(self.server)?;
         self.run_for(window)?;
         self.tally.end(self.server)?;
@@ -109,9 +111,35 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 
+    /// A slice that does not count: how long it takes until everything under way has been heard once.
+    pub fn rehearse(&mut self, warm_up: Duration) -> Result<Duration> {
+        self.slice(warm_up, super::SLICE)?;
+        let outcome = self.outcome()?;
+        self.tally = Tally::new()?;
+        Ok(outcome.rotation(self.speakers * self.listeners as usize))
+    }
+
     /// What all slices together showed.
     pub fn outcome(&self) -> Result<Outcome> {
         self.tally.outcome()
+    }
+
+    /// Goes on until what was said first, up to which number each had come then, was heard by all: all of it is said at once,
+    /// and before it has gone round nobody is waited for as long as later.
+    fn until_heard(&mut self, first: &[u64]) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let is_heard = |crowd: &Self| {
+            let mut voices = crowd.voices.iter().zip(first);
+            voices.all(|(voice, first)| voice.missing == 0 || voice.said > *first)
+        };
+        while !is_heard(self) {
+            ensure!(
+                Instant::now() < deadline,
+                "the first presence does not arrive"
+            );
+            self.run_for(Duration::from_millis(20))?;
+        }
+        Ok(())
     }
 
     fn run_for(&mut self, time: Duration) -> Result<()> {
@@ -229,3 +257,7 @@ impl<'a> Crowd<'a> {
 
 /// How long presence may take to come to rest before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+#[path = "crowd_tests.rs"]
+mod tests;

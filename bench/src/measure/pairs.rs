@@ -94,10 +94,9 @@ impl<'a> Game<'a> {
     /// A slice that does not count: how long it takes until everything under way has come round once.
     pub fn rehearse(&mut self, warm_up: Duration) -> Result<Duration> {
         self.slice(warm_up, super::SLICE)?;
-        let per_second = self.tally.outcome()?.per_second;
+        let outcome = self.tally.outcome()?;
         self.tally = Tally::new()?;
-        let under_way = self.lanes.len() / 2 * self.in_flight;
-        Ok(Duration::from_secs_f64(under_way as f64 / per_second))
+        Ok(outcome.rotation(self.lanes.len() / 2 * self.in_flight))
     }
 
     /// Has so many messages a second leave, each at its time whatever has come back, for a while; none is thrown back. It is

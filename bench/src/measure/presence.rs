@@ -1,5 +1,5 @@
 //! Processor time per presence that reaches a contact, beside the null fan-out's in the same run: in every round each
-//! variant is started anew with a fan-out of its own, and the two are driven in turn, half a second each.
+//! variant is started anew with a fan-out of its own, and the two are driven in turn, a few rotations each.
 
 use std::time::Duration;
 
@@ -88,7 +88,10 @@ fn both(
     until_quiet(&server, &mut served, Duration::from_secs(10))?;
     let mut floor = Crowd::new(&fan_out, &mut relayed, audience, Hears::Contacts)?;
     let mut crowd = Crowd::new(&server, &mut served, audience, Hears::ContactsAndItself)?;
-    for (warm_up, slice) in pace.slices(Duration::ZERO) {
+    let rotation = floor
+        .rehearse(pace.warm_up)?
+        .max(crowd.rehearse(pace.warm_up)?);
+    for (warm_up, slice) in pace.slices(rotation) {
         floor.slice(warm_up, slice)?;
         crowd.slice(warm_up, slice)?;
     }

@@ -24,6 +24,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// How long so many deliveries take, which are always under way.
+    pub fn rotation(&self, under_way: usize) -> Duration {
+        Duration::from_secs_f64(under_way as f64 / self.per_second)
+    }
+
     /// Adds it to a figure of processor time per delivery; `rate` is what deliveries a second are called there.
     pub fn push_to(&self, figure: &mut Figure, rate: &'static str) {
         figure.values.push(self.server_us);

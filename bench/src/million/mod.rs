@@ -46,6 +46,28 @@ pub struct Million {
     pub seconds: u64,
 }
 
+impl Million {
+    /// What costs nothing because nothing of it is done has no figure.
+    fn check(&self) -> Result<()> {
+        let (levels, contacts) = (&self.levels, self.contacts);
+        ensure!(
+            levels.is_sorted_by(|less, more| less < more),
+            "numbers of sessions rise: {levels:?}"
+        );
+        ensure!(
+            contacts.is_multiple_of(2),
+            "an even number of contacts: {contacts}"
+        );
+        let fewest = 2.max(contacts as usize + 1);
+        ensure!(
+            levels.iter().all(|level| *level >= fewest),
+            "fewer than {fewest} sessions have nobody to talk to: {levels:?}"
+        );
+        ensure!(self.seconds > 0, "talk takes at least a second");
+        Ok(())
+    }
+}
+
 /// What one session, or one operation, costs at one level.
 #[derive(Debug, Serialize)]
 struct Level {
@@ -59,21 +81,29 @@ struct Level {
     /// What a message costs here over what it costs on another server, which has as many sessions as the first level: taken in turn,
     /// because this machine is a third slower from one minute to the next.
     chat_growth: f64,
-    presence_us: f64,
-    presences_per_s: f64,
-    presence_growth: f64,
+    /// None where there are no contacts.
+    presence_us: Option<f64>,
+    presences_per_s: Option<f64>,
+    presence_growth: Option<f64>,
 }
 
 /// A server and all who are on it.
 struct Company {
+    name: &'static str,
     server: Server,
     crowd: Crowd,
     house: House,
 }
 
+/// What coming in has cost.
+struct Logins {
+    us: f64,
+    per_s: f64,
+}
+
 impl Company {
     /// Starts a server on which `users` have accounts, and nobody is yet.
-    fn found(wishes: &Million, name: &str, users: usize) -> Result<Self> {
+    fn found(wishes: &Million, name: &'static str, users: usize) -> Result<Self> {
         let house = House::prepare(wishes, name, users)?;
         let (server, start_s) = house.start()?;
         eprintln!("  {name}: started in {start_s:.1} s");
@@ -90,69 +120,101 @@ impl Company {
             contacts: wishes.contacts as usize,
         };
         Ok(Self {
+            name,
             server,
             crowd: Crowd::new(Trunk::connect(&house.trunk)?, plan),
             house,
         })
     }
+
+    /// Until `count` are there.
+    fn log_in(&mut self, count: usize) -> Result<Logins> {
+        let (clock, already) = (Instant::now(), self.crowd.online);
+        let came = (count - already) as f64;
+        let cpu = self.server.cpu()?;
+        let logged_in = self.crowd.log_in(count, LOGINS_AT_A_TIME);
+        let per_s = came / clock.elapsed().as_secs_f64();
+        let settled = logged_in.and_then(|()| settle(&self.server, &mut self.crowd));
+        self.explained(settled)?;
+        let us = (self.server.cpu()? - cpu).as_secs_f64() * 1e6 / came;
+        Ok(Logins { us, per_s })
+    }
+
+    /// One more slice.
+    fn talk(&mut self, talk: Talk, at_a_time: usize, slices: &mut Slices) -> Result<()> {
+        // Memory that others have used meanwhile comes back into the caches first, as far as it can.
+        let ready = self.crowd.talk(talk, at_a_time, SLICE / 10);
+        self.explained(ready)?;
+        let (clock, already) = (Instant::now(), self.crowd.deliveries);
+        let cpu = self.server.cpu()?;
+        let talked = self.crowd.talk(talk, at_a_time, SLICE);
+        self.explained(talked)?;
+        slices.count += self.crowd.deliveries - already;
+        slices.cpu += self.server.cpu()? - cpu;
+        slices.time += clock.elapsed();
+        Ok(())
+    }
+
+    fn private_bytes(&mut self) -> Result<u64> {
+        let bytes = self.server.private_bytes();
+        self.explained(bytes)
+    }
+
+    fn see_off(&mut self) -> Result<()> {
+        let seen = self.crowd.see_off(END_PATIENCE);
+        self.explained(seen)
+    }
+
+    fn explained<T>(&mut self, done: Result<T>) -> Result<T> {
+        done.map_err(|error| self.server.explain(self.name, error))
+    }
 }
 
 /// Prints a line for each level, and returns all as JSON.
 pub fn measure(wishes: &Million) -> Result<String> {
+    wishes.check()?;
     let users = *wishes.levels.last().context("no number of sessions")?;
     let mut few = Company::found(wishes, "few", wishes.levels[0])?;
-    few.crowd.log_in(wishes.levels[0], LOGINS_AT_A_TIME)?;
-    settle(&few.server, &mut few.crowd)?;
+    few.log_in(wishes.levels[0])?;
     let mut all = Company::found(wishes, "all", users)?;
-    let before = all.server.private_bytes()? as f64;
+    let before = all.private_bytes()? as f64;
     let mut levels = Vec::new();
     for &count in &wishes.levels {
-        let Company { server, crowd, .. } = &mut all;
-        let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.online);
-        crowd.log_in(count, LOGINS_AT_A_TIME)?;
-        let came = (count - already) as f64;
-        let logins_per_s = came / clock.elapsed().as_secs_f64();
-        settle(server, crowd)?;
-        let login_us = (server.cpu()? - cpu).as_secs_f64() * 1e6 / came;
-        let bytes = server.private_bytes()? as f64 - before;
+        let logins = all.log_in(count)?;
+        let bytes = all.private_bytes()? as f64 - before;
         let seconds = Duration::from_secs(wishes.seconds);
         let chat = compare(&mut all, &mut few, Talk::Chat, 256, seconds)?;
         let presence = Talk::Presence {
             reach: wishes.contacts / 2,
         };
         let presence = match wishes.contacts {
-            0 => Said::default(),
-            _ => compare(&mut all, &mut few, presence, 16, seconds)?,
+            0 => None,
+            _ => Some(compare(&mut all, &mut few, presence, 16, seconds)?),
         };
         let level = Level {
             sessions: count,
             bytes_per_session: bytes / count as f64,
-            login_us,
-            logins_per_s,
+            login_us: logins.us,
+            logins_per_s: logins.per_s,
             chat_us: chat.us,
             messages_per_s: chat.per_s,
             chat_growth: chat.growth,
-            presence_us: presence.us,
-            presences_per_s: presence.per_s,
-            presence_growth: presence.growth,
+            presence_us: presence.as_ref().map(|said| said.us),
+            presences_per_s: presence.as_ref().map(|said| said.per_s),
+            presence_growth: presence.as_ref().map(|said| said.growth),
         };
         println!("{}", serde_json::to_string(&level)?);
         levels.push(level);
     }
     few.server.stop()?;
-    let Company {
-        server,
-        mut crowd,
-        house,
-    } = all;
-    let total = server.private_bytes()?;
+    let total = all.private_bytes()?;
     let clock = Instant::now();
-    server.signal_end();
-    crowd.see_off(END_PATIENCE)?;
+    all.server.signal_end();
+    all.see_off()?;
     let farewell_s = clock.elapsed().as_secs_f64();
-    server.stop()?;
+    all.server.stop()?;
     let drain_s = clock.elapsed().as_secs_f64();
-    let (again, restart_s) = house.start()?;
+    let (again, restart_s) = all.house.start()?;
     again.stop()?;
     let result = serde_json::json!({
         "contacts": wishes.contacts,
@@ -169,7 +231,7 @@ pub fn measure(wishes: &Million) -> Result<String> {
 }
 
 /// What was said while all talked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Said {
     /// Of the server, for each delivery.
     us: f64,
@@ -189,20 +251,14 @@ fn compare(
     let (mut of_all, mut of_few) = (Slices::default(), Slices::default());
     while of_all.time < time {
         for (company, slices) in [(&mut *all, &mut of_all), (&mut *few, &mut of_few)] {
-            let Company { server, crowd, .. } = company;
-            // Memory that others have used meanwhile comes back into the caches first, as far as it can.
-            crowd.talk(talk, at_a_time, SLICE / 10)?;
-            let (cpu, clock, already) = (server.cpu()?, Instant::now(), crowd.deliveries);
-            crowd.talk(talk, at_a_time, SLICE)?;
-            slices.count += crowd.deliveries - already;
-            slices.cpu += server.cpu()? - cpu;
-            slices.time += clock.elapsed();
+            company.talk(talk, at_a_time, slices)?;
         }
     }
+    let us = of_all.us().context("all")?;
     Ok(Said {
-        us: of_all.us(),
+        us,
         per_s: of_all.count as f64 / of_all.time.as_secs_f64(),
-        growth: of_all.us() / of_few.us(),
+        growth: us / of_few.us().context("few")?,
     })
 }
 
@@ -215,8 +271,15 @@ struct Slices {
 }
 
 impl Slices {
-    fn us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.count as f64
+    /// Of the server's processor, for each delivery.
+    fn us(&self) -> Result<f64> {
+        let time = self.time;
+        ensure!(self.count > 0, "nothing was delivered in {time:?}");
+        ensure!(
+            !self.cpu.is_zero(),
+            "the server used too little of its processor in {time:?} to be told"
+        );
+        Ok(self.cpu.as_secs_f64() * 1e6 / self.count as f64)
     }
 }
 
@@ -337,7 +400,8 @@ fn run(command: &mut Command) -> Result<()> {
         .output()
         .with_context(|| format!("starting {command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} failed: {said}");
+    let status = output.status;
+    ensure!(status.success(), "{command:?} failed ({status}): {said}");
     Ok(())
 }
 
@@ -345,3 +409,6 @@ const LOGINS_AT_A_TIME: usize = 64;
 /// Processor time is told in steps of ten milliseconds.
 const SLICE: Duration = Duration::from_secs(1);
 const END_PATIENCE: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! server's `src/worker/trunk.rs`. It knows nothing of what lanes carry.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,8 +30,11 @@ pub struct Trunk {
 
 impl Trunk {
     pub fn connect(path: &Path) -> Result<Self> {
-        let mut socket =
-            UnixStream::connect(path).with_context(|| format!("no trunk at {}", path.display()))?;
+        let socket = UnixStream::connect(path);
+        Self::over(socket.with_context(|| format!("no trunk at {}", path.display()))?)
+    }
+
+    fn over(mut socket: UnixStream) -> Result<Self> {
         let poll = Poll::new()?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut socket, Token(0), interest)?;
@@ -102,6 +105,12 @@ impl Trunk {
                 Ok(count) => drop(self.outgoing.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // It hears nothing any more, but what it said before is still to be read, and its end is behind that: a
+                // server that ends does not read the answers to its farewells.
+                Err(error) if is_closed(&error) => {
+                    self.outgoing.clear();
+                    self.may_read = true;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -114,10 +123,19 @@ impl Trunk {
             Ok(count) => self.incoming.extend_from_slice(&self.scratch[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.may_read = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if is_closed(&error) => bail!("the server has closed the trunk: {error}"),
             Err(error) => return Err(error.into()),
         }
         Ok(())
     }
+}
+
+/// The other end is gone. A Unix socket that is closed with something unread in it resets the connection (unix(7)).
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
 }
 
 fn split(bytes: &[u8]) -> Option<(u32, Frame<'_>, &[u8])> {
@@ -137,3 +155,33 @@ const OPEN: u32 = 1;
 const END: u32 = 2;
 const LENGTH_BITS: u32 = 30;
 const READ_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_said_before_it_closed_the_trunk_is_heard() {
+        let (ours, mut servers) = UnixStream::pair().expect("two sockets");
+        let mut trunk = Trunk::over(ours).expect("a trunk");
+        trunk.send(7, b"something that the server does not read");
+        trunk
+            .turn(Duration::ZERO, |_, _| bail!("nothing was said"))
+            .expect("the server is there");
+        let farewell = [7_u32.to_le_bytes(), (END << LENGTH_BITS).to_le_bytes()];
+        servers.write_all(&farewell.concat()).expect("room");
+        drop(servers);
+        trunk.close(7);
+        let mut heard = Vec::new();
+        let all = trunk.turn(Duration::ZERO, |lane, frame| {
+            heard.push((lane, frame == Frame::End));
+            Ok(())
+        });
+        all.expect("its last words are there");
+        assert_eq!(heard, [(7, true)]);
+        let error = trunk
+            .turn(Duration::ZERO, |_, _| bail!("nothing was said"))
+            .expect_err("the server is gone");
+        assert!(error.to_string().contains("closed the trunk"), "{error}");
+    }
+}
