@@ -121,6 +121,32 @@ fn accounts_and_contacts_can_be_made_again_and_more_of_them() {
 }
 
 #[test]
+fn accounts_of_a_list_get_their_contacts_where_nobody_may_register() {
+    let server = Server::start("closed");
+    let users = with_users("day", &["--set", "users.password=of-none-but-us"]);
+    let list = server.directory.join("users");
+    let output = Command::new(env!("CARGO_BIN_EXE_stonechat-load"))
+        .arg("accounts")
+        .args(&users)
+        .args(["--format", "lines", "--out"])
+        .arg(&list)
+        .output();
+    assert!(output.expect("the tool was just built").status.success());
+    // Nobody has an account.
+    let output = server.load("register", server.starttls, &users);
+    let said = told(&output);
+    assert!(
+        !output.status.success() && said.contains("the registration was refused"),
+        "{said}"
+    );
+    server.tool(&["user", "add", "--from", &list.display().to_string()]);
+    let output = server.load("register", server.starttls, &users);
+    assert!(output.status.success(), "{}", told(&output));
+    // A login with fewer contacts than the scenario has would fail.
+    server.run(&users);
+}
+
+#[test]
 fn every_way_in_is_an_option() {
     let server = Server::start("ways");
     let users = ["chat", "--set", "users.count=10"];
@@ -160,7 +186,17 @@ fn every_way_in_is_an_option() {
                 "--stream-management",
             ],
         ),
-        (server.plain, vec!["--transport", "plain"]),
+        (
+            server.plain,
+            vec![
+                "--transport",
+                "plain",
+                "--threads",
+                "2",
+                "--source",
+                "127.0.0.2-127.0.0.4",
+            ],
+        ),
     ] {
         let result = server.run_on(address, &[&users[..], &options].concat());
         assert!(

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use memchr::memmem;
 use mio::{Registry, Token};
@@ -80,6 +80,8 @@ struct Login {
     /// What a server answers that knows the token, too.
     expected: Vec<u8>,
     is_registered: bool,
+    /// What the server said that registers nobody: whoever has an account gets in all the same.
+    unregistered: Option<String>,
 }
 
 impl Session {
@@ -144,6 +146,15 @@ impl Session {
         format!("user {user} waiting for {:?}, input {text:?}", self.phase)
     }
 
+    fn refused(&mut self, failure: &str) -> anyhow::Error {
+        match self.login().unregistered.take() {
+            Some(refusal) => {
+                anyhow!("the registration was refused: {refusal}, and then the login: {failure}")
+            }
+            None => anyhow!("the login was refused: {failure}"),
+        }
+    }
+
     fn begin(&mut self, plan: &LoginPlan) -> Result<()> {
         self.link.connected()?;
         if plan.transport == Transport::DirectTls {
@@ -163,7 +174,9 @@ impl Session {
             "the server ended the stream: {}",
             text()
         );
-        ensure!(name != b"failure", "the login was refused: {}", text());
+        if name == b"failure" {
+            return Err(self.refused(&text()));
+        }
         // Wherever they stand: with SASL2 behind the success (XEP-0388 section 2.6), if not before.
         if name == b"stream:features" {
             plan.offers_client_state |= element.contains("urn:xmpp:csi:0");
@@ -183,8 +196,10 @@ impl Session {
             Phase::Registered if is_answer("bench-register") => {
                 // XEP-0077 section 3.1: `conflict` says that the account is there.
                 let is_there = element.kind() == b"result" || element.contains("<conflict");
-                ensure!(is_there, "the registration was refused: {}", text());
-                self.login().is_registered = true;
+                let refusal = text();
+                let login = self.login();
+                login.is_registered = true;
+                login.unregistered = (!is_there).then_some(refusal);
                 self.authenticate(plan)
             }
             Phase::Challenge if name == b"challenge" => self.respond(&text(), plan),

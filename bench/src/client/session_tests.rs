@@ -75,3 +75,24 @@ fn what_a_lost_stream_left_is_sent_before_all_else_as_it_stands_in_the_queue() {
         "{said} is not in the order of {queue}"
     );
 }
+
+#[test]
+fn whoever_has_an_account_gets_in_where_nobody_is_registered() {
+    let closed = "<iq type='error' id='bench-register'><error type='cancel'>\
+        <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
+    let (mut session, mut server) = session(Phase::Registered);
+    let mut plan = plan(Mechanism::Plain);
+    plan.registers = true;
+    session.input = closed.into();
+    session.advance(&mut plan).expect("it goes on");
+    assert!(heard(&mut server, "</auth>").contains("mechanism='PLAIN'"));
+    // Who has none hears of both.
+    session.input =
+        "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>".into();
+    let error = session.advance(&mut plan).expect_err("nobody gets in");
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("service-unavailable") && error.contains("not-authorized"),
+        "{error}"
+    );
+}

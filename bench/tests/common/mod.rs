@@ -1,10 +1,11 @@
 //! A real server and the load tool, as its tests start them. The server is the program that `STONECHAT` names, or else
 //! `../target/debug/stonechat`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,9 +35,13 @@ impl Server {
             "surge" => "",
             _ => "overload_after = '0 ms'\n",
         };
+        let registration = match name {
+            "closed" => "off",
+            _ => "open",
+        };
         let configuration = format!(
             "[server]\nworkers = 1\n{overload}[[host]]\nname = 'localhost'\n\
-             [host.registration]\nmode = 'open'\nper_address = 1_000_000\nper_host = 1_000_000\n\
+             [host.registration]\nmode = '{registration}'\nper_address = 1_000_000\nper_host = 1_000_000\n\
              [auth]\nscram_iterations = 4096\n\
              [[listener]]\naddress = '{starttls}'\nkind = 'c2s'\ntls = 'starttls'\n\
              [[listener]]\naddress = '{plain}'\nkind = 'c2s'\ntls = 'none'\n\
@@ -45,14 +50,10 @@ impl Server {
         );
         let file = directory.join("stonechat.toml");
         fs::write(&file, configuration).expect("a file");
-        let program =
-            std::env::var_os("STONECHAT").map_or("../target/debug/stonechat".into(), PathBuf::from);
+        let program = program();
         let child = Command::new(&program)
             .arg("serve")
-            .arg("--config")
-            .arg(&file)
-            .arg("--data")
-            .arg(directory.join("data"))
+            .args(places(&directory))
             .stdout(Stdio::null())
             .stderr(fs::File::create(directory.join("log")).expect("a file"))
             .spawn()
@@ -75,6 +76,14 @@ impl Server {
             thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// What an operator asks of it.
+    pub fn tool(&self, arguments: &[&str]) {
+        let mut command = Command::new(program());
+        command.args(arguments).args(places(&self.directory));
+        let output = command.output().expect("as the server");
+        assert!(output.status.success(), "{arguments:?}: {}", told(&output));
     }
 
     fn log(&self) -> String {
@@ -104,6 +113,16 @@ impl Server {
         assert!(html.starts_with("<!doctype html>") && html.contains("<svg"));
         RunResult::read(&json).expect("a result")
     }
+}
+
+fn program() -> PathBuf {
+    std::env::var_os("STONECHAT").map_or("../target/debug/stonechat".into(), PathBuf::from)
+}
+
+/// Where a server in this directory has its configuration and its data.
+fn places(directory: &Path) -> [OsString; 4] {
+    let (file, data) = (directory.join("stonechat.toml"), directory.join("data"));
+    ["--config".into(), file.into(), "--data".into(), data.into()]
 }
 
 /// Runs the tool, with short times.
