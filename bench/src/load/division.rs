@@ -68,14 +68,18 @@ pub(super) fn divide(
     Ok(shares)
 }
 
-/// Addresses that part `number` connects from: each part has some for itself, if there are enough.
+/// Addresses that part `number` connects from: each part has some for itself, if there are enough. The first parts are those that
+/// joined from other machines, which have addresses of their own.
 pub(super) fn sources_of(run: &Run, number: usize, parts: usize) -> Vec<IpAddr> {
-    let servers = run.hosts.iter().flat_map(|host| &host.servers);
-    let is_loopback = servers
-        .clone()
-        .all(|server| server.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let sessions = u64::from(run.scenario.users.count) * run.hosts.len() as u64;
+    let joined = run.joining.map_or(0, |(_, count)| count);
+    let Some(number) = number.checked_sub(joined) else {
+        return Vec::new();
+    };
     if run.sources.is_empty() {
+        let mut servers = run.hosts.iter().flat_map(|host| &host.servers);
+        // Debian has the machine's own name at 127.0.1.1.
+        let is_loopback = servers.all(|server| server.is_ipv4() && server.ip().is_loopback());
+        let sessions = u64::from(run.scenario.users.count) * run.hosts.len() as u64;
         // Ephemeral ports are 28,000 by default: on the loopback network there are addresses for all.
         if !is_loopback || sessions <= 25_000 {
             return Vec::new();
@@ -83,6 +87,7 @@ pub(super) fn sources_of(run: &Run, number: usize, parts: usize) -> Vec<IpAddr> 
         let [high, low] = (number as u16 + 1).to_be_bytes();
         return vec![IpAddr::V4(Ipv4Addr::new(127, 0, high, low))];
     }
+    let parts = parts - joined;
     if run.sources.len() < parts {
         return run.sources.clone();
     }
@@ -106,10 +111,60 @@ pub const MOST_SESSIONS: u32 = 19_000;
 
 #[cfg(test)]
 mod tests {
+    use super::super::coordinator::Host;
     use super::*;
 
     fn scenario(text: &str) -> Scenario {
         Scenario::parse(text, &[]).expect("a good scenario")
+    }
+
+    fn run(server: &str, users: u32, sources: &[&str], joined: usize) -> Run {
+        let address = |text: &&str| text.parse().expect("an address");
+        let server = server.parse().expect("an address and a port");
+        Run {
+            name: "idle".to_owned(),
+            scenario: scenario(&format!("scenario = 'idle'\n[users]\ncount = {users}")),
+            hosts: vec![Host {
+                domain: "localhost".to_owned(),
+                servers: vec![server],
+                watch: Vec::new(),
+            }],
+            parts: 4,
+            threads: 1,
+            cores: Vec::new(),
+            sources: sources.iter().map(address).collect(),
+            joining: (joined > 0).then_some((server, joined)),
+            seed: 0,
+            prepares: false,
+        }
+    }
+
+    #[test]
+    fn each_part_here_has_addresses_for_itself_and_those_elsewhere_have_their_own() {
+        let of = |run: &Run| {
+            [0, 1, 2, 3].map(|number| {
+                let sources = sources_of(run, number, 4);
+                let sources: Vec<_> = sources.iter().map(IpAddr::to_string).collect();
+                sources.join(" ")
+            })
+        };
+        let nothing = ["", "", "", ""];
+        // Ports do not run out, or nothing is known of the network.
+        assert_eq!(of(&run("127.0.0.1:5222", 25_000, &[], 0)), nothing);
+        for elsewhere in ["10.0.0.1:5222", "[::1]:5222"] {
+            assert_eq!(of(&run(elsewhere, 50_000, &[], 0)), nothing);
+        }
+        for here in ["127.0.0.1:5222", "127.0.1.1:5222"] {
+            let spread = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"];
+            assert_eq!(of(&run(here, 50_000, &[], 0)), spread);
+        }
+        let named = ["10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.0.8", "10.0.0.9"];
+        let from = |sources: &[&str], joined| of(&run("10.0.0.1:5222", 50_000, sources, joined));
+        let each = ["10.0.0.5 10.0.0.9", "10.0.0.6", "10.0.0.7", "10.0.0.8"];
+        assert_eq!(from(&named, 0), each);
+        assert_eq!(from(&named[..1], 0), ["10.0.0.5"; 4]);
+        let two = ["", "", "10.0.0.5 10.0.0.7 10.0.0.9", "10.0.0.6 10.0.0.8"];
+        assert_eq!(from(&named, 2), two);
     }
 
     #[test]
