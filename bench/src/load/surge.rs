@@ -150,7 +150,7 @@ impl Surge {
             ),
         ));
         rows.push((
-            "in this order, from what was meant so long after its beginning".to_owned(),
+            "put off for more than 1 s or refused: when the first of each was meant, after its beginning".to_owned(),
             shed.order(),
         ));
         rows.push((
