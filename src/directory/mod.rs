@@ -30,6 +30,7 @@ mod person;
 mod poll;
 mod polled;
 mod pool;
+pub mod prepared;
 mod profile;
 mod referral;
 mod refusals;

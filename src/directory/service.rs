@@ -11,12 +11,10 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::RwLock;
 
-use super::access::Access;
 use super::cache::Standing;
 use super::desk::Desk;
-use super::escape::filter_for;
 use super::host::{HostDirectory, Question, Wish};
-use super::pool::is_filter;
+use super::prepared::Prepared;
 use super::refusals::{self, Waiting};
 use super::resolver::Resolver;
 use super::room_book::{PeopleOfRooms, Rooms};
@@ -26,7 +24,6 @@ use crate::actor::directory::{DirectoryAnswer, DirectoryAsk};
 use crate::actor::rows::{RowKey, StoreError};
 use crate::actor::{Answer, Ticket};
 use crate::base::{WorkerId, limits};
-use crate::config::{Config, DirectoryConfig};
 use crate::im::credentials::localpart_of;
 
 /// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
@@ -62,24 +59,6 @@ struct RowQuestion {
     ticket: Ticket,
     host: Arc<str>,
     key: RowKey,
-}
-
-/// A host's directory with what its files say: ready to be put in force.
-pub struct Prepared {
-    pub host: Arc<str>,
-    pub config: Arc<DirectoryConfig>,
-    pub access: Access,
-}
-
-impl Prepared {
-    /// One whose files were read.
-    pub fn new(host: &Arc<str>, config: &Arc<DirectoryConfig>, access: Access) -> Prepared {
-        Prepared {
-            host: Arc::clone(host),
-            config: Arc::clone(config),
-            access,
-        }
-    }
 }
 
 impl DirectoryService {
@@ -426,58 +405,6 @@ fn host_of(ask: &AuthAsk) -> Option<&Arc<str>> {
         AuthAsk::Token(proof) => Some(&proof.host),
         _ => None,
     }
-}
-
-/// The directories that a configuration names, with their files read. `beside` makes a path of what an option says.
-///
-/// # Errors
-/// For each that is wrong: the host's place in the configuration, the option with its section, and why.
-pub fn prepare(
-    config: &Config,
-    beside: &dyn Fn(&str) -> std::path::PathBuf,
-) -> Result<Vec<Prepared>, Vec<(usize, String, String)>> {
-    let mut prepared = Vec::new();
-    let mut errors = Vec::new();
-    for (index, host) in config.hosts.iter().enumerate() {
-        let Some(directory) = &host.directory else {
-            continue;
-        };
-        for (option, filter) in filters(directory) {
-            // Of somebody, and of everybody (`person::query_for_all`).
-            let forms = [filter_for(filter, "name"), filter.replace("{user}", "*")];
-            if !forms.iter().all(|form| is_filter(form)) {
-                let message = "is no filter as RFC 4515 writes it".to_owned();
-                errors.push((index, option.to_owned(), message));
-            }
-        }
-        match Access::read(directory, beside) {
-            Ok(access) => prepared.push(Prepared::new(&host.name, directory, access)),
-            Err((option, message)) => errors.push((index, format!("directory.{option}"), message)),
-        }
-    }
-    match errors.is_empty() {
-        true => Ok(prepared),
-        false => Err(errors),
-    }
-}
-
-/// Every filter that options hold, by the option.
-fn filters(directory: &DirectoryConfig) -> Vec<(&'static str, &str)> {
-    let options = &directory.options;
-    let mut filters = vec![
-        ("directory.filter", options.filter.as_str()),
-        ("directory.rooms_filter", options.rooms_filter.as_str()),
-    ];
-    if let Some(groups) = &directory.groups {
-        filters.push(("directory_groups.filter", &groups.options.filter));
-        filters.push((
-            "directory_groups.lists_filter",
-            &groups.options.lists_filter,
-        ));
-    }
-    // Where nothing marks a list.
-    filters.retain(|(_, filter)| !filter.is_empty());
-    filters
 }
 
 #[cfg(test)]
