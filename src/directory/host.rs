@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
 use super::desk::Desk;
+use super::collisions::Collisions;
 use super::due::Due;
 use super::error::DirectoryError;
 use super::lists::Lists;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub own_changes: OwnChanges,
     /// The permanent rooms.
     pub rooms: Arc<RoomBook>,
+    /// Of which names was told that several have them.
+    pub collisions: Collisions,
 }
 
 /// Something that is asked, and who hears the answer.

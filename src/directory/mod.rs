@@ -8,6 +8,7 @@ mod ber;
 mod cache;
 mod cards;
 mod certified;
+mod collisions;
 mod content;
 mod desk;
 mod destinations;

@@ -12,6 +12,7 @@ use crate::config::{DirectoryConfig, DirectoryReferrals};
 use crate::directory::access::Access;
 use crate::directory::cache::Known;
 use crate::directory::cards::CardCache;
+use crate::directory::collisions::Collisions;
 use crate::directory::desk::Desk;
 use crate::directory::due::Due;
 use crate::directory::lists::{self, Lists, Woken};
@@ -59,6 +60,7 @@ impl HostDirectory {
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
             own_changes: OwnChanges::default(),
+            collisions: Collisions::default(),
             rooms: Arc::default(),
         });
         let questions = serve(&shared, &ways)?;
