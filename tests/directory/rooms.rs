@@ -250,6 +250,43 @@ fn active_directory_is_asked_for_what_it_has_counted_since_by_the_same_server() 
 }
 
 #[test]
+#[test]
+fn who_was_counted_by_one_server_and_answered_by_another_is_asked_for_everything() {
+    let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let room = Entry {
+        dn: format!("cn=piazza,ou=people,{BASE}"),
+        attributes: vec![
+            attribute("objectClass", "stonechatRoom"),
+            attribute("cn", "piazza"),
+            attribute("uSNChanged", "5"),
+        ],
+    };
+    let directory = StandIn::start(vec![room]);
+    directory.count("CN=one", 7);
+    directory.fail_over_behind_searches("CN=other");
+    let files = Files::new("counted-by-two");
+    let options = format!(
+        "preset = \"active-directory\"\nunique = \"-\"\npoll = \"1 s\"\nrooms_base = \"ou=people,{BASE}\"\n"
+    );
+    let house = beside("counted-by-two", &directory, &files, &options);
+    let server = house.serve();
+    let looks = || {
+        let searches = directory.searches().into_iter();
+        let rooms = searches.filter(|search| format!("{:?}", search.filter).contains("Room"));
+        rooms.count()
+    };
+    let begun = Instant::now();
+    while looks() < 6 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", directory.searches());
+        std::thread::yield_now();
+    }
+    // What the one lacked of the other's changes is in no count of either.
+    let asked = format!("{:?}", directory.searches());
+    assert!(!asked.contains("uSNChanged"), "{asked}");
+    let log = server.stop();
+    assert!(!log.contains("directory_room_gone"));
+}
+
 fn what_is_written_of_a_room_is_what_is_read_of_it() {
     let directory = directory("writes");
     let house = house("writes", &directory, ROOMS);
