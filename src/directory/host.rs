@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::access::Access;
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
-use super::desk::Desk;
 use super::collisions::Collisions;
+use super::desk::Desk;
 use super::due::Due;
 use super::error::DirectoryError;
 use super::lists::Lists;
@@ -34,6 +35,7 @@ use crate::im::seen::Met;
 /// A directory that can be asked. Dropped, its threads end with what they are about.
 pub struct HostDirectory {
     pub shared: Arc<Shared>,
+    pub access: Arc<Access>,
     questions: Sender<Question>,
     /// Dropped, it ends those who follow what becomes of the directory.
     _follows: Sender<()>,
@@ -51,10 +53,10 @@ pub struct Shared {
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
     pub own_changes: OwnChanges,
-    /// The permanent rooms.
-    pub rooms: Arc<RoomBook>,
     /// Of which names was told that several have them.
     pub collisions: Collisions,
+    /// The permanent rooms.
+    pub rooms: Arc<RoomBook>,
 }
 
 /// Something that is asked, and who hears the answer.

@@ -24,6 +24,13 @@ impl Prepared {
             access,
         }
     }
+
+    /// Whether a directory that was started with these is what one of this would be: the options are the same, and so is what
+    /// the files say that they name.
+    pub fn is_as(&self, config: &DirectoryConfig, access: &Access) -> bool {
+        let has_read = |access: &Access| (access.identity.clone(), access.files);
+        *self.config == *config && has_read(&self.access) == has_read(access)
+    }
 }
 
 /// The directories that a configuration names, with their files read. `beside` makes a path of what an option says.
@@ -76,4 +83,75 @@ fn filters(directory: &DirectoryConfig) -> Vec<(&'static str, &str)> {
     // Where nothing marks a list.
     filters.retain(|(_, filter)| !filter.is_empty());
     filters
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process};
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::directory::person;
+
+    const OPTIONS: &str = "bind_dn = \"cn=a\"\npassword_file = \"password\"\nca = \"ca\"\ncertificate = \"own\"\nkey = \"key\"\n";
+
+    fn pem(name: &str, key: &KeyPair) -> String {
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.self_signed(key).expect("a certificate").pem()
+    }
+
+    #[test]
+    fn a_directory_is_the_same_while_its_options_and_what_its_files_say_are() {
+        let files = env::temp_dir().join(format!("stonechat-prepared-{}", process::id()));
+        fs::create_dir_all(&files).expect("a directory");
+        let write = |name: &str, text: &str| fs::write(files.join(name), text).expect("a file");
+        let read = |options: &str| {
+            let config = person::tests::config(options);
+            let access = Access::read(&config, &|name| files.join(name)).map_err(|error| error.1);
+            Prepared::new(&config.host, &config, access.expect("in order"))
+        };
+        let (key, other) = [(); 2].map(|()| KeyPair::generate().expect("a key")).into();
+        let [a, b, c] = ["a.example", "b.example", "c.example"].map(|name| pem(name, &key));
+        let (ours, others) = (key.serialize_pem(), other.serialize_pem());
+        let set = |ca: &str, own: &str, key: &str, password: &str| {
+            write("ca", ca);
+            write("own", own);
+            write("key", key);
+            write("password", password);
+        };
+        let chain = format!("{b}{c}");
+        set(&a, &chain, &ours, "dagger");
+        let kept = read(OPTIONS);
+        let is_kept = |options: &str| read(options).is_as(&kept.config, &kept.access);
+        assert!(is_kept(OPTIONS));
+        let both = format!("{a}{b}");
+        for (ca, own, key, password) in [
+            (&c, &chain, &ours, "dagger"),
+            (&both, &chain, &ours, "dagger"),
+            (&a, &b, &ours, "dagger"),
+            (&a, &pem("b.example", &other), &others, "dagger"),
+            (&a, &chain, &ours, "poison"),
+            // The certificates are the same in the same order.
+            (&both, &c, &ours, "dagger"),
+        ] {
+            set(ca, own, key, password);
+            assert!(!is_kept(OPTIONS), "{ca} {own} {password}");
+        }
+        set(&a, &chain, &ours, "dagger\nand a line below");
+        assert!(is_kept(OPTIONS));
+        for more in [
+            "fresh = \"7 min\"\n",
+            "[host.directory_cards]\nsource = \"off\"\n",
+            "[host.directory_groups]\nbase = \"ou=groups,dc=a\"\n",
+        ] {
+            assert!(!is_kept(&format!("{OPTIONS}{more}")), "{more}");
+        }
+        let there = DirectoryConfig {
+            host: Arc::from("mantua.example"),
+            ..DirectoryConfig::clone(&kept.config)
+        };
+        assert!(!kept.is_as(&there, &kept.access));
+        fs::remove_dir_all(&files).expect("it is there");
+    }
 }

@@ -40,7 +40,7 @@ pub struct DirectoryService {
     resolver: Arc<Resolver>,
 }
 
-type Hosts = BTreeMap<Arc<str>, HostDirectory>;
+type Hosts = BTreeMap<Arc<str>, Arc<HostDirectory>>;
 
 /// Who hears answers, and when.
 pub struct Answers {
@@ -122,26 +122,29 @@ impl DirectoryService {
         Ok(service)
     }
 
-    /// Puts these directories in the place of those that it has; what was asked of those is answered by them, but for groups
-    /// that they have not read yet: those who wait for them wait for these.
+    /// Puts these directories in the place of those that it has, of which those stay whose options and files are the same: that
+    /// a certificate of ours is another is no reason to read everybody anew. What was asked of those that go is answered by
+    /// them, but for groups that they have not read yet: those who wait for them wait for these.
     ///
     /// # Errors
     /// The system has no thread left; then everything stays as it was.
     pub fn adopt(&self, prepared: Vec<Prepared>) -> io::Result<()> {
+        let before = Arc::clone(&self.hosts.read());
         let mut hosts = Hosts::new();
-        for Prepared {
-            host,
-            config,
-            access,
-        } in prepared
-        {
-            let access = access.by(&self.resolver);
-            let started = HostDirectory::start(&host, &config, access, &self.desk, &self.answers)?;
-            hosts.insert(host, started);
+        for prepared in prepared {
+            let is_same = |it: &&Arc<HostDirectory>| prepared.is_as(&it.shared.config, &it.access);
+            let directory = match before.get(&prepared.host).filter(is_same) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(self.start_one(prepared)?),
+            };
+            hosts.insert(Arc::clone(&directory.shared.host), directory);
         }
-        let before = std::mem::replace(&mut *self.hosts.write(), Arc::new(hosts));
+        *self.hosts.write() = Arc::new(hosts);
         let now = Arc::clone(&self.hosts.read());
-        for (host, directory) in &*before {
+        let is_kept = |(host, directory): &(&Arc<str>, &Arc<HostDirectory>)| {
+            now.get(*host).is_some_and(|it| Arc::ptr_eq(it, directory))
+        };
+        for (host, directory) in before.iter().filter(|it| !is_kept(it)) {
             for waiting in directory.shared.lists.end() {
                 let known = match now.get(host) {
                     Some(directory) => directory.shared.lists.wait(waiting),
@@ -151,7 +154,7 @@ impl DirectoryService {
                     .into_iter()
                     .for_each(|answer| waiting.hear(&self.answers, answer));
             }
-            let means_groups = |it: &&HostDirectory| it.shared.config.groups.is_some();
+            let means_groups = |it: &&Arc<HostDirectory>| it.shared.config.groups.is_some();
             let is_meant = means_groups(&directory);
             match now.get(host).filter(means_groups) {
                 Some(directory) => {
@@ -163,6 +166,12 @@ impl DirectoryService {
             }
         }
         Ok(())
+    }
+
+    fn start_one(&self, prepared: Prepared) -> io::Result<HostDirectory> {
+        let access = prepared.access.by(&self.resolver);
+        let (host, config) = (&prepared.host, &prepared.config);
+        HostDirectory::start(host, config, access, &self.desk, &self.answers)
     }
 
     /// The permanent rooms that the directory of a host has; none if it has no directory, or was not heard of yet.

@@ -41,7 +41,7 @@ impl HostDirectory {
         let servers = Arc::new(Servers::new(access.servers.len()));
         let access = Arc::new(access);
         let trials = try_servers(&access, &servers)?;
-        let ways = Ways(access, servers, trials);
+        let ways = Ways(Arc::clone(&access), servers, trials);
         let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
         let shared = Arc::new(Shared {
             host: Arc::clone(host),
@@ -73,6 +73,7 @@ impl HostDirectory {
         }
         Ok(HostDirectory {
             shared,
+            access,
             questions,
             _follows: follows,
         })
