@@ -513,6 +513,10 @@ pub const DIRECTORY_REFERRAL_BYTES_MAX: usize = 4 * 1024;
 /// Parentheses in parentheses of a filter: who reads one goes down the stack with each of them, and directories may write
 /// some. Administrators' filters have three or four.
 pub const DIRECTORY_FILTER_DEPTH_MAX: usize = 32;
+/// How long an operator is not told again that several entries have a name, which anybody may try as often as they like.
+pub const DIRECTORY_COLLISION_MS: u64 = 3_600_000;
+/// Names of which this is remembered: of more than these nobody reads, and the base is too wide.
+pub const DIRECTORY_COLLISIONS_MAX: usize = 1_000;
 /// How often it is looked whether everybody is still there: 100,000 accounts keep a directory busy for two seconds.
 pub const DIRECTORY_POLL_MS: u64 = 300_000;
 /// Names that one question is about: fifty cost little more than one (CRATES.md section 7).

@@ -11,6 +11,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::destinations::Destinations;
@@ -30,10 +31,12 @@ pub struct Access {
     /// Where those lead.
     pub destinations: Destinations,
     pub resolver: Arc<Resolver>,
+    /// A digest of the authorities, certificates and the key that were read.
+    pub files: [u8; 32],
 }
 
 /// As whom we search.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Identity {
     /// As the entry for which our certificate stands (RFC 4513 section 5.2.3).
     Certificate,
@@ -64,16 +67,19 @@ impl Access {
         } else {
             Identity::Nobody
         };
+        let mut files = Sha256::new();
+        let tls = Arc::new(tls(options, beside, &mut files)?);
         Ok(Access {
             servers: options.servers.iter().map(|url| lowered(url)).collect(),
             start_tls: options.start_tls,
-            tls: Arc::new(tls(options, beside)?),
+            tls,
             connect_timeout: Duration::from_millis(options.connect_timeout.as_ms()),
             operation_timeout: Duration::from_millis(options.operation_timeout.as_ms()),
             identity,
             referrals: options.referrals,
             destinations: Destinations::of(options),
             resolver: Arc::new(Resolver::new()),
+            files: files.finalize().into(),
         })
     }
 }
@@ -106,6 +112,7 @@ impl Access {
             referrals: self.referrals,
             destinations: self.destinations.clone(),
             resolver: Arc::clone(&self.resolver),
+            files: self.files,
         }
     }
 }
@@ -135,13 +142,14 @@ fn read_password(path: &Path) -> Result<Secret, (&'static str, String)> {
 fn tls(
     options: &HostDirectory,
     beside: &dyn Fn(&str) -> PathBuf,
+    files: &mut Sha256,
 ) -> Result<ClientConfig, (&'static str, String)> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| ("servers", error.to_string()))?;
     let builder = match options.verify {
-        true => builder.with_root_certificates(roots(options, beside)?),
+        true => builder.with_root_certificates(roots(options, beside, files)?),
         false => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified(provider))),
@@ -154,6 +162,8 @@ fn tls(
         .map_err(|error| ("certificate", format!("{}: {error}", certificate.display())))?;
     let private = PrivateKeyDer::from_pem_file(&key)
         .map_err(|error| ("key", format!("{}: {error}", key.display())))?;
+    note(files, &chain);
+    files.update(private.secret_der());
     builder
         .with_client_auth_cert(chain, private)
         .map_err(|error| ("key", format!("{}: {error}", key.display())))
@@ -162,21 +172,32 @@ fn tls(
 fn roots(
     options: &HostDirectory,
     beside: &dyn Fn(&str) -> PathBuf,
+    files: &mut Sha256,
 ) -> Result<RootCertStore, (&'static str, String)> {
     let mut roots = RootCertStore::empty();
     if options.ca.is_empty() {
         // What of the system's cannot be read is the system's matter; the others do.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let found = rustls_native_certs::load_native_certs().certs;
+        note(files, &found);
+        roots.add_parsable_certificates(found);
         return Ok(roots);
     }
     let path = beside(&options.ca);
     let failed = |error: String| ("ca", format!("{}: {error}", path.display()));
     let found = certificates(&path).map_err(|error| failed(error.to_string()))?;
+    note(files, &found);
     for certificate in found {
         let added = roots.add(certificate);
         added.map_err(|error| failed(error.to_string()))?;
     }
     Ok(roots)
+}
+
+/// Their number and digests: an authority is not taken for the first of our chain, which follows.
+fn note(files: &mut Sha256, certificates: &[CertificateDer<'_>]) {
+    files.update(certificates.len().to_be_bytes());
+    let digests = certificates.iter().map(Sha256::digest);
+    digests.for_each(|digest| files.update(digest));
 }
 
 /// At least one.

@@ -1,6 +1,7 @@
 //! Who comes in by an entry that was found for a name, and what others hear of it. Refuses to know how it was found.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::desk::Admission;
 use super::error::DirectoryError;
@@ -50,7 +51,8 @@ impl Shared {
         Ok(met != Met::AnotherEntry)
     }
 
-    /// An operator wants to know of names that several have, and of entries whose address is not that of their name.
+    /// An operator wants to know of names that several have, once in a while, and of entries whose address is not that of their
+    /// name.
     pub fn report(&self, localpart: &str, found: &Found) {
         match found {
             Found::Elsewhere(name) => log::warn!(
@@ -58,18 +60,23 @@ impl Shared {
                 self.host,
                 person::ADDRESS
             ),
-            Found::Many(names) => {
-                log::error!(
-                    "directory_collision account={localpart}@{} entries={names:?}",
-                    self.host
-                );
-                (self.desk.audit)(AuditEvent::DirectoryCollision {
-                    account: self.jid(localpart),
-                    entries: names.clone(),
-                });
+            Found::Many(names) if self.collisions.is_news(localpart, Instant::now()) => {
+                self.report_collision(localpart, names);
             }
-            Found::Nobody | Found::One(_) => {}
+            Found::Nobody | Found::One(_) | Found::Many(_) => {}
         }
+    }
+
+    /// Each time.
+    pub fn report_collision(&self, localpart: &str, entries: &[String]) {
+        log::error!(
+            "directory_collision account={localpart}@{} entries={entries:?}",
+            self.host
+        );
+        (self.desk.audit)(AuditEvent::DirectoryCollision {
+            account: self.jid(localpart),
+            entries: entries.to_vec(),
+        });
     }
 
     fn report_taken_over(&self, localpart: &str, person: &Person) {

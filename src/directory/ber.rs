@@ -6,6 +6,7 @@ use zeroize::Zeroize;
 
 use super::dn::Dn;
 use super::error::DirectoryError;
+use super::rooms::ROOM_PASSWORD;
 use crate::base::limits;
 
 // A build without the bounds of `src/vendor/lber` fails here: what a directory sends could end the whole process.
@@ -19,11 +20,15 @@ pub struct Entry {
     attributes: Vec<(String, Vec<Vec<u8>>)>,
 }
 
-/// Keys of SCRAM are as good as a password to who would be the server: they are not left where somebody else's memory was.
+/// Keys of SCRAM are as good as a password to who would be the server, and rooms have passwords: they are not left where
+/// somebody else's memory was.
 impl Drop for Entry {
     fn drop(&mut self) {
-        let values = self.attributes.iter_mut().flat_map(|(_, values)| values);
-        values.filter(|it| is_key(it)).for_each(wipe);
+        for (name, values) in &mut self.attributes {
+            let is_secret = name.eq_ignore_ascii_case(ROOM_PASSWORD);
+            let secrets = values.iter_mut().filter(|it| is_secret || is_key(it));
+            secrets.for_each(wipe);
+        }
     }
 }
 
@@ -266,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_goes_leaves_no_key_of_scram_behind() {
+    fn an_entry_that_goes_leaves_no_key_of_scram_and_no_password_of_a_room_behind() {
         let key: &[u8] = b"SCRAM-SHA-256$4096:c2FsdA==$a2V5:a2V5";
         let spaced: &[u8] = b" SCRAM-SHA-1$4096:c2FsdA==$a2V5:a2V5";
         let entry = Entry::of(
@@ -281,6 +286,14 @@ mod tests {
         whole.absorb(entry);
         assert!(wiped().is_empty());
         drop(whole);
+        assert_eq!(wiped(), [true, true]);
+        drop(Entry::of(
+            "cn=a",
+            &[
+                ("cn", &[&b"a"[..]]),
+                ("STONECHATroomPassword", &[b"pax", b"pax et bonum"]),
+            ],
+        ));
         assert_eq!(wiped(), [true, true]);
     }
 

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::access::Access;
 use super::cache::{Known, Standing};
 use super::cards::CardCache;
+use super::collisions::Collisions;
 use super::desk::Desk;
 use super::due::Due;
 use super::error::DirectoryError;
@@ -33,6 +35,7 @@ use crate::im::seen::Met;
 /// A directory that can be asked. Dropped, its threads end with what they are about.
 pub struct HostDirectory {
     pub shared: Arc<Shared>,
+    pub access: Arc<Access>,
     questions: Sender<Question>,
     /// Dropped, it ends those who follow what becomes of the directory.
     _follows: Sender<()>,
@@ -50,6 +53,8 @@ pub struct Shared {
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
     pub own_changes: OwnChanges,
+    /// Of which names was told that several have them.
+    pub collisions: Collisions,
     /// The permanent rooms.
     pub rooms: Arc<RoomBook>,
 }

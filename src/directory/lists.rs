@@ -17,7 +17,6 @@ use super::grouped::{self, Known};
 use super::groups::Named;
 use super::host::Shared;
 use super::meant::Meant;
-use super::person::Found;
 use super::pool::Link;
 use super::room_people::RoomNames;
 use super::service::Answers;
@@ -432,7 +431,7 @@ impl Watch {
         people.retain(|_, known| !several.contains_key(&known.localpart));
         for (localpart, entries) in several {
             if self.told.is_news(&localpart) {
-                shared.report(&localpart, &Found::Many(entries));
+                shared.report_collision(&localpart, &entries);
             }
         }
         people

@@ -250,7 +250,7 @@ fn no_reset(link: &mut Link, person: &Person, until: Instant) -> Result<(), Dire
     // Where nothing is said it may as well be that we are not shown it. RFC 4511 section 4.6: "A replace with no value will
     // delete the entire attribute if it exists, and it is ignored if the attribute does not exist."
     match said.next().is_none_or(|time| time == BE_CHANGED) {
-        true => link.replace(&person.dn, vec![(EXPIRES.to_owned(), Vec::new())], until),
+        true => link.replace(&person.dn, &[(EXPIRES.to_owned(), Vec::new())], until),
         false => Ok(()),
     }
 }

@@ -135,7 +135,10 @@ impl Poller {
         };
         content.hear(silent(end), tell)?;
         self.last = match count {
-            Some(count) => Some(count),
+            // Who has answered since may be another, who lacked some of what this one had counted: the next look asks for all.
+            Some(before) => self::count(link, until)?
+                .is_some_and(|now| now.server() == before.server())
+                .then_some(before),
             None => (!latest.is_empty()).then(|| Mark::Time(latest.min(now))),
         };
         Ok(())
@@ -151,6 +154,14 @@ impl Poller {
 }
 
 impl Mark {
+    /// Who has counted.
+    fn server(&self) -> Option<&str> {
+        match self {
+            Mark::Count { server, .. } => Some(server),
+            Mark::Time(_) => None,
+        }
+    }
+
     /// What finds all that is newer; none if that cannot be said.
     fn filter(&self, now: Option<&Mark>) -> Option<String> {
         match (self, now) {

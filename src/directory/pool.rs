@@ -117,15 +117,15 @@ enum Failure {
     Connection(String),
     /// The time of whoever asks is over, which was less than a server may take: that says nothing of it.
     Late,
-    /// Nothing comes, or not fast enough.
-    Silence,
+    /// Nothing comes, or not fast enough; of what, for an operator.
+    Silence(&'static str),
 }
 
 impl Failure {
     /// A silence until this time is none where a server may be silent for longer.
     fn until(self, until: Instant, whole: Instant) -> Failure {
         match self {
-            Failure::Silence if until < whole => Failure::Late,
+            Failure::Silence(_) if until < whole => Failure::Late,
             failure => failure,
         }
     }
@@ -211,8 +211,8 @@ impl Link {
                     self.blame((kept.server, begun), reason, &mut spared);
                 }
                 Err(Failure::Late) => self.put_back(&kept),
-                Err(Failure::Silence) => {
-                    self.blame((kept.server, begun), SILENCE.to_owned(), &mut spared);
+                Err(Failure::Silence(reason)) => {
+                    self.blame((kept.server, begun), reason.to_owned(), &mut spared);
                 }
             }
         }
@@ -319,7 +319,7 @@ impl Link {
             }
             Err(Failure::Answer(error)) => error.to_string(),
             Err(Failure::Connection(reason)) => reason,
-            Err(Failure::Silence) => SILENCE.to_owned(),
+            Err(Failure::Silence(reason)) => reason.to_owned(),
         };
         self.note_failure((server, begun), false, &reason);
         None
@@ -369,14 +369,15 @@ fn failure(error: LdapError) -> Failure {
         LdapError::LdapResult { result } => {
             Failure::Connection(format!("refuses (result {}): {}", result.rc, result.text))
         }
-        LdapError::Timeout { .. } => Failure::Silence,
+        LdapError::Timeout { .. } => Failure::Silence(SILENCE),
         error => Failure::Connection(error.to_string()),
     }
 }
 
 fn remaining(until: Instant) -> Result<Duration, Failure> {
     let left = until.checked_duration_since(Instant::now());
-    left.filter(|left| !left.is_zero()).ok_or(Failure::Silence)
+    left.filter(|left| !left.is_zero())
+        .ok_or(Failure::Silence(SILENCE))
 }
 
 /// The library panics at some answers that are not LDAP: those are a broken connection, and no reason to end anything.
@@ -399,7 +400,7 @@ mod tests {
 
     use super::*;
     use crate::directory::content::Content;
-    use crate::directory::person;
+    use crate::directory::{person, resolver};
 
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(50);
@@ -426,9 +427,14 @@ mod tests {
 
     #[test]
     fn who_has_little_time_left_blames_no_server_and_keeps_nobody_from_it() {
-        // Connecting takes an answer in the first case.
-        for start_tls in [true, false] {
-            let (_listener, access) = silent(start_tls);
+        let (_takes, no_tls) = silent(true);
+        let (_listens, no_answer) = silent(false);
+        let (_is_there, access) = silent(false);
+        // Asked by the name that a system knows without asking anybody.
+        let no_name = access
+            .to("ldap://localhost")
+            .by(&resolver::tests::unanswered());
+        for access in [no_tls, no_answer, no_name] {
             let servers = Arc::new(Servers::new(1));
             let mut link = Link::new(Arc::new(access), Arc::clone(&servers), Purpose::Searching);
             let found = link.search(&anybody(), Instant::now() + SHORT);

@@ -22,6 +22,15 @@ pub struct Resolver {
     answered: Condvar,
 }
 
+/// Why a name has no addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Nobody has said anything by then.
+    Late,
+    /// For an operator.
+    Nowhere(String),
+}
+
 #[derive(Default)]
 struct Name {
     /// Those of the last answer that had any: better than none while nothing else is heard.
@@ -51,13 +60,13 @@ impl Resolver {
     /// The addresses of a host, which may be one itself: those that are found until then, or those that were found before.
     ///
     /// # Errors
-    /// Why there are none, for an operator.
+    /// Why there are none.
     pub fn addresses(
         self: &Arc<Resolver>,
         host: &str,
         port: u16,
         until: Instant,
-    ) -> Result<Vec<SocketAddr>, String> {
+    ) -> Result<Vec<SocketAddr>, Unresolved> {
         let plain = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
@@ -70,7 +79,8 @@ impl Resolver {
         let name = names.entry(key.clone()).or_default();
         let before = name.answers;
         if !name.is_asked {
-            self.ask(&key).map_err(|error| error.to_string())?;
+            let nowhere = |error: io::Error| Unresolved::Nowhere(error.to_string());
+            self.ask(&key).map_err(nowhere)?;
             name.is_asked = true;
         }
         let until = match name.addresses.is_empty() {
@@ -93,8 +103,8 @@ impl Resolver {
                 let addresses = name.addresses.iter().copied();
                 Ok(addresses.map(|address| at(address, port)).collect())
             }
-            (true, Some(error)) if has_answer(&names) => Err(format!("its name: {error}")),
-            (true, _) => Err("its name is not resolved in time".to_owned()),
+            (true, Some(error)) if has_answer(&names) => Err(Unresolved::Nowhere(error.clone())),
+            (true, _) => Err(Unresolved::Late),
         }
     }
 
@@ -183,7 +193,7 @@ pub(super) mod tests {
     fn nobody_waits_for_a_name_longer_than_they_say() {
         let resolver = unanswered();
         let found = resolver.addresses("ldap.example", 389, soon());
-        assert_eq!(found, Err("its name is not resolved in time".to_owned()));
+        assert_eq!(found, Err(Unresolved::Late));
         for (address, expected) in [("127.0.0.1", "127.0.0.1:389"), ("[::1]", "[::1]:389")] {
             let found = resolver.addresses(address, 389, soon());
             assert_eq!(found, Ok(vec![expected.parse().expect("an address")]));
@@ -224,7 +234,7 @@ pub(super) mod tests {
             ("ldap.example", 636),
         ] {
             let found = resolver.addresses(host, port, soon());
-            assert_eq!(found, Err("its name is not resolved in time".to_owned()));
+            assert_eq!(found, Err(Unresolved::Late));
         }
         while ASKED.load(Ordering::SeqCst) == 0 {
             thread::yield_now();
@@ -244,8 +254,9 @@ pub(super) mod tests {
             }
         }));
         let addresses = || resolver.addresses("a", 389, patiently());
-        assert_eq!(addresses(), Err("its name: has no address".to_owned()));
-        assert_eq!(addresses(), Err("its name: no such name".to_owned()));
+        let nowhere = |why: &str| Err(Unresolved::Nowhere(why.to_owned()));
+        assert_eq!(addresses(), nowhere("has no address"));
+        assert_eq!(addresses(), nowhere("no such name"));
         assert!(addresses().is_ok());
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 use super::access::Access;
 use super::error::DirectoryError;
 use super::pool::{Link, Purpose};
@@ -37,10 +39,11 @@ impl RoomWriter {
         let dn = room.dn(&self.base);
         let mut attributes = room.attributes();
         attributes.retain(|(_, values)| !values.is_empty());
-        let class = ("objectClass".to_owned(), vec![b"stonechatRoom".to_vec()]);
-        let name = room.localpart.clone().into_bytes();
-        attributes.extend([class, ("cn".to_owned(), vec![name])]);
-        self.link.add(&dn, attributes, self.until())?;
+        let one = |name: &str, value: Vec<u8>| (name.to_owned(), vec![Zeroizing::new(value)]);
+        let class = one("objectClass", b"stonechatRoom".to_vec());
+        let name = one("cn", room.localpart.clone().into_bytes());
+        attributes.extend([class, name]);
+        self.link.add(&dn, &attributes, self.until())?;
         Ok(dn)
     }
 
@@ -49,7 +52,7 @@ impl RoomWriter {
     /// # Errors
     /// The directory's: `Refused` with result 32 if there is none.
     pub fn change(&mut self, dn: &str, room: &Room) -> Result<(), DirectoryError> {
-        self.link.replace(dn, room.attributes(), self.until())
+        self.link.replace(dn, &room.attributes(), self.until())
     }
 
     /// Removes it.

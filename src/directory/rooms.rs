@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use zeroize::Zeroizing;
+
 use super::ber::Entry;
 use super::dn;
 use crate::base::Secret;
@@ -107,7 +109,7 @@ pub fn read(entry: &Entry, host: &str) -> Read {
         name: first("displayName"),
         description: first("description"),
         is_closed: says_closed(entry),
-        password: first("stonechatRoomPassword").map(|text| Secret::new(text.into_bytes())),
+        password: first(ROOM_PASSWORD).map(|text| Secret::new(text.into_bytes())),
         ..Room::default()
     };
     let mut is_understood = true;
@@ -227,7 +229,7 @@ impl Room {
 
     /// Every attribute that can say something of a room but its name, with the values that say this; those without any
     /// are to go.
-    pub fn attributes(&self) -> Vec<(String, Vec<Vec<u8>>)> {
+    pub fn attributes(&self) -> Vec<(String, Vec<Zeroizing<Vec<u8>>>)> {
         let one =
             |text: &Option<String>| text.iter().map(|text| text.clone().into_bytes()).collect();
         let mut attributes: Vec<(&str, Vec<Vec<u8>>)> = vec![
@@ -255,10 +257,13 @@ impl Room {
         });
         attributes.push(("stonechatRoomAffiliation", others.collect()));
         let password = self.password.iter().map(|secret| secret.expose().to_vec());
-        attributes.push(("stonechatRoomPassword", password.collect()));
+        attributes.push((ROOM_PASSWORD, password.collect()));
         let owned = attributes.into_iter();
         owned
-            .map(|(name, values)| (name.to_owned(), values))
+            .map(|(name, values)| {
+                let values = values.into_iter().map(Zeroizing::new);
+                (name.to_owned(), values.collect())
+            })
             .collect()
     }
 }
@@ -276,8 +281,11 @@ pub const ATTRIBUTES: [&str; 12] = [
     "stonechatRoomMember",
     "stonechatRoomOutcast",
     "stonechatRoomAffiliation",
-    "stonechatRoomPassword",
+    ROOM_PASSWORD,
 ];
+
+/// It is wiped wherever it was.
+pub const ROOM_PASSWORD: &str = "stonechatRoomPassword";
 
 #[cfg(test)]
 mod tests {
@@ -337,7 +345,12 @@ mod tests {
         let attributes = room.attributes();
         let mut told: Vec<(&str, Vec<&[u8]>)> = attributes
             .iter()
-            .map(|(name, values)| (name.as_str(), values.iter().map(Vec::as_slice).collect()))
+            .map(|(name, values)| {
+                (
+                    name.as_str(),
+                    values.iter().map(|it| it.as_slice()).collect(),
+                )
+            })
             .collect();
         assert!(told.iter().all(|(name, _)| ATTRIBUTES.contains(name)));
         told.push(("stonechatJid", vec![b"x@rooms.example"]));

@@ -11,12 +11,10 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::RwLock;
 
-use super::access::Access;
 use super::cache::Standing;
 use super::desk::Desk;
-use super::escape::filter_for;
 use super::host::{HostDirectory, Question, Wish};
-use super::pool::is_filter;
+use super::prepared::Prepared;
 use super::refusals::{self, Waiting};
 use super::resolver::Resolver;
 use super::room_book::{PeopleOfRooms, Rooms};
@@ -26,7 +24,6 @@ use crate::actor::directory::{DirectoryAnswer, DirectoryAsk};
 use crate::actor::rows::{RowKey, StoreError};
 use crate::actor::{Answer, Ticket};
 use crate::base::{WorkerId, limits};
-use crate::config::{Config, DirectoryConfig};
 use crate::im::credentials::localpart_of;
 
 /// How one worker hears its answers: puts it into the worker's inbox and wakes it. Must not block.
@@ -43,7 +40,7 @@ pub struct DirectoryService {
     resolver: Arc<Resolver>,
 }
 
-type Hosts = BTreeMap<Arc<str>, HostDirectory>;
+type Hosts = BTreeMap<Arc<str>, Arc<HostDirectory>>;
 
 /// Who hears answers, and when.
 pub struct Answers {
@@ -62,24 +59,6 @@ struct RowQuestion {
     ticket: Ticket,
     host: Arc<str>,
     key: RowKey,
-}
-
-/// A host's directory with what its files say: ready to be put in force.
-pub struct Prepared {
-    pub host: Arc<str>,
-    pub config: Arc<DirectoryConfig>,
-    pub access: Access,
-}
-
-impl Prepared {
-    /// One whose files were read.
-    pub fn new(host: &Arc<str>, config: &Arc<DirectoryConfig>, access: Access) -> Prepared {
-        Prepared {
-            host: Arc::clone(host),
-            config: Arc::clone(config),
-            access,
-        }
-    }
 }
 
 impl DirectoryService {
@@ -143,26 +122,29 @@ impl DirectoryService {
         Ok(service)
     }
 
-    /// Puts these directories in the place of those that it has; what was asked of those is answered by them, but for groups
-    /// that they have not read yet: those who wait for them wait for these.
+    /// Puts these directories in the place of those that it has, of which those stay whose options and files are the same: that
+    /// a certificate of ours is another is no reason to read everybody anew. What was asked of those that go is answered by
+    /// them, but for groups that they have not read yet: those who wait for them wait for these.
     ///
     /// # Errors
     /// The system has no thread left; then everything stays as it was.
     pub fn adopt(&self, prepared: Vec<Prepared>) -> io::Result<()> {
+        let before = Arc::clone(&self.hosts.read());
         let mut hosts = Hosts::new();
-        for Prepared {
-            host,
-            config,
-            access,
-        } in prepared
-        {
-            let access = access.by(&self.resolver);
-            let started = HostDirectory::start(&host, &config, access, &self.desk, &self.answers)?;
-            hosts.insert(host, started);
+        for prepared in prepared {
+            let is_same = |it: &&Arc<HostDirectory>| prepared.is_as(&it.shared.config, &it.access);
+            let directory = match before.get(&prepared.host).filter(is_same) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(self.start_one(prepared)?),
+            };
+            hosts.insert(Arc::clone(&directory.shared.host), directory);
         }
-        let before = std::mem::replace(&mut *self.hosts.write(), Arc::new(hosts));
+        *self.hosts.write() = Arc::new(hosts);
         let now = Arc::clone(&self.hosts.read());
-        for (host, directory) in &*before {
+        let is_kept = |(host, directory): &(&Arc<str>, &Arc<HostDirectory>)| {
+            now.get(*host).is_some_and(|it| Arc::ptr_eq(it, directory))
+        };
+        for (host, directory) in before.iter().filter(|it| !is_kept(it)) {
             for waiting in directory.shared.lists.end() {
                 let known = match now.get(host) {
                     Some(directory) => directory.shared.lists.wait(waiting),
@@ -172,7 +154,7 @@ impl DirectoryService {
                     .into_iter()
                     .for_each(|answer| waiting.hear(&self.answers, answer));
             }
-            let means_groups = |it: &&HostDirectory| it.shared.config.groups.is_some();
+            let means_groups = |it: &&Arc<HostDirectory>| it.shared.config.groups.is_some();
             let is_meant = means_groups(&directory);
             match now.get(host).filter(means_groups) {
                 Some(directory) => {
@@ -184,6 +166,12 @@ impl DirectoryService {
             }
         }
         Ok(())
+    }
+
+    fn start_one(&self, prepared: Prepared) -> io::Result<HostDirectory> {
+        let access = prepared.access.by(&self.resolver);
+        let (host, config) = (&prepared.host, &prepared.config);
+        HostDirectory::start(host, config, access, &self.desk, &self.answers)
     }
 
     /// The permanent rooms that the directory of a host has; none if it has no directory, or was not heard of yet.
@@ -426,58 +414,6 @@ fn host_of(ask: &AuthAsk) -> Option<&Arc<str>> {
         AuthAsk::Token(proof) => Some(&proof.host),
         _ => None,
     }
-}
-
-/// The directories that a configuration names, with their files read. `beside` makes a path of what an option says.
-///
-/// # Errors
-/// For each that is wrong: the host's place in the configuration, the option with its section, and why.
-pub fn prepare(
-    config: &Config,
-    beside: &dyn Fn(&str) -> std::path::PathBuf,
-) -> Result<Vec<Prepared>, Vec<(usize, String, String)>> {
-    let mut prepared = Vec::new();
-    let mut errors = Vec::new();
-    for (index, host) in config.hosts.iter().enumerate() {
-        let Some(directory) = &host.directory else {
-            continue;
-        };
-        for (option, filter) in filters(directory) {
-            // Of somebody, and of everybody (`person::query_for_all`).
-            let forms = [filter_for(filter, "name"), filter.replace("{user}", "*")];
-            if !forms.iter().all(|form| is_filter(form)) {
-                let message = "is no filter as RFC 4515 writes it".to_owned();
-                errors.push((index, option.to_owned(), message));
-            }
-        }
-        match Access::read(directory, beside) {
-            Ok(access) => prepared.push(Prepared::new(&host.name, directory, access)),
-            Err((option, message)) => errors.push((index, format!("directory.{option}"), message)),
-        }
-    }
-    match errors.is_empty() {
-        true => Ok(prepared),
-        false => Err(errors),
-    }
-}
-
-/// Every filter that options hold, by the option.
-fn filters(directory: &DirectoryConfig) -> Vec<(&'static str, &str)> {
-    let options = &directory.options;
-    let mut filters = vec![
-        ("directory.filter", options.filter.as_str()),
-        ("directory.rooms_filter", options.rooms_filter.as_str()),
-    ];
-    if let Some(groups) = &directory.groups {
-        filters.push(("directory_groups.filter", &groups.options.filter));
-        filters.push((
-            "directory_groups.lists_filter",
-            &groups.options.lists_filter,
-        ));
-    }
-    // Where nothing marks a list.
-    filters.retain(|(_, filter)| !filter.is_empty());
-    filters
 }
 
 #[cfg(test)]

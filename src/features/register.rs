@@ -96,7 +96,8 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
         let child = query.child(ns::REGISTER, name);
         child.map(|child| child.text().into_owned())
     };
-    let (Some(username), Some(password)) = (text("username"), text("password")) else {
+    let password = text("password").map(|text| Secret::new(text.into_bytes()));
+    let (Some(username), Some(password)) = (text("username"), password) else {
         return Err(reject(
             Condition::BadRequest,
             "A new password stands in <password/>, beside the <username/>",
@@ -109,11 +110,11 @@ fn set_password(turn: &mut Turn<'_, Account>, iq: Iq<'_>, query: &Element<'_>) -
             "This is not the name of your account",
         ));
     }
-    if password.is_empty() {
+    if password.expose().is_empty() {
         // "the server or service MUST NOT change the password to a null value, but instead MUST maintain the existing".
         return Err(reject(Condition::BadRequest, "The password is empty"));
     }
-    let Some(answer) = own::set_password(turn, Secret::new(password.into_bytes()))? else {
+    let Some(answer) = own::set_password(turn, password)? else {
         return Err(Stop::Reject(
             StanzaError::new(
                 Condition::NotAuthorized,

@@ -18,7 +18,7 @@ use crate::auth::{Accounts, AuthService, AuthSettings};
 use crate::base::AccountId;
 use crate::config::Config;
 use crate::directory::DirectoryService;
-use crate::directory::service::Prepared;
+use crate::directory::prepared::Prepared;
 use crate::jid::Jid;
 use crate::shard::Control;
 use crate::store::Store;

@@ -26,6 +26,8 @@ pub enum Output {
     /// Render and write what is left, close the connection, then say `Input::Closed`. Nothing more is
     /// read from it.
     Close(StreamKey),
+    /// What was offered last held a password: zero it where it was read, and on its way there.
+    Wipe,
     /// The client has logged in: its address may send another stranger.
     Proved(StreamKey),
     /// The account's home is another worker: move the connection there, with its unread bytes. The key is

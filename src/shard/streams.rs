@@ -44,6 +44,9 @@ impl Shard {
             );
             let (count, event) = stream.take(&mut cx, &bytes[taken..]);
             taken += count;
+            if std::mem::take(&mut stream.has_read_secret) {
+                self.outputs.push_back(Output::Wipe);
+            }
             self.record(key);
             let Some(event) = event else {
                 break;
@@ -384,4 +387,59 @@ pub(super) fn context<'a>(
 /// XEP-0198 section 4: the answer.
 pub(super) fn ack(h: u32) -> String {
     format!("<a xmlns='{}' h='{h}'/>", ns::SM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::input::Input;
+    use crate::shard::testing::{NOW, open, stage};
+
+    /// A stream that has said its header.
+    fn begun(shard: &mut Shard) -> StreamKey {
+        let key = open(shard);
+        let header = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' to='localhost'>";
+        shard.handle(NOW, Input::Bytes(key, header));
+        key
+    }
+
+    /// Whether they are told of a secret who have read this, in two pieces; then it is nowhere here, either.
+    fn is_wiped(shard: &mut Shard, key: StreamKey, text: &str) -> bool {
+        let (first, rest) = text.split_at(text.len() - 1);
+        for piece in [first, rest] {
+            let taken = shard.handle(NOW, Input::Bytes(key, piece.as_bytes()));
+            assert_eq!(taken, piece.len());
+        }
+        let mut outputs = std::iter::from_fn(|| shard.poll_output());
+        let is_told = outputs.any(|output| matches!(output, Output::Wipe));
+        outputs.for_each(drop);
+        assert_eq!(shard.scratch.normal().inner.contains("dagger"), !is_told);
+        is_told
+    }
+
+    #[test]
+    fn whoever_has_read_a_password_is_told_to_zero_it() {
+        let (mut shard, actor) = stage();
+        let early = begun(&mut shard);
+        let response =
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>dagger</auth>";
+        assert!(is_wiped(&mut shard, early, response));
+        let set = |query: &str| format!("<iq type='set' id='a'>{query}</iq>");
+        let registers =
+            set("<query xmlns='jabber:iq:register'><password>dagger</password></query>");
+        let newcomer = begun(&mut shard);
+        assert!(is_wiped(&mut shard, newcomer, &registers));
+        let key = begun(&mut shard);
+        let session = &mut shard.cells[actor].account.sessions[0];
+        session.stream = Some(key);
+        let (at, jid) = (session.id, session.jid.clone());
+        let at = SessionRef { actor, session: at };
+        shard.streams[key].bound(at, jid);
+        let commands = set("<command xmlns='http://jabber.org/protocol/commands'>dagger</command>");
+        for secret in [&registers, &commands] {
+            assert!(is_wiped(&mut shard, key, secret), "{secret}");
+        }
+        let is_nothing = set("<query xmlns='jabber:iq:private'>dagger</query>");
+        assert!(!is_wiped(&mut shard, key, &is_nothing));
+    }
 }

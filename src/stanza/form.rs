@@ -7,6 +7,8 @@
 //! | 3.2, 3.3 fields | [`Submission::value`], [`Submission::values`], [`FieldType`] |
 //! | 3.4 multiple items | [`FormWriter::reported`], [`FormWriter::item`] |
 
+use zeroize::Zeroize;
+
 use super::ns;
 use super::{Condition, StanzaError};
 use crate::base::limits;
@@ -22,6 +24,13 @@ pub struct Submission {
 struct Field {
     var: String,
     values: Vec<String>,
+}
+
+/// A field may be a new password, which is not left where somebody else's memory was.
+impl Drop for Field {
+    fn drop(&mut self) {
+        self.values.iter_mut().for_each(Zeroize::zeroize);
+    }
 }
 
 impl Submission {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use zeroize::Zeroize;
 
 use super::ns;
 use crate::xml::{Child, Children, Element};
@@ -17,6 +18,29 @@ struct Shared {
     children: SmallVec<[Child; 3]>,
     /// A bit for each namespace of a direct child: most questions are about what is not there.
     namespaces: u64,
+}
+
+impl Shared {
+    #[inline(always)]
+    fn may_be_secret(&self) -> bool {
+        const BITS: u64 = bit(ns::REGISTER) | bit(ns::COMMANDS);
+        self.namespaces & BITS != 0 && self.is_secret()
+    }
+
+    #[inline(never)]
+    fn is_secret(&self) -> bool {
+        let mut names = self.children.iter().map(|child| names(&self.xml, child));
+        names.any(|(ns, _)| ns == ns::REGISTER || ns == ns::COMMANDS)
+    }
+}
+
+/// A new password is not left where somebody else's memory was.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.may_be_secret() {
+            self.xml.zeroize();
+        }
+    }
 }
 
 impl Payload {
@@ -122,6 +146,12 @@ impl Payload {
     pub fn may_have(&self, ns: &str) -> bool {
         let shared = self.0.as_deref();
         shared.is_some_and(|shared| shared.namespaces & bit(ns) != 0)
+    }
+
+    /// Whether it is a registration (XEP-0077) or a command (XEP-0050), in which people write new passwords.
+    #[inline(always)]
+    pub fn may_be_secret(&self) -> bool {
+        self.0.as_deref().is_some_and(Shared::may_be_secret)
     }
 
     /// This payload with `xml` (normal form, elements only) behind its children.

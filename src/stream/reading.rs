@@ -30,6 +30,9 @@ impl StreamState {
                 Ok((count, Some(frame))) => (count, self.on_frame(cx, frame, &limits), false),
                 Err(error) => (bytes.len() - taken, self.fail(cx, error.into()), true),
             };
+            if self.has_read_secret {
+                framer.wipe();
+            }
             self.framer = framer;
             taken += count;
             self.rate.spend_bytes(count);
@@ -106,19 +109,30 @@ impl StreamState {
         }
         self.rate.spend_stanza();
         // The scratch is the worker's: lent for the time in which this element is read.
-        let scratch = std::mem::take(cx.scratch);
+        let mut scratch = std::mem::take(cx.scratch);
         let normal = scratch.normal();
+        let mut is_secret = false;
         let event = if normal.ns == ns::CLIENT {
             match read_stanza(&normal, self.lang.as_ref(), cx.trace) {
-                Ok(stanza) => self.on_stanza(cx, stanza, normal.attribute("from")),
+                Ok(stanza) => {
+                    is_secret = stanza.payload.may_be_secret();
+                    self.on_stanza(cx, stanza, normal.attribute("from"))
+                }
                 Err(ReadError::Reject(stanza, error)) => {
+                    is_secret = stanza.payload.may_be_secret();
                     self.on_malformed(cx, *stanza, error, normal.attribute("from"))
                 }
                 Err(ReadError::UnknownKind) => self.fail(cx, unsupported_stanza_type()),
             }
         } else {
+            // What PLAIN sends is a password.
+            is_secret = matches!(normal.ns, ns::SASL | ns::SASL2);
             self.on_negotiation(cx, &Nonza::new(&normal))
         };
+        if is_secret {
+            scratch.wipe();
+            self.has_read_secret = true;
+        }
         *cx.scratch = scratch;
         event
     }

@@ -78,6 +78,8 @@ pub struct StreamState {
     pub is_dirty: bool,
     /// It refused bytes and must be told when it takes them again.
     pub is_paused: bool,
+    /// What it read last held a secret in the clear, and whoever keeps the bytes was not told of it yet.
+    pub has_read_secret: bool,
     /// Whether the peer's address is one that may have compression, where it is offered.
     pub may_compress_here: bool,
     /// XEP-0138: bytes of both directions go through a codec, which remembers so much.
@@ -205,6 +207,7 @@ impl StreamState {
             unread_bytes: 0,
             is_dirty: false,
             is_paused: false,
+            has_read_secret: false,
             may_compress_here: true,
             compression: None,
             framer: Framer::new(),

@@ -7,7 +7,7 @@ use super::cli::Directory;
 use super::user::ask_known_password;
 use super::{joined, print};
 use crate::config::Config;
-use crate::directory::service::Prepared;
+use crate::directory::prepared::Prepared;
 use crate::directory::trace::{self, Step};
 use crate::jid::{prepare_domainpart, prepare_localpart};
 use crate::server::directory::prepare_directories;

@@ -45,11 +45,10 @@ impl<C: Core> Worker<C> {
         let mut unread = std::mem::take(&mut connection.unread);
         if !unread.is_empty() {
             let taken = self.shard.handle(self.now, Input::Bytes(stream, &unread));
-            if taken < unread.len() {
-                unread.drain(..taken);
-                connection.unread = unread;
-            }
+            connection.unread = unread.split_off(taken);
+            self.scratch.taken = unread;
             self.drain();
+            self.scratch.taken = Vec::new();
         }
         self.after_reading(key, CloseReason::EndOfStream);
     }
@@ -327,6 +326,7 @@ impl<C: Core> Worker<C> {
             }
             Output::StartTls(stream) => self.start_tls(stream),
             Output::Compress(stream, codec) => self.compress(stream, codec),
+            Output::Wipe => self.scratch.wipe(),
             Output::Proved(stream) => {
                 if let Some(&key) = self.streams.get(stream) {
                     let permit = &mut self.connections[key].permit;

@@ -3,6 +3,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use zeroize::Zeroize;
+
 use crate::base::limits;
 use crate::shard::{CloseReason, Codec};
 use crate::stream::StreamKey;
@@ -90,6 +92,10 @@ pub struct Scratch {
     pub rendered: Vec<u8>,
     /// A piece of it that is to be compressed by itself; without memory while no connection of the worker is.
     pub piece: Vec<u8>,
+    /// What a stream has taken of bytes that had waited for it, until what follows from them is done.
+    pub taken: Vec<u8>,
+    /// How far something was read since it was wiped.
+    filled: usize,
 }
 
 impl Scratch {
@@ -101,7 +107,19 @@ impl Scratch {
             inflated: Vec::new(),
             rendered: Vec::with_capacity(limits::READ_PER_TURN_BYTES),
             piece: Vec::new(),
+            taken: Vec::new(),
+            filled: 0,
         }
+    }
+
+    /// Zeroes what was read: the last of it, which held a secret, and what it has left of something before.
+    pub fn wipe(&mut self) {
+        let inflated = self.inflated.len().min(self.filled);
+        // These live on, so that no compiler leaves it out.
+        self.plaintext[..self.filled].fill(0);
+        self.inflated[..inflated].fill(0);
+        self.filled = 0;
+        self.taken.zeroize();
     }
 }
 
@@ -162,6 +180,12 @@ impl Connection {
 
     /// Reads plaintext into the beginning of `scratch.plaintext`: how many bytes, and what then.
     pub fn read(&mut self, scratch: &mut Scratch) -> (usize, Then) {
+        let (count, then) = self.read_any(scratch);
+        scratch.filled = scratch.filled.max(count);
+        (count, then)
+    }
+
+    fn read_any(&mut self, scratch: &mut Scratch) -> (usize, Then) {
         let Some(mut zlib) = self.zlib.take() else {
             return self.read_through(scratch);
         };

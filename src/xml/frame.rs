@@ -2,6 +2,7 @@
 //! know whether a piece is well-formed: it only fails early on what cannot become a stream.
 
 use memchr::{memchr, memchr3};
+use zeroize::Zeroize;
 
 use super::declaration::check_declaration;
 use super::{FrameLimits, XmlError};
@@ -85,6 +86,13 @@ impl Framer {
     /// The stream restarts (RFC 6120 section 4.3.3): a header is expected again, what was buffered is gone.
     pub fn reset(&mut self) {
         *self = Framer::default();
+    }
+
+    /// Zeroes the frame that was handed out last, which held a secret. What it was made of while it grew is not found any more.
+    pub fn wipe(&mut self) {
+        if self.delivered {
+            self.tail.as_mut_slice().zeroize();
+        }
     }
 
     /// Bytes held of an unfinished piece.

@@ -409,3 +409,19 @@ proptest! {
         prop_assert_eq!(pieces_of(bytes.chunks(1), &WIDE), expected);
     }
 }
+
+#[test]
+fn a_frame_that_came_in_pieces_is_zeroed_when_it_is_to_be() {
+    let limits = FrameLimits::PRE_AUTH;
+    let mut framer = Framer::new();
+    let header = framer.next(b"<stream:stream>", &limits).expect("a header");
+    assert!(header.1.is_some());
+    for piece in [&b"<auth>dag"[..], b"ger</auth>"] {
+        let (taken, _) = framer.next(piece, &limits).expect("well-formed");
+        assert_eq!(taken, piece.len());
+    }
+    framer.wipe();
+    assert_eq!(framer.tail, [0; 19]);
+    assert_eq!(framer.next(b"", &limits), Ok((0, None)));
+    assert_eq!(framer.tail.capacity(), 0);
+}

@@ -1,5 +1,7 @@
 //! The memory of a normalisation and the view of its result. Refuses to know how the result came about.
 
+use zeroize::Zeroize;
+
 use super::{Scope, XML_NAMESPACE};
 
 /// Reused memory for [`normalise`](super::normalise): in steady state a plain stanza allocates nothing.
@@ -88,6 +90,13 @@ impl Scratch {
             inner: &self.inner,
             children: &self.children,
             scratch: self,
+        }
+    }
+
+    /// Zeroes what was written of the last element, which held a secret.
+    pub fn wipe(&mut self) {
+        for text in [&mut self.inner, &mut self.words] {
+            text.as_mut_str().zeroize();
         }
     }
 

@@ -464,9 +464,11 @@ fn a_password_that_is_changed_while_nobody_listens_ends_tokens() {
     until_said(&mut server, "directory_followed host=localhost people=9");
     let welcome = show_token(&server, &own);
     assert!(welcome.starts_with("<success"), "{welcome}");
-    // Directly after a reload, which begins to listen anew.
+    // Directly after a reload that begins to listen anew.
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    house.write_config(&text.replace("poll = \"1 h\"", "poll = \"2 h\""));
     server.signal("HUP");
-    server.until_logged("no option changed");
+    server.until_logged("host[localhost].directory.poll");
     set_another(&directory, "a third one");
     let begun = Instant::now();
     while !is_failure(&show_token(&server, &own), "credentials-expired") {

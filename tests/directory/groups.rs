@@ -380,6 +380,9 @@ fn a_roster_that_waits_for_groups_waits_for_those_of_a_reload_instead() {
         assert!(begun.elapsed() < PATIENCE);
         std::thread::yield_now();
     }
+    // One of the same options would stay.
+    let text = std::fs::read_to_string(house.path("stonechat.toml")).unwrap();
+    house.write_config(&text.replace("listen = false", "listen = false\npoll = \"1 h\""));
     let (fine, said) = house.tool(&["reload"], "");
     assert!(fine, "{said}");
     directory.set(Mode::Well);

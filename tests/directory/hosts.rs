@@ -7,14 +7,17 @@ use std::time::Instant;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use crate::changes::{beside, until_said};
 use crate::client::{Client, SASL, auth, plain};
 use crate::groups::commands;
+use crate::house::{Authority, Files};
 use crate::keys::{self, decoded};
 use crate::rosters::{listed, member, roster, serve, until_all};
 use crate::scram::Scram;
-use crate::served::{is_failure, options};
+use crate::served::{is_failure, options, try_password};
 use crate::server::{House, Server};
-use crate::slapd::{JULIET, PASSWORD, PATIENCE, Slapd};
+use crate::slapd::{JULIET, PASSWORD, PATIENCE, SERVICE, SERVICE_PASSWORD, Slapd};
+use crate::stand_in::{Entry, StandIn};
 
 /// A connection to this host, and what it offers.
 fn open(server: &Server, host: &str) -> (Client, String) {
@@ -133,4 +136,48 @@ fn groups_go_on_over_a_reload_and_mean_what_the_options_say_from_then_on() {
     let seen = roster(&mut romeo, "");
     assert!(!seen.contains("<item "), "{seen}");
     assert!(!commands(&mut escalus).contains("node='groups'"));
+}
+
+#[test]
+fn a_reload_leaves_a_directory_alone_whose_options_and_files_are_the_same() {
+    let directory = StandIn::start(vec![Entry::person("juliet")]);
+    let files = Files::new("kept");
+    let authority = Authority::new(&files);
+    let ca = files.write(
+        "ca.pem",
+        &fs::read_to_string(&authority.certificate).unwrap(),
+    );
+    let more =
+        format!("ca = {ca:?}\nsearch_connections = 1\nbind_connections = 1\npoll = \"1 h\"\n");
+    let house = beside("kept", &directory, &files, &more);
+    let mut server = house.serve();
+    // Who follows people has a connection, too.
+    until_said(&mut server, "directory_looked host=localhost");
+    let connections_of_a_login = || {
+        let before = directory.connections();
+        drop(Client::session(&server, "juliet", "balcony"));
+        directory.connections() - before
+    };
+    assert!(connections_of_a_login() >= 2);
+    for _ in 0..2 {
+        reload(&house, &more, &more);
+        assert_eq!(connections_of_a_login(), 0);
+    }
+    // What is in a file counts, and not what the file is called.
+    let other = Authority::new(&files);
+    fs::copy(&other.certificate, &ca).unwrap();
+    reload(&house, &more, &more);
+    assert!(connections_of_a_login() >= 2);
+    files.write("password", "another one");
+    reload(&house, &more, &more);
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
+    let bind = (SERVICE.to_owned(), "another one".to_owned());
+    assert!(directory.binds().contains(&bind));
+    files.write("password", SERVICE_PASSWORD);
+    reload(&house, &more, &more);
+    assert!(connections_of_a_login() >= 2);
+    // An option.
+    reload(&house, "poll = \"1 h\"", "poll = \"2 h\"");
+    assert!(connections_of_a_login() >= 2);
 }

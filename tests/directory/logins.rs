@@ -203,12 +203,17 @@ fn two_entries_of_one_name_are_nobody_and_the_operator_reads_of_it() {
     let heard = try_password(&server, "juliet", PASSWORD);
     assert!(is_failure(&heard, "not-authorized"), "{heard}");
     server.until_logged("directory_collision account=juliet@localhost");
+    // Anybody may try the name as often as they like.
+    let heard = try_password(&server, "juliet", PASSWORD);
+    assert!(is_failure(&heard, "not-authorized"), "{heard}");
     // An entry without the attribute, and one with something else in it, are nobody's.
     Client::session(&server, "romeo", "orchard");
     // All is recorded when it has stopped.
-    server.stop();
+    let log = server.stop();
+    assert_eq!(log.matches("directory_collision").count(), 1, "{log}");
     let records = format!("{:?}", house.records());
-    assert!(records.contains("directory-collision"), "{records}");
+    let told = records.matches("directory-collision").count();
+    assert_eq!(told, 1, "{records}");
 }
 
 #[test]

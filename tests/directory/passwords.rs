@@ -4,13 +4,15 @@
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+
 use crate::ber::{self, ENUMERATED, OCTETS, SEQUENCE, SET};
 use crate::changes::{beside, beside_with, is_here};
 use crate::client::{Client, auth, plain};
 use crate::groups::{commands, look_up, options};
 use crate::house::Files;
-use crate::served::{house, is_failure, try_password};
-use crate::server::Server;
+use crate::served::{self, house, is_failure, try_password};
+use crate::server::{House, Server};
 use crate::slapd::{BASE, JULIET, PASSWORD, PATIENCE, Slapd};
 use crate::stand_in::{Entry, Mode, StandIn};
 
@@ -378,5 +380,51 @@ fn passwords_that_are_new_are_not_left_in_memory() {
     // What her client sent may stand where streams are read, until something as long has come.
     let is_ours = |behind: &[u8]| !behind.starts_with(b"</password>");
     assert_eq!(copies_where(&server, "-Zebrafinken", is_ours), 0);
+    assert!(copies(&server, "juliet") > 0);
+}
+
+#[test]
+fn passwords_that_streams_have_read_are_not_left_in_memory() {
+    let directory = Slapd::start("memory-read");
+    directory.configure(MAY_CHANGE);
+    let host = served::options(&directory, "password_change = \"modify\"\n");
+    // Otherwise rustls keeps what it has decrypted last.
+    let house = House::new("memory-read", "tls.compact = true\n", &host);
+    let server = house.serve();
+    for _ in 0..2 {
+        let heard = try_password(&server, "juliet", "Zebrafinken-17");
+        assert!(is_failure(&heard, "not-authorized"), "{heard}");
+    }
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    juliet.send(
+        "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+         <password>Kanarien-vogel</password></query></iq>",
+    );
+    let changed = juliet.element();
+    assert!(changed.contains("type='result'"), "{changed}");
+    let command = |more: &str| {
+        format!(
+            "<iq type='set' id='x' to='localhost'><command xmlns='{COMMANDS}' node='change-password'{more}</command></iq>"
+        )
+    };
+    juliet.send(&command(">"));
+    let form = juliet.element();
+    let (_, session) = form.split_once(" sessionid='").expect("a form");
+    let session = session.split('\'').next().unwrap();
+    let field = |name: &str| format!("<field var='{name}'><value>Wellen-sittich</value></field>");
+    let (password, again) = (field("password"), field("again"));
+    juliet.send(&command(&format!(
+        " sessionid='{session}'><x xmlns='jabber:x:data' type='submit'>{password}{again}</x>"
+    )));
+    let changed = juliet.element();
+    assert!(changed.contains("The password was changed"), "{changed}");
+    let response = BASE64_STANDARD.encode(plain("juliet", "Zebrafinken-17"));
+    for sent in [
+        &*response,
+        "<password>Kanarien-vogel",
+        "<value>Wellen-sittich",
+    ] {
+        assert_eq!(copies(&server, sent), 0, "{sent}");
+    }
     assert!(copies(&server, "juliet") > 0);
 }

@@ -153,6 +153,8 @@ struct Shared {
     tells: Mutex<bool>,
     /// What it is called, and how many changes it has counted, as Active Directory says it.
     counted: Mutex<Option<(String, u64)>>,
+    /// What it is called instead on a connection behind a search, until that was said.
+    behind: Mutex<Option<String>>,
     entries: Vec<Entry>,
     port: u16,
     ends: AtomicBool,
@@ -173,6 +175,7 @@ impl StandIn {
             mode: Mutex::new(Mode::Well),
             tells: Mutex::new(false),
             counted: Mutex::default(),
+            behind: Mutex::default(),
             entries,
             port,
             ends: AtomicBool::new(false),
@@ -209,6 +212,11 @@ impl StandIn {
     /// It says that it is this server of an Active Directory, and has counted so many changes.
     pub fn count(&self, server: &str, changes: u64) {
         *self.shared.counted.lock().unwrap() = Some((server.to_owned(), changes));
+    }
+
+    /// Who has searched is with another server, until they have asked with which.
+    pub fn fail_over_behind_searches(&self, other: &str) {
+        *self.shared.behind.lock().unwrap() = Some(other.to_owned());
     }
 
     /// The states that it was shown by who wants to be told of changes; empty is none.

@@ -75,7 +75,7 @@ impl World {
                 }
                 Output::Ask(ticket, ask) => self.ask(worker, ticket, ask),
                 Output::Audit(event) => self.audit.push(event),
-                Output::Proved(_) => {}
+                Output::Proved(_) | Output::Wipe => {}
             }
         }
     }

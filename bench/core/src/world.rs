@@ -343,6 +343,7 @@ impl World {
                 Output::StartTls(_)
                 | Output::Compress(..)
                 | Output::Proved(_)
+                | Output::Wipe
                 | Output::Audit(_) => {}
             }
         }

@@ -12,6 +12,7 @@ use crate::config::{DirectoryConfig, DirectoryReferrals};
 use crate::directory::access::Access;
 use crate::directory::cache::Known;
 use crate::directory::cards::CardCache;
+use crate::directory::collisions::Collisions;
 use crate::directory::desk::Desk;
 use crate::directory::due::Due;
 use crate::directory::lists::{self, Lists, Woken};
@@ -40,7 +41,7 @@ impl HostDirectory {
         let servers = Arc::new(Servers::new(access.servers.len()));
         let access = Arc::new(access);
         let trials = try_servers(&access, &servers)?;
-        let ways = Ways(access, servers, trials);
+        let ways = Ways(Arc::clone(&access), servers, trials);
         let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
         let shared = Arc::new(Shared {
             host: Arc::clone(host),
@@ -59,6 +60,7 @@ impl HostDirectory {
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
             own_changes: OwnChanges::default(),
+            collisions: Collisions::default(),
             rooms: Arc::default(),
         });
         let questions = serve(&shared, &ways)?;
@@ -71,6 +73,7 @@ impl HostDirectory {
         }
         Ok(HostDirectory {
             shared,
+            access,
             questions,
             _follows: follows,
         })

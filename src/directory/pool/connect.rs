@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use ldap3::{LdapConn, LdapConnSettings, LdapResult, StdStream};
 
-use super::{Failure, Purpose, failure, guarded, remaining};
+use super::{Failure, Purpose, SILENCE, failure, guarded, remaining};
 use crate::base::Secret;
 use crate::directory::access::{Access, Identity};
-use crate::directory::resolver::place;
+use crate::directory::resolver::{Unresolved, place};
 
 /// A new connection to one server, as whom we are on it; `start_tls` where its scheme is `ldap`.
 pub(super) fn connect(
@@ -40,13 +40,18 @@ pub(super) fn connect(
 /// that is left.
 fn open(access: &Access, (host, port): (&str, u16), until: Instant) -> Result<TcpStream, Failure> {
     let addresses = access.resolver.addresses(host, port, until);
-    let addresses = addresses.map_err(Failure::Connection)?;
-    let mut why = Failure::Silence;
+    let addresses = addresses.map_err(|error| match error {
+        Unresolved::Late => Failure::Silence(UNRESOLVED),
+        Unresolved::Nowhere(why) => Failure::Connection(format!("its name: {why}")),
+    })?;
+    let mut why = Failure::Silence(SILENCE);
     for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let share = remaining(until)? / u32::try_from(left).unwrap_or(u32::MAX);
         match TcpStream::connect_timeout(address, share) {
             Ok(socket) => return Ok(socket),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => why = Failure::Silence,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                why = Failure::Silence(SILENCE);
+            }
             Err(error) => why = Failure::Connection(error.to_string()),
         }
     }
@@ -80,6 +85,8 @@ pub(super) fn simple_bind(
     connection.simple_bind(dn, password).map_err(failure)
 }
 
+const UNRESOLVED: &str = "its name is not resolved in time";
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -97,7 +104,7 @@ mod tests {
         let to = |url: &str, time| {
             let until = Instant::now() + time;
             match connect(&access, (url, false), Purpose::Binding, until) {
-                Err(Failure::Connection(reason)) => reason,
+                Err(Failure::Silence(reason)) => reason.to_owned(),
                 connected => String::from(if connected.is_ok() { "" } else { "late" }),
             }
         };

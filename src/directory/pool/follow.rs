@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::search::{Found, search_whole};
-use super::{Depth, Failure, Purpose, Query, SILENCE, connect, guarded};
+use super::{Depth, Failure, Purpose, Query, connect, guarded};
 use crate::base::limits;
 use crate::directory::access::Access;
 use crate::directory::ber::Entry;
@@ -153,7 +153,7 @@ impl Journey<'_> {
                 Ok(found) => return Ok(found),
                 Err(Failure::Answer(error)) => return Err(error),
                 Err(Failure::Connection(reason)) => why = DirectoryError::NoServer(reason),
-                Err(Failure::Late | Failure::Silence) => why = DirectoryError::Late,
+                Err(Failure::Late | Failure::Silence(_)) => why = DirectoryError::Late,
             }
         }
         Err(why)
@@ -167,7 +167,7 @@ impl Journey<'_> {
             Err(Failure::Connection(reason)) => Some(reason.clone()),
             // Who asked had no more time.
             Err(Failure::Late) => return,
-            Err(Failure::Silence) => Some(SILENCE.to_owned()),
+            Err(Failure::Silence(reason)) => Some((*reason).to_owned()),
         };
         let (server, now) = (&place.server, Instant::now());
         if !self.servers.referred.note(server, reason.is_none(), now) {

@@ -389,7 +389,7 @@ mod tests {
         let late = page(long, Instant::now() + short);
         assert!(matches!(late, Some(Failure::Late)));
         let silence = page(short, Instant::now() + long);
-        assert!(matches!(silence, Some(Failure::Silence)));
+        assert!(matches!(silence, Some(Failure::Silence(_))));
     }
 
     #[test]

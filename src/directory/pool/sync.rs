@@ -74,7 +74,7 @@ impl Link {
                 self.put_back(&kept);
                 Err(DirectoryError::NoServer(reason))
             }
-            Err(Failure::Late | Failure::Silence) => {
+            Err(Failure::Late | Failure::Silence(_)) => {
                 self.put_back(&kept);
                 Err(DirectoryError::Late)
             }

@@ -116,7 +116,8 @@ impl Link {
         let reason = match guarded(|| ask(&mut kept.connection, until)) {
             Ok(()) | Err(Failure::Answer(_)) => return true,
             Err(Failure::Connection(reason)) => reason,
-            Err(Failure::Late | Failure::Silence) => SILENCE.to_owned(),
+            Err(Failure::Late) => SILENCE.to_owned(),
+            Err(Failure::Silence(reason)) => reason.to_owned(),
         };
         self.note_failure((kept.server, begun), true, &reason);
         false

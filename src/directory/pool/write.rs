@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use ldap3::controls::{ProxyAuth, RawControl};
 use ldap3::{LdapResult, Mod};
+use zeroize::Zeroizing;
 
 use super::{BindOutcome, Failure, Link, failure, outcome, remaining};
 use crate::config::DirectoryWriter;
 use crate::directory::error::DirectoryError;
 
-/// An attribute and its values.
-type Attribute = (String, Vec<Vec<u8>>);
+/// An attribute and its values, which may be secrets: the encoder zeroes what it copies (`src/vendor/lber`).
+type Attribute = (String, Vec<Zeroizing<Vec<u8>>>);
 
 /// What breaks in the middle is tried again on another connection, as with every operation; then the answer may be that an entry
 /// is there already (result 68) or not any more (32), though it was we who did it.
@@ -48,14 +49,13 @@ impl Link {
     pub fn add(
         &mut self,
         dn: &str,
-        attributes: Vec<Attribute>,
+        attributes: &[Attribute],
         until: Instant,
     ) -> Result<(), DirectoryError> {
-        let attributes: Vec<(Vec<u8>, HashSet<Vec<u8>>)> =
-            attributes.into_iter().map(as_set).collect();
         self.call(until, |connection, until| {
+            let attributes = attributes.iter().map(as_set).collect();
             let connection = connection.with_timeout(remaining(until)?);
-            done(connection.add(dn, attributes.clone()).map_err(failure)?)
+            done(connection.add(dn, attributes).map_err(failure)?)
         })
     }
 
@@ -66,13 +66,11 @@ impl Link {
     pub fn replace(
         &mut self,
         dn: &str,
-        attributes: Vec<Attribute>,
+        attributes: &[Attribute],
         until: Instant,
     ) -> Result<(), DirectoryError> {
-        let attributes: Vec<(Vec<u8>, HashSet<Vec<u8>>)> =
-            attributes.into_iter().map(as_set).collect();
         self.call(until, |connection, until| {
-            let changes = attributes.iter().cloned();
+            let changes = attributes.iter().map(as_set);
             let changes = changes.map(|(name, values)| Mod::Replace(name, values));
             let connection = connection.with_timeout(remaining(until)?);
             done(connection.modify(dn, changes.collect()).map_err(failure)?)
@@ -91,8 +89,9 @@ impl Link {
     }
 }
 
-fn as_set((name, values): Attribute) -> (Vec<u8>, HashSet<Vec<u8>>) {
-    (name.into_bytes(), values.into_iter().collect())
+fn as_set((name, values): &Attribute) -> (&[u8], HashSet<&[u8]>) {
+    let values = values.iter().map(|value| value.as_slice());
+    (name.as_bytes(), values.collect())
 }
 
 fn done(result: LdapResult) -> Result<(), Failure> {

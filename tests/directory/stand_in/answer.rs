@@ -1,5 +1,6 @@
 //! How the stand-in answers in each of its modes. It refuses to know who asks.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
@@ -20,10 +21,13 @@ struct Asked<'a> {
     cookie: Option<Vec<u8>>,
     /// Of one that asks for a page: which is empty for the first.
     page: Option<Vec<u8>>,
+    /// Whether the connection has searched since it asked which server this is.
+    has_searched: &'a Cell<bool>,
 }
 
 pub fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
     let mut from = socket;
+    let has_searched = Cell::new(false);
     while let Some(message) = ber::read(&mut from)? {
         let parts = ber::parts(&message.content);
         let asked = Asked {
@@ -32,6 +36,7 @@ pub fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
             id: ber::as_number(&parts[0].content),
             cookie: parts.get(2).and_then(asked::cookie),
             page: parts.get(2).and_then(asked::page),
+            has_searched: &has_searched,
         };
         let operation = &parts[1];
         shared.note(operation, asked.cookie.clone());
@@ -255,12 +260,17 @@ impl Asked<'_> {
             }
             let counted = self.shared.counted.lock().unwrap();
             if let Some((server, count)) = counted.as_ref() {
-                attributes.push(("dsServiceName".to_owned(), server.clone()));
+                let behind = self.shared.behind.lock().unwrap();
+                let has_searched = self.has_searched.replace(false);
+                let other = behind.as_ref().filter(|_| has_searched);
+                let server = other.unwrap_or(server).clone();
+                attributes.push(("dsServiceName".to_owned(), server));
                 attributes.push(("highestCommittedUSN".to_owned(), count.to_string()));
             }
             self.entry("", &attributes)?;
             return self.say(&self.result(DONE, 0, &[]));
         }
+        self.has_searched.set(true);
         for entry in self.found(&search) {
             let dn = &entry.dn;
             match mode {
