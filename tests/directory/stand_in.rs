@@ -9,6 +9,7 @@
 
 mod answer;
 mod asked;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use answer::COOKIE;
 pub use asked::{Filter, Search};
+pub use tell::COOKIE;
 
 /// How it answers. It may be changed at any time, for what is asked from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
