@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::asked::{self, Search};
+use super::asked::{self, Filter, Search};
 use super::{Entry, Mode, Shared, Who};
 use crate::ber::{self, ENUMERATED, Element, INTEGER, OCTETS, SEQUENCE, SET};
 use crate::slapd::{PASSWORD, SERVICE, SERVICE_PASSWORD};
@@ -188,6 +189,17 @@ impl Asked<'_> {
                 }
                 self.well(operation)
             }
+            Mode::HoldsLooks if is_look(operation) => {
+                let found = self.found(&Search::read(operation));
+                self.shared.held.fetch_add(1, Ordering::SeqCst);
+                while *self.shared.mode.lock().unwrap() == Mode::HoldsLooks {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                for entry in found {
+                    self.entry(&entry.dn, &entry.attributes)?;
+                }
+                self.say(&self.result(DONE, 0, &[]))
+            }
             Mode::ChangesOnce if operation.tag == EXTENDED => {
                 self.say(&self.result(EXTENDED_ANSWER, 19, &[]))
             }
@@ -277,11 +289,13 @@ impl Asked<'_> {
         self.say(&self.result(DONE, 0, &[]))
     }
 
-    fn found(&self, search: &Search) -> Vec<&Entry> {
+    fn found(&self, search: &Search) -> Vec<Entry> {
         let base = search.base.to_lowercase();
         let below = |entry: &&Entry| entry.dn.to_lowercase().ends_with(&base);
-        let found = self.shared.entries.iter().filter(below);
-        found.filter(|entry| search.filter.finds(entry)).collect()
+        let all = self.shared.entries();
+        let found = all.iter().filter(below);
+        let found = found.filter(|entry| search.filter.finds(entry));
+        found.cloned().collect()
     }
 
     /// The one entry that is at the place that the page's cookie says, and what the next is asked for with.
@@ -369,6 +383,10 @@ impl Asked<'_> {
 }
 
 impl Shared {
+    pub(super) fn entries(&self) -> Arc<Vec<Entry>> {
+        Arc::clone(&*self.entries.lock().unwrap())
+    }
+
     fn lets_in(&self, dn: &[u8], proof: &Element) -> bool {
         let dn = String::from_utf8_lossy(dn);
         let password: &[u8] = &proof.content;
@@ -377,8 +395,8 @@ impl Shared {
             SERVICE => password == SERVICE_PASSWORD.as_bytes(),
             ELSEWHERE => password == PASSWORD.as_bytes(),
             _ => {
-                let mut all = self.entries.iter();
-                password == PASSWORD.as_bytes() && all.any(|entry| entry.dn == dn)
+                let all = self.entries();
+                password == PASSWORD.as_bytes() && all.iter().any(|entry| entry.dn == dn)
             }
         }
     }
@@ -398,6 +416,11 @@ fn is_of(name: &str, bind: &Element) -> bool {
     parts[1]
         .content
         .starts_with(format!("uid={name},").as_bytes())
+}
+
+/// Whether several are looked for at once.
+fn is_look(operation: &Element) -> bool {
+    operation.tag == SEARCH && matches!(Search::read(operation).filter, Filter::Or(_))
 }
 
 /// An entry as a search finds it (RFC 4511 section 4.5.2).
