@@ -49,7 +49,8 @@ pub struct Shared {
     pub due: Option<Due>,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
-    pub own_changes: OwnChanges,
+    /// A reload ends none of them.
+    pub own_changes: Arc<OwnChanges>,
     /// The permanent rooms.
     pub rooms: Arc<RoomBook>,
 }

@@ -149,18 +149,19 @@ impl DirectoryService {
     /// # Errors
     /// The system has no thread left; then everything stays as it was.
     pub fn adopt(&self, prepared: Vec<Prepared>) -> io::Result<()> {
+        let before = Arc::clone(&self.hosts.read());
         let mut hosts = Hosts::new();
-        for Prepared {
-            host,
-            config,
-            access,
-        } in prepared
-        {
-            let access = access.by(&self.resolver);
-            let started = HostDirectory::start(&host, &config, access, &self.desk, &self.answers)?;
+        for prepared in prepared {
+            let host = Arc::clone(&prepared.host);
+            let prepared = Prepared {
+                access: prepared.access.by(&self.resolver),
+                ..prepared
+            };
+            let before = before.get(&host);
+            let started = HostDirectory::start(prepared, before, &self.desk, &self.answers)?;
             hosts.insert(host, started);
         }
-        let before = std::mem::replace(&mut *self.hosts.write(), Arc::new(hosts));
+        *self.hosts.write() = Arc::new(hosts);
         let now = Arc::clone(&self.hosts.read());
         for (host, directory) in &*before {
             for waiting in directory.shared.lists.end() {

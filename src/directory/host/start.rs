@@ -8,43 +8,46 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{HostDirectory, Question, Shared};
-use crate::config::{DirectoryConfig, DirectoryReferrals};
+use crate::config::DirectoryReferrals;
 use crate::directory::access::Access;
 use crate::directory::cache::Known;
 use crate::directory::cards::CardCache;
 use crate::directory::desk::Desk;
 use crate::directory::due::Due;
 use crate::directory::lists::{self, Lists, Woken};
-use crate::directory::own_changes::OwnChanges;
 use crate::directory::people::People;
 use crate::directory::pool::{Link, Purpose, Trial};
 use crate::directory::room_book::{self, RoomKeeper};
 use crate::directory::servers::Servers;
-use crate::directory::service::Answers;
+use crate::directory::service::{Answers, Prepared};
 use crate::directory::watch::{self, Watch};
 use crate::directory::{grouped, person, threads};
 
 impl HostDirectory {
-    /// Starts the threads. Connections are made when they are needed.
+    /// Starts the threads, in the place of the directory `before`, if there was one. Connections are made when they are needed.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(
-        host: &Arc<str>,
-        config: &Arc<DirectoryConfig>,
-        access: Access,
+        Prepared {
+            host,
+            config,
+            access,
+        }: Prepared,
+        before: Option<&HostDirectory>,
         desk: &Arc<Desk>,
         answers: &Arc<Answers>,
     ) -> io::Result<HostDirectory> {
         let options = &config.options;
+        let own_changes = before.map(|before| Arc::clone(&before.shared.own_changes));
         let servers = Arc::new(Servers::new(access.servers.len()));
         let access = Arc::new(access);
         let trials = try_servers(&access, &servers)?;
         let ways = Ways(access, servers, trials);
         let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
         let shared = Arc::new(Shared {
-            host: Arc::clone(host),
-            config: Arc::clone(config),
+            host,
+            config: Arc::clone(&config),
             known: Known::new(
                 options.cache as usize,
                 Duration::from_millis(options.fresh.as_ms()),
@@ -58,7 +61,7 @@ impl HostDirectory {
             due,
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
-            own_changes: OwnChanges::default(),
+            own_changes: own_changes.unwrap_or_default(),
             rooms: Arc::default(),
         });
         let questions = serve(&shared, &ways)?;
