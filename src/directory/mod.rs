@@ -33,6 +33,7 @@ mod pool;
 mod profile;
 mod referral;
 mod refusals;
+mod replaced;
 mod resolver;
 pub mod room_book;
 pub mod room_people;
