@@ -36,6 +36,8 @@ pub struct HostDirectory {
     questions: Sender<Question>,
     /// Dropped, it ends those who follow what becomes of the directory.
     _follows: Sender<()>,
+    /// Dropped, it lets those begin; behind the other: who is not wanted any more does not.
+    holds: Option<Sender<()>>,
 }
 
 /// What all threads of a directory know.

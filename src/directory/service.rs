@@ -161,6 +161,8 @@ impl DirectoryService {
             let started = HostDirectory::start(prepared, before, &self.desk, &self.answers)?;
             hosts.insert(host, started);
         }
+        // There is none of which the threads could not be started.
+        hosts.values_mut().for_each(HostDirectory::begin);
         *self.hosts.write() = Arc::new(hosts);
         let now = Arc::clone(&self.hosts.read());
         for (host, directory) in &*before {
