@@ -328,7 +328,7 @@ impl Accounts {
     /// # Errors
     /// `Unknown`, `Store`.
     pub fn enable(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
-        self.change(host, localpart, |row| row.state = AccountState::Enabled)
+        self.set_state(host, localpart, AccountState::Enabled)
     }
 
     /// Keeps an account from logging in; everything that it has stays.
@@ -336,7 +336,7 @@ impl Accounts {
     /// # Errors
     /// `Unknown`, `Store`.
     pub fn disable(&self, host: &str, localpart: &str) -> Result<AccountRef, AccountError> {
-        self.change(host, localpart, |row| row.state = AccountState::Disabled)
+        self.set_state(host, localpart, AccountState::Disabled)
     }
 
     /// What somebody said of themselves when they registered, as lines.
@@ -376,6 +376,29 @@ impl Accounts {
         Ok((accounts, more))
     }
 
+    /// Whoever is in this state stays as they are: of another generation their sessions, which go on, could not change their
+    /// password any more.
+    fn set_state(
+        &self,
+        host: &str,
+        localpart: &str,
+        state: AccountState,
+    ) -> Result<AccountRef, AccountError> {
+        let _writing = self.writing.lock();
+        let mut row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
+        if row.state == state {
+            return Ok(row.account);
+        }
+        let before = std::mem::replace(&mut row.state, state);
+        row.account.generation = row.account.generation.next();
+        let mut writes = vec![write_of(host, localpart, &row)];
+        if before == AccountState::Waiting {
+            writes.push(waiting::delete(host, localpart));
+        }
+        (self.rows.save_in_reserve)(writes)?;
+        Ok(row.account)
+    }
+
     /// Reads, edits and writes one row, with a new generation.
     fn change(
         &self,
@@ -385,14 +408,9 @@ impl Accounts {
     ) -> Result<AccountRef, AccountError> {
         let _writing = self.writing.lock();
         let mut row = self.load(host, localpart)?.ok_or(AccountError::Unknown)?;
-        let waited = row.state == AccountState::Waiting;
         edit(&mut row);
         row.account.generation = row.account.generation.next();
-        let mut writes = vec![write_of(host, localpart, &row)];
-        if waited && row.state != AccountState::Waiting {
-            writes.push(waiting::delete(host, localpart));
-        }
-        (self.rows.save_in_reserve)(writes)?;
+        (self.rows.save_in_reserve)(vec![write_of(host, localpart, &row)])?;
         Ok(row.account)
     }
 }

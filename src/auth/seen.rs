@@ -5,7 +5,7 @@ use super::accounts::{Accounts, write_of};
 use super::elsewhere::{ENTRY, entry_key};
 use crate::actor::rows::{StoreError, Write};
 use crate::base::AccountId;
-use crate::im::seen::{Met, SEEN, Seen, Sight, seen_key};
+use crate::im::seen::{Leaver, Met, Parting, SEEN, Seen, Sight, seen_key};
 
 /// Each of these blocks on the store.
 impl Accounts {
@@ -63,32 +63,56 @@ impl Accounts {
         Ok((Met::Changed(row.account), writes))
     }
 
-    /// Whether an account's entry was gone when it was looked for last. Nobody's is.
+    /// What it would come to if somebody was let go.
     ///
     /// # Errors
     /// The store's.
-    pub fn is_known_gone(&self, host: &str, localpart: &str) -> Result<bool, StoreError> {
-        let Some(row) = self.load(host, localpart)? else {
-            return Ok(true);
-        };
-        Ok(self.seen(row.account.id)?.is_gone)
+    pub fn parting(
+        &self,
+        host: &str,
+        localpart: &str,
+        leaver: &Leaver<'_>,
+    ) -> Result<Parting, StoreError> {
+        Ok(self.judge_leaver(host, localpart, leaver)?.0)
     }
 
-    /// An account's entry is gone; whether that is new.
+    /// The entry of this account is gone, which may have been heard of late: whoever has the name by now stays.
     ///
     /// # Errors
     /// The store's.
-    pub fn let_known_go(&self, host: &str, localpart: &str) -> Result<bool, StoreError> {
+    pub fn let_known_go(
+        &self,
+        host: &str,
+        localpart: &str,
+        leaver: &Leaver<'_>,
+    ) -> Result<Parting, StoreError> {
         let _writing = self.writing.lock();
-        let Some(row) = self.load(host, localpart)? else {
-            return Ok(false);
-        };
-        let mut seen = self.seen(row.account.id)?;
-        if std::mem::replace(&mut seen.is_gone, true) {
-            return Ok(false);
+        let (parting, writes) = self.judge_leaver(host, localpart, leaver)?;
+        if !writes.is_empty() {
+            (self.rows.save)(writes)?;
         }
-        (self.rows.save)(vec![seen_write(row.account.id, &seen)])?;
-        Ok(true)
+        Ok(parting)
+    }
+
+    fn judge_leaver(
+        &self,
+        host: &str,
+        localpart: &str,
+        leaver: &Leaver<'_>,
+    ) -> Result<(Parting, Vec<Write>), StoreError> {
+        let Some(row) = self.load(host, localpart)? else {
+            return Ok((Parting::Already, Vec::new()));
+        };
+        let id = row.account.id;
+        let entry = (self.rows.row)(&ENTRY, &entry_key(id))?;
+        if !leaver.is(id, entry.as_deref()) {
+            return Ok((Parting::Other, Vec::new()));
+        }
+        let mut seen = self.seen(id)?;
+        Ok(match std::mem::replace(&mut seen.is_gone, true) {
+            true => (Parting::Already, Vec::new()),
+            false => (Parting::New, vec![seen_write(id, &seen)]),
+        })
     }
 
     fn seen(&self, id: AccountId) -> Result<Seen, StoreError> {

@@ -9,7 +9,7 @@ use crate::actor::auth::{AccountRef, AuthAsk, KeyShape, ScramHash, ScramKeys};
 use crate::actor::groups::Groups;
 use crate::actor::rows::{RowKey, StoreError};
 use crate::base::{AccountId, AddressPrefix, Secret, WorkerId};
-use crate::im::seen::{Met, PasswordStamp, Sight};
+use crate::im::seen::{Leaver, Met, Parting, PasswordStamp, Sight};
 
 /// The functions; each may block on the store.
 pub struct Desk {
@@ -28,15 +28,15 @@ pub struct Desk {
     pub may_change: Box<dyn Fn(AccountId, Option<AddressPrefix>) -> bool + Send + Sync>,
     /// An entry was found for a name: what was made under another password of its account ends.
     pub meet: MeetAccount,
-    /// Whether the entry of an account was gone when it was looked for last.
-    pub is_gone: AboutAccount,
-    /// The entry of an account is gone; whether that is new.
-    pub let_go: AboutAccount,
+    /// What it would come to if somebody was let go.
+    pub parting: PartAccount,
+    /// The entry of an account is gone; what that comes to.
+    pub let_go: PartAccount,
     /// The user has changed the password: tokens that were made under the old one end. None if the account is gone or
     /// closed. With what the entry says of the new one, if that is known.
     pub renew: RenewAccount,
-    /// Names of accounts of a host, those behind one, in order and not all at once.
-    pub names: ListNames,
+    /// Accounts of a host with their names, those behind one, in order and not all at once.
+    pub accounts: ListAccounts,
     /// Ends the sessions of an account, by its host and name; with what the account is now, those that have proved what it was
     /// before.
     pub end: EndSessions,
@@ -54,8 +54,9 @@ pub struct Desk {
 pub type AdmitAccount = Box<
     dyn Fn(&str, &str, Option<&[u8]>, PasswordStamp) -> Result<Admission, StoreError> + Send + Sync,
 >;
-/// See [`Desk::is_gone`] and [`Desk::let_go`].
-pub type AboutAccount = Box<dyn Fn(&str, &str) -> Result<bool, StoreError> + Send + Sync>;
+/// See [`Desk::parting`] and [`Desk::let_go`].
+pub type PartAccount =
+    Box<dyn Fn(&str, &str, &Leaver<'_>) -> Result<Parting, StoreError> + Send + Sync>;
 /// See [`Desk::meet`].
 pub type MeetAccount = Box<dyn Fn(&str, &str, &Sight<'_>) -> Result<Met, StoreError> + Send + Sync>;
 /// See [`Desk::decoy`].
@@ -67,9 +68,9 @@ pub type NoteShape = Box<dyn Fn(&str, KeyShape) -> Result<(), StoreError> + Send
 pub type MakeKeys = Box<dyn Fn(&Secret, KeyShape) -> ScramKeys + Send + Sync>;
 /// See [`Desk::end`].
 pub type EndSessions = Box<dyn Fn(&str, &str, Option<AccountRef>) + Send + Sync>;
-/// See [`Desk::names`].
-pub type ListNames =
-    Box<dyn Fn(&str, Option<&str>) -> Result<Vec<String>, StoreError> + Send + Sync>;
+/// See [`Desk::accounts`].
+pub type ListAccounts =
+    Box<dyn Fn(&str, Option<&str>) -> Result<Vec<(String, AccountId)>, StoreError> + Send + Sync>;
 /// See [`Desk::publish`].
 pub type PublishGroups = Box<dyn Fn(&Arc<str>, Option<Arc<Groups>>) + Send + Sync>;
 /// See [`Desk::row`].

@@ -27,7 +27,7 @@ use crate::actor::auth::{AccountRef, AuthAnswer, AuthAsk, Bar, ScramHash};
 use crate::actor::directory::DirectoryAnswer;
 use crate::actor::rows::StoreError;
 use crate::actor::{Answer, Ticket};
-use crate::base::{AddressPrefix, Generation, Secret, WorkerId};
+use crate::base::{AccountId, AddressPrefix, Generation, Secret, WorkerId};
 use crate::config::DirectoryConfig;
 use crate::im::credentials::{AccountRow, name_key};
 use crate::im::seen::Met;
@@ -39,6 +39,8 @@ pub struct HostDirectory {
     questions: Sender<Question>,
     /// Dropped, it ends those who follow what becomes of the directory.
     _follows: Sender<()>,
+    /// Dropped, it lets those begin; behind the other: who is not wanted any more does not.
+    holds: Option<Sender<()>>,
 }
 
 /// What all threads of a directory know.
@@ -52,7 +54,8 @@ pub struct Shared {
     pub due: Option<Due>,
     pub desk: Arc<Desk>,
     pub answers: Arc<Answers>,
-    pub own_changes: OwnChanges,
+    /// A reload ends none of them.
+    pub own_changes: Arc<OwnChanges>,
     /// Of which names was told that several have them.
     pub collisions: Collisions,
     /// The permanent rooms.
@@ -233,12 +236,15 @@ impl Shared {
         Duration::from_millis(options.queue_timeout.as_ms() + options.operation_timeout.as_ms())
     }
 
-    /// Names of accounts of this host behind one, in order and not all at once.
+    /// Accounts of this host with their names, those behind one, in order and not all at once.
     ///
     /// # Errors
     /// The store's, as one of the directory's.
-    pub fn accounts_after(&self, after: Option<&str>) -> Result<Vec<String>, DirectoryError> {
-        (self.desk.names)(&self.host, after).map_err(|error| DirectoryError::Refused {
+    pub fn accounts_after(
+        &self,
+        after: Option<&str>,
+    ) -> Result<Vec<(String, AccountId)>, DirectoryError> {
+        (self.desk.accounts)(&self.host, after).map_err(|error| DirectoryError::Refused {
             code: 0,
             text: error.to_string(),
         })

@@ -7,26 +7,33 @@ use std::time::Instant;
 use super::cache::Standing;
 use super::error::DirectoryError;
 use super::host::Shared;
-use crate::base::limits;
+use crate::base::{AccountId, limits};
+use crate::im::seen::{Leaver, Parting};
+
+/// Somebody with an account who is no member of the directory.
+pub struct Missing {
+    pub name: String,
+    /// From before it was looked: who has the name since was not looked for.
+    pub account: AccountId,
+    pub standing: Standing,
+}
 
 /// Of `count` accounts these are not members of the directory.
 ///
 /// # Errors
 /// The store's, as one of the directory's.
-pub fn settle(
-    shared: &Shared,
-    count: usize,
-    missing: Vec<(String, Standing)>,
-) -> Result<(), DirectoryError> {
+pub fn settle(shared: &Shared, count: usize, missing: Vec<Missing>) -> Result<(), DirectoryError> {
     let missing_count = missing.len();
     let mut leaving = Vec::new();
-    for (name, standing) in missing {
-        // Who left before stays away, whatever became of the others.
-        match shared.is_gone(&name)? {
-            true => shared
-                .known
-                .learn(&Arc::from(name), standing, Instant::now()),
-            false => leaving.push((name, standing)),
+    for it in missing {
+        match shared.parting(&it.name, &Leaver::Account(it.account))? {
+            // Who left before stays away, whatever became of the others.
+            Parting::Already => {
+                let name = Arc::from(it.name);
+                shared.known.learn(&name, it.standing, Instant::now());
+            }
+            Parting::New => leaving.push(it),
+            Parting::Other => {}
         }
     }
     let there = count - (missing_count - leaving.len());
@@ -38,18 +45,23 @@ pub fn settle(
         );
         return Ok(());
     }
-    for (name, standing) in leaving {
-        let_go(shared, &name, standing);
+    for it in leaving {
+        let_go(shared, &it.name, &Leaver::Account(it.account), it.standing);
     }
     Ok(())
 }
 
-/// One of them.
-pub fn let_go(shared: &Shared, name: &str, standing: Standing) {
+/// One of them. What is said of somebody else's entry says nothing of who has the name.
+pub fn let_go(shared: &Shared, name: &str, leaver: &Leaver<'_>, standing: Standing) {
     let known: Arc<str> = Arc::from(name);
+    let parting = shared.note_gone(name, leaver);
+    if parting == Ok(Parting::Other) {
+        log::debug!("directory_other_stays account={name}@{}", shared.host);
+        return;
+    }
     shared.known.learn(&known, standing, Instant::now());
-    match shared.note_gone(name) {
-        Ok(true) => {
+    match parting {
+        Ok(Parting::New) => {
             log::info!(
                 "directory_let_go account={name}@{} standing={standing:?}",
                 shared.host
@@ -59,7 +71,7 @@ pub fn let_go(shared: &Shared, name: &str, standing: Standing) {
                 due.people(Vec::new(), std::slice::from_ref(&known));
             });
         }
-        Ok(false) => return,
+        Ok(Parting::Already | Parting::Other) => return,
         Err(error) => log::error!(
             "directory_unseen host={} account={name} error=\"{error}\"",
             shared.host

@@ -35,6 +35,7 @@ pub mod prepared;
 mod profile;
 mod referral;
 mod refusals;
+mod replaced;
 mod resolver;
 pub mod room_book;
 pub mod room_people;

@@ -1,13 +1,14 @@
 //! Whose passwords are just being changed by themselves. What is met of their entries meanwhile is not judged, and who logs in
 //! meanwhile waits: by which password, the old one or the new one, could not be told. Refuses to know how a password is changed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::host::Question;
+use super::replaced::Replaced;
 use crate::base::limits;
 use crate::im::seen::PasswordStamp;
 
@@ -20,8 +21,7 @@ struct Changes {
     under_way: BTreeMap<Arc<str>, UnderWay>,
     /// Logins that need not wait any more.
     released: Vec<Question>,
-    /// What entries said of passwords before they were changed here, and when that was; the oldest first.
-    replaced: VecDeque<(Instant, Arc<str>, PasswordStamp)>,
+    replaced: Replaced,
 }
 
 #[derive(Default)]
@@ -117,26 +117,12 @@ impl OwnChanges {
         if before.changed == after.changed {
             return;
         }
-        let mut changes = self.0.lock();
-        let replaced = &mut changes.replaced;
-        let age = |since: Instant| now.saturating_duration_since(since);
-        while let Some((since, ..)) = replaced.front()
-            && (age(*since) > REPLACED || replaced.len() >= limits::DIRECTORY_REPLACED_MAX)
-        {
-            replaced.pop_front();
-        }
-        replaced.push_back((now, Arc::clone(name), before));
+        self.0.lock().replaced.add(name, before, now);
     }
 
     /// Whether this was said of a password that was changed here since.
     pub fn is_replaced(&self, name: &str, stamp: &PasswordStamp, now: Instant) -> bool {
-        let changes = self.0.lock();
-        let mut replaced = changes.replaced.iter();
-        replaced.any(|(since, of, before)| {
-            **of == *name
-                && before.changed == stamp.changed
-                && now.saturating_duration_since(*since) <= REPLACED
-        })
+        self.0.lock().replaced.has(name, stamp, now)
     }
 
     /// One is over; whether the entry is to be looked at.
@@ -154,9 +140,6 @@ impl OwnChanges {
         over.is_met
     }
 }
-
-/// No look takes longer.
-const REPLACED: Duration = Duration::from_millis(limits::DIRECTORY_LOOK_MS);
 
 #[cfg(test)]
 mod tests {
@@ -234,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_a_change_is_known_for_as_long_as_somebody_may_have_read_it() {
+    fn what_was_said_before_a_change_is_no_news_where_the_directory_has_dates() {
         let changes = OwnChanges::default();
         let stamp = |changed: u8| PasswordStamp {
             changed: [changed; 8],
@@ -242,19 +225,10 @@ mod tests {
         };
         let (juliet, now) = (Arc::<str>::from("juliet"), Instant::now());
         changes.replace(&juliet, stamp(1), &stamp(2), now);
-        assert!(changes.is_replaced("juliet", &stamp(1), now + REPLACED));
-        let later = now + 2 * REPLACED;
-        assert!(!changes.is_replaced("juliet", &stamp(1), later));
+        assert!(changes.is_replaced("juliet", &stamp(1), now));
         assert!(!changes.is_replaced("juliet", &stamp(2), now));
-        assert!(!changes.is_replaced("romeo", &stamp(1), now));
         // A directory without dates says the same of every password.
         changes.replace(&juliet, stamp(3), &stamp(3), now);
         assert!(!changes.is_replaced("juliet", &stamp(3), now));
-        for _ in 0..=limits::DIRECTORY_REPLACED_MAX {
-            changes.replace(&"romeo".into(), stamp(4), &stamp(5), now);
-        }
-        let count = changes.0.lock().replaced.len();
-        assert_eq!(count, limits::DIRECTORY_REPLACED_MAX);
-        assert!(changes.is_replaced("romeo", &stamp(4), now));
     }
 }

@@ -13,7 +13,7 @@ use crate::actor::auth::{AccountAnswer, AccountRef, KeyShape, ScramHash};
 use crate::actor::rows::StoreError;
 use crate::base::{AddressPrefix, Secret, limits};
 use crate::config::{DirectoryPasswordChange, DirectoryPreset};
-use crate::im::seen::{Met, PasswordStamp, Sight};
+use crate::im::seen::{Leaver, Met, Parting, PasswordStamp, Sight};
 
 impl Shared {
     /// An entry was found for a name: sessions and tokens that were made under another password end.
@@ -35,20 +35,20 @@ impl Shared {
         Ok(met)
     }
 
-    /// Whether somebody was gone already.
+    /// What it would come to if somebody was let go.
     ///
     /// # Errors
     /// The store's, as one of the directory's.
-    pub fn is_gone(&self, name: &str) -> Result<bool, DirectoryError> {
-        (self.desk.is_gone)(&self.host, name).map_err(of_store)
+    pub fn parting(&self, name: &str, leaver: &Leaver<'_>) -> Result<Parting, DirectoryError> {
+        (self.desk.parting)(&self.host, name, leaver).map_err(of_store)
     }
 
-    /// Somebody is gone; whether that is new.
+    /// Somebody is gone; what that comes to.
     ///
     /// # Errors
     /// The store's, as one of the directory's.
-    pub fn note_gone(&self, name: &str) -> Result<bool, DirectoryError> {
-        (self.desk.let_go)(&self.host, name).map_err(of_store)
+    pub fn note_gone(&self, name: &str, leaver: &Leaver<'_>) -> Result<Parting, DirectoryError> {
+        (self.desk.let_go)(&self.host, name, leaver).map_err(of_store)
     }
 
     /// Changes the password of the account's user.

@@ -14,13 +14,13 @@ use super::error::DirectoryError;
 use super::grouped::USER_NAME;
 use super::groups::{DN, UID};
 use super::host::Shared;
-use super::leavers;
+use super::leavers::{self, Missing};
 use super::person;
 use super::poll;
 use super::pool::Link;
 use super::watch::Follower;
 use crate::actor::auth::{KeyShape, ScramKeys};
-use crate::im::seen::{Met, PasswordStamp, Sight};
+use crate::im::seen::{Leaver, Met, PasswordStamp, Sight};
 
 /// The people of one host.
 pub struct People {
@@ -59,6 +59,11 @@ impl Person {
             is_open: !self.is_closed,
         }
     }
+
+    /// Who is let go when it is gone.
+    fn leaver(&self) -> Leaver<'_> {
+        Leaver::of_entry(self.unique.as_deref())
+    }
 }
 
 impl People {
@@ -90,13 +95,13 @@ impl People {
         let news: Vec<KeyShape> = shapes.filter(|shape| self.shapes.insert(*shape)).collect();
         self.shared.note_shapes(news);
         let names = now.names.clone();
-        let was = self.book.put(id, now).map(|was| was.names);
+        let was = self.book.put(id, now);
         self.tell_groups(Some(entry), &names);
         if let Some(was) = was {
-            self.tell_groups(None, &was);
-            self.look_at(&was);
+            self.tell_groups(None, &was.names);
+            self.look_at(&was.names, was.leaver());
         }
-        self.look_at(&names);
+        self.look_at(&names, Leaver::Anybody);
     }
 
     /// Who looks at groups may know them by this entry, or by these names. Not when everybody is told of for the first time:
@@ -112,20 +117,20 @@ impl People {
         due.people(named.chain(users).collect(), names);
     }
 
-    /// Somebody of these names came, changed or went.
-    fn look_at(&mut self, names: &[Arc<str>]) {
+    /// Somebody of these names came, changed or went: `left`, if nobody has one of them now.
+    fn look_at(&mut self, names: &[Arc<str>], left: Leaver<'_>) {
         if !self.is_whole {
             // Until everything was told nobody is missing.
             self.must_look = true;
             return;
         }
         for name in names {
-            match self.standing(name) {
-                Ok(Standing::Member) => {
+            match self.standing(name, left) {
+                Ok((Standing::Member, _)) => {
                     let now = Instant::now();
                     self.shared.known.learn(name, Standing::Member, now);
                 }
-                Ok(standing) => leavers::let_go(&self.shared, name, standing),
+                Ok((standing, leaver)) => leavers::let_go(&self.shared, name, &leaver, standing),
                 Err(error) => {
                     log::error!(
                         "directory_unseen host={} account={name} error=\"{error}\"",
@@ -137,16 +142,28 @@ impl People {
         }
     }
 
-    /// How a name stands; what follows for sessions and tokens of an account, if its password is another one, is done.
-    fn standing(&self, name: &str) -> Result<Standing, DirectoryError> {
-        // Two of one name are nobody (`person::judge`).
+    /// How a name stands, and who is let go if nobody comes in by it: `left`, if nobody has it. What follows for sessions and
+    /// tokens of an account, if its password is another one, is done.
+    fn standing<'a>(
+        &'a self,
+        name: &str,
+        left: Leaver<'a>,
+    ) -> Result<(Standing, Leaver<'a>), DirectoryError> {
         let Some(person) = self.book.only(name) else {
-            return Ok(Standing::Unknown);
+            // Two of one name are nobody (`person::judge`), whichever of them comes in.
+            let leaver = match self.book.names.contains_key(name) {
+                true => Leaver::Anybody,
+                false => left,
+            };
+            return Ok((Standing::Unknown, leaver));
         };
         Ok(match self.shared.meet(name, &person.sight())? {
-            Met::AnotherEntry => Standing::Unknown,
-            _ if person.is_closed => Standing::Barred,
-            Met::Changed(_) | Met::Nobody | Met::Same => Standing::Member,
+            Met::AnotherEntry => {
+                let leaver = Leaver::of_another(person.unique.as_deref());
+                (Standing::Unknown, leaver)
+            }
+            _ if person.is_closed => (Standing::Barred, Leaver::Anybody),
+            Met::Changed(_) | Met::Nobody | Met::Same => (Standing::Member, Leaver::Anybody),
         })
     }
 
@@ -155,16 +172,20 @@ impl People {
         let (mut count, mut missing) = (0, Vec::new());
         let mut after: Option<String> = None;
         loop {
-            let names = self.shared.accounts_after(after.as_deref())?;
-            let Some(last) = names.last() else {
+            let accounts = self.shared.accounts_after(after.as_deref())?;
+            let Some((last, _)) = accounts.last() else {
                 break;
             };
             after = Some(last.clone());
-            count += names.len();
-            for name in names {
-                match self.standing(&name)? {
-                    Standing::Member => {}
-                    standing => missing.push((name, standing)),
+            count += accounts.len();
+            for (name, account) in accounts {
+                match self.standing(&name, Leaver::Account(account))? {
+                    (Standing::Member, _) => {}
+                    (standing, _) => missing.push(Missing {
+                        name,
+                        account,
+                        standing,
+                    }),
                 }
             }
         }
@@ -181,7 +202,7 @@ impl Follower for People {
                 log::debug!("directory_gone entry={dn:?}");
                 if let Some(was) = self.book.remove(id) {
                     self.tell_groups(None, &was.names);
-                    self.look_at(&was.names);
+                    self.look_at(&was.names, was.leaver());
                 }
             }
             Change::Whole => {

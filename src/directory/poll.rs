@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::cache::Standing;
 use super::error::DirectoryError;
 use super::host::Shared;
-use super::leavers;
+use super::leavers::{self, Missing};
 use super::person::{self, Found};
 use super::pool::Link;
 use crate::base::limits;
@@ -21,14 +21,16 @@ pub fn look(shared: &Shared, link: &mut Link) -> Result<(), DirectoryError> {
     let (mut count, mut missing) = (0, Vec::new());
     let mut after: Option<String> = None;
     loop {
-        let names = shared.accounts_after(after.as_deref())?;
-        let Some(last) = names.last() else {
+        let accounts = shared.accounts_after(after.as_deref())?;
+        let Some((last, _)) = accounts.last() else {
             break;
         };
         after = Some(last.clone());
-        count += names.len();
-        for some in names.chunks(limits::DIRECTORY_SWEEP_NAMES) {
-            for (name, found) in look_for(shared, link, some)? {
+        count += accounts.len();
+        for some in accounts.chunks(limits::DIRECTORY_SWEEP_NAMES) {
+            let names: Vec<String> = some.iter().map(|(name, _)| name.clone()).collect();
+            let found = look_for(shared, link, &names)?;
+            for ((name, (_, account)), found) in names.into_iter().zip(some).zip(found) {
                 let standing = match found {
                     Found::One(person) => match shared.meet(&name, &person.sight())? {
                         Met::AnotherEntry => Standing::Unknown,
@@ -37,7 +39,11 @@ pub fn look(shared: &Shared, link: &mut Link) -> Result<(), DirectoryError> {
                     },
                     Found::Elsewhere(_) | Found::Many(_) | Found::Nobody => Standing::Unknown,
                 };
-                missing.push((name, standing));
+                missing.push(Missing {
+                    name,
+                    account: *account,
+                    standing,
+                });
             }
         }
     }
@@ -55,10 +61,9 @@ fn look_for(
     shared: &Shared,
     link: &mut Link,
     names: &[String],
-) -> Result<Vec<(String, Found)>, DirectoryError> {
+) -> Result<Vec<Found>, DirectoryError> {
     let query = person::query_for_many(&shared.config, names);
     let until = Instant::now() + shared.patience();
     let entries = link.search(&query, until)?;
-    let found = person::judge_all(&shared.config, names, &entries);
-    Ok(names.iter().cloned().zip(found).collect())
+    Ok(person::judge_all(&shared.config, names, &entries))
 }

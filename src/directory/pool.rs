@@ -183,39 +183,59 @@ impl Link {
     ) -> Result<T, DirectoryError> {
         let mut spared = Vec::new();
         loop {
-            if Instant::now() >= until {
-                return Err(DirectoryError::Late);
-            }
-            let mut kept = self.take_connection(until, &spared)?;
-            let begun = Instant::now();
-            let whole = begun + self.access.operation_timeout;
-            let own_until = until.min(whole);
-            let done = guarded(|| operation(&mut kept.connection, own_until));
-            match done.map_err(|failure| failure.until(until, whole)) {
-                Ok(value) => {
-                    self.note_work(&mut kept);
-                    self.kept = Some(kept);
-                    return Ok(value);
-                }
-                Err(Failure::Answer(error)) => {
-                    // What still comes of an answer that was too long must not be taken for the next one's.
-                    let is_clean =
-                        !matches!(error, DirectoryError::TooMuch | DirectoryError::Garbled);
-                    self.note_work(&mut kept);
-                    self.kept = is_clean.then_some(kept);
-                    return Err(error);
-                }
-                // One that was kept may have been closed meanwhile by whoever is between.
-                Err(Failure::Connection(_)) if kept.is_tried => {}
-                Err(Failure::Connection(reason)) => {
-                    self.blame((kept.server, begun), reason, &mut spared);
-                }
-                Err(Failure::Late) => self.put_back(&kept),
-                Err(Failure::Silence(reason)) => {
-                    self.blame((kept.server, begun), reason.to_owned(), &mut spared);
-                }
+            if let Some(value) = self.attempt(until, &mut spared, &mut operation)? {
+                return Ok(value);
             }
         }
+    }
+
+    /// The same for what is not tried again: what was not answered may have been done.
+    fn call_once<T>(
+        &mut self,
+        until: Instant,
+        operation: impl FnOnce(&mut LdapConn, Instant) -> Result<T, Failure>,
+    ) -> Result<T, DirectoryError> {
+        let done = self.attempt(until, &mut Vec::new(), operation)?;
+        done.ok_or_else(|| DirectoryError::NoServer(UNKNOWN.to_owned()))
+    }
+
+    /// Runs an operation on a connection; none if no answer came.
+    fn attempt<T>(
+        &mut self,
+        until: Instant,
+        spared: &mut Vec<(usize, String)>,
+        operation: impl FnOnce(&mut LdapConn, Instant) -> Result<T, Failure>,
+    ) -> Result<Option<T>, DirectoryError> {
+        if Instant::now() >= until {
+            return Err(DirectoryError::Late);
+        }
+        let mut kept = self.take_connection(until, spared)?;
+        let begun = Instant::now();
+        let whole = begun + self.access.operation_timeout;
+        let own_until = until.min(whole);
+        let done = guarded(|| operation(&mut kept.connection, own_until));
+        match done.map_err(|failure| failure.until(until, whole)) {
+            Ok(value) => {
+                self.note_work(&mut kept);
+                self.kept = Some(kept);
+                return Ok(Some(value));
+            }
+            Err(Failure::Answer(error)) => {
+                // What still comes of an answer that was too long must not be taken for the next one's.
+                let is_clean = !matches!(error, DirectoryError::TooMuch | DirectoryError::Garbled);
+                self.note_work(&mut kept);
+                self.kept = is_clean.then_some(kept);
+                return Err(error);
+            }
+            // One that was kept may have been closed meanwhile by whoever is between.
+            Err(Failure::Connection(_)) if kept.is_tried => {}
+            Err(Failure::Connection(reason)) => self.blame((kept.server, begun), reason, spared),
+            Err(Failure::Late) => self.put_back(&kept),
+            Err(Failure::Silence(reason)) => {
+                self.blame((kept.server, begun), reason.to_owned(), spared);
+            }
+        }
+        Ok(None)
     }
 
     /// The server has answered.
@@ -386,6 +406,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         .unwrap_or_else(|_| Err(Failure::Connection("its answer is not LDAP".to_owned())))
 }
 
+const UNKNOWN: &str = "what was asked was not answered, and may have been done";
 const SILENCE: &str = "does not answer in time";
 const REFERRAL: u32 = 10;
 const BUSY: u32 = 51;

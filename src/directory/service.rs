@@ -130,14 +130,20 @@ impl DirectoryService {
     /// The system has no thread left; then everything stays as it was.
     pub fn adopt(&self, prepared: Vec<Prepared>) -> io::Result<()> {
         let before = Arc::clone(&self.hosts.read());
-        let mut hosts = Hosts::new();
+        let (mut hosts, mut started) = (Hosts::new(), Vec::new());
         for prepared in prepared {
             let is_same = |it: &&Arc<HostDirectory>| prepared.is_as(&it.shared.config, &it.access);
-            let directory = match before.get(&prepared.host).filter(is_same) {
-                Some(same) => Arc::clone(same),
-                None => Arc::new(self.start_one(prepared)?),
-            };
-            hosts.insert(Arc::clone(&directory.shared.host), directory);
+            match before.get(&prepared.host).filter(is_same) {
+                Some(same) => {
+                    hosts.insert(Arc::clone(&prepared.host), Arc::clone(same));
+                }
+                None => started.push(self.start_one(prepared, &before)?),
+            }
+        }
+        // There is none of which the threads could not be started.
+        for mut directory in started {
+            directory.begin();
+            hosts.insert(Arc::clone(&directory.shared.host), Arc::new(directory));
         }
         *self.hosts.write() = Arc::new(hosts);
         let now = Arc::clone(&self.hosts.read());
@@ -168,10 +174,11 @@ impl DirectoryService {
         Ok(())
     }
 
-    fn start_one(&self, prepared: Prepared) -> io::Result<HostDirectory> {
+    fn start_one(&self, prepared: Prepared, before: &Hosts) -> io::Result<HostDirectory> {
         let access = prepared.access.by(&self.resolver);
-        let (host, config) = (&prepared.host, &prepared.config);
-        HostDirectory::start(host, config, access, &self.desk, &self.answers)
+        let before = before.get(&prepared.host).map(Arc::as_ref);
+        let prepared = Prepared { access, ..prepared };
+        HostDirectory::start(prepared, before, &self.desk, &self.answers)
     }
 
     /// The permanent rooms that the directory of a host has; none if it has no directory, or was not heard of yet.

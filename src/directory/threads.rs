@@ -4,9 +4,17 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use crate::base::limits;
+
+/// Waits until nobody holds the other end of `held` any more; whether what waits may begin then: not if nobody holds that of
+/// `stop` either.
+pub fn may_begin(held: &Receiver<()>, stop: &Receiver<()>) -> bool {
+    // Nobody sends anything.
+    let _ = held.recv();
+    stop.try_recv() != Err(TryRecvError::Disconnected)
+}
 
 /// Does it; if it panics, the other. What it was about is not used any more.
 pub fn or_else(work: impl FnOnce(), unserved: impl FnOnce()) {
@@ -39,9 +47,24 @@ pub const PAUSE: Duration = Duration::from_millis(limits::DIRECTORY_BACK_OFF_MAX
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use crossbeam_channel::bounded;
 
     use super::*;
+
+    #[test]
+    fn who_is_held_begins_when_they_are_let_go_unless_it_is_over_by_then() {
+        for is_over in [false, true] {
+            let (holds, held) = bounded(0);
+            let (follows, stop) = bounded(0);
+            let waits = thread::spawn(move || may_begin(&held, &stop));
+            let follows = (!is_over).then_some(follows);
+            drop(holds);
+            assert_eq!(waits.join().expect("no panic"), !is_over);
+            drop(follows);
+        }
+    }
 
     #[test]
     fn who_panics_does_it_again_until_it_is_done_or_nobody_wants_it() {

@@ -45,7 +45,8 @@ enum Turn {
     Stopped,
 }
 
-/// Starts a thread that follows until nobody holds the other end of `stop`. `follower` makes who wants to know: anew after a
+/// Starts a thread that follows when nobody holds the other end of `held` any more, until nobody holds that of `stop`.
+/// `follower` makes who wants to know: anew after a
 /// panic, for what is heard then is told from the beginning, and of what is gone nobody tells who has not been told of it.
 ///
 /// # Errors
@@ -55,14 +56,16 @@ pub fn start<F: Follower>(
     watch: Watch,
     mut link: Link,
     follower: impl Fn() -> F + Send + 'static,
-    stop: &Receiver<()>,
+    (held, stop): (&Receiver<()>, &Receiver<()>),
 ) -> io::Result<()> {
-    let stop = stop.clone();
+    let (held, stop) = (held.clone(), stop.clone());
     thread::Builder::new()
         .name(thread.to_owned())
         .spawn(move || {
-            let pause = threads::PAUSE;
-            follow(pause, &watch, &mut link, &follower, &stop);
+            if threads::may_begin(&held, &stop) {
+                let pause = threads::PAUSE;
+                follow(pause, &watch, &mut link, &follower, &stop);
+            }
         })?;
     Ok(())
 }

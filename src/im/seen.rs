@@ -61,6 +61,55 @@ pub enum Met {
     Same,
 }
 
+/// Who is let go. By then the name may be somebody else's, who stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaver<'a> {
+    /// The account of this number.
+    Account(AccountId),
+    /// The account of another entry than this, which has the name now.
+    AnyBut(&'a [u8]),
+    /// Whoever has the name.
+    Anybody,
+    /// The account of this entry, or one of which it is not known whose it is.
+    Entry(&'a [u8]),
+}
+
+impl<'a> Leaver<'a> {
+    /// The account of an entry, by what no other entry ever has: empty if that cannot be read, none if nobody asks for it.
+    pub fn of_entry(unique: Option<&'a [u8]>) -> Leaver<'a> {
+        match unique {
+            Some(unique) if !unique.is_empty() => Leaver::Entry(unique),
+            _ => Leaver::Anybody,
+        }
+    }
+
+    /// The account of another entry than the one that has the name now.
+    pub fn of_another(unique: Option<&'a [u8]>) -> Leaver<'a> {
+        unique.map_or(Leaver::Anybody, Leaver::AnyBut)
+    }
+
+    /// Whether it is this account, which is of that entry, if it is known of which.
+    pub fn is(&self, account: AccountId, entry: Option<&[u8]>) -> bool {
+        match self {
+            Leaver::Account(id) => *id == account,
+            Leaver::AnyBut(unique) => entry.is_some_and(|entry| entry != *unique),
+            Leaver::Anybody => true,
+            Leaver::Entry(unique) => entry.is_none_or(|entry| entry == *unique),
+        }
+    }
+}
+
+/// What it comes to that somebody is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// They were gone, or there is no such account.
+    Already,
+    /// They were here until now.
+    New,
+    /// The name is somebody else's, who stays.
+    Other,
+}
+
 /// A row of [`SEEN`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {

@@ -68,7 +68,7 @@ fn desk(
     let (lists, addresses) = (Arc::clone(accounts), addresses.to_vec());
     let known = || Arc::clone(accounts);
     let (admits, decoys, rows, changes, renews) = (known(), known(), known(), known(), known());
-    let (meets, gone, leaves) = (known(), known(), known());
+    let (meets, parts, leaves) = (known(), known(), known());
     let (shapes, keys) = (known(), known());
     let (auth, clock) = (Arc::clone(auth), clock.clone());
     let tells = addresses.clone();
@@ -90,15 +90,18 @@ fn desk(
             changes.may_change_password(id, prefix, clock.now())
         }),
         meet: Box::new(move |host, localpart, sight| meets.meet_known(host, localpart, sight)),
-        is_gone: Box::new(move |host, localpart| gone.is_known_gone(host, localpart)),
-        let_go: Box::new(move |host, localpart| leaves.let_known_go(host, localpart)),
+        parting: Box::new(move |host, localpart, leaver| parts.parting(host, localpart, leaver)),
+        let_go: Box::new(move |host, localpart, leaver| {
+            leaves.let_known_go(host, localpart, leaver)
+        }),
         renew: Box::new(move |host, localpart, id, stamp| {
             renews.renew_known(host, localpart, id, stamp)
         }),
-        names: Box::new(move |host, after| {
+        accounts: Box::new(move |host, after| {
             let page = lists.list(host, after, limits::DIRECTORY_SWEEP_PAGE);
             let (page, _) = page.map_err(|_| StoreError::Broken)?;
-            Ok(page.into_iter().map(|account| account.localpart).collect())
+            let named = page.into_iter().map(|it| (it.localpart, it.account.id));
+            Ok(named.collect())
         }),
         end: Box::new(move |host, localpart, account| {
             let Ok(jid) = Jid::from_parts(Some(localpart), host, None) else {

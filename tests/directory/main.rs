@@ -18,6 +18,7 @@ mod groups;
 mod hosts;
 mod house;
 mod keys;
+mod late;
 mod logins;
 mod merging;
 mod misbehaviour;

@@ -185,6 +185,53 @@ fn who_logs_in_by_the_old_password_while_it_is_changed_is_refused() {
 }
 
 #[test]
+fn a_change_that_a_reload_comes_between_is_not_somebody_elses() {
+    let dated = |changed: &str| {
+        let mut juliet = juliet_of_active_directory();
+        let date = ("pwdLastSet".to_owned(), changed.to_owned());
+        juliet.attributes.push(date);
+        vec![juliet]
+    };
+    let directory = StandIn::start(dated("1"));
+    let files = Files::new("reloaded");
+    let times = "operation_timeout = \"60 s\"\nqueue_timeout = \"60 s\"\n";
+    let more = format!("{ACTIVE_DIRECTORY}{times}listen = false\npoll = \"1 h\"\n");
+    let house = beside_with("reloaded", &directory, &files, &more);
+    let mut server = house.serve();
+    let mut juliet = Client::session(&server, "juliet", "balcony");
+    directory.set(Mode::HoldsChanges);
+    juliet.send(
+        "<iq type='set' id='c'><query xmlns='jabber:iq:register'><username>juliet</username>\
+         <password>a nightingale</password></query></iq>",
+    );
+    let begun = Instant::now();
+    while directory.modified().is_empty() {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    // It is done, and not answered yet.
+    directory.have(dated("2"));
+    let (fine, said) = house.tool(&["reload"], "");
+    assert!(fine, "{said}");
+    // Each directory looks at everybody once, when it begins.
+    let looks = |server: &Server| server.printed().matches("directory_looked").count();
+    while looks(&server) < 2 {
+        server.until_logged("directory_looked");
+    }
+    directory.set(Mode::Well);
+    let answer = juliet.element();
+    assert!(answer.contains("type='result'"), "{answer}");
+    is_here(&mut juliet);
+    // A copy that lags says what was said before.
+    directory.have(dated("1"));
+    let (fine, said) = house.tool(&["reload"], "");
+    assert!(fine, "{said}");
+    while looks(&server) < 3 {
+        server.until_logged("directory_looked");
+    }
+    is_here(&mut juliet);
+}
+
+#[test]
 fn the_command_that_changes_a_password_changes_it_in_the_directory_where_that_is_allowed() {
     for change in ["modify", "off"] {
         let directory = Slapd::start("command");

@@ -9,6 +9,7 @@
 
 mod answer;
 mod asked;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use answer::COOKIE;
 pub use asked::{Filter, Search};
+pub use tell::COOKIE;
 
 /// How it answers. It may be changed at any time, for what is asked from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub enum Mode {
     BusyOf(&'static str),
     /// As it should; but what changes an entry waits until it is to answer otherwise.
     HoldsChanges,
+    /// As it should; but who looks for several at once hears what was so then when it is to answer otherwise.
+    HoldsLooks,
     /// As it should; but it wants no new password (19), and changes an entry once: then nobody may any more (50).
     ChangesOnce,
     /// As it should; but the password of this person is wrong (49).
@@ -155,8 +158,12 @@ struct Shared {
     counted: Mutex<Option<(String, u64)>>,
     /// What it is called instead on a connection behind a search, until that was said.
     behind: Mutex<Option<String>>,
-    entries: Vec<Entry>,
+    entries: Mutex<Arc<Vec<Entry>>>,
     port: u16,
+    /// Those who are told of changes, and the number of what they asked.
+    told: Mutex<Vec<(TcpStream, u32)>>,
+    /// Looks that it has held.
+    held: AtomicUsize,
     ends: AtomicBool,
     sockets: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
@@ -176,8 +183,10 @@ impl StandIn {
             tells: Mutex::new(false),
             counted: Mutex::default(),
             behind: Mutex::default(),
-            entries,
+            entries: Mutex::new(Arc::new(entries)),
             port,
+            told: Mutex::default(),
+            held: AtomicUsize::new(0),
             ends: AtomicBool::new(false),
             sockets: Mutex::default(),
             connections: AtomicUsize::new(0),
@@ -207,6 +216,27 @@ impl StandIn {
     /// It says that it can tell of changes.
     pub fn offer_to_tell(&self) {
         *self.shared.tells.lock().unwrap() = true;
+    }
+
+    /// There is this to be found from now on; nobody is told.
+    pub fn have(&self, entries: Vec<Entry>) {
+        *self.shared.entries.lock().unwrap() = Arc::new(entries);
+    }
+
+    /// Who is told of changes hears that this entry is there, by a number of its own: those that were there at first have
+    /// theirs in their order, from 0 on.
+    pub fn tell_of(&self, number: u32, entry: &Entry) {
+        self.shared.tell(number, entry, tell::IS_ADDED);
+    }
+
+    /// The same of one that is not there any more.
+    pub fn tell_gone(&self, number: u32, entry: &Entry) {
+        self.shared.tell(number, entry, tell::IS_DELETED);
+    }
+
+    /// How many looks it has held.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::SeqCst)
     }
 
     /// It says that it is this server of an Active Directory, and has counted so many changes.

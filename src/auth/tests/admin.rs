@@ -36,6 +36,13 @@ fn every_change_of_password_or_rights_is_a_new_generation() {
     assert_eq!(generation(), Generation(2));
     house.accounts.enable(HOST, "juliet").unwrap();
     assert_eq!(generation(), Generation(3));
+    // What changes nothing ends nothing: sessions go on, and may change their password.
+    let account = house.row("juliet").account;
+    assert_eq!(house.accounts.enable(HOST, "juliet"), Ok(account));
+    let disabled = house.accounts.disable(HOST, "nurse");
+    assert_eq!(disabled, Ok(house.row("nurse").account));
+    assert_eq!(house.accounts.disable(HOST, "nurse"), disabled);
+    assert_eq!(generation(), Generation(3));
     assert!(!admitted(&house.ask(password_ask("juliet", "pencil"))));
     assert!(admitted(&house.ask(password_ask("juliet", "crayon"))));
 }

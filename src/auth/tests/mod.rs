@@ -4,6 +4,7 @@ mod admin;
 mod client_keys;
 mod invited;
 mod inviting;
+mod leavers;
 mod looks;
 mod newcomers;
 mod own;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{HostDirectory, Question, Shared};
-use crate::config::{DirectoryConfig, DirectoryReferrals};
+use crate::config::DirectoryReferrals;
 use crate::directory::access::Access;
 use crate::directory::cache::Known;
 use crate::directory::cards::CardCache;
@@ -16,9 +16,9 @@ use crate::directory::collisions::Collisions;
 use crate::directory::desk::Desk;
 use crate::directory::due::Due;
 use crate::directory::lists::{self, Lists, Woken};
-use crate::directory::own_changes::OwnChanges;
 use crate::directory::people::People;
 use crate::directory::pool::{Link, Purpose, Trial};
+use crate::directory::prepared::Prepared;
 use crate::directory::room_book::{self, RoomKeeper};
 use crate::directory::servers::Servers;
 use crate::directory::service::Answers;
@@ -26,26 +26,31 @@ use crate::directory::watch::{self, Watch};
 use crate::directory::{grouped, person, threads};
 
 impl HostDirectory {
-    /// Starts the threads. Connections are made when they are needed.
+    /// Starts the threads, in the place of the directory `before`, if there was one. Connections are made when they are needed,
+    /// and nothing follows from what the directory says before it is let begin.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(
-        host: &Arc<str>,
-        config: &Arc<DirectoryConfig>,
-        access: Access,
+        Prepared {
+            host,
+            config,
+            access,
+        }: Prepared,
+        before: Option<&HostDirectory>,
         desk: &Arc<Desk>,
         answers: &Arc<Answers>,
     ) -> io::Result<HostDirectory> {
         let options = &config.options;
+        let own_changes = before.map(|before| Arc::clone(&before.shared.own_changes));
         let servers = Arc::new(Servers::new(access.servers.len()));
         let access = Arc::new(access);
         let trials = try_servers(&access, &servers)?;
         let ways = Ways(Arc::clone(&access), servers, trials);
         let (due, woken) = config.groups.as_ref().map(|_| Due::new()).unzip();
         let shared = Arc::new(Shared {
-            host: Arc::clone(host),
-            config: Arc::clone(config),
+            host,
+            config: Arc::clone(&config),
             known: Known::new(
                 options.cache as usize,
                 Duration::from_millis(options.fresh.as_ms()),
@@ -59,15 +64,17 @@ impl HostDirectory {
             due,
             desk: Arc::clone(desk),
             answers: Arc::clone(answers),
-            own_changes: OwnChanges::default(),
+            own_changes: own_changes.unwrap_or_default(),
             collisions: Collisions::default(),
             rooms: Arc::default(),
         });
         let questions = serve(&shared, &ways)?;
+        // Where there is no thread left the first is dropped behind the second, as in `HostDirectory`.
+        let (holds, held) = bounded(0);
         let (follows, stop) = bounded(0);
-        follow(&shared, &ways, &stop)?;
+        follow(&shared, &ways, (&held, &stop))?;
         match woken {
-            Some(woken) => keep_groups(&shared, &ways, woken, &stop)?,
+            Some(woken) => keep_groups(&shared, &ways, woken, (&held, &stop))?,
             // Nobody has asked yet; who does has not heard that they mean nothing any more.
             None => drop(shared.lists.end()),
         }
@@ -76,7 +83,13 @@ impl HostDirectory {
             access,
             questions,
             _follows: follows,
+            holds: Some(holds),
         })
+    }
+
+    /// What becomes of the directory is followed from now on.
+    pub fn begin(&mut self) {
+        self.holds = None;
     }
 }
 
@@ -134,8 +147,12 @@ fn serve(shared: &Arc<Shared>, ways: &Ways) -> io::Result<Sender<Question>> {
     Ok(questions)
 }
 
-/// Those who hear of changes, until nobody holds the other end of `stop`.
-fn follow(shared: &Arc<Shared>, ways: &Ways, stop: &Receiver<()>) -> io::Result<()> {
+/// Those who hear of changes, from when nobody holds the other end of `held` until nobody holds that of `stop`.
+fn follow(
+    shared: &Arc<Shared>,
+    ways: &Ways,
+    (held, stop): (&Receiver<()>, &Receiver<()>),
+) -> io::Result<()> {
     let config = &shared.config;
     let options = &config.options;
     let watch = |what: &str, query| Watch {
@@ -150,18 +167,18 @@ fn follow(shared: &Arc<Shared>, ways: &Ways, stop: &Receiver<()>) -> io::Result<
     let people = watch("people", person::query_for_all(config));
     let own = Arc::clone(shared);
     let follower = move || People::new(&own);
-    watch::start("ldap-people", people, link(), follower, stop)?;
+    watch::start("ldap-people", people, link(), follower, (held, stop))?;
     if !options.rooms_base.is_empty() {
         let rooms = watch("rooms", room_book::query(config));
         let own = Arc::clone(shared);
         let follower = move || RoomKeeper::new(&own);
-        watch::start("ldap-rooms", rooms, link(), follower, stop)?;
+        watch::start("ldap-rooms", rooms, link(), follower, (held, stop))?;
     }
     if let Some(meant) = &config.groups {
         let groups = watch("groups", grouped::query(meant));
         let own = Arc::clone(shared);
         let follower = move || Woken::new(&own);
-        watch::start("ldap-grouped", groups, link(), follower, stop)?;
+        watch::start("ldap-grouped", groups, link(), follower, (held, stop))?;
     }
     Ok(())
 }
@@ -171,12 +188,15 @@ fn keep_groups(
     shared: &Arc<Shared>,
     ways: &Ways,
     woken: Receiver<()>,
-    stop: &Receiver<()>,
+    (held, stop): (&Receiver<()>, &Receiver<()>),
 ) -> io::Result<()> {
-    let (shared, stop) = (Arc::clone(shared), stop.clone());
+    let (shared, held, stop) = (Arc::clone(shared), held.clone(), stop.clone());
     let mut link = ways.link(Purpose::Searching);
     let every = Duration::from_millis(shared.config.options.poll.as_ms());
     let run = move || {
+        if !threads::may_begin(&held, &stop) {
+            return;
+        }
         // What is in force stays so, and is what the next look is compared with, whatever becomes of this one.
         let mut watch = lists::Watch::default();
         threads::again("ldap-groups", &stop, || {

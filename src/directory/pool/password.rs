@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use lber::common::TagClass;
 use lber::structures::{ASNTag, OctetString, Sequence, Tag};
-use ldap3::Mod;
 use ldap3::exop::Exop;
+use ldap3::{LdapConn, Mod};
 use zeroize::Zeroizing;
 
 use super::{BindOutcome, Failure, Link, asking_for_policy, failure, outcome, remaining};
@@ -31,9 +31,9 @@ impl Link {
         password: &Secret,
         until: Instant,
     ) -> Result<BindOutcome, DirectoryError> {
-        let mut once = Once::default();
-        self.call(until, |connection, until| {
-            once.begin()?;
+        // One that was changed is refused the second time, as one that was used lately or is too young, and who has it would
+        // hear that it was not changed.
+        self.call_once(until, |connection, until| {
             let result = connection
                 .with_timeout(remaining(until)?)
                 .with_controls(asking_for_policy())
@@ -61,8 +61,9 @@ impl Link {
             attribute: "unicodePwd",
             values: &unicode,
         };
-        let mut once = Once::default();
-        self.replace_all(dn, &[&first, others], until, &mut || once.begin())
+        self.call_once(until, |connection, until| {
+            replace_all(connection, dn, &[&first, others], until)
+        })
     }
 
     /// Gives an attribute these values instead of those that it has.
@@ -75,49 +76,29 @@ impl Link {
         secrets: &Secrets<'_>,
         until: Instant,
     ) -> Result<BindOutcome, DirectoryError> {
-        self.replace_all(dn, &[secrets], until, &mut || Ok(()))
-    }
-
-    /// Of attributes without values nothing is said. `begin` says whether it may be tried, each time.
-    fn replace_all(
-        &mut self,
-        dn: &str,
-        all: &[&Secrets<'_>],
-        until: Instant,
-        begin: &mut dyn FnMut() -> Result<(), Failure>,
-    ) -> Result<BindOutcome, DirectoryError> {
         self.call(until, |connection, until| {
-            begin()?;
-            let meant = all.iter().filter(|secrets| !secrets.values.is_empty());
-            let changes = meant.map(|secrets| {
-                let values: HashSet<&[u8]> = secrets.values.iter().map(Secret::expose).collect();
-                Mod::Replace(secrets.attribute.as_bytes(), values)
-            });
-            let result = connection
-                .with_timeout(remaining(until)?)
-                .with_controls(asking_for_policy())
-                .modify(dn, changes.collect());
-            outcome(result.map_err(failure)?)
+            replace_all(connection, dn, &[secrets], until)
         })
     }
 }
 
-/// Something that is not tried again where it is not known whether it was done: a password that was changed is refused the
-/// second time, as one that was used lately or is too young, and who has it would hear that it was not changed.
-#[derive(Default)]
-struct Once {
-    is_begun: bool,
-}
-
-impl Once {
-    fn begin(&mut self) -> Result<(), Failure> {
-        match std::mem::replace(&mut self.is_begun, true) {
-            true => Err(Failure::Answer(DirectoryError::NoServer(
-                UNKNOWN.to_owned(),
-            ))),
-            false => Ok(()),
-        }
-    }
+/// Of attributes without values nothing is said.
+fn replace_all(
+    connection: &mut LdapConn,
+    dn: &str,
+    all: &[&Secrets<'_>],
+    until: Instant,
+) -> Result<BindOutcome, Failure> {
+    let meant = all.iter().filter(|secrets| !secrets.values.is_empty());
+    let changes = meant.map(|secrets| {
+        let values: HashSet<&[u8]> = secrets.values.iter().map(Secret::expose).collect();
+        Mod::Replace(secrets.attribute.as_bytes(), values)
+    });
+    let result = connection
+        .with_timeout(remaining(until)?)
+        .with_controls(asking_for_policy())
+        .modify(dn, changes.collect());
+    outcome(result.map_err(failure)?)
 }
 
 /// RFC 3062 section 2: `PasswdModifyRequestValue ::= SEQUENCE { userIdentity [0] OCTET STRING OPTIONAL, oldPasswd [1] ..
@@ -149,5 +130,57 @@ fn unicode_password(password: &str) -> Secret {
     Secret::new(bytes)
 }
 
-const UNKNOWN: &str = "a change of a password was not answered, and may have been made";
 const PASSWORD_MODIFY: &str = "1.3.6.1.4.1.4203.1.11.1";
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::Purpose::Searching;
+    use super::super::tests::silent;
+    use super::*;
+    use crate::directory::access::Access;
+    use crate::directory::servers::{Servers, Setback};
+
+    #[test]
+    fn a_server_on_which_a_change_is_not_tried_again_is_not_one_that_has_worked() {
+        let closing = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let first = format!("ldap://{}", closing.local_addr().expect("bound"));
+        let closes = thread::spawn(move || {
+            let (mut socket, _) = closing.accept().expect("somebody asks");
+            // What is asked; then it ends.
+            let _ = socket.read(&mut [0]);
+        });
+        let (_listener, access) = silent(false);
+        let access = Access {
+            servers: vec![first, access.servers[0].clone()],
+            ..access
+        };
+        let servers = Arc::new(Servers::new(2));
+        // It was silent to what somebody asked; the time to try it again has come.
+        let now = Instant::now();
+        let before = now.checked_sub(Duration::from_secs(60));
+        let before = before.expect("the machine is up");
+        let setback = Setback {
+            is_at_work: true,
+            reason: "as a test would have it",
+            begun: before,
+            since: None,
+        };
+        servers.failed(1, Searching, setback, before);
+        let mut link = Link::new(Arc::new(access), Arc::clone(&servers), Searching);
+        let password = Secret::new(b"a nightingale".to_vec());
+        let until = now + Duration::from_secs(60);
+        let changed = link.change_password("uid=juliet,dc=a", &password, until);
+        let Err(DirectoryError::NoServer(reason)) = changed else {
+            panic!("nobody has answered: {changed:?}");
+        };
+        assert!(reason.contains("may have been done"), "{reason}");
+        assert!(!servers.has_done_since(1, Searching, before));
+        closes.join().expect("it has ended");
+    }
+}

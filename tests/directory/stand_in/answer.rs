@@ -3,22 +3,23 @@
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::asked::{self, Search};
+use super::asked::{self, Filter, Search};
 use super::{Entry, Mode, Shared, Who};
 use crate::ber::{self, ENUMERATED, Element, INTEGER, OCTETS, SEQUENCE, SET};
 use crate::slapd::{PASSWORD, SERVICE, SERVICE_PASSWORD};
 
 /// A message that is to be answered: RFC 4511 section 4.1.1.
-struct Asked<'a> {
-    socket: &'a TcpStream,
-    shared: &'a Shared,
-    id: u32,
+pub(super) struct Asked<'a> {
+    pub(super) socket: &'a TcpStream,
+    pub(super) shared: &'a Shared,
+    pub(super) id: u32,
     /// Of a search that asks to be told of changes.
-    cookie: Option<Vec<u8>>,
+    pub(super) cookie: Option<Vec<u8>>,
     /// Of one that asks for a page: which is empty for the first.
     page: Option<Vec<u8>>,
     /// Whether the connection has searched since it asked which server this is.
@@ -193,6 +194,17 @@ impl Asked<'_> {
                 }
                 self.well(operation)
             }
+            Mode::HoldsLooks if is_look(operation) => {
+                let found = self.found(&Search::read(operation));
+                self.shared.held.fetch_add(1, Ordering::SeqCst);
+                while *self.shared.mode.lock().unwrap() == Mode::HoldsLooks {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                for entry in found {
+                    self.entry(&entry.dn, &entry.attributes)?;
+                }
+                self.say(&self.result(DONE, 0, &[]))
+            }
             Mode::ChangesOnce if operation.tag == EXTENDED => {
                 self.say(&self.result(EXTENDED_ANSWER, 19, &[]))
             }
@@ -287,11 +299,13 @@ impl Asked<'_> {
         self.say(&self.result(DONE, 0, &[]))
     }
 
-    fn found(&self, search: &Search) -> Vec<&Entry> {
+    fn found(&self, search: &Search) -> Vec<Entry> {
         let base = search.base.to_lowercase();
         let below = |entry: &&Entry| entry.dn.to_lowercase().ends_with(&base);
-        let found = self.shared.entries.iter().filter(below);
-        found.filter(|entry| search.filter.finds(entry)).collect()
+        let all = self.shared.entries();
+        let found = all.iter().filter(below);
+        let found = found.filter(|entry| search.filter.finds(entry));
+        found.cloned().collect()
     }
 
     /// The one entry that is at the place that the page's cookie says, and what the next is asked for with.
@@ -329,57 +343,6 @@ impl Asked<'_> {
         self.say(&found(dn, attributes))
     }
 
-    /// What becomes of what a search finds (RFC 4533).
-    fn tell(&self, mode: Mode, operation: &Element) -> io::Result<()> {
-        let search = Search::read(operation);
-        let all = self.shared.entries.iter();
-        let found = all.filter(|entry| search.filter.finds(entry));
-        match mode {
-            Mode::TellsAnew => return self.say(&self.result_of(DONE, SYNC_REFRESH_REQUIRED)),
-            Mode::TellsNotNow => return self.say(&self.result(DONE, 52, &[])),
-            Mode::TellsGarbage => return self.say(&sync_info(&[0x30, 3, 1, 1])),
-            Mode::TellsHalf => {
-                self.told(0, &self.shared.entries[0])?;
-                return Err(io::ErrorKind::ConnectionAborted.into());
-            }
-            Mode::TellsEndlessly => {
-                for number in 0.. {
-                    self.told(number, &Entry::person(&format!("u{number}")))?;
-                }
-            }
-            Mode::TellsOfNobody => {}
-            Mode::TellsOfOne => self.told(0, &self.shared.entries[0])?,
-            Mode::TellsOfNoChange if self.cookie.as_ref().is_some_and(|it| !it.is_empty()) => {
-                let ids = (0..u32::try_from(found.count()).unwrap()).map(id);
-                let ids: Vec<_> = ids.map(|id| ber::write(OCTETS, &id)).collect();
-                self.say(&sync_info(&ber::of(0xa3, &[ber::of(SET, &ids)])))?;
-            }
-            _ => {
-                for (number, entry) in found.enumerate() {
-                    self.told(u32::try_from(number).unwrap(), entry)?;
-                }
-            }
-        }
-        // refreshPresent: who was not named is not there.
-        self.say(&sync_info(&ber::of(0xa2, &[ber::write(OCTETS, &COOKIE)])))
-    }
-
-    /// An entry that is there, by a number of its own.
-    fn told(&self, number: u32, entry: &Entry) -> io::Result<()> {
-        let state = [
-            ber::write(ENUMERATED, &[1]),
-            ber::write(OCTETS, &id(number)),
-        ];
-        let control = [
-            ber::text(SYNC_STATE),
-            ber::write(OCTETS, &ber::of(SEQUENCE, &state)),
-        ];
-        let controls = ber::of(CONTROLS, &[ber::of(SEQUENCE, &control)]);
-        let id = ber::number(INTEGER, self.id);
-        let operation = found(&entry.dn, &entry.attributes);
-        self.send(&ber::of(SEQUENCE, &[id, operation, controls]))
-    }
-
     fn endless(&self) -> io::Result<()> {
         for number in 0.. {
             let entry = Entry::person(&format!("u{number}"));
@@ -398,12 +361,12 @@ impl Asked<'_> {
     }
 
     /// An LDAPResult (RFC 4511 section 4.1.9) and what comes behind it.
-    fn result(&self, tag: u8, code: u8, rest: &[Vec<u8>]) -> Vec<u8> {
+    pub(super) fn result(&self, tag: u8, code: u8, rest: &[Vec<u8>]) -> Vec<u8> {
         self.result_with(tag, ber::write(ENUMERATED, &[code]), rest)
     }
 
     /// One whose code is large.
-    fn result_of(&self, tag: u8, code: u32) -> Vec<u8> {
+    pub(super) fn result_of(&self, tag: u8, code: u32) -> Vec<u8> {
         self.result_with(tag, ber::number(ENUMERATED, code), &[])
     }
 
@@ -417,11 +380,11 @@ impl Asked<'_> {
         ber::of(SEQUENCE, &[id, operation.to_vec()])
     }
 
-    fn say(&self, operation: &[u8]) -> io::Result<()> {
+    pub(super) fn say(&self, operation: &[u8]) -> io::Result<()> {
         self.send(&self.message(operation))
     }
 
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let mut to = self.socket;
         to.write_all(bytes)?;
         self.shared.sent.fetch_add(bytes.len(), Ordering::SeqCst);
@@ -430,6 +393,10 @@ impl Asked<'_> {
 }
 
 impl Shared {
+    pub(super) fn entries(&self) -> Arc<Vec<Entry>> {
+        Arc::clone(&*self.entries.lock().unwrap())
+    }
+
     fn lets_in(&self, dn: &[u8], proof: &Element) -> bool {
         let dn = String::from_utf8_lossy(dn);
         let password: &[u8] = &proof.content;
@@ -438,8 +405,8 @@ impl Shared {
             SERVICE => password == SERVICE_PASSWORD.as_bytes(),
             ELSEWHERE => password == PASSWORD.as_bytes(),
             _ => {
-                let mut all = self.entries.iter();
-                password == PASSWORD.as_bytes() && all.any(|entry| entry.dn == dn)
+                let all = self.entries();
+                password == PASSWORD.as_bytes() && all.iter().any(|entry| entry.dn == dn)
             }
         }
     }
@@ -461,25 +428,19 @@ fn is_of(name: &str, bind: &Element) -> bool {
         .starts_with(format!("uid={name},").as_bytes())
 }
 
+/// Whether several are looked for at once.
+fn is_look(operation: &Element) -> bool {
+    operation.tag == SEARCH && matches!(Search::read(operation).filter, Filter::Or(_))
+}
+
 /// An entry as a search finds it (RFC 4511 section 4.5.2).
-fn found(dn: &str, attributes: &[(String, String)]) -> Vec<u8> {
+pub(super) fn found(dn: &str, attributes: &[(String, String)]) -> Vec<u8> {
     let attribute = |(name, value): &(String, String)| {
         let values = ber::of(SET, &[ber::text(value)]);
         ber::of(SEQUENCE, &[ber::text(name), values])
     };
     let attributes: Vec<_> = attributes.iter().map(attribute).collect();
     ber::of(ENTRY, &[ber::text(dn), ber::of(SEQUENCE, &attributes)])
-}
-
-/// By what an entry is known that has this number.
-fn id(number: u32) -> [u8; 16] {
-    u128::from(number).to_be_bytes()
-}
-
-/// A Sync Info Message (RFC 4533 section 2.5) with this value.
-fn sync_info(value: &[u8]) -> Vec<u8> {
-    let name = ber::write(0x80, SYNC_INFO.as_bytes());
-    ber::of(INTERMEDIATE, &[name, ber::write(0x81, value)])
 }
 
 /// A message that is deeper than any stack, and complete.
@@ -502,7 +463,7 @@ const BIND_ANSWER: u8 = 0x61;
 const UNBIND: u8 = 0x42;
 const SEARCH: u8 = 0x63;
 const ENTRY: u8 = 0x64;
-const DONE: u8 = 0x65;
+pub(super) const DONE: u8 = 0x65;
 const REFERENCE: u8 = 0x73;
 const MODIFY: u8 = 0x66;
 const DELETE: u8 = 0x4a;
@@ -513,15 +474,7 @@ const EXTENDED_ANSWER: u8 = 0x78;
 const SASL: u8 = 0xa3;
 const REFERRAL: u8 = 0xa3;
 const RESPONSE_NAME: u8 = 0x8a;
-const INTERMEDIATE: u8 = 0x79;
-const CONTROLS: u8 = 0xa0;
-
-// RFC 4533 sections 2.3, 2.5 and 2.6.
-const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
-const SYNC_INFO: &str = "1.3.6.1.4.1.4203.1.9.1.4";
-const SYNC_REFRESH_REQUIRED: u32 = 4096;
-/// A state that nobody could take for text.
-pub const COOKIE: [u8; 5] = [0, 0xff, 0xfe, 0x30, 0x80];
+pub(super) const CONTROLS: u8 = 0xa0;
 
 /// The tag of the answer to an operation.
 fn answer_to(tag: u8) -> u8 {
