@@ -87,7 +87,7 @@ fn two_hosts_have_two_kinds_of_authentication() {
 }
 
 /// Has what is in force read anew, with this in the place of that.
-fn reload(house: &House, before: &str, now: &str) {
+pub fn reload(house: &House, before: &str, now: &str) {
     let text = fs::read_to_string(house.path("stonechat.toml")).unwrap();
     assert!(text.contains(before), "{text}");
     house.write_config(&text.replace(before, now));
