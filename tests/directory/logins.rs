@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use crate::changes::greet_pages;
 use crate::client::{Client, SASL};
 use crate::scram::Scram;
 use crate::served::{house, is_failure, options, try_password};
@@ -439,27 +438,4 @@ fn who_is_closed_or_removed_in_the_directory_loses_sessions_at_the_next_look() {
     // What was hers stays, until an operator decides otherwise.
     let (_, said) = house.tool(&["user", "list"], "");
     assert!(said.contains("juliet@localhost\n"), "{said}");
-}
-
-#[test]
-fn nobody_is_let_go_because_the_directory_looks_empty() {
-    let directory = Slapd::start("empty");
-    let mut people = String::new();
-    for index in 0..30 {
-        people.push_str(&format!(
-            "dn: uid=page{index},ou=people,dc=verona,dc=example\nobjectClass: inetOrgPerson\nuid: page{index}\n\
-             cn: Page\nsn: Page\n\n"
-        ));
-    }
-    directory.change(&people);
-    let house = house("empty", &directory, "listen = false\npoll = \"1 s\"\n");
-    let mut server = house.serve();
-    let mut juliet = Client::session(&server, "juliet", "balcony");
-    greet_pages(&house, &mut juliet);
-    let deletes = (0..30).map(|index| {
-        format!("dn: uid=page{index},ou=people,dc=verona,dc=example\nchangetype: delete\n\n")
-    });
-    server.until_logged("directory_looked host=localhost accounts=31 ");
-    directory.change(&deletes.collect::<String>());
-    server.until_logged("directory_nearly_empty host=localhost accounts=31 missing=30");
 }

@@ -10,6 +10,7 @@ mod changes;
 mod client;
 mod ds389;
 mod elsewhere;
+mod emptied;
 mod faults;
 #[path = "../play/framer.rs"]
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.
