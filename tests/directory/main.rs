@@ -8,6 +8,7 @@ mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
+mod displays;
 mod ds389;
 mod elsewhere;
 mod emptied;

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits;
 
 /// What the groups of a host's directory mean; without `base` nothing. A group is written as its `cn`, or as the name of
-/// its entry; of several of one `cn` none gives a right, and each is a list. They are read at the start, every `host.directory.poll`, and when the directory tells of a change. What depends on the kind of directory is the
-/// preset's where it is empty; conf/README.md lists those.
+/// its entry; of several of one `cn` none gives a right or sees a list by `displays`, and each is a list. They are read at the
+/// start, every `host.directory.poll`, and when the directory tells of a change. What depends on the kind of directory is
+/// the preset's where it is empty; conf/README.md lists those.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostDirectoryGroups {
@@ -50,7 +51,8 @@ pub struct HostDirectoryGroups {
     /// The attribute that names groups whose members see the list, too.
     /// reload: live
     pub display_to: String,
-    /// The same by the configuration: "LIST=GROUP".
+    /// The same by the configuration: "LIST=GROUP", or with an arrow where LIST is the name of an entry, which has equals signs of its
+    /// own: "cn=sales,ou=groups,dc=example,dc=org=>board".
     /// reload: live
     pub displays: Vec<String>,
     /// Members of a list beyond which it appears in nobody's roster.
