@@ -35,6 +35,71 @@ fn the_reference_means_the_defaults() {
 }
 
 #[test]
+fn the_reference_says_what_amounts_a_directory_lets_one_set() {
+    const TIMES: (&[&str], &[&str]) =
+        (&["\"100 ms\"", "\"1 min\""], &["\"99 ms\"", "\"60001 ms\""]);
+    const NAME: (&[&str], &[&str]) = (&["\"-\""], &["\"a b\""]);
+    let data = data("amounts");
+    let path = data.with_extension("toml");
+    let errors = |option: &str, value: &str| {
+        let (section, name) = option.split_once('.').expect("a section");
+        let groups = "[host.directory_groups]\nbase = \"dc=a\"\n";
+        let text =
+            "[[host]]\nname = \"a\"\n[host.directory]\nservers = [\"ldap://a\"]\nbase = \"dc=a\"\n";
+        let section = match section {
+            "directory" => "",
+            "directory_groups" => groups,
+            _ => "[host.directory_cards]\n",
+        };
+        fs::write(&path, format!("{text}{section}{name} = {value}\n")).expect("writable");
+        read_config(Some(&path)).err().unwrap_or_default()
+    };
+    for (option, (least_and_most, beyond)) in [
+        ("directory.connect_timeout", TIMES),
+        ("directory.operation_timeout", TIMES),
+        ("directory.queue_timeout", TIMES),
+        (
+            "directory.search_connections",
+            (&["1", "64"][..], &["0", "65"][..]),
+        ),
+        ("directory.bind_connections", (&["1", "64"], &["0", "65"])),
+        ("directory.queue", (&["1", "65536"], &["0", "65537"])),
+        ("directory.cache", (&["1", "10000000"], &["0", "10000001"])),
+        (
+            "directory.watched",
+            (&["1", "20000000"], &["0", "20000001"]),
+        ),
+        ("directory.poll", (&["\"1 s\""], &["\"999 ms\""])),
+        (
+            "directory_cards.photo_size",
+            (&["\"512 KiB\""], &["\"513 KiB\""]),
+        ),
+        ("directory_groups.depth", (&["1", "100"], &["0", "101"])),
+        (
+            "directory_groups.members",
+            (&["1", "100000"], &["0", "100001"]),
+        ),
+        ("directory_groups.list_name", NAME),
+        ("directory_groups.display_to", NAME),
+    ] {
+        let about = config::help(&format!("host.{option}")).expect("an option");
+        let (about, _) = about.rsplit_once(" Its default: ").expect("has one");
+        for value in least_and_most {
+            assert!(about.contains(value), "{option}: {value}: {about}");
+            assert_eq!(errors(option, value), [], "{option}: {value}");
+        }
+        for value in beyond {
+            let errors = errors(option, value);
+            let path = format!("host[0].{option}");
+            assert!(
+                errors.len() == 1 && errors[0].path == path,
+                "{value}: {errors:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_example_is_valid_and_short() {
     let text = fs::read_to_string(conf("example.toml")).expect("is there");
     assert!(text.lines().count() <= 12);

@@ -103,7 +103,7 @@ pub(super) fn check_groups(
     );
     let mut displays = Vec::new();
     for text in &options.displays {
-        // The name of an entry has equals signs of its own: what stands last names no entry then.
+        // The name of an entry has equals signs of its own: without an arrow what stands first is none.
         match text.split_once("=>").or_else(|| text.split_once('=')) {
             Some((list, group)) if !list.trim().is_empty() && !group.trim().is_empty() => {
                 displays.push((list.trim().to_owned(), group.trim().to_owned()));

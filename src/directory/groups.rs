@@ -87,10 +87,9 @@ impl Tree {
             }
         }
         for (list, group) in &config.displays {
-            let seers = tree.find(group).into_iter();
-            let seers: Vec<String> = seers.map(|at| tree.groups[at].key.clone()).collect();
+            let seer = tree.only(group).map(|at| tree.groups[at].key.clone());
             for at in tree.find(list) {
-                tree.groups[at].display_to.extend(seers.iter().cloned());
+                tree.groups[at].display_to.extend(seer.clone());
             }
         }
         tree
@@ -113,6 +112,15 @@ impl Tree {
         let places = self.groups.iter().enumerate();
         let same = places.filter(|(_, group)| group.cn.eq_ignore_ascii_case(name));
         same.map(|(at, _)| at).collect()
+    }
+
+    /// The one group that this names. Of several of one `cn` that is none: whoever may make a group anywhere would give its members
+    /// what those of the one that was meant have.
+    pub fn only(&self, name: &str) -> Option<usize> {
+        match self.find(name).as_slice() {
+            [group] => Some(*group),
+            _ => None,
+        }
     }
 
     /// The names of these groups' entries, as the directory spells them.

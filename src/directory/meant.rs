@@ -47,24 +47,20 @@ impl Meant {
         let rights = rights.map(|(right, names)| {
             let mut people = BTreeSet::new();
             for name in names {
-                match tree.find(name).as_slice() {
-                    [] => unknown.push(format!("unknown={name:?}")),
-                    [group] => people.extend(inside(*group)),
-                    // Whoever may make a group anywhere would give its members the rights of the one that was meant.
-                    several => {
-                        let groups: Vec<&str> = tree.dns(several).collect();
-                        unknown.push(format!("ambiguous={name:?} groups={groups:?}"));
-                    }
-                }
+                unknown.extend(trouble_of_one(tree, name));
+                people.extend(tree.only(name).into_iter().flat_map(&mut inside));
             }
             (right, people)
         });
         let rights = rights.collect();
-        for name in &options.lists {
+        let displayed = config.displays.iter().map(|(list, _)| list);
+        for name in options.lists.iter().chain(displayed) {
             if tree.find(name).is_empty() {
                 unknown.push(format!("unknown={name:?}"));
             }
         }
+        let seers = config.displays.iter().map(|(_, group)| group);
+        unknown.extend(seers.filter_map(|name| trouble_of_one(tree, name)));
         let mut lists = Vec::new();
         let mut too_large = Vec::new();
         let places = tree.groups().iter().enumerate();
@@ -128,23 +124,44 @@ impl Meant {
     }
 }
 
+/// What an operator is told of a name that shall mean one group, and does not.
+fn trouble_of_one(tree: &Tree, name: &str) -> Option<String> {
+    match tree.find(name).as_slice() {
+        [] => Some(format!("unknown={name:?}")),
+        [_] => None,
+        several => {
+            let groups: Vec<&str> = tree.dns(several).collect();
+            Some(format!("ambiguous={name:?} groups={groups:?}"))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::ber::Entry;
     use super::super::groups::tests::config;
     use super::*;
 
+    fn group(cn: &str, place: &str, member: &str) -> Entry {
+        let dn = format!("cn={cn},ou={place},dc=a");
+        let member = format!("uid={member},dc=a");
+        let cn = ("cn", &[cn.as_bytes()][..]);
+        Entry::of(&dn, &[cn, ("member", &[member.as_bytes()])])
+    }
+
+    /// Two of one name.
+    fn rulers() -> [Entry; 2] {
+        [
+            group("Rulers", "groups", "escalus"),
+            group("Rulers", "montagues", "romeo"),
+        ]
+    }
+
+    const SEVERAL: &str = "ambiguous=\"rulers\" groups=[\"cn=Rulers,ou=groups,dc=a\", \"cn=Rulers,ou=montagues,dc=a\"]";
+
     #[test]
     fn of_several_groups_of_one_name_none_gives_a_right() {
-        let group = |place: &str, member: &str| {
-            let dn = format!("cn=Rulers,ou={place},dc=a");
-            let member = format!("uid={member},dc=a");
-            Entry::of(
-                &dn,
-                &[("cn", &[b"Rulers"]), ("member", &[member.as_bytes()])],
-            )
-        };
-        let entries = [group("groups", "escalus"), group("montagues", "romeo")];
+        let entries = rulers();
         let managers = |name: &str, entries: &[Entry]| {
             let options = format!("managers = [{name:?}]\nlists = [\"rulers\"]\n");
             let config = config(&options);
@@ -160,10 +177,44 @@ mod tests {
         let fine = (escalus, Vec::new());
         assert_eq!(managers("rulers", &entries[..1]), fine);
         assert_eq!(managers("cn=rulers,ou=groups,dc=a", &entries), fine);
-        let trouble = "ambiguous=\"rulers\" groups=[\"cn=Rulers,ou=groups,dc=a\", \"cn=Rulers,ou=montagues,dc=a\"]";
         assert_eq!(
             managers("rulers", &entries),
-            (Vec::new(), vec![trouble.to_owned()])
+            (Vec::new(), vec![SEVERAL.to_owned()])
         );
+    }
+
+    #[test]
+    fn of_several_groups_of_one_name_none_sees_a_list_and_a_name_that_means_none_is_told() {
+        let swords = group("swords", "groups", "tybalt");
+        let entries = [&rulers()[..], &[swords]].concat();
+        let viewers = |displayed: &str| {
+            let options = format!("lists = [\"swords\"]\ndisplays = [{displayed:?}]\n");
+            let config = config(&options);
+            let tree = Tree::new(&config, &entries, &BTreeSet::new());
+            let meant = Meant::of(&config, &tree);
+            let viewers = meant.lists[0].viewers.iter().cloned();
+            (viewers.collect::<Vec<_>>(), meant.troubles)
+        };
+        let escalus = vec!["dn:uid=escalus,dc=a".to_owned()];
+        for named in [
+            "swords=cn=rulers,ou=groups,dc=a",
+            "swords => cn=rulers,ou=groups,dc=a",
+            "cn=swords,ou=groups,dc=a=>cn=rulers,ou=groups,dc=a",
+        ] {
+            assert_eq!(viewers(named), (escalus.clone(), Vec::new()), "{named}");
+        }
+        for (named, troubles) in [
+            ("swords=rulers", vec![SEVERAL]),
+            ("gods=swords", vec!["unknown=\"gods\""]),
+            ("swords=gods", vec!["unknown=\"gods\""]),
+            // Without the arrow.
+            (
+                "cn=swords,ou=groups,dc=a=swords",
+                vec!["unknown=\"cn\"", "unknown=\"swords,ou=groups,dc=a=swords\""],
+            ),
+        ] {
+            let troubles: Vec<String> = troubles.into_iter().map(str::to_owned).collect();
+            assert_eq!(viewers(named), (Vec::new(), troubles), "{named}");
+        }
     }
 }

@@ -330,7 +330,9 @@ fn groups(
             )),
         });
     }
-    for (role, names) in roles {
+    let (shown, seers): (Vec<String>, Vec<String>) = meant.displays.iter().cloned().unzip();
+    let displays = [(SHOWN, &shown), ("displays (GROUP)", &seers)];
+    for (role, names) in roles.into_iter().chain(displays) {
         for name in names {
             let named = tree.find(name);
             if named.is_empty() {
@@ -349,9 +351,9 @@ fn groups(
     steps
 }
 
-/// Whether groups of one name mean this: of several each is a list, and none gives a right.
+/// Whether groups of one name mean this: of several each is a list, and none gives a right or sees another.
 fn counts(role: &str, named: &[usize]) -> bool {
-    named.len() == 1 || role == LISTS
+    named.len() == 1 || matches!(role, LISTS | SHOWN)
 }
 
 fn bind(
@@ -416,6 +418,8 @@ fn whoever(access: &Access) -> String {
 }
 
 const LISTS: &str = "lists";
+/// The lists that are shown to others.
+const SHOWN: &str = "displays (LIST)";
 /// RFC 4511 section 4.5.1.8: "a list containing only the OID "1.1" indicates that no values are to be returned".
 const NO_ATTRIBUTES: &str = "1.1";
 

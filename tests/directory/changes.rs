@@ -8,7 +8,6 @@ use crate::faults::{QUICK, until_let_in};
 use crate::house::Files;
 use crate::passwords::MAY_CHANGE;
 use crate::proofs::{show_token, token};
-use crate::rosters::until;
 use crate::served::{house, is_failure, try_password};
 use crate::server::{House, Server};
 use crate::slapd::{BASE, JULIET, PASSWORD, PATIENCE, ROMEO, SERVICE, SERVICE_PASSWORD, Slapd};
@@ -27,22 +26,6 @@ pub fn is_here(client: &mut Client) {
     client.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
     let answer = client.element();
     assert!(answer.contains("type='result'"), "{answer}");
-}
-
-/// Has thirty people of whom nobody was heard yet be looked up, which gives each an account. Whose turn comes too late is asked
-/// for again.
-pub fn greet_pages(house: &House, client: &mut Client) {
-    let begun = Instant::now();
-    while house.tool(&["user", "list"], "").1.lines().count() < 31 {
-        assert!(begun.elapsed() < PATIENCE, "not all have an account");
-        for index in 0..30 {
-            client.send(&format!(
-                "<message to='page{index}@localhost' type='chat'><body>Go</body></message>"
-            ));
-        }
-        client.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
-        until(client, "type='result'");
-    }
 }
 
 #[test]
@@ -205,31 +188,6 @@ fn a_directory_that_has_forgotten_what_it_told_is_heard_of_again() {
     server.until_logged("directory_listens of=people");
     directory.change(&format!("dn: {ROMEO}\nchangetype: delete\n"));
     romeo.fails_with("reset");
-}
-
-#[test]
-fn nobody_is_let_go_because_the_directory_tells_of_nearly_nobody() {
-    let directory = Slapd::start("tells-empty");
-    let name = |index: u32| format!("uid=page{index},ou=people,{BASE}");
-    let people = (0..30).map(|index| {
-        format!(
-            "dn: {}\nobjectClass: inetOrgPerson\nuid: page{index}\ncn: Page\nsn: Page\n\n",
-            name(index)
-        )
-    });
-    directory.change(&people.collect::<String>());
-    let house = house("tells-empty", &directory, "");
-    let server = house.serve();
-    let mut juliet = Client::session(&server, "juliet", "balcony");
-    greet_pages(&house, &mut juliet);
-    server.stop();
-    let gone = (0..30).map(|index| format!("dn: {}\nchangetype: delete\n\n", name(index)));
-    directory.change(&gone.collect::<String>());
-    let mut server = house.serve();
-    until_said(
-        &mut server,
-        "directory_nearly_empty host=localhost accounts=31 missing=30",
-    );
 }
 
 /// A house beside a stand-in, with short times unless these options say others.

@@ -18,6 +18,11 @@ use crate::stand_in::{Entry, StandIn};
 pub const QUICK: &str =
     "connect_timeout = \"3 s\"\noperation_timeout = \"3 s\"\nqueue_timeout = \"3 s\"\n";
 
+/// When whoever logs in with [`QUICK`] has heard something, whatever the directory does: `queue_timeout`, `operation_timeout` and one
+/// operation more that was begun by then (conf/README.md), and on a machine that does much else some seconds later. Those are fewer
+/// than the nine, so whoever waits twice as long as that is seen.
+const ANSWERED: Duration = Duration::from_secs(3 + 3 + 3 + 8);
+
 /// Tries until somebody comes in: a server that failed is left alone for a while.
 pub fn until_let_in(server: &crate::server::Server) {
     let begun = Instant::now();
@@ -42,8 +47,7 @@ fn a_slow_directory_costs_logins_a_clear_word_in_time_and_sessions_nothing() {
     let heard = try_password(&server, "juliet", PASSWORD);
     let took = begun.elapsed();
     assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
-    // `queue_timeout`, `operation_timeout`, one operation more, and a slow machine.
-    assert!(took < crate::slapd::PATIENCE / 2, "{took:?}");
+    assert!(took < ANSWERED, "{took:?}");
     // Who is here does not notice; who is asked for and known stays known.
     romeo.send(
         "<message to='romeo@localhost/orchard' type='chat' id='m'><body>Ay me</body></message>",
@@ -105,10 +109,8 @@ fn a_directory_that_dies_and_comes_back_is_found_again() {
         let heard = try_password(&server, "juliet", PASSWORD);
         assert!(is_failure(&heard, "temporary-auth-failure"), "{heard}");
     }
-    assert!(
-        begun.elapsed() < crate::slapd::PATIENCE / 2,
-        "nobody waits for it"
-    );
+    // Three of them, each of whom would wait for that long if they waited at all.
+    assert!(begun.elapsed() < ANSWERED, "nobody waits for it");
     server.until_logged("directory_fails server=");
     directory.start_again();
     until_let_in(&server);

@@ -8,8 +8,10 @@ mod changes;
 #[path = "../hostile/client.rs"]
 #[allow(dead_code)] // The hostile do more with it.
 mod client;
+mod displays;
 mod ds389;
 mod elsewhere;
+mod emptied;
 mod faults;
 #[path = "../play/framer.rs"]
 #[allow(dead_code)] // The theatre's self-tests run with the theatre.

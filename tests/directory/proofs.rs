@@ -190,10 +190,15 @@ const AGENT: &str = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>";
 
 /// A token of Juliet's (XEP-0484), which she gets for this password.
 pub fn token(server: &Server, password: &str) -> String {
+    token_of(server, "juliet", password)
+}
+
+/// The same of anybody.
+pub fn token_of(server: &Server, name: &str, password: &str) -> String {
     let mut client = Client::secure(server);
     let features = client.open();
     assert!(features.contains("HT-SHA-256-NONE"), "{features}");
-    let response = BASE64_STANDARD.encode(plain("juliet", password));
+    let response = BASE64_STANDARD.encode(plain(name, password));
     client.send(&format!(
         "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>{response}</initial-response>\
          {AGENT}<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/></authenticate>"
@@ -207,10 +212,15 @@ pub fn token(server: &Server, password: &str) -> String {
 
 /// What she hears who shows it.
 pub fn show_token(server: &Server, token: &str) -> String {
+    show_token_of(server, "juliet", token)
+}
+
+/// The same of anybody.
+pub fn show_token_of(server: &Server, name: &str, token: &str) -> String {
     let mut client = Client::secure(server);
     client.open();
     let proof = hmac_sha256(token.as_bytes(), b"Initiator");
-    let response = BASE64_STANDARD.encode([b"juliet\0", &proof[..]].concat());
+    let response = BASE64_STANDARD.encode([name.as_bytes(), b"\0", &proof[..]].concat());
     client.send(&format!(
         "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'>\
          <initial-response>{response}</initial-response>{AGENT}<fast xmlns='urn:xmpp:fast:0'/></authenticate>"

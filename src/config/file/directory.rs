@@ -93,23 +93,24 @@ pub struct HostDirectory {
     /// Where entries may be that are found there, besides below the base that was asked about, as in "dc=example,dc=net".
     /// reload: live
     pub referral_bases: Vec<String>,
-    /// How long making a connection may take: finding the addresses of its name, TLS and our own bind included.
+    /// How long making a connection may take, "100 ms" to "1 min": finding the addresses of its name, TLS and our own bind
+    /// included.
     /// reload: live
     pub connect_timeout: Duration,
-    /// How long one answer of the directory may take.
+    /// How long one answer of the directory may take, "100 ms" to "1 min".
     /// reload: live
     pub operation_timeout: Duration,
-    /// How long a question may wait for a connection that is free; a login is answered within this and
+    /// How long a question may wait for a connection that is free, "100 ms" to "1 min"; a login is answered within this and
     /// `operation_timeout`, whatever the directory does, and one operation more that was begun by then.
     /// reload: live
     pub queue_timeout: Duration,
-    /// Connections that search.
+    /// Connections that search, 1 to 64.
     /// reload: live
     pub search_connections: u32,
-    /// Connections on which users' passwords are tried.
+    /// Connections on which users' passwords are tried, 1 to 64.
     /// reload: live
     pub bind_connections: u32,
-    /// Questions that may wait for a connection; beyond it they fail at once.
+    /// Questions that may wait for a connection, 1 to 65536; beyond it they fail at once.
     /// reload: live
     pub queue: u32,
     /// How long it is believed that there is a user, for those who send them something; a login always asks.
@@ -118,7 +119,7 @@ pub struct HostDirectory {
     /// How long it is believed that there is none.
     /// reload: live
     pub fresh_unknown: Duration,
-    /// Names about which that is remembered, 200 bytes each.
+    /// Names about which that is remembered, 1 to 10000000, 200 bytes each.
     /// reload: live
     pub cache: u32,
     /// The entry below which permanent rooms are; if empty, there are none.
@@ -131,11 +132,11 @@ pub struct HostDirectory {
     /// loses sessions at once, and whose password is another one loses sessions and tokens.
     /// reload: live
     pub listen: bool,
-    /// Entries whose changes are told at most, some 500 bytes each; of more it is looked every `poll`.
+    /// Entries whose changes are told, 1 to 20000000, some 500 bytes each; of more it is looked every `poll`.
     /// reload: live
     pub watched: u32,
-    /// How often it is looked for those who have accounts where the directory does not tell. One question for fifty
-    /// accounts.
+    /// How often it is looked for those who have accounts where the directory does not tell; at least "1 s". One question
+    /// for fifty accounts.
     /// reload: live
     pub poll: Duration,
 }

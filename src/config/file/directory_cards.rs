@@ -25,7 +25,7 @@ pub struct HostDirectoryCards {
     /// The attribute with the photo (JPEG, PNG or GIF), or "-" for none.
     /// reload: live
     pub photo: String,
-    /// Bytes of a photo; a larger one is left out.
+    /// Bytes of a photo, at most "512 KiB"; a larger one is left out.
     /// reload: live
     pub photo_size: Size,
     /// What else an entry says, as "ATTRIBUTE=FIELD": a field is an element of the vCard, with the types that it has

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits;
 
 /// What the groups of a host's directory mean; without `base` nothing. A group is written as its `cn`, or as the name of
-/// its entry; of several of one `cn` none gives a right, and each is a list. They are read at the start, every `host.directory.poll`, and when the directory tells of a change. What depends on the kind of directory is the
-/// preset's where it is empty; conf/README.md lists those.
+/// its entry; of several of one `cn` none gives a right or sees a list by `displays`, and each is a list. They are read at the
+/// start, every `host.directory.poll`, and when the directory tells of a change. What depends on the kind of directory is
+/// the preset's where it is empty; conf/README.md lists those.
 #[derive(Clone, Debug, Deserialize, Documented, DocumentedFields, PartialEq, Eq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostDirectoryGroups {
@@ -18,7 +19,7 @@ pub struct HostDirectoryGroups {
     /// What is a group, as a filter (RFC 4515).
     /// reload: live
     pub filter: String,
-    /// How deep groups may be in groups; what is deeper does not count. A "rule" knows no bound.
+    /// How deep groups may be in groups, 1 to 100; what is deeper does not count. A "rule" knows no bound.
     /// reload: live
     pub depth: u32,
     /// How groups in groups are found: "walk" reads all groups and follows them, "rule" asks an Active Directory for
@@ -44,16 +45,17 @@ pub struct HostDirectoryGroups {
     /// What marks a group as a contact list, as a filter, or "-" for nothing but `lists`.
     /// reload: live
     pub lists_filter: String,
-    /// The attribute with the name of a list in rosters; `cn` where a group has none.
+    /// The attribute with the name of a list in rosters, or "-" for none; `cn` where a group has none.
     /// reload: live
     pub list_name: String,
-    /// The attribute that names groups whose members see the list, too.
+    /// The attribute that names groups whose members see the list, too, or "-" for none.
     /// reload: live
     pub display_to: String,
-    /// The same by the configuration: "LIST=GROUP".
+    /// The same by the configuration: "LIST=GROUP", or with an arrow where LIST is the name of an entry, which has equals signs of its
+    /// own: "cn=sales,ou=groups,dc=example,dc=org=>board".
     /// reload: live
     pub displays: Vec<String>,
-    /// Members of a list beyond which it appears in nobody's roster.
+    /// Members of a list beyond which it appears in nobody's roster, 1 to 100000.
     /// reload: live
     pub members: u32,
     /// Members of a list up to which each is told at once that it changed; of a larger one they hear when they ask for
