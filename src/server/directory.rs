@@ -72,7 +72,7 @@ fn desk(
     let (shapes, keys) = (known(), known());
     let (auth, clock) = (Arc::clone(auth), clock.clone());
     let tells = addresses.clone();
-    let (audit, audits_at) = (audit.clone(), clock.clone());
+    let (audit, audits_at, ends_at) = (audit.clone(), clock.clone(), clock.clone());
     Desk {
         admit: Box::new(move |host, localpart, unique, stamp| {
             let admitted = admits.admit_known(host, localpart, unique, stamp)?;
@@ -107,8 +107,9 @@ fn desk(
             let Ok(jid) = Jid::from_parts(Some(localpart), host, None) else {
                 return;
             };
+            let at_ms = ends_at.now().mono_ms;
             for address in &addresses {
-                let control = Control::Disconnect(jid.clone(), account);
+                let control = Control::Disconnect(jid.clone(), account, at_ms);
                 address.order(Order::Control(control));
             }
         }),

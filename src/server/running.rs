@@ -225,7 +225,10 @@ impl Running {
 
     fn disconnect(&self, bare: &str, account: Option<AccountRef>) {
         match Jid::parse(bare) {
-            Ok(jid) => self.order_all(|| Order::Control(Control::Disconnect(jid.clone(), account))),
+            Ok(jid) => {
+                let at_ms = self.clock.now().mono_ms;
+                self.order_all(|| Order::Control(Control::Disconnect(jid.clone(), account, at_ms)));
+            }
             Err(error) => ::log::error!("disconnect_failed account={bare:?} error={error:?}"),
         }
     }

@@ -24,7 +24,9 @@ impl Shard {
                 self.switch(Catalog::new(features::ALL, |name| config.has_feature(name)));
             }
             Control::Drain => self.begin_drain(now),
-            Control::Disconnect(jid, account) => self.disconnect(now, &jid, account),
+            Control::Disconnect(jid, account, at_ms) => {
+                self.disconnect((now, at_ms), &jid, account);
+            }
             Control::Groups(host, groups) => self.regroup(&host, groups),
             Control::GroupsTold(host) => self.act_on_groups(now, &host),
             Control::TellOf(account) if self.place.worker == SWEEPER => self.replay_of(account),
@@ -34,7 +36,7 @@ impl Shard {
 
     /// The account is another from now on, or none: its sessions end, and so do logins that proved what it was. Where it is
     /// known what it is, whoever has proved that stays.
-    fn disconnect(&mut self, now: Now, jid: &Jid, account: Option<AccountRef>) {
+    fn disconnect(&mut self, (now, at_ms): (Now, u64), jid: &Jid, account: Option<AccountRef>) {
         if let Some(actor) = self.actor_of(jid) {
             let ending = match account {
                 Some(account) => self.outdated_sessions(actor, account),
@@ -51,7 +53,7 @@ impl Shard {
                 self.forget_identity(actor);
             }
         }
-        self.end_logins(now, jid, account, &changed());
+        self.end_logins((now, at_ms), jid, account, &changed());
     }
 
     /// What is known of an account is not so any more. Neither are rows that were read for the turn of its mailbox's head,
@@ -77,19 +79,24 @@ impl Shard {
         }
     }
 
-    /// Ends what has logged in as `jid` and bound no resource yet, and refuses whoever began to log in before now; where it is
-    /// said what the account is now, only those that have proved what it was before.
+    /// Ends what has logged in as `jid` and bound no resource yet, and refuses it, if it began to log in until `until_ms`; where
+    /// it is said what the account is now, only those that have proved what it was before.
     pub(super) fn end_logins(
         &mut self,
-        now: Now,
+        (now, until_ms): (Now, u64),
         jid: &Jid,
         account: Option<AccountRef>,
         error: &StreamError,
     ) {
         let is_void = |stream: &StreamState| {
-            let proved = stream.login.as_ref().and_then(|login| login.account);
-            let both = proved.zip(account);
-            both.is_none_or(|(proved, account)| proved.is_before(account))
+            let login = stream.login.as_ref();
+            match account {
+                Some(account) => {
+                    let proved = login.and_then(|login| login.account);
+                    proved.is_none_or(|proved| proved.is_before(account))
+                }
+                None => login.is_none_or(|login| login.began_at_ms <= until_ms),
+            }
         };
         let is_login = |stream: &StreamState| {
             let own = stream.jid.as_ref();
@@ -111,7 +118,7 @@ impl Shard {
         outdated.at_ms = now.mono_ms;
         match account {
             Some(account) => outdated.account = Some(account),
-            None => outdated.all_until_ms = Some(now.mono_ms),
+            None => outdated.all_until_ms = outdated.all_until_ms.max(Some(until_ms)),
         }
     }
 
@@ -254,7 +261,10 @@ mod tests {
         let asked = questions(&mut shard);
         // The name is given again before the answer is here, and what it says is of before.
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
+        shard.handle(
+            NOW,
+            Input::Control(Control::Disconnect(jid, None, NOW.mono_ms)),
+        );
         let again = questions(&mut shard);
         assert_eq!((asked.len(), again.len()), (1, 1));
         shard.handle(NOW, Input::Answer(asked[0], account(1)));
@@ -270,7 +280,10 @@ mod tests {
         shard.handle(NOW, Input::Answer(asked[0], account(1)));
         // It waits for another row now.
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
+        shard.handle(
+            NOW,
+            Input::Control(Control::Disconnect(jid, None, NOW.mono_ms)),
+        );
         let again = questions(&mut shard);
         assert_eq!(again.len(), 1);
         shard.handle(NOW, Input::Answer(again[0], account(2)));
@@ -290,7 +303,10 @@ mod tests {
         held.found(Change::Identified(was));
         held.found(Change::Roster(Arc::new(Roster::default())));
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
+        shard.handle(
+            NOW,
+            Input::Control(Control::Disconnect(jid, None, NOW.mono_ms)),
+        );
         commits(&mut shard, ticket, Ok(()));
         let account = &shard.cells[actor].account;
         assert_eq!(account.identity, None);

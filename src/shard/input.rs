@@ -85,8 +85,9 @@ pub enum Control {
     /// Close every stream with `system-shutdown` (or `see-other-host` where configured); sessions end.
     Drain,
     /// The account was removed or disabled, and its sessions end (`reset`); or it has a new password, or has lost its tokens,
-    /// and is this from now on: those end that have proved what it was before.
-    Disconnect(Jid, Option<AccountRef>),
+    /// and is this from now on: those end that have proved what it was before. With when that was, on the monotonic clock: a
+    /// worker may hear of it late, and whoever began to log in behind it has proved what the account is now.
+    Disconnect(Jid, Option<AccountRef>, u64),
     /// The directory of a host says this of its people from now on; nothing any more if it is none.
     Groups(Arc<str>, Option<Arc<Groups>>),
     /// All workers have been told that of this host: what follows may begin.

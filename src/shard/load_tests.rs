@@ -215,7 +215,7 @@ fn who_is_thrown_out_while_waiting_for_room_is_not_let_in_by_it() {
     let key = proves(&mut shard, NOW);
     let jid = Jid::parse("romeo@localhost").expect("valid");
     let error = StreamError::new(StreamCondition::Reset, "");
-    shard.end_logins(NOW, &jid, None, &error);
+    shard.end_logins((NOW, NOW.mono_ms), &jid, None, &error);
     let budget = shard.budget();
     shard.load.recount(&mut { budget }, 0);
     shard.relieve(NOW);

@@ -63,7 +63,7 @@ impl Shard {
                 self.outputs.push_back(Output::Audit(event));
                 // Whoever has logged in by a token, and bound nothing, has no session that could be ended.
                 let jid = cell.account.jid.clone();
-                self.end_logins(now, &jid, None, &begin_anew());
+                self.end_logins((now, now.mono_ms), &jid, None, &begin_anew());
                 None
             }
             _ => None,
@@ -107,7 +107,7 @@ impl Shard {
                 session.generation = account.generation;
             }
         }
-        self.end_logins(now, &jid, Some(account), &other_password());
+        self.end_logins((now, now.mono_ms), &jid, Some(account), &other_password());
     }
 
     /// The user of an account ends these sessions.
@@ -128,7 +128,7 @@ impl Shard {
         for id in ids {
             self.revoke(now, actor, id, ended_by_user());
         }
-        self.end_logins(now, &jid, None, &begin_anew());
+        self.end_logins((now, now.mono_ms), &jid, None, &begin_anew());
     }
 
     /// The account is no more.
@@ -138,7 +138,7 @@ impl Shard {
         };
         self.revoke_all_sessions(now, actor, &removed());
         self.forget_identity(actor);
-        self.end_logins(now, &jid, None, &removed());
+        self.end_logins((now, now.mono_ms), &jid, None, &removed());
         self.removed.push(account);
     }
 

@@ -172,7 +172,7 @@ fn who_logs_in_by_the_new_password_before_the_answer_is_here_stays() {
             binds(shard, actor, 3, "chamber");
             proved(shard, actor, 3, 2);
             let jid = Jid::parse("romeo@localhost").expect("valid");
-            let order = Control::Disconnect(jid, Some(CHANGED));
+            let order = Control::Disconnect(jid, Some(CHANGED), NOW.mono_ms);
             shard.handle(NOW, Input::Control(order));
             assert_eq!(living(shard, actor), [3]);
         },
@@ -195,15 +195,37 @@ fn where_it_is_not_known_what_an_account_is_now_all_logins_are_void() {
     let (mut shard, _) = stage();
     let login = logged_in(&mut shard, 2);
     let jid = || Jid::parse("romeo@localhost").expect("valid");
-    shard.handle(NOW, Input::Control(Control::Disconnect(jid(), None)));
+    shard.handle(
+        NOW,
+        Input::Control(Control::Disconnect(jid(), None, NOW.mono_ms)),
+    );
     assert!(is_reset(&mut shard, login));
     let login = logged_in(&mut shard, 2);
     // Another word behind it takes nothing back.
-    let order = Control::Disconnect(jid(), Some(CHANGED));
+    let order = Control::Disconnect(jid(), Some(CHANGED), NOW.mono_ms);
     shard.handle(NOW, Input::Control(order));
     let login_behind = logged_in(&mut shard, 2);
     assert!(is_reset(&mut shard, login) || shard.refuse_outdated(NOW, login));
     assert!(shard.refuse_outdated(NOW, login_behind));
+}
+
+#[test]
+fn who_began_to_log_in_behind_a_change_stays_however_late_a_worker_hears_of_it() {
+    let (mut shard, _) = stage();
+    let jid = || Jid::parse("romeo@localhost").expect("valid");
+    let login = logged_in(&mut shard, 2);
+    let earlier = Control::Disconnect(jid(), None, NOW.mono_ms - 1);
+    shard.handle(NOW, Input::Control(earlier.clone()));
+    let login_behind = logged_in(&mut shard, 2);
+    assert!(!is_reset(&mut shard, login) && !is_reset(&mut shard, login_behind));
+    assert!(!shard.refuse_outdated(NOW, login_behind));
+    let now = Control::Disconnect(jid(), None, NOW.mono_ms);
+    for control in [now, earlier] {
+        shard.handle(NOW, Input::Control(control));
+        let late = logged_in(&mut shard, 2);
+        assert!(shard.refuse_outdated(NOW, late));
+    }
+    assert!(is_reset(&mut shard, login) && is_reset(&mut shard, login_behind));
 }
 
 #[test]
@@ -318,7 +340,10 @@ fn what_was_sent_before_the_operators_word_is_not_done_behind_it() {
         let ticket = asks(&mut shard, actor, PASSWORD);
         sends(&mut shard, actor, 2, theft);
         let jid = Jid::parse("romeo@localhost").expect("valid");
-        shard.handle(NOW, Input::Control(Control::Disconnect(jid, None)));
+        shard.handle(
+            NOW,
+            Input::Control(Control::Disconnect(jid, None, NOW.mono_ms)),
+        );
         let outputs = finish(&mut shard, ticket, AccountAnswer::Gone);
         // It would begin by asking who the account is now.
         let is_row = |output: &Output| matches!(output, Output::Ask(_, Ask::Row { .. }));
@@ -346,7 +371,10 @@ fn what_the_operator_does_meanwhile_does_not_hide_what_was_done() {
     let jid = || Jid::parse("romeo@localhost").expect("valid");
     let (mut shard, actor) = stage();
     let ticket = asks(&mut shard, actor, "<remove/>");
-    shard.handle(NOW, Input::Control(Control::Disconnect(jid(), None)));
+    shard.handle(
+        NOW,
+        Input::Control(Control::Disconnect(jid(), None, NOW.mono_ms)),
+    );
     let outputs = finish(&mut shard, ticket, AccountAnswer::Done(CHANGED));
     let is_removal = |event: &AuditEvent| matches!(event, AuditEvent::AccountRemoved { .. });
     assert!(events(&outputs).iter().any(is_removal));
@@ -360,7 +388,10 @@ fn what_the_operator_does_meanwhile_does_not_hide_what_was_done() {
 
     let (mut shard, actor) = stage();
     let ticket = asks(&mut shard, actor, PASSWORD);
-    shard.handle(NOW, Input::Control(Control::Disconnect(jid(), None)));
+    shard.handle(
+        NOW,
+        Input::Control(Control::Disconnect(jid(), None, NOW.mono_ms)),
+    );
     let outputs: Vec<Output> = std::iter::from_fn(|| shard.poll_output()).collect();
     assert_eq!(asked(&outputs), [], "nothing is done twice");
     let outputs = finish(&mut shard, ticket, AccountAnswer::Done(CHANGED));

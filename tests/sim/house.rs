@@ -67,7 +67,7 @@ impl World {
             now: self.now,
             disconnect: &|jid, account| {
                 let jid = Jid::parse(jid).expect("a prepared name");
-                order(Control::Disconnect(jid, account));
+                order(Control::Disconnect(jid, account, self.now.mono_ms));
             },
             purge: &|account| {
                 self.accounts.purge(account)?;

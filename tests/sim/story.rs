@@ -221,7 +221,8 @@ impl Story {
                 let account = self.devices[at].account;
                 self.judge.say(|| format!("u{account} is disconnected"));
                 let jid = Jid::parse(&format!("u{account}@localhost")).expect("an address");
-                self.world.control(&Control::Disconnect(jid, None));
+                let at_ms = self.world.now.mono_ms;
+                self.world.control(&Control::Disconnect(jid, None, at_ms));
             }
             _ => {}
         }
