@@ -11,14 +11,9 @@ use crate::im::seen::PasswordStamp;
 /// Kept by name, for each entry that is met is looked for here.
 #[derive(Default)]
 pub struct Replaced {
-    said: HashMap<Arc<str>, VecDeque<Said>>,
+    said: HashMap<Arc<str>, VecDeque<PasswordStamp>>,
     /// When it was, and of whom; the oldest first.
     order: VecDeque<(Instant, Arc<str>)>,
-}
-
-struct Said {
-    since: Instant,
-    before: PasswordStamp,
 }
 
 impl Replaced {
@@ -29,7 +24,7 @@ impl Replaced {
             self.forget_first();
         }
         let said = self.said.entry(Arc::clone(name)).or_default();
-        said.push_back(Said { since: now, before });
+        said.push_back(before);
         self.order.push_back((now, Arc::clone(name)));
     }
 
@@ -37,7 +32,7 @@ impl Replaced {
     pub fn has(&mut self, name: &str, stamp: &PasswordStamp, now: Instant) -> bool {
         self.forget_old(now);
         let mut said = self.said.get(name).into_iter().flatten();
-        said.any(|said| said.before.changed == stamp.changed && !is_old(said.since, now))
+        said.any(|before| before.changed == stamp.changed)
     }
 
     fn forget_old(&mut self, now: Instant) {
